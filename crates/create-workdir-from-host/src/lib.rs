@@ -1,0 +1,108 @@
+//! The command line of `create-workdir-from-host`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+use pixi_offline::layout::CONTAINER_WORKDIR;
+use pixi_offline::report::Report;
+use pixi_offline::request::{
+    ContainerPath, EngineOptions, ImageReference, ProjectName, VerifyOptions,
+};
+use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
+use pixi_offline::surroundings::Surroundings;
+
+/// Stage a Pixi project from this machine, install it in a container with
+/// network, verify it there, and keep everything in WORKDIR.
+#[derive(Debug, Parser)]
+#[command(name = "create-workdir-from-host", version, max_term_width = 100)]
+pub struct Options {
+    /// An image that has pixi
+    #[arg(long)]
+    pub image: OsString,
+
+    /// The Pixi project: a folder with pixi.toml or pyproject.toml
+    #[arg(long, value_name = "DIR")]
+    pub project_dir: PathBuf,
+
+    /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
+    /// the git top level, else below the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+
+    /// Where the workdir is mounted in the container
+    #[arg(long, value_name = "PATH", default_value = CONTAINER_WORKDIR)]
+    pub container_workdir_path: OsString,
+
+    /// The project's name in WORKDIR and product [default: last component of --project-dir]
+    #[arg(long, value_name = "NAME")]
+    pub project_name: Option<OsString>,
+
+    /// A folder of data that travels with the project, copied whole
+    #[arg(long, value_name = "DIR")]
+    pub resources_dir: Option<PathBuf>,
+
+    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<OsString>,
+
+    /// Overwrite WORKDIR also when it was not made by these commands
+    #[arg(long)]
+    pub force: bool,
+
+    /// Let pixi bring a stale pixi.lock up to date instead of refusing it
+    #[arg(long)]
+    pub update_lock: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub engine: EngineOptions,
+
+    /// Hand ARG to the engine's `run` for the build container (repeatable)
+    #[arg(long, value_name = "ARG", help_heading = "Container engine")]
+    pub engine_arg: Vec<OsString>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub verify: VerifyOptions,
+}
+
+impl TryFrom<Options> for Request {
+    type Error = anyhow::Error;
+
+    fn try_from(options: Options) -> anyhow::Result<Request> {
+        let (verification, expectations) = options.verify.meaning()?;
+        Ok(Request {
+            image: ImageReference::new(&options.image)?,
+            project_dir: options.project_dir,
+            workdir: options.workdir,
+            container_workdir: ContainerPath::new(
+                "--container-workdir-path",
+                &options.container_workdir_path,
+            )?,
+            project_name: options
+                .project_name
+                .as_deref()
+                .map(ProjectName::new)
+                .transpose()?,
+            resources_dir: options.resources_dir,
+            excludes: options.exclude,
+            force: options.force,
+            update_lock: options.update_lock,
+            verification,
+            expectations,
+            variables: options.engine.variables()?,
+            engine: options.engine.engine,
+            engine_arguments: options.engine_arg,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the step.
+pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    step::run(&Request::try_from(options)?, surroundings, report)
+}

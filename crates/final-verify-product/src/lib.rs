@@ -1,0 +1,76 @@
+//! The command line of `final-verify-product`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+use pixi_offline::report::Report;
+use pixi_offline::request::{EngineOptions, ImageReference, ProjectName, VerifyOptions};
+use pixi_offline::steps::final_verify_product::{self as step, Request};
+use pixi_offline::surroundings::Surroundings;
+
+/// Install a product in a container without a network, verify it there, and
+/// leave the product as it is.
+#[derive(Debug, Parser)]
+#[command(name = "final-verify-product", version, max_term_width = 100)]
+pub struct Options {
+    /// An image that has pixi and bash; it must be on the engine already
+    #[arg(long)]
+    pub image: OsString,
+
+    /// The product
+    #[arg(long, value_name = "DIR")]
+    pub product_dir: PathBuf,
+
+    /// Where the logs go, and what the verification writes below $VERIFY_OUT_DIR
+    #[arg(long, value_name = "DIR")]
+    pub out_dir: PathBuf,
+
+    /// The project's folder in the product; needed for a verification
+    #[arg(long, value_name = "NAME")]
+    pub project_name: Option<OsString>,
+
+    /// Install into the product itself, which is changed by that, instead of a copy
+    #[arg(long)]
+    pub in_place: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub engine: EngineOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub verify: VerifyOptions,
+}
+
+impl TryFrom<Options> for Request {
+    type Error = anyhow::Error;
+
+    fn try_from(options: Options) -> anyhow::Result<Request> {
+        let (verification, expectations) = options.verify.meaning()?;
+        Ok(Request {
+            image: ImageReference::new(&options.image)?,
+            product_dir: options.product_dir,
+            out_dir: options.out_dir,
+            project_name: options
+                .project_name
+                .as_deref()
+                .map(ProjectName::new)
+                .transpose()?,
+            in_place: options.in_place,
+            verification,
+            expectations,
+            variables: options.engine.variables()?,
+            engine: options.engine.engine,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the step.
+pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    step::run(&Request::try_from(options)?, surroundings, report)
+}

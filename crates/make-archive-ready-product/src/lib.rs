@@ -1,0 +1,62 @@
+//! The command line of `make-archive-ready-product`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+use pixi_offline::report::Report;
+use pixi_offline::request::{ProductVariable, ProjectName};
+use pixi_offline::steps::make_product::{self as step, Request};
+use pixi_offline::surroundings::Surroundings;
+
+/// Turn a built WORKDIR into WORKDIR/product: the folder that is carried to the
+/// place without a network. Needs no container engine.
+#[derive(Debug, Parser)]
+#[command(name = "make-archive-ready-product", version, max_term_width = 100)]
+pub struct Options {
+    /// The workdir that create-workdir-from-… made
+    #[arg(long, value_name = "DIR")]
+    pub workdir: PathBuf,
+
+    /// The project's name [default: the only folder below WORKDIR/project]
+    #[arg(long, value_name = "NAME")]
+    pub project_name: Option<OsString>,
+
+    /// Have the product's envs.sh export this, byte for byte (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub env: Vec<OsString>,
+
+    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<OsString>,
+}
+
+impl TryFrom<Options> for Request {
+    type Error = anyhow::Error;
+
+    fn try_from(options: Options) -> anyhow::Result<Request> {
+        Ok(Request {
+            workdir: options.workdir,
+            project_name: options
+                .project_name
+                .as_deref()
+                .map(ProjectName::new)
+                .transpose()?,
+            variables: options
+                .env
+                .iter()
+                .map(|text| ProductVariable::new(text))
+                .collect::<anyhow::Result<_>>()?,
+            excludes: options.exclude,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the step.
+pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    step::run(&Request::try_from(options)?, surroundings, report)
+}

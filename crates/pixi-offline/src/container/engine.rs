@@ -1,0 +1,171 @@
+//! The engine's client, and what can be asked of it.
+
+use std::ffi::{OsStr, OsString};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::container::spec::ContainerName;
+use crate::failure::{self, Failure};
+use crate::request::ImageReference;
+use crate::surroundings::Surroundings;
+use crate::tools::{Captured, Program};
+
+/// A container engine, reached through its command line client.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    program: Program,
+}
+
+/// What an engine says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineVersion {
+    /// The client's name as it was called.
+    pub client: String,
+    /// The version of the engine itself.
+    pub version: String,
+}
+
+/// An image that the engine has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// How it was asked for.
+    pub reference: String,
+    /// The engine's id for it: the digest of its configuration.
+    pub id: String,
+    /// Digests under which registries know it.
+    pub repo_digests: Vec<String>,
+    /// Operating system and architecture, `linux/amd64` for example.
+    pub platform: String,
+}
+
+/// The part of a container's state that tells ends apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct ContainerState {
+    pub(super) status: String,
+    pub(super) error: String,
+    #[serde(rename = "OOMKilled")]
+    pub(super) out_of_memory: bool,
+}
+
+impl Engine {
+    /// Finds the client: the one asked for, `CONTAINER_ENGINE`, else `docker`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 127 when it is not there.
+    pub fn find(asked: Option<&OsStr>, surroundings: &Surroundings) -> anyhow::Result<Engine> {
+        let name = asked
+            .or(surroundings.container_engine.as_deref())
+            .unwrap_or(OsStr::new("docker"));
+        Ok(Engine {
+            program: Program::find(name, surroundings)?,
+        })
+    }
+
+    /// Asks the engine for its version, and so whether it answers at all.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 125 with the client's own words when the engine is not there.
+    pub fn version(&self) -> anyhow::Result<EngineVersion> {
+        let answer = self.ask(["version", "--format", "{{json .}}"])?;
+        let client = self.client();
+        if !answer.succeeded() {
+            return Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "the container engine behind {client} does not answer: {}; start it (systemctl start docker), or name another with --engine or DOCKER_HOST",
+                    answer.stderr
+                ),
+            ));
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Side {
+            version: String,
+        }
+        // podman without a service has a client only.
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Sides {
+            client: Option<Side>,
+            server: Option<Side>,
+        }
+        let sides: Sides = serde_json::from_slice(&answer.stdout)
+            .with_context(|| format!("the answer of `{client} version` cannot be read"))?;
+        let side = sides.server.or(sides.client);
+        Ok(EngineVersion {
+            client,
+            version: side.map(|side| side.version).unwrap_or_default(),
+        })
+    }
+
+    /// Looks an image up on the engine, never on a registry.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be started or its answer cannot be read. An image
+    /// that is not there is `None`.
+    pub fn image(&self, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
+        let answer = self.ask(["image", "inspect", reference.as_str()])?;
+        if !answer.succeeded() {
+            return Ok(None);
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Inspected {
+            id: String,
+            #[serde(default)]
+            repo_digests: Option<Vec<String>>,
+            #[serde(default)]
+            os: String,
+            #[serde(default)]
+            architecture: String,
+        }
+        let images: Vec<Inspected> = serde_json::from_slice(&answer.stdout).with_context(|| {
+            format!("what {} says of {reference} cannot be read", self.client())
+        })?;
+        Ok(images.into_iter().next().map(|image| Image {
+            reference: reference.as_str().to_owned(),
+            id: image.id,
+            repo_digests: image.repo_digests.unwrap_or_default(),
+            platform: format!("{}/{}", image.os, image.architecture),
+        }))
+    }
+
+    /// The client's name, as people call it.
+    pub fn client(&self) -> String {
+        let path = self.program.path();
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        name.display().to_string()
+    }
+
+    /// The client.
+    pub(super) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// How a container stands; `None` when it is not there.
+    pub(super) fn state(&self, name: &ContainerName) -> anyhow::Result<Option<ContainerState>> {
+        let format = "{{json .State}}";
+        let answer = self.ask(["container", "inspect", "--format", format, name.as_str()])?;
+        if !answer.succeeded() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&answer.stdout)
+            .map(Some)
+            .with_context(|| format!("what {} says of a container cannot be read", self.client()))
+    }
+
+    /// Removes a container, running or not. One that is not there is no error.
+    pub(super) fn remove(&self, name: &ContainerName) -> anyhow::Result<()> {
+        self.ask(["rm", "--force", "--volumes", name.as_str()])
+            .map(drop)
+    }
+
+    fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
+        self.program.capture(&words.map(OsString::from))
+    }
+}

@@ -1,0 +1,150 @@
+//! Ctrl-C and its kin while a container runs.
+
+use std::io::PipeWriter;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+
+use crate::container::engine::Engine;
+use crate::container::spec::ContainerName;
+
+/// How long a container gets to stop by itself and give its files back before
+/// it is removed by force.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// Watches for signals from its creation until [`Watch::finish`].
+///
+/// A signal, or [`Stop::now`], closes the container's input; the script inside
+/// sees that, ends what it runs, gives the files back and exits. What does not
+/// exit in time is removed.
+#[derive(Debug)]
+pub(super) struct Watch {
+    stop: Stop,
+    handle: Handle,
+    thread: JoinHandle<()>,
+}
+
+/// Ends a running container.
+#[derive(Debug, Clone)]
+pub(super) struct Stop(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    name: ContainerName,
+    input: Mutex<Option<PipeWriter>>,
+    signal: AtomicI32,
+    ended: Mutex<bool>,
+    ended_changed: Condvar,
+}
+
+impl Watch {
+    /// Starts to watch over the container that reads `input`.
+    pub(super) fn start(
+        engine: &Engine,
+        name: &ContainerName,
+        input: PipeWriter,
+    ) -> anyhow::Result<Watch> {
+        let stop = Stop(Arc::new(Shared {
+            engine: engine.clone(),
+            name: name.clone(),
+            input: Mutex::new(Some(input)),
+            signal: AtomicI32::new(0),
+            ended: Mutex::new(false),
+            ended_changed: Condvar::new(),
+        }));
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals cannot be watched for")?;
+        let handle = signals.handle();
+        let in_thread = stop.clone();
+        let thread = thread::spawn(move || {
+            for signal in signals.forever() {
+                let first = in_thread.0.signal.compare_exchange(
+                    0,
+                    signal,
+                    Ordering::SeqCst,
+                    Ordering::SeqCst,
+                );
+                if first.is_ok() {
+                    in_thread.now();
+                } else {
+                    // A second Ctrl-C: no more patience.
+                    let _ = in_thread.0.engine.remove(&in_thread.0.name);
+                }
+            }
+        });
+        restore_defaults_between_runs(false);
+        Ok(Watch {
+            stop,
+            handle,
+            thread,
+        })
+    }
+
+    /// A handle for other reasons to stop.
+    pub(super) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// The client has ended: stops watching and tells the signal, if one came.
+    pub(super) fn finish(self) -> Option<i32> {
+        *self.stop.0.ended.lock().unwrap_or_else(|e| e.into_inner()) = true;
+        self.stop.0.ended_changed.notify_all();
+        restore_defaults_between_runs(true);
+        self.handle.close();
+        let _ = self.thread.join();
+        match self.stop.0.signal.load(Ordering::SeqCst) {
+            0 => None,
+            signal => Some(signal),
+        }
+    }
+}
+
+impl Stop {
+    /// Closes the container's input, and removes it when that does not help.
+    pub(super) fn now(&self) {
+        let closed = self
+            .0
+            .input
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .take();
+        if closed.is_none() {
+            return;
+        }
+        drop(closed);
+        let shared = Arc::clone(&self.0);
+        thread::spawn(move || {
+            let ended = shared.ended.lock().unwrap_or_else(|e| e.into_inner());
+            let (ended, _) = shared
+                .ended_changed
+                .wait_timeout_while(ended, GRACE, |ended| !*ended)
+                .unwrap_or_else(|e| e.into_inner());
+            if !*ended {
+                drop(ended);
+                let _ = shared.engine.remove(&shared.name);
+            }
+        });
+    }
+}
+
+/// A handler once registered with signal-hook swallows its signal for good, so
+/// outside of runs the default action is asked for again.
+fn restore_defaults_between_runs(between: bool) {
+    use signal_hook::flag;
+    use std::sync::atomic::AtomicBool;
+    static BETWEEN: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    let flag = BETWEEN.get_or_init(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let _ = flag::register_conditional_default(signal, Arc::clone(&flag));
+        }
+        flag
+    });
+    flag.store(between, Ordering::SeqCst);
+}

@@ -1,0 +1,24 @@
+//! What the container engine is asked, and the scripts that run inside.
+//!
+//! In: what a container shall be (image, mounts, network, script and its
+//! words), as data. Out: what happened in it. This folder knows no Pixi project
+//! and no layout: paths and words are handed to it.
+//!
+//! A run is a conversation. The script inside writes its output and, between,
+//! [`signal`]s that carry a secret made for this run; our side separates the
+//! two, so a log per phase comes out, and success is what the script said, not
+//! what an exit code of the client suggests.
+
+mod demultiplexer;
+mod engine;
+mod interruption;
+mod mount;
+pub mod scripts;
+mod session;
+pub mod signal;
+mod spec;
+
+pub use engine::{Engine, EngineVersion, Image};
+pub use mount::Mount;
+pub use session::{Outcome, PhaseLog, run};
+pub use spec::{ContainerName, ContainerSpec, Network, Pull, Tmpfs};

@@ -1,0 +1,100 @@
+//! Bind mounts as the engine's `--mount` takes them.
+
+use std::path::{Path, PathBuf};
+
+use crate::request::text_for_engine;
+
+/// A folder of the host inside a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    source: PathBuf,
+    target: String,
+    read_only: bool,
+}
+
+impl Mount {
+    /// Mounts `source`, an absolute path, at `target`, writable.
+    pub fn writable(source: impl Into<PathBuf>, target: impl Into<String>) -> Mount {
+        Mount {
+            source: source.into(),
+            target: target.into(),
+            read_only: false,
+        }
+    }
+
+    /// Mounts `source`, an absolute path, at `target`, read-only.
+    pub fn read_only(source: impl Into<PathBuf>, target: impl Into<String>) -> Mount {
+        Mount {
+            read_only: true,
+            ..Mount::writable(source, target)
+        }
+    }
+
+    /// Where the folder lies on the host.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// The value of `--mount`: a line of CSV, as docker reads it. `-v` would
+    /// break on colons, turn a relative path into a named volume, and make a
+    /// missing source as root.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the source is not UTF-8: the client would mount another
+    /// folder.
+    pub fn value(&self) -> anyhow::Result<String> {
+        let source = text_for_engine("a path that must be mounted", self.source.as_os_str())?;
+        let mut fields = vec![
+            "type=bind".to_owned(),
+            format!("source={source}"),
+            format!("target={}", self.target),
+        ];
+        if self.read_only {
+            fields.push("readonly".to_owned());
+        }
+        let fields: Vec<String> = fields.iter().map(|field| csv_field(field)).collect();
+        Ok(fields.join(","))
+    }
+}
+
+/// A CSV field (RFC 4180): quoted where it must be, quotes doubled.
+fn csv_field(text: &str) -> String {
+    let special = |c: char| matches!(c, ',' | '"' | '\n' | '\r') || c.is_whitespace();
+    if text.contains(special) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_csv() {
+        for (source, value) in [
+            ("/a/b", "type=bind,source=/a/b,target=/t"),
+            ("/a:b", "type=bind,source=/a:b,target=/t"),
+            ("/a,b", "type=bind,\"source=/a,b\",target=/t"),
+            ("/a \"b\"", "type=bind,\"source=/a \"\"b\"\"\",target=/t"),
+            ("/a\nb", "type=bind,\"source=/a\nb\",target=/t"),
+        ] {
+            assert_eq!(Mount::writable(source, "/t").value().unwrap(), value);
+        }
+        assert_eq!(
+            Mount::read_only("/a", "/t").value().unwrap(),
+            "type=bind,source=/a,target=/t,readonly"
+        );
+    }
+
+    #[test]
+    fn a_source_that_is_not_utf8_is_refused() {
+        let source = Path::new(OsStr::from_bytes(b"/a\xff"));
+        assert!(Mount::writable(source, "/t").value().is_err());
+    }
+}

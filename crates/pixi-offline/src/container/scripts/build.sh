@@ -1,0 +1,33 @@
+
+# Installs the staged project and verifies it, both with network.
+
+workdir=$1
+name=$2
+install_options=$3
+expected_files=$4
+shift 4
+
+out=$workdir/out
+give_back=$workdir
+give_back_entries='project resources pixi-cache out'
+check_out_folder
+
+export PIXI_CACHE_DIR="$workdir/pixi-cache"
+export PRODUCT_RES_DIR="$workdir/resources"
+export VERIFY_OUT_DIR="$out"
+
+need pixi
+say "pixi $(pixi --version 2>/dev/null)"
+cd -- "$workdir/project/$name" || exit
+
+# shellcheck disable=SC2086 # options of ours, none with a space in it
+phase install pixi install $install_options || exit
+
+if [ $# -gt 0 ]; then
+  # The lock was honoured or written a moment ago; a verification must not
+  # change it behind the person's back.
+  export PIXI_FROZEN=true
+  phase verify pixi "$@" || exit
+  check_expected_files "$PWD" "$expected_files" || exit
+fi
+exit 0

@@ -1,0 +1,121 @@
+#!/bin/sh
+# shellcheck disable=SC2317
+# The beginning of every script of ours in a container: how it talks to the
+# host, how it ends, and who owns what it leaves.
+
+shell=$1
+nonce=$2
+shift 2
+
+# Says something to the host; see signal.rs.
+say() {
+  printf '\036%s %s\036\n' "$nonce" "$1"
+}
+say "started $shell"
+
+PATH=$PATH:$PIXI_OFFLINE_IMAGE_PATH
+export PATH
+unset PIXI_OFFLINE_IMAGE_PATH
+# Repository data would be readable by its owner alone.
+umask 022
+
+# Settings of the image or its profile that would lead pixi's cache elsewhere,
+# or decide about the lock in our place.
+unset RATTLER_CACHE_DIR PIXI_CACHE_CONDA_PACKAGES_DIR PIXI_CACHE_REPODATA_DIR \
+  PIXI_CACHE_PYPI_WHEELS_DIR PIXI_CACHE_PYPI_MAPPING_DIR PIXI_CACHE_EXEC_ENVIRONMENTS_DIR \
+  PIXI_CACHE_BUILD_TOOL_ENVIRONMENTS_DIR PIXI_CACHE_DETACHED_ENVIRONMENTS_DIR \
+  PIXI_FROZEN PIXI_LOCKED PIXI_IN_SHELL
+
+out=
+give_back=
+child=
+watchdog=
+
+# What container root made belongs to whoever owns the out folder; things that
+# were staged with another owner keep it (chown would also take their setuid).
+return_files() {
+  [ -n "$out" ] && [ "$(id -u)" = 0 ] || return 0
+  owner=$(stat -c %u:%g "$out" 2>/dev/null) || return 0
+  case $owner in 0:*) return 0 ;; esac
+  # shellcheck disable=SC2086 # a list of paths of ours, none with a space
+  (cd "$give_back" 2>/dev/null && set -- $give_back_entries &&
+    { chown -hR --from=0 "$owner" "$@" 2>/dev/null ||
+      find "$@" -user 0 -exec chown -h "$owner" {} + 2>/dev/null; })
+}
+
+ended() {
+  code=$?
+  trap '' TERM INT HUP
+  return_files
+  say "finished $code"
+  [ -n "$watchdog" ] && kill -KILL "$watchdog" 2>/dev/null
+  exit "$code"
+}
+
+interrupted() {
+  trap '' TERM INT HUP
+  if [ -n "$child" ]; then
+    kill -KILL -- "-$child" 2>/dev/null || kill -KILL "$child" 2>/dev/null
+  fi
+  exit 143
+}
+
+trap ended EXIT
+trap interrupted TERM INT HUP
+
+# The host holds the other end of our input. When that closes, whoever started
+# us is gone, killed perhaps, and nobody would remove this container.
+exec 3<&0 </dev/null
+(
+  trap - EXIT TERM INT HUP
+  cat <&3
+  kill -TERM $$
+) >/dev/null 2>&1 &
+watchdog=$!
+exec 3<&-
+
+# Runs a command as a named phase; the host logs its output under that name.
+# It runs in the background and in a process group of its own, since a shell
+# handles a signal only between foreground commands.
+phase() {
+  phase=$1
+  shift
+  say "begin $phase"
+  [ "$shell" = bash ] && set -m
+  "$@" &
+  child=$!
+  [ "$shell" = bash ] && set +m
+  wait "$child"
+  code=$?
+  child=
+  say "end $phase $code"
+  return "$code"
+}
+
+need() {
+  command -v "$1" >/dev/null 2>&1 && return
+  say "missing-program $1"
+  exit 127
+}
+
+# The host has put the nonce into the out folder it mounted here. An engine on
+# another machine mounts a folder of its own instead, an empty one.
+check_out_folder() {
+  [ -e "$out/.pixi-offline-$nonce" ] && return
+  say out-folder-is-not-ours
+  exit 1
+}
+
+# Looks for each line of $2 below $1 and below the out folder.
+check_expected_files() {
+  [ -n "$2" ] || return 0
+  missing=
+  while IFS= read -r file; do
+    [ -e "$1/$file" ] || [ -e "$out/$file" ] && continue
+    say "missing-file $file"
+    missing=yes
+  done <<END_OF_FILES
+$2
+END_OF_FILES
+  [ -z "$missing" ]
+}

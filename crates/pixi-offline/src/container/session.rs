@@ -1,0 +1,294 @@
+//! A run of a container from its start to its removal.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::container::demultiplexer::{Demultiplexer, Piece};
+use crate::container::engine::Engine;
+use crate::container::interruption::{Stop, Watch};
+use crate::container::signal::Signal;
+use crate::container::spec::ContainerSpec;
+use crate::failure::{self, Failure};
+use crate::report::Report;
+
+/// SIGPIPE: what a closed stdout would have ended a shell pipeline with.
+const SIGPIPE: i32 = 13;
+
+/// Where the output of a phase is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseLog {
+    /// The phase's name, as the script says it.
+    pub phase: &'static str,
+    /// The log's file, made anew.
+    pub file: PathBuf,
+}
+
+/// What the script in the container said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The shell that it ran in, `bash` or `sh`; `None` when it never ran.
+    pub shell: Option<String>,
+    /// What `pixi --version` printed there.
+    pub pixi: Option<String>,
+    /// The phases that ended, in order, with their exit codes.
+    pub phases: Vec<(String, u8)>,
+    /// Programs that the image lacks.
+    pub missing_programs: Vec<String>,
+    /// Files that the verification should have left and did not.
+    pub missing_files: Vec<String>,
+    /// The out folder in the container is not the one on this machine.
+    pub out_folder_is_not_ours: bool,
+    /// The script's own exit code; `None` when it did not get to its end.
+    pub finished: Option<u8>,
+}
+
+impl Outcome {
+    /// The exit code of a phase that ended.
+    pub fn phase(&self, name: &str) -> Option<u8> {
+        self.phases
+            .iter()
+            .find(|(phase, _)| phase == name)
+            .map(|(_, code)| *code)
+    }
+
+    fn hear(&mut self, signal: Signal) {
+        match signal {
+            Signal::Started(shell) => self.shell = Some(shell),
+            Signal::OutFolderIsNotOurs => self.out_folder_is_not_ours = true,
+            Signal::MissingProgram(name) => self.missing_programs.push(name),
+            Signal::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
+            Signal::End(phase, code) => self.phases.push((phase, code)),
+            Signal::MissingFile(file) => self.missing_files.push(file),
+            Signal::Finished(code) => self.finished = Some(code),
+            Signal::Begin(_) | Signal::Unknown(_) => {}
+        }
+    }
+}
+
+/// Runs a container: shows its output live, keeps the log of each phase, and
+/// removes the container however the run ends.
+///
+/// `out` is the folder of this machine that the container sees as its out
+/// folder: the nonce laid into it tells the script that it is really this one.
+///
+/// # Errors
+///
+/// When the script did not get to its end, each with the exit code that
+/// `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
+/// its client says), out of memory or killed (137), a signal to this process
+/// (128+n), a closed stdout (141), a log that cannot be written (1), an entry
+/// point that swallowed the script (1), an out folder that is not ours (1). A
+/// script that came to its end with any exit code is no error here.
+pub fn run(
+    engine: &Engine,
+    spec: &ContainerSpec,
+    out: &Path,
+    logs: &[PhaseLog],
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    let arguments = spec.run_arguments()?;
+    let _nonce = NonceFile::lay(out, spec.script.nonce())?;
+    let mut listener = Listener::new(logs, report)?;
+
+    let (mut conversation, input) = engine.program().converse(&arguments)?;
+    let watch = Watch::start(engine, &spec.name, input)?;
+    let stop = watch.stop();
+
+    let mut demultiplexer = Demultiplexer::new(spec.script.nonce());
+    let mut buffer = vec![0; 64 * 1024];
+    let ended = loop {
+        match conversation.read(&mut buffer) {
+            Ok(0) => break conversation.code(),
+            Ok(length) => {
+                demultiplexer.feed(&buffer[..length], |piece| listener.take(piece, &stop));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    listener.take(Piece::Output(demultiplexer.finish()), &stop);
+    let signal = watch.finish();
+
+    let Listener {
+        outcome, trouble, ..
+    } = listener;
+    let end = End {
+        client: ended
+            .context("the engine's client cannot be read")?
+            .unwrap_or(u8::MAX),
+        signal,
+        trouble,
+    };
+    let verdict = end.judge(engine, spec, outcome);
+    engine.remove(&spec.name)?;
+    verdict
+}
+
+/// How a run ended, from our side.
+struct End {
+    client: u8,
+    signal: Option<i32>,
+    trouble: Option<anyhow::Error>,
+}
+
+impl End {
+    fn judge(
+        self,
+        engine: &Engine,
+        spec: &ContainerSpec,
+        outcome: Outcome,
+    ) -> anyhow::Result<Outcome> {
+        if let Some(signal) = self.signal {
+            let message = format!("interrupted by signal {signal}; the container is removed");
+            return Err(Failure::signal(signal, message));
+        }
+        if let Some(trouble) = self.trouble {
+            return Err(trouble);
+        }
+        if outcome.out_folder_is_not_ours {
+            return Err(Failure::with_code(
+                failure::GENERAL,
+                format!(
+                    "the engine behind {} does not see this machine's files: {} is another folder there; use an engine on this machine, or a folder that both share",
+                    engine.client(),
+                    spec.mounts
+                        .first()
+                        .map_or(Path::new("the mounted folder"), |mount| mount.source())
+                        .display()
+                ),
+            ));
+        }
+        if outcome.finished.is_some() {
+            return Ok(outcome);
+        }
+
+        let code = self.client;
+        let image = &spec.image;
+        let state = engine.state(&spec.name)?;
+        let never_started = state.as_ref().is_none_or(|state| state.status == "created");
+        let state = state.unwrap_or_default();
+        let failing = |code: u8| if code == 0 { failure::GENERAL } else { code };
+        let message = if state.out_of_memory {
+            format!(
+                "the container ran out of memory and was killed (exit code {code}); give it more, or free some"
+            )
+        } else if never_started && code == failure::MISSING_PROGRAM {
+            format!(
+                "image {image} has no shell (sh), which every command here needs; its start failed: {}",
+                state.error
+            )
+        } else if never_started {
+            format!(
+                "{} could not start a container from image {image} (exit code {code}); its own message is above{}{}",
+                engine.client(),
+                if state.error.is_empty() { "" } else { ": " },
+                state.error
+            )
+        } else if outcome.shell.is_none() {
+            format!(
+                "image {image} did not run our script: the container ended with exit code {code} before it began (a profile of the image's that exits, or no usable shell)"
+            )
+        } else if code > failure::SIGNAL_BASE {
+            format!(
+                "the container was killed by signal {} from outside, or the engine stopped, before the script ended",
+                code - failure::SIGNAL_BASE
+            )
+        } else {
+            format!(
+                "the container ended with exit code {code} before the script did; was the engine stopped?"
+            )
+        };
+        Err(Failure::with_code(failing(code), message))
+    }
+}
+
+/// Takes pieces of output, shows and keeps them.
+struct Listener<'a> {
+    outcome: Outcome,
+    report: &'a Report,
+    logs: Vec<(PhaseLog, File)>,
+    current: Option<usize>,
+    trouble: Option<anyhow::Error>,
+}
+
+impl<'a> Listener<'a> {
+    fn new(logs: &[PhaseLog], report: &'a Report) -> anyhow::Result<Listener<'a>> {
+        let open = |log: &PhaseLog| {
+            let file = File::create(&log.file)
+                .with_context(|| format!("the log {} cannot be written", log.file.display()))?;
+            Ok((log.clone(), file))
+        };
+        Ok(Listener {
+            outcome: Outcome::default(),
+            report,
+            logs: logs.iter().map(open).collect::<anyhow::Result<_>>()?,
+            current: None,
+            trouble: None,
+        })
+    }
+
+    fn take(&mut self, piece: Piece, stop: &Stop) {
+        match piece {
+            Piece::Output(bytes) => {
+                if self.trouble.is_none()
+                    && let Err(trouble) = self.keep(&bytes)
+                {
+                    self.trouble = Some(trouble);
+                    stop.now();
+                }
+            }
+            Piece::Signal(signal) => {
+                match &signal {
+                    Signal::Begin(phase) => {
+                        self.current = self.logs.iter().position(|(log, _)| log.phase == phase);
+                    }
+                    Signal::End(..) => self.current = None,
+                    _ => {}
+                }
+                self.outcome.hear(signal);
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Some((log, file)) = self.current.and_then(|index| self.logs.get_mut(index)) {
+            file.write_all(bytes).with_context(|| {
+                format!(
+                    "the log {} cannot be written; the run was stopped",
+                    log.file.display()
+                )
+            })?;
+        }
+        self.report
+            .container_output(bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => {
+                    Failure::signal(SIGPIPE, "stdout was closed; the container is removed")
+                }
+                _ => anyhow::Error::new(error).context("stdout cannot be written"),
+            })
+    }
+}
+
+/// The nonce in the out folder, there as long as this is.
+struct NonceFile(PathBuf);
+
+impl NonceFile {
+    fn lay(out: &Path, nonce: &str) -> anyhow::Result<NonceFile> {
+        let file = out.join(format!(".pixi-offline-{nonce}"));
+        File::create_new(&file).with_context(|| format!("{} cannot be written", file.display()))?;
+        Ok(NonceFile(file))
+    }
+}
+
+impl Drop for NonceFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,191 @@
+//! A container, as data, and the one place where the engine's `run` command
+//! line is put together.
+
+use std::ffi::OsString;
+
+use crate::container::Mount;
+use crate::container::scripts::Script;
+use crate::request::{ContainerVariable, ImageReference};
+
+/// The label that every container of ours carries.
+const LABEL: &str = "io.github.pixi-offline.command";
+
+/// A container's name: unique for the run, so that it can be removed by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerName(String);
+
+impl ContainerName {
+    /// A name for a container of `command`, made unique by `nonce`.
+    pub fn new(command: &str, nonce: &str) -> ContainerName {
+        ContainerName(format!("{command}-{}", nonce.get(..12).unwrap_or(nonce)))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What the container can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The engine's default.
+    Default,
+    /// Nothing but itself.
+    None,
+}
+
+/// What the engine does about an image that it does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    /// Fetch it.
+    Missing,
+    /// Fail: an offline verification must not reach for the network.
+    Never,
+}
+
+/// A file system in memory inside the container, programs in it executable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tmpfs {
+    /// Where it is mounted.
+    pub target: String,
+    /// How much it may hold, in bytes.
+    pub size: u64,
+}
+
+/// All that a run of a container depends on.
+#[derive(Debug, Clone)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: ContainerName,
+    /// The command of ours that it runs for; the label's value.
+    pub command: &'static str,
+    /// Its image.
+    pub image: ImageReference,
+    /// Folders of the host in it.
+    pub mounts: Vec<Mount>,
+    /// A file system in memory in it.
+    pub tmpfs: Option<Tmpfs>,
+    /// Its network.
+    pub network: Network,
+    /// Whether the image may be fetched.
+    pub pull: Pull,
+    /// Variables that the caller wants in it.
+    pub variables: Vec<ContainerVariable>,
+    /// Words that the caller wants handed to the engine as they are.
+    pub engine_arguments: Vec<OsString>,
+    /// SELinux separates containers from the host's files; relabelling people's
+    /// folders would outlast the run, so the separation is turned off instead.
+    pub selinux_enforcing: bool,
+    /// What runs in it.
+    pub script: Script,
+}
+
+impl ContainerSpec {
+    /// The words after the engine's name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mount::value`].
+    pub fn run_arguments(&self) -> anyhow::Result<Vec<OsString>> {
+        let mut words: Vec<OsString> = Vec::new();
+        let mut push = |word: &str, value: &str| words.extend([word.into(), value.into()]);
+        push("run", "--interactive");
+        push("--name", &self.name.0);
+        push("--label", &format!("{LABEL}={}", self.command));
+        // The output is attached and logged by us; a second copy in the
+        // daemon's own log would only fill its disk.
+        push("--log-driver", "none");
+        if self.network == Network::None {
+            push("--network", "none");
+        }
+        if self.pull == Pull::Never {
+            push("--pull", "never");
+        }
+        if self.selinux_enforcing {
+            push("--security-opt", "label=disable");
+        }
+        for mount in &self.mounts {
+            push("--mount", &mount.value()?);
+        }
+        if let Some(tmpfs) = &self.tmpfs {
+            // `--mount type=tmpfs` cannot ask for `exec`.
+            push(
+                "--tmpfs",
+                &format!("{}:rw,exec,mode=0755,size={}", tmpfs.target, tmpfs.size),
+            );
+        }
+        for variable in &self.variables {
+            push("--env", variable.assignment());
+        }
+        words.extend(self.engine_arguments.iter().cloned());
+        // An image's own entry point would swallow our script.
+        words.extend(["--entrypoint".into(), "sh".into()]);
+        words.push(self.image.as_str().into());
+        words.extend(self.script.shell_arguments());
+        Ok(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn the_whole_command_line() {
+        let spec = ContainerSpec {
+            name: ContainerName::new("final-verify-product", "0123456789abcdef"),
+            command: "final-verify-product",
+            image: ImageReference::new(OsStr::new("img:1")).unwrap(),
+            mounts: vec![Mount::read_only("/p,q", "/src")],
+            tmpfs: Some(Tmpfs {
+                target: "/product".into(),
+                size: 42,
+            }),
+            network: Network::None,
+            pull: Pull::Never,
+            variables: vec![ContainerVariable::new(OsStr::new("A=b c")).unwrap()],
+            engine_arguments: vec!["--cpus=1".into()],
+            selinux_enforcing: true,
+            script: Script::new("SCRIPT", "nonce", ["a b"], ["run", "--"]),
+        };
+        let words = spec.run_arguments().unwrap();
+        let (options, script) = words.split_at(words.len() - 7);
+        assert_eq!(
+            options,
+            [
+                "run",
+                "--interactive",
+                "--name",
+                "final-verify-product-0123456789ab",
+                "--label",
+                "io.github.pixi-offline.command=final-verify-product",
+                "--log-driver",
+                "none",
+                "--network",
+                "none",
+                "--pull",
+                "never",
+                "--security-opt",
+                "label=disable",
+                "--mount",
+                "type=bind,\"source=/p,q\",target=/src,readonly",
+                "--tmpfs",
+                "/product:rw,exec,mode=0755,size=42",
+                "--env",
+                "A=b c",
+                "--cpus=1",
+                "--entrypoint",
+                "sh",
+                "img:1",
+                "-c",
+            ]
+        );
+        assert_eq!(
+            script[1..],
+            ["pixi-offline", "SCRIPT", "nonce", "a b", "run", "--"]
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! How every command starts and ends: words → options → step → exit code.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
+
+use crate::failure::{self, Failure};
+use crate::report::Report;
+use crate::surroundings::Surroundings;
+
+/// The option after which everything belongs to the verification.
+const VERIFY_RUN: &str = "--verify-run";
+
+/// Runs one command of ours: reads the command line into `Options`, hands it to
+/// `run`, prints an error as `ERROR: …` and turns it into its exit code.
+pub fn run_main<Options>(
+    run: impl FnOnce(Options, &Surroundings, &Report) -> anyhow::Result<()>,
+) -> ExitCode
+where
+    Options: CommandFactory + FromArgMatches,
+{
+    let report = Report::new();
+    let words = std::env::args_os().skip(1);
+    let result = match parse::<Options>(words) {
+        Ok(Parsed::Options(options)) => {
+            Surroundings::read().and_then(|surroundings| run(*options, &surroundings, &report))
+        }
+        Ok(Parsed::Text(text)) => {
+            report.text(text);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report.error(&error);
+            ExitCode::from(failure::exit_code(&error))
+        }
+    }
+}
+
+/// What a command line asked for.
+#[derive(Debug)]
+pub enum Parsed<Options> {
+    /// The command's work.
+    Options(Box<Options>),
+    /// Help or version, already rendered for stdout.
+    Text(String),
+}
+
+/// Reads a command line (without the program's name) as the scripts did: long
+/// options, a value is the next word whatever it looks like, the last of a
+/// repeated option wins, `--verify-run -- CMD…` ends the options.
+///
+/// # Errors
+///
+/// Exit code 2 with a message that names the word and the fix.
+pub fn parse<Options>(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Parsed<Options>>
+where
+    Options: CommandFactory + FromArgMatches,
+{
+    // With the scripts a repeated option is no error: the last one wins.
+    let mut command = Options::command().mut_args(|argument| {
+        let repeatable =
+            matches!(argument.get_action(), ArgAction::Append) || argument.is_positional();
+        if repeatable {
+            return argument;
+        }
+        let id = argument.get_id().clone();
+        argument.overrides_with(id)
+    });
+    command.build();
+    let words = join_values(words, &command)?;
+    let program = OsString::from(command.get_name());
+    match command.try_get_matches_from_mut(std::iter::once(program).chain(words)) {
+        Ok(matches) => match Options::from_arg_matches(&matches) {
+            Ok(options) => Ok(Parsed::Options(Box::new(options))),
+            Err(error) => Err(usage(&error.format(&mut command))),
+        },
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Parsed::Text(error.render().to_string()))
+            }
+            _ => Err(usage(&error)),
+        },
+    }
+}
+
+/// clap's message without its own prefix: the report adds ours.
+fn usage(error: &clap::Error) -> anyhow::Error {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    Failure::usage(text.trim_end())
+}
+
+/// Joins each option that takes a value with the next word (`--image X` becomes
+/// `--image=X`), so that clap takes any text as the value, `--` and words that
+/// start with `-` included. Checks the form of `--verify-run -- CMD…`.
+fn join_values(
+    words: impl IntoIterator<Item = OsString>,
+    command: &Command,
+) -> anyhow::Result<Vec<OsString>> {
+    let takes_value = |word: &OsStr| {
+        let name = word.to_str().and_then(|word| word.strip_prefix("--"));
+        name.is_some_and(|name| {
+            command.get_arguments().any(|argument| {
+                argument.get_long() == Some(name) && argument.get_action().takes_values()
+            })
+        })
+    };
+    let verifies = command
+        .get_arguments()
+        .any(|argument| argument.get_long() == VERIFY_RUN.strip_prefix("--"));
+
+    let mut joined = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        if takes_value(&word) {
+            let Some(value) = words.next() else {
+                return Err(Failure::usage(format!(
+                    "{} needs a value; see --help",
+                    word.display()
+                )));
+            };
+            let mut both = word;
+            both.push("=");
+            both.push(value);
+            joined.push(both);
+        } else if verifies && word == VERIFY_RUN {
+            joined.push(word);
+            if words.next().is_none_or(|separator| separator != "--") {
+                return Err(Failure::usage(
+                    "--verify-run must be the last option and be followed by `-- CMD ARG…`",
+                ));
+            }
+            joined.push(OsString::from("--"));
+            let before = joined.len();
+            joined.extend(words);
+            if joined.len() == before {
+                return Err(Failure::usage(
+                    "--verify-run -- needs a command: --verify-run -- CMD ARG…",
+                ));
+            }
+            break;
+        } else if word == "--" {
+            return Err(Failure::usage(
+                "`--` stands only after --verify-run: --verify-run -- CMD ARG…",
+            ));
+        } else {
+            joined.push(word);
+        }
+    }
+    Ok(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// A command line with one of each kind of option.
+    #[derive(Debug, Parser)]
+    #[command(name = "sample", version)]
+    struct Sample {
+        #[arg(long)]
+        image: OsString,
+        #[arg(long)]
+        exclude: Vec<OsString>,
+        #[arg(long)]
+        force: bool,
+        #[arg(long)]
+        verify_run: bool,
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    }
+
+    fn sample(words: &[&str]) -> anyhow::Result<Sample> {
+        match parse(words.iter().map(OsString::from))? {
+            Parsed::Options(options) => Ok(*options),
+            Parsed::Text(text) => panic!("text instead of options: {text}"),
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_value() {
+        for value in ["--", "-h", "--help", "", "a b", "--force", "=x"] {
+            assert_eq!(sample(&["--image", value]).unwrap().image, value);
+        }
+        assert_eq!(sample(&["--image=a=b"]).unwrap().image, "a=b");
+    }
+
+    #[test]
+    fn the_last_single_value_wins_and_repeatable_ones_add_up() {
+        let words = [
+            "--image",
+            "a",
+            "--exclude",
+            "-x",
+            "--image",
+            "b",
+            "--exclude",
+            "y",
+            "--force",
+            "--force",
+        ];
+        let options = sample(&words).unwrap();
+        assert_eq!(options.image, "b");
+        assert_eq!(options.exclude, ["-x", "y"]);
+        assert!(options.force);
+    }
+
+    #[test]
+    fn everything_after_verify_run_is_handed_over_word_for_word() {
+        let options = sample(&[
+            "--image",
+            "i",
+            "--verify-run",
+            "--",
+            "--",
+            "-x",
+            "",
+            "--help",
+        ])
+        .unwrap();
+        assert!(options.verify_run);
+        assert_eq!(options.words, ["--", "-x", "", "--help"]);
+    }
+
+    #[test]
+    fn wrong_forms_are_usage_errors_that_name_the_fix() {
+        for (words, part) in [
+            (&["--image"][..], "--image needs a value"),
+            (&["--image", "i", "--verify-run"], "-- CMD"),
+            (
+                &["--image", "i", "--verify-run", "--exclude", "x", "--", "y"],
+                "last option",
+            ),
+            (&["--image", "i", "--verify-run", "--"], "needs a command"),
+            (&["--image", "i", "--", "x"], "--verify-run -- CMD"),
+            (&["--image", "i", "--unknown"], "--unknown"),
+            (&["--image", "i", "stray"], "stray"),
+            (&[], "--image"),
+        ] {
+            let error = sample(words).unwrap_err();
+            assert_eq!(failure::exit_code(&error), failure::USAGE, "{words:?}");
+            assert!(error.to_string().contains(part), "{words:?}: {error}");
+            assert!(!error.to_string().starts_with("error:"), "{error}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_text() {
+        for words in [
+            &["--help"][..],
+            &["-h"],
+            &["--image", "i", "--help"],
+            &["--version"],
+        ] {
+            let parsed = parse::<Sample>(words.iter().map(OsString::from)).unwrap();
+            assert!(matches!(parsed, Parsed::Text(text) if text.contains("sample")));
+        }
+    }
+}

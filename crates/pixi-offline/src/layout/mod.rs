@@ -1,0 +1,232 @@
+//! Where things are: the only place that spells the names inside a workdir and
+//! a product.
+//!
+//! In: a folder. Out: the paths in it. Nothing here reads or writes files.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::request::{ContainerPath, ProjectName};
+
+/// The default place of a workdir inside a container of ours.
+pub const CONTAINER_WORKDIR: &str = "/workdir";
+
+/// Names of the files that say what a folder holds as a Pixi project.
+pub const PROJECT_MANIFESTS: [&str; 2] = ["pixi.toml", "pyproject.toml"];
+
+/// The lock file of a Pixi project.
+pub const LOCK_FILE: &str = "pixi.lock";
+
+/// The part of a project's `.pixi/` that people commit.
+pub const PROJECT_CONFIG: &str = ".pixi/config.toml";
+
+/// What staging and product leave out of a project, as rsync patterns.
+pub const DEFAULT_EXCLUDES: [&str; 8] = [
+    ".git/",
+    ".pixi/",
+    ".env",
+    "__pycache__/",
+    ".pytest_cache/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".venv/",
+];
+
+const PROJECT: &str = "project";
+const RESOURCES: &str = "resources";
+const CACHE: &str = "pixi-cache";
+const OUT: &str = "out";
+const HELPERS: &str = "helpers";
+const PRODUCT: &str = "product";
+const RECORD: &str = "workdir.json";
+
+/// The helper that a workdir carries, as the binary and under its old name.
+pub const HELPER: &str = "make-archive-ready-product";
+
+/// A workdir: inputs and outputs of one build, side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workdir(PathBuf);
+
+impl Workdir {
+    /// The entries of a workdir as the old scripts made it.
+    pub const FOLDERS: [&str; 6] = [PROJECT, RESOURCES, CACHE, OUT, HELPERS, PRODUCT];
+
+    /// Those that every workdir of the old scripts has.
+    pub const CORE_FOLDERS: [&str; 3] = [PROJECT, CACHE, OUT];
+
+    /// The workdir in this folder, there or not.
+    pub fn new(folder: impl Into<PathBuf>) -> Workdir {
+        Workdir(folder.into())
+    }
+
+    /// The default place of a new workdir.
+    pub fn default_in(root: &Path, unix_seconds: u64) -> Workdir {
+        Workdir(root.join("tmp").join(format!("workdir-{unix_seconds}")))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The folder of staged projects.
+    pub fn projects(&self) -> PathBuf {
+        self.0.join(PROJECT)
+    }
+
+    /// One staged project.
+    pub fn project(&self, name: &ProjectName) -> PathBuf {
+        self.projects().join(name)
+    }
+
+    /// The resources that travel with the project.
+    pub fn resources(&self) -> PathBuf {
+        self.0.join(RESOURCES)
+    }
+
+    /// The package cache that the build filled.
+    pub fn cache(&self) -> PathBuf {
+        self.0.join(CACHE)
+    }
+
+    /// Logs, and what verifications write.
+    pub fn out(&self) -> PathBuf {
+        self.0.join(OUT)
+    }
+
+    /// The log of the online `pixi install`.
+    pub fn install_log(&self) -> PathBuf {
+        self.out().join("pixi-install.log")
+    }
+
+    /// The log of the online verification.
+    pub fn verify_log(&self) -> PathBuf {
+        self.out().join("verify.log")
+    }
+
+    /// The programs that go on from here.
+    pub fn helpers(&self) -> PathBuf {
+        self.0.join(HELPERS)
+    }
+
+    /// The deliverable.
+    pub fn product(&self) -> Product {
+        Product(self.0.join(PRODUCT))
+    }
+
+    /// What later commands know of the build; also the mark that a folder is a
+    /// workdir of ours.
+    pub fn record(&self) -> PathBuf {
+        self.0.join(RECORD)
+    }
+}
+
+/// A workdir as a container sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerWorkdir<'a>(pub &'a ContainerPath);
+
+impl ContainerWorkdir<'_> {
+    /// Where the staged projects are mounted.
+    pub fn projects(&self) -> String {
+        self.0.join(PROJECT)
+    }
+
+    /// Where the resources are mounted.
+    pub fn resources(&self) -> String {
+        self.0.join(RESOURCES)
+    }
+
+    /// Where the package cache is mounted.
+    pub fn cache(&self) -> String {
+        self.0.join(CACHE)
+    }
+
+    /// Where the out folder is mounted.
+    pub fn out(&self) -> String {
+        self.0.join(OUT)
+    }
+}
+
+/// A product: the folder that is carried to the place without a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product(PathBuf);
+
+impl Product {
+    /// Names that a product uses for itself, or will: no project may have one.
+    const OWN_ENTRIES: [&str; 13] = [
+        "res",
+        "pkg-cache",
+        "bin",
+        "envs.sh",
+        "bootstrap-project.sh",
+        "manifest.json",
+        "SHA256SUMS",
+        "SHA256SUMS.minisig",
+        "sbom.cdx.json",
+        "provenance.json",
+        "verification.json",
+        "verification.json.minisig",
+        "report.html",
+    ];
+
+    /// The product in this folder, there or not.
+    pub fn new(folder: impl Into<PathBuf>) -> Product {
+        Product(folder.into())
+    }
+
+    /// Whether a project of this name would collide with the product's own.
+    pub fn is_own_entry(name: &OsStr) -> bool {
+        Product::OWN_ENTRIES.iter().any(|own| name == *own)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The project in it.
+    pub fn project(&self, name: &ProjectName) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The resources.
+    pub fn resources(&self) -> PathBuf {
+        self.0.join("res")
+    }
+
+    /// The package cache.
+    pub fn cache(&self) -> PathBuf {
+        self.0.join("pkg-cache")
+    }
+
+    /// What a person sources before running pixi by hand.
+    pub fn environment_script(&self) -> PathBuf {
+        self.0.join("envs.sh")
+    }
+
+    /// What installs the project.
+    pub fn bootstrap_script(&self) -> PathBuf {
+        self.0.join("bootstrap-project.sh")
+    }
+}
+
+/// The logs that the final verification writes into its out folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfflineLogs(PathBuf);
+
+impl OfflineLogs {
+    /// The logs in this out folder.
+    pub fn new(out: impl Into<PathBuf>) -> OfflineLogs {
+        OfflineLogs(out.into())
+    }
+
+    /// The log of `bootstrap-project.sh`.
+    pub fn bootstrap(&self) -> PathBuf {
+        self.0.join("bootstrap.offline.log")
+    }
+
+    /// The log of the verification.
+    pub fn verify(&self) -> PathBuf {
+        self.0.join("verify.offline.log")
+    }
+}

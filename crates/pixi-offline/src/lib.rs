@@ -1,0 +1,26 @@
+//! What the commands of pixi-offline share: bringing [Pixi](https://pixi.sh)
+//! projects into places without a network.
+//!
+//! A request flows one way, and every arrow is a folder of this crate:
+//!
+//! ```text
+//! command line → request → layout → staging → container → product → proof → report
+//! ```
+//!
+//! [`steps`] composes them, one file for each thing that a person runs. Start
+//! reading there. `docs/architecture.md` in the repository is the map.
+
+pub mod container;
+pub mod entry;
+pub mod failure;
+pub mod layout;
+pub mod packages;
+pub mod product;
+pub mod proof;
+pub mod replacement;
+pub mod report;
+pub mod request;
+pub mod staging;
+pub mod steps;
+pub mod surroundings;
+pub mod tools;

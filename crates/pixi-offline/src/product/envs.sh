@@ -1,0 +1,41 @@
+# shellcheck shell=sh
+# Settings for using this product by hand. Source it, then run pixi:
+#   bash, zsh:             . /path/to/product/envs.sh
+#   another POSIX shell:   PRODUCT_ROOT=/path/to/product; . "$PRODUCT_ROOT/envs.sh"
+# It works wherever the product lies, and leaves the shell's options alone.
+
+if [ -n "${BASH_VERSION-}" ]; then
+  eval '_pixi_offline_file=${BASH_SOURCE[0]}'
+elif [ -n "${ZSH_VERSION-}" ]; then
+  eval '_pixi_offline_file=${(%):-%x}'
+else
+  _pixi_offline_file=${PRODUCT_ROOT:-.}/envs.sh
+fi
+case $_pixi_offline_file in
+  */*) _pixi_offline_root=${_pixi_offline_file%/*}/ ;;
+  *) _pixi_offline_root=./ ;;
+esac
+_pixi_offline_root=$(CDPATH='' \cd -P -- "$_pixi_offline_root" >/dev/null 2>&1 && \pwd -P && printf x)
+# The path without the line end that pwd added: it may itself end in one.
+_pixi_offline_root=${_pixi_offline_root%?x}
+
+if [ -d "$_pixi_offline_root/pkg-cache" ]; then
+  # The cache of this product and nothing else; pixi wants an absolute path.
+  export PIXI_CACHE_DIR="$_pixi_offline_root/pkg-cache"
+  export PRODUCT_RES_DIR="$_pixi_offline_root/res"
+  # No network (pixi 0.74 and later know this one), and pixi.lock as it is.
+  export PIXI_OFFLINE=true
+  export PIXI_FROZEN=true
+  # A pixi configuration of this user may redirect environments or name mirrors
+  # (pixi 0.70 and later; the project's own .pixi/config.toml still counts).
+  export PIXI_NO_CONFIG=true
+  # What would lead pixi to other caches, or into another project.
+  unset RATTLER_CACHE_DIR PIXI_CACHE_CONDA_PACKAGES_DIR PIXI_CACHE_REPODATA_DIR
+  unset PIXI_CACHE_PYPI_WHEELS_DIR PIXI_CACHE_PYPI_MAPPING_DIR PIXI_CACHE_EXEC_ENVIRONMENTS_DIR
+  unset PIXI_CACHE_BUILD_TOOL_ENVIRONMENTS_DIR PIXI_CACHE_DETACHED_ENVIRONMENTS_DIR
+  unset PIXI_CONFIG_FILE PIXI_LOCKED PIXI_IN_SHELL PIXI_ENVIRONMENT_NAME CONDA_PREFIX
+  unset PIXI_PROJECT_MANIFEST PIXI_PROJECT_NAME PIXI_PROJECT_ROOT PIXI_PROJECT_VERSION
+else
+  printf 'ERROR: no pkg-cache beside envs.sh; in a shell other than bash and zsh set PRODUCT_ROOT to the product first\n' >&2
+fi
+unset _pixi_offline_file _pixi_offline_root

@@ -1,0 +1,10 @@
+//! Evidence: digests, and the record that a workdir carries.
+//!
+//! In: files and facts. Out: what later commands and people can check. This
+//! folder decides nothing.
+
+mod digest;
+mod record;
+
+pub use digest::Sha256Digest;
+pub use record::{BuildState, LockRecord, WorkdirRecord, is_workdir};

@@ -1,0 +1,13 @@
+//! Replacing folders, and deleting them: never one that is not ours to delete,
+//! and never so that half of one is left.
+//!
+//! In: a folder that shall become another one. Out: the new one in its place,
+//! or the old one as it was. This folder knows no layout: what makes a folder
+//! ours is handed to it.
+
+mod beside;
+mod guard;
+mod remove;
+
+pub use beside::Beside;
+pub use guard::{Guard, Standing};

@@ -1,0 +1,35 @@
+//! Deleting a folder with all that is in it.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// Deletes `folder`, entering also folders that their modes close (package
+/// caches hold some of mode 0555). Links are deleted, never followed. A folder
+/// that is not there is no error.
+pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_folders(folder)?;
+            fs::remove_dir_all(folder)
+        }
+        result => result,
+    }
+}
+
+/// Gives the owner every right on `folder` and all folders in it.
+fn open_folders(folder: &Path) -> io::Result<()> {
+    let mode = fs::symlink_metadata(folder)?.permissions().mode();
+    if mode & 0o700 != 0o700 {
+        fs::set_permissions(folder, Permissions::from_mode(mode | 0o700))?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(&entry.path())?;
+        }
+    }
+    Ok(())
+}

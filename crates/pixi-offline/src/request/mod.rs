@@ -1,0 +1,31 @@
+//! What was asked for: names, words and values that are valid once they exist.
+//!
+//! In: the text of a command line. Out: types that the rest of the crate can
+//! trust. This folder does no input or output and knows nothing of where things
+//! lie.
+
+mod names;
+mod options;
+mod verification;
+
+pub use names::{ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName};
+pub use options::{EngineOptions, VerifyOptions};
+pub use verification::{Expectations, Verification};
+
+use std::ffi::OsStr;
+
+use crate::failure::Failure;
+
+/// `text` as UTF-8, because the engine's client would change other bytes.
+///
+/// # Errors
+///
+/// Exit code 2; `what` names the thing.
+pub fn text_for_engine<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str> {
+    text.to_str().ok_or_else(|| {
+        Failure::usage(format!(
+            "{what} is not UTF-8 and the container engine would change it: {}; use a name that is",
+            text.display()
+        ))
+    })
+}

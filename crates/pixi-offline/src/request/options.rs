@@ -1,0 +1,74 @@
+//! Options that several commands share, as they are typed.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::request::{ContainerVariable, Expectations, Verification};
+
+/// What is verified, and what counts as success.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Verification")]
+pub struct VerifyOptions {
+    /// Run `pixi run TASK` in the project and require exit code 0
+    #[arg(long, value_name = "TASK")]
+    pub verify_task: Option<OsString>,
+
+    /// Require TEXT in what the verification prints (repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub expect_output: Vec<OsString>,
+
+    /// Require PATH, below the project or $VERIFY_OUT_DIR, to exist after the verification (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub expect_file: Vec<OsString>,
+
+    /// Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…
+    #[arg(long)]
+    pub verify_run: bool,
+
+    /// The command, word for word
+    #[arg(last = true, value_name = "CMD")]
+    pub verify_words: Vec<OsString>,
+}
+
+impl VerifyOptions {
+    /// What these options mean.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`Verification::new`] and [`Expectations::new`].
+    pub fn meaning(&self) -> anyhow::Result<(Verification, Expectations)> {
+        let command = self.verify_run.then_some(self.verify_words.as_slice());
+        let verification = Verification::new(self.verify_task.as_deref(), command)?;
+        let expectations =
+            Expectations::new(&self.expect_output, &self.expect_file, &verification)?;
+        Ok((verification, expectations))
+    }
+}
+
+/// Which engine does the work, and what its containers find in their environment.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Container engine")]
+pub struct EngineOptions {
+    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker]
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<OsString>,
+
+    /// Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub container_env: Vec<OsString>,
+}
+
+impl EngineOptions {
+    /// The variables of `--container-env`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`ContainerVariable::new`].
+    pub fn variables(&self) -> anyhow::Result<Vec<ContainerVariable>> {
+        self.container_env
+            .iter()
+            .map(|text| ContainerVariable::new(text))
+            .collect()
+    }
+}

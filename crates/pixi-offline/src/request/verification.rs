@@ -1,0 +1,174 @@
+//! What counts as success.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// What is run with pixi, in the project, to see that it works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verification {
+    /// Nothing was asked for.
+    None,
+    /// `pixi run T`, T as one word.
+    Task(String),
+    /// `pixi run CMD ARG…`, word for word.
+    Command(Vec<String>),
+}
+
+impl Verification {
+    /// Reads the two forms, of which at most one may be given.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when both are given, the task is empty, or a word is not
+    /// UTF-8 (the engine's client would change it).
+    pub fn new(task: Option<&OsStr>, command: Option<&[OsString]>) -> anyhow::Result<Verification> {
+        let text = |word: &OsStr| {
+            word.to_str().map(str::to_owned).ok_or_else(|| {
+                Failure::usage(format!(
+                    "a word of the verification is not UTF-8: {}; put it into a script or a task of the project",
+                    word.display()
+                ))
+            })
+        };
+        match (task, command) {
+            (Some(_), Some(_)) => Err(Failure::usage(
+                "pick at most one of --verify-task and --verify-run",
+            )),
+            (Some(task), None) if task.is_empty() => Err(Failure::usage(
+                "--verify-task is empty; give the name of a task of the project",
+            )),
+            (Some(task), None) => Ok(Verification::Task(text(task)?)),
+            (None, Some(words)) => Ok(Verification::Command(
+                words
+                    .iter()
+                    .map(|word| text(word))
+                    .collect::<Result<_, _>>()?,
+            )),
+            (None, None) => Ok(Verification::None),
+        }
+    }
+
+    /// Whether anything is to be run.
+    pub fn is_requested(&self) -> bool {
+        *self != Verification::None
+    }
+
+    /// The words after `pixi` (`run …`); empty when nothing is to be run.
+    pub fn pixi_words(&self) -> Vec<&str> {
+        let run = std::iter::once("run");
+        match self {
+            Verification::None => Vec::new(),
+            Verification::Task(task) => run.chain([task.as_str()]).collect(),
+            Verification::Command(words) => run.chain(words.iter().map(String::as_str)).collect(),
+        }
+    }
+}
+
+/// What must hold after a verification besides its exit code 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectations {
+    output: Vec<OsString>,
+    files: Vec<String>,
+}
+
+impl Expectations {
+    /// Takes the texts that must be printed and the files that must exist.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when something is expected but nothing is verified, when a
+    /// text is empty, or when a path is absolute, leads out with `..`, or holds
+    /// a newline or bytes that are not UTF-8.
+    pub fn new(
+        output: &[OsString],
+        files: &[OsString],
+        verification: &Verification,
+    ) -> anyhow::Result<Expectations> {
+        let expects = !output.is_empty() || !files.is_empty();
+        if expects && !verification.is_requested() {
+            return Err(Failure::usage(
+                "--expect-output and --expect-file speak of a verification: give --verify-task or --verify-run",
+            ));
+        }
+        if output.iter().any(|text| text.is_empty()) {
+            return Err(Failure::usage("--expect-output is empty; give the text"));
+        }
+        let files = files
+            .iter()
+            .map(|file| expected_file(file))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Expectations {
+            output: output.to_vec(),
+            files,
+        })
+    }
+
+    /// Texts that must appear in what the verification prints.
+    pub fn output(&self) -> &[OsString] {
+        &self.output
+    }
+
+    /// Paths that must exist afterwards, below the project or `$VERIFY_OUT_DIR`.
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+}
+
+fn expected_file(file: &OsStr) -> anyhow::Result<String> {
+    let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    match file.to_str() {
+        Some(text)
+            if !text.is_empty()
+                && !text.contains('\n')
+                && Path::new(text).components().all(plain) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(Failure::usage(format!(
+            "--expect-file {file:?} must be a relative path below the project or $VERIFY_OUT_DIR, in UTF-8, on one line"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn at_most_one_form_and_no_empty_task() {
+        assert!(Verification::new(Some(OsStr::new("t")), Some(&words(&["x"]))).is_err());
+        assert!(Verification::new(Some(OsStr::new("")), None).is_err());
+        assert_eq!(Verification::new(None, None).unwrap().pixi_words(), [""; 0]);
+    }
+
+    #[test]
+    fn words_reach_pixi_as_they_are() {
+        let task = Verification::new(Some(OsStr::new("my task")), None).unwrap();
+        assert_eq!(task.pixi_words(), ["run", "my task"]);
+        let command = Verification::new(None, Some(&words(&["", "--", "$x", "a\nb"]))).unwrap();
+        assert_eq!(command.pixi_words(), ["run", "", "--", "$x", "a\nb"]);
+    }
+
+    #[test]
+    fn expectations_need_a_verification_and_paths_that_stay_inside() {
+        let task = Verification::Task("t".into());
+        assert!(Expectations::new(&words(&["x"]), &[], &Verification::None).is_err());
+        assert!(Expectations::new(&words(&[""]), &[], &task).is_err());
+        for bad in ["", "/etc/passwd", "../x", "a/../../x", "a\nb"] {
+            assert!(
+                Expectations::new(&[], &words(&[bad]), &task).is_err(),
+                "{bad:?}"
+            );
+        }
+        assert!(Expectations::new(&[], &words(&["a/b c"]), &task).is_ok());
+    }
+}

@@ -1,0 +1,17 @@
+//! Copying a single file.
+
+use std::path::Path;
+use std::{fs, io};
+
+/// Copies the content and the permissions of one file, links followed.
+///
+/// # Errors
+///
+/// When the source cannot be read or the target cannot be written.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "staging is where files are copied"
+)]
+pub fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
+    fs::copy(source, target).map(drop)
+}

@@ -1,0 +1,23 @@
+//! Copying folder trees as `rsync -a SRC/ DST/` would, without rsync.
+//!
+//! What comes in: a source folder, a target that is not there yet (or an empty
+//! folder), and the [`Rules`] that say what stays behind, in rsync's own pattern
+//! language. What goes out: the copy, and what was really done ([`Copied`]).
+//!
+//! What this folder must not know: anything of pixi, of workdirs and products,
+//! or of container engines. Which patterns are built in, and which folders are
+//! never staged, is for the caller to say.
+//!
+//! The pattern language and the semantics of the copy were written from rsync's
+//! observable behaviour, and `tests/staging_oracle` compares both with the real
+//! program over random trees.
+
+mod copy;
+mod file;
+mod pattern;
+mod rules;
+
+pub use copy::{Copied, copy_tree};
+pub use file::copy_file;
+pub use pattern::Pattern;
+pub use rules::{PatternError, Rules, Verdict};

@@ -1,0 +1,202 @@
+//! From a project on this machine to a workdir that is built and verified.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::container::Engine;
+use crate::failure::Failure;
+use crate::layout::{self, Workdir};
+use crate::packages::Lock;
+use crate::product::shell_quote;
+use crate::proof::{self, WorkdirRecord};
+use crate::replacement::{Beside, Guard};
+use crate::report::Report;
+use crate::request::{
+    ContainerPath, ContainerVariable, Expectations, ImageReference, ProjectName, Verification,
+    text_for_engine,
+};
+use crate::staging::Rules;
+use crate::steps::build::{Build, LockUse};
+use crate::steps::stage::{self, Helper, ProjectRules};
+use crate::surroundings::Surroundings;
+
+/// The command's name.
+const COMMAND: &str = "create-workdir-from-host";
+
+/// What was asked for; paths as they were typed.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// An image that has pixi.
+    pub image: ImageReference,
+    /// The project.
+    pub project_dir: PathBuf,
+    /// The workdir; below the workspace root when `None`.
+    pub workdir: Option<PathBuf>,
+    /// Where the workdir is mounted in the container.
+    pub container_workdir: ContainerPath,
+    /// The project's name; the last component of its path when `None`.
+    pub project_name: Option<ProjectName>,
+    /// Resources that travel with it.
+    pub resources_dir: Option<PathBuf>,
+    /// Arguments of `--exclude`.
+    pub excludes: Vec<OsString>,
+    /// Whether a workdir that is not ours may be overwritten.
+    pub force: bool,
+    /// Whether pixi may bring a stale lock up to date.
+    pub update_lock: bool,
+    /// What is run to see that it works.
+    pub verification: Verification,
+    /// What must hold afterwards.
+    pub expectations: Expectations,
+    /// The engine's client, when one was named.
+    pub engine: Option<OsString>,
+    /// Words for the engine's `run`.
+    pub engine_arguments: Vec<OsString>,
+    /// Variables for the container.
+    pub variables: Vec<ContainerVariable>,
+}
+
+/// Stages, builds and verifies.
+///
+/// # Errors
+///
+/// Exit code 2 before anything is touched for what is wrong with the request,
+/// 127 and 125 when client or engine are missing, else that of the build.
+pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    // STEP 1: the engine's client, as the scripts check it: first.
+    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+
+    // STEP 2: everything else that can be known without touching anything.
+    let project_dir = surroundings.absolute(&request.project_dir);
+    stage::require_folder("--project-dir", &project_dir)?;
+    stage::require_manifest(&project_dir)?;
+    let name = match &request.project_name {
+        Some(name) => name.clone(),
+        None => {
+            // `.` and `..` have no name of their own.
+            let named = project_dir
+                .canonicalize()
+                .unwrap_or_else(|_| project_dir.clone());
+            let typed = Some(&project_dir)
+                .filter(|typed| typed.file_name().is_some() && !request.project_dir.ends_with("."));
+            ProjectName::of_folder(typed.unwrap_or(&named))?
+        }
+    };
+    name.for_engine()?;
+    let resources_dir = request
+        .resources_dir
+        .as_ref()
+        .map(|folder| surroundings.absolute(folder));
+    if let Some(resources) = &resources_dir {
+        stage::require_folder("--resources-dir", resources)?;
+    }
+    let rules = ProjectRules::new(&request.excludes)?;
+    let workdir = match &request.workdir {
+        Some(folder) if folder.as_os_str().is_empty() => {
+            return Err(Failure::usage(
+                "--workdir is empty; give a folder, or leave it out",
+            ));
+        }
+        Some(folder) => Workdir::new(surroundings.absolute(folder)),
+        None => Workdir::default_in(surroundings.workspace_root(), surroundings.unix_seconds),
+    };
+    text_for_engine("the workdir's path", workdir.path().as_os_str())?;
+    let mut guard = Guard::new(surroundings);
+    guard.protect(&project_dir, "the project");
+    if let Some(resources) = &resources_dir {
+        guard.protect(resources, "the resources");
+    }
+    guard.check(
+        "--workdir",
+        workdir.path(),
+        proof::is_workdir,
+        request.force,
+    )?;
+    let helper = Helper::find(surroundings)?;
+    let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
+    let lock_use = LockUse::of(lock.as_ref(), request.update_lock);
+    let version = engine.version()?;
+    let image = engine.image(&request.image)?;
+
+    if lock.is_none() {
+        report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
+    }
+    if image.is_none() {
+        report.note(format_args!(
+            "image {} is not on this engine; the engine fetches it",
+            request.image
+        ));
+    }
+
+    // STEP 3: stage beside the workdir, then put the new one in its place.
+    let mut record = WorkdirRecord::new(
+        name.for_engine()?,
+        request.container_workdir.as_str(),
+        request.verification.clone(),
+    );
+    record.excludes = request
+        .excludes
+        .iter()
+        .map(|text| text.to_string_lossy().into_owned())
+        .collect();
+    record.engine = Some(version);
+    record.image = image;
+    record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
+    let beside = Beside::new(workdir.path())?;
+    let new = Workdir::new(beside.path());
+    // The record comes first: it marks the folder as a workdir, never staged.
+    record.write(&new)?;
+    stage::make_folders(&new)?;
+    stage::copy_project(&project_dir, &new.project(&name), &rules, report)?;
+    match &resources_dir {
+        Some(resources) => {
+            stage::copy_folder(resources, &new.resources(), &Rules::new())?;
+        }
+        None => std::fs::create_dir(new.resources())?,
+    }
+    helper.install(&new)?;
+    beside.take_place()?;
+
+    // STEP 4: install and verify in a container with network.
+    let build = Build {
+        engine: &engine,
+        image: &request.image,
+        workdir: &workdir,
+        container_workdir: &request.container_workdir,
+        project: &name,
+        lock_use,
+        verification: &request.verification,
+        expectations: &request.expectations,
+        variables: &request.variables,
+        engine_arguments: &request.engine_arguments,
+    };
+    build.run(COMMAND, &mut record, surroundings, report)?;
+    if record.image.is_none() {
+        record.image = engine.image(&request.image)?;
+        record.write(&workdir)?;
+    }
+
+    // STEP 5: say what is there and what comes next.
+    finish(&workdir, &name, &record, report);
+    Ok(())
+}
+
+/// The two lines that a created workdir ends with.
+fn finish(workdir: &Workdir, name: &ProjectName, record: &WorkdirRecord, report: &Report) {
+    if record.lock.staged.is_some() && record.lock.staged != record.lock.built {
+        report.warning("pixi.lock was changed by the build: the one in the project is stale; the workdir holds the new one");
+    }
+    report.ok(format_args!(
+        "WORKDIR created at: {}",
+        workdir.path().display()
+    ));
+    let word = |word: &std::ffi::OsStr| {
+        String::from_utf8_lossy(&shell_quote(word.as_encoded_bytes())).into_owned()
+    };
+    report.next(format_args!(
+        "{} --workdir {} --project-name {}",
+        word(workdir.helpers().join(layout::HELPER).as_os_str()),
+        word(workdir.path().as_os_str()),
+        word(name.as_os_str()),
+    ));
+}

@@ -1,0 +1,226 @@
+//! From a product to the proof that it installs without a network.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::container::scripts::{self, Script};
+use crate::container::{
+    self, ContainerName, ContainerSpec, Engine, Mount, Network, PhaseLog, Pull, Tmpfs,
+};
+use crate::failure::{self, Failure};
+use crate::layout::OfflineLogs;
+use crate::report::Report;
+use crate::request::{
+    ContainerVariable, Expectations, ImageReference, ProjectName, Verification, text_for_engine,
+};
+use crate::steps::stage;
+use crate::steps::verdict::{self, Phase};
+use crate::surroundings::{self, Surroundings};
+
+/// The command's name.
+const COMMAND: &str = "final-verify-product";
+
+/// What a file takes in memory beyond its content, in bytes: a page of its last
+/// partial content, and the kernel's own structures.
+const MEMORY_PER_ENTRY: u64 = 6 * 1024;
+
+/// What was asked for; paths as they were typed.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// An image that has pixi and bash.
+    pub image: ImageReference,
+    /// The product.
+    pub product_dir: PathBuf,
+    /// Where the logs go.
+    pub out_dir: PathBuf,
+    /// The project's name; needed for a verification.
+    pub project_name: Option<ProjectName>,
+    /// Whether the product itself is installed into, as the old script did.
+    pub in_place: bool,
+    /// What is run to see that it works.
+    pub verification: Verification,
+    /// What must hold afterwards.
+    pub expectations: Expectations,
+    /// The engine's client, when one was named.
+    pub engine: Option<OsString>,
+    /// Variables for the container.
+    pub variables: Vec<ContainerVariable>,
+}
+
+/// Installs the product in a container without a network, and verifies it.
+///
+/// # Errors
+///
+/// Exit code 2 before anything is touched for what is wrong with the request,
+/// 127 and 125 when client, engine or image are missing, else that of bootstrap
+/// or verification.
+pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    // STEP 1: look.
+    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+    let product_dir = surroundings.absolute(&request.product_dir);
+    let out_dir = surroundings.absolute(&request.out_dir);
+    stage::require_folder("--product-dir", &product_dir)?;
+    if request.verification.is_requested() && request.project_name.is_none() {
+        return Err(Failure::usage(
+            "a verification needs --project-name: it runs in that folder of the product",
+        ));
+    }
+    if let Some(name) = &request.project_name {
+        name.for_engine()?;
+        stage::require_folder("--project-name", &product_dir.join(name))?;
+    }
+    for path in [&product_dir, &out_dir] {
+        text_for_engine("a path that must be mounted", path.as_os_str())?;
+    }
+    if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(Failure::usage(format!(
+            "--out-dir {} is no folder",
+            out_dir.display()
+        )));
+    }
+    if !request.in_place && lies_in(&out_dir, &product_dir) {
+        return Err(Failure::usage(format!(
+            "--out-dir {} lies in the product, which must stay as it is; choose another place",
+            out_dir.display()
+        )));
+    }
+    engine.version()?;
+    if engine.image(&request.image)?.is_none() {
+        return Err(Failure::with_code(
+            failure::ENGINE,
+            format!(
+                "image {} is not on this engine, and an offline verification fetches nothing; bring it with `{} pull` or `{} load` first",
+                request.image,
+                engine.client(),
+                engine.client()
+            ),
+        ));
+    }
+
+    // STEP 2: run the product's own bootstrap, then the verification.
+    fs::create_dir_all(&out_dir)
+        .with_context(|| format!("{} cannot be made", out_dir.display()))?;
+    let logs = OfflineLogs::new(&out_dir);
+    let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
+    let spec = container(request, &product_dir, &out_dir, surroundings)?;
+    let phase_logs = [
+        PhaseLog {
+            phase: "bootstrap",
+            file: bootstrap_log.clone(),
+        },
+        PhaseLog {
+            phase: "verify",
+            file: verify_log.clone(),
+        },
+    ];
+    let outcome = container::run(&engine, &spec, &out_dir, &phase_logs, report)?;
+    verdict::require_success(
+        &outcome,
+        &[
+            Phase {
+                name: "copy",
+                what: "copying the product inside the container",
+                log: None,
+                advice: "",
+            },
+            Phase {
+                name: "bootstrap",
+                what: "bootstrap-project.sh",
+                log: Some(&bootstrap_log),
+                advice: "",
+            },
+            Phase {
+                name: "verify",
+                what: "the verification",
+                log: Some(&verify_log),
+                advice: "",
+            },
+        ],
+    )?;
+    if request.verification.is_requested() {
+        verdict::require_output(&request.expectations, &verify_log)?;
+    } else {
+        fs::write(&verify_log, verdict::NO_VERIFICATION)
+            .with_context(|| format!("{} cannot be written", verify_log.display()))?;
+    }
+
+    // STEP 3: say so.
+    report.ok(format_args!(
+        "final verification complete; logs in: {}",
+        out_dir.display()
+    ));
+    Ok(())
+}
+
+/// Whether `folder`, there or not, is `outer` or lies in it.
+fn lies_in(folder: &Path, outer: &Path) -> bool {
+    let Ok(outer) = outer.canonicalize() else {
+        return false;
+    };
+    folder
+        .ancestors()
+        .find_map(|existing| existing.canonicalize().ok())
+        .is_some_and(|real| real.starts_with(outer))
+}
+
+fn container(
+    request: &Request,
+    product_dir: &Path,
+    out_dir: &Path,
+    surroundings: &Surroundings,
+) -> anyhow::Result<ContainerSpec> {
+    let nonce = surroundings::nonce();
+    let how = if request.in_place { "in-place" } else { "copy" };
+    let name = request
+        .project_name
+        .as_ref()
+        .map_or(Ok(""), ProjectName::for_engine)?;
+    let expected = request.expectations.files().join("\n");
+    let product = if request.in_place {
+        Mount::writable(product_dir, scripts::PRODUCT)
+    } else {
+        Mount::read_only(product_dir, scripts::PRODUCT_SOURCE)
+    };
+    let tmpfs = if request.in_place {
+        None
+    } else {
+        memory_for(product_dir, surroundings.available_memory).map(|size| Tmpfs {
+            target: scripts::PRODUCT.to_owned(),
+            size,
+        })
+    };
+    Ok(ContainerSpec {
+        name: ContainerName::new(COMMAND, &nonce),
+        command: COMMAND,
+        image: request.image.clone(),
+        mounts: vec![Mount::writable(out_dir, scripts::OUT), product],
+        tmpfs,
+        network: Network::None,
+        pull: Pull::Never,
+        variables: request.variables.clone(),
+        engine_arguments: Vec::new(),
+        selinux_enforcing: surroundings.selinux_enforcing,
+        script: Script::new(
+            scripts::FINAL_VERIFY,
+            &nonce,
+            [how, name, &expected],
+            request.verification.pixi_words(),
+        ),
+    })
+}
+
+/// The size of a file system in memory for the product and what is installed
+/// from it, in bytes; `None` when that would not fit well. Through the disk the
+/// copy of a product of 100,000 files takes several times as long.
+fn memory_for(product_dir: &Path, available: u64) -> Option<u64> {
+    let items = fs_extra::dir::get_dir_content(product_dir).ok()?;
+    let entries = (items.files.len() + items.directories.len()) as u64;
+    let product = items.dir_size + entries * MEMORY_PER_ENTRY;
+    // The environment links to the cache's files where it can; where it copies
+    // them, it is as large again, and a verification writes something too.
+    let wanted = 3 * product + 256 * 1024 * 1024;
+    (wanted <= available / 2).then_some(available / 2)
+}

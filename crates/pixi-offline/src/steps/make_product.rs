@@ -1,0 +1,138 @@
+//! From a built workdir to the product in it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::failure::Failure;
+use crate::layout::{Product, Workdir};
+use crate::packages;
+use crate::product;
+use crate::proof::{BuildState, WorkdirRecord};
+use crate::replacement::{Beside, Guard};
+use crate::report::Report;
+use crate::request::{ProductVariable, ProjectName};
+use crate::staging::Rules;
+use crate::steps::stage::{self, ProjectRules};
+use crate::surroundings::Surroundings;
+
+/// What was asked for; paths as they were typed.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The workdir.
+    pub workdir: PathBuf,
+    /// The project's name; the only one in the workdir when `None`.
+    pub project_name: Option<ProjectName>,
+    /// Variables that `envs.sh` exports.
+    pub variables: Vec<ProductVariable>,
+    /// Arguments of `--exclude`.
+    pub excludes: Vec<OsString>,
+}
+
+/// Makes the product.
+///
+/// # Errors
+///
+/// Exit code 2 before the old product is touched for what is wrong with the
+/// request or the workdir; any later error leaves the old product as it was.
+pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    // STEP 1: look.
+    let workdir = Workdir::new(surroundings.absolute(&request.workdir));
+    stage::require_folder("--workdir", workdir.path())?;
+    if !workdir.projects().is_dir() {
+        return Err(Failure::usage(format!(
+            "{} has no folder project/; create the workdir with create-workdir-from-host first",
+            workdir.path().display()
+        )));
+    }
+    let name = match &request.project_name {
+        Some(name) => name.clone(),
+        None => only_project(&workdir.projects())?,
+    };
+    let project = workdir.project(&name);
+    stage::require_folder("the staged project", &project)?;
+    stage::require_manifest(&project)?;
+    if !workdir.cache().is_dir() {
+        return Err(Failure::usage(format!(
+            "{} has no folder pixi-cache/, so nothing could be installed offline; build the workdir again",
+            workdir.path().display()
+        )));
+    }
+    let rules = ProjectRules::new(&request.excludes)?;
+    let record = WorkdirRecord::read(&workdir)?;
+    match record.as_ref().map(|record| record.state) {
+        Some(BuildState::Built) => {}
+        Some(BuildState::Installed) => {
+            report.warning("the verification of this workdir did not succeed; the product is made all the same");
+        }
+        Some(BuildState::Staged) => {
+            return Err(Failure::usage(format!(
+                "the build of {} did not come to its end, so its package cache is not whole; see {} and create the workdir again",
+                workdir.path().display(),
+                workdir.install_log().display()
+            )));
+        }
+        None => report.note("the workdir has no workdir.json (the old scripts made it): image, pixi version and state of the build are not known"),
+    }
+    let target = workdir.product();
+    let guard = Guard::new(surroundings);
+    // product/ is ours by its place in a workdir.
+    guard.check("the product's place", target.path(), |_| true, false)?;
+
+    // STEP 2: build the new product beside the old one.
+    let beside = Beside::new(target.path())?;
+    let new = Product::new(beside.path());
+    stage::copy_project(&project, &new.project(&name), &rules, report)?;
+    if workdir.resources().is_dir() {
+        stage::copy_folder(&workdir.resources(), &new.resources(), &Rules::new())?;
+    } else {
+        let folder = new.resources();
+        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    stage::copy_folder(&workdir.cache(), &new.cache(), &packages::never_ships()?)?;
+    let origin = record
+        .as_ref()
+        .map(|record| Path::new(&record.container_workdir).join("pixi-cache"));
+    packages::make_links_relative(&new.cache(), origin.as_deref())?;
+    product::write_scripts(&new, &request.variables)?;
+
+    // STEP 3: put it in place.
+    beside.take_place()?;
+    report.ok(format_args!(
+        "product created at: {}",
+        target.path().display()
+    ));
+    report.fact(format_args!("Project: {name}"));
+    Ok(())
+}
+
+/// The only folder below `project/`.
+fn only_project(projects: &Path) -> anyhow::Result<ProjectName> {
+    let mut names: Vec<OsString> = Vec::new();
+    let reading = || format!("{} cannot be read", projects.display());
+    for entry in fs::read_dir(projects).with_context(reading)? {
+        let entry = entry.with_context(reading)?;
+        if entry.path().is_dir() {
+            names.push(entry.file_name());
+        }
+    }
+    names.sort();
+    match names.as_slice() {
+        [name] => ProjectName::new(name),
+        [] => Err(Failure::usage(format!(
+            "{} holds no project",
+            projects.display()
+        ))),
+        several => Err(Failure::usage(format!(
+            "{} holds several projects: {}; name one with --project-name",
+            projects.display(),
+            several
+                .iter()
+                .map(|name| name.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))),
+    }
+}

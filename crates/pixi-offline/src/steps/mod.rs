@@ -1,0 +1,11 @@
+//! One file for each thing that a person runs.
+//!
+//! A step takes a request that is valid, looks before it touches anything, and
+//! then acts; the numbered comments in it read as the procedure.
+
+mod build;
+pub mod create_workdir_from_host;
+pub mod final_verify_product;
+pub mod make_product;
+mod stage;
+mod verdict;

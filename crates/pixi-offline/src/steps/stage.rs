@@ -1,0 +1,196 @@
+//! Staging a project and what goes with it into a workdir.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::failure::Failure;
+use crate::layout::{self, Workdir};
+use crate::proof;
+use crate::report::Report;
+use crate::staging::{self, Copied, Rules, Verdict};
+use crate::surroundings::Surroundings;
+use crate::tools::Program;
+
+/// The rules for a project: the usual ones first, then the caller's.
+#[derive(Debug, Clone)]
+pub(super) struct ProjectRules {
+    all: Rules,
+    callers: Rules,
+}
+
+impl ProjectRules {
+    /// Reads the arguments of `--exclude`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 for a pattern that cannot be one.
+    pub(super) fn new(excludes: &[OsString]) -> anyhow::Result<ProjectRules> {
+        let mut rules = ProjectRules {
+            all: Rules::new(),
+            callers: Rules::new(),
+        };
+        for pattern in layout::DEFAULT_EXCLUDES {
+            rules.all.push(OsStr::new(pattern))?;
+        }
+        for pattern in excludes {
+            let usage =
+                |error: staging::PatternError| Failure::usage(format!("--exclude: {error}"));
+            rules.all.push(pattern).map_err(usage)?;
+            rules.callers.push(pattern).map_err(usage)?;
+        }
+        Ok(rules)
+    }
+}
+
+/// Copies a project, workdirs in it left out, its committed Pixi configuration
+/// taken along.
+pub(super) fn copy_project(
+    source: &Path,
+    target: &Path,
+    rules: &ProjectRules,
+    report: &Report,
+) -> anyhow::Result<Copied> {
+    let mut copied = staging::copy_tree(source, target, &rules.all, &proof::is_workdir)?;
+    for (path, why) in &copied.skipped {
+        report.note(format_args!("{}: {why}", path.display()));
+    }
+
+    // `.pixi/` stays behind, since it holds installed environments; the
+    // configuration in it is part of the project, and people commit it.
+    let config = Path::new(layout::PROJECT_CONFIG);
+    let is_file = fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
+    let unwanted = config.ancestors().any(|path| {
+        let is_dir = path != config;
+        !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
+    });
+    if is_file && !unwanted {
+        let mut config_alone = Rules::new();
+        for rule in ["+ /config.toml", "*"] {
+            config_alone.push(OsStr::new(rule))?;
+        }
+        let folder = config.parent().unwrap_or(config);
+        let more = staging::copy_tree(
+            &source.join(folder),
+            &target.join(folder),
+            &config_alone,
+            &|_| false,
+        )?;
+        copied.entries += more.entries + 1;
+        copied.files += more.files;
+        copied.bytes += more.bytes;
+        restore_folder_time(source, target)?;
+    }
+    Ok(copied)
+}
+
+/// Making `.pixi/` changed the time of the folder that it lies in.
+fn restore_folder_time(source: &Path, target: &Path) -> anyhow::Result<()> {
+    let set = || fs::File::open(target)?.set_modified(fs::metadata(source)?.modified()?);
+    set().with_context(|| format!("the time of {} cannot be set", target.display()))
+}
+
+/// Copies a folder whole: resources, or a part of a cache by its rules.
+pub(super) fn copy_folder(source: &Path, target: &Path, rules: &Rules) -> anyhow::Result<Copied> {
+    staging::copy_tree(source, target, rules, &|_| false)
+}
+
+/// Makes the folders of a new workdir that are not copies.
+pub(super) fn make_folders(workdir: &Workdir) -> anyhow::Result<()> {
+    for folder in [
+        workdir.projects(),
+        workdir.cache(),
+        workdir.out(),
+        workdir.helpers(),
+        workdir.product().path().to_owned(),
+    ] {
+        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// The program that a workdir carries, so that the next step can be taken on
+/// another machine.
+#[derive(Debug, Clone)]
+pub(super) struct Helper(PathBuf);
+
+/// The helper under the old script's name.
+const HELPER_SHIM: &str = include_str!("../../../../scripts-compat/make-archive-ready-product.sh");
+
+impl Helper {
+    /// Finds it beside this program, then on `PATH`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 127 when it is nowhere.
+    pub(super) fn find(surroundings: &Surroundings) -> anyhow::Result<Helper> {
+        let beside = surroundings.program.with_file_name(layout::HELPER);
+        if beside.is_file() {
+            return Ok(Helper(beside));
+        }
+        match Program::find(OsStr::new(layout::HELPER), surroundings) {
+            Ok(program) => Ok(Helper(program.path().to_owned())),
+            Err(error) => Err(error.context(format!(
+                "the workdir carries {} with it, which is neither beside {} nor on PATH; install it there",
+                layout::HELPER,
+                surroundings.program.display()
+            ))),
+        }
+    }
+
+    /// Puts it into a workdir's `helpers/`, with its shim.
+    pub(super) fn install(&self, workdir: &Workdir) -> anyhow::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let executable = |file: &Path| fs::set_permissions(file, fs::Permissions::from_mode(0o755));
+        let install = || -> anyhow::Result<()> {
+            let binary = workdir.helpers().join(layout::HELPER);
+            staging::copy_file(&self.0, &binary)?;
+            executable(&binary)?;
+            let shim = workdir.helpers().join(format!("{}.sh", layout::HELPER));
+            fs::write(&shim, HELPER_SHIM)?;
+            executable(&shim)?;
+            Ok(())
+        };
+        install().with_context(|| format!("{} cannot be filled", workdir.helpers().display()))
+    }
+}
+
+/// The manifest of the Pixi project in a folder.
+///
+/// # Errors
+///
+/// Exit code 2 when it has none.
+pub(super) fn require_manifest(project: &Path) -> anyhow::Result<()> {
+    if layout::PROJECT_MANIFESTS
+        .iter()
+        .any(|name| project.join(name).is_file())
+    {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} is no Pixi project: it has no {}",
+        project.display(),
+        layout::PROJECT_MANIFESTS.join(" and no ")
+    )))
+}
+
+/// A folder that must be there.
+///
+/// # Errors
+///
+/// Exit code 2 naming the option when it is missing or no folder.
+pub(super) fn require_folder(option: &str, folder: &Path) -> anyhow::Result<()> {
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::usage(format!(
+            "{option} {} is no folder",
+            folder.display()
+        ))),
+        Err(error) => Err(Failure::usage(format!(
+            "{option} {} cannot be used: {error}",
+            folder.display()
+        ))),
+    }
+}

@@ -1,0 +1,115 @@
+//! From what a script in a container said to success or the right failure.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use memchr::memmem;
+
+use crate::container::Outcome;
+use crate::failure::{self, Failure};
+use crate::request::Expectations;
+
+/// What the log of a verification holds when none was asked for.
+pub(super) const NO_VERIFICATION: &str = "No verification requested.\n";
+
+/// A phase as the person knows it.
+pub(super) struct Phase<'a> {
+    /// Its name in the script.
+    pub(super) name: &'a str,
+    /// What it is, in a sentence: `pixi install`.
+    pub(super) what: &'a str,
+    /// Its log, where it has one.
+    pub(super) log: Option<&'a Path>,
+    /// What to do when it fails.
+    pub(super) advice: &'a str,
+}
+
+/// Turns the end of a script into success or a failure with the script's code.
+///
+/// # Errors
+///
+/// The failing phase's exit code, 127 for a missing program, 1 for a file that
+/// was expected.
+pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow::Result<()> {
+    if let Some(program) = outcome.missing_programs.first() {
+        let advice = match program.as_str() {
+            "pixi" => "use an image with pixi on its PATH or in a login profile",
+            "bash" => "the product's scripts are bash scripts: use an image with bash",
+            _ => "use an image that has it",
+        };
+        return Err(Failure::with_code(
+            failure::MISSING_PROGRAM,
+            format!("the image has no {program} (looked on PATH in a login shell); {advice}"),
+        ));
+    }
+    for phase in phases {
+        let Some(code @ 1..) = outcome.phase(phase.name) else {
+            continue;
+        };
+        let log = phase
+            .log
+            .map(|log| format!("; its output is in {}", log.display()));
+        let advice = if phase.advice.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", phase.advice)
+        };
+        let end = match code {
+            129.. => format!(
+                "was killed by signal {} (exit code {code})",
+                code - failure::SIGNAL_BASE
+            ),
+            _ => format!("failed with exit code {code}"),
+        };
+        return Err(Failure::with_code(
+            code,
+            format!("{} {end}{}{advice}", phase.what, log.unwrap_or_default()),
+        ));
+    }
+    if !outcome.missing_files.is_empty() {
+        return Err(Failure::with_code(
+            failure::GENERAL,
+            format!(
+                "the verification ended with 0 but left no {}; looked below the project and $VERIFY_OUT_DIR",
+                outcome.missing_files.join(", no ")
+            ),
+        ));
+    }
+    match outcome.finished {
+        Some(0) => Ok(()),
+        code => {
+            let code = code.unwrap_or(failure::GENERAL);
+            Err(Failure::with_code(
+                code,
+                format!(
+                    "the script in the container failed with exit code {code}; see its output above"
+                ),
+            ))
+        }
+    }
+}
+
+/// Checks that a verification printed what it should.
+///
+/// # Errors
+///
+/// Exit code 1 naming the text that is missing.
+pub(super) fn require_output(expectations: &Expectations, log: &Path) -> anyhow::Result<()> {
+    if expectations.output().is_empty() {
+        return Ok(());
+    }
+    let printed = fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
+    for text in expectations.output() {
+        if memmem::find(&printed, text.as_encoded_bytes()).is_none() {
+            return Err(Failure::with_code(
+                failure::GENERAL,
+                format!(
+                    "the verification ended with 0 but did not print {text:?}; its output is in {}",
+                    log.display()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

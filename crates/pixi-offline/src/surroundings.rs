@@ -1,0 +1,101 @@
+//! The world that the process finds itself in: the only module that reads the
+//! current directory, the clock, the process's environment and the machine's
+//! memory. Everything else is handed a [`Surroundings`].
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the module that reads the world"
+)]
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+
+/// What was found when the process started.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The current directory, absolute.
+    pub current_dir: PathBuf,
+    /// The caller's home directory, where one is known.
+    pub home: Option<PathBuf>,
+    /// `CONTAINER_ENGINE`, when set and not empty.
+    pub container_engine: Option<OsString>,
+    /// `PATH`.
+    pub search_path: Option<OsString>,
+    /// This program's own file, links resolved.
+    pub program: PathBuf,
+    /// Seconds since 1970-01-01 UTC.
+    pub unix_seconds: u64,
+    /// The effective user.
+    pub user_id: u32,
+    /// Bytes of memory that can be had without swapping; 0 where unknown.
+    pub available_memory: u64,
+    /// SELinux is there and enforcing.
+    pub selinux_enforcing: bool,
+}
+
+impl Surroundings {
+    /// Reads them all.
+    ///
+    /// # Errors
+    ///
+    /// When the current directory or the program's own file cannot be found
+    /// (deleted, say).
+    pub fn read() -> anyhow::Result<Surroundings> {
+        let current_dir = env::current_dir()
+            .context("the current directory cannot be read; change to one that exists")?;
+        let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+        Ok(Surroundings {
+            current_dir,
+            home: env::home_dir().filter(|home| !home.as_os_str().is_empty()),
+            container_engine: set("CONTAINER_ENGINE"),
+            search_path: set("PATH"),
+            program: env::current_exe().context("this program's own file cannot be found")?,
+            unix_seconds: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |elapsed| elapsed.as_secs()),
+            user_id: rustix::process::geteuid().as_raw(),
+            available_memory: available_memory().unwrap_or(0),
+            selinux_enforcing: fs::read("/sys/fs/selinux/enforce")
+                .is_ok_and(|state| state.starts_with(b"1")),
+        })
+    }
+
+    /// The git top level of the current directory, else the current directory:
+    /// the root below which a workdir is put when none is named.
+    pub fn workspace_root(&self) -> &Path {
+        self.current_dir
+            .ancestors()
+            .find(|folder| folder.join(".git").exists())
+            .unwrap_or(&self.current_dir)
+    }
+
+    /// `path` made absolute against the current directory, without touching the
+    /// file system: links and `..` stay as they are.
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        self.current_dir.join(path)
+    }
+}
+
+/// A number that nobody can guess, as 32 hexadecimal digits: names of one run,
+/// and the proof that it was our script that spoke.
+pub fn nonce() -> String {
+    // The standard library seeds this from the system's random source.
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", random(), random())
+}
+
+/// `MemAvailable` of Linux's `/proc/meminfo` (proc(5)), in bytes.
+fn available_memory() -> Option<u64> {
+    let table = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = table
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

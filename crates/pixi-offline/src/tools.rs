@@ -1,0 +1,139 @@
+//! Other programs: the only module that starts processes.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{PipeWriter, Read};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use anyhow::Context as _;
+
+use crate::failure::{Failure, SIGNAL_BASE};
+use crate::surroundings::Surroundings;
+
+/// A program that was found on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    path: PathBuf,
+}
+
+/// What a program printed, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    /// The exit code as a shell would show it.
+    pub code: u8,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error, lossily as text, trimmed.
+    pub stderr: String,
+}
+
+impl Captured {
+    /// Whether the program ended with 0.
+    pub fn succeeded(&self) -> bool {
+        self.code == 0
+    }
+}
+
+impl Program {
+    /// Finds `name` on `PATH`, or at the path that it is.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 127, `Missing required command: …`, when it is not there.
+    pub fn find(name: &OsStr, surroundings: &Surroundings) -> anyhow::Result<Program> {
+        which::which_in(
+            name,
+            surroundings.search_path.as_ref(),
+            &surroundings.current_dir,
+        )
+        .map(|path| Program { path })
+        .map_err(|_| Failure::missing_program(&name.to_string_lossy()))
+    }
+
+    /// The program's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs the program to its end with no input, both streams captured.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started. A non-zero end is no error here.
+    pub fn capture(&self, arguments: &[OsString]) -> anyhow::Result<Captured> {
+        let output = duct::cmd(&self.path, arguments)
+            .stdin_null()
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .with_context(|| format!("{} cannot be started", self.path.display()))?;
+        Ok(Captured {
+            code: shell_code(output.status),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
+
+    /// Starts the program with a pipe as its input and its standard output to
+    /// be read live; standard error stays ours.
+    ///
+    /// It gets a process group of its own: a Ctrl-C at the terminal reaches us,
+    /// and we decide what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn converse(&self, arguments: &[OsString]) -> anyhow::Result<(Conversation, PipeWriter)> {
+        let (input, writer) = std::io::pipe().context("no pipe could be made")?;
+        let reader = duct::cmd(&self.path, arguments)
+            .stdin_file(input)
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            })
+            .reader()
+            .with_context(|| format!("{} cannot be started", self.path.display()))?;
+        Ok((Conversation { reader }, writer))
+    }
+}
+
+/// A started program whose standard output is being read.
+#[derive(Debug)]
+pub struct Conversation {
+    reader: duct::ReaderHandle,
+}
+
+impl Conversation {
+    /// Reads what is there; 0 bytes mean that the program has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the pipe cannot be read.
+    pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        (&self.reader).read(buffer)
+    }
+
+    /// How the program ended, as a shell would show it; `None` while it runs.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot be waited for.
+    pub fn code(&self) -> std::io::Result<Option<u8>> {
+        Ok(self
+            .reader
+            .try_wait()?
+            .map(|output| shell_code(output.status)))
+    }
+}
+
+/// The exit code that a shell shows for this end: 128 + n after signal n.
+fn shell_code(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
+        (None, Some(signal)) => SIGNAL_BASE + (u8::try_from(signal).unwrap_or(0) & 0x7f),
+        (None, None) => u8::MAX,
+    }
+}
