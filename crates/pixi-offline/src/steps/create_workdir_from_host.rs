@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::container::Engine;
-use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::product::shell_quote;
@@ -92,11 +91,6 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
     let rules = ProjectRules::new(&request.excludes)?;
     let workdir = match &request.workdir {
-        Some(folder) if folder.as_os_str().is_empty() => {
-            return Err(Failure::usage(
-                "--workdir is empty; give a folder, or leave it out",
-            ));
-        }
         Some(folder) => Workdir::new(surroundings.absolute(folder)),
         None => Workdir::default_in(surroundings.workspace_root(), surroundings.unix_seconds),
     };

@@ -1,0 +1,275 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use testbed::sandbox::binary;
+
+use crate::fake::Fake;
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn record(fake: &Fake) -> Value {
+    serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_workdir_holds_what_the_contract_says() {
+    let fake = Fake::new();
+    let run = fake.create(&["--verify-task", "smoke"]);
+    run.success().prints("installed\nverified\n");
+    let workdir = fake.path("W");
+    run.says(&format!("OK: WORKDIR created at: {}\n", workdir.display()));
+    run.says(&format!(
+        "Next: '{0}/helpers/make-archive-ready-product' --workdir '{0}' --project-name 'demo'\n",
+        workdir.display()
+    ));
+    assert_eq!(
+        names(&workdir),
+        ["helpers", "out", "pixi-cache", "product", "project", "resources", "workdir.json"]
+    );
+    assert_eq!(names(&workdir.join("project/demo")), [".pixi", "pixi.lock", "pixi.toml", "src"]);
+    assert_eq!(names(&workdir.join("project/demo/.pixi")), ["config.toml"]);
+    assert_eq!(names(&workdir.join("product")), [""; 0]);
+    assert_eq!(names(&workdir.join("out")), ["pixi-install.log", "verify.log"]);
+    assert_eq!(fs::read_to_string(workdir.join("out/pixi-install.log")).unwrap(), "installed\n");
+    assert_eq!(fs::read_to_string(workdir.join("out/verify.log")).unwrap(), "verified\n");
+    for helper in ["make-archive-ready-product", "make-archive-ready-product.sh"] {
+        let mode = fs::metadata(workdir.join("helpers").join(helper)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755, "{helper}");
+    }
+    // Nothing of the build beside it is left.
+    assert_eq!(names(&fake.sandbox.work()), ["W", "demo"]);
+}
+
+#[test]
+fn the_container_is_asked_for_as_the_contract_says() {
+    let fake = Fake::new();
+    let words = [
+        "--container-env", "CONDA_OVERRIDE_CUDA=12", "--engine-arg", "--cpus=1",
+        "--engine-arg", "--dns=10.0.0.1", "--container-workdir-path", "/tmp/w d",
+        "--verify-run", "--", "python", "-c", "print('a b')", "", "--", "$x", "a\nb",
+    ];
+    fake.create(&words).success();
+    let (options, script) = fake.run_call();
+    let mount = |name: &str| {
+        let field = format!("type=bind,source={}/{name}", fake.path("W").display());
+        format!("{field},\"target=/tmp/w d/{name}\"")
+    };
+    assert_eq!(options[..2], ["run", "--interactive"]);
+    assert_eq!(options[2], "--name");
+    let name = options[3].clone();
+    assert!(name.starts_with("create-workdir-from-host-"), "{name}");
+    assert_eq!(
+        options[4..],
+        [
+            "--label", "io.github.pixi-offline.command=create-workdir-from-host",
+            "--log-driver", "none",
+            "--mount", &mount("project"), "--mount", &mount("resources"),
+            "--mount", &mount("out"), "--mount", &mount("pixi-cache"),
+            "--env", "CONDA_OVERRIDE_CUDA=12",
+            "--cpus=1", "--dns=10.0.0.1",
+            "--entrypoint", "sh", "img:1",
+        ]
+    );
+    assert_eq!(
+        script,
+        ["/tmp/w d", "demo", "--locked", "", "run", "python", "-c", "print('a b')", "", "--", "$x", "a\nb"]
+    );
+    // The container is removed by its name, whatever happened.
+    assert!(fake.calls().contains(&vec!["rm".into(), "--force".into(), "--volumes".into(), name]));
+}
+
+#[test]
+fn without_a_verification_the_log_says_so() {
+    let fake = Fake::new().with(json!({"phases": [["install", "x\n", 0]]}));
+    fake.create::<&str>(&[]).success();
+    let log = fs::read_to_string(fake.path("W/out/verify.log")).unwrap();
+    assert_eq!(log, "No verification requested.\n");
+    assert_eq!(fake.run_call().1, ["/workdir", "demo", "--locked", ""]);
+}
+
+#[test]
+fn the_lock_decides_how_pixi_installs() {
+    for (lock, options, flag, text) in [
+        (Some("version: 5\n"), &[][..], "--locked", ""),
+        (Some("version: 5\n"), &["--update-lock"], "", ""),
+        (Some("environments:\n  - url: file:///x/chan/\n"), &[], "--frozen", ""),
+        (None, &[], "", "WARNING: the project has no pixi.lock"),
+    ] {
+        let fake = Fake::new();
+        match lock {
+            Some(text) => drop(fake.sandbox.write("demo/pixi.lock", text)),
+            None => fs::remove_file(fake.path("demo/pixi.lock")).unwrap(),
+        }
+        fake.create(options).success().says(text);
+        assert_eq!(fake.run_call().1[2], flag, "{lock:?} {options:?}");
+    }
+}
+
+#[test]
+fn a_lock_that_changed_is_said_and_both_digests_are_recorded() {
+    let fake = Fake::new().with(json!({"writes": {"/workdir/project/demo/pixi.lock": "version: 6\n"}}));
+    fake.create(&["--update-lock"]).success().says("WARNING: pixi.lock was changed");
+    let record = record(&fake);
+    assert_ne!(record["lock"]["staged"], record["lock"]["built"]);
+    assert_eq!(fs::read_to_string(fake.path("demo/pixi.lock")).unwrap(), "version: 5\n");
+}
+
+#[test]
+fn the_record_says_what_was_used() {
+    let fake = Fake::new();
+    fake.create(&["--exclude", "x y", "--verify-run", "--", "a", "b"]).success();
+    let record = record(&fake);
+    for (key, value) in [
+        ("state", json!("built")),
+        ("project", json!("demo")),
+        ("container_workdir", json!("/workdir")),
+        ("environments", json!(["default"])),
+        ("excludes", json!(["x y"])),
+        ("pixi", json!("pixi 0.77.0")),
+        ("engine", json!({"client": "docker", "version": "20.10.24"})),
+        ("verification", json!({"command": ["a", "b"]})),
+    ] {
+        assert_eq!(record[key], value, "{key}");
+    }
+    assert_eq!(record["image"]["id"], "sha256:feed");
+    assert_eq!(record["image"]["repo_digests"], json!(["img@sha256:beef"]));
+}
+
+#[test]
+fn the_exit_code_of_the_container_command_is_ours() {
+    for code in [1, 7, 125, 127, 137, 255] {
+        let fake = Fake::new().with(json!({"phases": [["install", "", 0], ["verify", "boo\n", code]]}));
+        let run = fake.create(&["--verify-task", "t"]);
+        run.code(code).prints("boo").says("the verification").says("out/verify.log");
+        assert_eq!(record(&fake)["state"], "installed");
+        let fake = Fake::new().with(json!({"phases": [["install", "boo\n", code]]}));
+        fake.create(&["--verify-task", "t"]).code(code).says("pixi install").says("--update-lock");
+        assert_eq!(record(&fake)["state"], "staged");
+        assert_eq!(fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap(), "boo\n");
+    }
+}
+
+#[test]
+fn success_is_proved_not_assumed() {
+    // An entry point that prints its words and ends with 0.
+    let fake = Fake::new().with(json!({"swallow": 0}));
+    fake.create(&["--verify-task", "t"]).code(1).says("did not run our script");
+    // An engine that mounts another machine's folder.
+    let fake = Fake::new().with(json!({"elsewhere": true}));
+    fake.create(&["--verify-task", "t"]).code(1).says("does not see this machine's files");
+}
+
+#[test]
+fn ends_that_are_not_the_scripts_are_told_apart() {
+    for (scenario, code, text) in [
+        (json!({"refuse": ["docker: invalid reference", 125], "state": {"Status": "created", "Error": "bad"}}), 125, "could not start a container"),
+        (json!({"refuse": ["no sh", 127], "state": {"Status": "created", "Error": "sh not found"}}), 127, "no shell"),
+        (json!({"die": 137, "state": {"Status": "exited", "OOMKilled": true}}), 137, "out of memory"),
+        (json!({"die": 137}), 137, "killed by signal 9"),
+        (json!({"die": 0}), 1, "before the script did"),
+        (json!({"missing_program": "pixi"}), 127, "no pixi"),
+    ] {
+        let fake = Fake::new().with(scenario);
+        fake.create(&["--verify-task", "t"]).code(code).says(text);
+    }
+}
+
+#[test]
+fn expected_output_must_appear() {
+    let fake = Fake::new();
+    fake.create(&["--expect-output", "verified", "--verify-task", "t"]).success();
+    let run = fake.create(&["--expect-output", "verified", "--expect-output", "gold", "--verify-task", "t"]);
+    run.code(1).says("did not print \"gold\"");
+    assert_eq!(record(&fake)["state"], "installed");
+}
+
+#[test]
+fn a_second_run_replaces_the_first_and_a_foreign_folder_needs_force() {
+    let fake = Fake::new();
+    fake.create::<&str>(&[]).success();
+    fs::write(fake.path("W/out/leftover"), "").unwrap();
+    fake.create::<&str>(&[]).success();
+    assert!(!fake.path("W/out/leftover").exists());
+
+    fake.sandbox.write("mine/thesis.txt", "x");
+    fake.create(&["--workdir", "mine"]).code(2).says("--force");
+    assert!(fake.path("mine/thesis.txt").exists());
+    fake.create(&["--workdir", "mine", "--force"]).success();
+    assert!(!fake.path("mine/thesis.txt").exists());
+
+    // The old scripts left no record.
+    for folder in ["project/p", "resources", "pixi-cache", "out", "helpers"] {
+        fs::create_dir_all(fake.path("old").join(folder)).unwrap();
+    }
+    fake.create(&["--workdir", "old"]).success();
+    assert!(!fake.path("old/project/p").exists());
+}
+
+#[test]
+fn the_default_workdir_is_below_the_git_top_level_and_is_never_staged() {
+    let fake = Fake::new();
+    let counts: Vec<usize> = (0..3)
+        .map(|_| {
+            let run = testbed::sandbox::Run::of(
+                fake.sandbox
+                    .command("create-workdir-from-host")
+                    .current_dir(fake.path("demo/src"))
+                    .args(["--image", "img:1", "--project-dir", ".."]),
+            );
+            run.success();
+            let workdir = run
+                .stderr
+                .lines()
+                .find_map(|line| line.strip_prefix("OK: WORKDIR created at: "))
+                .map(|path| Path::new(path).to_owned())
+                .unwrap();
+            assert!(workdir.starts_with(fake.path("demo/tmp")), "{}", workdir.display());
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            walk(&workdir.join("project/demo"))
+        })
+        .collect();
+    // `tmp/` itself, and nothing in it.
+    assert_eq!(counts, [counts[0]; 3]);
+}
+
+fn walk(folder: &Path) -> usize {
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| 1 + if path.is_dir() { walk(&path) } else { 0 })
+        .sum()
+}
+
+#[test]
+fn a_helper_that_is_nowhere_is_said_before_any_work() {
+    let fake = Fake::new();
+    let alone = fake.sandbox.bin().join("create-workdir-from-host");
+    fs::copy(binary("create-workdir-from-host"), &alone).unwrap();
+    let words = ["--image", "img:1", "--project-dir", "demo", "--workdir", "W"];
+    let run = testbed::sandbox::Run::of(fake.sandbox.program(&alone).args(words));
+    run.code(127).says("make-archive-ready-product").says("PATH");
+    assert!(!fake.path("W").exists());
+    // On PATH it is found.
+    fs::copy(binary("make-archive-ready-product"), fake.sandbox.bin().join("make-archive-ready-product")).unwrap();
+    testbed::sandbox::Run::of(fake.sandbox.program(&alone).args(words)).success();
+}
+
+#[test]
+fn odd_names_reach_docker_whole() {
+    let fake = Fake::new();
+    fs::rename(fake.path("demo"), fake.path("my, \"project\": x")).unwrap();
+    let words = ["--image", "img:1", "--project-dir", "my, \"project\": x", "--workdir", "a:b, c"];
+    let run = fake.sandbox.run("create-workdir-from-host", words);
+    run.success();
+    assert_eq!(fake.run_call().1[1], "my, \"project\": x");
+    assert!(fake.path("a:b, c/project/my, \"project\": x/pixi.toml").exists());
+}

@@ -1,0 +1,76 @@
+//! A sandbox whose `docker` is the fake one.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use testbed::sandbox::{Run, Sandbox, binary};
+
+/// A sandbox, a scenario for its docker, and a small project in it.
+pub struct Fake {
+    pub sandbox: Sandbox,
+    scenario: Value,
+}
+
+impl Fake {
+    /// A docker that does everything right.
+    pub fn new() -> Fake {
+        let mut sandbox = Sandbox::new();
+        std::os::unix::fs::symlink(binary("fake-docker"), sandbox.bin().join("docker")).unwrap();
+        sandbox.set("FAKE_DOCKER_SCENARIO", sandbox.root().join("scenario.json"));
+        sandbox.set("FAKE_DOCKER_CALLS", sandbox.root().join("calls"));
+        sandbox.write("demo/pixi.toml", "[project]\nname = 'demo'\n");
+        sandbox.write("demo/pixi.lock", "version: 5\n");
+        sandbox.write("demo/src/main.py", "print(1)\n");
+        sandbox.write("demo/.env", "SECRET=1\n");
+        sandbox.write("demo/.git/config", "x");
+        sandbox.write("demo/.pixi/config.toml", "x = 1\n");
+        sandbox.write("demo/.pixi/envs/default/bin/tool", "x");
+        let fake = Fake { sandbox, scenario: json!({}) };
+        fake.with(json!({"phases": [
+            ["install", "installed\n", 0], ["verify", "verified\n", 0],
+            ["bootstrap", "installed\n", 0],
+        ]}))
+    }
+
+    /// Adds to the scenario.
+    pub fn with(mut self, more: Value) -> Fake {
+        for (key, value) in more.as_object().expect("an object") {
+            self.scenario[key] = value.clone();
+        }
+        let file = self.sandbox.root().join("scenario.json");
+        std::fs::write(file, self.scenario.to_string()).unwrap();
+        self
+    }
+
+    /// Runs create-workdir-from-host on the small project, into `work/W`.
+    pub fn create<S: AsRef<OsStr>>(&self, more: &[S]) -> Run {
+        let usual = ["--image", "img:1", "--project-dir", "demo", "--workdir", "W"];
+        let words = usual.iter().map(OsStr::new).chain(more.iter().map(AsRef::as_ref));
+        self.sandbox.run("create-workdir-from-host", words)
+    }
+
+    /// The calls of docker so far, each with its words.
+    pub fn calls(&self) -> Vec<Vec<String>> {
+        std::fs::read_to_string(self.sandbox.root().join("calls"))
+            .unwrap_or_default()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The only call of `docker run`: the words before the script, and those after its nonce.
+    #[track_caller]
+    pub fn run_call(&self) -> (Vec<String>, Vec<String>) {
+        let mut runs: Vec<_> = self.calls().into_iter().filter(|call| call[0] == "run").collect();
+        assert_eq!(runs.len(), 1, "{runs:?}");
+        let words = runs.remove(0);
+        let script = words.iter().position(|word| word == "-c").expect("a script");
+        (words[..script].to_vec(), words[script + 5..].to_vec())
+    }
+
+    /// A path below `work/`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.sandbox.work().join(name)
+    }
+}

@@ -1,0 +1,89 @@
+use std::fs;
+
+use serde_json::json;
+use testbed::sandbox::Run;
+
+use crate::fake::Fake;
+
+fn product(fake: &Fake) {
+    fake.sandbox.write("P/demo/pixi.toml", "");
+    fake.sandbox.write("P/bootstrap-project.sh", "");
+}
+
+fn verify(fake: &Fake, more: &[&str]) -> Run {
+    let usual = ["--image", "img:1", "--product-dir", "P", "--out-dir", "O/deep"];
+    fake.sandbox.run("final-verify-product", usual.iter().chain(more))
+}
+
+#[test]
+fn the_product_is_mounted_read_only_without_a_network() {
+    let fake = Fake::new();
+    product(&fake);
+    let run = verify(&fake, &["--project-name", "demo", "--verify-run", "--", "a b", ""]);
+    run.success();
+    run.says(&format!("OK: final verification complete; logs in: {}\n", fake.path("O/deep").display()));
+    let (options, script) = fake.run_call();
+    let product = format!("type=bind,source={},target=/pixi-offline/product,readonly", fake.path("P").display());
+    assert!(options.contains(&product), "{options:?}");
+    for pair in [["--network", "none"], ["--pull", "never"]] {
+        assert!(options.windows(2).any(|words| words == pair), "{options:?}");
+    }
+    assert_eq!(script, ["copy", "demo", "", "run", "a b", ""]);
+    assert_eq!(fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap(), "installed\n");
+    assert_eq!(fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap(), "verified\n");
+}
+
+#[test]
+fn in_place_is_the_old_way() {
+    let fake = Fake::new().with(json!({"phases": [["bootstrap", "", 0]]}));
+    product(&fake);
+    verify(&fake, &["--in-place"]).success();
+    let (options, script) = fake.run_call();
+    let product = format!("type=bind,source={},target=/product", fake.path("P").display());
+    assert!(options.contains(&product), "{options:?}");
+    assert!(!options.contains(&"--tmpfs".to_owned()));
+    assert_eq!(script, ["in-place", "", ""]);
+    let log = fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap();
+    assert_eq!(log, "No verification requested.\n");
+}
+
+#[test]
+fn bad_input_ends_with_2_before_a_container_starts() {
+    let fake = Fake::new();
+    product(&fake);
+    for (words, text) in [
+        (&["--verify-task", "t"][..], "--project-name"),
+        (&["--project-name", "nope"], "--project-name"),
+        (&["--product-dir", "missing"], "--product-dir"),
+        (&["--out-dir", "P/out"], "lies in the product"),
+        (&["--out-dir", "P/demo/pixi.toml"], "no folder"),
+    ] {
+        verify(&fake, words).code(2).says(text);
+    }
+    assert!(fake.calls().iter().all(|call| call[0] != "run"));
+    assert!(!fake.path("O").exists());
+}
+
+#[test]
+fn an_image_that_is_not_there_is_never_fetched() {
+    let fake = Fake::new().with(json!({"images": []}));
+    product(&fake);
+    verify(&fake, &[]).code(125).says("image img:1 is not on this engine").says("load");
+    assert!(fake.calls().iter().all(|call| call[0] != "run"));
+}
+
+#[test]
+fn failures_name_the_phase_and_keep_the_code() {
+    for (phases, code, text) in [
+        (json!([["copy", "No space left on device\n", 1]]), 1, "copying the product"),
+        (json!([["bootstrap", "x\n", 3]]), 3, "bootstrap.offline.log"),
+        (json!([["bootstrap", "", 0], ["verify", "", 7]]), 7, "verify.offline.log"),
+    ] {
+        let fake = Fake::new().with(json!({"phases": phases}));
+        product(&fake);
+        verify(&fake, &["--project-name", "demo", "--verify-task", "t"]).code(code).says(text);
+    }
+    let fake = Fake::new().with(json!({"missing_program": "bash"}));
+    product(&fake);
+    verify(&fake, &[]).code(127).says("no bash");
+}

@@ -1,0 +1,56 @@
+//! Ctrl-C and its kin, and a reader that goes away.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::fake::Fake;
+
+#[test]
+fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let fake = Fake::new().with(json!({"hang": true, "phases": []}));
+        let mut child = fake
+            .sandbox
+            .command("create-workdir-from-host")
+            .args(["--image", "img:1", "--project-dir", "demo", "--workdir", "W"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "hanging\n");
+        let id = child.id().to_string();
+        assert!(fake.sandbox.program("kill").args(["-s", signal, &id]).status().unwrap().success());
+        let status = child.wait().unwrap();
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains("interrupted by signal"), "{stderr}");
+        assert!(fake.calls().iter().any(|call| call[0] == "rm"));
+        // The next run accepts what is left.
+        fake.with(json!({"hang": false})).create::<&str>(&[]).success();
+    }
+}
+
+#[test]
+fn a_closed_stdout_ends_the_run_as_a_pipeline_would() {
+    let noise = "line\n".repeat(100_000);
+    let fake = Fake::new().with(json!({"phases": [["install", noise, 0]]}));
+    let mut child = fake
+        .sandbox
+        .command("create-workdir-from-host")
+        .args(["--image", "img:1", "--project-dir", "demo", "--workdir", "W"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+    assert!(fake.calls().iter().any(|call| call[0] == "rm"));
+}

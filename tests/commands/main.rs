@@ -1,0 +1,19 @@
+//! The second ring: the commands against a scripted docker. Exit code, both
+//! streams, the words that docker was given and what is left on this side; no
+//! product is proved here.
+
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    reason = "tests, not the core that the rules are for"
+)]
+
+mod fake;
+
+mod command_line;
+mod create_workdir_from_host;
+mod final_verify_product;
+mod interruptions;
+mod make_archive_ready_product;
+mod product_scripts;
+mod shims;

@@ -1,0 +1,225 @@
+//! A `docker` for tests: writes each call's words down, one JSON array a line,
+//! and answers as the scenario says. It proves arguments, exit codes and what
+//! is left on this side; only a real engine proves a product.
+//!
+//! `FAKE_DOCKER_SCENARIO` names the scenario, a JSON file; `FAKE_DOCKER_CALLS`
+//! the file that calls are written to.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test program, not the core that the rules are for"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use pixi_offline::container::signal::Signal;
+use serde::Deserialize;
+
+/// How the fake behaves.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Scenario {
+    /// `docker version` fails with this message.
+    no_daemon: Option<String>,
+    /// Images that are there.
+    images: Vec<String>,
+    /// `docker run` prints this on stderr and ends with the code, no container made.
+    refuse: Option<(String, u8)>,
+    /// The container ends with this code and prints its words, our script never run.
+    swallow: Option<u8>,
+    /// Programs that the image lacks.
+    missing_program: Option<String>,
+    /// The out folder in the container is not the mounted one.
+    elsewhere: bool,
+    /// What `pixi --version` prints.
+    pixi: String,
+    /// The phases: name, output, exit code.
+    phases: Vec<(String, String, u8)>,
+    /// Files that the container leaves: path below a mount's target, content.
+    writes: BTreeMap<String, String>,
+    /// The container goes on until its input is closed.
+    hang: bool,
+    /// The container dies with this code before the script ends.
+    die: Option<u8>,
+    /// What `docker container inspect` says of the state.
+    state: serde_json::Value,
+}
+
+impl Default for Scenario {
+    fn default() -> Scenario {
+        Scenario {
+            no_daemon: None,
+            images: vec!["img:1".to_owned()],
+            refuse: None,
+            swallow: None,
+            missing_program: None,
+            elsewhere: false,
+            pixi: "pixi 0.77.0".to_owned(),
+            phases: Vec::new(),
+            writes: BTreeMap::new(),
+            hang: false,
+            die: None,
+            state: serde_json::json!({"Status": "exited", "Error": "", "OOMKilled": false}),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match answer() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("fake docker: {error:#}");
+            ExitCode::from(99)
+        }
+    }
+}
+
+fn answer() -> anyhow::Result<u8> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut calls = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(variable("FAKE_DOCKER_CALLS")?)?;
+    calls.write_all(format!("{}\n", serde_json::to_string(&words)?).as_bytes())?;
+    let scenario: Scenario =
+        serde_json::from_slice(&std::fs::read(variable("FAKE_DOCKER_SCENARIO")?)?)?;
+
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["version", ..] => match scenario.no_daemon {
+            Some(message) => {
+                eprintln!("{message}");
+                Ok(1)
+            }
+            None => {
+                println!(r#"{{"Client":{{"Version":"28.0"}},"Server":{{"Version":"20.10.24"}}}}"#);
+                Ok(0)
+            }
+        },
+        ["image", "inspect", image] => {
+            if !scenario.images.iter().any(|there| there == image) {
+                eprintln!("Error: No such image: {image}");
+                return Ok(1);
+            }
+            println!(
+                r#"[{{"Id":"sha256:feed","RepoDigests":["img@sha256:beef"],"Os":"linux","Architecture":"amd64"}}]"#
+            );
+            Ok(0)
+        }
+        ["container", "inspect", ..] => {
+            println!("{}", scenario.state);
+            Ok(0)
+        }
+        ["rm", ..] => Ok(0),
+        ["run", rest @ ..] => run(&scenario, rest),
+        _ => anyhow::bail!("does not know {words:?}"),
+    }
+}
+
+fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
+    if let Some((message, code)) = &scenario.refuse {
+        eprintln!("{message}");
+        return Ok(*code);
+    }
+    if let Some(code) = scenario.swallow {
+        println!("{}", words.join(" "));
+        return Ok(code);
+    }
+    // IMAGE -c LAUNCH pixi-offline SCRIPT NONCE WORDS…
+    let launch = words.iter().position(|word| *word == "-c").unwrap_or(0);
+    let nonce = words.get(launch + 4).copied().unwrap_or_default();
+    let say = |signal: Signal| {
+        print!("\u{1e}{nonce} {signal}\u{1e}\n");
+        std::io::stdout().flush()
+    };
+    say(Signal::Started("bash".into()))?;
+    let mounts = mounts(words);
+    let nonce_is_there = mounts
+        .iter()
+        .any(|(source, _)| source.join(format!(".pixi-offline-{nonce}")).is_file());
+    if scenario.elsewhere || !nonce_is_there {
+        say(Signal::OutFolderIsNotOurs)?;
+        say(Signal::Finished(1))?;
+        return Ok(1);
+    }
+    if let Some(program) = &scenario.missing_program {
+        say(Signal::MissingProgram(program.clone()))?;
+        say(Signal::Finished(127))?;
+        return Ok(127);
+    }
+    say(Signal::Pixi(scenario.pixi.clone()))?;
+    for (file, content) in &scenario.writes {
+        let place = mounts.iter().find_map(|(source, target)| {
+            Some(source.join(Path::new(file).strip_prefix(target).ok()?))
+        });
+        let place = place.ok_or_else(|| anyhow::anyhow!("{file} is below no mount"))?;
+        std::fs::create_dir_all(place.parent().unwrap_or(&place))?;
+        std::fs::write(place, content)?;
+    }
+    let mut code = 0;
+    for (phase, output, end) in &scenario.phases {
+        say(Signal::Begin(phase.clone()))?;
+        print!("{output}");
+        say(Signal::End(phase.clone(), *end))?;
+        code = *end;
+        if code != 0 {
+            break;
+        }
+    }
+    if let Some(code) = scenario.die {
+        return Ok(code);
+    }
+    if scenario.hang {
+        println!("hanging");
+        std::io::stdout().flush()?;
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+        code = 143;
+    }
+    say(Signal::Finished(code))?;
+    Ok(code)
+}
+
+/// Source and target of each `--mount`, read as the engine reads it.
+fn mounts(words: &[&str]) -> Vec<(PathBuf, String)> {
+    words
+        .windows(2)
+        .filter(|pair| pair[0] == "--mount")
+        .map(|pair| {
+            let fields = csv_fields(pair[1]);
+            let value = |key: &str| {
+                fields
+                    .iter()
+                    .find_map(|field| field.strip_prefix(key).map(str::to_owned))
+                    .unwrap_or_default()
+            };
+            (PathBuf::from(value("source=")), value("target="))
+        })
+        .collect()
+}
+
+/// The fields of one line of CSV (RFC 4180).
+fn csv_fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                fields.last_mut().expect("never empty").push('"');
+                characters.next();
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            _ => fields.last_mut().expect("never empty").push(c),
+        }
+    }
+    fields
+}
+
+fn variable(name: &str) -> anyhow::Result<std::ffi::OsString> {
+    std::env::var_os(name).ok_or_else(|| anyhow::anyhow!("{name} is not set"))
+}
