@@ -2,8 +2,11 @@
 
 use crate::fake::Fake;
 
-const COMMANDS: [&str; 3] =
-    ["create-workdir-from-host", "make-archive-ready-product", "final-verify-product"];
+const COMMANDS: [&str; 3] = [
+    "create-workdir-from-host",
+    "make-archive-ready-product",
+    "final-verify-product",
+];
 
 #[test]
 fn help_and_version_go_to_stdout_with_code_0() {
@@ -17,7 +20,10 @@ fn help_and_version_go_to_stdout_with_code_0() {
             run.success().prints("Usage:");
             assert_eq!(run.stderr, "");
         }
-        fake.sandbox.run(command, ["--version"]).success().prints(command);
+        fake.sandbox
+            .run(command, ["--version"])
+            .success()
+            .prints(command);
     }
     assert!(fake.calls().is_empty());
 }
@@ -37,11 +43,17 @@ fn wrong_command_lines_end_with_2_and_touch_nothing() {
         (&["--verify-run"], "--verify-run"),
         (&["--verify-run", "x"], "--verify-run"),
         (&["--verify-run", "--"], "--verify-run"),
-        (&["--verify-task", "t", "--verify-run", "--", "x"], "at most one"),
+        (
+            &["--verify-task", "t", "--verify-run", "--", "x"],
+            "at most one",
+        ),
         (&["--exclude", "!"], "--exclude"),
         (&["--exclude", "- "], "--exclude"),
         (&["--expect-output", "x"], "--verify-task or --verify-run"),
-        (&["--verify-task", "t", "--expect-file", "../x"], "--expect-file"),
+        (
+            &["--verify-task", "t", "--expect-file", "../x"],
+            "--expect-file",
+        ),
         (&["--container-env", "NOVALUE"], "KEY=VALUE"),
         (&["--project-dir", "missing"], "--project-dir"),
         (&["--project-dir", "demo/pixi.toml"], "no folder"),
@@ -80,7 +92,14 @@ fn a_missing_engine_is_said_right_after_the_command_line_is_read() {
     let fake = Fake::new();
     std::fs::remove_file(fake.sandbox.bin().join("docker")).unwrap();
     // The project is missing too, but that is looked at later.
-    let words = ["--image", "i", "--project-dir", "missing", "--engine", "no-such-engine"];
+    let words = [
+        "--image",
+        "i",
+        "--project-dir",
+        "missing",
+        "--engine",
+        "no-such-engine",
+    ];
     fake.sandbox
         .run("create-workdir-from-host", words)
         .code(127)
@@ -97,12 +116,18 @@ fn a_missing_engine_is_said_right_after_the_command_line_is_read() {
         .code(127)
         .says("ERROR: Missing required command: other-engine");
     // A command line that is wrong is said first.
-    sandbox_alone.run("final-verify-product", ["--image"]).code(2);
+    sandbox_alone
+        .run("final-verify-product", ["--image"])
+        .code(2);
 }
 
 #[test]
 fn an_engine_that_does_not_answer_is_said_in_its_own_words() {
-    let fake = Fake::new().with(serde_json::json!({"no_daemon": "Cannot connect to the Docker daemon"}));
-    fake.create::<&str>(&[]).code(125).says("Cannot connect to the Docker daemon").says("--engine");
+    let fake =
+        Fake::new().with(serde_json::json!({"no_daemon": "Cannot connect to the Docker daemon"}));
+    fake.create::<&str>(&[])
+        .code(125)
+        .says("Cannot connect to the Docker daemon")
+        .says("--engine");
     assert!(!fake.path("W").exists());
 }

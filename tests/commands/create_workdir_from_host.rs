@@ -33,16 +33,42 @@ fn the_workdir_holds_what_the_contract_says() {
     ));
     assert_eq!(
         names(&workdir),
-        ["helpers", "out", "pixi-cache", "product", "project", "resources", "workdir.json"]
+        [
+            "helpers",
+            "out",
+            "pixi-cache",
+            "product",
+            "project",
+            "resources",
+            "workdir.json"
+        ]
     );
-    assert_eq!(names(&workdir.join("project/demo")), [".pixi", "pixi.lock", "pixi.toml", "src"]);
+    assert_eq!(
+        names(&workdir.join("project/demo")),
+        [".pixi", "pixi.lock", "pixi.toml", "src"]
+    );
     assert_eq!(names(&workdir.join("project/demo/.pixi")), ["config.toml"]);
     assert_eq!(names(&workdir.join("product")), [""; 0]);
-    assert_eq!(names(&workdir.join("out")), ["pixi-install.log", "verify.log"]);
-    assert_eq!(fs::read_to_string(workdir.join("out/pixi-install.log")).unwrap(), "installed\n");
-    assert_eq!(fs::read_to_string(workdir.join("out/verify.log")).unwrap(), "verified\n");
-    for helper in ["make-archive-ready-product", "make-archive-ready-product.sh"] {
-        let mode = fs::metadata(workdir.join("helpers").join(helper)).unwrap().permissions().mode();
+    assert_eq!(
+        names(&workdir.join("out")),
+        ["pixi-install.log", "verify.log"]
+    );
+    assert_eq!(
+        fs::read_to_string(workdir.join("out/pixi-install.log")).unwrap(),
+        "installed\n"
+    );
+    assert_eq!(
+        fs::read_to_string(workdir.join("out/verify.log")).unwrap(),
+        "verified\n"
+    );
+    for helper in [
+        "make-archive-ready-product",
+        "make-archive-ready-product.sh",
+    ] {
+        let mode = fs::metadata(workdir.join("helpers").join(helper))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o755, "{helper}");
     }
     // Nothing of the build beside it is left.
@@ -53,9 +79,23 @@ fn the_workdir_holds_what_the_contract_says() {
 fn the_container_is_asked_for_as_the_contract_says() {
     let fake = Fake::new();
     let words = [
-        "--container-env", "CONDA_OVERRIDE_CUDA=12", "--engine-arg", "--cpus=1",
-        "--engine-arg", "--dns=10.0.0.1", "--container-workdir-path", "/tmp/w d",
-        "--verify-run", "--", "python", "-c", "print('a b')", "", "--", "$x", "a\nb",
+        "--container-env",
+        "CONDA_OVERRIDE_CUDA=12",
+        "--engine-arg",
+        "--cpus=1",
+        "--engine-arg",
+        "--dns=10.0.0.1",
+        "--container-workdir-path",
+        "/tmp/w d",
+        "--verify-run",
+        "--",
+        "python",
+        "-c",
+        "print('a b')",
+        "",
+        "--",
+        "$x",
+        "a\nb",
     ];
     fake.create(&words).success();
     let (options, script) = fake.run_call();
@@ -70,21 +110,51 @@ fn the_container_is_asked_for_as_the_contract_says() {
     assert_eq!(
         options[4..],
         [
-            "--label", "io.github.pixi-offline.command=create-workdir-from-host",
-            "--log-driver", "none",
-            "--mount", &mount("project"), "--mount", &mount("resources"),
-            "--mount", &mount("out"), "--mount", &mount("pixi-cache"),
-            "--env", "CONDA_OVERRIDE_CUDA=12",
-            "--cpus=1", "--dns=10.0.0.1",
-            "--entrypoint", "sh", "img:1",
+            "--label",
+            "io.github.pixi-offline.command=create-workdir-from-host",
+            "--log-driver",
+            "none",
+            "--mount",
+            &mount("project"),
+            "--mount",
+            &mount("resources"),
+            "--mount",
+            &mount("out"),
+            "--mount",
+            &mount("pixi-cache"),
+            "--env",
+            "CONDA_OVERRIDE_CUDA=12",
+            "--cpus=1",
+            "--dns=10.0.0.1",
+            "--entrypoint",
+            "sh",
+            "img:1",
         ]
     );
     assert_eq!(
         script,
-        ["/tmp/w d", "demo", "--locked", "", "run", "python", "-c", "print('a b')", "", "--", "$x", "a\nb"]
+        [
+            "/tmp/w d",
+            "demo",
+            "--locked",
+            "",
+            "run",
+            "python",
+            "-c",
+            "print('a b')",
+            "",
+            "--",
+            "$x",
+            "a\nb"
+        ]
     );
     // The container is removed by its name, whatever happened.
-    assert!(fake.calls().contains(&vec!["rm".into(), "--force".into(), "--volumes".into(), name]));
+    assert!(fake.calls().contains(&vec![
+        "rm".into(),
+        "--force".into(),
+        "--volumes".into(),
+        name
+    ]));
 }
 
 #[test]
@@ -101,7 +171,12 @@ fn the_lock_decides_how_pixi_installs() {
     for (lock, options, flag, text) in [
         (Some("version: 5\n"), &[][..], "--locked", ""),
         (Some("version: 5\n"), &["--update-lock"], "", ""),
-        (Some("environments:\n  - url: file:///x/chan/\n"), &[], "--frozen", ""),
+        (
+            Some("environments:\n  - url: file:///x/chan/\n"),
+            &[],
+            "--frozen",
+            "",
+        ),
         (None, &[], "", "WARNING: the project has no pixi.lock"),
     ] {
         let fake = Fake::new();
@@ -116,17 +191,24 @@ fn the_lock_decides_how_pixi_installs() {
 
 #[test]
 fn a_lock_that_changed_is_said_and_both_digests_are_recorded() {
-    let fake = Fake::new().with(json!({"writes": {"/workdir/project/demo/pixi.lock": "version: 6\n"}}));
-    fake.create(&["--update-lock"]).success().says("WARNING: pixi.lock was changed");
+    let fake =
+        Fake::new().with(json!({"writes": {"/workdir/project/demo/pixi.lock": "version: 6\n"}}));
+    fake.create(&["--update-lock"])
+        .success()
+        .says("WARNING: pixi.lock was changed");
     let record = record(&fake);
     assert_ne!(record["lock"]["staged"], record["lock"]["built"]);
-    assert_eq!(fs::read_to_string(fake.path("demo/pixi.lock")).unwrap(), "version: 5\n");
+    assert_eq!(
+        fs::read_to_string(fake.path("demo/pixi.lock")).unwrap(),
+        "version: 5\n"
+    );
 }
 
 #[test]
 fn the_record_says_what_was_used() {
     let fake = Fake::new();
-    fake.create(&["--exclude", "x y", "--verify-run", "--", "a", "b"]).success();
+    fake.create(&["--exclude", "x y", "--verify-run", "--", "a", "b"])
+        .success();
     let record = record(&fake);
     for (key, value) in [
         ("state", json!("built")),
@@ -147,14 +229,24 @@ fn the_record_says_what_was_used() {
 #[test]
 fn the_exit_code_of_the_container_command_is_ours() {
     for code in [1, 7, 125, 127, 137, 255] {
-        let fake = Fake::new().with(json!({"phases": [["install", "", 0], ["verify", "boo\n", code]]}));
+        let fake =
+            Fake::new().with(json!({"phases": [["install", "", 0], ["verify", "boo\n", code]]}));
         let run = fake.create(&["--verify-task", "t"]);
-        run.code(code).prints("boo").says("the verification").says("out/verify.log");
+        run.code(code)
+            .prints("boo")
+            .says("the verification")
+            .says("out/verify.log");
         assert_eq!(record(&fake)["state"], "installed");
         let fake = Fake::new().with(json!({"phases": [["install", "boo\n", code]]}));
-        fake.create(&["--verify-task", "t"]).code(code).says("pixi install").says("--update-lock");
+        fake.create(&["--verify-task", "t"])
+            .code(code)
+            .says("pixi install")
+            .says("--update-lock");
         assert_eq!(record(&fake)["state"], "staged");
-        assert_eq!(fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap(), "boo\n");
+        assert_eq!(
+            fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap(),
+            "boo\n"
+        );
     }
 }
 
@@ -162,18 +254,34 @@ fn the_exit_code_of_the_container_command_is_ours() {
 fn success_is_proved_not_assumed() {
     // An entry point that prints its words and ends with 0.
     let fake = Fake::new().with(json!({"swallow": 0}));
-    fake.create(&["--verify-task", "t"]).code(1).says("did not run our script");
+    fake.create(&["--verify-task", "t"])
+        .code(1)
+        .says("did not run our script");
     // An engine that mounts another machine's folder.
     let fake = Fake::new().with(json!({"elsewhere": true}));
-    fake.create(&["--verify-task", "t"]).code(1).says("does not see this machine's files");
+    fake.create(&["--verify-task", "t"])
+        .code(1)
+        .says("does not see this machine's files");
 }
 
 #[test]
 fn ends_that_are_not_the_scripts_are_told_apart() {
     for (scenario, code, text) in [
-        (json!({"refuse": ["docker: invalid reference", 125], "state": {"Status": "created", "Error": "bad"}}), 125, "could not start a container"),
-        (json!({"refuse": ["no sh", 127], "state": {"Status": "created", "Error": "sh not found"}}), 127, "no shell"),
-        (json!({"die": 137, "state": {"Status": "exited", "OOMKilled": true}}), 137, "out of memory"),
+        (
+            json!({"refuse": ["docker: invalid reference", 125], "state": {"Status": "created", "Error": "bad"}}),
+            125,
+            "could not start a container",
+        ),
+        (
+            json!({"refuse": ["no sh", 127], "state": {"Status": "created", "Error": "sh not found"}}),
+            127,
+            "no shell",
+        ),
+        (
+            json!({"die": 137, "state": {"Status": "exited", "OOMKilled": true}}),
+            137,
+            "out of memory",
+        ),
         (json!({"die": 137}), 137, "killed by signal 9"),
         (json!({"die": 0}), 1, "before the script did"),
         (json!({"missing_program": "pixi"}), 127, "no pixi"),
@@ -186,8 +294,16 @@ fn ends_that_are_not_the_scripts_are_told_apart() {
 #[test]
 fn expected_output_must_appear() {
     let fake = Fake::new();
-    fake.create(&["--expect-output", "verified", "--verify-task", "t"]).success();
-    let run = fake.create(&["--expect-output", "verified", "--expect-output", "gold", "--verify-task", "t"]);
+    fake.create(&["--expect-output", "verified", "--verify-task", "t"])
+        .success();
+    let run = fake.create(&[
+        "--expect-output",
+        "verified",
+        "--expect-output",
+        "gold",
+        "--verify-task",
+        "t",
+    ]);
     run.code(1).says("did not print \"gold\"");
     assert_eq!(record(&fake)["state"], "installed");
 }
@@ -232,7 +348,11 @@ fn the_default_workdir_is_below_the_git_top_level_and_is_never_staged() {
                 .find_map(|line| line.strip_prefix("OK: WORKDIR created at: "))
                 .map(|path| Path::new(path).to_owned())
                 .unwrap();
-            assert!(workdir.starts_with(fake.path("demo/tmp")), "{}", workdir.display());
+            assert!(
+                workdir.starts_with(fake.path("demo/tmp")),
+                "{}",
+                workdir.display()
+            );
             std::thread::sleep(std::time::Duration::from_millis(1100));
             walk(&workdir.join("project/demo"))
         })
@@ -254,12 +374,25 @@ fn a_helper_that_is_nowhere_is_said_before_any_work() {
     let fake = Fake::new();
     let alone = fake.sandbox.bin().join("create-workdir-from-host");
     fs::copy(binary("create-workdir-from-host"), &alone).unwrap();
-    let words = ["--image", "img:1", "--project-dir", "demo", "--workdir", "W"];
+    let words = [
+        "--image",
+        "img:1",
+        "--project-dir",
+        "demo",
+        "--workdir",
+        "W",
+    ];
     let run = testbed::sandbox::Run::of(fake.sandbox.program(&alone).args(words));
-    run.code(127).says("make-archive-ready-product").says("PATH");
+    run.code(127)
+        .says("make-archive-ready-product")
+        .says("PATH");
     assert!(!fake.path("W").exists());
     // On PATH it is found.
-    fs::copy(binary("make-archive-ready-product"), fake.sandbox.bin().join("make-archive-ready-product")).unwrap();
+    fs::copy(
+        binary("make-archive-ready-product"),
+        fake.sandbox.bin().join("make-archive-ready-product"),
+    )
+    .unwrap();
     testbed::sandbox::Run::of(fake.sandbox.program(&alone).args(words)).success();
 }
 
@@ -267,9 +400,19 @@ fn a_helper_that_is_nowhere_is_said_before_any_work() {
 fn odd_names_reach_docker_whole() {
     let fake = Fake::new();
     fs::rename(fake.path("demo"), fake.path("my, \"project\": x")).unwrap();
-    let words = ["--image", "img:1", "--project-dir", "my, \"project\": x", "--workdir", "a:b, c"];
+    let words = [
+        "--image",
+        "img:1",
+        "--project-dir",
+        "my, \"project\": x",
+        "--workdir",
+        "a:b, c",
+    ];
     let run = fake.sandbox.run("create-workdir-from-host", words);
     run.success();
     assert_eq!(fake.run_call().1[1], "my, \"project\": x");
-    assert!(fake.path("a:b, c/project/my, \"project\": x/pixi.toml").exists());
+    assert!(
+        fake.path("a:b, c/project/my, \"project\": x/pixi.toml")
+            .exists()
+    );
 }

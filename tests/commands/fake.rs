@@ -26,7 +26,10 @@ impl Fake {
         sandbox.write("demo/.git/config", "x");
         sandbox.write("demo/.pixi/config.toml", "x = 1\n");
         sandbox.write("demo/.pixi/envs/default/bin/tool", "x");
-        let fake = Fake { sandbox, scenario: json!({}) };
+        let fake = Fake {
+            sandbox,
+            scenario: json!({}),
+        };
         fake.with(json!({"phases": [
             ["install", "installed\n", 0], ["verify", "verified\n", 0],
             ["bootstrap", "installed\n", 0],
@@ -45,8 +48,18 @@ impl Fake {
 
     /// Runs create-workdir-from-host on the small project, into `work/W`.
     pub fn create<S: AsRef<OsStr>>(&self, more: &[S]) -> Run {
-        let usual = ["--image", "img:1", "--project-dir", "demo", "--workdir", "W"];
-        let words = usual.iter().map(OsStr::new).chain(more.iter().map(AsRef::as_ref));
+        let usual = [
+            "--image",
+            "img:1",
+            "--project-dir",
+            "demo",
+            "--workdir",
+            "W",
+        ];
+        let words = usual
+            .iter()
+            .map(OsStr::new)
+            .chain(more.iter().map(AsRef::as_ref));
         self.sandbox.run("create-workdir-from-host", words)
     }
 
@@ -62,10 +75,17 @@ impl Fake {
     /// The only call of `docker run`: the words before the script, and those after its nonce.
     #[track_caller]
     pub fn run_call(&self) -> (Vec<String>, Vec<String>) {
-        let mut runs: Vec<_> = self.calls().into_iter().filter(|call| call[0] == "run").collect();
+        let mut runs: Vec<_> = self
+            .calls()
+            .into_iter()
+            .filter(|call| call[0] == "run")
+            .collect();
         assert_eq!(runs.len(), 1, "{runs:?}");
         let words = runs.remove(0);
-        let script = words.iter().position(|word| word == "-c").expect("a script");
+        let script = words
+            .iter()
+            .position(|word| word == "-c")
+            .expect("a script");
         (words[..script].to_vec(), words[script + 5..].to_vec())
     }
 

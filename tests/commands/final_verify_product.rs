@@ -11,26 +11,49 @@ fn product(fake: &Fake) {
 }
 
 fn verify(fake: &Fake, more: &[&str]) -> Run {
-    let usual = ["--image", "img:1", "--product-dir", "P", "--out-dir", "O/deep"];
-    fake.sandbox.run("final-verify-product", usual.iter().chain(more))
+    let usual = [
+        "--image",
+        "img:1",
+        "--product-dir",
+        "P",
+        "--out-dir",
+        "O/deep",
+    ];
+    fake.sandbox
+        .run("final-verify-product", usual.iter().chain(more))
 }
 
 #[test]
 fn the_product_is_mounted_read_only_without_a_network() {
     let fake = Fake::new();
     product(&fake);
-    let run = verify(&fake, &["--project-name", "demo", "--verify-run", "--", "a b", ""]);
+    let run = verify(
+        &fake,
+        &["--project-name", "demo", "--verify-run", "--", "a b", ""],
+    );
     run.success();
-    run.says(&format!("OK: final verification complete; logs in: {}\n", fake.path("O/deep").display()));
+    run.says(&format!(
+        "OK: final verification complete; logs in: {}\n",
+        fake.path("O/deep").display()
+    ));
     let (options, script) = fake.run_call();
-    let product = format!("type=bind,source={},target=/pixi-offline/product,readonly", fake.path("P").display());
+    let product = format!(
+        "type=bind,source={},target=/pixi-offline/product,readonly",
+        fake.path("P").display()
+    );
     assert!(options.contains(&product), "{options:?}");
     for pair in [["--network", "none"], ["--pull", "never"]] {
         assert!(options.windows(2).any(|words| words == pair), "{options:?}");
     }
     assert_eq!(script, ["copy", "demo", "", "run", "a b", ""]);
-    assert_eq!(fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap(), "installed\n");
-    assert_eq!(fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap(), "verified\n");
+    assert_eq!(
+        fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap(),
+        "installed\n"
+    );
+    assert_eq!(
+        fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap(),
+        "verified\n"
+    );
 }
 
 #[test]
@@ -39,7 +62,10 @@ fn in_place_is_the_old_way() {
     product(&fake);
     verify(&fake, &["--in-place"]).success();
     let (options, script) = fake.run_call();
-    let product = format!("type=bind,source={},target=/product", fake.path("P").display());
+    let product = format!(
+        "type=bind,source={},target=/product",
+        fake.path("P").display()
+    );
     assert!(options.contains(&product), "{options:?}");
     assert!(!options.contains(&"--tmpfs".to_owned()));
     assert_eq!(script, ["in-place", "", ""]);
@@ -68,20 +94,33 @@ fn bad_input_ends_with_2_before_a_container_starts() {
 fn an_image_that_is_not_there_is_never_fetched() {
     let fake = Fake::new().with(json!({"images": []}));
     product(&fake);
-    verify(&fake, &[]).code(125).says("image img:1 is not on this engine").says("load");
+    verify(&fake, &[])
+        .code(125)
+        .says("image img:1 is not on this engine")
+        .says("load");
     assert!(fake.calls().iter().all(|call| call[0] != "run"));
 }
 
 #[test]
 fn failures_name_the_phase_and_keep_the_code() {
     for (phases, code, text) in [
-        (json!([["copy", "No space left on device\n", 1]]), 1, "copying the product"),
+        (
+            json!([["copy", "No space left on device\n", 1]]),
+            1,
+            "copying the product",
+        ),
         (json!([["bootstrap", "x\n", 3]]), 3, "bootstrap.offline.log"),
-        (json!([["bootstrap", "", 0], ["verify", "", 7]]), 7, "verify.offline.log"),
+        (
+            json!([["bootstrap", "", 0], ["verify", "", 7]]),
+            7,
+            "verify.offline.log",
+        ),
     ] {
         let fake = Fake::new().with(json!({"phases": phases}));
         product(&fake);
-        verify(&fake, &["--project-name", "demo", "--verify-task", "t"]).code(code).says(text);
+        verify(&fake, &["--project-name", "demo", "--verify-task", "t"])
+            .code(code)
+            .says(text);
     }
     let fake = Fake::new().with(json!({"missing_program": "bash"}));
     product(&fake);

@@ -14,7 +14,14 @@ fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
         let mut child = fake
             .sandbox
             .command("create-workdir-from-host")
-            .args(["--image", "img:1", "--project-dir", "demo", "--workdir", "W"])
+            .args([
+                "--image",
+                "img:1",
+                "--project-dir",
+                "demo",
+                "--workdir",
+                "W",
+            ])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -24,15 +31,29 @@ fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
         stdout.read_line(&mut line).unwrap();
         assert_eq!(line, "hanging\n");
         let id = child.id().to_string();
-        assert!(fake.sandbox.program("kill").args(["-s", signal, &id]).status().unwrap().success());
+        assert!(
+            fake.sandbox
+                .program("kill")
+                .args(["-s", signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         let status = child.wait().unwrap();
         let mut stderr = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
         assert_eq!(status.code(), Some(code), "{stderr}");
         assert!(stderr.contains("interrupted by signal"), "{stderr}");
         assert!(fake.calls().iter().any(|call| call[0] == "rm"));
         // The next run accepts what is left.
-        fake.with(json!({"hang": false})).create::<&str>(&[]).success();
+        fake.with(json!({"hang": false}))
+            .create::<&str>(&[])
+            .success();
     }
 }
 
@@ -43,7 +64,14 @@ fn a_closed_stdout_ends_the_run_as_a_pipeline_would() {
     let mut child = fake
         .sandbox
         .command("create-workdir-from-host")
-        .args(["--image", "img:1", "--project-dir", "demo", "--workdir", "W"])
+        .args([
+            "--image",
+            "img:1",
+            "--project-dir",
+            "demo",
+            "--workdir",
+            "W",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -18,7 +18,10 @@ fn workdir() -> Sandbox {
 }
 
 fn make(sandbox: &Sandbox, more: &[&str]) -> Run {
-    sandbox.run("make-archive-ready-product", ["--workdir", "W"].iter().chain(more))
+    sandbox.run(
+        "make-archive-ready-product",
+        ["--workdir", "W"].iter().chain(more),
+    )
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -36,24 +39,47 @@ fn the_product_holds_what_the_contract_says() {
     let run = make(&sandbox, &["--exclude", "*.md"]);
     let product = sandbox.work().join("W/product");
     run.success();
-    run.says(&format!("OK: product created at: {}\nProject: demo\n", product.display()));
+    run.says(&format!(
+        "OK: product created at: {}\nProject: demo\n",
+        product.display()
+    ));
     run.says("NOTE: the workdir has no workdir.json");
     assert_eq!(
         names(&product),
-        ["bootstrap-project.sh", "demo", "envs.sh", "pkg-cache", "res"]
+        [
+            "bootstrap-project.sh",
+            "demo",
+            "envs.sh",
+            "pkg-cache",
+            "res"
+        ]
     );
-    assert_eq!(names(&product.join("demo")), [".pixi", "pixi.lock", "pixi.toml"]);
+    assert_eq!(
+        names(&product.join("demo")),
+        [".pixi", "pixi.lock", "pixi.toml"]
+    );
     assert_eq!(names(&product.join("demo/.pixi")), ["config.toml"]);
     assert_eq!(fs::read(product.join("res/model.bin")).unwrap(), b"m");
     for script in ["envs.sh", "bootstrap-project.sh"] {
-        assert_eq!(fs::metadata(product.join(script)).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(
+            fs::metadata(product.join(script))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o755
+        );
     }
     // Copied, not linked: pixi links cached files into environments, and who
     // edits one there must not edit the workdir's cache.
     let package = "pkgs/a-1-0/info/index.json";
     assert_ne!(
-        fs::metadata(product.join("pkg-cache").join(package)).unwrap().ino(),
-        fs::metadata(sandbox.work().join("W/pixi-cache").join(package)).unwrap().ino()
+        fs::metadata(product.join("pkg-cache").join(package))
+            .unwrap()
+            .ino(),
+        fs::metadata(sandbox.work().join("W/pixi-cache").join(package))
+            .unwrap()
+            .ino()
     );
 }
 
@@ -73,17 +99,29 @@ fn wrong_input_leaves_the_old_product_as_it_was() {
         make(&sandbox, words).code(2).says(text);
     }
     fs::create_dir(sandbox.work().join("W/project/second")).unwrap();
-    make(&sandbox, &[]).code(2).says("demo, second").says("--project-name");
+    make(&sandbox, &[])
+        .code(2)
+        .says("demo, second")
+        .says("--project-name");
     fs::remove_dir(sandbox.work().join("W/project/second")).unwrap();
 
     // A link in the cache that leads out of it.
     let links = sandbox.work().join("W/pixi-cache/uv-cache/wheels-v6");
     fs::create_dir_all(&links).unwrap();
     symlink("/usr/lib/python3", links.join("six")).unwrap();
-    make(&sandbox, &[]).code(1).says("uv-cache/wheels-v6/six").says("/usr/lib/python3");
+    make(&sandbox, &[])
+        .code(1)
+        .says("uv-cache/wheels-v6/six")
+        .says("/usr/lib/python3");
 
-    assert_eq!(fs::read(sandbox.work().join("W/product/mark")).unwrap(), b"old");
-    assert_eq!(names(&sandbox.work().join("W")), ["out", "pixi-cache", "product", "project", "resources"]);
+    assert_eq!(
+        fs::read(sandbox.work().join("W/product/mark")).unwrap(),
+        b"old"
+    );
+    assert_eq!(
+        names(&sandbox.work().join("W")),
+        ["out", "pixi-cache", "product", "project", "resources"]
+    );
     fs::remove_dir_all(links).unwrap();
     make(&sandbox, &[]).success();
     assert!(!sandbox.work().join("W/product/mark").exists());
@@ -100,7 +138,12 @@ fn each_missing_part_is_named() {
     ] {
         let sandbox = workdir();
         let path = sandbox.work().join(missing);
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        }
+        .unwrap();
         make(&sandbox, &[]).code(2).says(text);
         assert!(!sandbox.work().join("W/product").exists());
     }
@@ -111,11 +154,15 @@ fn a_build_that_did_not_end_makes_no_product() {
     let fake = crate::fake::Fake::new().with(serde_json::json!({"phases": [["install", "", 1]]}));
     fake.create::<&str>(&[]).code(1);
     let run = make(&fake.sandbox, &[]);
-    run.code(2).says("did not come to its end").says("pixi-install.log");
+    run.code(2)
+        .says("did not come to its end")
+        .says("pixi-install.log");
     // A verification that failed is the person's to judge.
     let fake = fake.with(serde_json::json!({"phases": [["install", "", 0], ["verify", "", 1]]}));
     fake.create(&["--verify-task", "t"]).code(1);
-    make(&fake.sandbox, &[]).success().says("WARNING: the verification of this workdir did not succeed");
+    make(&fake.sandbox, &[])
+        .success()
+        .says("WARNING: the verification of this workdir did not succeed");
 }
 
 #[test]
@@ -124,17 +171,28 @@ fn links_in_the_python_cache_work_from_anywhere() {
     let cache = sandbox.work().join("W/pixi-cache/uv-cache");
     sandbox.write("W/pixi-cache/uv-cache/archive-v0/abc/six.py", "six");
     fs::create_dir_all(cache.join("wheels-v6/pypi/six")).unwrap();
-    symlink("/workdir/pixi-cache/uv-cache/archive-v0/abc", cache.join("wheels-v6/pypi/six/1.17")).unwrap();
+    symlink(
+        "/workdir/pixi-cache/uv-cache/archive-v0/abc",
+        cache.join("wheels-v6/pypi/six/1.17"),
+    )
+    .unwrap();
     // An interpreter that a wheel was built with never ships, and its link out
     // of the cache is no error.
     fs::create_dir_all(cache.join("builds-v0/x/bin")).unwrap();
     symlink("/usr/bin/python3", cache.join("builds-v0/x/bin/python")).unwrap();
     make(&sandbox, &[]).success();
     let product = sandbox.work().join("W/product/pkg-cache/uv-cache");
-    assert_eq!(fs::read(product.join("wheels-v6/pypi/six/1.17/six.py")).unwrap(), b"six");
+    assert_eq!(
+        fs::read(product.join("wheels-v6/pypi/six/1.17/six.py")).unwrap(),
+        b"six"
+    );
     assert!(!product.join("builds-v0").exists());
     // The workdir's own cache is as it was.
-    assert!(fs::read_link(cache.join("wheels-v6/pypi/six/1.17")).unwrap().is_absolute());
+    assert!(
+        fs::read_link(cache.join("wheels-v6/pypi/six/1.17"))
+            .unwrap()
+            .is_absolute()
+    );
 }
 
 #[test]

@@ -42,8 +42,11 @@ fn bootstrap_installs_from_wherever_the_product_lies() {
         sandbox.set("PIXI_LOCKED", "true");
         let run = Run::of(&mut sandbox.program(product.join("bootstrap-project.sh")));
         run.success();
-        run.prints(&format!("cwd={}/demo\n", product.display())).prints("words=install\n");
-        run.prints("frozen=true\n").prints("offline=true\n").prints("rattler=unset\n");
+        run.prints(&format!("cwd={}/demo\n", product.display()))
+            .prints("words=install\n");
+        run.prints("frozen=true\n")
+            .prints("offline=true\n")
+            .prints("rattler=unset\n");
         run.prints(&format!("cache={}/pkg-cache\n", product.display()));
     }
 }
@@ -51,24 +54,55 @@ fn bootstrap_installs_from_wherever_the_product_lies() {
 #[test]
 fn arguments_go_to_pixi_install() {
     let (sandbox, product) = product_at("P", &[]);
-    let bootstrap = |words: &[&str]| Run::of(sandbox.program(product.join("bootstrap-project.sh")).args(words));
-    bootstrap(&["-e", "test", "--frozen"]).success().prints("words=install -e test --frozen\n");
-    bootstrap(&["--project-name", "demo", "--", "--help"]).success().prints("words=install --help\n");
-    bootstrap(&["--locked"]).success().prints("words=install --locked\n").prints("frozen=unset\n");
-    bootstrap(&["--help"]).success().prints("Usage: ./bootstrap-project.sh");
+    let bootstrap = |words: &[&str]| {
+        Run::of(
+            sandbox
+                .program(product.join("bootstrap-project.sh"))
+                .args(words),
+        )
+    };
+    bootstrap(&["-e", "test", "--frozen"])
+        .success()
+        .prints("words=install -e test --frozen\n");
+    bootstrap(&["--project-name", "demo", "--", "--help"])
+        .success()
+        .prints("words=install --help\n");
+    bootstrap(&["--locked"])
+        .success()
+        .prints("words=install --locked\n")
+        .prints("frozen=unset\n");
+    bootstrap(&["--help"])
+        .success()
+        .prints("Usage: ./bootstrap-project.sh");
 }
 
 #[test]
 fn bootstrap_says_what_is_wrong_before_pixi_runs() {
     let (sandbox, product) = product_at("P", &[]);
-    let bootstrap = |words: &[&str]| Run::of(sandbox.program(product.join("bootstrap-project.sh")).args(words));
+    let bootstrap = |words: &[&str]| {
+        Run::of(
+            sandbox
+                .program(product.join("bootstrap-project.sh"))
+                .args(words),
+        )
+    };
     bootstrap(&["--project-name"]).code(2).says("needs a value");
-    bootstrap(&["--project-name", "nope"]).code(2).says("no pixi.toml");
-    bootstrap(&["--project-name", "../P/demo"]).code(2).says("not the name of a folder");
-    bootstrap(&["--pixi", "no-such-pixi"]).code(127).says("no-such-pixi");
+    bootstrap(&["--project-name", "nope"])
+        .code(2)
+        .says("no pixi.toml");
+    bootstrap(&["--project-name", "../P/demo"])
+        .code(2)
+        .says("not the name of a folder");
+    bootstrap(&["--pixi", "no-such-pixi"])
+        .code(127)
+        .says("no-such-pixi");
     fs::create_dir(product.join("second")).unwrap();
     fs::write(product.join("second/pyproject.toml"), "").unwrap();
-    bootstrap(&[]).code(2).says("several projects").says("demo").says("second");
+    bootstrap(&[])
+        .code(2)
+        .says("several projects")
+        .says("demo")
+        .says("second");
     bootstrap(&["--project-name=demo"]).success();
     fs::remove_dir_all(product.join("second")).unwrap();
     fs::rename(product.join("demo/pixi.lock"), product.join("lock")).unwrap();
@@ -84,17 +118,26 @@ fn pixis_exit_code_is_bootstraps_and_a_pixi_can_be_named_by_a_relative_path() {
     fs::rename(sandbox.bin().join("pixi"), sandbox.work().join("my pixi")).unwrap();
     sandbox.set("PIXI_EXIT", "5");
     let words = ["--pixi", "./my pixi", "-v"];
-    Run::of(sandbox.program(product.join("bootstrap-project.sh")).args(words)).code(5).prints("words=install -v\n");
+    Run::of(
+        sandbox
+            .program(product.join("bootstrap-project.sh"))
+            .args(words),
+    )
+    .code(5)
+    .prints("words=install -v\n");
 }
 
 /// Values that break careless quoting, the last with every byte but NUL.
 fn awkward_values() -> Vec<OsString> {
     let every_byte: Vec<u8> = (1..=255).collect();
-    ["", "plain", "a b", "it's", "\"", "$HOME", "`id`", "$(id)", "\\", "a\\", "!x", "*", "~", "\n", "x\n\n", "'\\''", "''", "-n", "%s"]
-        .iter()
-        .map(OsString::from)
-        .chain([OsString::from_vec(every_byte)])
-        .collect()
+    [
+        "", "plain", "a b", "it's", "\"", "$HOME", "`id`", "$(id)", "\\", "a\\", "!x", "*", "~",
+        "\n", "x\n\n", "'\\''", "''", "-n", "%s",
+    ]
+    .iter()
+    .map(OsString::from)
+    .chain([OsString::from_vec(every_byte)])
+    .collect()
 }
 
 /// The shells that envs.sh promises to work in.
@@ -118,12 +161,21 @@ fn values_of_env_come_through_byte_for_byte_in_every_shell() {
         let script = "PRODUCT_ROOT=$1; . \"$1/envs.sh\"; env -0";
         let output = sandbox
             .program(&shell)
-            .args([OsStr::new("-c"), OsStr::new(script), OsStr::new("x"), product.as_os_str()])
+            .args([
+                OsStr::new("-c"),
+                OsStr::new(script),
+                OsStr::new("x"),
+                product.as_os_str(),
+            ])
             .output()
             .unwrap();
         let variables: Vec<&[u8]> = output.stdout.split(|&byte| byte == 0).collect();
         for assignment in &env {
-            assert!(variables.contains(&assignment.as_bytes()), "{}: {assignment:?}", shell.display());
+            assert!(
+                variables.contains(&assignment.as_bytes()),
+                "{}: {assignment:?}",
+                shell.display()
+            );
         }
         let cache = format!("PIXI_CACHE_DIR={}/pkg-cache", product.display());
         assert!(variables.contains(&cache.as_bytes()), "{}", shell.display());
@@ -142,7 +194,12 @@ fn sourcing_leaves_the_shells_options_and_names_alone() {
                  after=$(set +o; echo $-); [ \"$before\" = \"$after\" ] || exit 9; \
                  set | grep -a '^_pixi_offline' && exit 8; false || echo alive"
             );
-            let run = Run::of(sandbox.program(&shell).args(["-c", &script, "x"]).arg(&product));
+            let run = Run::of(
+                sandbox
+                    .program(&shell)
+                    .args(["-c", &script, "x"])
+                    .arg(&product),
+            );
             run.success();
             assert_eq!(run.stdout, "alive\n", "{run}");
             assert_eq!(run.stderr, "", "{run}");
@@ -175,7 +232,12 @@ fn an_interactive_shell_survives_a_failing_command_after_sourcing() {
 fn a_shell_that_cannot_find_the_product_is_told() {
     let (sandbox, product) = product_at("P", &[]);
     let dash = testbed::ensure_debian_package("dash", "dash").unwrap();
-    let run = Run::of(sandbox.program(dash).args(["-c", ". \"$1/envs.sh\"", "x"]).arg(&product));
+    let run = Run::of(
+        sandbox
+            .program(dash)
+            .args(["-c", ". \"$1/envs.sh\"", "x"])
+            .arg(&product),
+    );
     run.says("PRODUCT_ROOT");
     assert!(!run.stdout.contains("PIXI_CACHE_DIR"));
 }
@@ -185,7 +247,10 @@ fn the_shell_scripts_are_clean_for_shellcheck() {
     let shellcheck = testbed::ensure_debian_package("shellcheck", "shellcheck").unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let core = root.join("crates/pixi-offline/src");
-    let mut files = vec![core.join("product/envs.sh"), core.join("product/bootstrap-project.sh")];
+    let mut files = vec![
+        core.join("product/envs.sh"),
+        core.join("product/bootstrap-project.sh"),
+    ];
     for entry in fs::read_dir(root.join("scripts-compat")).unwrap() {
         files.push(entry.unwrap().path());
     }
@@ -195,11 +260,20 @@ fn the_shell_scripts_are_clean_for_shellcheck() {
     let scripts = core.join("container/scripts");
     let session = fs::read_to_string(scripts.join("session.sh")).unwrap();
     for script in ["build.sh", "final-verify.sh"] {
-        let whole = sandbox.write(script, session.clone() + &fs::read_to_string(scripts.join(script)).unwrap());
+        let whole = sandbox.write(
+            script,
+            session.clone() + &fs::read_to_string(scripts.join(script)).unwrap(),
+        );
         Run::of(sandbox.program(&shellcheck).arg(whole)).success();
     }
     Run::of(sandbox.program(&shellcheck).arg(scripts.join("launch.sh"))).success();
     // A product's own, with variables in it.
     let (sandbox, product) = product_at("P", &["A=it's".into()]);
-    Run::of(sandbox.program(&shellcheck).args(["envs.sh", "bootstrap-project.sh"]).current_dir(&product)).success();
+    Run::of(
+        sandbox
+            .program(&shellcheck)
+            .args(["envs.sh", "bootstrap-project.sh"])
+            .current_dir(&product),
+    )
+    .success();
 }

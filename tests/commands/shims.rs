@@ -15,7 +15,11 @@ fn a_shim_runs_the_binary_beside_it_also_through_a_link() {
     let place = sandbox.work().join("some place");
     fs::create_dir(&place).unwrap();
     let name = "make-archive-ready-product";
-    fs::copy(shims().join(format!("{name}.sh")), place.join(format!("{name}.sh"))).unwrap();
+    fs::copy(
+        shims().join(format!("{name}.sh")),
+        place.join(format!("{name}.sh")),
+    )
+    .unwrap();
     fs::copy(binary(name), place.join(name)).unwrap();
     let link = sandbox.work().join("link.sh");
     std::os::unix::fs::symlink(place.join(format!("{name}.sh")), &link).unwrap();
@@ -28,11 +32,19 @@ fn a_shim_runs_the_binary_beside_it_also_through_a_link() {
 #[test]
 fn a_shim_finds_the_binary_on_path_and_says_when_it_is_nowhere() {
     let sandbox = Sandbox::new();
-    for name in ["create-workdir-from-host", "make-archive-ready-product", "final-verify-product"] {
+    for name in [
+        "create-workdir-from-host",
+        "make-archive-ready-product",
+        "final-verify-product",
+    ] {
         let shim = sandbox.work().join(format!("{name}.sh"));
         fs::copy(shims().join(format!("{name}.sh")), &shim).unwrap();
-        Run::of(&mut sandbox.program(&shim)).code(127).says(&format!("Missing required command: {name}"));
+        Run::of(&mut sandbox.program(&shim))
+            .code(127)
+            .says(&format!("Missing required command: {name}"));
         fs::copy(binary(name), sandbox.bin().join(name)).unwrap();
-        Run::of(sandbox.program(&shim).arg("--version")).success().prints(name);
+        Run::of(sandbox.program(&shim).arg("--version"))
+            .success()
+            .prints(name);
     }
 }

@@ -1,1 +1,45 @@
-fn main() {}
+//! `cargo xtask`: what is done around the commands.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "not the core that the rules are for"
+)]
+
+mod build;
+mod demo;
+mod tests;
+
+use clap::{Parser, Subcommand};
+
+/// The work around the commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Options {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Set up what is missing and take a small project the whole way, each command shown
+    Demo,
+    /// Set up what is missing and run every test, those with the real engine too
+    Test {
+        /// Words for `cargo test`, a name to filter by for example
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Build the static release binaries and print their folder
+    Build,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Options::parse().task {
+        Task::Demo => demo::run(),
+        Task::Test { words } => tests::run(&words),
+        Task::Build => {
+            println!("{}", build::release()?.display());
+            Ok(())
+        }
+    }
+}

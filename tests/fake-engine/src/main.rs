@@ -133,7 +133,7 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     let launch = words.iter().position(|word| *word == "-c").unwrap_or(0);
     let nonce = words.get(launch + 4).copied().unwrap_or_default();
     let say = |signal: Signal| {
-        print!("\u{1e}{nonce} {signal}\u{1e}\n");
+        println!("\u{1e}{nonce} {signal}\u{1e}");
         std::io::stdout().flush()
     };
     say(Signal::Started("bash".into()))?;

@@ -129,9 +129,8 @@ impl ContainerPath {
     ///
     /// # Errors
     ///
-    /// Exit code 2 when it is empty, relative, the root, holds a `..`, a colon
-    /// (a search path would be cut there) or a control character, or is not
-    /// UTF-8; `option` names where it came from.
+    /// Exit code 2 when it is empty, relative, the root, holds a `..` or a
+    /// control character, or is not UTF-8; `option` names where it came from.
     pub fn new(option: &str, text: &OsStr) -> anyhow::Result<ContainerPath> {
         let text = text_for_engine(option, text)?;
         let refuse = |why: &str| {

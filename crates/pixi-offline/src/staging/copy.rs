@@ -78,58 +78,51 @@ pub fn copy_tree(
     }
     let target_id = prepare(target)?;
 
-    let mut copy = Copy {
-        source,
-        target,
-        as_root: rustix::process::geteuid().is_root(),
-        copied: Copied::default(),
-        unfinished: vec![Unfinished {
-            depth: 0,
-            path: target.to_path_buf(),
-            metadata: top,
-        }],
-        troubles: Troubles::default(),
-    };
+    let mut copy = Copy::new(source, target);
+    copy.unfinished.push(Unfinished {
+        depth: 0,
+        path: target.to_path_buf(),
+        metadata: top,
+    });
     let barred = Barred::default();
     for item in walk(&root, rules, &barred) {
         let entry = match item {
             Ok(entry) => entry,
             Err(error) => {
                 let (path, cause) = taken_apart(&error);
-                if !path.is_some_and(|path| barred.covers(path)) {
-                    let path = source.join(path.map_or(Path::new(""), |path| below(&root, path)));
-                    copy.troubles.add(Trouble::reading(&path, cause));
+                let path = path.unwrap_or(&root);
+                if !barred.covers(path) {
+                    let named = source.join(below(&root, path));
+                    copy.troubles.add(Trouble::reading(&named, cause));
                 }
                 continue;
             }
         };
         // An entry that comes out of the walk lies beyond what was barred before.
         barred.clear();
+        let relative = below(&root, entry.path());
         if let Some(error) = entry.error() {
-            copy.troubles
-                .add(Trouble::reading(entry.path(), taken_apart(error).1));
+            let (_, cause) = taken_apart(error);
+            let named = source.join(relative);
+            copy.troubles.add(Trouble::reading(&named, cause));
         }
         if entry.depth() == 0 {
             continue;
         }
         copy.leave_folders(entry.depth())?;
 
-        let relative = below(&root, entry.path());
-        let made = if entry.file_type().is_some_and(|kind| kind.is_dir()) {
-            let made = match fs::symlink_metadata(entry.path()) {
-                Ok(_) if skip(entry.path()) => copy.skip(relative, "the caller leaves this out"),
-                Ok(found) if (found.dev(), found.ino()) == target_id => {
-                    copy.skip(relative, "this is the copy itself")
-                }
-                Ok(found) if found.is_dir() => copy.folder(relative, found, entry.depth()),
-                Ok(_) => Err(Trouble::reading(entry.path(), changed())),
-                Err(error) => Err(Trouble::reading(entry.path(), error)),
+        let kind = entry.file_type();
+        let made = if kind.is_some_and(|kind| kind.is_dir()) {
+            let made = if skip(entry.path()) {
+                copy.skip(relative, "a folder that is never copied")
+            } else {
+                copy.folder(entry.path(), relative, entry.depth(), target_id)
             };
             if !matches!(made, Ok(Made::Entry)) {
                 barred.bar(entry.path());
             }
             made
-        } else if entry.file_type().is_some_and(|kind| kind.is_file()) {
+        } else if kind.is_some_and(|kind| kind.is_file()) {
             copy.file(entry.path(), relative)
         } else {
             copy.other(entry.path(), relative)
@@ -238,7 +231,21 @@ fn taken_apart(error: &ignore::Error) -> (Option<&Path>, io::Error) {
             _ => break,
         }
     }
-    let cause = match error.io_error().and_then(io::Error::raw_os_error) {
+    // The walker wraps the error of the system, with a path that is named already.
+    let mut cause: Option<&(dyn std::error::Error + 'static)> =
+        error.io_error().map(|error| error as _);
+    let mut code = None;
+    while let Some(one) = cause
+        && code.is_none()
+    {
+        let io_error = one.downcast_ref::<io::Error>();
+        code = io_error.and_then(io::Error::raw_os_error);
+        cause = match io_error.and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => one.source(),
+        };
+    }
+    let cause = match code {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::other(inner.to_string()),
     };
@@ -268,7 +275,18 @@ struct Copy<'a> {
     troubles: Troubles,
 }
 
-impl Copy<'_> {
+impl<'a> Copy<'a> {
+    fn new(source: &'a Path, target: &'a Path) -> Copy<'a> {
+        Copy {
+            source,
+            target,
+            as_root: rustix::process::geteuid().is_root(),
+            copied: Copied::default(),
+            unfinished: Vec::new(),
+            troubles: Troubles::default(),
+        }
+    }
+
     fn skip(&mut self, relative: &Path, reason: &str) -> Result<Made, Trouble> {
         self.copied
             .skipped
@@ -278,10 +296,20 @@ impl Copy<'_> {
 
     fn folder(
         &mut self,
+        from: &Path,
         relative: &Path,
-        metadata: Metadata,
         depth: usize,
+        target_id: (u64, u64),
     ) -> Result<Made, Trouble> {
+        let named = self.source.join(relative);
+        let reading = |error| Trouble::reading(&named, error);
+        let metadata = fs::symlink_metadata(from).map_err(reading)?;
+        if !metadata.is_dir() {
+            return Err(reading(changed()));
+        }
+        if (metadata.dev(), metadata.ino()) == target_id {
+            return self.skip(relative, "this is the copy itself");
+        }
         let path = self.target.join(relative);
         DirBuilder::new()
             .mode(0o700)
@@ -847,14 +875,8 @@ mod tests {
         let device = Path::new("/dev/null");
         let place = Place::new();
         fs::create_dir(place.target("")).expect("a target");
-        let mut copy = Copy {
-            source: Path::new("/dev"),
-            target: &place.target(""),
-            as_root: is_root(),
-            copied: Copied::default(),
-            unfinished: Vec::new(),
-            troubles: Troubles::default(),
-        };
+        let target = place.target("");
+        let mut copy = Copy::new(Path::new("/dev"), &target);
         if is_root() {
             let made = copy.other(device, Path::new("null"));
             assert!(matches!(made, Ok(Made::Entry)));
@@ -1086,14 +1108,7 @@ mod tests {
         symlink("/etc/passwd", place.source("link")).expect("a link");
         make_node(&place.source("fifo"), FileType::Fifo, 0).expect("a fifo");
         let (source, target) = (place.source(""), place.target(""));
-        let mut copy = Copy {
-            source: &source,
-            target: &target,
-            as_root: is_root(),
-            copied: Copied::default(),
-            unfinished: Vec::new(),
-            troubles: Troubles::default(),
-        };
+        let mut copy = Copy::new(&source, &target);
         for name in ["link", "fifo"] {
             let result = copy.file(&place.source(name), Path::new(name));
             let trouble = result.err().expect("a trouble");

@@ -115,6 +115,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     if lock.is_none() {
         report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
     }
+    if name.for_engine()?.contains(':') || request.container_workdir.as_str().contains(':') {
+        report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
+    }
     if image.is_none() {
         report.note(format_args!(
             "image {} is not on this engine; the engine fetches it",

@@ -56,7 +56,8 @@ pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow
             format!("; {}", phase.advice)
         };
         let end = match code {
-            129.. => format!(
+            // Linux has signals 1 to 64; a higher code is somebody's own.
+            129..=192 => format!(
                 "was killed by signal {} (exit code {code})",
                 code - failure::SIGNAL_BASE
             ),

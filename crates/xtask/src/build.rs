@@ -1,0 +1,58 @@
+//! The release build.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use duct::cmd;
+
+/// The packages whose programs are carried away, and the engine that tests play with.
+const PACKAGES: [&str; 4] = [
+    "create-workdir-from-host",
+    "make-archive-ready-product",
+    "final-verify-product",
+    "fake-engine",
+];
+
+/// Builds the commands for release, and returns their folder.
+///
+/// # Errors
+/// When cargo fails.
+pub fn release() -> anyhow::Result<PathBuf> {
+    let root = workspace();
+    let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+    let words = [
+        "build",
+        "--release",
+        "--message-format",
+        "json-render-diagnostics",
+    ];
+    let build = cmd(cargo(), words.into_iter().chain(packages))
+        .dir(&root)
+        .stdout_capture()
+        .run()
+        .context("the release build failed")?;
+    // The folder depends on target and configuration: cargo says where it is.
+    String::from_utf8(build.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "make-archive-ready-product")
+        .find_map(|message| {
+            Some(
+                Path::new(message["executable"].as_str()?)
+                    .parent()?
+                    .to_owned(),
+            )
+        })
+        .context("cargo built no make-archive-ready-product")
+}
+
+/// The cargo that runs us.
+pub fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+/// The top of the checkout.
+pub fn workspace() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(2).unwrap_or(own).to_owned()
+}

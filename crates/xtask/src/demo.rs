@@ -1,0 +1,215 @@
+//! A small project, taken the whole way, each command shown.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use duct::cmd;
+use testbed::Parts;
+
+use crate::build;
+
+/// Runs the demo.
+///
+/// # Errors
+/// When a part cannot be set up or a step fails.
+pub fn run() -> anyhow::Result<()> {
+    let mut times = Times::default();
+    let parts = times.measure("set up engine, image and channel", testbed::ensure_all)?;
+    let binaries = times.measure("build the commands", build::release)?;
+    let folder = tempfile::Builder::new()
+        .prefix("pixi-offline-demo-")
+        .tempdir()?;
+    let here = folder.path();
+    times.measure("write and lock the project", || {
+        project(&parts, &here.join("demo"))
+    })?;
+    fs::create_dir(here.join("data"))?;
+    fs::write(here.join("data/model.bin"), "weights of a model\n")?;
+
+    let image = parts.image.reference.as_str();
+    let shell = Shell {
+        here,
+        binaries: &binaries,
+    };
+    times.measure("create-workdir-from-host", || {
+        shell.run(
+            "create-workdir-from-host",
+            &[
+                "--image",
+                image,
+                "--project-dir",
+                "demo",
+                "--resources-dir",
+                "data",
+                "--workdir",
+                "workdir",
+                "--verify-task",
+                "report",
+            ],
+        )
+    })?;
+    times.measure("make-archive-ready-product", || {
+        shell.run(
+            "workdir/helpers/make-archive-ready-product",
+            &[
+                "--workdir",
+                "workdir",
+                "--env",
+                "GREETING=hello from the product",
+            ],
+        )
+    })?;
+    times.measure("final-verify-product", || {
+        shell.run(
+            "final-verify-product",
+            &[
+                "--image",
+                image,
+                "--product-dir",
+                "workdir/product",
+                "--out-dir",
+                "proof",
+                "--project-name",
+                "demo",
+                "--expect-output",
+                "report: ok",
+                "--verify-task",
+                "report",
+            ],
+        )
+    })?;
+    times.measure("install by hand at another path, network off", || {
+        let product = here.join("workdir/product");
+        let mount = format!("type=bind,source={},target=/mnt/carried,readonly", product.display());
+        let script = "cp -a /mnt/carried '/srv/from the usb stick' && cd '/srv/from the usb stick' \
+                      && ./bootstrap-project.sh && . ./envs.sh && cd demo && export VERIFY_OUT_DIR=/tmp \
+                      && pixi run report && echo \"$GREETING\"";
+        shell.run("docker", &[
+            "run", "--rm", "--network", "none", "--mount", &mount, "--entrypoint", "bash", image, "-c", script,
+        ])
+    })?;
+
+    println!("\n== the product");
+    tree(&here.join("workdir/product"), 0, 2)?;
+    println!("\n== what the final verification printed (proof/verify.offline.log)");
+    print!(
+        "{}",
+        fs::read_to_string(here.join("proof/verify.offline.log"))?
+    );
+    println!("\n== how long each step took");
+    times.print();
+    Ok(())
+}
+
+/// Writes the demo's project and locks it: the channel's address is not known
+/// before it is served.
+fn project(parts: &Parts, folder: &Path) -> anyhow::Result<()> {
+    let source = build::workspace().join("tests/demo-project");
+    fs::create_dir_all(folder.join("src"))?;
+    let manifest = fs::read_to_string(source.join("pixi.toml"))?
+        .replace("CHANNEL", &parts.channel.url)
+        .replace("PLATFORM", parts.channel.subdir);
+    fs::write(folder.join("pixi.toml"), manifest)?;
+    fs::copy(source.join("src/report.py"), folder.join("src/report.py"))?;
+    testbed::project::lock_project(&parts.image.reference, folder)
+}
+
+/// Runs commands in the demo's folder and shows them.
+struct Shell<'a> {
+    here: &'a Path,
+    binaries: &'a Path,
+}
+
+impl Shell<'_> {
+    fn run(&self, program: &str, words: &[&str]) -> anyhow::Result<()> {
+        let shown: Vec<String> = std::iter::once(&program)
+            .chain(words)
+            .map(|word| quoted(word))
+            .collect();
+        println!("\n$ {}", shown.join(" "));
+        let own = self.binaries.join(program);
+        let file: OsString = if program.contains('/') {
+            self.here.join(program).into()
+        } else if own.is_file() {
+            own.into()
+        } else {
+            program.into()
+        };
+        cmd(file, words.iter().map(OsStr::new))
+            .dir(self.here)
+            .run()
+            .with_context(|| format!("{program} failed"))?;
+        Ok(())
+    }
+}
+
+/// A word as one would type it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Prints a folder down to a depth, with how much lies below that.
+fn tree(folder: &Path, depth: usize, deepest: usize) -> anyhow::Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let indent = "  ".repeat(depth);
+        let name = entry.file_name();
+        if !entry.file_type()?.is_dir() {
+            println!("{indent}{}", name.display());
+        } else if depth + 1 < deepest {
+            println!("{indent}{}/", name.display());
+            tree(&entry.path(), depth + 1, deepest)?;
+        } else {
+            println!(
+                "{indent}{}/  ({} entries)",
+                name.display(),
+                count(&entry.path())?
+            );
+        }
+    }
+    Ok(())
+}
+
+fn count(folder: &Path) -> anyhow::Result<usize> {
+    let mut entries = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        entries += 1;
+        if entry.file_type()?.is_dir() {
+            entries += count(&entry.path())?;
+        }
+    }
+    Ok(entries)
+}
+
+/// How long the steps took.
+#[derive(Default)]
+struct Times(Vec<(String, Duration)>);
+
+impl Times {
+    fn measure<T>(
+        &mut self,
+        what: &str,
+        step: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let start = Instant::now();
+        let done = step()?;
+        self.0.push((what.to_owned(), start.elapsed()));
+        Ok(done)
+    }
+
+    fn print(&self) {
+        for (what, time) in &self.0 {
+            println!("{:>8.2} s  {what}", time.as_secs_f64());
+        }
+    }
+}

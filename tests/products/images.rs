@@ -1,0 +1,171 @@
+//! Images as people have them.
+
+use std::fs;
+
+use semver::Version;
+use testbed::images::{PixiImage, Variant};
+use testbed::project::Manifest;
+
+use crate::real::{Real, image, images};
+
+fn variant(variant: Variant) -> String {
+    variant.of(&image().reference).unwrap()
+}
+
+fn project_on(image: &str) -> Real {
+    let real = Real::with_project(&self::image().reference, &Manifest::usual("demo"));
+    Real {
+        image: image.to_owned(),
+        ..real
+    }
+}
+
+#[test]
+fn an_entry_point_of_the_image_does_not_get_our_script() {
+    let real = project_on(&variant(Variant::EchoEntrypoint));
+    real.create(&["--verify-task", "where"])
+        .success()
+        .prints("/workdir/project/demo/.pixi");
+    real.make::<&str>(&[]).success();
+    real.verify(&["--project-name", "demo", "--verify-task", "where"])
+        .success()
+        .prints("/product/demo/.pixi");
+}
+
+#[test]
+fn a_pixi_that_only_the_images_path_reaches_is_found() {
+    let real = project_on(&variant(Variant::PixiOnlyOnImagePath));
+    real.create(&["--verify-task", "where"])
+        .success()
+        .prints("/workdir/project/demo/.pixi");
+    real.make::<&str>(&[]).success();
+    real.verify(&["--project-name", "demo", "--verify-task", "where"])
+        .success();
+}
+
+#[test]
+fn no_pixi_is_said_with_127() {
+    let real = project_on(&variant(Variant::WithoutPixi));
+    real.create(&["--verify-task", "where"])
+        .code(127)
+        .says("the image has no pixi");
+    let real = project_on(&image().reference);
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    let real = Real {
+        image: variant(Variant::WithoutPixi),
+        ..real
+    };
+    real.verify::<&str>(&[]).code(127).prints("pixi not found");
+}
+
+#[test]
+fn without_bash_the_build_falls_back_to_sh_and_the_final_verification_says_so() {
+    let real = project_on(&variant(Variant::WithoutBash));
+    // `pixi run` itself wants bash (0.77.0 does), an install does not.
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    real.verify::<&str>(&[]).code(127).says("no bash");
+}
+
+#[test]
+fn an_image_that_is_nowhere_is_said() {
+    let real = project_on("pixi-offline-test/no-such-image:1");
+    real.create::<&str>(&[])
+        .code(125)
+        .says("could not start a container from image");
+    let real = project_on(&image().reference);
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    let real = Real {
+        image: "pixi-offline-test/no-such-image:1".into(),
+        ..real
+    };
+    real.verify::<&str>(&[])
+        .code(125)
+        .says("is not on this engine");
+}
+
+/// Words that careless quoting breaks.
+const AWKWARD: [&str; 12] = [
+    "a b",
+    "",
+    "it's",
+    "\"q\"",
+    "$x",
+    "`id`",
+    "\\",
+    "a\nb",
+    "--",
+    "-h",
+    "*",
+    "caf\u{e9}",
+];
+
+#[test]
+fn words_reach_pixi_as_they_were_typed() {
+    let real = project_on(&variant(Variant::RecordingPixi));
+    let words: Vec<&str> = ["--verify-run", "--"].into_iter().chain(AWKWARD).collect();
+    let recorded = |file: &str| {
+        let bytes = fs::read(real.path(file)).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        text.split_terminator('\0')
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    real.create(&words).success();
+    assert_eq!(recorded("W/out/recorded-argv"), AWKWARD);
+    real.create(&["--verify-task", "my task's $name"]).success();
+    assert_eq!(recorded("W/out/recorded-argv"), ["my task's $name"]);
+    real.make::<&str>(&[]).success();
+    let words: Vec<&str> = ["--project-name", "demo"]
+        .into_iter()
+        .chain(words)
+        .collect();
+    real.verify(&words).success();
+    assert_eq!(recorded("O/recorded-argv"), AWKWARD);
+}
+
+/// Pixi before this version expands `$x` in the words of `pixi run` (seen with 0.15.2; 0.77.0
+/// passes them as they are).
+const PASSES_WORDS: Version = Version::new(0, 77, 0);
+
+#[test]
+fn words_reach_the_program_as_they_were_typed() {
+    let able: Vec<&PixiImage> = images()
+        .iter()
+        .filter(|image| image.version >= PASSES_WORDS)
+        .collect();
+    if able.is_empty() {
+        testbed::skip(
+            "images::words_reach_the_program_as_they_were_typed",
+            "needs a pixi that passes words as they are, 0.77.0 or later; put one into pixi-bin/ of the cache folder",
+        );
+    }
+    for image in able {
+        let real = Real::with_project(&image.reference, &Manifest::usual("demo"));
+        real.sandbox
+            .write("demo/words.py", "import sys; print(repr(sys.argv[1:]))");
+        let words = [
+            "--verify-run",
+            "--",
+            "python",
+            "words.py",
+            "a b",
+            "",
+            "it's",
+            "$x",
+            "a\nb",
+            "--",
+            "*",
+        ];
+        let printed = r#"['a b', '', "it's", '$x', 'a\nb', '--', '*']"#;
+        real.create(&words).success().prints(printed);
+        real.make::<&str>(&[]).success();
+        let words: Vec<&str> = ["--project-name", "demo"]
+            .into_iter()
+            .chain(words)
+            .collect();
+        real.verify(&words).success().prints(printed);
+    }
+}

@@ -1,0 +1,16 @@
+//! The third ring: real engine, real pixi, real packages. Only here products
+//! are proved.
+
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    reason = "tests, not the core that the rules are for"
+)]
+
+mod listing;
+mod real;
+
+mod ends;
+mod images;
+mod static_binaries;
+mod whole_path;

@@ -1,0 +1,252 @@
+//! From a project to a product that installs elsewhere without a network.
+
+use std::fs;
+
+use testbed::project::Manifest;
+
+use crate::listing::listing;
+use crate::real::{Real, at_the_target, image, images};
+
+/// The usual project, and a package of thousands of files.
+fn manifest() -> Manifest {
+    Manifest::usual("demo").dependency("many-files", "*")
+}
+
+#[test]
+fn the_whole_path_with_every_pixi_of_this_machine() {
+    for image in images() {
+        eprintln!("pixi {}", image.version);
+        let real = Real::with_project(&image.reference, &manifest());
+        real.sandbox.write("demo/read me.txt", "x");
+        real.sandbox.write("data/model.bin", "weights");
+        let lock = fs::read(real.path("demo/pixi.lock")).unwrap();
+
+        let run = real.create(&["--resources-dir", "data", "--verify-task", "where"]);
+        run.success()
+            .prints("/workdir/project/demo/.pixi/envs/default");
+        assert_eq!(
+            fs::read(real.path("W/project/demo/pixi.lock")).unwrap(),
+            lock
+        );
+        let log = fs::read_to_string(real.path("W/out/verify.log")).unwrap();
+        assert!(
+            log.contains("/workdir/project/demo/.pixi/envs/default"),
+            "{log}"
+        );
+
+        let helper = real.path("W/helpers/make-archive-ready-product.sh");
+        let words = ["--workdir", "W", "--env", "GREETING=it's $HOME"];
+        testbed::sandbox::Run::of(real.sandbox.program(helper).args(words)).success();
+        let before = listing(&real.path("W/product"));
+        assert!(!real.path("W/product/demo/.pixi").exists());
+
+        let run = real.verify(&["--project-name", "demo", "--verify-task", "where"]);
+        run.success().prints("/product/demo/.pixi/envs/default");
+        assert_eq!(
+            listing(&real.path("W/product")),
+            before,
+            "the product was changed by being verified"
+        );
+        let log = fs::read_to_string(real.path("O/verify.offline.log")).unwrap();
+        assert!(log.contains("/product/demo/.pixi/envs/default"), "{log}");
+        let log = fs::read_to_string(real.path("O/bootstrap.offline.log")).unwrap();
+        assert!(!log.is_empty());
+
+        // Carried to another path, installed there, by hand.
+        let script = "cp -a /carried/it '/some place'; cd '/some place'; ./bootstrap-project.sh; \
+                      . ./envs.sh; cd demo; pixi run where; \
+                      pixi run python -c 'import json, os; print(os.environ[\"GREETING\"])'; \
+                      cat \"$PRODUCT_RES_DIR/model.bin\"";
+        let run = at_the_target(&image.reference, &real.path("W/product"), script);
+        run.success()
+            .prints("/some place/demo/.pixi/envs/default")
+            .prints("it's $HOME\n")
+            .prints("weights");
+    }
+}
+
+#[test]
+fn project_names_and_paths_with_spaces_colons_and_commas() {
+    for name in ["my, project 1", "my: project, 1"] {
+        let real = Real::with_project(&image().reference, &manifest());
+        let place = "projects: all, \"of\" them";
+        fs::create_dir(real.path(place)).unwrap();
+        let project = format!("{place}/{name}");
+        fs::rename(real.path("demo"), real.path(&project)).unwrap();
+        // A colon in the path of an environment cuts PATH in two, so there the
+        // verification uses a program of the system's.
+        let verification: &[&str] = if name.contains(':') {
+            &["--verify-run", "--", "sh", "-c", "echo \"$CONDA_PREFIX\""]
+        } else {
+            &["--verify-task", "where"]
+        };
+        let workdir = "work: dir, 2";
+        let words = [
+            "--project-dir",
+            &project,
+            "--workdir",
+            workdir,
+            "--container-workdir-path",
+            "/tmp/w d",
+        ];
+        let run = real.create(&[&words, verification].concat());
+        run.success()
+            .prints(&format!("/tmp/w d/project/{name}/.pixi/envs/default"));
+        assert_eq!(
+            run.stderr.contains("WARNING: "),
+            name.contains(':'),
+            "{run}"
+        );
+        real.make(&["--workdir", workdir]).success();
+        let product = format!("{workdir}/product");
+        let words = [
+            "--product-dir",
+            &product,
+            "--out-dir",
+            "out: x, y",
+            "--project-name",
+            name,
+        ];
+        let run = real.verify(&[&words, verification].concat());
+        run.success()
+            .prints(&format!("/product/{name}/.pixi/envs/default"));
+        assert!(real.path("out: x, y/verify.offline.log").exists());
+    }
+}
+
+#[test]
+fn a_project_without_a_lock_gets_one_in_the_product() {
+    let real = Real::with_project(&image().reference, &manifest());
+    fs::remove_file(real.path("demo/pixi.lock")).unwrap();
+    real.create::<&str>(&[])
+        .success()
+        .says("WARNING: the project has no pixi.lock");
+    real.make::<&str>(&[]).success();
+    assert!(real.path("W/product/demo/pixi.lock").exists());
+    assert!(!real.path("demo/pixi.lock").exists());
+    real.verify::<&str>(&[]).success();
+    let log = fs::read_to_string(real.path("O/verify.offline.log")).unwrap();
+    assert_eq!(log, "No verification requested.\n");
+}
+
+#[test]
+fn a_stale_lock_is_refused_and_can_be_updated() {
+    for image in images() {
+        let real = Real::with_project(&image.reference, &Manifest::usual("demo"));
+        let lock = fs::read(real.path("demo/pixi.lock")).unwrap();
+        manifest()
+            .write(crate::real::channel(), &real.path("demo"))
+            .unwrap();
+        let run = real.create::<&str>(&[]);
+        assert_ne!(run.code, 0, "pixi {}: {run}", image.version);
+        run.says("pixi install failed").says("--update-lock");
+        real.make::<&str>(&[])
+            .code(2)
+            .says("did not come to its end");
+        real.create(&["--update-lock"])
+            .success()
+            .says("WARNING: pixi.lock was changed");
+        assert_eq!(fs::read(real.path("demo/pixi.lock")).unwrap(), lock);
+        assert_ne!(
+            fs::read(real.path("W/project/demo/pixi.lock")).unwrap(),
+            lock
+        );
+    }
+}
+
+#[test]
+fn a_second_run_over_the_first() {
+    let real = Real::with_project(&image().reference, &manifest());
+    for round in 0..2 {
+        real.sandbox.write("demo/round", format!("{round}"));
+        real.create(&["--verify-task", "where"]).success();
+        real.make::<&str>(&[]).success();
+        real.verify(&["--project-name", "demo", "--verify-task", "where"])
+            .success();
+        assert_eq!(
+            fs::read_to_string(real.path("W/product/demo/round")).unwrap(),
+            round.to_string()
+        );
+    }
+    let names: Vec<_> = fs::read_dir(real.path("W")).unwrap().collect();
+    assert_eq!(names.len(), 7, "{names:?}");
+}
+
+#[test]
+fn a_workdir_as_the_old_scripts_left_it() {
+    let real = Real::with_project(&image().reference, &manifest());
+    real.create::<&str>(&[]).success();
+    fs::remove_file(real.path("W/workdir.json")).unwrap();
+    fs::remove_dir_all(real.path("W/helpers")).unwrap();
+    fs::remove_dir_all(real.path("W/product")).unwrap();
+    real.make::<&str>(&[])
+        .success()
+        .says("NOTE: the workdir has no workdir.json");
+    real.verify(&["--project-name", "demo", "--verify-task", "where"])
+        .success();
+}
+
+#[test]
+fn in_place_installs_into_the_product_itself() {
+    let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    let words = [
+        "--in-place",
+        "--project-name",
+        "demo",
+        "--verify-task",
+        "where",
+    ];
+    real.verify(&words)
+        .success()
+        .prints("/product/demo/.pixi/envs/default");
+    assert!(
+        real.path("W/product/demo/.pixi/envs/default/bin/python")
+            .exists()
+    );
+}
+
+#[test]
+fn a_verification_sees_the_resources_and_leaves_files_in_the_out_folder() {
+    let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
+    real.sandbox.write("data/model.bin", "weights");
+    let python = "import os, shutil; shutil.copy(os.environ['PRODUCT_RES_DIR'] + '/model.bin', os.environ['VERIFY_OUT_DIR'] + '/seen')";
+    real.sandbox.write("demo/check.py", python);
+    let words = [
+        "--expect-file",
+        "seen",
+        "--verify-run",
+        "--",
+        "python",
+        "check.py",
+    ];
+    let create: Vec<&str> = ["--resources-dir", "data"]
+        .into_iter()
+        .chain(words)
+        .collect();
+    real.create(&create).success();
+    assert_eq!(
+        fs::read_to_string(real.path("W/out/seen")).unwrap(),
+        "weights"
+    );
+    real.make::<&str>(&[]).success();
+    let verify: Vec<&str> = ["--project-name", "demo"]
+        .into_iter()
+        .chain(words)
+        .collect();
+    real.verify(&verify).success();
+    assert_eq!(fs::read_to_string(real.path("O/seen")).unwrap(), "weights");
+    let words = [
+        "--project-name",
+        "demo",
+        "--expect-file",
+        "never",
+        "--verify-task",
+        "where",
+    ];
+    real.verify(&words).code(1).says("left no never");
+    real.create(&["--expect-file", "never", "--verify-task", "where"])
+        .code(1)
+        .says("left no never");
+}

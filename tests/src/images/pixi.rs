@@ -1,0 +1,173 @@
+//! An image with a real pixi.
+
+use std::env;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use semver::Version;
+
+use super::derived::{Change, derived_image};
+use super::{BASE_IMAGE, REPOSITORY, ensure_base_image};
+use crate::cache::scratch_folder;
+use crate::docker::{docker, image_id, image_label};
+use crate::engine::ensure_engine;
+use crate::pixi::{cached_pixis, parse_version, pixi_bin, registry_pixi, version_of};
+use crate::process::{announced, captured, end_of, say};
+
+/// pixi's own image, used where a container registry can be reached.
+const OFFICIAL: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
+
+/// The image that an image with pixi was made from: another base makes it stale.
+const BASE_LABEL: &str = "pixi-offline-test.base";
+
+/// How long a pull may stay without any answer, and without progress once it got one.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(300)];
+
+/// An image with pixi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PixiImage {
+    /// What docker knows it by.
+    pub reference: String,
+    /// The version of its pixi: what a test may ask of it.
+    pub version: Version,
+}
+
+/// An image with pixi, from the first of these that there is: `PIXI_IMAGE`; one made from
+/// `PIXI_BIN`; the newest that an earlier run made; pixi's own image, when it can be pulled; one
+/// made from the newest program in `<cache>/pixi-bin/`, or else from the crates registry.
+///
+/// # Errors
+/// When there is no engine, what a variable names is not a pixi, or making the image fails.
+pub fn ensure_pixi_image() -> Result<PixiImage> {
+    ensure_engine()?;
+    if let Some(reference) = env::var("PIXI_IMAGE")
+        .ok()
+        .filter(|reference| !reference.is_empty())
+    {
+        if image_id(&reference).is_none() {
+            pull(&reference)
+                .context("PIXI_IMAGE must name an image that is there or can be pulled")?;
+        }
+        return named(reference);
+    }
+    if let Some(pixi) = pixi_bin()? {
+        return ensure_image_with(&pixi.path);
+    }
+    if let Some(image) = newest_made_before()? {
+        return Ok(image);
+    }
+    if image_id(OFFICIAL).is_some() {
+        return named(OFFICIAL.to_owned());
+    }
+    match announced(format_args!("pulling {OFFICIAL}"), || pull(OFFICIAL)) {
+        Ok(()) => return named(OFFICIAL.to_owned()),
+        Err(error) => say(format_args!("{error:#}; making an image here instead")),
+    }
+    let newest = cached_pixis()?
+        .into_iter()
+        .max_by(|a, b| a.version.cmp(&b.version));
+    let pixi = newest.map_or_else(registry_pixi, Ok)?;
+    ensure_image_with(&pixi.path)
+}
+
+/// Makes `pixi-offline-test/pixi:<version>` from the base image with this pixi at
+/// /usr/local/bin/pixi. One that holds the same bytes is used as it is.
+///
+/// # Errors
+/// When `pixi` is not a pixi, or one of the images cannot be made.
+pub fn ensure_image_with(pixi: &Path) -> Result<PixiImage> {
+    let version = version_of(pixi)?;
+    let base = ensure_base_image()?;
+    let base_id =
+        image_id(base).with_context(|| format!("the image {base} went away: try again"))?;
+    let label = format!("LABEL {BASE_LABEL}={base_id}");
+    let changes = [
+        Change::Program {
+            from: pixi,
+            to: "/usr/local/bin/pixi",
+        },
+        Change::Instructions(&label),
+    ];
+    let reference = derived_image(&format!("pixi:{version}"), base, &changes)?;
+    Ok(PixiImage { reference, version })
+}
+
+/// Those of other bases are passed over; they are remade when someone asks for their pixi.
+fn newest_made_before() -> Result<Option<PixiImage>> {
+    let repository = format!("{REPOSITORY}/pixi");
+    let Some(base_id) = image_id(BASE_IMAGE) else {
+        return Ok(None);
+    };
+    let tags = captured(
+        "docker image ls",
+        docker(["image", "ls", "--format", "{{.Tag}}", &repository]),
+    )?;
+    let made = tags.lines().filter_map(|tag| {
+        let image = PixiImage {
+            reference: format!("{repository}:{tag}"),
+            version: Version::parse(tag).ok()?,
+        };
+        (image_label(&image.reference, BASE_LABEL)? == base_id).then_some(image)
+    });
+    Ok(made.max_by(|a, b| a.version.cmp(&b.version)))
+}
+
+/// Asks an image that others made for its pixi.
+fn named(reference: String) -> Result<PixiImage> {
+    let arguments = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--entrypoint",
+        "pixi",
+        &reference,
+        "--version",
+    ];
+    let says = captured(
+        format_args!("pixi --version in the image {reference}"),
+        docker(arguments),
+    )?;
+    let version = parse_version(&says)
+        .with_context(|| format!("pixi in the image {reference} says `{says}` of its version"))?;
+    Ok(PixiImage { reference, version })
+}
+
+/// Gives up when nothing answers: where there is no network, some wait for minutes.
+fn pull(reference: &str) -> Result<()> {
+    let scratch = scratch_folder("pull")?;
+    let log = scratch.path().join("log");
+    let handle = docker(["pull", reference])
+        .stdin_null()
+        .stderr_to_stdout()
+        .stdout_path(&log)
+        .unchecked()
+        .start()
+        .context("cannot start docker pull")?;
+    let mut written = 0;
+    let mut last_sign = Instant::now();
+    loop {
+        if let Some(output) = handle.try_wait()? {
+            if !output.status.success() {
+                bail!("cannot pull {reference}: {}", end_of(&log));
+            }
+            return Ok(());
+        }
+        let length = log.metadata().map_or(0, |about| about.len());
+        if length > written {
+            written = length;
+            last_sign = Instant::now();
+        }
+        let patience = PATIENCE[usize::from(written > 0)];
+        if last_sign.elapsed() > patience {
+            handle.kill()?;
+            bail!(
+                "cannot pull {reference}: nothing came for {} s",
+                patience.as_secs()
+            );
+        }
+        sleep(Duration::from_millis(100));
+    }
+}
