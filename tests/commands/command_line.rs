@@ -2,8 +2,9 @@
 
 use crate::fake::Fake;
 
-const COMMANDS: [&str; 3] = [
+const COMMANDS: [&str; 4] = [
     "create-workdir-from-host",
+    "create-workdir-from-container",
     "make-archive-ready-product",
     "final-verify-product",
 ];
@@ -64,7 +65,7 @@ fn wrong_command_lines_end_with_2_and_touch_nothing() {
         (&["--workdir", "demo"], "the project"),
         (&["--workdir", "demo/src"], "--force"),
         (&["--workdir", "/"], "the root folder"),
-        (&["--workdir", ".."], "the current folder"),
+        (&["--workdir", ".."], "your home folder"),
         (&["--image", ""], "image reference"),
         (&["--image", "-v"], "image reference"),
     ] {

@@ -134,6 +134,7 @@ fn the_container_is_asked_for_as_the_contract_says() {
     assert_eq!(
         script,
         [
+            "mounted",
             "/tmp/w d",
             "demo",
             "--locked",
@@ -163,7 +164,10 @@ fn without_a_verification_the_log_says_so() {
     fake.create::<&str>(&[]).success();
     let log = fs::read_to_string(fake.path("W/out/verify.log")).unwrap();
     assert_eq!(log, "No verification requested.\n");
-    assert_eq!(fake.run_call().1, ["/workdir", "demo", "--locked", ""]);
+    assert_eq!(
+        fake.run_call().1,
+        ["mounted", "/workdir", "demo", "--locked", ""]
+    );
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn the_lock_decides_how_pixi_installs() {
             None => fs::remove_file(fake.path("demo/pixi.lock")).unwrap(),
         }
         fake.create(options).success().says(text);
-        assert_eq!(fake.run_call().1[2], flag, "{lock:?} {options:?}");
+        assert_eq!(fake.run_call().1[3], flag, "{lock:?} {options:?}");
     }
 }
 
@@ -410,7 +414,7 @@ fn odd_names_reach_docker_whole() {
     ];
     let run = fake.sandbox.run("create-workdir-from-host", words);
     run.success();
-    assert_eq!(fake.run_call().1[1], "my, \"project\": x");
+    assert_eq!(fake.run_call().1[2], "my, \"project\": x");
     assert!(
         fake.path("a:b, c/project/my, \"project\": x/pixi.toml")
             .exists()

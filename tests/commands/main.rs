@@ -11,6 +11,7 @@
 mod fake;
 
 mod command_line;
+mod create_workdir_from_container;
 mod create_workdir_from_host;
 mod final_verify_product;
 mod interruptions;

@@ -10,6 +10,7 @@
 mod listing;
 mod real;
 
+mod containers;
 mod ends;
 mod images;
 mod static_binaries;

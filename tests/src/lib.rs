@@ -1,7 +1,7 @@
 //! The real parts that the tests and `cargo xtask demo` run on, set up where they are missing.
 //!
 //! In the order in which they need each other: a [container engine](ensure_engine), a
-//! [Debian base image](images::ensure_base_image), a [pixi](pixi) and an
+//! [Debian base image](images::ensure_base_image), a [pixi] and an
 //! [image with it](images::ensure_pixi_image), a [conda channel](ensure_channel) and
 //! [projects](project) on it. Each `ensure_` function may be called on its own, any number of
 //! times and by any number of processes at once; what is there already costs a fraction of a

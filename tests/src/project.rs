@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::cache::scratch_folder;
 use crate::channel::{Channel, PYTHON_VERSION_SPEC};
-use crate::docker::{docker, read_only, writable};
+use crate::docker::{LABEL, docker, read_only, writable};
 use crate::process::{announced, captured};
 
 /// What goes into a project's pixi.toml. It is written for every pixi from 0.15 on, so with a
@@ -112,9 +112,13 @@ pub fn lock_project(image: &str, folder: &Path) -> Result<()> {
             let out = scratch_folder("lock")?;
             let source = read_only(folder, "/source")?;
             let target = writable(out.path(), "/out")?;
+            let label = format!("{LABEL}=lock");
             let mut arguments = vec![
                 "run",
                 "--rm",
+                "--init",
+                "--label",
+                &label,
                 "--security-opt",
                 "label=disable",
                 "--entrypoint",
@@ -133,21 +137,8 @@ pub fn lock_project(image: &str, folder: &Path) -> Result<()> {
     )
 }
 
-/// `pixi lock` came with 0.46; before, only an install makes a lock file.
-const LOCK: &str = "
-set -eu
-umask 022
-mkdir /tmp/project
-cp -R /source/. /tmp/project
-cd /tmp/project
-rm -rf .pixi pixi.lock
-if pixi lock --help >/dev/null 2>&1; then
-    pixi lock
-else
-    pixi install
-fi
-cp pixi.lock /out/pixi.lock
-";
+/// Runs in the container. `pixi lock` came with 0.46; before, only an install makes a lock file.
+const LOCK: &str = include_str!("lock.sh");
 
 #[cfg(test)]
 mod tests {

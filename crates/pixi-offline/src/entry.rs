@@ -8,6 +8,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
 
 use crate::failure::{self, Failure};
 use crate::report::Report;
+use crate::steps::inside;
 use crate::surroundings::Surroundings;
 
 /// The option after which everything belongs to the verification.
@@ -33,6 +34,31 @@ where
         }
         Err(error) => Err(error),
     };
+    ended(result, &report)
+}
+
+/// As [`run_main`], for a command that also works as its own delegate: it brings
+/// a copy of itself into a container and calls it there with
+/// [`inside::FIRST_WORD`].
+pub fn run_main_or_inside<Options>(
+    run: impl FnOnce(Options, &Surroundings, &Report) -> anyhow::Result<()>,
+) -> ExitCode
+where
+    Options: CommandFactory + FromArgMatches,
+{
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_none_or(|first| first != inside::FIRST_WORD) {
+        return run_main(run);
+    }
+    let report = Report::new();
+    let order = words.next().unwrap_or_default();
+    let result = Surroundings::read()
+        .and_then(|surroundings| inside::run(&order.to_string_lossy(), &surroundings, &report));
+    ended(result, &report)
+}
+
+/// Prints an error as `ERROR: …` and turns it into its exit code.
+fn ended(result: anyhow::Result<()>, report: &Report) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

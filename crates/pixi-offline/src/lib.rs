@@ -24,3 +24,4 @@ pub mod staging;
 pub mod steps;
 pub mod surroundings;
 pub mod tools;
+pub mod transfer;

@@ -1,6 +1,7 @@
 //! Other programs: the only module that starts processes.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{PipeWriter, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -76,6 +77,49 @@ impl Program {
         })
     }
 
+    /// Runs the program to its end with `input` as its input and its standard
+    /// output captured; standard error stays ours.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started. A non-zero end is no error here.
+    pub fn capture_output(
+        &self,
+        arguments: &[OsString],
+        input: Option<File>,
+    ) -> anyhow::Result<Captured> {
+        let command = duct::cmd(&self.path, arguments)
+            .stdout_capture()
+            .unchecked();
+        let command = match input {
+            Some(file) => command.stdin_file(file),
+            None => command.stdin_null(),
+        };
+        let output = command
+            .run()
+            .with_context(|| format!("{} cannot be started", self.path.display()))?;
+        Ok(Captured {
+            code: shell_code(output.status),
+            stdout: output.stdout,
+            stderr: String::new(),
+        })
+    }
+
+    /// Starts the program with no input and its standard output to be read
+    /// live; standard error stays ours.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn listen(&self, arguments: &[OsString]) -> anyhow::Result<Conversation> {
+        let reader = duct::cmd(&self.path, arguments)
+            .stdin_null()
+            .unchecked()
+            .reader()
+            .with_context(|| format!("{} cannot be started", self.path.display()))?;
+        Ok(Conversation { reader })
+    }
+
     /// Starts the program with a pipe as its input and its standard output to
     /// be read live; standard error stays ours.
     ///
@@ -106,16 +150,14 @@ pub struct Conversation {
     reader: duct::ReaderHandle,
 }
 
-impl Conversation {
-    /// Reads what is there; 0 bytes mean that the program has ended.
-    ///
-    /// # Errors
-    ///
-    /// When the pipe cannot be read.
-    pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+/// Reads what is there; 0 bytes mean that the program has ended.
+impl Read for Conversation {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         (&self.reader).read(buffer)
     }
+}
 
+impl Conversation {
     /// How the program ended, as a shell would show it; `None` while it runs.
     ///
     /// # Errors

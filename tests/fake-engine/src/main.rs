@@ -45,6 +45,8 @@ struct Scenario {
     hang: bool,
     /// The container dies with this code before the script ends.
     die: Option<u8>,
+    /// `docker container inspect` finds nothing.
+    no_container: bool,
     /// What `docker container inspect` says of the state.
     state: serde_json::Value,
 }
@@ -53,7 +55,7 @@ impl Default for Scenario {
     fn default() -> Scenario {
         Scenario {
             no_daemon: None,
-            images: vec!["img:1".to_owned()],
+            images: vec!["img:1".to_owned(), "sha256:feed".to_owned()],
             refuse: None,
             swallow: None,
             missing_program: None,
@@ -63,6 +65,7 @@ impl Default for Scenario {
             writes: BTreeMap::new(),
             hang: false,
             die: None,
+            no_container: false,
             state: serde_json::json!({"Status": "exited", "Error": "", "OOMKilled": false}),
         }
     }
@@ -111,13 +114,42 @@ fn answer() -> anyhow::Result<u8> {
             Ok(0)
         }
         ["container", "inspect", ..] => {
-            println!("{}", scenario.state);
+            if scenario.no_container {
+                eprintln!("Error: No such container");
+                return Ok(1);
+            }
+            println!(
+                "{}",
+                serde_json::json!({"State": scenario.state, "Image": "sha256:feed"})
+            );
             Ok(0)
         }
         ["rm", ..] => Ok(0),
         ["run", rest @ ..] => run(&scenario, rest),
+        ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),
     }
+}
+
+/// The container is this machine: what is asked for runs here.
+fn exec(words: &[&str]) -> anyhow::Result<u8> {
+    let mut words = words.iter();
+    let mut variables = Vec::new();
+    while let Some(word) = words.next() {
+        match *word {
+            "--interactive" => {}
+            "--env" => variables.extend(words.next().and_then(|pair| pair.split_once('='))),
+            _ => break,
+        }
+    }
+    let program = words
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("exec of nothing"))?;
+    let status = std::process::Command::new(program)
+        .args(words)
+        .envs(variables)
+        .status()?;
+    Ok(u8::try_from(status.code().unwrap_or(137))?)
 }
 
 fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {

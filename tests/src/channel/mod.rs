@@ -1,9 +1,10 @@
 //! A real conda channel over HTTP, on the engine's own network: a container that builds
 //! reaches it, one that runs with `--network none` cannot.
 //!
-//! [`packages`] says what is in the channel, [`package`] writes one package as conda-build
-//! would, [`server`] serves the folder.
+//! [`packages`] says what is in the channel, [`package`] and [`archive`] write one package as
+//! conda-build would, [`server`] serves the folder.
 
+mod archive;
 mod package;
 mod packages;
 mod server;
@@ -74,6 +75,7 @@ impl Home {
 fn recipe(platform: Platform) -> Fingerprint {
     let base = base_recipe().to_string();
     let texts = [
+        include_str!("archive.rs"),
         include_str!("mod.rs"),
         include_str!("package.rs"),
         include_str!("packages.rs"),

@@ -1,15 +1,13 @@
 //! One conda package: what is in its `info/`, and how it is packed.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
-use zip::CompressionMethod;
-use zip::write::{SimpleFileOptions, ZipWriter};
 
+use super::archive::{TIME, append_text, archive, conda_file, finished, payload_archive};
 use crate::fingerprint::{hex, sha256};
 use crate::platform::Platform;
 
@@ -21,9 +19,6 @@ pub(super) const PLACEHOLDER: &str = concat!(
     "_placehold_placehold_placehold_placehold_placehold_placehold_placehold",
     "_placehold_placehold_placehold_placehold_placehol"
 );
-
-/// All times in packages: the same input gives the same bytes.
-const TIME: u64 = 1_700_000_000;
 
 /// What a package says of itself.
 pub(super) struct Package {
@@ -158,54 +153,9 @@ fn info_archive(index: &Value, prefix: &Path, files: &[PathBuf]) -> Result<Vec<u
         ("info/index.json", serde_json::to_string_pretty(index)?),
         ("info/paths.json", serde_json::to_string_pretty(&paths)?),
     ] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o644);
-        header.set_mtime(TIME);
-        archive.append_data(&mut header, name, text.as_bytes())?;
+        append_text(&mut archive, name, &text)?;
     }
-    Ok(archive.into_inner()?.finish()?)
-}
-
-fn payload_archive(prefix: &Path, files: &[PathBuf]) -> Result<Vec<u8>> {
-    let mut archive = archive();
-    for file in files {
-        let path = prefix.join(file);
-        let mut header = tar::Header::new_gnu();
-        let about = path.symlink_metadata()?;
-        header.set_metadata_in_mode(&about, tar::HeaderMode::Deterministic);
-        header.set_mtime(TIME);
-        if about.file_type().is_symlink() {
-            header.set_size(0);
-            archive.append_link(&mut header, file, fs::read_link(&path)?)?;
-        } else {
-            archive.append_data(&mut header, file, File::open(&path)?)?;
-        }
-    }
-    Ok(archive.into_inner()?.finish()?)
-}
-
-type Archive = tar::Builder<zstd::Encoder<'static, Vec<u8>>>;
-
-fn archive() -> Archive {
-    // Encoder::new fails only on an unknown level.
-    tar::Builder::new(zstd::Encoder::new(Vec::new(), 3).expect("zstd has a level 3"))
-}
-
-/// The outer zip. Its members are stored, not packed again, and come in conda's order.
-fn conda_file(stem: &str, payload: &[u8], info: &[u8]) -> Result<Vec<u8>> {
-    let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    let metadata = br#"{"conda_pkg_format_version": 2}"#;
-    for (name, bytes) in [
-        ("metadata.json".to_owned(), metadata.as_slice()),
-        (format!("pkg-{stem}.tar.zst"), payload),
-        (format!("info-{stem}.tar.zst"), info),
-    ] {
-        zip.start_file(name, stored)?;
-        zip.write_all(bytes)?;
-    }
-    Ok(zip.finish()?.into_inner())
+    finished(archive)
 }
 
 #[cfg(test)]

@@ -13,14 +13,16 @@ use super::{BASE_IMAGE, REPOSITORY, ensure_base_image};
 use crate::cache::scratch_folder;
 use crate::docker::{docker, image_id, image_label};
 use crate::engine::ensure_engine;
-use crate::pixi::{cached_pixis, parse_version, pixi_bin, registry_pixi, version_of};
+use crate::fingerprint::Fingerprint;
+use crate::pixi::{cached_pixis, parse_version, pixi_bin, registry, registry_pixi, version_of};
 use crate::process::{announced, captured, end_of, say};
 
 /// pixi's own image, used where a container registry can be reached.
 const OFFICIAL: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
 
-/// The image that an image with pixi was made from: another base makes it stale.
-const BASE_LABEL: &str = "pixi-offline-test.base";
+/// Says of an image with pixi what it was made from, whichever pixi it has: one of another
+/// make is not taken for an earlier run's.
+const MAKE_LABEL: &str = "pixi-offline-test.make";
 
 /// How long a pull may stay without any answer, and without progress once it got one.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(300)];
@@ -80,9 +82,8 @@ pub fn ensure_pixi_image() -> Result<PixiImage> {
 pub fn ensure_image_with(pixi: &Path) -> Result<PixiImage> {
     let version = version_of(pixi)?;
     let base = ensure_base_image()?;
-    let base_id =
-        image_id(base).with_context(|| format!("the image {base} went away: try again"))?;
-    let label = format!("LABEL {BASE_LABEL}={base_id}");
+    let make = make()?.with_context(|| format!("the image {base} went away: try again"))?;
+    let label = format!("LABEL {MAKE_LABEL}={make}");
     let changes = [
         Change::Program {
             from: pixi,
@@ -94,10 +95,20 @@ pub fn ensure_image_with(pixi: &Path) -> Result<PixiImage> {
     Ok(PixiImage { reference, version })
 }
 
-/// Those of other bases are passed over; they are remade when someone asks for their pixi.
+/// The base image as it is now, and the crate that builds the registry's pixi; nothing where
+/// there is no base image yet.
+fn make() -> Result<Option<String>> {
+    let Some(base_id) = image_id(BASE_IMAGE) else {
+        return Ok(None);
+    };
+    let crate_recipe = registry::recipe()?.to_string();
+    Ok(Some(Fingerprint::of([base_id, crate_recipe]).to_string()))
+}
+
+/// Those of another make are passed over; they are remade when someone asks for their pixi.
 fn newest_made_before() -> Result<Option<PixiImage>> {
     let repository = format!("{REPOSITORY}/pixi");
-    let Some(base_id) = image_id(BASE_IMAGE) else {
+    let Some(make) = make()? else {
         return Ok(None);
     };
     let tags = captured(
@@ -109,7 +120,7 @@ fn newest_made_before() -> Result<Option<PixiImage>> {
             reference: format!("{repository}:{tag}"),
             version: Version::parse(tag).ok()?,
         };
-        (image_label(&image.reference, BASE_LABEL)? == base_id).then_some(image)
+        (image_label(&image.reference, MAKE_LABEL)? == make).then_some(image)
     });
     Ok(made.max_by(|a, b| a.version.cmp(&b.version)))
 }
@@ -127,7 +138,7 @@ fn named(reference: String) -> Result<PixiImage> {
         "--version",
     ];
     let says = captured(
-        format_args!("pixi --version in the image {reference}"),
+        format_args!("the image {reference} has no pixi that answers; name another image"),
         docker(arguments),
     )?;
     let version = parse_version(&says)

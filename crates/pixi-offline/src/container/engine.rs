@@ -39,6 +39,15 @@ pub struct Image {
     pub platform: String,
 }
 
+/// The part of a container that we ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct InspectedContainer {
+    pub(super) state: ContainerState,
+    /// The id of its image.
+    pub(super) image: String,
+}
+
 /// The part of a container's state that tells ends apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -148,9 +157,13 @@ impl Engine {
     }
 
     /// How a container stands; `None` when it is not there.
-    pub(super) fn state(&self, name: &ContainerName) -> anyhow::Result<Option<ContainerState>> {
-        let format = "{{json .State}}";
-        let answer = self.ask(["container", "inspect", "--format", format, name.as_str()])?;
+    pub(super) fn state(&self, container: &str) -> anyhow::Result<Option<ContainerState>> {
+        Ok(self.inspect(container)?.map(|container| container.state))
+    }
+
+    /// What the engine says of a container; `None` when it is not there.
+    pub(super) fn inspect(&self, container: &str) -> anyhow::Result<Option<InspectedContainer>> {
+        let answer = self.ask(["container", "inspect", "--format", "{{json .}}", container])?;
         if !answer.succeeded() {
             return Ok(None);
         }

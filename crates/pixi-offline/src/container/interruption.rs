@@ -29,14 +29,32 @@ pub(super) struct Watch {
     thread: JoinHandle<()>,
 }
 
-/// Ends a running container.
+/// Ends what runs in a container.
 #[derive(Debug, Clone)]
 pub(super) struct Stop(Arc<Shared>);
 
+/// What is done when the script does not end by itself.
+#[derive(Debug)]
+pub(super) enum LastResort {
+    /// Remove the container: it is ours.
+    Remove(Engine, ContainerName),
+    /// Nothing: the container is somebody's, and the script's own watchdog kills
+    /// what it runs.
+    Wait,
+}
+
+impl LastResort {
+    fn take(&self) {
+        match self {
+            LastResort::Remove(engine, name) => drop(engine.remove(name)),
+            LastResort::Wait => {}
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
-    engine: Engine,
-    name: ContainerName,
+    last_resort: LastResort,
     input: Mutex<Option<PipeWriter>>,
     signal: AtomicI32,
     ended: Mutex<bool>,
@@ -44,15 +62,10 @@ struct Shared {
 }
 
 impl Watch {
-    /// Starts to watch over the container that reads `input`.
-    pub(super) fn start(
-        engine: &Engine,
-        name: &ContainerName,
-        input: PipeWriter,
-    ) -> anyhow::Result<Watch> {
+    /// Starts to watch over the script that reads `input`.
+    pub(super) fn start(last_resort: LastResort, input: PipeWriter) -> anyhow::Result<Watch> {
         let stop = Stop(Arc::new(Shared {
-            engine: engine.clone(),
-            name: name.clone(),
+            last_resort,
             input: Mutex::new(Some(input)),
             signal: AtomicI32::new(0),
             ended: Mutex::new(false),
@@ -74,7 +87,7 @@ impl Watch {
                     in_thread.now();
                 } else {
                     // A second Ctrl-C: no more patience.
-                    let _ = in_thread.0.engine.remove(&in_thread.0.name);
+                    in_thread.0.last_resort.take();
                 }
             }
         });
@@ -106,7 +119,7 @@ impl Watch {
 }
 
 impl Stop {
-    /// Closes the container's input, and removes it when that does not help.
+    /// Closes the script's input, and takes the last resort when that does not help.
     pub(super) fn now(&self) {
         let closed = self
             .0
@@ -127,7 +140,7 @@ impl Stop {
                 .unwrap_or_else(|e| e.into_inner());
             if !*ended {
                 drop(ended);
-                let _ = shared.engine.remove(&shared.name);
+                shared.last_resort.take();
             }
         });
     }

@@ -13,6 +13,7 @@ mod demultiplexer;
 mod engine;
 mod interruption;
 mod mount;
+mod resident;
 pub mod scripts;
 mod session;
 pub mod signal;
@@ -20,5 +21,6 @@ mod spec;
 
 pub use engine::{Engine, EngineVersion, Image};
 pub use mount::Mount;
-pub use session::{Outcome, PhaseLog, run};
-pub use spec::{ContainerName, ContainerSpec, Network, Pull, Tmpfs};
+pub use resident::{Brought, Resident};
+pub use session::{Outcome, PhaseLog, run, run_in};
+pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};

@@ -1,16 +1,18 @@
 //! A run of a container from its start to its removal.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::engine::Engine;
-use crate::container::interruption::{Stop, Watch};
+use crate::container::interruption::{LastResort, Stop, Watch};
+use crate::container::resident::Resident;
 use crate::container::signal::Signal;
-use crate::container::spec::ContainerSpec;
+use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 
@@ -91,13 +93,64 @@ pub fn run(
 ) -> anyhow::Result<Outcome> {
     let arguments = spec.run_arguments()?;
     let _nonce = NonceFile::lay(out, spec.script.nonce())?;
-    let mut listener = Listener::new(logs, report)?;
+    let last_resort = LastResort::Remove(engine.clone(), spec.name.clone());
+    let end = converse(
+        engine,
+        &arguments,
+        spec.script.nonce(),
+        last_resort,
+        logs,
+        report,
+    )?;
+    let verdict = end.judge(|outcome, code| {
+        if outcome.out_folder_is_not_ours {
+            let mounted = spec.mounts.first().map_or(Path::new("the mounted folder"), |mount| mount.source());
+            return Ok((failure::GENERAL, format!(
+                "the engine behind {} does not see this machine's files: {} is another folder there; use an engine on this machine, or a folder that both share",
+                engine.client(),
+                mounted.display()
+            )));
+        }
+        why_the_container_ended(engine, spec, outcome, code)
+    });
+    engine.remove(&spec.name)?;
+    verdict
+}
 
-    let (mut conversation, input) = engine.program().converse(&arguments)?;
-    let watch = Watch::start(engine, &spec.name, input)?;
+/// Runs a script in a container that is there already and stays: shows its
+/// output live and keeps the log of each phase.
+///
+/// # Errors
+///
+/// As [`run`]; a container that stopped meanwhile is named.
+pub fn run_in(
+    engine: &Engine,
+    container: &Resident,
+    spec: &ExecSpec,
+    logs: &[PhaseLog],
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    let arguments = spec.exec_arguments(container.id());
+    let nonce = spec.script.nonce();
+    let end = converse(engine, &arguments, nonce, LastResort::Wait, logs, report)?;
+    end.judge(|outcome, code| container.why_it_ended(outcome.shell.is_some(), code))
+}
+
+/// Starts the client, listens to the script until the client ends.
+fn converse(
+    engine: &Engine,
+    arguments: &[OsString],
+    nonce: &str,
+    last_resort: LastResort,
+    logs: &[PhaseLog],
+    report: &Report,
+) -> anyhow::Result<End> {
+    let mut listener = Listener::new(logs, report)?;
+    let (mut conversation, input) = engine.program().converse(arguments)?;
+    let watch = Watch::start(last_resort, input)?;
     let stop = watch.stop();
 
-    let mut demultiplexer = Demultiplexer::new(spec.script.nonce());
+    let mut demultiplexer = Demultiplexer::new(nonce);
     let mut buffer = vec![0; 64 * 1024];
     let ended = loop {
         match conversation.read(&mut buffer) {
@@ -111,20 +164,14 @@ pub fn run(
     };
     listener.take(Piece::Output(demultiplexer.finish()), &stop);
     let signal = watch.finish();
-
-    let Listener {
-        outcome, trouble, ..
-    } = listener;
-    let end = End {
+    Ok(End {
         client: ended
             .context("the engine's client cannot be read")?
             .unwrap_or(u8::MAX),
         signal,
-        trouble,
-    };
-    let verdict = end.judge(engine, spec, outcome);
-    engine.remove(&spec.name)?;
-    verdict
+        trouble: listener.trouble,
+        outcome: listener.outcome,
+    })
 }
 
 /// How a run ended, from our side.
@@ -132,77 +179,76 @@ struct End {
     client: u8,
     signal: Option<i32>,
     trouble: Option<anyhow::Error>,
+    outcome: Outcome,
 }
 
 impl End {
+    /// Success when the script came to its end; else the failure, for which
+    /// `why` is asked when neither a signal nor our own side is the cause.
     fn judge(
         self,
-        engine: &Engine,
-        spec: &ContainerSpec,
-        outcome: Outcome,
+        why: impl FnOnce(&Outcome, u8) -> anyhow::Result<(u8, String)>,
     ) -> anyhow::Result<Outcome> {
         if let Some(signal) = self.signal {
-            let message = format!("interrupted by signal {signal}; the container is removed");
+            let message =
+                format!("interrupted by signal {signal}; what ran in the container was ended");
             return Err(Failure::signal(signal, message));
         }
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
-        if outcome.out_folder_is_not_ours {
-            return Err(Failure::with_code(
-                failure::GENERAL,
-                format!(
-                    "the engine behind {} does not see this machine's files: {} is another folder there; use an engine on this machine, or a folder that both share",
-                    engine.client(),
-                    spec.mounts
-                        .first()
-                        .map_or(Path::new("the mounted folder"), |mount| mount.source())
-                        .display()
-                ),
-            ));
+        if self.outcome.finished.is_some() && !self.outcome.out_folder_is_not_ours {
+            return Ok(self.outcome);
         }
-        if outcome.finished.is_some() {
-            return Ok(outcome);
-        }
-
-        let code = self.client;
-        let image = &spec.image;
-        let state = engine.state(&spec.name)?;
-        let never_started = state.as_ref().is_none_or(|state| state.status == "created");
-        let state = state.unwrap_or_default();
-        let failing = |code: u8| if code == 0 { failure::GENERAL } else { code };
-        let message = if state.out_of_memory {
-            format!(
-                "the container ran out of memory and was killed (exit code {code}); give it more, or free some"
-            )
-        } else if never_started && code == failure::MISSING_PROGRAM {
-            format!(
-                "image {image} has no shell (sh), which every command here needs; its start failed: {}",
-                state.error
-            )
-        } else if never_started {
-            format!(
-                "{} could not start a container from image {image} (exit code {code}); its own message is above{}{}",
-                engine.client(),
-                if state.error.is_empty() { "" } else { ": " },
-                state.error
-            )
-        } else if outcome.shell.is_none() {
-            format!(
-                "image {image} did not run our script: the container ended with exit code {code} before it began (a profile of the image's that exits, or no usable shell)"
-            )
-        } else if code > failure::SIGNAL_BASE {
-            format!(
-                "the container was killed by signal {} from outside, or the engine stopped, before the script ended",
-                code - failure::SIGNAL_BASE
-            )
-        } else {
-            format!(
-                "the container ended with exit code {code} before the script did; was the engine stopped?"
-            )
-        };
-        Err(Failure::with_code(failing(code), message))
+        let (code, message) = why(&self.outcome, self.client)?;
+        let code = if code == 0 { failure::GENERAL } else { code };
+        Err(Failure::with_code(code, message))
     }
+}
+
+/// The exit code and the message for a container whose script did not get to
+/// its end.
+fn why_the_container_ended(
+    engine: &Engine,
+    spec: &ContainerSpec,
+    outcome: &Outcome,
+    code: u8,
+) -> anyhow::Result<(u8, String)> {
+    let image = &spec.image;
+    let state = engine.state(spec.name.as_str())?;
+    let never_started = state.as_ref().is_none_or(|state| state.status == "created");
+    let state = state.unwrap_or_default();
+    let message = if state.out_of_memory {
+        format!(
+            "the container ran out of memory and was killed (exit code {code}); give it more, or free some"
+        )
+    } else if never_started && code == failure::MISSING_PROGRAM {
+        format!(
+            "image {image} has no shell (sh), which every command here needs; its start failed: {}",
+            state.error
+        )
+    } else if never_started {
+        format!(
+            "{} could not start a container from image {image} (exit code {code}); its own message is above{}{}",
+            engine.client(),
+            if state.error.is_empty() { "" } else { ": " },
+            state.error
+        )
+    } else if outcome.shell.is_none() {
+        format!(
+            "image {image} did not run our script: the container ended with exit code {code} before it began (a profile of the image's that exits, or no usable shell)"
+        )
+    } else if code > failure::SIGNAL_BASE {
+        format!(
+            "the container was killed by signal {} from outside, or the engine stopped, before the script ended",
+            code - failure::SIGNAL_BASE
+        )
+    } else {
+        format!(
+            "the container ended with exit code {code} before the script did; was the engine stopped?"
+        )
+    };
+    Ok((code, message))
 }
 
 /// Takes pieces of output, shows and keeps them.
@@ -268,9 +314,10 @@ impl<'a> Listener<'a> {
         self.report
             .container_output(bytes)
             .map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => {
-                    Failure::signal(SIGPIPE, "stdout was closed; the container is removed")
-                }
+                io::ErrorKind::BrokenPipe => Failure::signal(
+                    SIGPIPE,
+                    "stdout was closed; what ran in the container was ended",
+                ),
                 _ => anyhow::Error::new(error).context("stdout cannot be written"),
             })
     }

@@ -127,6 +127,28 @@ impl ContainerSpec {
     }
 }
 
+/// All that a run of a script in a container depends on that is there already.
+#[derive(Debug, Clone)]
+pub struct ExecSpec {
+    /// Variables that the caller wants for it.
+    pub variables: Vec<ContainerVariable>,
+    /// What runs.
+    pub script: Script,
+}
+
+impl ExecSpec {
+    /// The words after the engine's name.
+    pub fn exec_arguments(&self, container: &str) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec!["exec".into(), "--interactive".into()];
+        for variable in &self.variables {
+            words.extend(["--env".into(), variable.assignment().into()]);
+        }
+        words.extend([container.into(), "sh".into()]);
+        words.extend(self.script.shell_arguments());
+        words
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;

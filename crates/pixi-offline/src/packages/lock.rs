@@ -5,12 +5,13 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::proof::Sha256Digest;
 
 /// A `pixi.lock`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
     digest: Sha256Digest,
     names_local_channel: bool,

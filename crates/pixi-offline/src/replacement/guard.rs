@@ -27,6 +27,7 @@ pub enum Standing {
 pub struct Guard {
     protected: Vec<(PathBuf, String)>,
     user_id: u32,
+    may_be_mount_point: bool,
 }
 
 impl Guard {
@@ -35,6 +36,7 @@ impl Guard {
         let mut guard = Guard {
             protected: Vec::new(),
             user_id: surroundings.user_id,
+            may_be_mount_point: false,
         };
         guard.protect(Path::new("/"), "the root folder");
         if let Some(home) = &surroundings.home {
@@ -50,6 +52,12 @@ impl Guard {
         if let Ok(real) = folder.canonicalize() {
             self.protected.push((real, what.to_owned()));
         }
+    }
+
+    /// Lets the folder itself be a mount point: its content is replaced then,
+    /// with [`clear_folder`](crate::replacement::clear_folder).
+    pub fn allow_mount_point(&mut self) {
+        self.may_be_mount_point = true;
     }
 
     /// Checks that `folder` may be deleted to make room for a new one, and
@@ -112,7 +120,8 @@ impl Guard {
                 });
             }
         }
-        if let Some(mount) = mount_at_or_below(&real)? {
+        let own = self.may_be_mount_point.then_some(real.as_path());
+        if let Some(mount) = mount_at_or_below(&real, own)? {
             return refuse(format!(
                 "holds the mount point {}; unmount it or choose another place",
                 mount.display()
@@ -158,9 +167,9 @@ impl Guard {
     }
 }
 
-/// The first mount point that is `folder` or lies in it, from Linux's
-/// `/proc/self/mountinfo` (proc(5): field 5, with octal escapes).
-fn mount_at_or_below(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+/// The first mount point that is `folder` or lies in it, `but` this one, from
+/// Linux's `/proc/self/mountinfo` (proc(5): field 5, with octal escapes).
+fn mount_at_or_below(folder: &Path, but: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     let table = match fs::read("/proc/self/mountinfo") {
         Ok(table) => table,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -170,7 +179,7 @@ fn mount_at_or_below(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
         .split(|&byte| byte == b'\n')
         .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
         .map(unescape_octal)
-        .find(|mount| mount.starts_with(folder)))
+        .find(|mount| mount.starts_with(folder) && Some(mount.as_path()) != but))
 }
 
 /// `\040` and its like in a field of mountinfo.
@@ -200,6 +209,7 @@ mod tests {
         let mut guard = Guard {
             protected: Vec::new(),
             user_id: 0,
+            may_be_mount_point: false,
         };
         for folder in protected {
             guard.protect(folder, "precious");

@@ -11,3 +11,4 @@ mod remove;
 
 pub use beside::Beside;
 pub use guard::{Guard, Standing};
+pub use remove::clear_folder;

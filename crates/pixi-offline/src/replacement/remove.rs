@@ -19,6 +19,25 @@ pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Deletes what is in `folder`, and keeps the folder; makes it, with its
+/// parents, when it is not there.
+///
+/// # Errors
+///
+/// When an entry cannot be deleted or the folder cannot be made.
+pub fn clear_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_folder(&entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives the owner every right on `folder` and all folders in it.
 fn open_folders(folder: &Path) -> io::Result<()> {
     let mode = fs::symlink_metadata(folder)?.permissions().mode();

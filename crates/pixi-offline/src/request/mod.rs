@@ -8,7 +8,9 @@ mod names;
 mod options;
 mod verification;
 
-pub use names::{ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName};
+pub use names::{
+    ContainerId, ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName,
+};
 pub use options::{EngineOptions, VerifyOptions};
 pub use verification::{Expectations, Verification};
 

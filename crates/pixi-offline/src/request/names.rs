@@ -120,6 +120,38 @@ impl fmt::Display for ImageReference {
     }
 }
 
+/// A container that is there: its name or id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerId(String);
+
+impl ContainerId {
+    /// Takes any text that cannot be mistaken for an option.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it is empty, starts with `-` or is not UTF-8.
+    pub fn new(text: &OsStr) -> anyhow::Result<ContainerId> {
+        let text = text_for_engine("the container's id", text)?;
+        if text.is_empty() || text.starts_with('-') {
+            return Err(Failure::usage(format!(
+                "--container-id {text:?} is no container; give its name or id, as `docker ps` shows it"
+            )));
+        }
+        Ok(ContainerId(text.to_owned()))
+    }
+
+    /// The name or id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// An absolute path inside a container, never `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerPath(String);
@@ -168,6 +200,49 @@ impl ContainerPath {
     /// The path as text, without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether an image's own parts live there: a folder that must not be
+    /// replaced, or a place below one where nobody else's files belong.
+    pub fn is_system_folder(&self) -> bool {
+        /// Folders of the file system hierarchy that hold something, whatever it is.
+        const FOLDERS: [&str; 22] = [
+            "/dev/shm",
+            "/home",
+            "/media",
+            "/mnt",
+            "/opt",
+            "/root",
+            "/run",
+            "/srv",
+            "/tmp",
+            "/usr/local",
+            "/usr/local/bin",
+            "/usr/local/lib",
+            "/usr/src",
+            "/var",
+            "/var/cache",
+            "/var/lib",
+            "/var/log",
+            "/var/opt",
+            "/var/run",
+            "/var/spool",
+            "/var/tmp",
+            "/var/www",
+        ];
+        /// Folders that are the system's with all that is in them.
+        const TREES: [&str; 11] = [
+            "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc",
+            "/sbin", "/sys",
+        ];
+        let path = Path::new(&self.0);
+        let open = ["/dev/shm", "/usr/local", "/usr/src"];
+        FOLDERS.contains(&self.0.as_str())
+            || (TREES
+                .iter()
+                .chain(&["/usr"])
+                .any(|tree| path.starts_with(tree))
+                && !open.iter().any(|open| path.starts_with(open)))
     }
 
     /// The path of an entry below this one.
@@ -334,6 +409,39 @@ mod tests {
         let path = ContainerPath::new("--p", OsStr::new("//tmp/./w d/")).unwrap();
         assert_eq!(path.as_str(), "/tmp/w d");
         assert_eq!(path.join("out"), "/tmp/w d/out");
+    }
+
+    #[test]
+    fn system_folders_are_known() {
+        let system = |text: &str| {
+            ContainerPath::new("--p", OsStr::new(text))
+                .unwrap()
+                .is_system_folder()
+        };
+        for path in [
+            "/tmp",
+            "/usr",
+            "/usr/lib/x",
+            "/etc/x",
+            "/home",
+            "/dev/shm",
+            "/dev/x",
+            "/var/lib",
+            "/proc/1",
+        ] {
+            assert!(system(path), "{path}");
+        }
+        for path in [
+            "/tmp/x",
+            "/home/me/x",
+            "/workdir",
+            "/dev/shm/x",
+            "/usr/local/x",
+            "/var/lib/x",
+            "/etcetera",
+        ] {
+            assert!(!system(path), "{path}");
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! Building and verifying a staged project in a container with network.
+//! Installing and verifying a staged project in a container with network.
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Engine, Mount, Network, PhaseLog, Pull,
+    self, ContainerName, ContainerSpec, Engine, ExecSpec, Mount, Network, Outcome, PhaseLog, Pull,
+    Resident,
 };
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::Lock;
@@ -52,64 +54,130 @@ impl LockUse {
 /// A build that is about to be run.
 pub(super) struct Build<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) image: &'a ImageReference,
-    pub(super) workdir: &'a Workdir,
     pub(super) container_workdir: &'a ContainerPath,
     pub(super) project: &'a ProjectName,
     pub(super) lock_use: LockUse,
     pub(super) verification: &'a Verification,
     pub(super) expectations: &'a Expectations,
     pub(super) variables: &'a [ContainerVariable],
-    pub(super) engine_arguments: &'a [OsString],
+}
+
+/// Where the workdir lies that a build works in.
+#[derive(Debug, Clone, Copy)]
+enum Where {
+    /// On this machine, its folders mounted.
+    Mounted,
+    /// In the container itself.
+    Inside,
 }
 
 impl Build<'_> {
-    /// Runs `pixi install` and the verification in a container that has the
-    /// workdir's folders mounted, keeps their logs, and brings `record` up to
-    /// date.
+    /// Runs `pixi install` and the verification in a new container that has the
+    /// workdir's folders mounted, keeps their logs there, and brings `record` up
+    /// to date.
     ///
     /// # Errors
     ///
     /// As [`container::run`] and [`verdict::require_success`].
-    pub(super) fn run(
+    pub(super) fn run_mounted(
         &self,
+        (image, engine_arguments): (&ImageReference, &[OsString]),
         command: &'static str,
+        workdir: &Workdir,
         record: &mut WorkdirRecord,
         surroundings: &Surroundings,
         report: &Report,
     ) -> anyhow::Result<()> {
-        let workdir = self.workdir;
-        let spec = self.container(command, surroundings)?;
-        let logs = [
-            PhaseLog {
-                phase: "install",
-                file: workdir.install_log(),
-            },
-            PhaseLog {
-                phase: "verify",
-                file: workdir.verify_log(),
-            },
-        ];
-        let outcome = container::run(self.engine, &spec, &workdir.out(), &logs, report)?;
+        let nonce = surroundings::nonce();
+        let inside = ContainerWorkdir(self.container_workdir);
+        let spec = ContainerSpec {
+            name: ContainerName::new(command, &nonce),
+            command,
+            image: image.clone(),
+            mounts: vec![
+                Mount::writable(workdir.projects(), inside.projects()),
+                Mount::writable(workdir.resources(), inside.resources()),
+                Mount::writable(workdir.out(), inside.out()),
+                Mount::writable(workdir.cache(), inside.cache()),
+            ],
+            tmpfs: None,
+            network: Network::Default,
+            pull: Pull::Missing,
+            variables: self.variables.to_vec(),
+            engine_arguments: engine_arguments.to_vec(),
+            selinux_enforcing: surroundings.selinux_enforcing,
+            script: self.script(Where::Mounted, &nonce)?,
+        };
+        let logs = Logs::of(workdir);
+        let outcome = container::run(self.engine, &spec, &workdir.out(), &logs.phases(), report)?;
 
-        if let Some(pixi) = &outcome.pixi {
-            record.pixi = Some(pixi.clone());
-        }
+        learn(&outcome, record);
         let lock = Lock::read(&workdir.project(self.project).join(layout::LOCK_FILE))?;
         record.lock.built = lock.map(|lock| lock.digest().clone());
-        if outcome.phase("install") == Some(0) {
-            record.state = BuildState::Installed;
-        }
         record.write(workdir)?;
+        self.judge(&outcome, &logs, Some(&logs))?;
+        record.state = BuildState::Built;
+        record.write(workdir)
+    }
 
-        let (install_log, verify_log) = (workdir.install_log(), workdir.verify_log());
+    /// Runs the same in a container that is there already and holds the staged
+    /// project at its own container path; keeps the logs in `logs`, a workdir of
+    /// which nothing else is there yet, and brings `record` up to date as far as
+    /// the outcome tells. `kept` is the workdir that the logs of a failed build
+    /// will be found in, if any.
+    ///
+    /// # Errors
+    ///
+    /// As [`container::run_in`] and [`verdict::require_success`].
+    pub(super) fn run_inside(
+        &self,
+        container: &Resident,
+        (logs, kept): (&Workdir, Option<&Workdir>),
+        record: &mut WorkdirRecord,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let nonce = surroundings::nonce();
+        let spec = ExecSpec {
+            variables: self.variables.to_vec(),
+            script: self.script(Where::Inside, &nonce)?,
+        };
+        let logs = Logs::of(logs);
+        let outcome = container::run_in(self.engine, container, &spec, &logs.phases(), report)?;
+        learn(&outcome, record);
+        self.judge(&outcome, &logs, kept.map(Logs::of).as_ref())?;
+        record.state = BuildState::Built;
+        Ok(())
+    }
+
+    fn script(&self, place: Where, nonce: &str) -> anyhow::Result<Script> {
+        let place = match place {
+            Where::Mounted => "mounted",
+            Where::Inside => "inside",
+        };
+        let expected = self.expectations.files().join("\n");
+        let own = [
+            place,
+            self.container_workdir.as_str(),
+            self.project.for_engine()?,
+            self.lock_use.install_option(),
+            &expected,
+        ];
+        Ok(Script::new(
+            scripts::BUILD,
+            nonce,
+            own,
+            self.verification.pixi_words(),
+        ))
+    }
+
+    fn judge(&self, outcome: &Outcome, logs: &Logs, kept: Option<&Logs>) -> anyhow::Result<()> {
         verdict::require_success(
-            &outcome,
+            outcome,
             &[
                 Phase {
                     name: "install",
                     what: "pixi install",
-                    log: Some(&install_log),
+                    log: kept.map(|logs| logs.install.as_path()),
                     advice: match self.lock_use {
                         LockUse::Locked => {
                             "if it says that pixi.lock is not up to date, refresh it with pixi, or give --update-lock to have it done here"
@@ -120,53 +188,58 @@ impl Build<'_> {
                 Phase {
                     name: "verify",
                     what: "the verification",
-                    log: Some(&verify_log),
+                    log: kept.map(|logs| logs.verify.as_path()),
                     advice: "",
                 },
             ],
         )?;
         if self.verification.is_requested() {
-            verdict::require_output(self.expectations, &verify_log)?;
+            verdict::require_output(
+                self.expectations,
+                &logs.verify,
+                kept.map(|logs| logs.verify.as_path()),
+            )
         } else {
-            fs::write(&verify_log, verdict::NO_VERIFICATION)
-                .with_context(|| format!("{} cannot be written", verify_log.display()))?;
+            verdict::write_no_verification(&logs.verify)
         }
+    }
+}
 
-        record.state = BuildState::Built;
-        record.write(workdir)
+/// Takes over into the record what the script said.
+fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
+    if let Some(pixi) = &outcome.pixi {
+        record.pixi = Some(pixi.clone());
+    }
+    if outcome.phase("install") == Some(0) {
+        record.state = BuildState::Installed;
+    }
+}
+
+/// The logs of a build.
+struct Logs {
+    install: PathBuf,
+    verify: PathBuf,
+}
+
+impl Logs {
+    fn of(workdir: &Workdir) -> Logs {
+        Logs {
+            install: workdir.install_log(),
+            verify: workdir.verify_log(),
+        }
     }
 
-    fn container(
-        &self,
-        command: &'static str,
-        surroundings: &Surroundings,
-    ) -> anyhow::Result<ContainerSpec> {
-        let nonce = surroundings::nonce();
-        let inside = ContainerWorkdir(self.container_workdir);
-        let expected = self.expectations.files().join("\n");
-        let own = [
-            self.container_workdir.as_str(),
-            self.project.for_engine()?,
-            self.lock_use.install_option(),
-            &expected,
-        ];
-        Ok(ContainerSpec {
-            name: ContainerName::new(command, &nonce),
-            command,
-            image: self.image.clone(),
-            mounts: vec![
-                Mount::writable(self.workdir.projects(), inside.projects()),
-                Mount::writable(self.workdir.resources(), inside.resources()),
-                Mount::writable(self.workdir.out(), inside.out()),
-                Mount::writable(self.workdir.cache(), inside.cache()),
-            ],
-            tmpfs: None,
-            network: Network::Default,
-            pull: Pull::Missing,
-            variables: self.variables.to_vec(),
-            engine_arguments: self.engine_arguments.to_vec(),
-            selinux_enforcing: surroundings.selinux_enforcing,
-            script: Script::new(scripts::BUILD, &nonce, own, self.verification.pixi_words()),
-        })
+    fn phases(&self) -> [PhaseLog; 2] {
+        let log = |phase, file: &Path| PhaseLog {
+            phase,
+            file: file.to_owned(),
+        };
+        [log("install", &self.install), log("verify", &self.verify)]
     }
+}
+
+/// Makes the out folder that a build inside a container keeps its logs in.
+pub(super) fn prepare_logs(workdir: &Workdir) -> anyhow::Result<()> {
+    let out = workdir.out();
+    fs::create_dir(&out).with_context(|| format!("{} cannot be made", out.display()))
 }

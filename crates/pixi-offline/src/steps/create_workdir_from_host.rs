@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use crate::container::Engine;
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
-use crate::product::shell_quote;
-use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Beside, Guard};
+use crate::proof::WorkdirRecord;
+use crate::replacement::Beside;
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, Expectations, ImageReference, ProjectName, Verification,
@@ -16,7 +15,8 @@ use crate::request::{
 };
 use crate::staging::Rules;
 use crate::steps::build::{Build, LockUse};
-use crate::steps::stage::{self, Helper, ProjectRules};
+use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
 /// The command's name.
@@ -90,34 +90,33 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         stage::require_folder("--resources-dir", resources)?;
     }
     let rules = ProjectRules::new(&request.excludes)?;
-    let workdir = match &request.workdir {
-        Some(folder) => Workdir::new(surroundings.absolute(folder)),
-        None => Workdir::default_in(surroundings.workspace_root(), surroundings.unix_seconds),
-    };
-    text_for_engine("the workdir's path", workdir.path().as_os_str())?;
-    let mut guard = Guard::new(surroundings);
-    guard.protect(&project_dir, "the project");
-    if let Some(resources) = &resources_dir {
-        guard.protect(resources, "the resources");
-    }
-    guard.check(
-        "--workdir",
-        workdir.path(),
-        proof::is_workdir,
+    let mut protected = vec![(project_dir.as_path(), "the project")];
+    protected.extend(
+        resources_dir
+            .as_deref()
+            .map(|folder| (folder, "the resources")),
+    );
+    let place = NewWorkdir::look(
+        request.workdir.as_ref(),
+        &protected,
         request.force,
+        surroundings,
     )?;
-    let helper = Helper::find(surroundings)?;
+    let workdir = &place.workdir;
+    text_for_engine("the workdir's path", workdir.path().as_os_str())?;
     let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
     let lock_use = LockUse::of(lock.as_ref(), request.update_lock);
     let version = engine.version()?;
     let image = engine.image(&request.image)?;
 
     if lock.is_none() {
-        report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
+        new_workdir::warn_without_lock(report);
     }
-    if name.for_engine()?.contains(':') || request.container_workdir.as_str().contains(':') {
-        report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
-    }
+    new_workdir::warn_of_colon(
+        name.for_engine()?,
+        request.container_workdir.as_str(),
+        report,
+    );
     if image.is_none() {
         report.note(format_args!(
             "image {} is not on this engine; the engine fetches it",
@@ -151,49 +150,34 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         }
         None => std::fs::create_dir(new.resources())?,
     }
-    helper.install(&new)?;
+    place.helper.install(&new)?;
     beside.take_place()?;
 
     // STEP 4: install and verify in a container with network.
     let build = Build {
         engine: &engine,
-        image: &request.image,
-        workdir: &workdir,
         container_workdir: &request.container_workdir,
         project: &name,
         lock_use,
         verification: &request.verification,
         expectations: &request.expectations,
         variables: &request.variables,
-        engine_arguments: &request.engine_arguments,
     };
-    build.run(COMMAND, &mut record, surroundings, report)?;
+    let container = (&request.image, request.engine_arguments.as_slice());
+    build.run_mounted(
+        container,
+        COMMAND,
+        workdir,
+        &mut record,
+        surroundings,
+        report,
+    )?;
     if record.image.is_none() {
         record.image = engine.image(&request.image)?;
-        record.write(&workdir)?;
+        record.write(workdir)?;
     }
 
     // STEP 5: say what is there and what comes next.
-    finish(&workdir, &name, &record, report);
+    place.announce(&name, &record, report);
     Ok(())
-}
-
-/// The two lines that a created workdir ends with.
-fn finish(workdir: &Workdir, name: &ProjectName, record: &WorkdirRecord, report: &Report) {
-    if record.lock.staged.is_some() && record.lock.staged != record.lock.built {
-        report.warning("pixi.lock was changed by the build: the one in the project is stale; the workdir holds the new one");
-    }
-    report.ok(format_args!(
-        "WORKDIR created at: {}",
-        workdir.path().display()
-    ));
-    let word = |word: &std::ffi::OsStr| {
-        String::from_utf8_lossy(&shell_quote(word.as_encoded_bytes())).into_owned()
-    };
-    report.next(format_args!(
-        "{} --workdir {} --project-name {}",
-        word(workdir.helpers().join(layout::HELPER).as_os_str()),
-        word(workdir.path().as_os_str()),
-        word(name.as_os_str()),
-    ));
 }

@@ -141,10 +141,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         ],
     )?;
     if request.verification.is_requested() {
-        verdict::require_output(&request.expectations, &verify_log)?;
+        verdict::require_output(&request.expectations, &verify_log, Some(&verify_log))?;
     } else {
-        fs::write(&verify_log, verdict::NO_VERIFICATION)
-            .with_context(|| format!("{} cannot be written", verify_log.display()))?;
+        verdict::write_no_verification(&verify_log)?;
     }
 
     // STEP 3: say so.

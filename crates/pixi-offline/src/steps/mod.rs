@@ -4,8 +4,11 @@
 //! then acts; the numbered comments in it read as the procedure.
 
 mod build;
+pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
 pub mod final_verify_product;
+pub mod inside;
 pub mod make_product;
+mod new_workdir;
 mod stage;
 mod verdict;

@@ -11,7 +11,12 @@ use crate::failure::{self, Failure};
 use crate::request::Expectations;
 
 /// What the log of a verification holds when none was asked for.
-pub(super) const NO_VERIFICATION: &str = "No verification requested.\n";
+const NO_VERIFICATION: &str = "No verification requested.\n";
+
+/// Writes the log of a verification that was not asked for.
+pub(super) fn write_no_verification(log: &Path) -> anyhow::Result<()> {
+    fs::write(log, NO_VERIFICATION).with_context(|| format!("{} cannot be written", log.display()))
+}
 
 /// A phase as the person knows it.
 pub(super) struct Phase<'a> {
@@ -47,9 +52,6 @@ pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow
         let Some(code @ 1..) = outcome.phase(phase.name) else {
             continue;
         };
-        let log = phase
-            .log
-            .map(|log| format!("; its output is in {}", log.display()));
         let advice = if phase.advice.is_empty() {
             String::new()
         } else {
@@ -65,7 +67,7 @@ pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow
         };
         return Err(Failure::with_code(
             code,
-            format!("{} {end}{}{advice}", phase.what, log.unwrap_or_default()),
+            format!("{} {end}{}{advice}", phase.what, whereabouts(phase.log)),
         ));
     }
     if !outcome.missing_files.is_empty() {
@@ -91,12 +93,23 @@ pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow
     }
 }
 
-/// Checks that a verification printed what it should.
+/// Where a log is, as the end of a sentence.
+fn whereabouts(log: Option<&Path>) -> String {
+    log.map(|log| format!("; its output is in {}", log.display()))
+        .unwrap_or_default()
+}
+
+/// Checks that a verification printed what it should, by its log, which will be
+/// found at `kept` if anywhere.
 ///
 /// # Errors
 ///
 /// Exit code 1 naming the text that is missing.
-pub(super) fn require_output(expectations: &Expectations, log: &Path) -> anyhow::Result<()> {
+pub(super) fn require_output(
+    expectations: &Expectations,
+    log: &Path,
+    kept: Option<&Path>,
+) -> anyhow::Result<()> {
     if expectations.output().is_empty() {
         return Ok(());
     }
@@ -106,8 +119,8 @@ pub(super) fn require_output(expectations: &Expectations, log: &Path) -> anyhow:
             return Err(Failure::with_code(
                 failure::GENERAL,
                 format!(
-                    "the verification ended with 0 but did not print {text:?}; its output is in {}",
-                    log.display()
+                    "the verification ended with 0 but did not print {text:?}{}",
+                    whereabouts(kept)
                 ),
             ));
         }

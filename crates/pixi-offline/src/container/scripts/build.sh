@@ -1,16 +1,18 @@
 
 # Installs the staged project and verifies it, both with network.
 
-workdir=$1
-name=$2
-install_options=$3
-expected_files=$4
-shift 4
+where=$1
+workdir=$2
+name=$3
+install_options=$4
+expected_files=$5
+shift 5
 
 out=$workdir/out
 give_back=$workdir
 give_back_entries='project resources pixi-cache out'
-check_out_folder
+# In a container that is somebody's the workdir is its own, not the host's.
+[ "$where" = inside ] || check_out_folder
 
 export PIXI_CACHE_DIR="$workdir/pixi-cache"
 export PRODUCT_RES_DIR="$workdir/resources"

@@ -14,14 +14,19 @@ macro_rules! script {
 }
 
 /// Installs the staged project online and verifies it.
-/// Words: workdir, project name, `pixi install` options, expected files (one a
-/// line), then the words after `pixi` for the verification.
+/// Words: `mounted` when the workdir is the host's (else `inside`), workdir,
+/// project name, `pixi install` options, expected files (one a line), then the
+/// words after `pixi` for the verification.
 pub const BUILD: &str = script!("build.sh");
 
 /// Installs a product without a network and verifies it.
 /// Words: `copy` or `in-place`, project name or nothing, expected files (one a
 /// line), then the words after `pixi` for the verification.
 pub const FINAL_VERIFY: &str = script!("final-verify.sh");
+
+/// Takes a program from its input into a container.
+/// Words: the program's name, then the folders to try.
+pub const BRING: &str = include_str!("bring.sh");
 
 /// Where [`FINAL_VERIFY`] finds the product when it is not used in place.
 pub const PRODUCT_SOURCE: &str = "/pixi-offline/product";

@@ -1,0 +1,109 @@
+//! The command line of `create-workdir-from-container`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+use pixi_offline::report::Report;
+use pixi_offline::request::{
+    ContainerId, ContainerPath, EngineOptions, ProjectName, VerifyOptions,
+};
+use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
+use pixi_offline::surroundings::Surroundings;
+
+/// Stage a Pixi project that lies in a running container, install and verify it
+/// there, and bring everything to WORKDIR on this machine.
+///
+/// The container goes on running and is left as it was, but for the container path.
+#[derive(Debug, Parser)]
+#[command(name = "create-workdir-from-container", version, max_term_width = 100)]
+pub struct Options {
+    /// The running container, by name or id; it has a shell, coreutils and pixi
+    #[arg(long, value_name = "CONTAINER")]
+    pub container_id: OsString,
+
+    /// The Pixi project in the container: a folder with pixi.toml or pyproject.toml
+    #[arg(long, value_name = "DIR")]
+    pub project_path_in_container: PathBuf,
+
+    /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
+    /// the git top level, else below the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+
+    /// Where the work is done in the container; made anew
+    #[arg(long, value_name = "PATH", default_value = "/tmp/pixi-offline-workdir")]
+    pub container_workdir_path: OsString,
+
+    /// The project's name in WORKDIR and product [default: last component of its path]
+    #[arg(long, value_name = "NAME")]
+    pub project_name: Option<OsString>,
+
+    /// A folder of data in the container that travels with the project, copied whole
+    #[arg(long, value_name = "DIR")]
+    pub resources_path_in_container: Option<PathBuf>,
+
+    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<OsString>,
+
+    /// Overwrite WORKDIR also when it was not made by these commands
+    #[arg(long)]
+    pub force: bool,
+
+    /// Let pixi bring a stale pixi.lock up to date instead of refusing it
+    #[arg(long)]
+    pub update_lock: bool,
+
+    /// Remove the container path in the end
+    #[arg(long)]
+    pub clean: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub engine: EngineOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub verify: VerifyOptions,
+}
+
+impl TryFrom<Options> for Request {
+    type Error = anyhow::Error;
+
+    fn try_from(options: Options) -> anyhow::Result<Request> {
+        let (verification, expectations) = options.verify.meaning()?;
+        Ok(Request {
+            container: ContainerId::new(&options.container_id)?,
+            project: options.project_path_in_container,
+            workdir: options.workdir,
+            container_workdir: ContainerPath::new(
+                "--container-workdir-path",
+                &options.container_workdir_path,
+            )?,
+            project_name: options
+                .project_name
+                .as_deref()
+                .map(ProjectName::new)
+                .transpose()?,
+            resources: options.resources_path_in_container,
+            excludes: options.exclude,
+            force: options.force,
+            update_lock: options.update_lock,
+            clean: options.clean,
+            verification,
+            expectations,
+            variables: options.engine.variables()?,
+            engine: options.engine.engine,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the step.
+pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    step::run(&Request::try_from(options)?, surroundings, report)
+}

@@ -1,0 +1,242 @@
+//! From a project in a running container to a workdir on this machine.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::container::{Brought, Engine, Resident};
+use crate::failure::{self, Failure};
+use crate::layout::{self, Workdir};
+use crate::packages::Lock;
+use crate::proof::WorkdirRecord;
+use crate::replacement::{Beside, Standing};
+use crate::report::Report;
+use crate::request::{
+    ContainerId, ContainerPath, ContainerVariable, Expectations, ProjectName, Verification,
+    text_for_engine,
+};
+use crate::staging;
+use crate::steps::build::{self, Build, LockUse};
+use crate::steps::inside::{self, Order, Staged};
+use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::stage;
+use crate::surroundings::{self, Surroundings};
+use crate::transfer;
+
+/// What was asked for; paths as they were typed.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The container.
+    pub container: ContainerId,
+    /// The project in it.
+    pub project: PathBuf,
+    /// The workdir on this machine; below the workspace root when `None`.
+    pub workdir: Option<PathBuf>,
+    /// The workdir in the container, made anew.
+    pub container_workdir: ContainerPath,
+    /// The project's name; the last component of its path when `None`.
+    pub project_name: Option<ProjectName>,
+    /// Resources in the container that travel with it.
+    pub resources: Option<PathBuf>,
+    /// Arguments of `--exclude`.
+    pub excludes: Vec<OsString>,
+    /// Whether a workdir on this machine that is not ours may be overwritten.
+    pub force: bool,
+    /// Whether pixi may bring a stale lock up to date.
+    pub update_lock: bool,
+    /// Whether the workdir in the container is removed in the end.
+    pub clean: bool,
+    /// What is run to see that it works.
+    pub verification: Verification,
+    /// What must hold afterwards.
+    pub expectations: Expectations,
+    /// The engine's client, when one was named.
+    pub engine: Option<OsString>,
+    /// Variables for build and verification.
+    pub variables: Vec<ContainerVariable>,
+}
+
+/// Stages, builds and verifies in the container, and brings the workdir here.
+///
+/// # Errors
+///
+/// Exit code 2 before anything is touched for what is wrong with the request,
+/// 127 and 125 when client or engine are missing, else that of the build. A
+/// failed build leaves the container running and an existing workdir as it was;
+/// its logs come to a new one.
+pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    // STEP 1: everything that can be known without touching anything.
+    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+    let name = match &request.project_name {
+        Some(name) => name.clone(),
+        None => ProjectName::of_folder(&request.project)?,
+    };
+    if request.container_workdir.is_system_folder() {
+        return Err(Failure::usage(format!(
+            "--container-workdir-path {} is a folder of the system; choose a new one, such as /tmp/pixi-offline-workdir",
+            request.container_workdir
+        )));
+    }
+    let order = stage_order(request, &name)?;
+    let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
+    let version = engine.version()?;
+    let container = Resident::find(&engine, &request.container)?;
+    new_workdir::warn_of_colon(
+        name.for_engine()?,
+        request.container_workdir.as_str(),
+        report,
+    );
+
+    // STEP 2: stage in the container, with the same matcher: our own program
+    // does it there.
+    let mut record = WorkdirRecord::new(
+        name.for_engine()?,
+        request.container_workdir.as_str(),
+        request.verification.clone(),
+    );
+    record.excludes = request
+        .excludes
+        .iter()
+        .map(|text| text.to_string_lossy().into_owned())
+        .collect();
+    record.engine = Some(version);
+    record.image = engine.image(&container.image()?)?;
+    let delegate = container.bring(&surroundings.program, &surroundings::nonce())?;
+    let staged: Staged = serde_json::from_slice(&delegate.run(&[inside::FIRST_WORD, &order])?)
+        .context("the answer out of the container cannot be read")?;
+    if staged.lock.is_none() {
+        new_workdir::warn_without_lock(report);
+    }
+    if let Some(resources) = &request.resources
+        && !staged.resources
+    {
+        report.warning(format_args!(
+            "--resources-path-in-container {} is no folder there; the product has no resources",
+            resources.display()
+        ));
+    }
+    record.lock.staged = staged.lock.as_ref().map(|lock| lock.digest().clone());
+
+    // STEP 3: install and verify there; the logs are kept on this side.
+    let logs_folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let logs = Workdir::new(logs_folder.path());
+    build::prepare_logs(&logs)?;
+    let build = Build {
+        engine: &engine,
+        container_workdir: &request.container_workdir,
+        project: &name,
+        lock_use: LockUse::of(staged.lock.as_ref(), request.update_lock),
+        verification: &request.verification,
+        expectations: &request.expectations,
+        variables: &request.variables,
+    };
+    let kept = (place.standing == Standing::Free).then_some(&place.workdir);
+    if let Err(error) = build.run_inside(&container, (&logs, kept), &mut record, report) {
+        if request.clean {
+            // The failure that matters is the build's.
+            let _ = clean(request, &delegate);
+        }
+        let (code, fate) = (
+            failure::exit_code(&error),
+            match kept {
+                Some(_) => keep_logs(&place, &logs, &record)
+                    .err()
+                    .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
+                None => Some(format!("; {} is as it was", place.workdir.path().display())),
+            },
+        );
+        return Err(Failure::with_code(
+            code,
+            format!("{error:#}{}", fate.unwrap_or_default()),
+        ));
+    }
+
+    // STEP 4: bring the workdir here, beside the old one, and put it in place.
+    let beside = Beside::new(place.workdir.path())?;
+    let new = Workdir::new(beside.path());
+    let mark = surroundings::nonce();
+    let order = Order::Send {
+        workdir: request.container_workdir.as_str().into(),
+        mark: mark.clone(),
+    };
+    let mut stream = delegate.listen(&[inside::FIRST_WORD, &serde_json::to_string(&order)?])?;
+    transfer::receive(&mut stream, new.path(), &mark)?;
+    add_logs(&logs, &new)?;
+    for folder in [new.helpers(), new.product().path().to_owned()] {
+        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    place.helper.install(&new)?;
+    let lock = Lock::read(&new.project(&name).join(layout::LOCK_FILE))?;
+    record.lock.built = lock.map(|lock| lock.digest().clone());
+    record.write(&new)?;
+    beside.take_place()?;
+
+    // STEP 5: leave the container as it was found.
+    if request.clean {
+        clean(request, &delegate)?;
+    }
+    drop(delegate);
+    place.announce(&name, &record, report);
+    Ok(())
+}
+
+/// The order to stage, as the one word that the container is given.
+fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> {
+    text_for_engine("--project-path-in-container", request.project.as_os_str())?;
+    if let Some(resources) = &request.resources {
+        text_for_engine("--resources-path-in-container", resources.as_os_str())?;
+    }
+    // Read here too: a wrong pattern is found before the container is touched.
+    stage::ProjectRules::new(&request.excludes)?;
+    let excludes = request
+        .excludes
+        .iter()
+        .map(|pattern| text_for_engine("--exclude", pattern).map(str::to_owned))
+        .collect::<anyhow::Result<_>>()?;
+    let order = Order::Stage {
+        project: request.project.clone(),
+        resources: request.resources.clone(),
+        workdir: request.container_workdir.as_str().into(),
+        name: name.for_engine()?.to_owned(),
+        excludes,
+    };
+    Ok(serde_json::to_string(&order)?)
+}
+
+/// Removes the workdir in the container.
+fn clean(request: &Request, delegate: &Brought<'_>) -> anyhow::Result<()> {
+    let order = Order::Remove {
+        workdir: request.container_workdir.as_str().into(),
+    };
+    delegate
+        .run(&[inside::FIRST_WORD, &serde_json::to_string(&order)?])
+        .map(drop)
+}
+
+/// Makes a workdir that holds nothing but the logs of a failed build.
+fn keep_logs(place: &NewWorkdir, logs: &Workdir, record: &WorkdirRecord) -> anyhow::Result<()> {
+    let beside = Beside::new(place.workdir.path())?;
+    let new = Workdir::new(beside.path());
+    record.write(&new)?;
+    stage::make_folders(&new)?;
+    fs::create_dir(new.resources())?;
+    place.helper.install(&new)?;
+    add_logs(logs, &new)?;
+    beside.take_place()
+}
+
+/// Copies the logs into a workdir's out folder.
+fn add_logs(logs: &Workdir, to: &Workdir) -> anyhow::Result<()> {
+    for (from, to) in [
+        (logs.install_log(), to.install_log()),
+        (logs.verify_log(), to.verify_log()),
+    ] {
+        // A verification may have left a file or link of that name there.
+        let _ = fs::remove_file(&to);
+        staging::copy_file(&from, &to)
+            .with_context(|| format!("{} cannot be written", to.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! What the command does as its own delegate inside somebody's container, where
+//! nothing but a shell, coreutils and pixi can be counted on.
+//!
+//! The host's side sends an [`Order`] as one word of JSON; what is asked for
+//! goes to stdout, errors to stderr, and the exit code is the usual one.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::layout::{self, Workdir};
+use crate::packages::Lock;
+use crate::proof::{self, WorkdirRecord};
+use crate::replacement::{self, Guard, Standing};
+use crate::report::Report;
+use crate::request::{ProjectName, Verification};
+use crate::staging::Rules;
+use crate::steps::stage::{self, ProjectRules};
+use crate::surroundings::Surroundings;
+use crate::transfer;
+
+/// The first word of a call that is an order and no command line.
+pub const FIRST_WORD: &str = "--inside-container";
+
+/// What the host's side asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Make the container's workdir and stage project and resources in it;
+    /// answers with [`Staged`].
+    Stage {
+        /// The project.
+        project: PathBuf,
+        /// Its resources.
+        resources: Option<PathBuf>,
+        /// The workdir to make.
+        workdir: PathBuf,
+        /// The project's name in it.
+        name: String,
+        /// Arguments of `--exclude`.
+        excludes: Vec<String>,
+    },
+    /// Send the workdir as a tar stream, installed environments left out.
+    Send {
+        /// The workdir.
+        workdir: PathBuf,
+        /// What the stream's last entry is named after.
+        mark: String,
+    },
+    /// Delete the workdir.
+    Remove {
+        /// The workdir.
+        workdir: PathBuf,
+    },
+}
+
+/// The answer to [`Order::Stage`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// The project's lock.
+    pub lock: Option<Lock>,
+    /// Whether the resources were a folder and are staged.
+    pub resources: bool,
+}
+
+/// Carries an order out.
+///
+/// # Errors
+///
+/// As the work itself; exit code 2 for paths that cannot be used.
+pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    let order: Order = serde_json::from_str(order)
+        .context("this is how the command calls itself in a container; it is not for people")?;
+    match order {
+        Order::Stage {
+            project,
+            resources,
+            workdir,
+            name,
+            excludes,
+        } => {
+            let excludes: Vec<OsString> = excludes.into_iter().map(OsString::from).collect();
+            let name = ProjectName::new(name.as_ref())?;
+            let workdir = Workdir::new(workdir);
+            let rules = ProjectRules::new(&excludes)?;
+            let staged = stage_project(
+                &surroundings.absolute(&project),
+                resources.as_deref(),
+                &workdir,
+                &name,
+                &rules,
+                (surroundings, report),
+            )?;
+            report.text(serde_json::to_string(&staged)?);
+            Ok(())
+        }
+        Order::Send { workdir, mark } => {
+            let rules = without_environments()?;
+            let mut stdout = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
+            transfer::send(&workdir, &rules, &mut stdout, &mark)?;
+            stdout.flush().context("the stream cannot be ended")
+        }
+        Order::Remove { workdir } => {
+            let mut guard = Guard::new(surroundings);
+            guard.allow_mount_point();
+            guard.check(
+                "--container-workdir-path",
+                &workdir,
+                proof::is_workdir,
+                false,
+            )?;
+            replacement::clear_folder(&workdir)
+                .with_context(|| format!("{} cannot be emptied", workdir.display()))?;
+            // A mount point stays; anything else goes.
+            let _ = fs::remove_dir(&workdir);
+            Ok(())
+        }
+    }
+}
+
+fn stage_project(
+    project: &Path,
+    resources: Option<&Path>,
+    workdir: &Workdir,
+    name: &ProjectName,
+    rules: &ProjectRules,
+    (surroundings, report): (&Surroundings, &Report),
+) -> anyhow::Result<Staged> {
+    stage::require_folder("--project-path-in-container", project)?;
+    stage::require_manifest(project)?;
+    let resources = resources
+        .map(|folder| surroundings.absolute(folder))
+        .filter(|folder| folder.is_dir());
+    let mut guard = Guard::new(surroundings);
+    guard.allow_mount_point();
+    guard.protect(project, "the project");
+    if let Some(resources) = &resources {
+        guard.protect(resources, "the resources");
+    }
+    let path = workdir.path();
+    let standing = guard
+        .check("--container-workdir-path", path, proof::is_workdir, false)
+        .map_err(|error| {
+            // There is no --force for a folder of somebody's container.
+            let text = error
+                .to_string()
+                .replace(", or give --force to overwrite it", "");
+            Failure::usage(text)
+        })?;
+    if standing == Standing::Ours || path.exists() {
+        replacement::clear_folder(path)
+    } else {
+        fs::create_dir_all(path)
+    }
+    .with_context(|| format!("--container-workdir-path {} cannot be made; is the container read-only? name a place on a file system in memory", path.display()))?;
+    // First of all the mark: an interrupted run must know its own.
+    let text = name.for_engine()?;
+    let container_workdir = path.to_string_lossy();
+    WorkdirRecord::new(text, &container_workdir, Verification::None).write(workdir)?;
+    for folder in [workdir.projects(), workdir.cache(), workdir.out()] {
+        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    stage::copy_project(project, &workdir.project(name), rules, report)?;
+    match &resources {
+        Some(resources) => drop(stage::copy_folder(
+            resources,
+            &workdir.resources(),
+            &Rules::new(),
+        )?),
+        None => fs::create_dir(workdir.resources())?,
+    }
+    let lock = Lock::read(&workdir.project(name).join(layout::LOCK_FILE))?;
+    Ok(Staged {
+        lock,
+        resources: resources.is_some(),
+    })
+}
+
+/// Everything but the environments that the build installed: gigabytes that mean
+/// nothing at another path.
+fn without_environments() -> anyhow::Result<Rules> {
+    let mut rules = Rules::new();
+    for rule in ["+ /project/*/.pixi/config.toml", "/project/*/.pixi/*"] {
+        rules.push(rule.as_ref())?;
+    }
+    Ok(rules)
+}

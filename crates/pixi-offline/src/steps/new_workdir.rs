@@ -1,0 +1,87 @@
+//! What both ways to a workdir share: its place, its helper, its last lines.
+
+use std::path::{Path, PathBuf};
+
+use crate::layout::{self, Workdir};
+use crate::product::shell_quote;
+use crate::proof::{self, WorkdirRecord};
+use crate::replacement::{Guard, Standing};
+use crate::report::Report;
+use crate::request::ProjectName;
+use crate::steps::stage::Helper;
+use crate::surroundings::Surroundings;
+
+/// A workdir that may be made.
+pub(super) struct NewWorkdir {
+    pub(super) workdir: Workdir,
+    /// What is there now.
+    pub(super) standing: Standing,
+    pub(super) helper: Helper,
+}
+
+impl NewWorkdir {
+    /// Looks whether the workdir may be made where it was asked for, and for
+    /// the helper that goes into it. Touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::check`] and [`Helper::find`].
+    pub(super) fn look(
+        asked: Option<&PathBuf>,
+        protected: &[(&Path, &str)],
+        force: bool,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<NewWorkdir> {
+        let workdir = match asked {
+            Some(folder) => Workdir::new(surroundings.absolute(folder)),
+            None => {
+                let root = surroundings.workspace_root();
+                Workdir::default_in(root, surroundings.unix_seconds)
+            }
+        };
+        let mut guard = Guard::new(surroundings);
+        for (folder, what) in protected {
+            guard.protect(folder, what);
+        }
+        let standing = guard.check("--workdir", workdir.path(), proof::is_workdir, force)?;
+        let helper = Helper::find(surroundings)?;
+        Ok(NewWorkdir {
+            workdir,
+            standing,
+            helper,
+        })
+    }
+
+    /// Says what is there and what comes next.
+    pub(super) fn announce(&self, name: &ProjectName, record: &WorkdirRecord, report: &Report) {
+        let workdir = &self.workdir;
+        if record.lock.staged.is_some() && record.lock.staged != record.lock.built {
+            report.warning("pixi.lock was changed by the build: the one in the project is stale; the workdir holds the new one");
+        }
+        report.ok(format_args!(
+            "WORKDIR created at: {}",
+            workdir.path().display()
+        ));
+        let word = |word: &std::ffi::OsStr| {
+            String::from_utf8_lossy(&shell_quote(word.as_encoded_bytes())).into_owned()
+        };
+        report.next(format_args!(
+            "{} --workdir {} --project-name {}",
+            word(workdir.helpers().join(layout::HELPER).as_os_str()),
+            word(workdir.path().as_os_str()),
+            word(name.as_os_str()),
+        ));
+    }
+}
+
+/// Says what follows from a project without a lock file.
+pub(super) fn warn_without_lock(report: &Report) {
+    report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
+}
+
+/// Says what follows from a colon in the path of an environment.
+pub(super) fn warn_of_colon(name: &str, container_workdir: &str, report: &Report) {
+    if name.contains(':') || container_workdir.contains(':') {
+        report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
+    }
+}

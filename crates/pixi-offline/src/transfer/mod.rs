@@ -1,0 +1,19 @@
+//! Trees as streams: out of a container and into a folder of this machine.
+//!
+//! In: a folder, or a stream of bytes that somebody else may have made. Out: a
+//! tar stream (POSIX pax format, so that times keep their nanoseconds), or the
+//! folder again. This folder knows no engine and no layout.
+
+mod receive;
+mod send;
+
+pub use receive::{Received, receive};
+pub use send::send;
+
+/// The name of a stream's last entry: a stream that was cut does not have it.
+fn last_entry(mark: &str) -> String {
+    format!(".pixi-offline-end-{mark}")
+}
+
+#[cfg(test)]
+mod tests;

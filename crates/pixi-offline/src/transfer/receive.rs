@@ -1,0 +1,179 @@
+//! Unpacking a tar stream that need not be trusted.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use tar::{Archive, Entry, EntryType};
+
+use crate::transfer::last_entry;
+
+/// What came out of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Entries made.
+    pub entries: u64,
+    /// Content of regular files, in bytes.
+    pub bytes: u64,
+}
+
+/// Unpacks a stream into `folder`, which is there and empty.
+///
+/// Times keep their nanoseconds where the stream has them, folders get their
+/// modes and times last, everything belongs to the caller. Modes lose setuid
+/// and setgid: the file's owner is another one now.
+///
+/// # Errors
+///
+/// When the stream is cut (its last entry is not the one named after `mark`), is
+/// no tar stream, holds an entry that would lie outside of `folder` or below
+/// something that the stream did not make as a folder, or holds anything but
+/// folders, files and links; when an entry cannot be written. What was
+/// unpacked until then is left for the caller to remove.
+pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Received> {
+    let end = last_entry(mark);
+    let mut receiver = Receiver {
+        folder,
+        made: HashSet::from([PathBuf::new()]),
+        unfinished: Vec::new(),
+        received: Received::default(),
+    };
+    let mut archive = Archive::new(from);
+    let cut = "the stream out of the container was cut; did the container or the engine stop?";
+    for entry in archive.entries()? {
+        let mut entry = entry.context(cut)?;
+        let name = entry.path()?.into_owned();
+        if name == Path::new(&end) {
+            receiver.finish_folders()?;
+            // What follows is padding; the sender must be able to end.
+            io::copy(&mut archive.into_inner(), &mut io::sink())?;
+            return Ok(receiver.received);
+        }
+        receiver
+            .take(&mut entry, &name)
+            .with_context(|| format!("{} cannot be unpacked", name.display()))?;
+    }
+    bail!(cut)
+}
+
+struct Receiver<'a> {
+    folder: &'a Path,
+    /// Folders that the stream made: only below these anything is made, so no
+    /// link is ever followed.
+    made: HashSet<PathBuf>,
+    unfinished: Vec<(PathBuf, u32, Option<Timestamps>)>,
+    received: Received,
+}
+
+impl Receiver<'_> {
+    fn take(&mut self, entry: &mut Entry<'_, impl Read>, name: &Path) -> anyhow::Result<()> {
+        let plain = |part| matches!(part, Component::Normal(_));
+        ensure!(
+            name.components().all(plain) && name.file_name().is_some(),
+            "its path leads out of the workdir"
+        );
+        let parent = name.parent().unwrap_or(Path::new(""));
+        ensure!(
+            self.made.contains(parent),
+            "its folder is not in the stream"
+        );
+        let path = self.folder.join(name);
+        let time = time_of(entry)?;
+        // Neither setuid nor setgid: the owner is the caller now.
+        let mode = entry.header().mode()? & 0o1777;
+        match entry.header().entry_type() {
+            EntryType::Directory => {
+                fs::create_dir(&path)?;
+                fs::set_permissions(&path, Permissions::from_mode(0o700))?;
+                self.made.insert(name.to_owned());
+                self.unfinished.push((path, mode, time));
+            }
+            EntryType::Regular => {
+                let mut file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&path)?;
+                let length = io::copy(entry, &mut file)?;
+                ensure!(length == entry.header().size()?, "the stream was cut in it");
+                self.received.bytes += length;
+                finish_file(&file, mode, time)?;
+            }
+            EntryType::Symlink => {
+                let target = entry
+                    .link_name()?
+                    .context("it is a link that leads nowhere")?;
+                symlink(target, &path)?;
+                if let Some(time) = time {
+                    rustix::fs::utimensat(CWD, &path, &time, AtFlags::SYMLINK_NOFOLLOW)?;
+                }
+            }
+            other => bail!("it is neither folder nor file nor link but {other:?}"),
+        }
+        self.received.entries += 1;
+        Ok(())
+    }
+
+    /// Filling a folder changes its time, and its mode may forbid to fill it.
+    fn finish_folders(&mut self) -> anyhow::Result<()> {
+        for (path, mode, time) in self.unfinished.drain(..).rev() {
+            let finish = || -> io::Result<()> {
+                if let Some(time) = time {
+                    rustix::fs::utimensat(CWD, &path, &time, AtFlags::SYMLINK_NOFOLLOW)?;
+                }
+                fs::set_permissions(&path, Permissions::from_mode(mode))
+            };
+            finish().with_context(|| format!("{} cannot be finished", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn finish_file(file: &File, mode: u32, time: Option<Timestamps>) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(mode))?;
+    if let Some(time) = time {
+        rustix::fs::futimens(file, &time)?;
+    }
+    Ok(())
+}
+
+/// An entry's time of change: the pax extension has nanoseconds, the header
+/// whole seconds.
+fn time_of(entry: &mut Entry<'_, impl Read>) -> anyhow::Result<Option<Timestamps>> {
+    let mut exact = None;
+    if let Some(extensions) = entry.pax_extensions()? {
+        for extension in extensions {
+            let extension = extension?;
+            if extension.key() == Ok("mtime") {
+                exact = extension.value().ok().and_then(parse_time);
+            }
+        }
+    }
+    let seconds = i64::try_from(entry.header().mtime()?).unwrap_or(0);
+    let time = exact.unwrap_or(Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    });
+    Ok(Some(Timestamps {
+        last_access: time,
+        last_modification: time,
+    }))
+}
+
+/// `seconds[.fraction]`, as pax writes times; negative before 1970.
+fn parse_time(text: &str) -> Option<Timespec> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
+    Some(Timespec {
+        tv_sec: seconds.parse().ok()?,
+        tv_nsec: digits.parse().ok()?,
+    })
+}

@@ -1,0 +1,138 @@
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use tar::{Builder, EntryType, Header};
+
+use super::*;
+use crate::staging::Rules;
+
+fn sent(folder: &Path) -> Vec<u8> {
+    let mut stream = Vec::new();
+    send(folder, &Rules::new(), &mut stream, "mark").unwrap();
+    stream
+}
+
+/// A tree with what a workdir may hold.
+fn tree() -> tempfile::TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    let long = "n".repeat(150);
+    fs::create_dir_all(tree.path().join(&long).join("deep")).unwrap();
+    fs::write(tree.path().join(&long).join("deep/file \u{e9}"), "content").unwrap();
+    fs::write(tree.path().join("setuid"), "x").unwrap();
+    fs::set_permissions(
+        tree.path().join("setuid"),
+        fs::Permissions::from_mode(0o6755),
+    )
+    .unwrap();
+    symlink("/nowhere/at all", tree.path().join("dangling")).unwrap();
+    symlink("../".repeat(60), tree.path().join("long link")).unwrap();
+    fs::create_dir(tree.path().join("closed")).unwrap();
+    fs::write(tree.path().join("closed/inside"), vec![7; 70_000]).unwrap();
+    let time = UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
+    for name in ["setuid", "closed"] {
+        File::open(tree.path().join(name))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+    fs::set_permissions(
+        tree.path().join("closed"),
+        fs::Permissions::from_mode(0o555),
+    )
+    .unwrap();
+    tree
+}
+
+#[test]
+fn a_tree_arrives_as_it_was_but_for_setuid() {
+    let tree = tree();
+    let target = tempfile::tempdir().unwrap();
+    let received = receive(&sent(tree.path())[..], target.path(), "mark").unwrap();
+    assert_eq!(received.entries, 8);
+    assert_eq!(received.bytes, 70_000 + 7 + 1);
+    let at = |name: &str| fs::symlink_metadata(target.path().join(name)).unwrap();
+    assert_eq!(at("setuid").mode() & 0o7777, 0o755);
+    assert_eq!(
+        (at("setuid").mtime(), at("setuid").mtime_nsec()),
+        (1_600_000_000, 123_456_789)
+    );
+    assert_eq!(at("closed").mode() & 0o7777, 0o555);
+    assert_eq!(at("closed").mtime_nsec(), 123_456_789);
+    let long = format!("{}/deep/file \u{e9}", "n".repeat(150));
+    assert_eq!(fs::read(target.path().join(long)).unwrap(), b"content");
+    let link = fs::read_link(target.path().join("dangling")).unwrap();
+    assert_eq!(link, Path::new("/nowhere/at all"));
+    let link = fs::read_link(target.path().join("long link")).unwrap();
+    assert_eq!(link, Path::new(&"../".repeat(60)));
+}
+
+#[test]
+fn a_cut_stream_is_an_error_wherever_it_is_cut() {
+    let tree = tree();
+    let stream = sent(tree.path());
+    for length in (0..stream.len() - 1024).step_by(997) {
+        let target = tempfile::tempdir().unwrap();
+        assert!(
+            receive(&stream[..length], target.path(), "mark").is_err(),
+            "cut at {length}"
+        );
+    }
+    let target = tempfile::tempdir().unwrap();
+    assert!(receive(&stream[..], target.path(), "another mark").is_err());
+}
+
+/// A stream with one entry of a raw name, after a link `link` to `/tmp`.
+fn hostile(name: &[u8], kind: EntryType) -> Vec<u8> {
+    let mut archive = Builder::new(Vec::new());
+    let mut link = Header::new_ustar();
+    link.set_entry_type(EntryType::Symlink);
+    link.set_size(0);
+    archive.append_link(&mut link, "link", "/tmp").unwrap();
+    let mut header = Header::new_ustar();
+    header.as_old_mut().name[..name.len()].copy_from_slice(name);
+    header.set_entry_type(kind);
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    if kind == EntryType::Link {
+        header.set_link_name("/etc/passwd").unwrap();
+    }
+    header.set_cksum();
+    archive.append(&header, std::io::empty()).unwrap();
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn nothing_is_made_outside_or_through_a_link_and_nothing_but_folders_files_and_links() {
+    for (name, kind, text) in [
+        (&b"../escaped"[..], EntryType::Regular, "leads out"),
+        (
+            b"/tmp/pixi-offline-escaped",
+            EntryType::Regular,
+            "leads out",
+        ),
+        (b"a/../../escaped", EntryType::Regular, "leads out"),
+        (
+            b"link/pixi-offline-escaped",
+            EntryType::Regular,
+            "not in the stream",
+        ),
+        (b"link", EntryType::Regular, "cannot be unpacked"),
+        (b"link", EntryType::Directory, "cannot be unpacked"),
+        (b"device", EntryType::Block, "neither"),
+        (b"device", EntryType::Char, "neither"),
+        (b"fifo", EntryType::Fifo, "neither"),
+        (b"hard", EntryType::Link, "neither"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("target");
+        fs::create_dir(&target).unwrap();
+        let error = receive(&hostile(name, kind)[..], &target, "mark").unwrap_err();
+        assert!(format!("{error:#}").contains(text), "{name:?}: {error:#}");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "only the link");
+        assert!(!Path::new("/tmp/pixi-offline-escaped").exists());
+    }
+}

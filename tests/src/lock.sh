@@ -1,0 +1,25 @@
+#!/bin/sh
+# Locks a copy of /source and leaves the lock file in /out.
+set -eu
+umask 022
+
+# A pixi that waits for ever must not make a test wait for ever.
+limited() {
+    if ! command -v timeout >/dev/null; then
+        "$@"
+    elif ! timeout 300 "$@"; then
+        echo "$*: failed, or did not end within 300 s" >&2
+        return 1
+    fi
+}
+
+mkdir /tmp/project
+cp -R /source/. /tmp/project
+cd /tmp/project
+rm -rf .pixi pixi.lock
+if pixi lock --help >/dev/null 2>&1; then
+    limited pixi lock
+else
+    limited pixi install
+fi
+cp pixi.lock /out/pixi.lock
