@@ -8,6 +8,7 @@
 )]
 
 mod listing;
+mod old_names;
 mod real;
 
 mod containers;

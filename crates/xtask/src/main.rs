@@ -9,6 +9,8 @@ mod build;
 mod demo;
 mod tests;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// The work around the commands.
@@ -33,10 +35,20 @@ enum Task {
     Build,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Options::parse().task {
+fn main() -> ExitCode {
+    match run(&Options::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ERROR: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
+    match task {
         Task::Demo => demo::run(),
-        Task::Test { words } => tests::run(&words),
+        Task::Test { words } => tests::run(words),
         Task::Build => {
             println!("{}", build::release()?.display());
             Ok(())

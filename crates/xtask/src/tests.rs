@@ -27,7 +27,7 @@ pub fn run(words: &[String]) -> anyhow::Result<()> {
 
     let status = cmd(
         build::cargo(),
-        ["test", "--workspace"]
+        ["test", "--workspace", "--no-fail-fast"]
             .into_iter()
             .map(str::to_owned)
             .chain(words.iter().cloned()),

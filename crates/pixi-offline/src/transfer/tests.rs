@@ -89,6 +89,8 @@ fn hostile(name: &[u8], kind: EntryType) -> Vec<u8> {
     let mut link = Header::new_ustar();
     link.set_entry_type(EntryType::Symlink);
     link.set_size(0);
+    link.set_mode(0o777);
+    link.set_mtime(0);
     archive.append_link(&mut link, "link", "/tmp").unwrap();
     let mut header = Header::new_ustar();
     header.as_old_mut().name[..name.len()].copy_from_slice(name);
