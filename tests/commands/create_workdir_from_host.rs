@@ -330,6 +330,9 @@ fn a_second_run_replaces_the_first_and_a_foreign_folder_needs_force() {
     for folder in ["project/p", "resources", "pixi-cache", "out", "helpers"] {
         fs::create_dir_all(fake.path("old").join(folder)).unwrap();
     }
+    fake.create(&["--workdir", "old"]).code(2).says("--force");
+    fake.sandbox
+        .write("old/helpers/make-archive-ready-product.sh", "");
     fake.create(&["--workdir", "old"]).success();
     assert!(!fake.path("old/project/p").exists());
 }
@@ -419,4 +422,37 @@ fn odd_names_reach_docker_whole() {
         fake.path("a:b, c/project/my, \"project\": x/pixi.toml")
             .exists()
     );
+}
+
+#[test]
+fn resources_that_hold_the_workdir_are_copied_without_it() {
+    let fake = Fake::new();
+    fake.sandbox.write("data/model.bin", "m");
+    for _ in 0..3 {
+        let words = ["--resources-dir", "data", "--workdir", "data/W"];
+        fake.create(&words).success();
+        assert_eq!(names(&fake.path("data/W/resources")), ["model.bin"]);
+    }
+}
+
+#[test]
+fn a_link_in_place_of_the_pixi_folder_stays_a_link() {
+    let fake = Fake::new();
+    fs::rename(fake.path("demo/.pixi"), fake.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", fake.path("demo/.pixi")).unwrap();
+    fake.create::<&str>(&[]).success();
+    let link = fs::read_link(fake.path("W/project/demo/.pixi")).unwrap();
+    assert_eq!(link, Path::new("../elsewhere"));
+}
+
+#[test]
+fn odd_spellings_of_a_workdir_are_looked_at_before_anything_is_staged() {
+    let fake = Fake::new();
+    fs::create_dir(fake.path("empty")).unwrap();
+    std::os::unix::fs::symlink("empty", fake.path("link")).unwrap();
+    fake.create(&["--workdir", "link/"])
+        .code(2)
+        .says("symbolic link");
+    fake.create(&["--workdir", "new/."]).success();
+    assert!(fake.path("new/workdir.json").exists());
 }

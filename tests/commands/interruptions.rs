@@ -10,7 +10,7 @@ use crate::fake::Fake;
 #[test]
 fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let fake = Fake::new().with(json!({"hang": true, "phases": []}));
+        let fake = Fake::new().with(json!({"hang": true, "phases": [["install", "", 0]]}));
         let mut child = fake
             .sandbox
             .command("create-workdir-from-host")
@@ -50,6 +50,9 @@ fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
         assert_eq!(status.code(), Some(code), "{stderr}");
         assert!(stderr.contains("interrupted by signal"), "{stderr}");
         assert!(fake.calls().iter().any(|call| call[0] == "rm"));
+        // The install was through: what is there is said to be installed.
+        let record = std::fs::read_to_string(fake.path("W/workdir.json")).unwrap();
+        assert!(record.contains("\"state\": \"installed\""), "{record}");
         // The next run accepts what is left.
         fake.with(json!({"hang": false}))
             .create::<&str>(&[])
@@ -81,4 +84,39 @@ fn a_closed_stdout_ends_the_run_as_a_pipeline_would() {
     drop(stdout);
     assert_eq!(child.wait().unwrap().code(), Some(141));
     assert!(fake.calls().iter().any(|call| call[0] == "rm"));
+}
+
+#[test]
+fn a_signal_while_the_engine_still_fetches_the_image_ends_the_client() {
+    let fake = Fake::new().with(json!({"fetching": true}));
+    let mut child = fake
+        .sandbox
+        .command("create-workdir-from-host")
+        .args([
+            "--image",
+            "img:1",
+            "--project-dir",
+            "demo",
+            "--workdir",
+            "W",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(stderr.any(|line| line.unwrap() == "Pulling"));
+    let start = std::time::Instant::now();
+    let id = child.id().to_string();
+    fake.sandbox
+        .program("kill")
+        .args(["-s", "INT", &id])
+        .status()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(
+        start.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
 }

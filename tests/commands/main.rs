@@ -5,6 +5,7 @@
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
+    clippy::disallowed_macros,
     reason = "tests, not the core that the rules are for"
 )]
 

@@ -182,18 +182,12 @@ fn kill_9_leaves_no_running_container() {
     );
     eprintln!("kill -9: stopped after {:?}", start.elapsed());
     // Nobody was left to remove it.
-    let names = Run::of(Command::new("docker").args([
-        "ps",
-        "--all",
-        "--quiet",
-        "--filter",
-        "label=io.github.pixi-offline.command",
-        "--filter",
-        "status=exited",
-    ]));
-    for name in names.stdout.lines() {
-        Run::of(Command::new("docker").args(["rm", name]));
-    }
+    let name = containers_of(&real)
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    Run::of(Command::new("docker").args(["rm", &name])).success();
 }
 
 /// A plain user who may use the engine: nobody, in the group of its socket.

@@ -250,3 +250,47 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_folder() {
         .code(1)
         .says("left no never");
 }
+
+#[test]
+fn variables_of_any_name_do_not_get_into_the_way_of_our_own_scripts() {
+    let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
+    real.create::<&str>(&[]).success();
+    let names = [
+        "project",
+        "pixi",
+        "root",
+        "name",
+        "nonce",
+        "out",
+        "code",
+        "child",
+        "VERIFY_OUT_DIR",
+    ];
+    let assignments: Vec<String> = names.iter().map(|name| format!("{name}=x")).collect();
+    let words: Vec<&str> = assignments
+        .iter()
+        .flat_map(|text| ["--env", text])
+        .collect();
+    real.make(&words).success();
+    let words = [
+        "--project-name",
+        "demo",
+        "--expect-file",
+        "seen",
+        "--verify-run",
+        "--",
+        "sh",
+        "-c",
+        "echo \"$project\" >$VERIFY_OUT_DIR/seen",
+    ];
+    if image().version.minor >= 77 {
+        real.verify(&words).success();
+        assert_eq!(fs::read_to_string(real.path("O/seen")).unwrap(), "x\n");
+    } else {
+        real.verify(&["--project-name", "demo", "--verify-task", "where"])
+            .success();
+    }
+    real.make(&["--env", "UID=5"])
+        .code(2)
+        .says("bash lets nobody set");
+}

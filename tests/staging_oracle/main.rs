@@ -114,7 +114,10 @@ fn copies_as_rsync_does() {
 #[test]
 fn copies_as_rsync_does_for_a_plain_user() {
     if !is_root() {
-        say("oracle: not root, so the other test was for a plain user");
+        testbed::skip(
+            "staging_oracle::copies_as_rsync_does_for_a_plain_user",
+            "not root: the other test was for a plain user",
+        );
         return;
     }
     rsync_version();
@@ -144,7 +147,10 @@ fn copies_as_rsync_does_for_a_plain_user() {
 #[test]
 fn a_target_that_takes_no_more_stops_the_copy() {
     if !is_root() {
-        say("oracle: not checked without root: a full and a read-only target");
+        testbed::skip(
+            "staging_oracle::a_target_that_takes_no_more_stops_the_copy",
+            "needs root to mount",
+        );
         return;
     }
     let place = scratch();
@@ -163,7 +169,10 @@ fn a_target_that_takes_no_more_stops_the_copy() {
             .is_ok_and(|status| status.success())
     };
     if !mount("size=256k") {
-        say("oracle: not checked, mount is not allowed here: a full and a read-only target");
+        testbed::skip(
+            "staging_oracle::a_target_that_takes_no_more_stops_the_copy",
+            "mount is not allowed here",
+        );
         return;
     }
     let unmount = Unmount(&mounted);

@@ -144,6 +144,9 @@ fn join_values(
     let mut joined = Vec::new();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
+        if word == "--help" || word == "-h" {
+            return Ok(vec![word]);
+        }
         if takes_value(&word) {
             let Some(value) = words.next() else {
                 return Err(Failure::usage(format!(
@@ -172,9 +175,11 @@ fn join_values(
             }
             break;
         } else if word == "--" {
-            return Err(Failure::usage(
-                "`--` stands only after --verify-run: --verify-run -- CMD ARG…",
-            ));
+            return Err(Failure::usage(if verifies {
+                "`--` stands only after --verify-run: --verify-run -- CMD ARG…"
+            } else {
+                "`--` has no meaning here; see --help"
+            }));
         } else {
             joined.push(word);
         }
@@ -284,6 +289,8 @@ mod tests {
             &["--help"][..],
             &["-h"],
             &["--image", "i", "--help"],
+            &["--help", "--image"],
+            &["-h", "--verify-run"],
             &["--version"],
         ] {
             let parsed = parse::<Sample>(words.iter().map(OsString::from)).unwrap();

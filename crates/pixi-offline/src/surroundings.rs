@@ -76,9 +76,10 @@ impl Surroundings {
     }
 
     /// `path` made absolute against the current directory, without touching the
-    /// file system: links and `..` stay as they are.
+    /// file system: links and `..` stay as they are, `.` and slashes at the end
+    /// go (a slash after a link would lead through it).
     pub fn absolute(&self, path: &Path) -> PathBuf {
-        self.current_dir.join(path)
+        self.current_dir.join(path).components().collect()
     }
 }
 

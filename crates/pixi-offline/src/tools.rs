@@ -1,11 +1,17 @@
 //! Other programs: the only module that starts processes.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the module that starts processes"
+)]
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{PipeWriter, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -117,7 +123,7 @@ impl Program {
             .unchecked()
             .reader()
             .with_context(|| format!("{} cannot be started", self.path.display()))?;
-        Ok(Conversation { reader })
+        Ok(Conversation::new(reader))
     }
 
     /// Starts the program with a pipe as its input and its standard output to
@@ -140,24 +146,46 @@ impl Program {
             })
             .reader()
             .with_context(|| format!("{} cannot be started", self.path.display()))?;
-        Ok((Conversation { reader }, writer))
+        Ok((Conversation::new(reader), writer))
     }
 }
 
 /// A started program whose standard output is being read.
 #[derive(Debug)]
 pub struct Conversation {
-    reader: duct::ReaderHandle,
+    reader: Arc<duct::ReaderHandle>,
+}
+
+/// Ends a started program by force, from another thread.
+#[derive(Debug)]
+pub struct Killer(Arc<duct::ReaderHandle>);
+
+impl Killer {
+    /// Kills the program; one that has ended is left alone.
+    pub fn kill(&self) {
+        let _ = self.0.kill();
+    }
 }
 
 /// Reads what is there; 0 bytes mean that the program has ended.
 impl Read for Conversation {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        (&self.reader).read(buffer)
+        (&*self.reader).read(buffer)
     }
 }
 
 impl Conversation {
+    fn new(reader: duct::ReaderHandle) -> Conversation {
+        Conversation {
+            reader: Arc::new(reader),
+        }
+    }
+
+    /// A way to end the program while it is being read.
+    pub fn killer(&self) -> Killer {
+        Killer(Arc::clone(&self.reader))
+    }
+
     /// How the program ended, as a shell would show it; `None` while it runs.
     ///
     /// # Errors

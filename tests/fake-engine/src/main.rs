@@ -7,6 +7,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_macros,
     reason = "a test program, not the core that the rules are for"
 )]
 
@@ -41,6 +42,8 @@ struct Scenario {
     phases: Vec<(String, String, u8)>,
     /// Files that the container leaves: path below a mount's target, content.
     writes: BTreeMap<String, String>,
+    /// The engine fetches an image for a minute before anything runs.
+    fetching: bool,
     /// The container goes on until its input is closed.
     hang: bool,
     /// The container dies with this code before the script ends.
@@ -63,6 +66,7 @@ impl Default for Scenario {
             pixi: "pixi 0.77.0".to_owned(),
             phases: Vec::new(),
             writes: BTreeMap::new(),
+            fetching: false,
             hang: false,
             die: None,
             no_container: false,
@@ -153,6 +157,10 @@ fn exec(words: &[&str]) -> anyhow::Result<u8> {
 }
 
 fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
+    if scenario.fetching {
+        eprintln!("Pulling");
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
     if let Some((message, code)) = &scenario.refuse {
         eprintln!("{message}");
         return Ok(*code);

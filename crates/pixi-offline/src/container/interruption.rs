@@ -12,6 +12,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use crate::container::engine::Engine;
 use crate::container::spec::ContainerName;
+use crate::tools::Killer;
 
 /// How long a container gets to stop by itself and give its files back before
 /// it is removed by force.
@@ -43,18 +44,21 @@ pub(super) enum LastResort {
     Wait,
 }
 
-impl LastResort {
-    fn take(&self) {
-        match self {
-            LastResort::Remove(engine, name) => drop(engine.remove(name)),
-            LastResort::Wait => {}
+impl Shared {
+    /// No more patience: the container goes, if it is ours, and so does the
+    /// client, which may still be fetching an image.
+    fn force(&self) {
+        if let LastResort::Remove(engine, name) = &self.last_resort {
+            let _ = engine.remove(name);
         }
+        self.client.kill();
     }
 }
 
 #[derive(Debug)]
 struct Shared {
     last_resort: LastResort,
+    client: Killer,
     input: Mutex<Option<PipeWriter>>,
     signal: AtomicI32,
     ended: Mutex<bool>,
@@ -63,9 +67,14 @@ struct Shared {
 
 impl Watch {
     /// Starts to watch over the script that reads `input`.
-    pub(super) fn start(last_resort: LastResort, input: PipeWriter) -> anyhow::Result<Watch> {
+    pub(super) fn start(
+        last_resort: LastResort,
+        input: PipeWriter,
+        client: Killer,
+    ) -> anyhow::Result<Watch> {
         let stop = Stop(Arc::new(Shared {
             last_resort,
+            client,
             input: Mutex::new(Some(input)),
             signal: AtomicI32::new(0),
             ended: Mutex::new(false),
@@ -87,7 +96,7 @@ impl Watch {
                     in_thread.now();
                 } else {
                     // A second Ctrl-C: no more patience.
-                    in_thread.0.last_resort.take();
+                    in_thread.0.force();
                 }
             }
         });
@@ -140,7 +149,7 @@ impl Stop {
                 .unwrap_or_else(|e| e.into_inner());
             if !*ended {
                 drop(ended);
-                shared.last_resort.take();
+                shared.force();
             }
         });
     }

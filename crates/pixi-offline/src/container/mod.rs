@@ -22,5 +22,5 @@ mod spec;
 pub use engine::{Engine, EngineVersion, Image};
 pub use mount::Mount;
 pub use resident::{Brought, Resident};
-pub use session::{Outcome, PhaseLog, run, run_in};
+pub use session::{Ended, Outcome, PhaseLog, run, run_in};
 pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};

@@ -70,27 +70,38 @@ impl Outcome {
     }
 }
 
+/// A run that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// What the script said until then.
+    pub outcome: Outcome,
+    /// Whether it came to its end, with any exit code; else why not, with the
+    /// exit code that [`run`] lists.
+    pub end: anyhow::Result<()>,
+}
+
 /// Runs a container: shows its output live, keeps the log of each phase, and
 /// removes the container however the run ends.
 ///
 /// `out` is the folder of this machine that the container sees as its out
 /// folder: the nonce laid into it tells the script that it is really this one.
 ///
-/// # Errors
-///
-/// When the script did not get to its end, each with the exit code that
-/// `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
+/// A script that did not get to its end is told in [`Ended::end`], with the exit
+/// code that `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
 /// its client says), out of memory or killed (137), a signal to this process
 /// (128+n), a closed stdout (141), a log that cannot be written (1), an entry
-/// point that swallowed the script (1), an out folder that is not ours (1). A
-/// script that came to its end with any exit code is no error here.
+/// point that swallowed the script (1), an out folder that is not ours (1).
+///
+/// # Errors
+///
+/// When the client cannot be started, or a log not be made.
 pub fn run(
     engine: &Engine,
     spec: &ContainerSpec,
     out: &Path,
     logs: &[PhaseLog],
     report: &Report,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Ended> {
     let arguments = spec.run_arguments()?;
     let _nonce = NonceFile::lay(out, spec.script.nonce())?;
     let last_resort = LastResort::Remove(engine.clone(), spec.name.clone());
@@ -102,7 +113,7 @@ pub fn run(
         logs,
         report,
     )?;
-    let verdict = end.judge(|outcome, code| {
+    let ended = end.judge(|outcome, code| {
         if outcome.out_folder_is_not_ours {
             let mounted = spec.mounts.first().map_or(Path::new("the mounted folder"), |mount| mount.source());
             return Ok((failure::GENERAL, format!(
@@ -114,7 +125,7 @@ pub fn run(
         why_the_container_ended(engine, spec, outcome, code)
     });
     engine.remove(&spec.name)?;
-    verdict
+    Ok(ended)
 }
 
 /// Runs a script in a container that is there already and stays: shows its
@@ -129,11 +140,11 @@ pub fn run_in(
     spec: &ExecSpec,
     logs: &[PhaseLog],
     report: &Report,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Ended> {
     let arguments = spec.exec_arguments(container.id());
     let nonce = spec.script.nonce();
     let end = converse(engine, &arguments, nonce, LastResort::Wait, logs, report)?;
-    end.judge(|outcome, code| container.why_it_ended(outcome.shell.is_some(), code))
+    Ok(end.judge(|outcome, code| container.why_it_ended(outcome.shell.is_some(), code)))
 }
 
 /// Starts the client, listens to the script until the client ends.
@@ -147,7 +158,7 @@ fn converse(
 ) -> anyhow::Result<End> {
     let mut listener = Listener::new(logs, report)?;
     let (mut conversation, input) = engine.program().converse(arguments)?;
-    let watch = Watch::start(last_resort, input)?;
+    let watch = Watch::start(last_resort, input, conversation.killer())?;
     let stop = watch.stop();
 
     let mut demultiplexer = Demultiplexer::new(nonce);
@@ -185,24 +196,29 @@ struct End {
 impl End {
     /// Success when the script came to its end; else the failure, for which
     /// `why` is asked when neither a signal nor our own side is the cause.
-    fn judge(
-        self,
-        why: impl FnOnce(&Outcome, u8) -> anyhow::Result<(u8, String)>,
-    ) -> anyhow::Result<Outcome> {
-        if let Some(signal) = self.signal {
+    fn judge(self, why: impl FnOnce(&Outcome, u8) -> anyhow::Result<(u8, String)>) -> Ended {
+        let End {
+            client,
+            signal,
+            trouble,
+            outcome,
+        } = self;
+        let finished = outcome.finished.is_some() && !outcome.out_folder_is_not_ours;
+        let end = if let Some(signal) = signal {
             let message =
                 format!("interrupted by signal {signal}; what ran in the container was ended");
-            return Err(Failure::signal(signal, message));
-        }
-        if let Some(trouble) = self.trouble {
-            return Err(trouble);
-        }
-        if self.outcome.finished.is_some() && !self.outcome.out_folder_is_not_ours {
-            return Ok(self.outcome);
-        }
-        let (code, message) = why(&self.outcome, self.client)?;
-        let code = if code == 0 { failure::GENERAL } else { code };
-        Err(Failure::with_code(code, message))
+            Err(Failure::signal(signal, message))
+        } else if let Some(trouble) = trouble {
+            Err(trouble)
+        } else if finished {
+            Ok(())
+        } else {
+            why(&outcome, client).and_then(|(code, message)| {
+                let code = if code == 0 { failure::GENERAL } else { code };
+                Err(Failure::with_code(code, message))
+            })
+        };
+        Ended { outcome, end }
     }
 }
 

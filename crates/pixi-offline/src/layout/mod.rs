@@ -52,7 +52,7 @@ impl Workdir {
     pub const FOLDERS: [&str; 6] = [PROJECT, RESOURCES, CACHE, OUT, HELPERS, PRODUCT];
 
     /// Those that every workdir of the old scripts has.
-    pub const CORE_FOLDERS: [&str; 3] = [PROJECT, CACHE, OUT];
+    pub const CORE_FOLDERS: [&str; 4] = [PROJECT, CACHE, OUT, HELPERS];
 
     /// The workdir in this folder, there or not.
     pub fn new(folder: impl Into<PathBuf>) -> Workdir {
@@ -114,6 +114,11 @@ impl Workdir {
         Product(self.0.join(PRODUCT))
     }
 
+    /// The helper under the old script's name: the old scripts put it there too.
+    pub fn helper_shim(&self) -> PathBuf {
+        self.helpers().join(format!("{HELPER}.sh"))
+    }
+
     /// What later commands know of the build; also the mark that a folder is a
     /// workdir of ours.
     pub fn record(&self) -> PathBuf {
@@ -144,6 +149,11 @@ impl ContainerWorkdir<'_> {
     /// Where the out folder is mounted.
     pub fn out(&self) -> String {
         self.0.join(OUT)
+    }
+
+    /// Where the package cache of a recorded workdir was.
+    pub fn cache_of(recorded: &str) -> PathBuf {
+        Path::new(recorded).join(CACHE)
     }
 }
 

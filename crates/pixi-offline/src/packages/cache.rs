@@ -49,8 +49,9 @@ pub struct CacheLinks {
 /// versions since 0.1.32 follow relative ones.
 ///
 /// `cache` is a copy of a cache that was filled at `origin`, an absolute path in
-/// the container; where that is not known, a link counts as leading into the
-/// cache when what it names from `uv-cache/` on is there.
+/// the container. Where that is not known, or a link was made at yet another
+/// path, it counts as leading into the cache when what it names from `uv-cache/`
+/// on is there.
 ///
 /// # Errors
 ///

@@ -157,7 +157,7 @@ impl Marks {
 }
 
 /// Whether a folder is a workdir: ours, by its record in whatever format, or of
-/// the old scripts, by having their folders and nothing else.
+/// the old scripts, by having their folders, their helper and nothing else.
 pub fn is_workdir(folder: &Path) -> bool {
     let record = Workdir::new(folder).record();
     if let Ok(text) = fs::read(record) {
@@ -179,6 +179,7 @@ pub fn is_workdir(folder: &Path) -> bool {
     Workdir::CORE_FOLDERS
         .iter()
         .all(|core| names.iter().any(|name| name == core))
+        && Workdir::new(folder).helper_shim().is_file()
 }
 
 #[cfg(test)]
@@ -220,6 +221,11 @@ mod tests {
         for name in ["project", "resources", "pixi-cache", "out", "helpers"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
+        assert!(
+            !is_workdir(folder.path()),
+            "folders of these names alone may be anybody's"
+        );
+        fs::write(Workdir::new(folder.path()).helper_shim(), "").unwrap();
         assert!(is_workdir(folder.path()));
         fs::write(folder.path().join("thesis.txt"), "").unwrap();
         assert!(!is_workdir(folder.path()));

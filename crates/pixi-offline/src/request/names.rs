@@ -332,6 +332,21 @@ impl ProductVariable {
                 OsStr::from_bytes(key)
             )));
         }
+        /// Variables that bash lets nobody set.
+        const READ_ONLY: [&[u8]; 6] = [
+            b"BASHOPTS",
+            b"BASH_VERSINFO",
+            b"EUID",
+            b"PPID",
+            b"SHELLOPTS",
+            b"UID",
+        ];
+        if READ_ONLY.contains(&key) {
+            return Err(Failure::usage(format!(
+                "--env {}: bash lets nobody set this variable; choose another name",
+                key.escape_ascii()
+            )));
+        }
         Ok(ProductVariable {
             key: String::from_utf8_lossy(key).into_owned(),
             value: OsStr::from_bytes(value).to_owned(),
@@ -446,7 +461,7 @@ mod tests {
 
     #[test]
     fn product_variables_need_an_identifier_and_take_any_value() {
-        for bad in ["", "X", "=v", "1X=v", "A-B=v", "A B=v", "é=v"] {
+        for bad in ["", "X", "=v", "1X=v", "A-B=v", "A B=v", "UID=1", "é=v"] {
             assert!(ProductVariable::new(OsStr::new(bad)).is_err(), "{bad:?}");
         }
         let variable = ProductVariable::new(os(b"_A1=\xff=\n'")).unwrap();

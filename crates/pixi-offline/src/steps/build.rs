@@ -8,8 +8,8 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Engine, ExecSpec, Mount, Network, Outcome, PhaseLog, Pull,
-    Resident,
+    self, ContainerName, ContainerSpec, Ended, Engine, ExecSpec, Mount, Network, Outcome, PhaseLog,
+    Pull, Resident,
 };
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::Lock;
@@ -109,12 +109,14 @@ impl Build<'_> {
             script: self.script(Where::Mounted, &nonce)?,
         };
         let logs = Logs::of(workdir);
-        let outcome = container::run(self.engine, &spec, &workdir.out(), &logs.phases(), report)?;
+        let Ended { outcome, end } =
+            container::run(self.engine, &spec, &workdir.out(), &logs.phases(), report)?;
 
         learn(&outcome, record);
         let lock = Lock::read(&workdir.project(self.project).join(layout::LOCK_FILE))?;
         record.lock.built = lock.map(|lock| lock.digest().clone());
         record.write(workdir)?;
+        end?;
         self.judge(&outcome, &logs, Some(&logs))?;
         record.state = BuildState::Built;
         record.write(workdir)
@@ -142,8 +144,10 @@ impl Build<'_> {
             script: self.script(Where::Inside, &nonce)?,
         };
         let logs = Logs::of(logs);
-        let outcome = container::run_in(self.engine, container, &spec, &logs.phases(), report)?;
+        let Ended { outcome, end } =
+            container::run_in(self.engine, container, &spec, &logs.phases(), report)?;
         learn(&outcome, record);
+        end?;
         self.judge(&outcome, &logs, kept.map(Logs::of).as_ref())?;
         record.state = BuildState::Built;
         Ok(())

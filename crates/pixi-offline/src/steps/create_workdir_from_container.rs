@@ -68,7 +68,6 @@ pub struct Request {
 /// its logs come to a new one.
 pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     // STEP 1: everything that can be known without touching anything.
-    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
     let name = match &request.project_name {
         Some(name) => name.clone(),
         None => ProjectName::of_folder(&request.project)?,
@@ -80,6 +79,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         )));
     }
     let order = stage_order(request, &name)?;
+    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
     let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
     let version = engine.version()?;
     let container = Resident::find(&engine, &request.container)?;

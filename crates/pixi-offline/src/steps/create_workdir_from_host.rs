@@ -62,7 +62,8 @@ pub struct Request {
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client or engine are missing, else that of the build.
 pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
-    // STEP 1: the engine's client, as the scripts check it: first.
+    // STEP 1: the command line, then the engine's client, as the scripts do.
+    let rules = ProjectRules::new(&request.excludes)?;
     let engine = Engine::find(request.engine.as_deref(), surroundings)?;
 
     // STEP 2: everything else that can be known without touching anything.
@@ -89,7 +90,6 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     if let Some(resources) = &resources_dir {
         stage::require_folder("--resources-dir", resources)?;
     }
-    let rules = ProjectRules::new(&request.excludes)?;
     let mut protected = vec![(project_dir.as_path(), "the project")];
     protected.extend(
         resources_dir
@@ -146,7 +146,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     stage::copy_project(&project_dir, &new.project(&name), &rules, report)?;
     match &resources_dir {
         Some(resources) => {
-            stage::copy_folder(resources, &new.resources(), &Rules::new())?;
+            stage::copy_folder(resources, &new.resources(), &Rules::new(), report)?;
         }
         None => std::fs::create_dir(new.resources())?,
     }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Engine, Mount, Network, PhaseLog, Pull, Tmpfs,
+    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, PhaseLog, Pull, Tmpfs,
 };
 use crate::failure::{self, Failure};
 use crate::layout::OfflineLogs;
@@ -59,15 +59,15 @@ pub struct Request {
 /// or verification.
 pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     // STEP 1: look.
-    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
-    let product_dir = surroundings.absolute(&request.product_dir);
-    let out_dir = surroundings.absolute(&request.out_dir);
-    stage::require_folder("--product-dir", &product_dir)?;
     if request.verification.is_requested() && request.project_name.is_none() {
         return Err(Failure::usage(
             "a verification needs --project-name: it runs in that folder of the product",
         ));
     }
+    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+    let product_dir = surroundings.absolute(&request.product_dir);
+    let out_dir = surroundings.absolute(&request.out_dir);
+    stage::require_folder("--product-dir", &product_dir)?;
     if let Some(name) = &request.project_name {
         name.for_engine()?;
         stage::require_folder("--project-name", &product_dir.join(name))?;
@@ -116,7 +116,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
             file: verify_log.clone(),
         },
     ];
-    let outcome = container::run(&engine, &spec, &out_dir, &phase_logs, report)?;
+    let Ended { outcome, end } = container::run(&engine, &spec, &out_dir, &phase_logs, report)?;
+    end?;
     verdict::require_success(
         &outcome,
         &[
@@ -215,9 +216,12 @@ fn container(
 /// from it, in bytes; `None` when that would not fit well. Through the disk the
 /// copy of a product of 100,000 files takes several times as long.
 fn memory_for(product_dir: &Path, available: u64) -> Option<u64> {
-    let items = fs_extra::dir::get_dir_content(product_dir).ok()?;
-    let entries = (items.files.len() + items.directories.len()) as u64;
-    let product = items.dir_size + entries * MEMORY_PER_ENTRY;
+    let mut walk = ignore::WalkBuilder::new(product_dir);
+    walk.standard_filters(false).follow_links(false);
+    let entries = walk.build().count() as u64;
+    // Links count as themselves.
+    let bytes = fs_extra::dir::get_size(product_dir).ok()?;
+    let product = bytes + entries * MEMORY_PER_ENTRY;
     // The environment links to the cache's files where it can; where it copies
     // them, it is as large again, and a verification writes something too.
     let wanted = 3 * product + 256 * 1024 * 1024;

@@ -171,6 +171,7 @@ fn stage_project(
             resources,
             &workdir.resources(),
             &Rules::new(),
+            report,
         )?),
         None => fs::create_dir(workdir.resources())?,
     }

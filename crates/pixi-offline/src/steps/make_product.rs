@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::failure::Failure;
-use crate::layout::{Product, Workdir};
+use crate::layout::{ContainerWorkdir, Product, Workdir};
 use crate::packages;
 use crate::product;
 use crate::proof::{BuildState, WorkdirRecord};
@@ -86,15 +86,25 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let new = Product::new(beside.path());
     stage::copy_project(&project, &new.project(&name), &rules, report)?;
     if workdir.resources().is_dir() {
-        stage::copy_folder(&workdir.resources(), &new.resources(), &Rules::new())?;
+        stage::copy_folder(
+            &workdir.resources(),
+            &new.resources(),
+            &Rules::new(),
+            report,
+        )?;
     } else {
         let folder = new.resources();
         fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
-    stage::copy_folder(&workdir.cache(), &new.cache(), &packages::never_ships()?)?;
+    stage::copy_folder(
+        &workdir.cache(),
+        &new.cache(),
+        &packages::never_ships()?,
+        report,
+    )?;
     let origin = record
         .as_ref()
-        .map(|record| Path::new(&record.container_workdir).join("pixi-cache"));
+        .map(|record| ContainerWorkdir::cache_of(&record.container_workdir));
     packages::make_links_relative(&new.cache(), origin.as_deref())?;
     product::write_scripts(&new, &request.variables)?;
 

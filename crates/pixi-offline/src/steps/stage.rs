@@ -53,15 +53,15 @@ pub(super) fn copy_project(
     rules: &ProjectRules,
     report: &Report,
 ) -> anyhow::Result<Copied> {
-    let mut copied = staging::copy_tree(source, target, &rules.all, &proof::is_workdir)?;
-    for (path, why) in &copied.skipped {
-        report.note(format_args!("{}: {why}", path.display()));
-    }
+    let mut copied = copy_folder(source, target, &rules.all, report)?;
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
     let config = Path::new(layout::PROJECT_CONFIG);
-    let is_file = fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
+    let folder = config.parent().unwrap_or(config);
+    // A `.pixi` that is a link was copied as one.
+    let is_file = fs::symlink_metadata(source.join(folder)).is_ok_and(|m| m.is_dir())
+        && fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
     let unwanted = config.ancestors().any(|path| {
         let is_dir = path != config;
         !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
@@ -71,7 +71,6 @@ pub(super) fn copy_project(
         for rule in ["+ /config.toml", "*"] {
             config_alone.push(OsStr::new(rule))?;
         }
-        let folder = config.parent().unwrap_or(config);
         let more = staging::copy_tree(
             &source.join(folder),
             &target.join(folder),
@@ -92,9 +91,19 @@ fn restore_folder_time(source: &Path, target: &Path) -> anyhow::Result<()> {
     set().with_context(|| format!("the time of {} cannot be set", target.display()))
 }
 
-/// Copies a folder whole: resources, or a part of a cache by its rules.
-pub(super) fn copy_folder(source: &Path, target: &Path, rules: &Rules) -> anyhow::Result<Copied> {
-    staging::copy_tree(source, target, rules, &|_| false)
+/// Copies a folder by its rules, workdirs in it left out: one may lie in the
+/// project or in the resources, and would be copied into itself.
+pub(super) fn copy_folder(
+    source: &Path,
+    target: &Path,
+    rules: &Rules,
+    report: &Report,
+) -> anyhow::Result<Copied> {
+    let copied = staging::copy_tree(source, target, rules, &proof::is_workdir)?;
+    for (path, why) in &copied.skipped {
+        report.note(format_args!("{}: {why}", path.display()));
+    }
+    Ok(copied)
 }
 
 /// Makes the folders of a new workdir that are not copies.
@@ -148,7 +157,7 @@ impl Helper {
             let binary = workdir.helpers().join(layout::HELPER);
             staging::copy_file(&self.0, &binary)?;
             executable(&binary)?;
-            let shim = workdir.helpers().join(format!("{}.sh", layout::HELPER));
+            let shim = workdir.helper_shim();
             fs::write(&shim, HELPER_SHIM)?;
             executable(&shim)?;
             Ok(())

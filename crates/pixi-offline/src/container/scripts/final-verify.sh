@@ -27,11 +27,11 @@ fi
 phase bootstrap ./bootstrap-project.sh ${name:+--project-name "$name"} || exit
 
 if [ $# -gt 0 ]; then
-  cd -- "$product/$name" || exit
-  # shellcheck disable=SC1091 # the product's
-  . ../envs.sh
-  export VERIFY_OUT_DIR="$out"
-  phase verify pixi "$@" || exit
-  check_expected_files "$PWD" "$expected_files" || exit
+  # In a shell of its own, with nothing but positional words: what the person
+  # has envs.sh export may have any name.
+  # shellcheck disable=SC2016 # expanded there
+  phase verify bash -c '. "$1/envs.sh" && export VERIFY_OUT_DIR="$2" && cd -- "$1/$3" && shift 3 && exec pixi "$@"' \
+    pixi-offline "$product" "$out" "$name" "$@" || exit
+  check_expected_files "$product/$name" "$expected_files" || exit
 fi
 exit 0
