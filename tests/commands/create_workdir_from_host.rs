@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testbed::sandbox::binary;
 
-use crate::fake::Fake;
+use crate::fake::{Fake, LOCK};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
@@ -138,6 +138,7 @@ fn the_container_is_asked_for_as_the_contract_says() {
             "/tmp/w d",
             "demo",
             "--locked",
+            "default",
             "",
             "run",
             "python",
@@ -166,21 +167,17 @@ fn without_a_verification_the_log_says_so() {
     assert_eq!(log, "No verification requested.\n");
     assert_eq!(
         fake.run_call().1,
-        ["mounted", "/workdir", "demo", "--locked", ""]
+        ["mounted", "/workdir", "demo", "--locked", "default", ""]
     );
 }
 
 #[test]
 fn the_lock_decides_how_pixi_installs() {
+    let local = LOCK.replace("http://conda.example", "file:///home/me/demo");
     for (lock, options, flag, text) in [
-        (Some("version: 5\n"), &[][..], "--locked", ""),
-        (Some("version: 5\n"), &["--update-lock"], "", ""),
-        (
-            Some("environments:\n  - url: file:///x/chan/\n"),
-            &[],
-            "--frozen",
-            "",
-        ),
+        (Some(LOCK), &[][..], "--locked", ""),
+        (Some(LOCK), &["--update-lock"], "", ""),
+        (Some(&local), &[], "--frozen", ""),
         (None, &[], "", "WARNING: the project has no pixi.lock"),
     ] {
         let fake = Fake::new();
@@ -195,8 +192,7 @@ fn the_lock_decides_how_pixi_installs() {
 
 #[test]
 fn a_lock_that_changed_is_said_and_both_digests_are_recorded() {
-    let fake =
-        Fake::new().with(json!({"writes": {"/workdir/project/demo/pixi.lock": "version: 6\n"}}));
+    let fake = Fake::new().with(json!({"writes": {"/workdir/project/demo/pixi.lock": "changed"}}));
     fake.create(&["--update-lock"])
         .success()
         .says("WARNING: pixi.lock was changed");
@@ -204,7 +200,7 @@ fn a_lock_that_changed_is_said_and_both_digests_are_recorded() {
     assert_ne!(record["lock"]["staged"], record["lock"]["built"]);
     assert_eq!(
         fs::read_to_string(fake.path("demo/pixi.lock")).unwrap(),
-        "version: 5\n"
+        LOCK
     );
 }
 
@@ -455,4 +451,109 @@ fn odd_spellings_of_a_workdir_are_looked_at_before_anything_is_staged() {
         .says("symbolic link");
     fake.create(&["--workdir", "new/."]).success();
     assert!(fake.path("new/workdir.json").exists());
+}
+
+#[test]
+fn environments_are_named_or_all_of_the_lock_and_recorded() {
+    for (words, environments, pixi) in [
+        (&["-e", "test"][..], "test", &["run", "-e", "test", "t"][..]),
+        (
+            &["--environment=test", "-e", "default"],
+            "test default",
+            &["run", "t"],
+        ),
+        (&["--all-environments"], "default test", &["run", "t"]),
+        (
+            &["--all-environments", "--verify-environment", "test"],
+            "default test",
+            &["run", "-e", "test", "t"],
+        ),
+    ] {
+        let fake = Fake::new();
+        fake.create(&[words, &["--verify-task", "t"]].concat())
+            .success();
+        let script = fake.run_call().1;
+        assert_eq!(script[4], environments);
+        assert_eq!(script[6..], *pixi);
+        let recorded: Vec<&str> = environments.split(' ').collect();
+        assert_eq!(record(&fake)["environments"], json!(recorded));
+    }
+    let fake = Fake::new();
+    for (words, text) in [
+        (&["-e", "Test"][..], "no name of an environment"),
+        (
+            &["-e", "nope"],
+            "pixi.lock has no environment nope; it has default, test",
+        ),
+        (&["-e", "test", "--all-environments"], "pick one"),
+        (
+            &["--verify-environment", "test", "--verify-task", "t"],
+            "--verify-environment test",
+        ),
+        (
+            &["--verify-environment", "default"],
+            "--verify-task or --verify-run",
+        ),
+    ] {
+        fake.create(words).code(2).says(text);
+    }
+    fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
+    fake.create(&["--all-environments"])
+        .code(2)
+        .says("pixi.lock");
+    assert!(fake.calls().iter().all(|call| call[0] != "run"));
+}
+
+#[test]
+fn what_cannot_work_offline_is_refused_before_a_container_starts() {
+    let package = "- pypi: ../lib\n";
+    let lock = LOCK
+        .replacen("linux-64: []", &format!("linux-64:\n      {package}"), 1)
+        .replace(
+            "packages: []\n",
+            "packages:\n- pypi: ../lib\n  name: lib\n  version: 0.1.0\n",
+        );
+    let fake = Fake::new();
+    fake.sandbox.write("demo/pixi.lock", lock);
+    fake.create::<&str>(&[])
+        .code(2)
+        .says("lib is a dependency by a path outside of the project (../lib)");
+    fake.sandbox
+        .write("demo/pixi.lock", LOCK.replace("linux-64", "osx-arm64"));
+    fake.create::<&str>(&[])
+        .code(2)
+        .says("for linux-64")
+        .says("it has osx-arm64");
+    for text in ["no: [lock", "version: 99\nenvironments: {}\npackages: []\n"] {
+        fake.sandbox.write("demo/pixi.lock", text);
+        fake.create::<&str>(&[])
+            .code(1)
+            .says("pixi.lock is no lock file");
+    }
+    assert!(fake.calls().iter().all(|call| call[0] != "run"));
+    assert!(!fake.path("W").exists());
+}
+
+#[test]
+fn detached_environments_are_taken_out_of_the_copy() {
+    let fake = Fake::new();
+    let text = "# kept\ndetached-environments = true\n\n[pypi-config]\nindex-url = \"https://index.example\"\n";
+    fake.sandbox.write("demo/.pixi/config.toml", text);
+    fake.create::<&str>(&[])
+        .success()
+        .says("detached-environments was taken out");
+    let staged = fs::read_to_string(fake.path("W/project/demo/.pixi/config.toml")).unwrap();
+    assert!(
+        !staged.contains("detached") && staged.contains("index.example"),
+        "{staged}"
+    );
+    assert_eq!(
+        fs::read_to_string(fake.path("demo/.pixi/config.toml")).unwrap(),
+        text
+    );
+    fake.sandbox
+        .write("demo/.pixi/config.toml", "detached-environments = false\n");
+    fake.create::<&str>(&[])
+        .success()
+        .says_not("detached-environments");
 }

@@ -6,6 +6,22 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use testbed::sandbox::{Run, Sandbox, binary};
 
+/// A lock that needs nothing, in two environments.
+pub const LOCK: &str = "version: 6
+environments:
+  default:
+    channels:
+    - url: http://conda.example/chan/
+    packages:
+      linux-64: []
+  test:
+    channels:
+    - url: http://conda.example/chan/
+    packages:
+      linux-64: []
+packages: []
+";
+
 /// A sandbox, a scenario for its docker, and a small project in it.
 pub struct Fake {
     pub sandbox: Sandbox,
@@ -20,7 +36,7 @@ impl Fake {
         sandbox.set("FAKE_DOCKER_SCENARIO", sandbox.root().join("scenario.json"));
         sandbox.set("FAKE_DOCKER_CALLS", sandbox.root().join("calls"));
         sandbox.write("demo/pixi.toml", "[project]\nname = 'demo'\n");
-        sandbox.write("demo/pixi.lock", "version: 5\n");
+        sandbox.write("demo/pixi.lock", LOCK);
         sandbox.write("demo/src/main.py", "print(1)\n");
         sandbox.write("demo/.env", "SECRET=1\n");
         sandbox.write("demo/.git/config", "x");

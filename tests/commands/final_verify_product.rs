@@ -45,7 +45,7 @@ fn the_product_is_mounted_read_only_without_a_network() {
     for pair in [["--network", "none"], ["--pull", "never"]] {
         assert!(options.windows(2).any(|words| words == pair), "{options:?}");
     }
-    assert_eq!(script, ["copy", "demo", "", "run", "a b", ""]);
+    assert_eq!(script, ["copy", "demo", "", "", "run", "a b", ""]);
     assert_eq!(
         fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap(),
         "installed\n"
@@ -68,7 +68,7 @@ fn in_place_is_the_old_way() {
     );
     assert!(options.contains(&product), "{options:?}");
     assert!(!options.contains(&"--tmpfs".to_owned()));
-    assert_eq!(script, ["in-place", "", ""]);
+    assert_eq!(script, ["in-place", "", "", ""]);
     let log = fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap();
     assert_eq!(log, "No verification requested.\n");
 }
@@ -99,6 +99,40 @@ fn an_image_that_is_not_there_is_never_fetched() {
         .says("image img:1 is not on this engine")
         .says("load");
     assert!(fake.calls().iter().all(|call| call[0] != "run"));
+}
+
+#[test]
+fn an_install_that_tried_to_reach_the_network_is_a_failure() {
+    let fake = Fake::new().with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
+    product(&fake);
+    let words = ["--project-name", "demo", "--verify-task", "t"];
+    verify(&fake, &words)
+        .success()
+        .says("NOTE: the verification tried to reach the network: 2");
+    let fake = fake.with(json!({"attempts": {"bootstrap": 3}}));
+    verify(&fake, &words)
+        .code(1)
+        .says("tried to reach the network (3 attempts")
+        .says("bootstrap.offline.log");
+}
+
+#[test]
+fn a_verification_may_name_its_environment() {
+    let fake = Fake::new();
+    product(&fake);
+    let words = [
+        "--project-name",
+        "demo",
+        "--verify-environment",
+        "test",
+        "--verify-task",
+        "t",
+    ];
+    verify(&fake, &words).success();
+    assert_eq!(
+        fake.run_call().1,
+        ["copy", "demo", "chosen", "", "run", "-e", "test", "t"]
+    );
 }
 
 #[test]

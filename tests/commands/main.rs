@@ -17,5 +17,6 @@ mod create_workdir_from_host;
 mod final_verify_product;
 mod interruptions;
 mod make_archive_ready_product;
+mod package_cache;
 mod product_scripts;
 mod shims;

@@ -7,7 +7,7 @@ use testbed::sandbox::{Run, Sandbox};
 fn workdir() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("W/project/demo/pixi.toml", "");
-    sandbox.write("W/project/demo/pixi.lock", "version: 5\n");
+    sandbox.write("W/project/demo/pixi.lock", crate::fake::LOCK);
     sandbox.write("W/project/demo/.pixi/envs/default/x", "");
     sandbox.write("W/project/demo/.pixi/config.toml", "");
     sandbox.write("W/project/demo/notes.md", "");
@@ -36,7 +36,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn the_product_holds_what_the_contract_says() {
     let sandbox = workdir();
-    let run = make(&sandbox, &["--exclude", "*.md"]);
+    let run = make(&sandbox, &["--exclude", "*.md", "--cache", "full"]);
     let product = sandbox.work().join("W/product");
     run.success();
     run.says(&format!(

@@ -104,7 +104,12 @@ const AWKWARD: [&str; 12] = [
 
 #[test]
 fn words_reach_pixi_as_they_were_typed() {
-    let real = project_on(&variant(Variant::RecordingPixi));
+    // It fills no cache, so the project must need nothing.
+    let real = Real::with_project(&image().reference, &Manifest::new("demo"));
+    let real = Real {
+        image: variant(Variant::RecordingPixi),
+        ..real
+    };
     let words: Vec<&str> = ["--verify-run", "--"].into_iter().chain(AWKWARD).collect();
     let recorded = |file: &str| {
         let bytes = fs::read(real.path(file)).unwrap();

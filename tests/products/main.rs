@@ -10,6 +10,7 @@
 
 mod listing;
 mod old_names;
+mod packages;
 mod real;
 
 mod containers;

@@ -1,16 +1,18 @@
 //! The real parts that the tests and `cargo xtask demo` run on, set up where they are missing.
 //!
-//! In the order in which they need each other: a [container engine](ensure_engine), a
-//! [Debian base image](images::ensure_base_image), a [pixi] and an
-//! [image with it](images::ensure_pixi_image), a [conda channel](ensure_channel) and
-//! [projects](project) on it. Each `ensure_` function may be called on its own, any number of
-//! times and by any number of processes at once; what is there already costs a fraction of a
-//! second. What takes long is kept in the [cache folder](cache_folder), outside the checkout.
+//! In the order in which they need each other: a [container engine](ensure_engine), a [Debian
+//! base image](images::ensure_base_image), a [pixi] and an [image with
+//! it](images::ensure_pixi_image), a [conda channel](ensure_channel), [projects](project) on
+//! it, and an [index of Python packages](python). Each `ensure_` function may be called on its
+//! own, any number of times and by any number of processes at once; what is there already
+//! costs a fraction of a second. What takes long is kept in the [cache folder](cache_folder),
+//! outside the checkout.
 //!
 //! These parts know nothing of the commands under test.
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_macros,
     reason = "test support, not the core that the rules are for"
 )]
 
@@ -20,11 +22,13 @@ mod debian;
 mod docker;
 mod engine;
 mod fingerprint;
+mod httpd;
 pub mod images;
 pub mod pixi;
 mod platform;
 mod process;
 pub mod project;
+pub mod python;
 pub mod sandbox;
 mod skips;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerId, ContainerPath, EngineOptions, ProjectName, VerifyOptions,
+    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ProjectName, VerifyOptions,
 };
 use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -61,6 +61,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub environments: EnvironmentOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub engine: EngineOptions,
 
     #[command(flatten)]
@@ -91,6 +95,8 @@ impl TryFrom<Options> for Request {
             force: options.force,
             update_lock: options.update_lock,
             clean: options.clean,
+            environments: options.environments.meaning()?,
+            verify_environment: options.verify.environment()?,
             verification,
             expectations,
             variables: options.engine.variables()?,

@@ -7,7 +7,7 @@ use clap::Parser;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerPath, EngineOptions, ImageReference, ProjectName, VerifyOptions,
+    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, ProjectName, VerifyOptions,
 };
 use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -56,6 +56,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub environments: EnvironmentOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub engine: EngineOptions,
 
     /// Hand ARG to the engine's `run` for the build container (repeatable)
@@ -89,6 +93,8 @@ impl TryFrom<Options> for Request {
             excludes: options.exclude,
             force: options.force,
             update_lock: options.update_lock,
+            environments: options.environments.meaning()?,
+            verify_environment: options.verify.environment()?,
             verification,
             expectations,
             variables: options.engine.variables()?,

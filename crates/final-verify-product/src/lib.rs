@@ -58,6 +58,7 @@ impl TryFrom<Options> for Request {
                 .map(ProjectName::new)
                 .transpose()?,
             in_place: options.in_place,
+            verify_environment: options.verify.environment()?,
             verification,
             expectations,
             variables: options.engine.variables()?,

@@ -29,6 +29,18 @@ pub struct Options {
     /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
     #[arg(long, value_name = "PATTERN")]
     pub exclude: Vec<OsString>,
+
+    /// What of the package cache goes into the product: what the environments need, or everything
+    #[arg(long, value_name = "WHAT", default_value = "needed", value_parser = ["needed", "full"])]
+    pub cache: String,
+
+    /// Compare every file of every package with the checksums that the packages carry
+    #[arg(long)]
+    pub deep: bool,
+
+    /// Put the pixi of the build into the product, so that the target needs only bash and coreutils
+    #[arg(long)]
+    pub bundle_pixi: bool,
 }
 
 impl TryFrom<Options> for Request {
@@ -48,6 +60,9 @@ impl TryFrom<Options> for Request {
                 .map(|text| ProductVariable::new(text))
                 .collect::<anyhow::Result<_>>()?,
             excludes: options.exclude,
+            deep: options.deep,
+            full_cache: options.cache == "full",
+            bundle_pixi: options.bundle_pixi,
         })
     }
 }

@@ -119,7 +119,12 @@ where
 fn usage(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    Failure::usage(text.trim_end())
+    // clap's tip about `--` is not ours: there only a verification's words stand.
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("tip: to pass"))
+        .collect();
+    Failure::usage(lines.join("\n").trim_end())
 }
 
 /// Joins each option that takes a value with the next word (`--image X` becomes
@@ -130,6 +135,15 @@ fn join_values(
     command: &Command,
 ) -> anyhow::Result<Vec<OsString>> {
     let takes_value = |word: &OsStr| {
+        let short = |argument: &clap::Arg| {
+            argument
+                .get_short()
+                .is_some_and(|short| *word == *format!("-{short}"))
+                && argument.get_action().takes_values()
+        };
+        if command.get_arguments().any(short) {
+            return true;
+        }
         let name = word.to_str().and_then(|word| word.strip_prefix("--"));
         name.is_some_and(|name| {
             command.get_arguments().any(|argument| {

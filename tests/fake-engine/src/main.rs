@@ -42,6 +42,8 @@ struct Scenario {
     phases: Vec<(String, String, u8)>,
     /// Files that the container leaves: path below a mount's target, content.
     writes: BTreeMap<String, String>,
+    /// How often something tried to reach the network, by phase.
+    attempts: BTreeMap<String, u64>,
     /// The engine fetches an image for a minute before anything runs.
     fetching: bool,
     /// The container goes on until its input is closed.
@@ -66,6 +68,7 @@ impl Default for Scenario {
             pixi: "pixi 0.77.0".to_owned(),
             phases: Vec::new(),
             writes: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             fetching: false,
             hang: false,
             die: None,
@@ -205,6 +208,9 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         say(Signal::Begin(phase.clone()))?;
         print!("{output}");
         say(Signal::End(phase.clone(), *end))?;
+        if let Some(count) = scenario.attempts.get(phase) {
+            say(Signal::Attempts(phase.clone(), *count))?;
+        }
         code = *end;
         if code != 0 {
             break;

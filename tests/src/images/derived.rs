@@ -18,6 +18,8 @@ use crate::process::{announced, captured};
 pub enum Change<'a> {
     /// Dockerfile instructions, one a line. `RUN` goes through the image's `sh`.
     Instructions(&'a str),
+    /// Debian's packages of these names, without their recommendations.
+    Packages(&'a [&'a str]),
     /// A program of the host, copied to an absolute path without spaces, mode 0755.
     Program {
         /// Where it is on the host.
@@ -68,6 +70,7 @@ fn recipe(base_id: &str, changes: &[Change<'_>]) -> Result<Fingerprint> {
     for change in changes {
         parts.push(match change {
             Change::Instructions(lines) => (*lines).to_owned(),
+            Change::Packages(names) => format!("packages {}", names.join(" ")),
             Change::Program { from, to } => format!("{to} {}", sha256_of_file(from)?),
             Change::Script { text, to } => format!("{to} {}", sha256(text.as_bytes())),
         });
@@ -83,6 +86,12 @@ fn build(reference: &str, base: &str, changes: &[Change<'_>], recipe: &str) -> R
         let path = context.path().join(&file);
         match change {
             Change::Instructions(lines) => dockerfile.push_str(&format!("{lines}\n")),
+            Change::Packages(names) => dockerfile.push_str(&format!(
+                "RUN apt-get -qq update \\\n\
+                 && DEBIAN_FRONTEND=noninteractive apt-get -qq --yes --no-install-recommends install {} \\\n\
+                 && rm -rf /var/lib/apt/lists/*\n",
+                names.join(" ")
+            )),
             Change::Program { from, to } => {
                 fs::copy(from, &path).with_context(|| format!("cannot copy {}", from.display()))?;
                 make_executable(&path)?;
@@ -97,7 +106,19 @@ fn build(reference: &str, base: &str, changes: &[Change<'_>], recipe: &str) -> R
     }
     dockerfile.push_str(&format!("LABEL {LABEL}=derived {RECIPE_LABEL}={recipe}\n"));
     fs::write(context.path().join("Dockerfile"), dockerfile)?;
-    let build = docker(["build", "--quiet", "--tag", reference, "."]).dir(context.path());
+    let mut arguments = vec!["build", "--quiet", "--tag", reference];
+    if changes
+        .iter()
+        .any(|change| matches!(change, Change::Packages(_)))
+    {
+        // The engine's own network need not reach a mirror.
+        arguments.extend(["--network", "host"]);
+        for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
+            arguments.extend(["--build-arg", proxy]);
+        }
+    }
+    arguments.push(".");
+    let build = docker(arguments).dir(context.path());
     captured(format_args!("docker build of {reference}"), build).map(drop)
 }
 

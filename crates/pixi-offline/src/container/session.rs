@@ -37,6 +37,8 @@ pub struct Outcome {
     pub pixi: Option<String>,
     /// The phases that ended, in order, with their exit codes.
     pub phases: Vec<(String, u8)>,
+    /// How often packets found no way out of the container, by phase.
+    pub attempts: Vec<(String, u64)>,
     /// Programs that the image lacks.
     pub missing_programs: Vec<String>,
     /// Files that the verification should have left and did not.
@@ -56,6 +58,15 @@ impl Outcome {
             .map(|(_, code)| *code)
     }
 
+    /// How often packets found no way out during a phase; `None` when that is not
+    /// known.
+    pub fn attempts(&self, phase: &str) -> Option<u64> {
+        self.attempts
+            .iter()
+            .find(|(name, _)| name == phase)
+            .map(|(_, count)| *count)
+    }
+
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::Started(shell) => self.shell = Some(shell),
@@ -63,6 +74,7 @@ impl Outcome {
             Signal::MissingProgram(name) => self.missing_programs.push(name),
             Signal::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
             Signal::End(phase, code) => self.phases.push((phase, code)),
+            Signal::Attempts(phase, count) => self.attempts.push((phase, count)),
             Signal::MissingFile(file) => self.missing_files.push(file),
             Signal::Finished(code) => self.finished = Some(code),
             Signal::Begin(_) | Signal::Unknown(_) => {}

@@ -25,6 +25,8 @@ pub enum Signal {
     Begin(String),
     /// A phase ended with this exit code.
     End(String, u8),
+    /// During a phase, packets found no way out of the container, so many times.
+    Attempts(String, u64),
     /// A file that the verification should have left is not there.
     MissingFile(String),
     /// The script is through, with this exit code.
@@ -51,6 +53,13 @@ impl Signal {
                 Some((phase, code)) => Signal::End(phase.to_owned(), code),
                 None => Signal::Unknown(words.to_owned()),
             },
+            "attempts" => match rest
+                .split_once(' ')
+                .and_then(|(phase, n)| Some((phase, n.parse().ok()?)))
+            {
+                Some((phase, count)) => Signal::Attempts(phase.to_owned(), count),
+                None => Signal::Unknown(words.to_owned()),
+            },
             "missing-file" => Signal::MissingFile(rest.to_owned()),
             "finished" => code(rest).map_or(Signal::Unknown(words.to_owned()), Signal::Finished),
             _ => Signal::Unknown(words.to_owned()),
@@ -68,6 +77,7 @@ impl fmt::Display for Signal {
             Signal::Pixi(version) => write!(f, "pixi {version}"),
             Signal::Begin(phase) => write!(f, "begin {phase}"),
             Signal::End(phase, code) => write!(f, "end {phase} {code}"),
+            Signal::Attempts(phase, count) => write!(f, "attempts {phase} {count}"),
             Signal::MissingFile(file) => write!(f, "missing-file {file}"),
             Signal::Finished(code) => write!(f, "finished {code}"),
             Signal::Unknown(words) => f.write_str(words),
@@ -88,6 +98,7 @@ mod tests {
             Signal::Pixi("pixi 0.77.0".into()),
             Signal::Begin("install".into()),
             Signal::End("install".into(), 255),
+            Signal::Attempts("bootstrap".into(), 3),
             Signal::MissingFile("a b/c".into()),
             Signal::Finished(0),
             Signal::Unknown("end install 256".into()),

@@ -109,10 +109,11 @@ impl ContainerSpec {
             push("--mount", &mount.value()?);
         }
         if let Some(tmpfs) = &self.tmpfs {
-            // `--mount type=tmpfs` cannot ask for `exec`.
+            // `--mount type=tmpfs` cannot ask for `exec`. Any user may write:
+            // the image may have one that is not root.
             push(
                 "--tmpfs",
-                &format!("{}:rw,exec,mode=0755,size={}", tmpfs.target, tmpfs.size),
+                &format!("{}:rw,exec,mode=1777,size={}", tmpfs.target, tmpfs.size),
             );
         }
         for variable in &self.variables {
@@ -195,7 +196,7 @@ mod tests {
                 "--mount",
                 "type=bind,\"source=/p,q\",target=/src,readonly",
                 "--tmpfs",
-                "/product:rw,exec,mode=0755,size=42",
+                "/product:rw,exec,mode=1777,size=42",
                 "--env",
                 "A=b c",
                 "--cpus=1",

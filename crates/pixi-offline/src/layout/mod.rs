@@ -89,6 +89,11 @@ impl Workdir {
         self.0.join(CACHE)
     }
 
+    /// The pixi that filled the cache, taken along by the build.
+    pub fn pixi(&self) -> PathBuf {
+        self.cache().join("pixi-offline-bin/pixi")
+    }
+
     /// Logs, and what verifications write.
     pub fn out(&self) -> PathBuf {
         self.0.join(OUT)
@@ -207,6 +212,11 @@ impl Product {
     /// The package cache.
     pub fn cache(&self) -> PathBuf {
         self.0.join("pkg-cache")
+    }
+
+    /// The pixi that it brings, if any.
+    pub fn pixi(&self) -> PathBuf {
+        self.0.join("bin/pixi")
     }
 
     /// What a person sources before running pixi by hand.

@@ -19,7 +19,8 @@ const UV_CACHE: &str = "uv-cache";
 
 /// Entries of the cache that no offline install reads, and whose links lead out
 /// of it (interpreters that builds were run with, unfinished downloads).
-const NEVER_SHIPS: [&str; 6] = [
+const NEVER_SHIPS: [&str; 7] = [
+    "/pixi-offline-bin/",
     "/uv-cache/builds-v*",
     "/uv-cache/environments-v*",
     "/uv-cache/interpreter-v*",
@@ -28,37 +29,40 @@ const NEVER_SHIPS: [&str; 6] = [
     "/uv-cache/.tmp*",
 ];
 
-/// The rules for copying a cache into a product.
-pub fn never_ships() -> anyhow::Result<Rules> {
-    let mut rules = Rules::new();
+/// Adds the rules that keep back what never ships.
+pub(super) fn add_never_ships(rules: &mut Rules) -> anyhow::Result<()> {
     for pattern in NEVER_SHIPS {
         rules.push(OsStr::new(pattern))?;
     }
-    Ok(rules)
+    Ok(())
 }
 
 /// What was done to a cache's links.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CacheLinks {
+pub(super) struct CacheLinks {
     /// Links that were absolute and lead now from where they lie.
-    pub rewritten: u64,
+    pub(super) rewritten: u64,
 }
 
 /// Makes the absolute links in the uv part of a cache relative. uv before
 /// 0.11.17 writes absolute ones, which dangle once the cache lies elsewhere; all
 /// versions since 0.1.32 follow relative ones.
 ///
-/// `cache` is a copy of a cache that was filled at `origin`, an absolute path in
+/// `cache` is a copy of `source`, or of a part of it, that was filled at `origin`, an absolute path in
 /// the container. Where that is not known, or a link was made at yet another
 /// path, it counts as leading into the cache when what it names from `uv-cache/`
-/// on is there.
+/// on is in `source`.
 ///
 /// # Errors
 ///
 /// When an absolute link leads out of the cache: it is named, and so is what it
 /// leads to. Working trees of git repositories are left alone: their links are
 /// the repository's.
-pub fn make_links_relative(cache: &Path, origin: Option<&Path>) -> anyhow::Result<CacheLinks> {
+pub(super) fn make_links_relative(
+    cache: &Path,
+    source: &Path,
+    origin: Option<&Path>,
+) -> anyhow::Result<CacheLinks> {
     let mut links = CacheLinks::default();
     let uv_cache = cache.join(UV_CACHE);
     if fs::symlink_metadata(&uv_cache).is_err() {
@@ -79,7 +83,7 @@ pub fn make_links_relative(cache: &Path, origin: Option<&Path>) -> anyhow::Resul
             fs::read_link(link).with_context(|| format!("{} cannot be read", link.display()))?;
         let inside = link.strip_prefix(cache).unwrap_or(link);
         if target.is_absolute() {
-            let wanted = within_cache(&target, cache, origin).ok_or_else(|| {
+            let wanted = within_cache(&target, source, origin).ok_or_else(|| {
                 anyhow::anyhow!(
                     "the link {} in the package cache leads out of it, to {}; the product would miss that: build the workdir again with an empty cache",
                     inside.display(),
@@ -100,7 +104,7 @@ pub fn make_links_relative(cache: &Path, origin: Option<&Path>) -> anyhow::Resul
 }
 
 /// Where an absolute link leads to, from the top of the cache.
-fn within_cache(target: &Path, cache: &Path, origin: Option<&Path>) -> Option<PathBuf> {
+fn within_cache(target: &Path, source: &Path, origin: Option<&Path>) -> Option<PathBuf> {
     let plain = |path: &Path| {
         path.components()
             .all(|part| matches!(part, Component::Normal(_)))
@@ -115,7 +119,7 @@ fn within_cache(target: &Path, cache: &Path, origin: Option<&Path>) -> Option<Pa
         .rev()
         .filter(|&at| parts[at].as_os_str() == UV_CACHE)
         .map(|at| parts[at..].iter().collect::<PathBuf>())
-        .find(|inside| plain(inside) && fs::symlink_metadata(cache.join(inside)).is_ok())
+        .find(|inside| plain(inside) && fs::symlink_metadata(source.join(inside)).is_ok())
 }
 
 /// Whether a relative link at `link` (from the cache's top) climbs out of it.
@@ -184,7 +188,7 @@ mod tests {
     fn absolute_links_into_the_old_cache_become_relative() {
         for origin in [Some(Path::new("/workdir/pixi-cache")), None] {
             let cache = cache_with_link("/workdir/pixi-cache/uv-cache/archive-v0/abc");
-            let links = make_links_relative(cache.path(), origin).unwrap();
+            let links = make_links_relative(cache.path(), cache.path(), origin).unwrap();
             assert_eq!(links.rewritten, 1);
             assert_eq!(link_of(&cache), Path::new("../../../archive-v0/abc"));
             assert!(
@@ -194,7 +198,9 @@ mod tests {
                     .is_dir()
             );
             assert_eq!(
-                make_links_relative(cache.path(), origin).unwrap().rewritten,
+                make_links_relative(cache.path(), cache.path(), origin)
+                    .unwrap()
+                    .rewritten,
                 0
             );
         }
@@ -209,7 +215,7 @@ mod tests {
         ] {
             let cache = cache_with_link(target);
             let origin = Path::new("/workdir/pixi-cache");
-            let error = make_links_relative(cache.path(), Some(origin))
+            let error = make_links_relative(cache.path(), cache.path(), Some(origin))
                 .unwrap_err()
                 .to_string();
             assert!(
@@ -227,7 +233,9 @@ mod tests {
         fs::create_dir_all(&checkout).unwrap();
         symlink("/etc/localtime", checkout.join("zone")).unwrap();
         assert_eq!(
-            make_links_relative(cache.path(), None).unwrap().rewritten,
+            make_links_relative(cache.path(), cache.path(), None)
+                .unwrap()
+                .rewritten,
             0
         );
     }
@@ -236,7 +244,7 @@ mod tests {
     fn a_cache_without_python_packages_has_no_links() {
         let cache = tempfile::tempdir().unwrap();
         assert_eq!(
-            make_links_relative(cache.path(), None).unwrap(),
+            make_links_relative(cache.path(), cache.path(), None).unwrap(),
             CacheLinks::default()
         );
     }

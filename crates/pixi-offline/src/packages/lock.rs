@@ -1,20 +1,93 @@
-//! The lock file of a project, as far as a build must know it beforehand.
+//! The lock file of a project: which packages each environment needs on each
+//! platform.
+//!
+//! `rattler_lock` reads the formats of all versions; here they become the few
+//! facts that decide whether an offline install can work.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
+use rattler_lock::{
+    CondaPackageData, LockFile, LockedPackage as RattlerPackage, PackageHashes, PypiPackageData,
+    UrlOrPath,
+};
 use sha2::{Digest as _, Sha256};
 
-use crate::proof::Sha256Digest;
+use crate::proof::{Sha256Digest, hexadecimal};
 
 /// A `pixi.lock`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
     digest: Sha256Digest,
-    names_local_channel: bool,
+    version: u16,
+    text: String,
+    environments: BTreeMap<String, LockedEnvironment>,
+}
+
+/// One environment of a lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct LockedEnvironment {
+    channels: Vec<String>,
+    /// By platform, `linux-64` for example.
+    packages: BTreeMap<String, Vec<Package>>,
+}
+
+/// A package that an environment needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Package {
+    /// A conda package, as a channel has it.
+    Conda(CondaPackage),
+    /// A conda package that pixi builds from source (pixi-build).
+    CondaSource {
+        /// Its name.
+        name: String,
+        /// Where its source is.
+        location: String,
+    },
+    /// A Python package.
+    Python(PythonPackage),
+}
+
+/// A conda package, as a channel has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CondaPackage {
+    /// `name-version-build`, the name of its archive without the ending.
+    pub stem: String,
+    /// Where its archive is: a URL or a path.
+    pub location: String,
+    /// The sha256 of its archive, where the lock has it.
+    pub sha256: Option<String>,
+    /// The oldest glibc that it runs with, where it says so.
+    pub glibc: Option<(u32, u32)>,
+}
+
+/// A Python package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PythonPackage {
+    /// Its name, normalised (PEP 503).
+    pub name: String,
+    /// Its version; a source folder may have none.
+    pub version: Option<String>,
+    /// What is locked.
+    pub kind: PythonKind,
+    /// Where it is: a URL or a path.
+    pub location: String,
+}
+
+/// What of a Python package is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PythonKind {
+    /// A wheel, from an index, a URL or a file.
+    Wheel,
+    /// A source distribution: a wheel is built of it.
+    SourceDistribution,
+    /// A git repository: a wheel is built of it.
+    Git,
+    /// A folder: a wheel is built of it wherever it is installed.
+    Folder,
 }
 
 impl Lock {
@@ -22,28 +95,64 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read.
+    /// When it is there and cannot be read, or is no lock that this version
+    /// understands: the file is named.
     pub fn read(file: &Path) -> anyhow::Result<Option<Lock>> {
-        let bytes = match fs::read(file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be read", file.display()));
+        match fs::read_to_string(file) {
+            Ok(text) => Lock::parse(text)
+                .map(Some)
+                .with_context(|| format!("{} is no lock file that can be used", file.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+        }
+    }
+
+    /// The sha256 of a lock file, whatever it holds; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read.
+    pub fn digest_of(file: &Path) -> anyhow::Result<Option<Sha256Digest>> {
+        match fs::read(file) {
+            Ok(bytes) => Ok(Some(Sha256Digest::from(Sha256::digest(bytes)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+        }
+    }
+
+    /// Reads the text of a lock file.
+    ///
+    /// # Errors
+    ///
+    /// When it does not parse or has an unknown version.
+    pub fn parse(text: String) -> anyhow::Result<Lock> {
+        let lock = LockFile::from_str_with_base_directory(&text, None).map_err(|error| {
+            anyhow::anyhow!("{error}; make it again with pixi, or use newer commands")
+        })?;
+        let mut environments = BTreeMap::new();
+        for (name, environment) in lock.environments() {
+            let mut locked = LockedEnvironment {
+                channels: environment
+                    .channels()
+                    .iter()
+                    .map(|channel| channel.url.clone())
+                    .collect(),
+                packages: BTreeMap::new(),
+            };
+            for (platform, packages) in environment.packages_by_platform() {
+                let packages = packages.map(Package::from).collect();
+                locked
+                    .packages
+                    .insert(platform.subdir().to_string(), packages);
             }
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let names_local_channel = text
-            .lines()
-            .filter_map(|line| line.trim_start().strip_prefix("- url:"))
-            .any(|url| {
-                url.trim_start()
-                    .trim_matches(['"', '\''])
-                    .starts_with("file:")
-            });
-        Ok(Some(Lock {
-            digest: Sha256Digest::from(Sha256::digest(&bytes)),
-            names_local_channel,
-        }))
+            environments.insert(name.to_owned(), locked);
+        }
+        Ok(Lock {
+            digest: Sha256Digest::from(Sha256::digest(&text)),
+            version: lock.version() as u16,
+            text,
+            environments,
+        })
     }
 
     /// The sha256 of the file.
@@ -51,35 +160,127 @@ impl Lock {
         &self.digest
     }
 
+    /// The version of its format.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The names of its environments, sorted.
+    pub fn environments(&self) -> impl Iterator<Item = &str> {
+        self.environments.keys().map(String::as_str)
+    }
+
     /// Whether a channel in it is a folder. Pixi records the folder's absolute
     /// path, so at another path `--locked` takes the lock for stale, while
     /// `--frozen` installs it (seen with pixi 0.77.0).
     pub fn names_local_channel(&self) -> bool {
-        self.names_local_channel
+        self.environments
+            .values()
+            .flat_map(|environment| &environment.channels)
+            .any(|channel| channel.starts_with("file:"))
+    }
+
+    /// The platforms that an environment is locked for; `None` when the lock
+    /// lacks the environment.
+    pub fn platforms(&self, environment: &str) -> Option<Vec<&str>> {
+        let environment = self.environments.get(environment)?;
+        Some(environment.packages.keys().map(String::as_str).collect())
+    }
+
+    /// What an environment needs on a platform; `None` when the lock lacks either.
+    pub fn packages(&self, environment: &str, platform: &str) -> Option<&[Package]> {
+        Some(self.environments.get(environment)?.packages.get(platform)?)
+    }
+}
+
+impl From<&RattlerPackage> for Package {
+    fn from(package: &RattlerPackage) -> Package {
+        match package {
+            RattlerPackage::Conda(conda) => match conda {
+                CondaPackageData::Binary(binary) => Package::Conda(CondaPackage {
+                    stem: binary.file_name.identifier.to_string(),
+                    location: binary.location.to_string(),
+                    glibc: binary
+                        .package_record
+                        .depends
+                        .iter()
+                        .find_map(|text| oldest_glibc(text)),
+                    sha256: binary
+                        .package_record
+                        .sha256
+                        .map(|sha256| hexadecimal(&sha256)),
+                }),
+                CondaPackageData::Source(source) => Package::CondaSource {
+                    name: conda.name().as_normalized().to_owned(),
+                    location: source.location.to_string(),
+                },
+            },
+            RattlerPackage::Pypi(python) => Package::Python(PythonPackage::from(python)),
+        }
+    }
+}
+
+impl From<&PypiPackageData> for PythonPackage {
+    fn from(package: &PypiPackageData) -> PythonPackage {
+        match package {
+            PypiPackageData::Distribution(distribution) => {
+                let location = distribution.location.inner();
+                PythonPackage {
+                    name: distribution.name.to_string(),
+                    version: Some(distribution.version.to_string()),
+                    kind: kind_of(location, distribution.hash.as_ref()),
+                    location: location.to_string(),
+                }
+            }
+            PypiPackageData::Source(source) => {
+                let location = source.location.inner();
+                let text = location.to_string();
+                PythonPackage {
+                    name: source.name.to_string(),
+                    version: None,
+                    kind: if text.starts_with("git+") {
+                        PythonKind::Git
+                    } else {
+                        PythonKind::Folder
+                    },
+                    location: text,
+                }
+            }
+        }
+    }
+}
+
+/// The version in a dependency such as `__glibc >=2.17,<3.0.a0`.
+fn oldest_glibc(dependency: &str) -> Option<(u32, u32)> {
+    let version = dependency
+        .strip_prefix("__glibc")?
+        .trim_start()
+        .strip_prefix(">=")?;
+    let mut numbers = version.split([',', ' ']).next()?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// What a distribution is, by where it is; only files of an index or a URL have
+/// a hash, so a path without one is a folder in locks that do not say it.
+fn kind_of(location: &UrlOrPath, hash: Option<&PackageHashes>) -> PythonKind {
+    let text = location.to_string();
+    let file = text.split(['#', '?']).next().unwrap_or(&text);
+    let source = [".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz", ".tar"];
+    if text.starts_with("git+") {
+        PythonKind::Git
+    } else if file.ends_with(".whl") {
+        PythonKind::Wheel
+    } else if source.iter().any(|ending| file.ends_with(ending)) || hash.is_some() {
+        PythonKind::SourceDistribution
+    } else {
+        PythonKind::Folder
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lock(text: &str) -> Lock {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pixi.lock");
-        fs::write(&file, text).unwrap();
-        Lock::read(&file).unwrap().unwrap()
-    }
-
-    #[test]
-    fn local_channels_are_seen() {
-        let text = "version: 5\nenvironments:\n  default:\n    channels:\n    - url: URL\n";
-        assert!(lock(&text.replace("URL", "file:///home/me/project/chan/")).names_local_channel());
-        assert!(!lock(&text.replace("URL", "http://10.0.0.1/chan/")).names_local_channel());
-    }
-
-    #[test]
-    fn no_lock_is_none() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Lock::read(&folder.path().join("pixi.lock")).unwrap(), None);
-    }
-}
+mod tests;

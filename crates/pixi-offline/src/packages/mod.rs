@@ -4,7 +4,14 @@
 //! carried. This folder knows neither workdirs nor products nor containers.
 
 mod cache;
+mod carry;
+mod conda;
 mod lock;
+mod need;
+mod python;
 
-pub use cache::{CacheLinks, make_links_relative, never_ships};
-pub use lock::Lock;
+pub use carry::{Carried, carry};
+pub use conda::CondaCache;
+pub use lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
+pub use need::Need;
+pub use python::PythonCache;

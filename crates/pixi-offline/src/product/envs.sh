@@ -29,6 +29,13 @@ if [ -d "$_pixi_offline_root/pkg-cache" ]; then
   # A pixi configuration of this user may redirect environments or name mirrors
   # (pixi 0.70 and later; the project's own .pixi/config.toml still counts).
   export PIXI_NO_CONFIG=true
+  # The product's own pixi before any other.
+  if [ -f "$_pixi_offline_root/bin/pixi" ] && [ -x "$_pixi_offline_root/bin/pixi" ]; then
+    case ":$PATH:" in
+      *":$_pixi_offline_root/bin:"*) ;;
+      *) export PATH="$_pixi_offline_root/bin:$PATH" ;;
+    esac
+  fi
   # What would lead pixi to other caches, or into another project.
   unset RATTLER_CACHE_DIR PIXI_CACHE_CONDA_PACKAGES_DIR PIXI_CACHE_REPODATA_DIR
   unset PIXI_CACHE_PYPI_WHEELS_DIR PIXI_CACHE_PYPI_MAPPING_DIR PIXI_CACHE_EXEC_ENVIRONMENTS_DIR

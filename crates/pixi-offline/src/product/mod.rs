@@ -1,9 +1,11 @@
 //! The deliverable: what is generated into a product.
 //!
-//! In: the variables that the person wants exported. Out: `envs.sh` and
+//! In: the variables that the person wants exported, and the facts that the
+//! product compares with the place where it is installed. Out: `envs.sh` and
 //! `bootstrap-project.sh`. This folder knows no workdir and no engine; copying
 //! project, resources and cache is staging's.
 
+mod facts;
 mod quote;
 
 use std::fs;
@@ -17,13 +19,19 @@ use anyhow::Context as _;
 use crate::layout::Product;
 use crate::request::ProductVariable;
 
+pub use facts::Facts;
 pub use quote::shell_quote;
 
 /// The settings that every product has; the person's own follow.
 const ENVIRONMENT_SCRIPT: &str = include_str!("envs.sh");
 
-/// The installer; the same in every product.
+/// The installer; the same in every product but for the facts.
 const BOOTSTRAP_SCRIPT: &str = include_str!("bootstrap-project.sh");
+
+/// The lines of the installer that the facts are put between, in place of those
+/// that let it be read and checked as it is.
+const FACTS_BEGIN: &str = "# BEGIN FACTS\n";
+const FACTS_END: &str = "# END FACTS\n";
 
 /// Writes `envs.sh` and `bootstrap-project.sh`, both executable, into a product
 /// that has neither yet.
@@ -31,23 +39,49 @@ const BOOTSTRAP_SCRIPT: &str = include_str!("bootstrap-project.sh");
 /// # Errors
 ///
 /// When a file cannot be written.
-pub fn write_scripts(product: &Product, variables: &[ProductVariable]) -> anyhow::Result<()> {
+pub fn write_scripts(
+    product: &Product,
+    variables: &[ProductVariable],
+    facts: &Facts,
+) -> anyhow::Result<()> {
     write_executable(
         &product.environment_script(),
-        &environment_script(variables),
+        &environment_script(variables, facts),
     )?;
-    write_executable(&product.bootstrap_script(), BOOTSTRAP_SCRIPT.as_bytes())
+    write_executable(&product.bootstrap_script(), &bootstrap_script(facts))
 }
 
 /// The whole of `envs.sh`: bytes, since values need not be UTF-8.
-fn environment_script(variables: &[ProductVariable]) -> Vec<u8> {
+fn environment_script(variables: &[ProductVariable], facts: &Facts) -> Vec<u8> {
     let mut script = ENVIRONMENT_SCRIPT.as_bytes().to_vec();
+    let environments = facts.environments.join(" ");
+    script.extend_from_slice(b"# The environments that bootstrap-project.sh installs.\nexport PIXI_OFFLINE_ENVIRONMENTS=");
+    script.extend_from_slice(&shell_quote(environments.as_bytes()));
+    script.push(b'\n');
     for variable in variables {
         script.extend_from_slice(format!("export {}=", variable.key()).as_bytes());
         script.extend_from_slice(&shell_quote(variable.value().as_bytes()));
         script.push(b'\n');
     }
     script
+}
+
+/// The whole of `bootstrap-project.sh`.
+fn bootstrap_script(facts: &Facts) -> Vec<u8> {
+    let (before, rest) = BOOTSTRAP_SCRIPT
+        .split_once(FACTS_BEGIN)
+        .expect("the script has the first mark");
+    let (_, after) = rest
+        .split_once(FACTS_END)
+        .expect("the script has the second mark");
+    [
+        before.as_bytes(),
+        FACTS_BEGIN.as_bytes(),
+        &facts.assignments(),
+        FACTS_END.as_bytes(),
+        after.as_bytes(),
+    ]
+    .concat()
 }
 
 fn write_executable(file: &Path, content: &[u8]) -> anyhow::Result<()> {
@@ -60,4 +94,21 @@ fn write_executable(file: &Path, content: &[u8]) -> anyhow::Result<()> {
             .write_all(content)
     };
     write().with_context(|| format!("{} cannot be written", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_as_it_is_has_the_facts_of_a_product_that_knows_none() {
+        let facts = Facts {
+            environments: vec!["default".into()],
+            ..Facts::default()
+        };
+        assert_eq!(
+            String::from_utf8(bootstrap_script(&facts)).unwrap(),
+            BOOTSTRAP_SCRIPT
+        );
+    }
 }

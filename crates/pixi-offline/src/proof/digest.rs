@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sha2::digest::Output;
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A SHA-256 digest, as 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -13,7 +18,7 @@ pub struct Sha256Digest(String);
 
 impl From<Output<Sha256>> for Sha256Digest {
     fn from(bytes: Output<Sha256>) -> Sha256Digest {
-        Sha256Digest(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Sha256Digest(hexadecimal(&bytes))
     }
 }
 

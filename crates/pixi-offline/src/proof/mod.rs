@@ -6,5 +6,5 @@
 mod digest;
 mod record;
 
-pub use digest::Sha256Digest;
+pub use digest::{Sha256Digest, hexadecimal};
 pub use record::{BuildState, LockRecord, WorkdirRecord, is_workdir};

@@ -1,6 +1,6 @@
 //! A folder that is built beside the place it is meant for.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,11 @@ pub struct Beside {
 impl Beside {
     /// What the names of such folders hold.
     const MARK: &'static str = ".pixi-offline-new-";
+
+    /// Whether a folder of this name is, or was, being built by one of us.
+    pub fn is_temporary(name: &OsStr) -> bool {
+        memchr::memmem::find(name.as_encoded_bytes(), Beside::MARK.as_bytes()).is_some()
+    }
 
     /// Makes an empty folder beside `target`, an absolute path; makes the
     /// parents of it that are missing.

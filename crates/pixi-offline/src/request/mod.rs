@@ -4,14 +4,16 @@
 //! trust. This folder does no input or output and knows nothing of where things
 //! lie.
 
+mod environments;
 mod names;
 mod options;
 mod verification;
 
+pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName,
 };
-pub use options::{EngineOptions, VerifyOptions};
+pub use options::{EngineOptions, EnvironmentOptions, VerifyOptions};
 pub use verification::{Expectations, Verification};
 
 use std::ffi::OsStr;

@@ -4,7 +4,34 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::request::{ContainerVariable, Expectations, Verification};
+use crate::failure::Failure;
+use crate::request::{
+    ContainerVariable, EnvironmentName, Environments, Expectations, Verification,
+};
+
+/// Which environments are installed.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Environments")]
+pub struct EnvironmentOptions {
+    /// Install this environment, and later have the product install it (repeatable) [default: default]
+    #[arg(long, short, value_name = "NAME")]
+    pub environment: Vec<OsString>,
+
+    /// Install every environment that pixi.lock has
+    #[arg(long)]
+    pub all_environments: bool,
+}
+
+impl EnvironmentOptions {
+    /// What these options mean.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`Environments::new`].
+    pub fn meaning(&self) -> anyhow::Result<Environments> {
+        Environments::new(&self.environment, self.all_environments)
+    }
+}
 
 /// What is verified, and what counts as success.
 #[derive(Debug, Clone, Default, Args)]
@@ -13,6 +40,10 @@ pub struct VerifyOptions {
     /// Run `pixi run TASK` in the project and require exit code 0
     #[arg(long, value_name = "TASK")]
     pub verify_task: Option<OsString>,
+
+    /// Verify in this environment [default: default, or the first that is installed]
+    #[arg(long, value_name = "NAME")]
+    pub verify_environment: Option<OsString>,
 
     /// Require TEXT in what the verification prints (repeatable)
     #[arg(long, value_name = "TEXT")]
@@ -32,6 +63,25 @@ pub struct VerifyOptions {
 }
 
 impl VerifyOptions {
+    /// The environment of `--verify-environment`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it is no name, or there is nothing to verify.
+    pub fn environment(&self) -> anyhow::Result<Option<EnvironmentName>> {
+        let name = self
+            .verify_environment
+            .as_deref()
+            .map(EnvironmentName::new)
+            .transpose()?;
+        if name.is_some() && self.verify_task.is_none() && !self.verify_run {
+            return Err(Failure::usage(
+                "--verify-environment speaks of a verification: give --verify-task or --verify-run",
+            ));
+        }
+        Ok(name)
+    }
+
     /// What these options mean.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::request::DEFAULT_ENVIRONMENT;
 
 /// What is run with pixi, in the project, to see that it works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,9 +59,12 @@ impl Verification {
         *self != Verification::None
     }
 
-    /// The words after `pixi` (`run …`); empty when nothing is to be run.
-    pub fn pixi_words(&self) -> Vec<&str> {
-        let run = std::iter::once("run");
+    /// The words after `pixi` (`run …`), in `environment` where that is not the
+    /// default one; empty when nothing is to be run.
+    pub fn pixi_words<'a>(&'a self, environment: Option<&'a str>) -> Vec<&'a str> {
+        let option = environment.filter(|name| *name != DEFAULT_ENVIRONMENT);
+        let option = option.into_iter().flat_map(|name| ["-e", name]);
+        let run = std::iter::once("run").chain(option);
         match self {
             Verification::None => Vec::new(),
             Verification::Task(task) => run.chain([task.as_str()]).collect(),
@@ -147,15 +151,23 @@ mod tests {
     fn at_most_one_form_and_no_empty_task() {
         assert!(Verification::new(Some(OsStr::new("t")), Some(&words(&["x"]))).is_err());
         assert!(Verification::new(Some(OsStr::new("")), None).is_err());
-        assert_eq!(Verification::new(None, None).unwrap().pixi_words(), [""; 0]);
+        assert_eq!(
+            Verification::new(None, None).unwrap().pixi_words(None),
+            [""; 0]
+        );
     }
 
     #[test]
     fn words_reach_pixi_as_they_are() {
         let task = Verification::new(Some(OsStr::new("my task")), None).unwrap();
-        assert_eq!(task.pixi_words(), ["run", "my task"]);
+        assert_eq!(task.pixi_words(None), ["run", "my task"]);
+        assert_eq!(task.pixi_words(Some("default")), ["run", "my task"]);
+        assert_eq!(
+            task.pixi_words(Some("test")),
+            ["run", "-e", "test", "my task"]
+        );
         let command = Verification::new(None, Some(&words(&["", "--", "$x", "a\nb"]))).unwrap();
-        assert_eq!(command.pixi_words(), ["run", "", "--", "$x", "a\nb"]);
+        assert_eq!(command.pixi_words(None), ["run", "", "--", "$x", "a\nb"]);
     }
 
     #[test]

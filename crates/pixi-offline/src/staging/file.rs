@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::{fs, io};
 
-/// Copies the content and the permissions of one file, links followed.
+/// Copies the content and the permissions of one file, links followed; gives
+/// its length in bytes.
 ///
 /// # Errors
 ///
@@ -12,6 +13,6 @@ use std::{fs, io};
     clippy::disallowed_methods,
     reason = "staging is where files are copied"
 )]
-pub fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
-    fs::copy(source, target).map(drop)
+pub fn copy_file(source: &Path, target: &Path) -> io::Result<u64> {
+    fs::copy(source, target)
 }

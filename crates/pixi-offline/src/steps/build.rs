@@ -57,6 +57,9 @@ pub(super) struct Build<'a> {
     pub(super) container_workdir: &'a ContainerPath,
     pub(super) project: &'a ProjectName,
     pub(super) lock_use: LockUse,
+    pub(super) environments: &'a [String],
+    /// The environment that is verified.
+    pub(super) verified: &'a str,
     pub(super) verification: &'a Verification,
     pub(super) expectations: &'a Expectations,
     pub(super) variables: &'a [ContainerVariable],
@@ -113,8 +116,8 @@ impl Build<'_> {
             container::run(self.engine, &spec, &workdir.out(), &logs.phases(), report)?;
 
         learn(&outcome, record);
-        let lock = Lock::read(&workdir.project(self.project).join(layout::LOCK_FILE))?;
-        record.lock.built = lock.map(|lock| lock.digest().clone());
+        let lock = workdir.project(self.project).join(layout::LOCK_FILE);
+        record.lock.built = Lock::digest_of(&lock)?;
         record.write(workdir)?;
         end?;
         self.judge(&outcome, &logs, Some(&logs))?;
@@ -164,13 +167,14 @@ impl Build<'_> {
             self.container_workdir.as_str(),
             self.project.for_engine()?,
             self.lock_use.install_option(),
+            &self.environments.join(" "),
             &expected,
         ];
         Ok(Script::new(
             scripts::BUILD,
             nonce,
             own,
-            self.verification.pixi_words(),
+            self.verification.pixi_words(Some(self.verified)),
         ))
     }
 

@@ -14,11 +14,12 @@ use crate::proof::WorkdirRecord;
 use crate::replacement::{Beside, Standing};
 use crate::report::Report;
 use crate::request::{
-    ContainerId, ContainerPath, ContainerVariable, Expectations, ProjectName, Verification,
-    text_for_engine,
+    ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
+    ProjectName, Verification, text_for_engine,
 };
 use crate::staging;
 use crate::steps::build::{self, Build, LockUse};
+use crate::steps::environments;
 use crate::steps::inside::{self, Order, Staged};
 use crate::steps::new_workdir::{self, NewWorkdir};
 use crate::steps::stage;
@@ -48,6 +49,10 @@ pub struct Request {
     pub update_lock: bool,
     /// Whether the workdir in the container is removed in the end.
     pub clean: bool,
+    /// The environments to install.
+    pub environments: Environments,
+    /// The environment to verify in.
+    pub verify_environment: Option<EnvironmentName>,
     /// What is run to see that it works.
     pub verification: Verification,
     /// What must hold afterwards.
@@ -106,7 +111,22 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let delegate = container.bring(&surroundings.program, &surroundings::nonce())?;
     let staged: Staged = serde_json::from_slice(&delegate.run(&[inside::FIRST_WORD, &order])?)
         .context("the answer out of the container cannot be read")?;
-    if staged.lock.is_none() {
+    let lock = staged
+        .lock
+        .map(Lock::parse)
+        .transpose()
+        .context("pixi.lock in the container")?;
+    let environments = environments::resolve(&request.environments, lock.as_ref())?;
+    let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
+    let platform = record
+        .image
+        .as_ref()
+        .and_then(|image| environments::platform_of(&image.platform));
+    if let (Some(lock), Some(platform), false) = (&lock, platform, request.update_lock) {
+        environments::require_installable(lock, &environments, platform)?;
+    }
+    record.environments.clone_from(&environments);
+    if lock.is_none() {
         new_workdir::warn_without_lock(report);
     }
     if let Some(resources) = &request.resources
@@ -117,7 +137,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
             resources.display()
         ));
     }
-    record.lock.staged = staged.lock.as_ref().map(|lock| lock.digest().clone());
+    record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
 
     // STEP 3: install and verify there; the logs are kept on this side.
     let logs_folder = tempfile::tempdir().context("no temporary folder can be made")?;
@@ -127,7 +147,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         engine: &engine,
         container_workdir: &request.container_workdir,
         project: &name,
-        lock_use: LockUse::of(staged.lock.as_ref(), request.update_lock),
+        lock_use: LockUse::of(lock.as_ref(), request.update_lock),
+        environments: &environments,
+        verified,
         verification: &request.verification,
         expectations: &request.expectations,
         variables: &request.variables,
@@ -168,8 +190,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     place.helper.install(&new)?;
-    let lock = Lock::read(&new.project(&name).join(layout::LOCK_FILE))?;
-    record.lock.built = lock.map(|lock| lock.digest().clone());
+    record.lock.built = Lock::digest_of(&new.project(&name).join(layout::LOCK_FILE))?;
     record.write(&new)?;
     beside.take_place()?;
 

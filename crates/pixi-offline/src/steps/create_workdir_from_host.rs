@@ -10,11 +10,12 @@ use crate::proof::WorkdirRecord;
 use crate::replacement::Beside;
 use crate::report::Report;
 use crate::request::{
-    ContainerPath, ContainerVariable, Expectations, ImageReference, ProjectName, Verification,
-    text_for_engine,
+    ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
+    ProjectName, Verification, text_for_engine,
 };
 use crate::staging::Rules;
 use crate::steps::build::{Build, LockUse};
+use crate::steps::environments;
 use crate::steps::new_workdir::{self, NewWorkdir};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
@@ -43,6 +44,10 @@ pub struct Request {
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
     pub update_lock: bool,
+    /// The environments to install.
+    pub environments: Environments,
+    /// The environment to verify in.
+    pub verify_environment: Option<EnvironmentName>,
     /// What is run to see that it works.
     pub verification: Verification,
     /// What must hold afterwards.
@@ -106,8 +111,16 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     text_for_engine("the workdir's path", workdir.path().as_os_str())?;
     let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
     let lock_use = LockUse::of(lock.as_ref(), request.update_lock);
+    let environments = environments::resolve(&request.environments, lock.as_ref())?;
+    let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
     let version = engine.version()?;
     let image = engine.image(&request.image)?;
+    let platform = image
+        .as_ref()
+        .and_then(|image| environments::platform_of(&image.platform));
+    if let (Some(lock), Some(platform), false) = (&lock, platform, request.update_lock) {
+        environments::require_installable(lock, &environments, platform)?;
+    }
 
     if lock.is_none() {
         new_workdir::warn_without_lock(report);
@@ -135,6 +148,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .iter()
         .map(|text| text.to_string_lossy().into_owned())
         .collect();
+    record.environments.clone_from(&environments);
     record.engine = Some(version);
     record.image = image;
     record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
@@ -159,6 +173,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         container_workdir: &request.container_workdir,
         project: &name,
         lock_use,
+        environments: &environments,
+        verified,
         verification: &request.verification,
         expectations: &request.expectations,
         variables: &request.variables,

@@ -14,7 +14,8 @@ use crate::failure::{self, Failure};
 use crate::layout::OfflineLogs;
 use crate::report::Report;
 use crate::request::{
-    ContainerVariable, Expectations, ImageReference, ProjectName, Verification, text_for_engine,
+    ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, Verification,
+    text_for_engine,
 };
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
@@ -40,6 +41,9 @@ pub struct Request {
     pub project_name: Option<ProjectName>,
     /// Whether the product itself is installed into, as the old script did.
     pub in_place: bool,
+    /// The environment to verify in; when `None`, `default` where the product
+    /// installs it, else the first that it installs.
+    pub verify_environment: Option<EnvironmentName>,
     /// What is run to see that it works.
     pub verification: Verification,
     /// What must hold afterwards.
@@ -141,6 +145,26 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
             },
         ],
     )?;
+    match outcome.attempts("bootstrap") {
+        Some(0) => {}
+        Some(count) => {
+            return Err(Failure::with_code(
+                failure::GENERAL,
+                format!(
+                    "the install went well, but something in it tried to reach the network ({count} attempts found no way out): it may fail or hang where there is another network; see {}",
+                    bootstrap_log.display()
+                ),
+            ));
+        }
+        None => {
+            report.note("network attempts were not counted: the container shows no /proc/net/snmp")
+        }
+    }
+    if let Some(count @ 1..) = outcome.attempts("verify") {
+        report.note(format_args!(
+            "the verification tried to reach the network: {count} attempts found no way out"
+        ));
+    }
     if request.verification.is_requested() {
         verdict::require_output(&request.expectations, &verify_log, Some(&verify_log))?;
     } else {
@@ -179,6 +203,10 @@ fn container(
         .as_ref()
         .map_or(Ok(""), ProjectName::for_engine)?;
     let expected = request.expectations.files().join("\n");
+    let chosen = match request.verify_environment {
+        Some(_) => "chosen",
+        None => "",
+    };
     let product = if request.in_place {
         Mount::writable(product_dir, scripts::PRODUCT)
     } else {
@@ -206,8 +234,13 @@ fn container(
         script: Script::new(
             scripts::FINAL_VERIFY,
             &nonce,
-            [how, name, &expected],
-            request.verification.pixi_words(),
+            [how, name, chosen, &expected],
+            request.verification.pixi_words(
+                request
+                    .verify_environment
+                    .as_ref()
+                    .map(EnvironmentName::as_str),
+            ),
         ),
     })
 }

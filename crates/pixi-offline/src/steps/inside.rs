@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
-use crate::packages::Lock;
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
@@ -62,8 +61,8 @@ pub enum Order {
 /// The answer to [`Order::Stage`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staged {
-    /// The project's lock.
-    pub lock: Option<Lock>,
+    /// The text of the project's lock.
+    pub lock: Option<String>,
     /// Whether the resources were a folder and are staged.
     pub resources: bool,
 }
@@ -175,7 +174,11 @@ fn stage_project(
         )?),
         None => fs::create_dir(workdir.resources())?,
     }
-    let lock = Lock::read(&workdir.project(name).join(layout::LOCK_FILE))?;
+    let lock = match fs::read_to_string(workdir.project(name).join(layout::LOCK_FILE)) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).context("pixi.lock cannot be read"),
+    };
     Ok(Staged {
         lock,
         resources: resources.is_some(),

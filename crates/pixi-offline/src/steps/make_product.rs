@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::failure::Failure;
-use crate::layout::{ContainerWorkdir, Product, Workdir};
-use crate::packages;
+use crate::layout::{Product, Workdir};
 use crate::product;
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Guard};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName};
 use crate::staging::Rules;
+use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
@@ -29,6 +29,12 @@ pub struct Request {
     pub variables: Vec<ProductVariable>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// Whether every file of every needed package is read and compared.
+    pub deep: bool,
+    /// Whether the cache is carried whole.
+    pub full_cache: bool,
+    /// Whether the pixi that built the workdir goes along.
+    pub bundle_pixi: bool,
 }
 
 /// Makes the product.
@@ -43,20 +49,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     stage::require_folder("--workdir", workdir.path())?;
     if !workdir.projects().is_dir() {
         return Err(Failure::usage(format!(
-            "{} has no folder project/; create the workdir with create-workdir-from-host first",
-            workdir.path().display()
-        )));
-    }
-    let name = match &request.project_name {
-        Some(name) => name.clone(),
-        None => only_project(&workdir.projects())?,
-    };
-    let project = workdir.project(&name);
-    stage::require_folder("the staged project", &project)?;
-    stage::require_manifest(&project)?;
-    if !workdir.cache().is_dir() {
-        return Err(Failure::usage(format!(
-            "{} has no folder pixi-cache/, so nothing could be installed offline; build the workdir again",
+            "{} has no folder project/; create the workdir with create-workdir-from-host or create-workdir-from-container first",
             workdir.path().display()
         )));
     }
@@ -76,6 +69,23 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         }
         None => report.note("the workdir has no workdir.json (the old scripts made it): image, pixi version and state of the build are not known"),
     }
+    let name = match &request.project_name {
+        Some(name) => name.clone(),
+        None => only_project(&workdir.projects())?,
+    };
+    let project = workdir.project(&name);
+    stage::require_folder("the staged project", &project)?;
+    stage::require_manifest(&project)?;
+    if !workdir.cache().is_dir() {
+        return Err(Failure::usage(format!(
+            "{} has no folder pixi-cache/, so nothing could be installed offline; build the workdir again",
+            workdir.path().display()
+        )));
+    }
+    if request.bundle_pixi {
+        carried_cache::require_pixi(&workdir)?;
+    }
+    let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, report)?;
     let target = workdir.product();
     let guard = Guard::new(surroundings);
     // product/ is ours by its place in a workdir.
@@ -96,17 +106,13 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         let folder = new.resources();
         fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
-    stage::copy_folder(
-        &workdir.cache(),
-        &new.cache(),
-        &packages::never_ships()?,
-        report,
-    )?;
-    let origin = record
-        .as_ref()
-        .map(|record| ContainerWorkdir::cache_of(&record.container_workdir));
-    packages::make_links_relative(&new.cache(), origin.as_deref())?;
-    product::write_scripts(&new, &request.variables)?;
+    let carried = plan.carry(&workdir, &new.cache(), request.full_cache, record.as_ref())?;
+    let mut facts = plan.facts(record.as_ref(), &carried);
+    if request.bundle_pixi {
+        carried_cache::bundle_pixi(&workdir, &new.pixi())?;
+        facts.bundled_pixi = true;
+    }
+    product::write_scripts(&new, &request.variables, &facts)?;
 
     // STEP 3: put it in place.
     beside.take_place()?;
@@ -115,7 +121,22 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         target.path().display()
     ));
     report.fact(format_args!("Project: {name}"));
+    report.fact(format_args!(
+        "Package cache: {} in {} entries; left out as not needed: {} in {} entries",
+        shown_bytes(carried.bytes),
+        carried.entries,
+        shown_bytes(carried.left_bytes),
+        carried.left_entries,
+    ));
     Ok(())
+}
+
+/// A number of bytes as people read it.
+fn shown_bytes(bytes: u64) -> String {
+    if bytes < 1_000_000 {
+        return format!("{:.1} kB", bytes as f64 / 1e3);
+    }
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// The only folder below `project/`.

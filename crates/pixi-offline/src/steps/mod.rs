@@ -4,8 +4,10 @@
 //! then acts; the numbered comments in it read as the procedure.
 
 mod build;
+mod carried_cache;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
+mod environments;
 pub mod final_verify_product;
 pub mod inside;
 pub mod make_product;

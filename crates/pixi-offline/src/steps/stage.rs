@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::proof;
+use crate::replacement::Beside;
 use crate::report::Report;
 use crate::staging::{self, Copied, Rules, Verdict};
 use crate::surroundings::Surroundings;
@@ -77,12 +78,38 @@ pub(super) fn copy_project(
             &config_alone,
             &|_| false,
         )?;
+        keep_environments_in_the_project(&target.join(config), report)?;
         copied.entries += more.entries + 1;
         copied.files += more.files;
         copied.bytes += more.bytes;
         restore_folder_time(source, target)?;
     }
     Ok(copied)
+}
+
+/// Takes `detached-environments` out of a staged configuration: it would put the
+/// environments of the product somewhere else, and no variable turns it off.
+fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::Result<()> {
+    const SETTING: &str = "detached-environments";
+    let editing = || {
+        format!(
+            "{} cannot be read as pixi's configuration",
+            config.display()
+        )
+    };
+    let text = fs::read_to_string(config).with_context(editing)?;
+    let mut document: toml_edit::DocumentMut = text.parse().with_context(editing)?;
+    let detached = |item: &toml_edit::Item| item.as_bool() != Some(false);
+    if !document.get(SETTING).is_some_and(detached) {
+        return Ok(());
+    }
+    document.remove(SETTING);
+    fs::write(config, document.to_string()).with_context(editing)?;
+    report.note(format_args!(
+        "{SETTING} was taken out of the copy of {}: the product keeps its environments in the project",
+        layout::PROJECT_CONFIG
+    ));
+    Ok(())
 }
 
 /// Making `.pixi/` changed the time of the folder that it lies in.
@@ -100,7 +127,9 @@ pub(super) fn copy_folder(
     report: &Report,
 ) -> anyhow::Result<Copied> {
     let copied = staging::copy_tree(source, target, rules, &proof::is_workdir)?;
-    for (path, why) in &copied.skipped {
+    // Of the new workdir itself, while it is being built, there is nothing to say.
+    let news = |path: &Path| !path.file_name().is_some_and(Beside::is_temporary);
+    for (path, why) in copied.skipped.iter().filter(|(path, _)| news(path)) {
         report.note(format_args!("{}: {why}", path.display()));
     }
     Ok(copied)

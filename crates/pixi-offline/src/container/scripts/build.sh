@@ -5,8 +5,9 @@ where=$1
 workdir=$2
 name=$3
 install_options=$4
-expected_files=$5
-shift 5
+environments=$5
+expected_files=$6
+shift 6
 
 out=$workdir/out
 give_back=$workdir
@@ -22,8 +23,21 @@ need pixi
 say "pixi $(pixi --version 2>/dev/null)"
 cd -- "$workdir/project/$name" || exit
 
-# shellcheck disable=SC2086 # options of ours, none with a space in it
-phase install pixi install $install_options || exit
+# One call for an environment: pixi 0.15 takes a single -e, and does not know
+# the default one by its name.
+install() {
+  for environment in $environments; do
+    option="-e $environment"
+    [ "$environment" != default ] || option=
+    # shellcheck disable=SC2086 # options of ours, none with a space in it
+    pixi install $install_options $option || return
+  done
+}
+phase install install || exit
+
+# The pixi that a product may take along. Missing it is no failure here.
+mkdir -p "$PIXI_CACHE_DIR/pixi-offline-bin" &&
+  cp -L "$(command -v pixi)" "$PIXI_CACHE_DIR/pixi-offline-bin/pixi" 2>/dev/null
 
 if [ $# -gt 0 ]; then
   # The lock was honoured or written a moment ago; a verification must not

@@ -3,8 +3,9 @@
 
 how=$1
 name=$2
-expected_files=$3
-shift 3
+environment=$3
+expected_files=$4
+shift 4
 
 product=/product
 out=/pixi-offline/out
@@ -24,13 +25,60 @@ cd "$product" || exit
 if command -v pixi >/dev/null 2>&1; then
   say "pixi $(pixi --version 2>/dev/null)"
 fi
-phase bootstrap ./bootstrap-project.sh ${name:+--project-name "$name"} || exit
+# Packets that found no way out, and datagrams to a resolver on loopback that is
+# not there: the kernel counts them for this network namespace (proc(5), snmp).
+count_attempts() {
+  total=0
+  while read -r names && read -r values; do
+    case $names in
+      Ip:*) wanted=OutNoRoutes ;;
+      Udp:*) wanted=NoPorts ;;
+      *) continue ;;
+    esac
+    # shellcheck disable=SC2086 # a line of words
+    set -- $values
+    for counter in $names; do
+      [ "$counter" = "$wanted" ] && total=$((total + $1))
+      shift
+    done
+  done </proc/net/snmp
+  if [ -r /proc/net/snmp6 ]; then
+    while read -r counter value; do
+      case $counter in Ip6OutNoRoutes | Udp6NoPorts) total=$((total + value)) ;; esac
+    done </proc/net/snmp6
+  fi
+}
+
+# A phase, and how often something tried to reach the network in it.
+phase_offline() {
+  if [ -r /proc/net/snmp ]; then
+    count_attempts
+    before=$total
+    phase "$@"
+    status=$?
+    count_attempts
+    say "attempts $1 $((total - before))"
+    return "$status"
+  fi
+  phase "$@"
+}
+
+phase_offline bootstrap ./bootstrap-project.sh ${name:+--project-name "$name"} || exit
 
 if [ $# -gt 0 ]; then
+  # What the product installs is what is verified: the default environment where
+  # it is among that, else the first.
+  # shellcheck disable=SC2016 # expanded there
+  installed=$(bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s" "${PIXI_OFFLINE_ENVIRONMENTS:-default}"' \
+    pixi-offline "$product")
+  case $environment$installed in
+    chosen* | default | "default "* | *" default" | *" default "*) ;;
+    *) shift && set -- run -e "${installed%% *}" "$@" ;;
+  esac
   # In a shell of its own, with nothing but positional words: what the person
   # has envs.sh export may have any name.
   # shellcheck disable=SC2016 # expanded there
-  phase verify bash -c '. "$1/envs.sh" && export VERIFY_OUT_DIR="$2" && cd -- "$1/$3" && shift 3 && exec pixi "$@"' \
+  phase_offline verify bash -c '. "$1/envs.sh" && export VERIFY_OUT_DIR="$2" && cd -- "$1/$3" && shift 3 && exec pixi "$@"' \
     pixi-offline "$product" "$out" "$name" "$@" || exit
   check_expected_files "$product/$name" "$expected_files" || exit
 fi

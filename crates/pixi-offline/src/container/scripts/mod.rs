@@ -15,13 +15,13 @@ macro_rules! script {
 
 /// Installs the staged project online and verifies it.
 /// Words: `mounted` when the workdir is the host's (else `inside`), workdir,
-/// project name, `pixi install` options, expected files (one a line), then the
-/// words after `pixi` for the verification.
+/// project name, `pixi install` options, environments (one space between),
+/// expected files (one a line), then the words after `pixi` for the verification.
 pub const BUILD: &str = script!("build.sh");
 
 /// Installs a product without a network and verifies it.
-/// Words: `copy` or `in-place`, project name or nothing, expected files (one a
-/// line), then the words after `pixi` for the verification.
+/// Words: `copy` or `in-place`, project name or nothing, `chosen` when the words
+/// for pixi name an environment, expected files (one a line), then the words after `pixi` for the verification.
 pub const FINAL_VERIFY: &str = script!("final-verify.sh");
 
 /// Takes a program from its input into a container.

@@ -1,0 +1,152 @@
+//! The conda part of a package cache: `pkgs/`.
+//!
+//! Each package is a folder `name-version-build` with what its archive held;
+//! beside it newer pixis (seen with 0.77) keep `<same>.lock`, whose bytes 8 to 40
+//! are the archive's sha256, and older ones (seen with 0.15) nothing.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::packages::lock::CondaPackage;
+use crate::proof::hexadecimal;
+
+/// The conda packages of a cache folder.
+#[derive(Debug, Clone)]
+pub struct CondaCache {
+    packages: PathBuf,
+}
+
+/// The part of `info/paths.json` that is checked (conda's package metadata,
+/// `paths_version` 1).
+#[derive(Deserialize)]
+struct Paths {
+    paths: Vec<PathEntry>,
+}
+
+#[derive(Deserialize)]
+struct PathEntry {
+    #[serde(rename = "_path")]
+    path: PathBuf,
+    #[serde(default)]
+    path_type: String,
+    sha256: Option<String>,
+    size_in_bytes: Option<u64>,
+}
+
+impl CondaCache {
+    /// The conda part of the cache in `cache`.
+    pub fn new(cache: &Path) -> CondaCache {
+        CondaCache {
+            packages: cache.join("pkgs"),
+        }
+    }
+
+    /// The name of the folder in the cache.
+    pub fn folder(&self) -> &Path {
+        &self.packages
+    }
+
+    /// The entries of a package, from the cache's conda folder: those that there are.
+    pub fn entries(&self, package: &CondaPackage) -> Vec<PathBuf> {
+        [package.stem.clone(), format!("{}.lock", package.stem)]
+            .into_iter()
+            .map(PathBuf::from)
+            .filter(|entry| self.packages.join(entry).exists())
+            .collect()
+    }
+
+    /// What is wrong with a package in the cache; nothing when it is there and
+    /// whole. `deep` also reads every file that it lists.
+    pub fn problems(&self, package: &CondaPackage, deep: bool) -> Vec<String> {
+        let folder = self.packages.join(&package.stem);
+        let stem = &package.stem;
+        match fs::symlink_metadata(&folder) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return vec![format!("{stem}: {} is no folder", folder.display())],
+            Err(_) => return vec![format!("{stem}: is not in the package cache")],
+        }
+        if let Err(error) = parse::<serde_json::Value>(&folder.join("info/index.json")) {
+            return vec![format!("{stem}: info/index.json {error}")];
+        }
+        let paths: Paths = match parse(&folder.join("info/paths.json")) {
+            Ok(paths) => paths,
+            Err(error) => return vec![format!("{stem}: info/paths.json {error}")],
+        };
+        let mut problems = Vec::new();
+        if let (Some(locked), Some(cached)) = (&package.sha256, self.recorded_sha256(stem))
+            && *locked != cached
+        {
+            problems.push(format!("{stem}: the cache holds another archive of this name (sha256 {cached}, locked is {locked})"));
+        }
+        for entry in &paths.paths {
+            let file = folder.join(&entry.path);
+            let problem = if deep {
+                entry.differs(&file)
+            } else {
+                entry.is_missing(&file)
+            };
+            problems.extend(
+                problem.map(|problem| format!("{stem}: {} {problem}", entry.path.display())),
+            );
+        }
+        problems
+    }
+
+    /// The sha256 that pixi recorded when it unpacked the archive.
+    fn recorded_sha256(&self, stem: &str) -> Option<String> {
+        let record = fs::read(self.packages.join(format!("{stem}.lock"))).ok()?;
+        record.get(8..40).map(hexadecimal)
+    }
+}
+
+impl PathEntry {
+    fn is_missing(&self, file: &Path) -> Option<String> {
+        fs::symlink_metadata(file)
+            .is_err()
+            .then(|| "is missing".to_owned())
+    }
+
+    fn differs(&self, file: &Path) -> Option<String> {
+        let metadata = match fs::symlink_metadata(file) {
+            Ok(metadata) => metadata,
+            Err(_) => return Some("is missing".to_owned()),
+        };
+        if self.path_type == "directory" {
+            return (!metadata.is_dir()).then(|| "is no folder".to_owned());
+        }
+        if self.path_type == "softlink" {
+            // Its sha256 is that of what it leads to, which is checked by its own name.
+            return (!metadata.is_symlink()).then(|| "is no link".to_owned());
+        }
+        if !metadata.is_file() {
+            return Some("is no file".to_owned());
+        }
+        if let Some(size) = self.size_in_bytes
+            && size != metadata.len()
+        {
+            return Some(format!("has {} bytes instead of {size}", metadata.len()));
+        }
+        let wanted = self.sha256.as_ref()?;
+        match sha256_of(file) {
+            Ok(found) if found == *wanted => None,
+            Ok(_) => Some("has another content than its package says (sha256)".to_owned()),
+            Err(error) => Some(format!("cannot be read: {error}")),
+        }
+    }
+}
+
+/// The sha256 of a file's content.
+pub(super) fn sha256_of(file: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(file)?, &mut hasher)?;
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<T, String> {
+    let text = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    serde_json::from_slice(&text).map_err(|error| format!("cannot be parsed: {error}"))
+}

@@ -1,0 +1,170 @@
+//! What chosen environments need on one platform, and whether that can be
+//! installed without a network at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
+
+use crate::packages::lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
+
+/// The packages of some environments on a platform, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Need {
+    /// Conda packages.
+    pub conda: BTreeSet<CondaPackage>,
+    /// Python packages.
+    pub python: BTreeSet<PythonPackage>,
+}
+
+impl Need {
+    /// What `environments` need on `platform` by `lock`.
+    ///
+    /// # Errors
+    ///
+    /// With everything that cannot be installed from a carried product, a line
+    /// each, with advice: an environment or platform that the lock lacks, conda
+    /// packages that are built from source, a dependency by a path outside of the
+    /// project, two environments that need the same name, version and build with
+    /// different content.
+    pub fn of(lock: &Lock, environments: &[String], platform: &str) -> Result<Need, Vec<String>> {
+        let mut need = Need::default();
+        let mut problems = Vec::new();
+        for environment in environments {
+            // An environment that needs nothing has no platforms in the lock.
+            if lock
+                .platforms(environment)
+                .is_some_and(|platforms| platforms.is_empty())
+            {
+                continue;
+            }
+            let Some(packages) = lock.packages(environment, platform) else {
+                problems.push(missing(lock, environment, platform));
+                continue;
+            };
+            for package in packages {
+                match package {
+                    Package::Conda(conda) => drop(need.conda.insert(conda.clone())),
+                    Package::Python(python) => drop(need.python.insert(python.clone())),
+                    Package::CondaSource { name, location } => problems.push(format!(
+                        "environment {environment} builds the conda package {name} from source ({location}); that does not work offline from a carried cache: publish it to a channel, or make it a PyPI dependency by path"
+                    )),
+                }
+            }
+        }
+        problems.extend(need.python.iter().filter(|python| leads_out(&python.location)).map(|python| {
+            format!(
+                "{} is a dependency by a path outside of the project ({}), which is not staged; move it into the project, or build a wheel of it",
+                python.name, python.location
+            )
+        }));
+        problems.extend(need.conda.iter().filter(|conda| leads_out(&conda.location)).map(|conda| {
+            format!(
+                "{} comes from a channel in a folder outside of the project ({}), which is not staged; move it into the project",
+                conda.stem, conda.location
+            )
+        }));
+        problems.extend(need.contradictions());
+        problems.sort();
+        problems.dedup();
+        if problems.is_empty() {
+            Ok(need)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Packages that share one place in the cache and are not the same.
+    fn contradictions(&self) -> Vec<String> {
+        let mut digests: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for conda in &self.conda {
+            digests
+                .entry(&conda.stem)
+                .or_default()
+                .extend(conda.sha256.as_deref());
+        }
+        digests
+            .into_iter()
+            .filter(|(_, digests)| digests.len() > 1)
+            .map(|(stem, _)| {
+                format!(
+                    "two environments need {stem} with different content (other channels, perhaps), and one cache holds only one of them: make a product for each"
+                )
+            })
+            .collect()
+    }
+
+    /// Whether something is built at the target: a folder is built wherever it is
+    /// installed, and what that takes is not in the lock.
+    pub fn builds_at_target(&self) -> bool {
+        self.python
+            .iter()
+            .any(|python| python.kind == PythonKind::Folder)
+    }
+
+    /// The oldest glibc that all of them run with.
+    pub fn glibc(&self) -> Option<(u32, u32)> {
+        self.conda.iter().filter_map(|conda| conda.glibc).max()
+    }
+
+    /// Whether the install at the target may call git.
+    pub fn needs_git(&self) -> bool {
+        self.python
+            .iter()
+            .any(|python| python.kind == PythonKind::Git)
+    }
+}
+
+/// Why there are no packages for an environment on a platform.
+fn missing(lock: &Lock, environment: &str, platform: &str) -> String {
+    match lock.platforms(environment) {
+        None => format!(
+            "pixi.lock has no environment {environment}; it has {}",
+            lock.environments().collect::<Vec<_>>().join(", ")
+        ),
+        Some(platforms) => format!(
+            "pixi.lock has no packages of environment {environment} for {platform}, the platform of the image; it has {}: add the platform to the project and lock it again, or use another image",
+            platforms.join(", ")
+        ),
+    }
+}
+
+/// Whether a location is a path that leads out of the project. URLs do not, but
+/// for `file:` ones: the absolute path of a folder in the project is written
+/// like that, so those are told apart by pixi itself, which looks there.
+fn leads_out(location: &str) -> bool {
+    let scheme = location.split_once(':').map(|(scheme, _)| scheme);
+    if scheme.is_some_and(|scheme| scheme.len() > 1 && !scheme.contains('/')) {
+        return false;
+    }
+    let mut depth = 0;
+    Path::new(location).components().any(|part| {
+        match part {
+            Component::ParentDir => depth -= 1,
+            Component::Normal(_) => depth += 1,
+            Component::RootDir => depth = -1,
+            _ => {}
+        }
+        depth < 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_leave_the_project_are_told_from_those_that_do_not() {
+        for inside in [
+            "./lib",
+            "lib/a/../b",
+            "https://x/y.whl",
+            "git+https://x/../y",
+            "file:///p/chan/a.conda",
+            ".",
+        ] {
+            assert!(!leads_out(inside), "{inside}");
+        }
+        for outside in ["../lib", "./a/../../b", "/opt/lib"] {
+            assert!(leads_out(outside), "{outside}");
+        }
+    }
+}

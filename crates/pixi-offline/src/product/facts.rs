@@ -1,0 +1,72 @@
+//! What a product records for its own scripts.
+
+use super::quote::shell_quote;
+
+/// What `bootstrap-project.sh` compares with the place where it runs. Whatever
+/// is `None` was not known when the product was made, and is not compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The environments that the product was made with, in the order in which
+    /// they are installed; none means `default`.
+    pub environments: Vec<String>,
+    /// The version of the pixi that filled the package cache, such as `0.77.0`.
+    pub pixi: Option<String>,
+    /// The format of pixi.lock: its `version`.
+    pub lock_version: Option<u32>,
+    /// Whether the cache has Python packages (a uv part), which only some other
+    /// versions of pixi see.
+    pub has_python_packages: bool,
+    /// Whether a dependency is installed with `git`.
+    pub needs_git: bool,
+    /// The architecture that the packages are for, in the words of `uname -m`:
+    /// `x86_64`, `aarch64`.
+    pub architecture: Option<String>,
+    /// The oldest glibc that the packages run on: major and minor version.
+    pub glibc: Option<(u32, u32)>,
+    /// The bytes that installing all environments takes beside the product.
+    pub install_bytes: Option<u64>,
+    /// The files, folders and links that installing all environments makes.
+    pub install_entries: Option<u64>,
+    /// Whether the product brings a pixi of its own in `bin/`.
+    pub bundled_pixi: bool,
+}
+
+impl Facts {
+    /// The facts as assignments for bash, a line each.
+    pub(super) fn assignments(&self) -> Vec<u8> {
+        let mut lines = b"environments=(".to_vec();
+        for (index, environment) in self.environments.iter().enumerate() {
+            if index > 0 {
+                lines.push(b' ');
+            }
+            lines.extend(shell_quote(environment.as_bytes()));
+        }
+        lines.extend(b")\n");
+        let mut assign = |name: &str, value: &str| {
+            lines.extend(name.as_bytes());
+            lines.push(b'=');
+            lines.extend(shell_quote(value.as_bytes()));
+            lines.push(b'\n');
+        };
+        let yes_or_no = |fact| if fact { "yes" } else { "no" };
+        let glibc = self.glibc.map(|(major, minor)| format!("{major}.{minor}"));
+        assign("built_by_pixi", self.pixi.as_deref().unwrap_or_default());
+        assign("lock_version", &text(self.lock_version));
+        assign("has_python_packages", yes_or_no(self.has_python_packages));
+        assign("needs_git", yes_or_no(self.needs_git));
+        assign(
+            "architecture",
+            self.architecture.as_deref().unwrap_or_default(),
+        );
+        assign("glibc", &text(glibc));
+        assign("install_bytes", &text(self.install_bytes));
+        assign("install_entries", &text(self.install_entries));
+        assign("bundled_pixi", yes_or_no(self.bundled_pixi));
+        lines
+    }
+}
+
+/// A value that may not be known: then the empty text.
+fn text(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}

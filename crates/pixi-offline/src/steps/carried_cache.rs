@@ -1,0 +1,212 @@
+//! What of a workdir's package cache goes into the product, and whether it is
+//! all there.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::failure::Failure;
+use crate::layout::{self, ContainerWorkdir, Workdir};
+use crate::packages::{self, Carried, CondaCache, Lock, Need, PythonCache};
+use crate::product::Facts;
+use crate::proof::WorkdirRecord;
+use crate::report::Report;
+use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
+use crate::steps::environments;
+
+/// How many problems of a cache are shown.
+const SHOWN: usize = 40;
+
+/// The plan for a product's cache, made before anything is written.
+pub(super) struct CachePlan {
+    lock: Option<Lock>,
+    environments: Vec<String>,
+    platform: Option<String>,
+    need: Option<Need>,
+}
+
+impl CachePlan {
+    /// Asks the lock what the recorded environments need, and looks whether the
+    /// cache has it.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the lock says that it cannot work offline, 1 when
+    /// something is missing or, with `deep`, damaged: each is named.
+    pub(super) fn make(
+        workdir: &Workdir,
+        name: &ProjectName,
+        record: Option<&WorkdirRecord>,
+        deep: bool,
+        report: &Report,
+    ) -> anyhow::Result<CachePlan> {
+        let lock = Lock::read(&workdir.project(name).join(layout::LOCK_FILE))?;
+        let environments = record.map_or_else(
+            || vec![DEFAULT_ENVIRONMENT.to_owned()],
+            |record| record.environments.clone(),
+        );
+        let mut plan = CachePlan {
+            platform: None,
+            need: None,
+            lock,
+            environments,
+        };
+        let Some(lock) = &plan.lock else {
+            report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
+            return Ok(plan);
+        };
+        plan.platform = platform(lock, &plan.environments, record);
+        let Some(platform) = &plan.platform else {
+            report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
+            return Ok(plan);
+        };
+        let need = environments::require_installable(lock, &plan.environments, platform)?;
+        check(&workdir.cache(), &need, deep)?;
+        plan.need = Some(need);
+        Ok(plan)
+    }
+
+    /// Copies the cache: what is needed, or with `full` everything.
+    ///
+    /// # Errors
+    ///
+    /// As [`packages::carry`].
+    pub(super) fn carry(
+        &self,
+        workdir: &Workdir,
+        target: &Path,
+        full: bool,
+        record: Option<&WorkdirRecord>,
+    ) -> anyhow::Result<Carried> {
+        let origin = record.map(|record| ContainerWorkdir::cache_of(&record.container_workdir));
+        let need = self.need.as_ref().filter(|_| !full);
+        packages::carry(&workdir.cache(), target, need, origin.as_deref())
+    }
+
+    /// What the product's own scripts compare at the target.
+    pub(super) fn facts(&self, record: Option<&WorkdirRecord>, carried: &Carried) -> Facts {
+        let need = self.need.as_ref();
+        Facts {
+            environments: self.environments.clone(),
+            pixi: record
+                .and_then(|record| record.pixi.as_deref())
+                .and_then(|text| text.split_whitespace().last())
+                .map(str::to_owned),
+            lock_version: self.lock.as_ref().map(|lock| lock.version().into()),
+            has_python_packages: need.is_some_and(|need| !need.python.is_empty()),
+            needs_git: need.is_some_and(Need::needs_git),
+            architecture: self
+                .platform
+                .as_deref()
+                .and_then(architecture)
+                .map(str::to_owned),
+            glibc: need.and_then(Need::glibc),
+            install_bytes: Some(carried.bytes),
+            install_entries: Some(carried.entries),
+            bundled_pixi: false,
+        }
+    }
+}
+
+/// The platform that the cache was filled for: that of the image, else the only
+/// one that the lock has.
+fn platform(
+    lock: &Lock,
+    environments: &[String],
+    record: Option<&WorkdirRecord>,
+) -> Option<String> {
+    let image = record.and_then(|record| record.image.as_ref());
+    if let Some(platform) = image.and_then(|image| environments::platform_of(&image.platform)) {
+        return Some(platform.to_owned());
+    }
+    match lock.platforms(environments.first()?)?.as_slice() {
+        [only] => Some((*only).to_owned()),
+        _ => None,
+    }
+}
+
+/// The words of `uname -m` for a platform of pixi's.
+fn architecture(platform: &str) -> Option<&'static str> {
+    Some(match platform {
+        "linux-64" => "x86_64",
+        "linux-aarch64" => "aarch64",
+        "linux-ppc64le" => "ppc64le",
+        "linux-s390x" => "s390x",
+        "linux-riscv64" => "riscv64",
+        "linux-32" => "i686",
+        _ => return None,
+    })
+}
+
+/// Looks whether a cache has what is needed.
+fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<()> {
+    let conda = CondaCache::new(cache);
+    let mut problems: Vec<String> = need
+        .conda
+        .iter()
+        .flat_map(|package| conda.problems(package, deep))
+        .collect();
+    if !need.python.is_empty() {
+        let python = PythonCache::read(cache);
+        problems.extend(
+            need.python
+                .iter()
+                .flat_map(|package| python.problems(package, deep)),
+        );
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let more = problems.len().saturating_sub(SHOWN);
+    problems.truncate(SHOWN);
+    if more > 0 {
+        problems.push(format!("and {more} more"));
+    }
+    Err(Failure::with_code(
+        crate::failure::GENERAL,
+        format!(
+            "the package cache {} lacks what pixi.lock needs; create the workdir again:\n  {}",
+            cache.display(),
+            problems.join("\n  ")
+        ),
+    ))
+}
+
+/// Puts the pixi that built the workdir into the product.
+///
+/// # Errors
+///
+/// Exit code 2 when the workdir has none.
+pub(super) fn require_pixi(workdir: &Workdir) -> anyhow::Result<()> {
+    if fs::metadata(workdir.pixi()).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--bundle-pixi: {} is not there; the workdir was made by an older version, create it again",
+        workdir.pixi().display()
+    )))
+}
+
+/// Copies the pixi that built the workdir.
+///
+/// # Errors
+///
+/// When it cannot be copied.
+pub(super) fn bundle_pixi(workdir: &Workdir, target: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let copy = || -> std::io::Result<()> {
+        if let Some(folder) = target.parent() {
+            fs::create_dir(folder)?;
+        }
+        crate::staging::copy_file(&workdir.pixi(), target)?;
+        fs::set_permissions(target, fs::Permissions::from_mode(0o755))
+    };
+    copy().with_context(|| {
+        format!(
+            "{} cannot be copied to {}",
+            workdir.pixi().display(),
+            target.display()
+        )
+    })
+}

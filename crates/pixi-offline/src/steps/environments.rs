@@ -1,0 +1,79 @@
+//! From the environments that were asked for to those of the lock, and to the
+//! one that is verified.
+
+use crate::failure::Failure;
+use crate::packages::{Lock, Need};
+use crate::request::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
+
+/// The environments that a build installs.
+///
+/// # Errors
+///
+/// Exit code 2 when all are asked for and there is no lock that names them.
+pub(super) fn resolve(asked: &Environments, lock: Option<&Lock>) -> anyhow::Result<Vec<String>> {
+    match (asked, lock) {
+        (Environments::Named(names), _) => {
+            Ok(names.iter().map(|name| name.as_str().to_owned()).collect())
+        }
+        (Environments::All, Some(lock)) => Ok(lock.environments().map(str::to_owned).collect()),
+        (Environments::All, None) => Err(Failure::usage(
+            "--all-environments takes the names from pixi.lock, which the project has not; lock it with pixi first, or name them with --environment",
+        )),
+    }
+}
+
+/// The environment that a verification runs in: the one that was asked for, else
+/// `default` where it is installed, else the first.
+///
+/// # Errors
+///
+/// Exit code 2 when the one that was asked for is not installed.
+pub(super) fn verified<'a>(
+    asked: Option<&'a EnvironmentName>,
+    installed: &'a [String],
+) -> anyhow::Result<&'a str> {
+    match asked {
+        Some(name) if installed.iter().any(|installed| installed == name.as_str()) => {
+            Ok(name.as_str())
+        }
+        Some(name) => Err(Failure::usage(format!(
+            "--verify-environment {name} is not among the environments that are installed ({}); add it with --environment",
+            installed.join(", ")
+        ))),
+        None if installed.iter().any(|name| name == DEFAULT_ENVIRONMENT) => Ok(DEFAULT_ENVIRONMENT),
+        None => Ok(installed
+            .first()
+            .map_or(DEFAULT_ENVIRONMENT, String::as_str)),
+    }
+}
+
+/// What the environments need on the platform of an image.
+///
+/// # Errors
+///
+/// Exit code 2 with all that could not be installed offline.
+pub(super) fn require_installable(
+    lock: &Lock,
+    environments: &[String],
+    platform: &str,
+) -> anyhow::Result<Need> {
+    Need::of(lock, environments, platform).map_err(|problems| {
+        Failure::usage(format!(
+            "this project cannot be installed without a network from a product:\n  {}",
+            problems.join("\n  ")
+        ))
+    })
+}
+
+/// Pixi's name for the platform of an image, `linux-64` for `linux/amd64`.
+pub(super) fn platform_of(image_platform: &str) -> Option<&'static str> {
+    Some(match image_platform.split_once('/')? {
+        ("linux", "amd64") => "linux-64",
+        ("linux", "arm64") => "linux-aarch64",
+        ("linux", "ppc64le") => "linux-ppc64le",
+        ("linux", "s390x") => "linux-s390x",
+        ("linux", "riscv64") => "linux-riscv64",
+        ("linux", "386") => "linux-32",
+        _ => return None,
+    })
+}

@@ -1,0 +1,389 @@
+//! What of a package cache goes into a product, and what is found missing or
+//! damaged. The caches have the layout that pixi and uv write.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use testbed::sandbox::{Run, Sandbox};
+
+const ARCHIVE_SHA: [&str; 3] = [
+    "aa00000000000000000000000000000000000000000000000000000000000000",
+    "bb00000000000000000000000000000000000000000000000000000000000000",
+    "cc00000000000000000000000000000000000000000000000000000000000000",
+];
+
+/// A workdir whose lock needs conda package `a` in `default`, `a` and `b` in
+/// `test`, the wheel `six` and the source distribution `docopt` in both; the cache
+/// holds these and a lot that nobody needs.
+struct Workdir {
+    sandbox: Sandbox,
+}
+
+impl Workdir {
+    fn new() -> Workdir {
+        let workdir = Workdir {
+            sandbox: Sandbox::new(),
+        };
+        let python = "\n      - pypi: https://files.example/six-1.17.0-py3-none-any.whl\n      - pypi: https://files.example/docopt-0.6.2.tar.gz";
+        let package = |name: &str| {
+            format!("\n      - conda: https://conda.example/chan/linux-64/{name}-1.0-0.conda")
+        };
+        let lock = format!(
+            "version: 6
+environments:
+  default:
+    channels:
+    - url: https://conda.example/chan/
+    indexes:
+    - https://index.example/simple
+    packages:
+      linux-64:{a}{python}
+  test:
+    channels:
+    - url: https://conda.example/chan/
+    indexes:
+    - https://index.example/simple
+    packages:
+      linux-64:{a}{b}{python}
+packages:
+- conda: https://conda.example/chan/linux-64/a-1.0-0.conda
+  sha256: {0}
+- conda: https://conda.example/chan/linux-64/b-1.0-0.conda
+  sha256: {1}
+- pypi: https://files.example/six-1.17.0-py3-none-any.whl
+  name: six
+  version: 1.17.0
+  sha256: {0}
+- pypi: https://files.example/docopt-0.6.2.tar.gz
+  name: docopt
+  version: 0.6.2
+  sha256: {0}
+",
+            ARCHIVE_SHA[0],
+            ARCHIVE_SHA[1],
+            a = package("a"),
+            b = package("b"),
+        );
+        workdir.sandbox.write("W/project/demo/pixi.toml", "");
+        workdir.sandbox.write("W/project/demo/pixi.lock", lock);
+        for (name, sha256) in ["a", "b", "c"].iter().zip(ARCHIVE_SHA) {
+            workdir.conda_package(name, sha256);
+        }
+        workdir.wheel(
+            "six",
+            "1.17.0",
+            "six-id",
+            "wheels-v6/pypi/six/1.17.0-py3-none-any",
+        );
+        workdir.wheel(
+            "docopt",
+            "0.6.2",
+            "docopt-id",
+            "sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any",
+        );
+        workdir.wheel(
+            "idna",
+            "3.20",
+            "idna-id",
+            "wheels-v6/pypi/idna/3.20-py3-none-any",
+        );
+        for other in [
+            "repodata/x.json",
+            "http-cache/x",
+            "uv-cache/simple-v21/pypi/six.rkyv",
+            "uv-cache/builds-v0/x",
+            "uv-cache/interpreter-v4/x",
+            "pixi-offline-bin/pixi",
+        ] {
+            workdir
+                .sandbox
+                .write(Path::new("W/pixi-cache").join(other), "x");
+        }
+        workdir
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.sandbox.work().join("W/pixi-cache")
+    }
+
+    fn conda_package(&self, name: &str, sha256: &str) {
+        let folder = PathBuf::from(format!("W/pixi-cache/pkgs/{name}-1.0-0"));
+        self.sandbox.write(folder.join("info/index.json"), "{}");
+        let mut paths = Vec::new();
+        for (file, content) in [("bin/tool", "tool"), ("share/data", "")] {
+            self.sandbox.write(folder.join(file), content);
+            paths.push(serde_json::json!({
+                "_path": file, "path_type": "hardlink", "size_in_bytes": content.len(),
+                "sha256": format!("{:x}", Sha256::digest(content)),
+            }));
+        }
+        symlink("tool", self.sandbox.work().join(&folder).join("bin/link")).unwrap();
+        paths.push(serde_json::json!({"_path": "bin/link", "path_type": "softlink"}));
+        let paths = serde_json::json!({"paths": paths, "paths_version": 1});
+        self.sandbox
+            .write(folder.join("info/paths.json"), paths.to_string());
+        let mut record = vec![0, 0, 0, 0, 0, 0, 0, 1];
+        record
+            .extend((0..32).map(|at| u8::from_str_radix(&sha256[2 * at..2 * at + 2], 16).unwrap()));
+        self.sandbox
+            .write(folder.with_file_name(format!("{name}-1.0-0.lock")), record);
+    }
+
+    fn wheel(&self, name: &str, version: &str, id: &str, link: &str) {
+        let archive = PathBuf::from("W/pixi-cache/uv-cache/archive-v0").join(id);
+        let content = format!("# {name}");
+        let hash = data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(&content));
+        self.sandbox
+            .write(archive.join(format!("{name}.py")), &content);
+        let metadata = format!("{name}-{version}.dist-info");
+        let record = format!(
+            "{name}.py,sha256={hash},{}\n{metadata}/RECORD,,\n",
+            content.len()
+        );
+        self.sandbox
+            .write(archive.join(metadata).join("RECORD"), record);
+        let link = PathBuf::from("W/pixi-cache/uv-cache").join(link);
+        let mut pointer = link.clone().into_os_string();
+        pointer.push(".http");
+        self.sandbox
+            .write(PathBuf::from(pointer), format!("\u{94}{id}\u{0}"));
+        let target = format!("/workdir/pixi-cache/uv-cache/archive-v0/{id}");
+        symlink(target, self.sandbox.work().join(link)).unwrap();
+    }
+
+    fn make(&self, more: &[&str]) -> Run {
+        self.sandbox.run(
+            "make-archive-ready-product",
+            ["--workdir", "W"].iter().chain(more),
+        )
+    }
+
+    /// Files and links of the product's cache.
+    fn shipped(&self) -> Vec<String> {
+        let top = self.sandbox.work().join("W/product/pkg-cache");
+        let mut files = Vec::new();
+        let mut folders = vec![top.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() && !path.is_symlink() {
+                    folders.push(path);
+                } else {
+                    files.push(
+                        path.strip_prefix(&top)
+                            .unwrap()
+                            .to_str()
+                            .unwrap()
+                            .to_owned(),
+                    );
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+#[test]
+fn only_what_the_environments_need_is_shipped() {
+    let workdir = Workdir::new();
+    let run = workdir.make(&[]);
+    run.success()
+        .says("Package cache: ")
+        .says("left out as not needed: ");
+    assert_eq!(
+        workdir.shipped(),
+        [
+            "pkgs/a-1.0-0.lock",
+            "pkgs/a-1.0-0/bin/link",
+            "pkgs/a-1.0-0/bin/tool",
+            "pkgs/a-1.0-0/info/index.json",
+            "pkgs/a-1.0-0/info/paths.json",
+            "pkgs/a-1.0-0/share/data",
+            "uv-cache/archive-v0/docopt-id/docopt-0.6.2.dist-info/RECORD",
+            "uv-cache/archive-v0/docopt-id/docopt.py",
+            "uv-cache/archive-v0/six-id/six-1.17.0.dist-info/RECORD",
+            "uv-cache/archive-v0/six-id/six.py",
+            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any",
+            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any.http",
+            "uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any",
+            "uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any.http",
+        ]
+    );
+    let link = "W/product/pkg-cache/uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any/six.py";
+    assert_eq!(
+        fs::read_to_string(workdir.sandbox.work().join(link)).unwrap(),
+        "# six"
+    );
+}
+
+#[test]
+fn the_whole_cache_is_shipped_on_request() {
+    let workdir = Workdir::new();
+    workdir.make(&["--cache", "full"]).success();
+    let shipped = workdir.shipped();
+    for file in [
+        "pkgs/c-1.0-0.lock",
+        "repodata/x.json",
+        "uv-cache/simple-v21/pypi/six.rkyv",
+        "uv-cache/archive-v0/idna-id/idna.py",
+    ] {
+        assert!(
+            shipped.iter().any(|shipped| shipped == file),
+            "{file}: {shipped:?}"
+        );
+    }
+    for never in ["builds-v0", "interpreter-v4", "pixi-offline-bin"] {
+        assert!(
+            !shipped.iter().any(|shipped| shipped.contains(never)),
+            "{never}: {shipped:?}"
+        );
+    }
+    workdir.make(&["--cache", "half"]).code(2).says("needed");
+}
+
+#[test]
+fn a_project_that_is_built_at_the_target_keeps_what_a_build_may_take() {
+    let workdir = Workdir::new();
+    let lock = workdir.sandbox.work().join("W/project/demo/pixi.lock");
+    let text = fs::read_to_string(&lock).unwrap();
+    let text = text.replace(
+        "\n      - pypi: https://files.example/six",
+        "\n      - pypi: ./\n      - pypi: https://files.example/six",
+    ) + "- pypi: ./\n  name: demo\n  version: 0.1.0\n  editable: true\n";
+    fs::write(lock, text).unwrap();
+    workdir.make(&[]).success();
+    let shipped = workdir.shipped();
+    for file in [
+        "uv-cache/simple-v21/pypi/six.rkyv",
+        "uv-cache/archive-v0/idna-id/idna.py",
+    ] {
+        assert!(
+            shipped.iter().any(|shipped| shipped == file),
+            "{file}: {shipped:?}"
+        );
+    }
+    assert!(
+        !shipped.iter().any(|shipped| shipped.starts_with("pkgs/c-")),
+        "{shipped:?}"
+    );
+}
+
+#[test]
+fn any_missing_package_is_found_without_looking_deep_and_the_old_product_stays() {
+    for (missing, text) in [
+        ("pkgs/a-1.0-0", "a-1.0-0: is not in the package cache"),
+        ("pkgs/a-1.0-0/info/index.json", "a-1.0-0: info/index.json"),
+        ("pkgs/a-1.0-0/info/paths.json", "a-1.0-0: info/paths.json"),
+        ("pkgs/a-1.0-0/bin/tool", "a-1.0-0: bin/tool is missing"),
+        ("pkgs/a-1.0-0/bin/link", "a-1.0-0: bin/link is missing"),
+        (
+            "uv-cache/archive-v0/six-id",
+            "six 1.17.0: is not in the package cache",
+        ),
+        (
+            "uv-cache/archive-v0/six-id/six.py",
+            "six 1.17.0: six.py is missing",
+        ),
+        (
+            "uv-cache/wheels-v6",
+            "six 1.17.0: nothing in the package cache leads to it",
+        ),
+        (
+            "uv-cache/archive-v0/docopt-id",
+            "docopt 0.6.2: is not in the package cache",
+        ),
+        ("uv-cache", "six 1.17.0: is not in the package cache"),
+        ("pkgs", "a-1.0-0: is not in the package cache"),
+    ] {
+        let workdir = Workdir::new();
+        workdir.make(&[]).success();
+        let before = workdir.shipped();
+        let path = workdir.cache().join(missing);
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        }
+        .unwrap();
+        workdir.make(&[]).code(1).says(text);
+        assert_eq!(workdir.shipped(), before);
+    }
+    // What no chosen environment needs may be missing.
+    let workdir = Workdir::new();
+    fs::remove_dir_all(workdir.cache().join("pkgs/b-1.0-0")).unwrap();
+    workdir.make(&["--deep"]).success();
+}
+
+#[test]
+fn odd_caches_are_named() {
+    let workdir = Workdir::new();
+    fs::write(
+        workdir.cache().join("pkgs/a-1.0-0/info/paths.json"),
+        "{\"paths\":",
+    )
+    .unwrap();
+    workdir
+        .make(&[])
+        .code(1)
+        .says("a-1.0-0: info/paths.json cannot be parsed");
+    let workdir = Workdir::new();
+    fs::remove_dir_all(workdir.cache().join("pkgs/a-1.0-0")).unwrap();
+    fs::write(workdir.cache().join("pkgs/a-1.0-0"), "").unwrap();
+    workdir.make(&[]).code(1).says("is no folder");
+    let workdir = Workdir::new();
+    symlink("loop", workdir.cache().join("uv-cache/wheels-v6/loop")).unwrap();
+    workdir.make(&[]).success();
+    let workdir = Workdir::new();
+    let record = workdir.cache().join("pkgs/a-1.0-0.lock");
+    let mut bytes = fs::read(&record).unwrap();
+    bytes[8] = 0;
+    fs::write(&record, bytes).unwrap();
+    workdir
+        .make(&[])
+        .code(1)
+        .says("another archive of this name");
+}
+
+#[test]
+fn damage_to_any_listed_file_is_found_deep() {
+    for (file, text) in [
+        ("pkgs/a-1.0-0/bin/tool", "a-1.0-0: bin/tool"),
+        ("pkgs/a-1.0-0/share/data", "a-1.0-0: share/data"),
+        ("uv-cache/archive-v0/six-id/six.py", "six 1.17.0: six.py"),
+        (
+            "uv-cache/archive-v0/docopt-id/docopt.py",
+            "docopt 0.6.2: docopt.py",
+        ),
+    ] {
+        let workdir = Workdir::new();
+        workdir.make(&["--deep"]).success();
+        let path = workdir.cache().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        match bytes.last_mut() {
+            Some(last) => *last ^= 1,
+            None => bytes.push(b'x'),
+        }
+        fs::write(path, bytes).unwrap();
+        workdir.make(&["--deep"]).code(1).says(text);
+    }
+}
+
+#[test]
+fn a_pixi_is_bundled_on_request() {
+    let workdir = Workdir::new();
+    workdir.make(&["--bundle-pixi"]).success();
+    assert_eq!(
+        fs::read(workdir.sandbox.work().join("W/product/bin/pixi")).unwrap(),
+        b"x"
+    );
+    fs::remove_dir_all(workdir.cache().join("pixi-offline-bin")).unwrap();
+    workdir
+        .make(&["--bundle-pixi"])
+        .code(2)
+        .says("--bundle-pixi");
+    workdir.make(&[]).success();
+    assert!(!workdir.sandbox.work().join("W/product/bin").exists());
+}

@@ -1,0 +1,31 @@
+#!/bin/bash
+# What a person does with a product: copies it to a place, installs it, uses it. Here as a user
+# that the machine does not know, two days later.
+
+# The image's, and it would keep attempts in the container itself.
+unset https_proxy
+
+# How often something had no way to where it wanted.
+attempts() {
+  awk '$1 == "Ip:" { if (at) print $at; else for (i = 1; i <= NF; i++) if ($i == "OutNoRoutes") at = i }' /proc/net/snmp
+}
+
+place=/elsewhere/the-product
+mkdir /elsewhere/home "$place"
+export HOME=/elsewhere/home
+cp -R /carried/it/. "$place"
+before=$(attempts)
+export FAKETIME_DONT_FAKE_MONOTONIC=1
+cat >/elsewhere/use.sh <<'END'
+cd "$1"
+./bootstrap-project.sh
+. ./envs.sh
+cd demo
+pixi run python prove.py
+END
+faketime -f +2d bash -eu /elsewhere/use.sh "$place"
+if ! cmp "$place/demo/pixi.lock" /carried/it/demo/pixi.lock; then
+  echo "pixi.lock was changed"
+  exit 1
+fi
+echo "attempts to reach the network: $(($(attempts) - before))"

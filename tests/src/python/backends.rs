@@ -1,0 +1,28 @@
+//! The real build backends.
+
+use std::path::Path;
+
+use anyhow::Result;
+use duct::cmd;
+
+use crate::debian::ensure_debian_package;
+use crate::process::captured;
+
+/// `editables` is what hatchling asks for when it builds an editable package.
+const BACKENDS: [&str; 4] = ["setuptools", "wheel", "hatchling", "editables"];
+
+/// Downloads the wheels of the backends and of all they need into `folder`, with the host's pip
+/// and its settings.
+pub(super) fn download(folder: &Path) -> Result<()> {
+    let pip = ensure_debian_package("pip3", "python3-pip")?;
+    let mut arguments = vec!["download", "--quiet", "--disable-pip-version-check"];
+    // For the channel's python, whatever the host's is.
+    arguments.extend(["--only-binary", ":all:", "--python-version", "3.11"]);
+    arguments.extend(["--dest", "."]);
+    arguments.extend(BACKENDS);
+    captured(
+        "downloading build backends with pip",
+        cmd(pip, arguments).dir(folder),
+    )
+    .map(drop)
+}

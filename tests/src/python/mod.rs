@@ -1,0 +1,144 @@
+//! A Python package index over HTTP, on the engine's own network as the channel is, with
+//! packages of every form that a project may depend on, and the build backends they need.
+//!
+//! [`source`] writes a package as its author has it, [`wheel`] and [`sdist`] as it is
+//! published, [`repository`] puts it under git, [`index`] lists what there is. All is made here
+//! but the build backends: these are the real ones, downloaded once.
+
+mod backends;
+mod index;
+mod repository;
+mod sdist;
+mod source;
+mod wheel;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cache::{Turn, cache_folder, scratch_folder};
+use crate::channel::ensure_channel;
+use crate::fingerprint::Fingerprint;
+use crate::httpd::Site;
+use crate::process::announced;
+
+pub use source::{Backend, Source};
+pub use wheel::wheel;
+
+/// The index, being served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonIndex {
+    address: String,
+    revision: String,
+}
+
+impl PythonIndex {
+    /// The simple index (PEP 503), for a project's `index-url`. It has `plain-wheel` as a
+    /// wheel, `old-sdist` (setuptools; its metadata is so old that only a build tells what it
+    /// needs) and `new-sdist` (hatchling) as source distributions, all in version 1.0, and the
+    /// build backends.
+    pub fn simple(&self) -> String {
+        format!("{}/simple", self.address)
+    }
+
+    /// The address of a wheel that no index lists: `direct-wheel` 1.0.
+    pub fn direct_wheel(&self) -> String {
+        format!("{}/direct/{DIRECT_WHEEL}", self.address)
+    }
+
+    /// The address of a source distribution that no index lists: `direct-sdist` 1.0.
+    pub fn direct_sdist(&self) -> String {
+        format!("{}/direct/{DIRECT_SDIST}", self.address)
+    }
+
+    /// The address of a git repository with the package `from-git` 1.0.
+    pub fn repository(&self) -> String {
+        format!("{}/{REPOSITORY}", self.address)
+    }
+
+    /// The repository's only commit.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+}
+
+const DIRECT_WHEEL: &str = "direct_wheel-1.0-py3-none-any.whl";
+const DIRECT_SDIST: &str = "direct_sdist-1.0.tar.gz";
+const REPOSITORY: &str = "git/from-git.git";
+
+/// The version of every package made here.
+pub const VERSION: &str = "1.0";
+
+/// Sees to it that the index is made and served.
+///
+/// # Errors
+/// When there is no engine, pip cannot download the build backends, or the server does not
+/// answer.
+pub fn ensure_python_index() -> Result<PythonIndex> {
+    // The channel brings the server's program.
+    let channel = ensure_channel()?;
+    let folder = ensure_made()?;
+    let site = Site {
+        busybox: &channel.folder.with_file_name("busybox"),
+        folder: &folder,
+        name: "python",
+        probe: "simple/index.html",
+    };
+    let address = site.ensure_served()?;
+    let revision = fs::read_to_string(folder.join(REPOSITORY).join("revision"))
+        .context("the served git repository has lost its `revision`")?;
+    Ok(PythonIndex { address, revision })
+}
+
+/// The modules' own text counts, so that nobody has to remember to raise a number.
+fn recipe() -> Fingerprint {
+    Fingerprint::of([
+        include_str!("backends.rs"),
+        include_str!("index.rs"),
+        include_str!("mod.rs"),
+        include_str!("repository.rs"),
+        include_str!("sdist.rs"),
+        include_str!("source.rs"),
+        include_str!("wheel.rs"),
+    ])
+}
+
+fn ensure_made() -> Result<PathBuf> {
+    let folder = cache_folder()?.join(format!("python-{}", recipe().short()));
+    if !folder.is_dir() {
+        let _turn = Turn::at("python")?;
+        if !folder.is_dir() {
+            announced("making an index of Python packages", || make(&folder))?;
+        }
+    }
+    Ok(folder)
+}
+
+fn make(folder: &Path) -> Result<()> {
+    let scratch = scratch_folder("python")?;
+    let unfinished = scratch.path().join("home");
+    let [files, direct] = ["files", "direct"].map(|name| unfinished.join(name));
+    for folder in [&files, &direct] {
+        fs::create_dir_all(folder)?;
+    }
+    let put = |folder: &Path, (name, bytes): (String, Vec<u8>)| {
+        fs::write(folder.join(&name), bytes).with_context(|| format!("cannot write {name}"))
+    };
+    let source = Source::new;
+
+    put(&files, wheel("plain-wheel", VERSION)?)?;
+    let old = source("old-sdist", VERSION, Backend::Setuptools);
+    put(&files, sdist::sdist(&old, "2.1", scratch.path())?)?;
+    let new = source("new-sdist", VERSION, Backend::Hatchling);
+    put(&files, sdist::sdist(&new, "2.4", scratch.path())?)?;
+    put(&direct, wheel("direct-wheel", VERSION)?)?;
+    let sdist_source = source("direct-sdist", VERSION, Backend::Hatchling);
+    put(&direct, sdist::sdist(&sdist_source, "2.4", scratch.path())?)?;
+    let from_git = source("from-git", VERSION, Backend::Hatchling);
+    repository::serve_as_files(&from_git, scratch.path(), &unfinished.join(REPOSITORY))?;
+    backends::download(&files)?;
+    index::write(&files, &unfinished.join("simple"))?;
+
+    fs::rename(&unfinished, folder).with_context(|| format!("cannot make {}", folder.display()))
+}

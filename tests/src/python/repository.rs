@@ -1,0 +1,49 @@
+//! A git repository that any web server can serve.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use duct::{Expression, cmd};
+
+use super::source::Source;
+use crate::debian::ensure_debian_package;
+use crate::process::captured;
+
+/// Commits the package, and leaves a bare repository at `target` for git's plain HTTP protocol,
+/// with the commit's id in the file `revision`.
+pub(super) fn serve_as_files(source: &Source, scratch: &Path, target: &Path) -> Result<()> {
+    let git = ensure_debian_package("git", "git")?;
+    let tree = scratch.join("repository");
+    source.write(&tree)?;
+    let run = |words: &[&OsStr]| {
+        captured(
+            format_args!("git {}", words[0].display()),
+            plain(cmd(&git, words), scratch).dir(&tree),
+        )
+    };
+    run(&["init", "--quiet", "--initial-branch=main"].map(OsStr::new))?;
+    run(&["add", "--all"].map(OsStr::new))?;
+    run(&["commit", "--quiet", "--message=The package"].map(OsStr::new))?;
+    let revision = run(&["rev-parse", "HEAD"].map(OsStr::new))?;
+    let clone = ["clone", "--quiet", "--bare", "."].map(OsStr::new);
+    run(&[&clone[..], &[target.as_os_str()]].concat())?;
+    captured(
+        "git update-server-info",
+        plain(cmd!(&git, "update-server-info"), scratch).dir(target),
+    )?;
+    fs::write(target.join("revision"), revision)?;
+    Ok(())
+}
+
+/// Without this person's settings, and the same commit each time.
+fn plain(git: Expression, home: &Path) -> Expression {
+    let who = ["GIT_AUTHOR", "GIT_COMMITTER"];
+    let git = who.into_iter().fold(git, |git, who| {
+        git.env(format!("{who}_NAME"), "testbed")
+            .env(format!("{who}_EMAIL"), "testbed@example.com")
+            .env(format!("{who}_DATE"), "2023-11-14T22:13:20Z")
+    });
+    git.env("HOME", home).env("GIT_CONFIG_NOSYSTEM", "1")
+}

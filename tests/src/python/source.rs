@@ -1,0 +1,94 @@
+//! A small pure Python package, as its author has it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// What builds a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// The oldest; leaves an `egg-info` folder beside the code.
+    Setuptools,
+    /// A younger one, with dependencies of its own.
+    Hatchling,
+}
+
+/// A package with one module that says its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// As on an index, with dashes.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    backend: Backend,
+}
+
+impl Source {
+    /// A package of this name.
+    pub fn new(name: &str, version: &str, backend: Backend) -> Source {
+        Source {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            backend,
+        }
+    }
+
+    /// The name of its module, and of its files on an index.
+    pub fn module(&self) -> String {
+        module_name(&self.name)
+    }
+
+    /// Path and text of each file.
+    pub fn files(&self) -> Vec<(String, String)> {
+        let (requires, backend) = match self.backend {
+            Backend::Setuptools => ("setuptools", "setuptools.build_meta"),
+            Backend::Hatchling => ("hatchling", "hatchling.build"),
+        };
+        let pyproject = format!(
+            "[build-system]\nrequires = [\"{requires}\"]\nbuild-backend = \"{backend}\"\n\n\
+             [project]\nname = \"{}\"\nversion = \"{}\"\nrequires-python = \">=3.8\"\n",
+            self.name, self.version
+        );
+        vec![
+            ("pyproject.toml".to_owned(), pyproject),
+            (
+                format!("src/{}/__init__.py", self.module()),
+                module_text(&self.version),
+            ),
+        ]
+    }
+
+    /// Writes the files into a folder, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When one cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        for (name, text) in self.files() {
+            let path = folder.join(name);
+            let write = || {
+                fs::create_dir_all(path.parent().unwrap_or(folder))?;
+                fs::write(&path, text)
+            };
+            write().with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// `plain-wheel` as a module and in file names: `plain_wheel`.
+pub(super) fn module_name(package: &str) -> String {
+    package.replace('-', "_")
+}
+
+/// The code of a package.
+pub(super) fn module_text(version: &str) -> String {
+    format!("VERSION = \"{version}\"\n")
+}
+
+/// The least that a package says of itself.
+pub(super) fn metadata(name: &str, version: &str, metadata_version: &str) -> String {
+    format!(
+        "Metadata-Version: {metadata_version}\nName: {name}\nVersion: {version}\nSummary: For tests\n"
+    )
+}
