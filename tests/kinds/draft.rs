@@ -20,8 +20,8 @@ pub struct Draft {
     pub python: Vec<String>,
     /// A folder of the project that `find-links` names.
     pub find_links: Option<&'static str>,
-    /// A folder of the project that the build finds also where the lock says that it is.
-    pub mounted_where_locked: Option<&'static str>,
+    /// Where the project was when it was locked, if not where it is.
+    pub locked_at: Option<&'static str>,
     /// Python statements that fail unless the package is there.
     pub proof: String,
 }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use testbed::images::PixiImage;
-use testbed::project::lock_project;
+use testbed::project::lock_project_at;
 use testbed::sandbox::{Run, Sandbox};
 
 use crate::draft::PROVED;
@@ -78,7 +78,9 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     fs::create_dir(&project).unwrap();
     let draft = (kind.draft)(parts, &project);
     draft.write(&project, image, parts);
-    let locked = lock_project(&image.reference, &project);
+    // As a person locks it: where it lies, unless the kind is about that.
+    let place = draft.locked_at.map_or(project.as_path(), Path::new);
+    let locked = lock_project_at(&image.reference, &project, place.to_str().unwrap());
     at(Stage::Lock, locked.map_err(|error| format!("{error:#}")))?;
     let lock = fs::read(project.join("pixi.lock")).unwrap();
     let require_same_lock = |stage, project: &str| {
@@ -88,16 +90,6 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
 
     let prove = ["--verify-run", "--", "python", "prove.py"];
     let mut words = vec!["--project-dir", "demo", "--workdir", "W"];
-    let mount = draft.mounted_where_locked.map(|folder| {
-        let source = project.join(folder);
-        format!(
-            "type=bind,source={},target={LOCKED_AT}/{folder},readonly",
-            source.display()
-        )
-    });
-    if let Some(mount) = &mount {
-        words.extend(["--engine-arg=--mount", "--engine-arg", mount]);
-    }
     words.extend(prove);
     journey.step(Stage::Create, "create-workdir-from-host", &words)?;
     require_same_lock(Stage::Create, "W/project/demo")?;
@@ -133,9 +125,6 @@ fn require(stage: Stage, holds: bool, otherwise: &str) -> Result<(), Failure> {
         holds.then_some(()).ok_or_else(|| otherwise.to_owned()),
     )
 }
-
-/// Where [`lock_project`] has the project while it locks it.
-const LOCKED_AT: &str = "/tmp/project";
 
 /// Runs at the target; the product is at /carried/it and stays as it is.
 const TARGET: &str = include_str!("target.sh");

@@ -110,9 +110,9 @@ pub const KINDS: [Kind; 16] = [
         draft: own_channel,
     },
     Kind {
-        name: "project-channel-mounted",
+        name: "project-channel-moved",
         draft: |parts, folder| Draft {
-            mounted_where_locked: Some("chan"),
+            locked_at: Some("/home/somebody/else"),
             ..own_channel(parts, folder)
         },
     },

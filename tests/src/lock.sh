@@ -1,5 +1,5 @@
 #!/bin/sh
-# Locks a copy of /source and leaves the lock file in /out.
+# Locks a copy of /source, made at $1, and leaves the lock file in /out.
 set -eu
 umask 022
 
@@ -13,9 +13,9 @@ limited() {
     fi
 }
 
-mkdir /tmp/project
-cp -R /source/. /tmp/project
-cd /tmp/project
+mkdir -p "$1"
+cp -R /source/. "$1"
+cd "$1"
 rm -rf .pixi pixi.lock
 if pixi lock --help >/dev/null 2>&1; then
     limited pixi lock

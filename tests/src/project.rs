@@ -106,6 +106,15 @@ fn quoted(text: &str) -> String {
 /// # Errors
 /// When the image has no pixi or no `sh`, or the project cannot be solved: what pixi said.
 pub fn lock_project(image: &str, folder: &Path) -> Result<()> {
+    lock_project_at(image, folder, "/tmp/project")
+}
+
+/// As [`lock_project`], with the project at the path `place` of the container: what a lock says
+/// of folders may be absolute.
+///
+/// # Errors
+/// As [`lock_project`].
+pub fn lock_project_at(image: &str, folder: &Path, place: &str) -> Result<()> {
     announced(
         format_args!("locking the project {}", folder.display()),
         || {
@@ -124,7 +133,8 @@ pub fn lock_project(image: &str, folder: &Path) -> Result<()> {
                 "--entrypoint",
                 "sh",
             ];
-            arguments.extend(["--mount", &source, "--mount", &target, image, "-c", LOCK]);
+            arguments.extend(["--mount", &source, "--mount", &target, image]);
+            arguments.extend(["-c", LOCK, "lock", place]);
             captured(
                 format_args!("locking {} in the image {image}", folder.display()),
                 docker(arguments),

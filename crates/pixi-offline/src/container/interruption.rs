@@ -2,7 +2,7 @@
 
 use std::io::PipeWriter;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -30,6 +30,19 @@ pub(super) struct Watch {
     thread: JoinHandle<()>,
 }
 
+/// What was started and can be stopped.
+#[derive(Debug)]
+struct Started {
+    /// Taken when it is closed.
+    input: Option<PipeWriter>,
+    client: Killer,
+}
+
+/// A lock that a panic elsewhere does not take from us.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Ends what runs in a container.
 #[derive(Debug, Clone)]
 pub(super) struct Stop(Arc<Shared>);
@@ -51,31 +64,27 @@ impl Shared {
         if let LastResort::Remove(engine, name) = &self.last_resort {
             let _ = engine.remove(name);
         }
-        self.client.kill();
+        if let Some(started) = &*lock(&self.started) {
+            started.client.kill();
+        }
     }
 }
 
 #[derive(Debug)]
 struct Shared {
     last_resort: LastResort,
-    client: Killer,
-    input: Mutex<Option<PipeWriter>>,
+    started: Mutex<Option<Started>>,
     signal: AtomicI32,
     ended: Mutex<bool>,
     ended_changed: Condvar,
 }
 
 impl Watch {
-    /// Starts to watch over the script that reads `input`.
-    pub(super) fn start(
-        last_resort: LastResort,
-        input: PipeWriter,
-        client: Killer,
-    ) -> anyhow::Result<Watch> {
+    /// Starts to watch, before anything is started that a signal would leave behind.
+    pub(super) fn start(last_resort: LastResort) -> anyhow::Result<Watch> {
         let stop = Stop(Arc::new(Shared {
             last_resort,
-            client,
-            input: Mutex::new(Some(input)),
+            started: Mutex::new(None),
             signal: AtomicI32::new(0),
             ended: Mutex::new(false),
             ended_changed: Condvar::new(),
@@ -108,6 +117,19 @@ impl Watch {
         })
     }
 
+    /// What runs now: the script reads `input`, and `client` is what we talk to.
+    pub(super) fn started(&self, input: PipeWriter, client: Killer) {
+        let started = Started {
+            input: Some(input),
+            client,
+        };
+        *lock(&self.stop.0.started) = Some(started);
+        // A signal may have come before there was anything to stop.
+        if self.stop.0.signal.load(Ordering::SeqCst) != 0 {
+            self.stop.now();
+        }
+    }
+
     /// A handle for other reasons to stop.
     pub(super) fn stop(&self) -> Stop {
         self.stop.clone()
@@ -115,7 +137,7 @@ impl Watch {
 
     /// The client has ended: stops watching and tells the signal, if one came.
     pub(super) fn finish(self) -> Option<i32> {
-        *self.stop.0.ended.lock().unwrap_or_else(|e| e.into_inner()) = true;
+        *lock(&self.stop.0.ended) = true;
         self.stop.0.ended_changed.notify_all();
         restore_defaults_between_runs(true);
         self.handle.close();
@@ -130,23 +152,21 @@ impl Watch {
 impl Stop {
     /// Closes the script's input, and takes the last resort when that does not help.
     pub(super) fn now(&self) {
-        let closed = self
-            .0
-            .input
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .take();
-        if closed.is_none() {
+        let input = lock(&self.0.started)
+            .as_mut()
+            .and_then(|started| started.input.take());
+        // Nothing is started yet, or it is being stopped already.
+        if input.is_none() {
             return;
         }
-        drop(closed);
+        drop(input);
         let shared = Arc::clone(&self.0);
         thread::spawn(move || {
-            let ended = shared.ended.lock().unwrap_or_else(|e| e.into_inner());
+            let ended = lock(&shared.ended);
             let (ended, _) = shared
                 .ended_changed
                 .wait_timeout_while(ended, GRACE, |ended| !*ended)
-                .unwrap_or_else(|e| e.into_inner());
+                .unwrap_or_else(PoisonError::into_inner);
             if !*ended {
                 drop(ended);
                 shared.force();

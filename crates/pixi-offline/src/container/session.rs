@@ -169,9 +169,10 @@ fn converse(
     report: &Report,
 ) -> anyhow::Result<End> {
     let mut listener = Listener::new(logs, report)?;
-    let (mut conversation, input) = engine.program().converse(arguments)?;
-    let watch = Watch::start(last_resort, input, conversation.killer())?;
+    let watch = Watch::start(last_resort)?;
     let stop = watch.stop();
+    let (mut conversation, input) = engine.program().converse(arguments)?;
+    watch.started(input, conversation.killer());
 
     let mut demultiplexer = Demultiplexer::new(nonce);
     let mut buffer = vec![0; 64 * 1024];
