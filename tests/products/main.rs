@@ -11,6 +11,7 @@
 mod listing;
 mod old_names;
 mod packages;
+mod python_cache;
 mod real;
 
 mod containers;

@@ -10,6 +10,7 @@ mod index;
 mod repository;
 mod sdist;
 mod source;
+mod uv;
 mod wheel;
 
 use std::fs;
@@ -24,6 +25,7 @@ use crate::httpd::Site;
 use crate::process::announced;
 
 pub use source::{Backend, Source};
+pub use uv::ensure_uv;
 pub use wheel::wheel;
 
 /// The index, being served.
