@@ -527,7 +527,7 @@ fn what_cannot_work_offline_is_refused_before_a_container_starts() {
     for text in ["no: [lock", "version: 99\nenvironments: {}\npackages: []\n"] {
         fake.sandbox.write("demo/pixi.lock", text);
         fake.create::<&str>(&[])
-            .code(1)
+            .code(2)
             .says("pixi.lock is no lock file");
     }
     assert!(fake.calls().iter().all(|call| call[0] != "run"));

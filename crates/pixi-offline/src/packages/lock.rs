@@ -16,6 +16,7 @@ use rattler_lock::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::failure::Failure;
 use crate::proof::{Sha256Digest, hexadecimal};
 
 /// A `pixi.lock`.
@@ -95,13 +96,19 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read, or is no lock that this version
-    /// understands: the file is named.
+    /// When it is there and cannot be read; exit code 2 when it is no lock that
+    /// this version understands. The file is named.
     pub fn read(file: &Path) -> anyhow::Result<Option<Lock>> {
         match fs::read_to_string(file) {
-            Ok(text) => Lock::parse(text)
-                .map(Some)
-                .with_context(|| format!("{} is no lock file that can be used", file.display())),
+            Ok(text) => Lock::parse(text).map(Some).map_err(|error| {
+                Failure::usage(format!(
+                    "{} is no lock file that can be used: {error}",
+                    file.display()
+                ))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Failure::usage(
+                format!("{} is no lock file: it is not text", file.display()),
+            )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
         }
@@ -175,14 +182,19 @@ impl Lock {
         self.environments.keys().map(String::as_str)
     }
 
+    /// The channels of all its environments.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.environments
+            .values()
+            .flat_map(|environment| &environment.channels)
+            .map(String::as_str)
+    }
+
     /// Whether a channel in it is a folder. Pixi records the folder's absolute
     /// path, so at another path `--locked` takes the lock for stale, while
     /// `--frozen` installs it (seen with pixi 0.77.0).
     pub fn names_local_channel(&self) -> bool {
-        self.environments
-            .values()
-            .flat_map(|environment| &environment.channels)
-            .any(|channel| channel.starts_with("file:"))
+        self.channels().any(|channel| channel.starts_with("file:"))
     }
 
     /// The platforms that an environment is locked for; `None` when the lock

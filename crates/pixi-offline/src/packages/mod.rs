@@ -6,12 +6,14 @@
 mod cache;
 mod carry;
 mod conda;
+mod local_channel;
 mod lock;
 mod need;
 mod python;
 
 pub use carry::{Carried, carry};
 pub use conda::CondaCache;
+pub use local_channel::LocalChannel;
 pub use lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
 pub use need::Need;
 pub use python::PythonCache;

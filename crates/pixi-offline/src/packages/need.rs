@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use crate::packages::local_channel::{LocalChannel, is_local};
 use crate::packages::lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
 
 /// The packages of some environments on a platform, each once.
@@ -16,7 +17,8 @@ pub struct Need {
 }
 
 impl Need {
-    /// What `environments` need on `platform` by `lock`.
+    /// What `environments` need on `platform` by `lock`; `channels` are those of
+    /// the project's own folders.
     ///
     /// # Errors
     ///
@@ -25,7 +27,12 @@ impl Need {
     /// packages that are built from source, a dependency by a path outside of the
     /// project, two environments that need the same name, version and build with
     /// different content.
-    pub fn of(lock: &Lock, environments: &[String], platform: &str) -> Result<Need, Vec<String>> {
+    pub fn of(
+        lock: &Lock,
+        environments: &[String],
+        platform: &str,
+        channels: &[LocalChannel],
+    ) -> Result<Need, Vec<String>> {
         let mut need = Need::default();
         let mut problems = Vec::new();
         for environment in environments {
@@ -56,7 +63,10 @@ impl Need {
                 python.name, python.location
             )
         }));
-        problems.extend(need.conda.iter().filter(|conda| leads_out(&conda.location)).map(|conda| {
+        problems.extend(need.conda.iter().filter(|conda| {
+                    let known = channels.iter().any(|channel| channel.holds(&conda.location));
+                    (is_local(&conda.location) || leads_out(&conda.location)) && !known
+                }).map(|conda| {
             format!(
                 "{} comes from a channel in a folder outside of the project ({}), which is not staged; move it into the project",
                 conda.stem, conda.location
@@ -104,13 +114,6 @@ impl Need {
     pub fn glibc(&self) -> Option<(u32, u32)> {
         self.conda.iter().filter_map(|conda| conda.glibc).max()
     }
-
-    /// Whether the install at the target may call git.
-    pub fn needs_git(&self) -> bool {
-        self.python
-            .iter()
-            .any(|python| python.kind == PythonKind::Git)
-    }
 }
 
 /// Why there are no packages for an environment on a platform.
@@ -127,9 +130,8 @@ fn missing(lock: &Lock, environment: &str, platform: &str) -> String {
     }
 }
 
-/// Whether a location is a path that leads out of the project. URLs do not, but
-/// for `file:` ones: the absolute path of a folder in the project is written
-/// like that, so those are told apart by pixi itself, which looks there.
+/// Whether a location is a path that leads out of the project. URLs do not;
+/// those of local channels are looked at by [`LocalChannel`].
 fn leads_out(location: &str) -> bool {
     let scheme = location.split_once(':').map(|(scheme, _)| scheme);
     if scheme.is_some_and(|scheme| scheme.len() > 1 && !scheme.contains('/')) {

@@ -12,7 +12,7 @@ use crate::container::{
     Pull, Resident,
 };
 use crate::layout::{self, ContainerWorkdir, Workdir};
-use crate::packages::Lock;
+use crate::packages::{LocalChannel, Lock};
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::report::Report;
 use crate::request::{
@@ -65,6 +65,15 @@ pub(super) struct Build<'a> {
     pub(super) variables: &'a [ContainerVariable],
 }
 
+/// The new container that a build runs in.
+pub(super) struct Container<'a> {
+    pub(super) image: &'a ImageReference,
+    /// Words for the engine's `run`.
+    pub(super) engine_arguments: &'a [OsString],
+    /// Channels in the project: pixi looks for them where they were locked.
+    pub(super) channels: &'a [LocalChannel],
+}
+
 /// Where the workdir lies that a build works in.
 #[derive(Debug, Clone, Copy)]
 enum Where {
@@ -84,7 +93,7 @@ impl Build<'_> {
     /// As [`container::run`] and [`verdict::require_success`].
     pub(super) fn run_mounted(
         &self,
-        (image, engine_arguments): (&ImageReference, &[OsString]),
+        container: &Container<'_>,
         command: &'static str,
         workdir: &Workdir,
         record: &mut WorkdirRecord,
@@ -96,18 +105,21 @@ impl Build<'_> {
         let spec = ContainerSpec {
             name: ContainerName::new(command, &nonce),
             command,
-            image: image.clone(),
-            mounts: vec![
+            image: container.image.clone(),
+            mounts: [
                 Mount::writable(workdir.projects(), inside.projects()),
                 Mount::writable(workdir.resources(), inside.resources()),
                 Mount::writable(workdir.out(), inside.out()),
                 Mount::writable(workdir.cache(), inside.cache()),
-            ],
+            ]
+            .into_iter()
+            .chain(self.channels(container.channels, workdir))
+            .collect(),
             tmpfs: None,
             network: Network::Default,
             pull: Pull::Missing,
             variables: self.variables.to_vec(),
-            engine_arguments: engine_arguments.to_vec(),
+            engine_arguments: container.engine_arguments.to_vec(),
             selinux_enforcing: surroundings.selinux_enforcing,
             script: self.script(Where::Mounted, &nonce)?,
         };
@@ -154,6 +166,21 @@ impl Build<'_> {
         self.judge(&outcome, &logs, kept.map(Logs::of).as_ref())?;
         record.state = BuildState::Built;
         Ok(())
+    }
+
+    /// The staged channels of the project, mounted where the lock says they are.
+    fn channels(&self, channels: &[LocalChannel], workdir: &Workdir) -> Vec<Mount> {
+        let inside =
+            Path::new(&ContainerWorkdir(self.container_workdir).projects()).join(self.project);
+        channels
+            .iter()
+            .filter(|channel| channel.locked != inside.join(&channel.in_project))
+            .filter_map(|channel| {
+                let staged = workdir.project(self.project).join(&channel.in_project);
+                // A path that is not UTF-8 cannot be locked: pixi writes text.
+                Some(Mount::read_only(staged, channel.locked.to_str()?))
+            })
+            .collect()
     }
 
     fn script(&self, place: Where, nonce: &str) -> anyhow::Result<Script> {

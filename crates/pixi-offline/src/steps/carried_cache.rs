@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
-use crate::packages::{self, Carried, CondaCache, Lock, Need, PythonCache};
+use crate::packages::{self, Carried, CondaCache, LocalChannel, Lock, Need, PythonCache};
 use crate::product::Facts;
 use crate::proof::WorkdirRecord;
 use crate::report::Report;
@@ -61,7 +61,12 @@ impl CachePlan {
             report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
             return Ok(plan);
         };
-        let need = environments::require_installable(lock, &plan.environments, platform)?;
+        let need = environments::require_installable(
+            lock,
+            &plan.environments,
+            platform,
+            &LocalChannel::of(lock, &workdir.project(name)),
+        )?;
         check(&workdir.cache(), &need, deep)?;
         plan.need = Some(need);
         Ok(plan)
@@ -95,7 +100,9 @@ impl CachePlan {
                 .map(str::to_owned),
             lock_version: self.lock.as_ref().map(|lock| lock.version().into()),
             has_python_packages: need.is_some_and(|need| !need.python.is_empty()),
-            needs_git: need.is_some_and(Need::needs_git),
+            // The wheel built of a repository was found whole in the cache, and an
+            // install that finds it does not call git (seen with pixi 0.77.0).
+            needs_git: false,
             architecture: self
                 .platform
                 .as_deref()

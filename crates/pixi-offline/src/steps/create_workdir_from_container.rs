@@ -111,11 +111,11 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let delegate = container.bring(&surroundings.program, &surroundings::nonce())?;
     let staged: Staged = serde_json::from_slice(&delegate.run(&[inside::FIRST_WORD, &order])?)
         .context("the answer out of the container cannot be read")?;
-    let lock = staged
-        .lock
-        .map(Lock::parse)
-        .transpose()
-        .context("pixi.lock in the container")?;
+    let lock = staged.lock.map(Lock::parse).transpose().map_err(|error| {
+        Failure::usage(format!(
+            "pixi.lock in the container is no lock file that can be used: {error}"
+        ))
+    })?;
     let environments = environments::resolve(&request.environments, lock.as_ref())?;
     let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
     let platform = record
@@ -123,7 +123,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .as_ref()
         .and_then(|image| environments::platform_of(&image.platform));
     if let (Some(lock), Some(platform), false) = (&lock, platform, request.update_lock) {
-        environments::require_installable(lock, &environments, platform)?;
+        environments::require_installable(lock, &environments, platform, &staged.channels)?;
     }
     record.environments.clone_from(&environments);
     if lock.is_none() {

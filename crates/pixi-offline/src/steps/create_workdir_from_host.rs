@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::container::Engine;
 use crate::layout::{self, Workdir};
-use crate::packages::Lock;
+use crate::packages::{LocalChannel, Lock};
 use crate::proof::WorkdirRecord;
 use crate::replacement::Beside;
 use crate::report::Report;
@@ -14,7 +14,7 @@ use crate::request::{
     ProjectName, Verification, text_for_engine,
 };
 use crate::staging::Rules;
-use crate::steps::build::{Build, LockUse};
+use crate::steps::build::{Build, Container, LockUse};
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, NewWorkdir};
 use crate::steps::stage::{self, ProjectRules};
@@ -111,6 +111,10 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     text_for_engine("the workdir's path", workdir.path().as_os_str())?;
     let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
     let lock_use = LockUse::of(lock.as_ref(), request.update_lock);
+    let channels = lock
+        .as_ref()
+        .map(|lock| LocalChannel::of(lock, &project_dir))
+        .unwrap_or_default();
     let environments = environments::resolve(&request.environments, lock.as_ref())?;
     let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
     let version = engine.version()?;
@@ -119,7 +123,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .as_ref()
         .and_then(|image| environments::platform_of(&image.platform));
     if let (Some(lock), Some(platform), false) = (&lock, platform, request.update_lock) {
-        environments::require_installable(lock, &environments, platform)?;
+        environments::require_installable(lock, &environments, platform, &channels)?;
     }
 
     if lock.is_none() {
@@ -179,9 +183,13 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         expectations: &request.expectations,
         variables: &request.variables,
     };
-    let container = (&request.image, request.engine_arguments.as_slice());
+    let container = Container {
+        image: &request.image,
+        engine_arguments: &request.engine_arguments,
+        channels: &channels,
+    };
     build.run_mounted(
-        container,
+        &container,
         COMMAND,
         workdir,
         &mut record,

@@ -2,7 +2,7 @@
 //! one that is verified.
 
 use crate::failure::Failure;
-use crate::packages::{Lock, Need};
+use crate::packages::{LocalChannel, Lock, Need};
 use crate::request::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 
 /// The environments that a build installs.
@@ -56,8 +56,9 @@ pub(super) fn require_installable(
     lock: &Lock,
     environments: &[String],
     platform: &str,
+    channels: &[LocalChannel],
 ) -> anyhow::Result<Need> {
-    Need::of(lock, environments, platform).map_err(|problems| {
+    Need::of(lock, environments, platform, channels).map_err(|problems| {
         Failure::usage(format!(
             "this project cannot be installed without a network from a product:\n  {}",
             problems.join("\n  ")

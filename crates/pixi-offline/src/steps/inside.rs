@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
+use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
@@ -63,6 +64,8 @@ pub enum Order {
 pub struct Staged {
     /// The text of the project's lock.
     pub lock: Option<String>,
+    /// The channels that are folders of the project.
+    pub channels: Vec<LocalChannel>,
     /// Whether the resources were a folder and are staged.
     pub resources: bool,
 }
@@ -179,8 +182,14 @@ fn stage_project(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).context("pixi.lock cannot be read"),
     };
+    // A lock that cannot be used is the host's to refuse.
+    let parsed = lock.clone().and_then(|text| Lock::parse(text).ok());
+    let channels = parsed
+        .map(|lock| LocalChannel::of(&lock, project))
+        .unwrap_or_default();
     Ok(Staged {
         lock,
+        channels,
         resources: resources.is_some(),
     })
 }

@@ -128,7 +128,7 @@ fn version_4_with_platforms() {
     assert_eq!(lock.version(), 4);
     assert_eq!(lock.environments().collect::<Vec<_>>(), ["default"]);
     assert!(!lock.names_local_channel());
-    let need = Need::of(&lock, &names(&["default"]), "linux-64").unwrap();
+    let need = Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
     let conda: Vec<_> = need.conda.iter().collect();
     assert_eq!(conda.len(), 1);
     assert_eq!(
@@ -136,12 +136,12 @@ fn version_4_with_platforms() {
         ("a-1.0-h0_0", Some(SHA[0]))
     );
     assert_eq!(need.glibc(), Some((2, 17)));
-    let problems = Need::of(&lock, &names(&["default"]), "linux-aarch64").unwrap_err();
+    let problems = Need::of(&lock, &names(&["default"]), "linux-aarch64", &[]).unwrap_err();
     assert!(
         problems[0].contains("linux-aarch64") && problems[0].contains("osx-arm64"),
         "{problems:?}"
     );
-    let problems = Need::of(&lock, &names(&["nope"]), "linux-64").unwrap_err();
+    let problems = Need::of(&lock, &names(&["nope"]), "linux-64", &[]).unwrap_err();
     assert!(
         problems[0].contains("nope") && problems[0].contains("default"),
         "{problems:?}"
@@ -151,7 +151,7 @@ fn version_4_with_platforms() {
 #[test]
 fn version_5_tells_wheels_source_distributions_and_folders_apart() {
     let lock = Lock::parse(v5()).unwrap();
-    let need = Need::of(&lock, &names(&["default"]), "linux-64").unwrap();
+    let need = Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
     let kinds: Vec<_> = need
         .python
         .iter()
@@ -166,7 +166,6 @@ fn version_5_tells_wheels_source_distributions_and_folders_apart() {
         ]
     );
     assert!(need.builds_at_target());
-    assert!(!need.needs_git());
     assert_eq!(need.conda.iter().next().unwrap().stem, "b-2.0-0");
 }
 
@@ -174,8 +173,8 @@ fn version_5_tells_wheels_source_distributions_and_folders_apart() {
 fn version_6_with_what_cannot_work_named() {
     let lock = Lock::parse(v6()).unwrap();
     assert!(lock.names_local_channel());
-    Need::of(&lock, &names(&["default"]), "linux-64").unwrap();
-    let problems = Need::of(&lock, &names(&["default", "test"]), "linux-64")
+    Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    let problems = Need::of(&lock, &names(&["default", "test"]), "linux-64", &[])
         .unwrap_err()
         .join("\n");
     assert!(
@@ -237,7 +236,7 @@ fn real_locks() {
         );
         for environment in lock.environments() {
             for platform in lock.platforms(environment).unwrap() {
-                match Need::of(&lock, &names(&[environment]), platform) {
+                match Need::of(&lock, &names(&[environment]), platform, &[]) {
                     Ok(need) => eprintln!(
                         "{name} {environment} {platform}: {} conda, {} python",
                         need.conda.len(),

@@ -1,0 +1,144 @@
+//! Conda channels that are folders of the project.
+//!
+//! Pixi locks them by the absolute path that they had where the project was
+//! locked: a `file:` URL for the channel, and for its packages that or, in
+//! version 7, a plain path (seen with 0.77.0).
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::packages::lock::Lock;
+
+/// A channel in the project.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LocalChannel {
+    /// Where the lock says that it is.
+    pub locked: PathBuf,
+    /// Where it is, from the top of the project.
+    pub in_project: PathBuf,
+}
+
+impl LocalChannel {
+    /// The channels of a lock that lie in the project at `project`: below its own
+    /// path, or, where it was locked elsewhere, at the longest end of the locked
+    /// path that is a channel in it.
+    pub fn of(lock: &Lock, project: &Path) -> Vec<LocalChannel> {
+        let real = project
+            .canonicalize()
+            .unwrap_or_else(|_| project.to_owned());
+        let found: BTreeSet<LocalChannel> = lock
+            .channels()
+            .filter_map(local_path)
+            .filter_map(|locked| {
+                let below = [project, &real]
+                    .into_iter()
+                    .find_map(|top| locked.strip_prefix(top).ok());
+                let in_project = match below {
+                    Some(below) if is_channel(&project.join(below)) => below.to_owned(),
+                    _ => ends_of(&locked).find(|end| is_channel(&project.join(end)))?,
+                };
+                Some(LocalChannel { locked, in_project })
+            })
+            .collect();
+        found.into_iter().collect()
+    }
+
+    /// Whether a locked location is a package of this channel.
+    pub(super) fn holds(&self, location: &str) -> bool {
+        let path = local_path(location).unwrap_or_else(|| PathBuf::from(location));
+        path.starts_with(&self.locked)
+    }
+}
+
+/// Whether a location is a file or folder of some machine.
+pub(super) fn is_local(location: &str) -> bool {
+    location.starts_with("file:") || location.starts_with('/')
+}
+
+/// The path of a `file:` URL, without a slash at its end.
+fn local_path(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("file://")?.trim_end_matches('/');
+    // An authority other than none is another machine's.
+    path.starts_with('/')
+        .then(|| PathBuf::from(OsStr::from_bytes(&decoded(path.as_bytes()))))
+}
+
+/// A path out of a URL: `%20` and its like are bytes (RFC 3986).
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = after
+            .get(..2)
+            .filter(|_| byte == b'%')
+            .and_then(|digits| data_encoding::HEXLOWER_PERMISSIVE.decode(digits).ok());
+        rest = if escaped.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
+        bytes.push(escaped.map_or(byte, |escaped| escaped[0]));
+    }
+    bytes
+}
+
+/// The ends of a path, the longest first; never the whole.
+fn ends_of(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let parts: Vec<_> = path.iter().map(ToOwned::to_owned).collect();
+    (2..parts.len()).map(move |from| parts[from..].iter().collect())
+}
+
+/// Whether a folder is a conda channel: it has platforms with repository data.
+fn is_channel(folder: &Path) -> bool {
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|platform| platform.path().join("repodata.json").exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(channel: &str) -> Lock {
+        Lock::parse(format!(
+            "version: 6\nenvironments:\n  default:\n    channels:\n    - url: {channel}\n    packages: {{}}\npackages: []\n"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_channel_is_found_where_it_was_locked_and_when_the_project_moved() {
+        let root = tempfile::tempdir().unwrap();
+        let project = root.path().join("my project");
+        fs::create_dir_all(project.join("conda/chan/noarch")).unwrap();
+        fs::write(project.join("conda/chan/noarch/repodata.json"), "{}").unwrap();
+        let here = format!("file://{}/my%20project/conda/chan/", root.path().display());
+        for url in [
+            here.as_str(),
+            "file:///home/colleague/demo/conda/chan/",
+            "file:///x/chan/conda/chan",
+        ] {
+            let found = LocalChannel::of(&lock(url), &project);
+            assert_eq!(found.len(), 1, "{url}");
+            assert_eq!(found[0].in_project, Path::new("conda/chan"), "{url}");
+        }
+        let found = LocalChannel::of(&lock("file:///home/colleague/demo/conda/chan/"), &project);
+        assert!(found[0].holds("/home/colleague/demo/conda/chan/noarch/a-1-0.conda"));
+        assert!(found[0].holds("file:///home/colleague/demo/conda/chan/noarch/a-1-0.conda"));
+        assert!(!found[0].holds("/home/colleague/demo/conda/channel/noarch/a-1-0.conda"));
+        for url in [
+            "file:///opt/elsewhere/",
+            "https://conda.example/chan/",
+            "file://host/conda/chan/",
+        ] {
+            assert_eq!(LocalChannel::of(&lock(url), &project), [], "{url}");
+        }
+    }
+}
