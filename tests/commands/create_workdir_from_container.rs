@@ -287,3 +287,12 @@ fn the_call_inside_is_not_for_people() {
         .run("create-workdir-from-container", ["--inside-container", "x"]);
     run.code(1).says("not for people");
 }
+
+#[test]
+fn clean_is_honoured_also_when_the_lock_refuses() {
+    let container = Container::new();
+    let run = container.create(&["--clean", "-e", "nope"]);
+    run.code(2).says("has no environment nope");
+    assert!(!container.path.exists());
+    assert!(!container.fake.path("W").exists());
+}

@@ -518,6 +518,12 @@ fn what_cannot_work_offline_is_refused_before_a_container_starts() {
     fake.create::<&str>(&[])
         .code(2)
         .says("lib is a dependency by a path outside of the project (../lib)");
+    // Also when the image is still to be fetched.
+    let fake = fake.with(json!({"images": []}));
+    fake.create::<&str>(&[])
+        .code(2)
+        .says("outside of the project (../lib)");
+    let fake = fake.with(json!({"images": ["img:1"]}));
     fake.sandbox
         .write("demo/pixi.lock", LOCK.replace("linux-64", "osx-arm64"));
     fake.create::<&str>(&[])
@@ -551,6 +557,20 @@ fn detached_environments_are_taken_out_of_the_copy() {
         fs::read_to_string(fake.path("demo/.pixi/config.toml")).unwrap(),
         text
     );
+    // A link to somebody's own is not written through.
+    let own = fake.sandbox.write("shared.toml", text);
+    fs::remove_file(fake.path("demo/.pixi/config.toml")).unwrap();
+    std::os::unix::fs::symlink(&own, fake.path("demo/.pixi/config.toml")).unwrap();
+    fake.create::<&str>(&[])
+        .success()
+        .says("detached-environments was taken out");
+    assert_eq!(fs::read_to_string(own).unwrap(), text);
+    assert!(
+        !fs::read_to_string(fake.path("W/project/demo/.pixi/config.toml"))
+            .unwrap()
+            .contains("detached")
+    );
+    fs::remove_file(fake.path("demo/.pixi/config.toml")).unwrap();
     fake.sandbox
         .write("demo/.pixi/config.toml", "detached-environments = false\n");
     fake.create::<&str>(&[])

@@ -120,7 +120,9 @@ packages:
             }));
         }
         symlink("tool", self.sandbox.work().join(&folder).join("bin/link")).unwrap();
-        paths.push(serde_json::json!({"_path": "bin/link", "path_type": "softlink"}));
+        paths.push(serde_json::json!({
+            "_path": "bin/link", "path_type": "softlink", "sha256": format!("{:x}", Sha256::digest("tool")),
+        }));
         let paths = serde_json::json!({"paths": paths, "paths_version": 1});
         self.sandbox
             .write(folder.join("info/paths.json"), paths.to_string());
@@ -368,6 +370,39 @@ fn damage_to_any_listed_file_is_found_deep() {
         }
         fs::write(path, bytes).unwrap();
         workdir.make(&["--deep"]).code(1).says(text);
+    }
+}
+
+#[test]
+fn a_link_that_was_turned_is_found_deep() {
+    let workdir = Workdir::new();
+    let link = workdir.cache().join("pkgs/a-1.0-0/bin/link");
+    fs::remove_file(&link).unwrap();
+    symlink("../share/data", &link).unwrap();
+    workdir.make(&[]).success();
+    workdir
+        .make(&["--deep"])
+        .code(1)
+        .says("a-1.0-0: bin/link leads to something else");
+}
+
+#[test]
+fn a_cache_that_another_program_is_writing_is_left_alone() {
+    for lock in ["pkgs/a-1.0-0.lock", "uv-cache/.lock"] {
+        let workdir = Workdir::new();
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(workdir.cache().join(lock))
+            .unwrap();
+        file.lock().unwrap();
+        workdir
+            .make(&[])
+            .code(1)
+            .says("another program is writing")
+            .says(lock);
+        drop(file);
+        workdir.make(&[]).success();
     }
 }
 

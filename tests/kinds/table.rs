@@ -18,8 +18,7 @@ pub struct Table(BTreeMap<String, Row>);
 #[serde(deny_unknown_fields)]
 struct Row {
     /// For the reader of the table, and of the page that is made from it.
-    #[serde(rename = "what")]
-    _what: String,
+    what: String,
     pixi: BTreeMap<String, Expected>,
 }
 
@@ -70,6 +69,44 @@ impl Table {
                 }
             }
         }
+    }
+}
+
+/// The page's table is made from this one: `PIXI_OFFLINE_WRITE=1` writes it.
+#[test]
+fn the_page_is_made_from_the_table() {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/dependencies.md");
+    const MARKS: [&str; 2] = [
+        "<!-- made from tests/kinds/table.toml -->\n",
+        "<!-- end -->\n",
+    ];
+    let table = Table::read();
+    let mut rows = String::from("\n| kind | what | pixi | what comes of it |\n|---|---|---|---|\n");
+    for kind in KINDS {
+        let row = &table.0[kind.name];
+        for (pixis, expected) in &row.pixi {
+            let name = kind.name;
+            rows.push_str(&format!(
+                "| {name} | {} | `{pixis}` | {expected} |\n",
+                row.what
+            ));
+        }
+    }
+    rows.push('\n');
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (before, rest) = page
+        .split_once(MARKS[0])
+        .expect("the page has the first mark");
+    let (found, after) = rest
+        .split_once(MARKS[1])
+        .expect("the page has the second mark");
+    if std::env::var_os("PIXI_OFFLINE_WRITE").is_some() {
+        std::fs::write(PAGE, [before, MARKS[0], &rows, MARKS[1], after].concat()).unwrap();
+    } else {
+        assert_eq!(
+            found, rows,
+            "docs/dependencies.md is stale; PIXI_OFFLINE_WRITE=1 writes it"
+        );
     }
 }
 

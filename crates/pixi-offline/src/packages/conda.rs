@@ -4,7 +4,7 @@
 //! beside it newer pixis (seen with 0.77) keep `<same>.lock`, whose bytes 8 to 40
 //! are the archive's sha256, and older ones (seen with 0.15) nothing.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,16 @@ impl CondaCache {
             .collect()
     }
 
+    /// A lock file of the cache that another program holds, if there is one: it
+    /// may be writing what we would read half of.
+    pub fn held_by_another(&self, packages: impl IntoIterator<Item = String>) -> Option<PathBuf> {
+        [".cache.lock".to_owned()]
+            .into_iter()
+            .chain(packages.into_iter().map(|stem| format!("{stem}.lock")))
+            .map(|name| self.packages.join(name))
+            .find(|lock| is_held(lock))
+    }
+
     /// What is wrong with a package in the cache; nothing when it is there and
     /// whole. `deep` also reads every file that it lists.
     pub fn problems(&self, package: &CondaPackage, deep: bool) -> Vec<String> {
@@ -110,6 +120,24 @@ impl PathEntry {
             .then(|| "is missing".to_owned())
     }
 
+    /// A link's sha256 is that of the file it leads to; builders write that of
+    /// nothing where it leads to no file.
+    fn leads_elsewhere(&self, link: &Path, is_link: bool) -> Option<String> {
+        if !is_link {
+            return Some("is no link".to_owned());
+        }
+        let wanted = self.sha256.as_ref()?;
+        let of_nothing = hexadecimal(&Sha256::digest([]));
+        let leads_to_file = fs::metadata(link).is_ok_and(|metadata| metadata.is_file());
+        let found = if leads_to_file {
+            sha256_of(link).ok()?
+        } else {
+            of_nothing.clone()
+        };
+        (found != *wanted && *wanted != of_nothing)
+            .then(|| "leads to something else than its package says (sha256)".to_owned())
+    }
+
     fn differs(&self, file: &Path) -> Option<String> {
         let metadata = match fs::symlink_metadata(file) {
             Ok(metadata) => metadata,
@@ -119,8 +147,7 @@ impl PathEntry {
             return (!metadata.is_dir()).then(|| "is no folder".to_owned());
         }
         if self.path_type == "softlink" {
-            // Its sha256 is that of what it leads to, which is checked by its own name.
-            return (!metadata.is_symlink()).then(|| "is no link".to_owned());
+            return self.leads_elsewhere(file, metadata.is_symlink());
         }
         if !metadata.is_file() {
             return Some("is no file".to_owned());
@@ -137,6 +164,13 @@ impl PathEntry {
             Err(error) => Some(format!("cannot be read: {error}")),
         }
     }
+}
+
+/// Whether another program has locked a file (flock(2), as pixi and uv do).
+pub(super) fn is_held(lock: &Path) -> bool {
+    // Closing the file gives our own lock back.
+    File::open(lock)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The sha256 of a file's content.

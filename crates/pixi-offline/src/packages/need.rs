@@ -68,7 +68,7 @@ impl Need {
                     (is_local(&conda.location) || leads_out(&conda.location)) && !known
                 }).map(|conda| {
             format!(
-                "{} comes from a channel in a folder outside of the project ({}), which is not staged; move it into the project",
+                "{} comes from a channel in a folder outside of the project ({}), which is not staged; move it into the project and lock it again",
                 conda.stem, conda.location
             )
         }));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 
-use crate::packages::conda::sha256_of;
+use crate::packages::conda::{is_held, sha256_of};
 use crate::packages::lock::{PythonKind, PythonPackage};
 use crate::packages::need::Need;
 
@@ -52,6 +52,11 @@ impl PythonCache {
             }
         }
         PythonCache { archives }
+    }
+
+    /// The lock file of a cache's Python part, when another program holds it.
+    pub fn held_by_another(cache: &Path) -> Option<PathBuf> {
+        Some(cache.join("uv-cache/.lock")).filter(|lock| is_held(lock))
     }
 
     /// What is wrong with a package in the cache; nothing when it is there and

@@ -149,6 +149,19 @@ fn architecture(platform: &str) -> Option<&'static str> {
 /// Looks whether a cache has what is needed.
 fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<()> {
     let conda = CondaCache::new(cache);
+    let stems = need.conda.iter().map(|package| package.stem.clone());
+    if let Some(lock) = conda
+        .held_by_another(stems)
+        .or_else(|| PythonCache::held_by_another(cache))
+    {
+        return Err(Failure::with_code(
+            crate::failure::GENERAL,
+            format!(
+                "another program is writing the package cache: it holds {}; wait until it is done",
+                lock.display()
+            ),
+        ));
+    }
     let mut problems: Vec<String> = need
         .conda
         .iter()

@@ -108,99 +108,143 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .collect();
     record.engine = Some(version);
     record.image = engine.image(&container.image()?)?;
-    let delegate = container.bring(&surroundings.program, &surroundings::nonce())?;
-    let staged: Staged = serde_json::from_slice(&delegate.run(&[inside::FIRST_WORD, &order])?)
-        .context("the answer out of the container cannot be read")?;
-    let lock = staged.lock.map(Lock::parse).transpose().map_err(|error| {
-        Failure::usage(format!(
-            "pixi.lock in the container is no lock file that can be used: {error}"
-        ))
-    })?;
-    let environments = environments::resolve(&request.environments, lock.as_ref())?;
-    let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
-    let platform = record
-        .image
-        .as_ref()
-        .and_then(|image| environments::platform_of(&image.platform));
-    if let (Some(lock), Some(platform), false) = (&lock, platform, request.update_lock) {
-        environments::require_installable(lock, &environments, platform, &staged.channels)?;
-    }
-    record.environments.clone_from(&environments);
-    if lock.is_none() {
-        new_workdir::warn_without_lock(report);
-    }
-    if let Some(resources) = &request.resources
-        && !staged.resources
-    {
-        report.warning(format_args!(
-            "--resources-path-in-container {} is no folder there; the product has no resources",
-            resources.display()
-        ));
-    }
-    record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
-
-    // STEP 3: install and verify there; the logs are kept on this side.
-    let logs_folder = tempfile::tempdir().context("no temporary folder can be made")?;
-    let logs = Workdir::new(logs_folder.path());
-    build::prepare_logs(&logs)?;
-    let build = Build {
+    let visit = Visit {
+        delegate: container.bring(&surroundings.program, &surroundings::nonce())?,
+        request,
         engine: &engine,
-        container_workdir: &request.container_workdir,
-        project: &name,
-        lock_use: LockUse::of(lock.as_ref(), request.update_lock),
-        environments: &environments,
-        verified,
-        verification: &request.verification,
-        expectations: &request.expectations,
-        variables: &request.variables,
+        container: &container,
+        place: &place,
+        name: &name,
     };
-    let kept = (place.standing == Standing::Free).then_some(&place.workdir);
-    if let Err(error) = build.run_inside(&container, (&logs, kept), &mut record, report) {
-        if request.clean {
-            // The failure that matters is the build's.
-            let _ = clean(request, &delegate);
-        }
-        let (code, fate) = (
-            failure::exit_code(&error),
-            match kept {
-                Some(_) => keep_logs(&place, &logs, &record)
-                    .err()
-                    .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
-                None => Some(format!("; {} is as it was", place.workdir.path().display())),
-            },
-        );
-        return Err(Failure::with_code(
-            code,
-            format!("{error:#}{}", fate.unwrap_or_default()),
-        ));
-    }
+    let staged: Staged =
+        serde_json::from_slice(&visit.delegate.run(&[inside::FIRST_WORD, &order])?)
+            .context("the answer out of the container cannot be read")?;
 
-    // STEP 4: bring the workdir here, beside the old one, and put it in place.
-    let beside = Beside::new(place.workdir.path())?;
-    let new = Workdir::new(beside.path());
-    let mark = surroundings::nonce();
-    let order = Order::Send {
-        workdir: request.container_workdir.as_str().into(),
-        mark: mark.clone(),
-    };
-    let mut stream = delegate.listen(&[inside::FIRST_WORD, &serde_json::to_string(&order)?])?;
-    transfer::receive(&mut stream, new.path(), &mark)?;
-    add_logs(&logs, &new)?;
-    for folder in [new.helpers(), new.product().path().to_owned()] {
-        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    }
-    place.helper.install(&new)?;
-    record.lock.built = Lock::digest_of(&new.project(&name).join(layout::LOCK_FILE))?;
-    record.write(&new)?;
-    beside.take_place()?;
+    // STEP 3 and 4: build there, bring the workdir here.
+    let made = visit.make(staged, &mut record, report);
 
-    // STEP 5: leave the container as it was found.
-    if request.clean {
-        clean(request, &delegate)?;
-    }
-    drop(delegate);
+    // STEP 5: leave the container as it was found, whatever became of it.
+    let cleaned = if request.clean { visit.clean() } else { Ok(()) };
+    made?;
+    cleaned?;
+    drop(visit);
     place.announce(&name, &record, report);
     Ok(())
+}
+
+/// Our work in somebody's container, once the project is staged there.
+struct Visit<'a> {
+    delegate: Brought<'a>,
+    request: &'a Request,
+    engine: &'a Engine,
+    container: &'a Resident,
+    place: &'a NewWorkdir,
+    name: &'a ProjectName,
+}
+
+impl Visit<'_> {
+    fn make(
+        &self,
+        staged: Staged,
+        record: &mut WorkdirRecord,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let request = self.request;
+        let lock = staged.lock.map(Lock::parse).transpose().map_err(|error| {
+            Failure::usage(format!(
+                "pixi.lock in the container is no lock file that can be used: {error}"
+            ))
+        })?;
+        let environments = environments::resolve(&request.environments, lock.as_ref())?;
+        let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
+        let image = record.image.as_ref();
+        let platform = image.and_then(|image| environments::platform_of(&image.platform));
+        match &lock {
+            Some(lock) if !request.update_lock => {
+                let channels = &staged.channels;
+                environments::require_some_platform(lock, &environments, platform, channels)?;
+            }
+            Some(_) => {}
+            None => new_workdir::warn_without_lock(report),
+        }
+        record.environments.clone_from(&environments);
+        record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
+        if let Some(resources) = &request.resources
+            && !staged.resources
+        {
+            report.warning(format_args!(
+                "--resources-path-in-container {} is no folder there; the product has no resources",
+                resources.display()
+            ));
+        }
+
+        // STEP 3: install and verify there; the logs are kept on this side.
+        let logs_folder = tempfile::tempdir().context("no temporary folder can be made")?;
+        let logs = Workdir::new(logs_folder.path());
+        build::prepare_logs(&logs)?;
+        let build = Build {
+            engine: self.engine,
+            container_workdir: &request.container_workdir,
+            project: self.name,
+            lock_use: LockUse::of(lock.as_ref(), request.update_lock),
+            environments: &environments,
+            verified,
+            verification: &request.verification,
+            expectations: &request.expectations,
+            variables: &request.variables,
+        };
+        let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
+        if let Err(error) = build.run_inside(self.container, (&logs, kept), record, report) {
+            let fate = match kept {
+                Some(_) => keep_logs(self.place, &logs, record)
+                    .err()
+                    .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
+                None => Some(format!(
+                    "; {} is as it was",
+                    self.place.workdir.path().display()
+                )),
+            };
+            return Err(Failure::with_code(
+                failure::exit_code(&error),
+                format!("{error:#}{}", fate.unwrap_or_default()),
+            ));
+        }
+
+        // STEP 4: bring the workdir here, beside the old one, and put it in place.
+        let beside = Beside::new(self.place.workdir.path())?;
+        let new = Workdir::new(beside.path());
+        self.fetch(&new)?;
+        add_logs(&logs, &new)?;
+        for folder in [new.helpers(), new.product().path().to_owned()] {
+            fs::create_dir(&folder)
+                .with_context(|| format!("{} cannot be made", folder.display()))?;
+        }
+        self.place.helper.install(&new)?;
+        record.lock.built = Lock::digest_of(&new.project(self.name).join(layout::LOCK_FILE))?;
+        record.write(&new)?;
+        beside.take_place()
+    }
+
+    /// Unpacks the container's workdir into a folder of this machine.
+    fn fetch(&self, new: &Workdir) -> anyhow::Result<()> {
+        let mark = surroundings::nonce();
+        let order = Order::Send {
+            workdir: self.request.container_workdir.as_str().into(),
+            mark: mark.clone(),
+        };
+        let order = serde_json::to_string(&order)?;
+        let mut stream = self.delegate.listen(&[inside::FIRST_WORD, &order])?;
+        transfer::receive(&mut stream, new.path(), &mark).map(drop)
+    }
+
+    /// Removes the workdir in the container.
+    fn clean(&self) -> anyhow::Result<()> {
+        let order = Order::Remove {
+            workdir: self.request.container_workdir.as_str().into(),
+        };
+        let order = serde_json::to_string(&order)?;
+        self.delegate.run(&[inside::FIRST_WORD, &order]).map(drop)
+    }
 }
 
 /// The order to stage, as the one word that the container is given.
@@ -224,16 +268,6 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
         excludes,
     };
     Ok(serde_json::to_string(&order)?)
-}
-
-/// Removes the workdir in the container.
-fn clean(request: &Request, delegate: &Brought<'_>) -> anyhow::Result<()> {
-    let order = Order::Remove {
-        workdir: request.container_workdir.as_str().into(),
-    };
-    delegate
-        .run(&[inside::FIRST_WORD, &serde_json::to_string(&order)?])
-        .map(drop)
 }
 
 /// Makes a workdir that holds nothing but the logs of a failed build.

@@ -122,8 +122,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let platform = image
         .as_ref()
         .and_then(|image| environments::platform_of(&image.platform));
-    if let (Some(lock), Some(platform), false) = (&lock, platform, request.update_lock) {
-        environments::require_installable(lock, &environments, platform, &channels)?;
+    if let (Some(lock), false) = (&lock, request.update_lock) {
+        environments::require_some_platform(lock, &environments, platform, &channels)?;
     }
 
     if lock.is_none() {

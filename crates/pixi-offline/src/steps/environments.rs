@@ -66,6 +66,35 @@ pub(super) fn require_installable(
     })
 }
 
+/// The same where the platform may not be known yet, because the image is still
+/// to be fetched: what no platform of the lock can have is refused.
+///
+/// # Errors
+///
+/// As [`require_installable`].
+pub(super) fn require_some_platform(
+    lock: &Lock,
+    environments: &[String],
+    platform: Option<&str>,
+    channels: &[LocalChannel],
+) -> anyhow::Result<()> {
+    if let Some(platform) = platform {
+        return require_installable(lock, environments, platform, channels).map(drop);
+    }
+    let known = environments
+        .iter()
+        .find_map(|name| lock.platforms(name))
+        .unwrap_or_default();
+    let mut refusal = Ok(());
+    for platform in known {
+        match require_installable(lock, environments, platform, channels) {
+            Ok(_) => return Ok(()),
+            Err(error) => refusal = Err(error),
+        }
+    }
+    refusal
+}
+
 /// Pixi's name for the platform of an image, `linux-64` for `linux/amd64`.
 pub(super) fn platform_of(image_platform: &str) -> Option<&'static str> {
     Some(match image_platform.split_once('/')? {

@@ -184,9 +184,12 @@ fn stage_project(
     };
     // A lock that cannot be used is the host's to refuse.
     let parsed = lock.clone().and_then(|text| Lock::parse(text).ok());
-    let channels = parsed
+    let mut channels = parsed
         .map(|lock| LocalChannel::of(&lock, project))
         .unwrap_or_default();
+    // Nothing can be mounted into a container that runs: pixi finds a channel
+    // where it was locked, or not at all.
+    channels.retain(|channel| channel.locked.exists());
     Ok(Staged {
         lock,
         channels,

@@ -108,6 +108,10 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
     let carried = plan.carry(&workdir, &new.cache(), request.full_cache, record.as_ref())?;
     let mut facts = plan.facts(record.as_ref(), &carried);
+    if request.full_cache {
+        // Most of it is never installed.
+        (facts.install_bytes, facts.install_entries) = (None, None);
+    }
     if request.bundle_pixi {
         carried_cache::bundle_pixi(&workdir, &new.pixi())?;
         facts.bundled_pixi = true;

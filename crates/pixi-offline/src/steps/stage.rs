@@ -97,6 +97,10 @@ fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::R
             config.display()
         )
     };
+    // A link is copied as one; where it leads nowhere any more, pixi reads nothing.
+    if fs::metadata(config).is_err() {
+        return Ok(());
+    }
     let text = fs::read_to_string(config).with_context(editing)?;
     let mut document: toml_edit::DocumentMut = text.parse().with_context(editing)?;
     let detached = |item: &toml_edit::Item| item.as_bool() != Some(false);
@@ -104,6 +108,8 @@ fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::R
         return Ok(());
     }
     document.remove(SETTING);
+    // A new file: a link would lead the writing into somebody's own.
+    fs::remove_file(config).with_context(editing)?;
     fs::write(config, document.to_string()).with_context(editing)?;
     report.note(format_args!(
         "{SETTING} was taken out of the copy of {}: the product keeps its environments in the project",
