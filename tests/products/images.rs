@@ -62,8 +62,10 @@ fn no_pixi_is_said_with_127() {
 #[test]
 fn without_bash_the_build_falls_back_to_sh_and_the_final_verification_says_so() {
     let real = project_on(&variant(Variant::WithoutBash));
-    // `pixi run` itself wants bash (0.77.0 does), an install does not.
-    real.create::<&str>(&[]).success();
+    // `pixi run` itself wants bash (0.77.0 does), an install does not; but 0.15.2
+    // asks ldd, a bash script, which glibc there is.
+    real.create(&["--container-env", "CONDA_OVERRIDE_GLIBC=2.36"])
+        .success();
     real.make::<&str>(&[]).success();
     real.verify::<&str>(&[]).code(127).says("no bash");
 }
