@@ -166,3 +166,37 @@ fn detached_environments_do_not_lead_a_product_astray() {
             .prints("/product/demo/.pixi/envs/default");
     }
 }
+
+#[test]
+fn damage_to_any_file_of_a_real_package_is_found_deep() {
+    let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
+    real.create::<&str>(&[]).success();
+    real.make(&["--deep"]).success();
+    let package = fs::read_dir(real.path("W/pixi-cache/pkgs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir() && path.to_string_lossy().contains("prefix-tool"))
+        .unwrap();
+    let paths = fs::read(package.join("info/paths.json")).unwrap();
+    let paths: serde_json::Value = serde_json::from_slice(&paths).unwrap();
+    let listed: Vec<&str> = paths["paths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["_path"].as_str().unwrap())
+        .collect();
+    assert!(listed.len() >= 3, "{listed:?}");
+    for name in listed {
+        let file = package.join(name);
+        let content = fs::read(&file).unwrap();
+        let mut damaged = content.clone();
+        match damaged.last_mut() {
+            Some(last) => *last ^= 1,
+            None => damaged.push(0),
+        }
+        fs::write(&file, damaged).unwrap();
+        real.make(&["--deep"]).code(1).says(name);
+        fs::write(&file, content).unwrap();
+    }
+    real.make(&["--deep"]).success();
+}
