@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, names};
 
 use crate::fake::Fake;
 
@@ -58,15 +58,6 @@ impl Container {
     fn record(&self) -> Value {
         serde_json::from_slice(&fs::read(self.fake.path("W/workdir.json")).unwrap()).unwrap()
     }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -3,18 +3,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testbed::sandbox::binary;
+use testbed::sandbox::{binary, names};
 
 use crate::fake::{Fake, LOCK};
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
 
 fn record(fake: &Fake) -> Value {
     serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap()

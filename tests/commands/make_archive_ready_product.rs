@@ -1,8 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::Path;
 
-use testbed::sandbox::{Run, Sandbox};
+use testbed::sandbox::{Run, Sandbox, names};
 
 fn workdir() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -22,15 +21,6 @@ fn make(sandbox: &Sandbox, more: &[&str]) -> Run {
         "make-archive-ready-product",
         ["--workdir", "W"].iter().chain(more),
     )
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

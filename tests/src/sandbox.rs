@@ -190,6 +190,20 @@ impl std::fmt::Display for Run {
     }
 }
 
+/// The names in a folder, sorted.
+///
+/// # Panics
+///
+/// When it cannot be read, or a name is not UTF-8.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 /// The file of a program of this workspace: in `PIXI_OFFLINE_BIN_DIR` (the
 /// release build, when `cargo xtask test` runs), else beside the test's folder.
 ///

@@ -193,7 +193,7 @@ fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<()> {
     ))
 }
 
-/// Puts the pixi that built the workdir into the product.
+/// Looks for the pixi that built the workdir, before anything is written.
 ///
 /// # Errors
 ///
