@@ -29,6 +29,7 @@ mod platform;
 mod process;
 pub mod project;
 pub mod python;
+mod reliability;
 pub mod sandbox;
 mod skips;
 
@@ -36,6 +37,7 @@ pub use cache::cache_folder;
 pub use channel::{Channel, MANY_FILES, PYTHON_VERSION_SPEC, ensure_channel};
 pub use debian::ensure_debian_package;
 pub use engine::ensure_engine;
+pub use reliability::{cases, ran};
 pub use skips::skip;
 
 use anyhow::Result;
