@@ -1,6 +1,6 @@
 //! A run of a container from its start to its removal.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -356,8 +356,24 @@ impl<'a> Listener<'a> {
 struct NonceFile(PathBuf);
 
 impl NonceFile {
+    /// What the file's name starts with; `session.sh` looks for it too.
+    const START: &'static str = ".pixi-offline-";
+
     fn lay(out: &Path, nonce: &str) -> anyhow::Result<NonceFile> {
-        let file = out.join(format!(".pixi-offline-{nonce}"));
+        // Those of killed runs: nobody else works with a folder that is claimed.
+        let is_nonce = |name: &OsStr| {
+            let name = name.as_encoded_bytes();
+            name.strip_prefix(NonceFile::START.as_bytes())
+                .is_some_and(|rest| {
+                    rest.len() == nonce.len() && rest.iter().all(u8::is_ascii_hexdigit)
+                })
+        };
+        for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
+            if is_nonce(&entry.file_name()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        let file = out.join(format!("{}{nonce}", NonceFile::START));
         File::create_new(&file).with_context(|| format!("{} cannot be written", file.display()))?;
         Ok(NonceFile(file))
     }

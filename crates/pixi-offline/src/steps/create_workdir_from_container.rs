@@ -186,7 +186,8 @@ impl Visit<'_> {
         }
 
         // STEP 3: install and verify there; the logs are kept on this side.
-        let logs_folder = tempfile::tempdir().context("no temporary folder can be made")?;
+        // Beside the workdir: the next run sweeps it when this one is killed.
+        let logs_folder = Beside::new(self.claim, self.place.workdir.path())?;
         let logs = Workdir::new(logs_folder.path());
         build::prepare_logs(&logs)?;
         let build = Build {

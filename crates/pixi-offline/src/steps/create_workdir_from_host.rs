@@ -160,6 +160,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     sources.extend(resources_dir.as_deref());
     require_room(workdir.path(), &sources, || {
         let mut size = stage::size_of_project(&project_dir, &rules);
+        size += place.helper.size();
         if let Some(resources) = &resources_dir {
             size += stage::size_of_folder(resources);
         }

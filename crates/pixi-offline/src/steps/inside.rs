@@ -116,7 +116,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
                 proof::is_workdir,
                 false,
             )?;
-            replacement::clear_folder(&workdir)
+            replacement::clear_folder(&workdir, &Workdir::new(&workdir).record())
                 .with_context(|| format!("{} cannot be emptied", workdir.display()))?;
             // A mount point stays; anything else goes.
             let _ = fs::remove_dir(&workdir);
@@ -155,7 +155,7 @@ fn stage_project(
             Failure::usage(text)
         })?;
     if standing == Standing::Ours || path.exists() {
-        replacement::clear_folder(path)
+        replacement::clear_folder(path, &workdir.record())
     } else {
         fs::create_dir_all(path)
     }

@@ -205,6 +205,14 @@ impl Helper {
         }
     }
 
+    /// What it takes in a workdir.
+    pub(super) fn size(&self) -> Size {
+        Size {
+            bytes: fs::metadata(&self.0).map_or(0, |metadata| metadata.len()),
+            entries: 2,
+        }
+    }
+
     /// Puts it into a workdir's `helpers/`, with its shim.
     pub(super) fn install(&self, workdir: &Workdir) -> anyhow::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
