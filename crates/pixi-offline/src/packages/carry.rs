@@ -72,7 +72,7 @@ pub fn carry(
 pub fn size(cache: &Path, need: Option<&Need>) -> Size {
     let all = Rules::new();
     let Some(need) = need else {
-        return staging::measure(cache, &all, |_| false);
+        return staging::survey(cache, &all, |_| false).size;
     };
     let conda = CondaCache::new(cache);
     let need_builds = need.builds_at_target();
@@ -81,9 +81,9 @@ pub fn size(cache: &Path, need: Option<&Need>) -> Size {
         .map(|cache| PythonCache::read(&cache).not_needed(need))
         .unwrap_or_default();
     let left = move |folder: &Path| !need_builds && left.contains(folder);
-    let mut size = staging::measure(&cache.join("uv-cache"), &all, left);
+    let mut size = staging::survey(&cache.join("uv-cache"), &all, left).size;
     for entry in need.conda.iter().flat_map(|package| conda.entries(package)) {
-        size += staging::measure(&conda.folder().join(entry), &all, |_| false);
+        size += staging::survey(&conda.folder().join(entry), &all, |_| false).size;
     }
     size
 }

@@ -154,12 +154,12 @@ fn copy_by(source: &Path, target: &Path, rules: &Rules, report: &Report) -> anyh
 
 /// What the copy of a project will take.
 pub(super) fn size_of_project(source: &Path, rules: &ProjectRules) -> Size {
-    staging::measure(source, &rules.all, proof::is_workdir)
+    staging::survey(source, &rules.all, proof::is_workdir).size
 }
 
 /// What the copy of a folder will take.
 pub(super) fn size_of_folder(source: &Path) -> Size {
-    staging::measure(source, &Rules::new(), proof::is_workdir)
+    staging::survey(source, &Rules::new(), proof::is_workdir).size
 }
 
 /// Makes the folders of a new workdir that are not copies.
