@@ -15,13 +15,14 @@ use crate::replacement::{Beside, Claim, Standing};
 use crate::report::Report;
 use crate::request::{
     ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
-    ProjectName, Verification, text_for_engine,
+    ProjectName, SecretPolicy, Verification, text_for_engine,
 };
 use crate::staging;
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::environments;
 use crate::steps::inside::{self, Order, Staged};
 use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage;
 use crate::surroundings::{self, Surroundings};
 use crate::transfer;
@@ -46,6 +47,8 @@ pub struct Request {
     pub resources: Option<PathBuf>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretPolicy,
     /// Whether a workdir on this machine that is not ours may be overwritten.
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
@@ -125,6 +128,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let staged: Staged =
         serde_json::from_slice(&visit.delegate.run(&[inside::FIRST_WORD, &order])?)
             .context("the answer out of the container cannot be read")?;
+    secrets::warn(&staged.secrets, report);
 
     // STEP 3 and 4: build there, bring the workdir here.
     let made = visit.make(staged, &mut record, report);
@@ -229,6 +233,10 @@ impl Visit<'_> {
         }
         self.place.helper.install(&new)?;
         record.lock.built = Lock::digest_of(&new.project(self.name).join(layout::LOCK_FILE))?;
+        if record.lock.built != record.lock.staged {
+            let project = new.project(self.name);
+            secrets::warn_of_built_lock(&request.secrets, &project, report)?;
+        }
         record.write(&new)?;
         beside.take_place()
     }
@@ -263,17 +271,21 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
     }
     // Read here too: a wrong pattern is found before the container is touched.
     stage::ProjectRules::new(&request.excludes)?;
-    let excludes = request
-        .excludes
-        .iter()
-        .map(|pattern| text_for_engine("--exclude", pattern).map(str::to_owned))
-        .collect::<anyhow::Result<_>>()?;
+    SecretSearch::new(&request.secrets)?;
+    let patterns = |option: &str, patterns: &[OsString]| {
+        patterns
+            .iter()
+            .map(|pattern| text_for_engine(option, pattern).map(str::to_owned))
+            .collect::<anyhow::Result<Vec<String>>>()
+    };
     let order = Order::Stage {
         project: request.project.clone(),
         resources: request.resources.clone(),
         workdir: request.container_workdir.as_str().into(),
         name: name.for_engine()?.to_owned(),
-        excludes,
+        excludes: patterns("--exclude", &request.excludes)?,
+        secrets: request.secrets.action,
+        known_secrets: patterns("--allow-secret", &request.secrets.known)?,
     };
     Ok(serde_json::to_string(&order)?)
 }

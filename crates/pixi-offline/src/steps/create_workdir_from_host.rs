@@ -11,11 +11,12 @@ use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, Verification, text_for_engine,
+    ProjectName, SecretPolicy, Verification, text_for_engine,
 };
 use crate::steps::build::{Build, Container, LockUse};
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
@@ -39,6 +40,8 @@ pub struct Request {
     pub resources_dir: Option<PathBuf>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretPolicy,
     /// Whether a workdir that is not ours may be overwritten.
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
@@ -68,6 +71,7 @@ pub struct Request {
 pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     // STEP 1: the command line, then the engine's client, as the scripts do.
     let rules = ProjectRules::new(&request.excludes)?;
+    let mut search = SecretSearch::new(&request.secrets)?;
     let engine = Engine::find(request.engine.as_deref(), surroundings)?;
 
     // STEP 2: everything else that can be known without touching anything.
@@ -125,6 +129,14 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         environments::require_some_platform(lock, &environments, platform, &channels)?;
     }
 
+    search.project(&project_dir, &rules);
+    if let Some(resources) = &resources_dir {
+        search.resources(resources);
+    }
+    let findings = search.findings();
+    secrets::refuse(&request.secrets, &findings)?;
+
+    secrets::warn(&findings, report);
     if lock.is_none() {
         new_workdir::warn_without_lock(report);
     }
@@ -209,6 +221,10 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     if record.image.is_none() {
         record.image = engine.image(&request.image)?;
         record.write(workdir)?;
+    }
+
+    if record.lock.built != record.lock.staged {
+        secrets::warn_of_built_lock(&request.secrets, &workdir.project(&name), report)?;
     }
 
     // STEP 5: say what is there and what comes next.

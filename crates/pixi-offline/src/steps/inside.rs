@@ -18,8 +18,10 @@ use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
-use crate::request::{ProjectName, Verification};
+use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
+use crate::secrets::Finding;
 use crate::staging::Rules;
+use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 use crate::transfer;
@@ -44,6 +46,10 @@ pub enum Order {
         name: String,
         /// Arguments of `--exclude`.
         excludes: Vec<String>,
+        /// What happens to what looks like a secret.
+        secrets: SecretAction,
+        /// Arguments of `--allow-secret`.
+        known_secrets: Vec<String>,
     },
     /// Send the workdir as a tar stream, installed environments left out.
     Send {
@@ -66,6 +72,8 @@ pub struct Staged {
     pub lock: Option<String>,
     /// The channels that are folders of the project.
     pub channels: Vec<LocalChannel>,
+    /// What looks like a secret, refused or not wanted to be known none.
+    pub secrets: Vec<Finding>,
     /// Whether the resources were a folder and are staged.
     pub resources: bool,
 }
@@ -85,7 +93,13 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
             workdir,
             name,
             excludes,
+            secrets,
+            known_secrets,
         } => {
+            let policy = SecretPolicy {
+                action: secrets,
+                known: known_secrets.into_iter().map(OsString::from).collect(),
+            };
             let excludes: Vec<OsString> = excludes.into_iter().map(OsString::from).collect();
             let name = ProjectName::new(name.as_ref())?;
             let workdir = Workdir::new(workdir);
@@ -96,6 +110,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
                 &workdir,
                 &name,
                 &rules,
+                &policy,
                 (surroundings, report),
             )?;
             report.text(serde_json::to_string(&staged)?);
@@ -131,6 +146,7 @@ fn stage_project(
     workdir: &Workdir,
     name: &ProjectName,
     rules: &ProjectRules,
+    policy: &SecretPolicy,
     (surroundings, report): (&Surroundings, &Report),
 ) -> anyhow::Result<Staged> {
     stage::require_folder("--project-path-in-container", project)?;
@@ -154,6 +170,14 @@ fn stage_project(
                 .replace(", or give --force to overwrite it", "");
             Failure::usage(text)
         })?;
+    let mut search = SecretSearch::new(policy)?;
+    search.project(project, rules);
+    if let Some(resources) = &resources {
+        search.resources(resources);
+    }
+    let findings = search.findings();
+    secrets::refuse(policy, &findings)?;
+
     if standing == Standing::Ours || path.exists() {
         replacement::clear_folder(path, &workdir.record())
     } else {
@@ -188,6 +212,7 @@ fn stage_project(
     Ok(Staged {
         lock,
         channels,
+        secrets: findings,
         resources: resources.is_some(),
     })
 }

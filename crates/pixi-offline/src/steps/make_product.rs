@@ -12,8 +12,9 @@ use crate::product;
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
-use crate::request::{ProductVariable, ProjectName};
+use crate::request::{ProductVariable, ProjectName, SecretPolicy};
 use crate::steps::carried_cache::{self, CachePlan};
+use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
@@ -31,6 +32,8 @@ pub struct Request {
     pub variables: Vec<ProductVariable>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretPolicy,
     /// Whether every file of every needed package is read and compared.
     pub deep: bool,
     /// Whether the cache is carried whole.
@@ -59,6 +62,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     // Nobody changes what is looked at from here on.
     let claim = Claim::alone(workdir.path(), COMMAND)?;
     Beside::sweep(&claim, workdir.product().path())?;
+    let mut search = SecretSearch::new(&request.secrets)?;
     let record = WorkdirRecord::read(&workdir)?;
     match record.as_ref().map(|record| record.state) {
         Some(BuildState::Built) => {}
@@ -95,6 +99,12 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let guard = Guard::new(surroundings);
     // product/ is ours by its place in a workdir.
     guard.check("the product's place", target.path(), |_| true, false)?;
+    search.project(&project, &rules);
+    search.resources(&workdir.resources());
+    search.variables(&request.variables);
+    let findings = search.findings();
+    secrets::refuse(&request.secrets, &findings)?;
+    secrets::warn(&findings, report);
 
     // STEP 2: build the new product beside the old one.
     require_room(

@@ -12,5 +12,6 @@ pub mod final_verify_product;
 pub mod inside;
 pub mod make_product;
 mod new_workdir;
+mod secrets;
 mod stage;
 mod verdict;

@@ -45,6 +45,11 @@ impl ProjectRules {
         }
         Ok(rules)
     }
+
+    /// The usual rules and the caller's.
+    pub(super) fn all(&self) -> &Rules {
+        &self.all
+    }
 }
 
 /// The rules for any folder: what runs of ours lay beside a workdir while they
@@ -72,16 +77,9 @@ pub(super) fn copy_project(
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
-    let config = Path::new(layout::PROJECT_CONFIG);
-    let folder = config.parent().unwrap_or(config);
-    // A `.pixi` that is a link was copied as one.
-    let is_file = fs::symlink_metadata(source.join(folder)).is_ok_and(|m| m.is_dir())
-        && fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
-    let unwanted = config.ancestors().any(|path| {
-        let is_dir = path != config;
-        !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
-    });
-    if is_file && !unwanted {
+    if takes_configuration(source, rules) {
+        let config = Path::new(layout::PROJECT_CONFIG);
+        let folder = config.parent().unwrap_or(config);
         let mut config_alone = Rules::new();
         for rule in ["+ /config.toml", "*"] {
             config_alone.push(OsStr::new(rule))?;
@@ -99,6 +97,20 @@ pub(super) fn copy_project(
         restore_folder_time(source, target)?;
     }
     Ok(copied)
+}
+
+/// Whether the project's committed Pixi configuration is taken along.
+pub(super) fn takes_configuration(source: &Path, rules: &ProjectRules) -> bool {
+    let config = Path::new(layout::PROJECT_CONFIG);
+    let folder = config.parent().unwrap_or(config);
+    // A `.pixi` that is a link was copied as one.
+    let is_file = fs::symlink_metadata(source.join(folder)).is_ok_and(|m| m.is_dir())
+        && fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
+    let unwanted = config.ancestors().any(|path| {
+        let is_dir = path != config;
+        !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
+    });
+    is_file && !unwanted
 }
 
 /// Takes `detached-environments` out of a staged configuration: it would put the
