@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::container::Engine;
+use crate::container::{self, Engine};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::WorkdirRecord;
@@ -118,6 +118,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let environments = environments::resolve(&request.environments, lock.as_ref())?;
     let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
     let version = engine.version()?;
+    container::sweep(&engine);
     let image = engine.image(&request.image)?;
     let platform = image
         .as_ref()
@@ -158,6 +159,10 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
     let beside = Beside::new(workdir.path())?;
     let new = Workdir::new(beside.path());
+    if record.image.is_some() {
+        // Before gigabytes are staged for an engine that does not see them.
+        container::require_shared(&engine, &request.image, beside.path())?;
+    }
     // The record comes first: it marks the folder as a workdir, never staged.
     record.write(&new)?;
     stage::make_folders(&new)?;
