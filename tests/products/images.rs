@@ -88,7 +88,7 @@ fn an_image_that_is_nowhere_is_said() {
     let real = project_on("pixi-offline-test/no-such-image:1");
     real.create::<&str>(&[])
         .code(125)
-        .says("could not start a container from image");
+        .says("refused to start a container from image");
     let real = project_on(&image().reference);
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();

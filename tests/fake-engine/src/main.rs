@@ -131,7 +131,7 @@ fn answer() -> anyhow::Result<u8> {
             );
             Ok(0)
         }
-        ["rm", ..] => Ok(0),
+        ["rm" | "ps" | "create", ..] => Ok(0),
         ["run", rest @ ..] => run(&scenario, rest),
         ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),

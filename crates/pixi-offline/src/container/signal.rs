@@ -29,6 +29,10 @@ pub enum Signal {
     Attempts(String, u64),
     /// A file that the verification should have left is not there.
     MissingFile(String),
+    /// The kernel killed a process for lack of memory during a phase.
+    OutOfMemory(String),
+    /// A signal, or the end of its input, ended the script.
+    Interrupted,
     /// The script is through, with this exit code.
     Finished(u8),
     /// Words that this version does not know.
@@ -61,6 +65,8 @@ impl Signal {
                 None => Signal::Unknown(words.to_owned()),
             },
             "missing-file" => Signal::MissingFile(rest.to_owned()),
+            "out-of-memory" => Signal::OutOfMemory(rest.to_owned()),
+            "interrupted" => Signal::Interrupted,
             "finished" => code(rest).map_or(Signal::Unknown(words.to_owned()), Signal::Finished),
             _ => Signal::Unknown(words.to_owned()),
         }
@@ -79,6 +85,8 @@ impl fmt::Display for Signal {
             Signal::End(phase, code) => write!(f, "end {phase} {code}"),
             Signal::Attempts(phase, count) => write!(f, "attempts {phase} {count}"),
             Signal::MissingFile(file) => write!(f, "missing-file {file}"),
+            Signal::OutOfMemory(phase) => write!(f, "out-of-memory {phase}"),
+            Signal::Interrupted => write!(f, "interrupted"),
             Signal::Finished(code) => write!(f, "finished {code}"),
             Signal::Unknown(words) => f.write_str(words),
         }
@@ -100,6 +108,8 @@ mod tests {
             Signal::End("install".into(), 255),
             Signal::Attempts("bootstrap".into(), 3),
             Signal::MissingFile("a b/c".into()),
+            Signal::OutOfMemory("verify".into()),
+            Signal::Interrupted,
             Signal::Finished(0),
             Signal::Unknown("end install 256".into()),
             Signal::Unknown("finished".into()),

@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::container::{Brought, Engine, Resident};
+use crate::container::{self, Brought, Engine, Resident};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
@@ -116,6 +116,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .collect();
     record.engine = Some(version);
     record.image = engine.image(&container.image()?)?;
+    container::sweep(&engine);
     let visit = Visit {
         delegate: container.bring(&surroundings.program, &surroundings::nonce())?,
         request,
@@ -124,17 +125,32 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         place: &place,
         claim: &claim,
         name: &name,
+        program: &surroundings.program,
     };
-    let staged: Staged =
-        serde_json::from_slice(&visit.delegate.run(&[inside::FIRST_WORD, &order])?)
-            .context("the answer out of the container cannot be read")?;
+    let staged = match visit.delegate.run(&[inside::FIRST_WORD, &order]) {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Half a container path is ours to remove; after any other failure
+            // nothing of this run is there.
+            if request.clean && visit.delegate.not_interrupted().is_err() {
+                let _ = visit.clean(true);
+            }
+            return Err(error);
+        }
+    };
+    let staged: Staged = serde_json::from_slice(&staged)
+        .context("the answer out of the container cannot be read")?;
     secrets::warn(&staged.secrets, report);
 
     // STEP 3 and 4: build there, bring the workdir here.
     let made = visit.make(staged, &mut record, report);
 
     // STEP 5: leave the container as it was found, whatever became of it.
-    let cleaned = if request.clean { visit.clean() } else { Ok(()) };
+    let cleaned = if request.clean {
+        visit.clean(made.is_err())
+    } else {
+        Ok(())
+    };
     made?;
     cleaned?;
     drop(visit);
@@ -151,6 +167,8 @@ struct Visit<'a> {
     place: &'a NewWorkdir,
     claim: &'a Claim,
     name: &'a ProjectName,
+    /// The program that is the delegate there.
+    program: &'a Path,
 }
 
 impl Visit<'_> {
@@ -194,6 +212,7 @@ impl Visit<'_> {
         let logs_folder = Beside::new(self.claim, self.place.workdir.path())?;
         let logs = Workdir::new(logs_folder.path());
         build::prepare_logs(&logs)?;
+        self.delegate.not_interrupted()?;
         let build = Build {
             engine: self.engine,
             container_workdir: &request.container_workdir,
@@ -206,7 +225,13 @@ impl Visit<'_> {
             variables: &request.variables,
         };
         let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
-        if let Err(error) = build.run_inside(self.container, (&logs, kept), record, report) {
+        if let Err(error) = build.run_inside(
+            self.container,
+            self.delegate.file(),
+            (&logs, kept),
+            record,
+            report,
+        ) {
             let fate = match kept {
                 Some(_) => keep_logs(self.claim, self.place, &logs, record)
                     .err()
@@ -238,6 +263,7 @@ impl Visit<'_> {
             secrets::warn_of_built_lock(&request.secrets, &project, report)?;
         }
         record.write(&new)?;
+        self.delegate.not_interrupted()?;
         beside.take_place()
     }
 
@@ -249,17 +275,28 @@ impl Visit<'_> {
             mark: mark.clone(),
         };
         let order = serde_json::to_string(&order)?;
-        let mut stream = self.delegate.listen(&[inside::FIRST_WORD, &order])?;
-        transfer::receive(&mut stream, new.path(), &mark).map(drop)
+        self.delegate
+            .listen(&[inside::FIRST_WORD, &order], |mut stream| {
+                transfer::receive(&mut stream, new.path(), &mark).map(drop)
+            })
     }
 
-    /// Removes the workdir in the container.
-    fn clean(&self) -> anyhow::Result<()> {
+    /// Removes the workdir in the container; by a delegate of its own after a
+    /// failure, since one whose input ended has removed itself.
+    fn clean(&self, failed: bool) -> anyhow::Result<()> {
         let order = Order::Remove {
             workdir: self.request.container_workdir.as_str().into(),
         };
         let order = serde_json::to_string(&order)?;
-        self.delegate.run(&[inside::FIRST_WORD, &order]).map(drop)
+        let words = [inside::FIRST_WORD, &order];
+        let again;
+        let delegate = if failed {
+            again = self.container.bring(self.program, &surroundings::nonce())?;
+            &again
+        } else {
+            &self.delegate
+        };
+        delegate.run(&words).map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::container::Engine;
+use crate::container::{self, Engine};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::WorkdirRecord;
@@ -121,6 +121,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let environments = environments::resolve(&request.environments, lock.as_ref())?;
     let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
     let version = engine.version()?;
+    container::sweep(&engine);
     let image = engine.image(&request.image)?;
     let platform = image
         .as_ref()
@@ -180,6 +181,10 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     })?;
     let beside = Beside::new(&claim, workdir.path())?;
     let new = Workdir::new(beside.path());
+    if record.image.is_some() {
+        // Before gigabytes are staged for an engine that does not see them.
+        container::require_shared(&engine, &request.image, beside.path())?;
+    }
     // The record comes first: it marks the folder as a workdir, never staged.
     record.write(&new)?;
     stage::make_folders(&new)?;

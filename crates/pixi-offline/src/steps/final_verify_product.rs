@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, PhaseLog, Pull, Tmpfs,
+    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, Owner, PhaseLog, Pull, Tmpfs,
 };
 use crate::failure::{self, Failure};
 use crate::layout::OfflineLogs;
@@ -94,6 +94,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         )));
     }
     engine.version()?;
+    container::sweep(&engine);
     if engine.image(&request.image)?.is_none() {
         return Err(Failure::with_code(
             failure::ENGINE,
@@ -235,6 +236,7 @@ fn container(
     Ok(ContainerSpec {
         name: ContainerName::new(COMMAND, &nonce),
         command: COMMAND,
+        owner: Owner::this_process(),
         image: request.image.clone(),
         mounts: vec![Mount::writable(out_dir, scripts::OUT), product],
         tmpfs,

@@ -8,8 +8,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::Context as _;
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -86,6 +88,7 @@ pub struct Staged {
 pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     let order: Order = serde_json::from_str(order)
         .context("this is how the command calls itself in a container; it is not for people")?;
+    end_with_the_host(surroundings.program.clone());
     match order {
         Order::Stage {
             project,
@@ -138,6 +141,16 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
             Ok(())
         }
     }
+}
+
+/// The host holds the other end of our input. When that closes, whoever called us
+/// is gone or wants no more: the program removes itself and ends.
+fn end_with_the_host(program: PathBuf) {
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = fs::remove_file(program);
+        let _ = kill_process(getpid(), Signal::TERM);
+    });
 }
 
 fn stage_project(
