@@ -21,7 +21,7 @@ use crate::staging;
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::environments;
 use crate::steps::inside::{self, Order, Staged};
-use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage;
 use crate::surroundings::{self, Surroundings};
@@ -77,7 +77,11 @@ pub struct Request {
 /// 127 and 125 when client or engine are missing, else that of the build. A
 /// failed build leaves the container running and an existing workdir as it was;
 /// its logs come to a new one.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<Made> {
     // STEP 1: everything that can be known without touching anything.
     let name = match &request.project_name {
         Some(name) => name.clone(),
@@ -100,6 +104,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         report,
     );
 
+    report.phase("stage", "staging the project in the container");
     let claim = place.claim(COMMAND)?;
 
     // STEP 2: stage in the container, with the same matcher: our own program
@@ -155,7 +160,11 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     cleaned?;
     drop(visit);
     place.announce(&name, &record, report);
-    Ok(())
+    Ok(Made {
+        workdir: place.workdir.path().to_owned(),
+        project: name,
+        record,
+    })
 }
 
 /// Our work in somebody's container, once the project is staged there.
@@ -208,6 +217,7 @@ impl Visit<'_> {
         }
 
         // STEP 3: install and verify there; the logs are kept on this side.
+        report.phase("build", "installing and verifying with a network");
         // Beside the workdir: the next run sweeps it when this one is killed.
         let logs_folder = Beside::new(self.claim, self.place.workdir.path())?;
         let logs = Workdir::new(logs_folder.path());
@@ -248,6 +258,8 @@ impl Visit<'_> {
         }
 
         // STEP 4: bring the workdir here, beside the old one, and put it in place.
+        report.phase("bring", "bringing the workdir out of the container");
+        report.tell("workdir", self.place.workdir.path().display().to_string());
         let beside = Beside::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
         self.fetch(&new)?;

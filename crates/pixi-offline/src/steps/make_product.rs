@@ -115,7 +115,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
             workdir.cache().as_path(),
         ],
         || {
-            let mut size = stage::size_of_project(&project, &rules);
+            let mut size = stage::survey_project(&project, &rules).size;
             size += stage::size_of_folder(&workdir.resources());
             size += plan.size(&workdir, request.full_cache);
             (size.bytes, size.entries)

@@ -15,3 +15,5 @@ mod new_workdir;
 mod secrets;
 mod stage;
 mod verdict;
+
+pub use new_workdir::Made;

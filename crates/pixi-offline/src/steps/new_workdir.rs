@@ -11,6 +11,17 @@ use crate::request::ProjectName;
 use crate::steps::stage::Helper;
 use crate::surroundings::Surroundings;
 
+/// A workdir that is there, built and verified.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Its place.
+    pub workdir: PathBuf,
+    /// The project's name in it.
+    pub project: ProjectName,
+    /// What is known of its build.
+    pub record: WorkdirRecord,
+}
+
 /// A workdir that may be made.
 pub(super) struct NewWorkdir {
     pub(super) workdir: Workdir,

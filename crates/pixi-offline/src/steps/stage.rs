@@ -11,7 +11,7 @@ use crate::layout::{self, Workdir};
 use crate::proof;
 use crate::replacement::{Beside, Claim};
 use crate::report::Report;
-use crate::staging::{self, Copied, Rules, Size, Verdict};
+use crate::staging::{self, Copied, Rules, Size, Survey, Verdict};
 use crate::surroundings::Surroundings;
 use crate::tools::Program;
 
@@ -164,9 +164,9 @@ fn copy_by(source: &Path, target: &Path, rules: &Rules, report: &Report) -> anyh
     Ok(copied)
 }
 
-/// What the copy of a project will take.
-pub(super) fn size_of_project(source: &Path, rules: &ProjectRules) -> Size {
-    staging::survey(source, &rules.all, proof::is_workdir).size
+/// What the copy of a project will do.
+pub(super) fn survey_project(source: &Path, rules: &ProjectRules) -> Survey {
+    staging::survey(source, &rules.all, proof::is_workdir)
 }
 
 /// What the copy of a folder will take.
