@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::json;
 use testbed::sandbox::{Run, names};
 
 use crate::create_workdir_from_container::Container;
@@ -183,7 +184,7 @@ fn a_lock_that_the_build_writes_is_looked_at_too() {
     let fake = Fake::new();
     fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
     let lock = LOCK.replacen("/chan/", "/t/tk-Ahf7Oiqu/chan/", 1);
-    let fake = fake.with(serde_json::json!({"writes": {"/workdir/project/demo/pixi.lock": lock}}));
+    let fake = fake.with(json!({"writes": {"/workdir/project/demo/pixi.lock": lock}}));
     let run = fake.create::<&str>(&[]);
     run.success()
         .says("W/project/demo/pixi.lock:5: token in the URL of a conda channel");
@@ -223,4 +224,50 @@ fn the_container_variant_looks_before_anything_leaves() {
     let run = container.create(&with(&usual, &known));
     run.success().says_not("looks like");
     testbed::ran("the_container_variant_looks_before_anything_leaves", 4);
+}
+
+#[test]
+fn credentials_of_the_containers_environment_are_masked_in_stdout_and_log() {
+    let proxy = "http_proxy=http://joe:Ahf7Oiqu@proxy.corp.net:3128";
+    let fake = Fake::new().with(json!({
+        "credentials": [proxy],
+        "phases": [
+            ["install", format!("using {proxy}\n"), 0],
+            ["verify", "password Ahf7Oiqu, joe:Ahf7Oi", 0],
+        ],
+    }));
+    let run = fake.create(&["--verify-task", "t"]);
+    run.success()
+        .prints("using http_proxy=http://***@proxy.corp.net:3128\n")
+        .prints("password ***, joe:Ahf7Oi");
+    shows_no_value(&run);
+    let log = |name: &str| fs::read_to_string(fake.path("W/out").join(name)).unwrap();
+    assert_eq!(
+        log("pixi-install.log"),
+        "using http_proxy=http://***@proxy.corp.net:3128\n"
+    );
+    assert_eq!(log("verify.log"), "password ***, joe:Ahf7Oi");
+}
+
+#[test]
+fn credentials_of_a_running_container_are_masked_too() {
+    let container = Container::new();
+    let pixi = container.fake.sandbox.bin().join("pixi");
+    let text = fs::read_to_string(&pixi).unwrap();
+    fs::write(&pixi, text.replace("echo verified", "env; echo verified")).unwrap();
+    let run = container.create(&[
+        "--container-env",
+        "HTTPS_PROXY=http://joe:Ahf7Oiqu@proxy.corp.net",
+        "--verify-task",
+        "t",
+    ]);
+    run.success()
+        .prints("HTTPS_PROXY=http://***@proxy.corp.net\n");
+    shows_no_value(&run);
+    let log = fs::read_to_string(container.fake.path("W/out/verify.log")).unwrap();
+    assert!(
+        log.contains("HTTPS_PROXY=http://***@proxy.corp.net\n"),
+        "{log}"
+    );
+    assert!(!log.contains("Ahf7Oiqu"), "{log}");
 }

@@ -17,5 +17,6 @@ mod real;
 mod containers;
 mod ends;
 mod images;
+mod proxies;
 mod static_binaries;
 mod whole_path;

@@ -12,6 +12,7 @@
 mod demultiplexer;
 mod engine;
 mod interruption;
+mod masking;
 mod mount;
 mod resident;
 pub mod scripts;
