@@ -18,5 +18,6 @@ mod containers;
 mod ends;
 mod images;
 mod other_engine;
+mod proxies;
 mod static_binaries;
 mod whole_path;

@@ -13,6 +13,7 @@ mod call;
 mod demultiplexer;
 mod engine;
 mod interruption;
+mod masking;
 mod mount;
 mod owner;
 mod resident;

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::engine::Engine;
 use crate::container::interruption::{self, GRACE, LastResort, Stop, Watch};
+use crate::container::masking::Masking;
 use crate::container::resident::Resident;
 use crate::container::signal::Signal;
 use crate::container::spec::{ContainerSpec, ExecSpec};
@@ -85,7 +86,7 @@ impl Outcome {
             Signal::OutOfMemory(phase) => self.out_of_memory.push(phase),
             Signal::Interrupted => self.interrupted = true,
             Signal::Finished(code) => self.finished = Some(code),
-            Signal::Begin(_) | Signal::Unknown(_) => {}
+            Signal::Credential(_) | Signal::Begin(_) | Signal::Unknown(_) => {}
         }
     }
 }
@@ -224,6 +225,7 @@ fn converse(
         }
     };
     listener.take(Piece::Output(demultiplexer.finish()), &stop);
+    listener.let_go(&stop);
     let signal = watch.finish();
     Ok(End {
         client: ended
@@ -357,6 +359,7 @@ struct Listener<'a> {
     report: &'a Report,
     logs: Vec<(PhaseLog, File)>,
     current: Option<usize>,
+    masking: Masking,
     trouble: Option<anyhow::Error>,
 }
 
@@ -372,6 +375,7 @@ impl<'a> Listener<'a> {
             report,
             logs: logs.iter().map(open).collect::<anyhow::Result<_>>()?,
             current: None,
+            masking: Masking::default(),
             trouble: None,
         })
     }
@@ -379,23 +383,37 @@ impl<'a> Listener<'a> {
     fn take(&mut self, piece: Piece, stop: &Stop) {
         match piece {
             Piece::Output(bytes) => {
-                if self.trouble.is_none()
-                    && let Err(trouble) = self.keep(&bytes)
-                {
-                    self.trouble = Some(trouble);
-                    stop.now();
-                }
+                let bytes = self.masking.feed(bytes);
+                self.show(&bytes, stop);
             }
             Piece::Signal(signal) => {
+                // What was held back belongs to what was before.
+                self.let_go(stop);
                 match &signal {
                     Signal::Begin(phase) => {
                         self.current = self.logs.iter().position(|(log, _)| log.phase == phase);
                     }
                     Signal::End(..) => self.current = None,
+                    Signal::Credential(variable) => self.masking.learn(variable),
                     _ => {}
                 }
                 self.outcome.hear(signal);
             }
+        }
+    }
+
+    /// Shows what might have become a credential and did not.
+    fn let_go(&mut self, stop: &Stop) {
+        let bytes = self.masking.finish();
+        self.show(&bytes, stop);
+    }
+
+    fn show(&mut self, bytes: &[u8], stop: &Stop) {
+        if self.trouble.is_none()
+            && let Err(trouble) = self.keep(bytes)
+        {
+            self.trouble = Some(trouble);
+            stop.now();
         }
     }
 

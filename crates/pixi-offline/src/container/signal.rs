@@ -21,6 +21,9 @@ pub enum Signal {
     MissingProgram(String),
     /// What `pixi --version` prints.
     Pixi(String),
+    /// A variable of its environment that may hold a URL with a password, as
+    /// `NAME=VALUE`.
+    Credential(String),
     /// A phase begins; what comes now is its output.
     Begin(String),
     /// A phase ended with this exit code.
@@ -49,6 +52,7 @@ impl Signal {
             "out-folder-is-not-ours" => Signal::OutFolderIsNotOurs,
             "missing-program" => Signal::MissingProgram(rest.to_owned()),
             "pixi" => Signal::Pixi(rest.trim().to_owned()),
+            "credential" => Signal::Credential(rest.to_owned()),
             "begin" => Signal::Begin(rest.to_owned()),
             "end" => match rest
                 .split_once(' ')
@@ -81,6 +85,7 @@ impl fmt::Display for Signal {
             Signal::OutFolderIsNotOurs => write!(f, "out-folder-is-not-ours"),
             Signal::MissingProgram(name) => write!(f, "missing-program {name}"),
             Signal::Pixi(version) => write!(f, "pixi {version}"),
+            Signal::Credential(variable) => write!(f, "credential {variable}"),
             Signal::Begin(phase) => write!(f, "begin {phase}"),
             Signal::End(phase, code) => write!(f, "end {phase} {code}"),
             Signal::Attempts(phase, count) => write!(f, "attempts {phase} {count}"),
@@ -104,6 +109,7 @@ mod tests {
             Signal::OutFolderIsNotOurs,
             Signal::MissingProgram("pixi".into()),
             Signal::Pixi("pixi 0.77.0".into()),
+            Signal::Credential("A=http://joe:secret@h b".into()),
             Signal::Begin("install".into()),
             Signal::End("install".into(), 255),
             Signal::Attempts("bootstrap".into(), 3),
