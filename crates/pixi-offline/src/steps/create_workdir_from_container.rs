@@ -260,8 +260,8 @@ impl Visit<'_> {
         };
         let order = serde_json::to_string(&order)?;
         self.delegate
-            .listen(&[inside::FIRST_WORD, &order], |mut stream| {
-                transfer::receive(&mut stream, new.path(), &mark).map(drop)
+            .listen(&[inside::FIRST_WORD, &order], |stream| {
+                transfer::receive(stream, new.path(), &mark).map(drop)
             })
     }
 
