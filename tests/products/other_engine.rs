@@ -21,8 +21,11 @@ fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_str
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
     let before = fs::read(real.path("W/workdir.json")).unwrap();
+    let bridge = || std::path::Path::new("/sys/class/net/docker0").exists();
+    let had_bridge = bridge();
     let engine = SecondEngine::start(&real.sandbox.work(), &image().reference).unwrap();
     real.sandbox.set("DOCKER_HOST", engine.host());
+    assert_eq!(bridge(), had_bridge, "the first engine lost its network");
     let folders = || engine.sh("find \"$1\" -mindepth 1").unwrap();
     let mut cases = 0;
     let mut check = |run: &testbed::sandbox::Run, start: Instant| {

@@ -1,8 +1,11 @@
 //! A second container engine that sees other files than we do, as one on another machine
-//! does: a dockerd on loopback, in a mount namespace of its own in which a folder is hidden.
+//! does: a dockerd in a mount namespace of its own in which a folder is hidden.
+//!
+//! It has a network namespace of its own as well: a dockerd that is told to make no bridge
+//! deletes `docker0` where it starts, and with it the network of the machine's own engine.
+//! So it is reached through a socket file, which both namespaces of mounts see.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -32,7 +35,6 @@ exec "$@"
 pub struct SecondEngine {
     state: tempfile::TempDir,
     hidden: PathBuf,
-    port: u16,
     daemon: Child,
 }
 
@@ -52,10 +54,12 @@ impl SecondEngine {
         let state = tempfile::Builder::new()
             .prefix("pixi-offline-engine-")
             .tempdir_in("/var/lib")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let configuration = state.path().join("daemon.json");
+        fs::write(&configuration, "{}")?;
         let log = state.path().join("log");
         let daemon = Command::new("unshare")
             .args([
+                "--net",
                 "--mount",
                 "--propagation",
                 "private",
@@ -73,7 +77,10 @@ impl SecondEngine {
             .arg(state.path().join("exec"))
             .arg("--pidfile")
             .arg(state.path().join("pid"))
-            .arg(format!("--host=tcp://127.0.0.1:{port}"))
+            .arg("--host")
+            .arg(host(state.path()))
+            .arg("--config-file")
+            .arg(configuration)
             .env("PATH", system_path())
             .stdin(Stdio::null())
             .stdout(File::create(&log)?)
@@ -83,7 +90,6 @@ impl SecondEngine {
         let mut engine = SecondEngine {
             state,
             hidden: hidden.to_owned(),
-            port,
             daemon,
         };
         announced("starting a second engine", || {
@@ -96,7 +102,7 @@ impl SecondEngine {
     /// What `DOCKER_HOST` must be to reach it.
     #[must_use]
     pub fn host(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.port)
+        host(self.state.path())
     }
 
     /// Runs a shell script where this engine's files are, and returns what it prints.
@@ -135,6 +141,11 @@ impl SecondEngine {
         )?;
         Ok(())
     }
+}
+
+/// Where the engine listens whose state is in this folder.
+fn host(state: &Path) -> String {
+    format!("unix://{}", state.join("socket").display())
 }
 
 impl Drop for SecondEngine {
