@@ -4,7 +4,8 @@
 //! folder decides nothing.
 
 mod digest;
+pub mod manifest;
 mod record;
 
 pub use digest::{Sha256Digest, hexadecimal};
-pub use record::{BuildState, LockRecord, WorkdirRecord, is_workdir};
+pub use record::{BuildState, LockRecord, SourceState, WorkdirRecord, is_workdir};
