@@ -11,7 +11,7 @@ mod lock;
 mod need;
 mod python;
 
-pub use carry::{Carried, carry};
+pub use carry::{Carried, carry, size};
 pub use conda::CondaCache;
 pub use local_channel::LocalChannel;
 pub use lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
