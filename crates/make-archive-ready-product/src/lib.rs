@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pixi_offline::report::Report;
-use pixi_offline::request::{ProductVariable, ProjectName, SecretOptions};
+use pixi_offline::request::{ProductVariable, ProjectName, SecretOptions, SigningOptions};
 use pixi_offline::steps::make_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
@@ -45,6 +45,10 @@ pub struct Options {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub secrets: SecretOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub signing: SigningOptions,
 }
 
 impl TryFrom<Options> for Request {
@@ -68,6 +72,7 @@ impl TryFrom<Options> for Request {
             deep: options.deep,
             full_cache: options.cache == "full",
             bundle_pixi: options.bundle_pixi,
+            signing: options.signing,
         })
     }
 }

@@ -14,7 +14,9 @@ pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName,
 };
-pub use options::{EngineOptions, EnvironmentOptions, SecretOptions, VerifyOptions};
+pub use options::{
+    EngineOptions, EnvironmentOptions, SecretOptions, SigningOptions, VerifyOptions,
+};
 pub use secrets::{SecretAction, SecretPolicy};
 pub use verification::{Expectations, Verification};
 

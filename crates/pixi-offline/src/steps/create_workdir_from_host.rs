@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::container::{self, Engine, EngineVersion, Image};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::WorkdirRecord;
+use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
@@ -15,10 +15,11 @@ use crate::request::{
 };
 use crate::secrets::Finding;
 use crate::staging::Size;
-use crate::steps::build::{Build, Container, LockUse};
+use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
+use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
@@ -207,7 +208,11 @@ impl Seen {
         size
     }
 
-    fn record(&self, request: &Request) -> anyhow::Result<WorkdirRecord> {
+    fn record(
+        &self,
+        request: &Request,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<WorkdirRecord> {
         let mut record = WorkdirRecord::new(
             self.name.for_engine()?,
             request.container_workdir.as_str(),
@@ -218,6 +223,9 @@ impl Seen {
             .iter()
             .map(|text| text.to_string_lossy().into_owned())
             .collect();
+        record.started = proof::rfc3339(surroundings.unix_seconds);
+        record.source = source_state::of(&self.project_dir, surroundings);
+        record.overrides = build::overrides(&request.variables);
         record.environments.clone_from(&self.environments);
         record.engine = Some(self.version.clone());
         record.image.clone_from(&self.image);
@@ -247,7 +255,7 @@ impl Seen {
     ) -> anyhow::Result<Made> {
         // STEP 3: stage beside the workdir, then put the new one in its place.
         report.phase("stage", "staging the project");
-        let mut record = self.record(request)?;
+        let mut record = self.record(request, surroundings)?;
         let workdir = &self.place.workdir;
         let claim = self.place.claim(COMMAND)?;
         let mut sources = vec![self.project_dir.as_path()];

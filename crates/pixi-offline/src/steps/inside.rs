@@ -17,13 +17,14 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{self, WorkdirRecord};
+use crate::proof::{self, SourceState, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
 use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
 use crate::secrets::Finding;
 use crate::staging::Rules;
 use crate::steps::secrets::{self, SecretSearch};
+use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 use crate::transfer;
@@ -78,6 +79,8 @@ pub struct Staged {
     pub secrets: Vec<Finding>,
     /// Whether the resources were a folder and are staged.
     pub resources: bool,
+    /// The git commit of the project, where git is there and knows one.
+    pub source: Option<SourceState>,
 }
 
 /// Carries an order out.
@@ -197,6 +200,7 @@ fn stage_project(
         fs::create_dir_all(path)
     }
     .with_context(|| format!("--container-workdir-path {} cannot be made; is the container read-only? name a place on a file system in memory", path.display()))?;
+    let source = source_state::of(project, surroundings);
     // First of all the mark: an interrupted run must know its own.
     let text = name.for_engine()?;
     let container_workdir = path.to_string_lossy();
@@ -227,6 +231,7 @@ fn stage_project(
         channels,
         secrets: findings,
         resources: resources.is_some(),
+        source,
     })
 }
 
