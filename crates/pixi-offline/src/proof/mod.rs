@@ -5,6 +5,8 @@
 
 mod digest;
 mod record;
+mod sbom;
 
 pub use digest::{Sha256Digest, hexadecimal};
 pub use record::{BuildState, LockRecord, WorkdirRecord, is_workdir};
+pub use sbom::{SbomSubject, sbom};
