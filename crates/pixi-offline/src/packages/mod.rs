@@ -12,7 +12,7 @@ mod lock;
 mod need;
 mod python;
 
-pub use carry::{Carried, carry};
+pub use carry::{Carried, carry, size};
 pub use conda::CondaCache;
 pub use inventory::{Described, Identity, Inventory, PackageKind, PackageSource};
 pub use local_channel::LocalChannel;

@@ -4,9 +4,10 @@
 //! folder decides nothing.
 
 mod digest;
+pub mod manifest;
 mod record;
 mod sbom;
 
 pub use digest::{Sha256Digest, hexadecimal};
-pub use record::{BuildState, LockRecord, WorkdirRecord, is_workdir};
+pub use record::{BuildState, LockRecord, SourceState, WorkdirRecord, is_workdir};
 pub use sbom::{SbomSubject, sbom};

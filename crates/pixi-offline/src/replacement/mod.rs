@@ -6,9 +6,13 @@
 //! ours is handed to it.
 
 mod beside;
+mod claim;
 mod guard;
 mod remove;
+mod room;
 
 pub use beside::Beside;
+pub use claim::Claim;
 pub use guard::{Guard, Standing};
 pub use remove::clear_folder;
+pub use room::{Room, require_room};

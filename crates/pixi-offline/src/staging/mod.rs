@@ -14,10 +14,12 @@
 
 mod copy;
 mod file;
+mod measure;
 mod pattern;
 mod rules;
 
 pub use copy::{Copied, copy_tree};
 pub use file::copy_file;
+pub use measure::{Size, measure};
 pub use pattern::Pattern;
 pub use rules::{PatternError, Rules, Verdict};

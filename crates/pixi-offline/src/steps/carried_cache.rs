@@ -13,6 +13,7 @@ use crate::product::Facts;
 use crate::proof::WorkdirRecord;
 use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
+use crate::staging::Size;
 use crate::steps::environments;
 
 /// How many problems of a cache are shown.
@@ -87,6 +88,11 @@ impl CachePlan {
         let origin = record.map(|record| ContainerWorkdir::cache_of(&record.container_workdir));
         let need = self.need.as_ref().filter(|_| !full);
         packages::carry(&workdir.cache(), target, need, origin.as_deref())
+    }
+
+    /// What the copy of the cache will take.
+    pub(super) fn size(&self, workdir: &Workdir, full: bool) -> Size {
+        packages::size(&workdir.cache(), self.need.as_ref().filter(|_| !full))
     }
 
     /// What the product's own scripts compare at the target.

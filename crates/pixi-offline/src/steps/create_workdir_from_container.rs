@@ -11,7 +11,7 @@ use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::proof::WorkdirRecord;
-use crate::replacement::{Beside, Standing};
+use crate::replacement::{Beside, Claim, Standing};
 use crate::report::Report;
 use crate::request::{
     ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
@@ -25,6 +25,9 @@ use crate::steps::new_workdir::{self, NewWorkdir};
 use crate::steps::stage;
 use crate::surroundings::{self, Surroundings};
 use crate::transfer;
+
+/// The command's name.
+const COMMAND: &str = "create-workdir-from-container";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -94,6 +97,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         report,
     );
 
+    let claim = place.claim(COMMAND)?;
+
     // STEP 2: stage in the container, with the same matcher: our own program
     // does it there.
     let mut record = WorkdirRecord::new(
@@ -114,6 +119,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         engine: &engine,
         container: &container,
         place: &place,
+        claim: &claim,
         name: &name,
     };
     let staged: Staged =
@@ -139,6 +145,7 @@ struct Visit<'a> {
     engine: &'a Engine,
     container: &'a Resident,
     place: &'a NewWorkdir,
+    claim: &'a Claim,
     name: &'a ProjectName,
 }
 
@@ -196,7 +203,7 @@ impl Visit<'_> {
         let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
         if let Err(error) = build.run_inside(self.container, (&logs, kept), record, report) {
             let fate = match kept {
-                Some(_) => keep_logs(self.place, &logs, record)
+                Some(_) => keep_logs(self.claim, self.place, &logs, record)
                     .err()
                     .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
                 None => Some(format!(
@@ -211,7 +218,7 @@ impl Visit<'_> {
         }
 
         // STEP 4: bring the workdir here, beside the old one, and put it in place.
-        let beside = Beside::new(self.place.workdir.path())?;
+        let beside = Beside::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
         self.fetch(&new)?;
         add_logs(&logs, &new)?;
@@ -271,8 +278,13 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
 }
 
 /// Makes a workdir that holds nothing but the logs of a failed build.
-fn keep_logs(place: &NewWorkdir, logs: &Workdir, record: &WorkdirRecord) -> anyhow::Result<()> {
-    let beside = Beside::new(place.workdir.path())?;
+fn keep_logs(
+    claim: &Claim,
+    place: &NewWorkdir,
+    logs: &Workdir,
+    record: &WorkdirRecord,
+) -> anyhow::Result<()> {
+    let beside = Beside::new(claim, place.workdir.path())?;
     let new = Workdir::new(beside.path());
     record.write(&new)?;
     stage::make_folders(&new)?;

@@ -7,13 +7,12 @@ use crate::container::Engine;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::WorkdirRecord;
-use crate::replacement::Beside;
+use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
     ProjectName, Verification, text_for_engine,
 };
-use crate::staging::Rules;
 use crate::steps::build::{Build, Container, LockUse};
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, NewWorkdir};
@@ -156,7 +155,17 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     record.engine = Some(version);
     record.image = image;
     record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
-    let beside = Beside::new(workdir.path())?;
+    let claim = place.claim(COMMAND)?;
+    let mut sources = vec![project_dir.as_path()];
+    sources.extend(resources_dir.as_deref());
+    require_room(workdir.path(), &sources, || {
+        let mut size = stage::size_of_project(&project_dir, &rules);
+        if let Some(resources) = &resources_dir {
+            size += stage::size_of_folder(resources);
+        }
+        (size.bytes, size.entries)
+    })?;
+    let beside = Beside::new(&claim, workdir.path())?;
     let new = Workdir::new(beside.path());
     // The record comes first: it marks the folder as a workdir, never staged.
     record.write(&new)?;
@@ -164,7 +173,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     stage::copy_project(&project_dir, &new.project(&name), &rules, report)?;
     match &resources_dir {
         Some(resources) => {
-            stage::copy_folder(resources, &new.resources(), &Rules::new(), report)?;
+            stage::copy_folder(resources, &new.resources(), report)?;
         }
         None => std::fs::create_dir(new.resources())?,
     }

@@ -12,6 +12,8 @@ use crate::container::{
 };
 use crate::failure::{self, Failure};
 use crate::layout::OfflineLogs;
+use crate::proof;
+use crate::replacement::Claim;
 use crate::report::Report;
 use crate::request::{
     ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, Verification,
@@ -104,7 +106,17 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         ));
     }
 
-    // STEP 2: run the product's own bootstrap, then the verification.
+    // STEP 2: run the product's own bootstrap, then the verification, while nobody
+    // writes the same logs or replaces the product.
+    let _out = Claim::alone(&out_dir, COMMAND)?;
+    let _product = match product_dir.parent() {
+        Some(workdir) if proof::is_workdir(workdir) => Some(if request.in_place {
+            Claim::alone(workdir, COMMAND)?
+        } else {
+            Claim::with_readers(workdir, COMMAND)?
+        }),
+        _ => None,
+    };
     fs::create_dir_all(&out_dir)
         .with_context(|| format!("{} cannot be made", out_dir.display()))?;
     let logs = OfflineLogs::new(&out_dir);

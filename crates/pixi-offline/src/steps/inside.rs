@@ -169,12 +169,7 @@ fn stage_project(
     }
     stage::copy_project(project, &workdir.project(name), rules, report)?;
     match &resources {
-        Some(resources) => drop(stage::copy_folder(
-            resources,
-            &workdir.resources(),
-            &Rules::new(),
-            report,
-        )?),
+        Some(resources) => drop(stage::copy_folder(resources, &workdir.resources(), report)?),
         None => fs::create_dir(workdir.resources())?,
     }
     let lock = match fs::read_to_string(workdir.project(name).join(layout::LOCK_FILE)) {

@@ -10,13 +10,15 @@ use crate::failure::Failure;
 use crate::layout::{Product, Workdir};
 use crate::product;
 use crate::proof::{BuildState, WorkdirRecord};
-use crate::replacement::{Beside, Guard};
+use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName};
-use crate::staging::Rules;
 use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
+
+/// The command's name.
+const COMMAND: &str = "make-archive-ready-product";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -54,6 +56,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         )));
     }
     let rules = ProjectRules::new(&request.excludes)?;
+    // Nobody changes what is looked at from here on.
+    let claim = Claim::alone(workdir.path(), COMMAND)?;
+    Beside::sweep(&claim, workdir.product().path())?;
     let record = WorkdirRecord::read(&workdir)?;
     match record.as_ref().map(|record| record.state) {
         Some(BuildState::Built) => {}
@@ -92,16 +97,25 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     guard.check("the product's place", target.path(), |_| true, false)?;
 
     // STEP 2: build the new product beside the old one.
-    let beside = Beside::new(target.path())?;
+    require_room(
+        target.path(),
+        &[
+            workdir.projects().as_path(),
+            workdir.resources().as_path(),
+            workdir.cache().as_path(),
+        ],
+        || {
+            let mut size = stage::size_of_project(&project, &rules);
+            size += stage::size_of_folder(&workdir.resources());
+            size += plan.size(&workdir, request.full_cache);
+            (size.bytes, size.entries)
+        },
+    )?;
+    let beside = Beside::new(&claim, target.path())?;
     let new = Product::new(beside.path());
     stage::copy_project(&project, &new.project(&name), &rules, report)?;
     if workdir.resources().is_dir() {
-        stage::copy_folder(
-            &workdir.resources(),
-            &new.resources(),
-            &Rules::new(),
-            report,
-        )?;
+        stage::copy_folder(&workdir.resources(), &new.resources(), report)?;
     } else {
         let folder = new.resources();
         fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
 use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Guard, Standing};
+use crate::replacement::{Beside, Claim, Guard, Standing};
 use crate::report::Report;
 use crate::request::ProjectName;
 use crate::steps::stage::Helper;
@@ -50,6 +50,18 @@ impl NewWorkdir {
             standing,
             helper,
         })
+    }
+
+    /// Claims the place for `command` and clears away what a killed run left
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// When another run holds it, or what was left cannot be cleared away.
+    pub(super) fn claim(&self, command: &str) -> anyhow::Result<Claim> {
+        let claim = Claim::alone(self.workdir.path(), command)?;
+        Beside::sweep(&claim, self.workdir.path())?;
+        Ok(claim)
     }
 
     /// Says what is there and what comes next.
