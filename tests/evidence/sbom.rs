@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pixi_offline::packages::{Inventory, Lock, Package, PythonCache};
-use pixi_offline::proof::{SbomSubject, sbom};
+use pixi_offline::proof::sbom;
 use serde_json::Value;
 use testbed::python::ensure_cyclonedx;
 
@@ -84,7 +84,7 @@ packages:
 ";
 
 fn bill_of(lock: &Lock, environments: &[String], platform: Option<&str>) -> String {
-    let subject = SbomSubject {
+    let subject = sbom::Subject {
         project: "a <demo> & more",
         environments,
         platform,
@@ -92,7 +92,7 @@ fn bill_of(lock: &Lock, environments: &[String], platform: Option<&str>) -> Stri
         timestamp: Some("2026-01-02T03:04:05Z"),
     };
     let inventory = Inventory::of(lock, environments, platform).unwrap();
-    sbom(&subject, &inventory).unwrap()
+    sbom::text(&subject, &inventory).unwrap()
 }
 
 fn all_environments(lock: &Lock) -> Vec<String> {

@@ -69,11 +69,27 @@ impl Program {
     ///
     /// When it cannot be started. A non-zero end is no error here.
     pub fn capture(&self, arguments: &[OsString]) -> anyhow::Result<Captured> {
-        let output = duct::cmd(&self.path, arguments)
+        self.capture_without(arguments, &[])
+    }
+
+    /// As [`Program::capture`], without these variables in its environment.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn capture_without(
+        &self,
+        arguments: &[OsString],
+        variables: &[&str],
+    ) -> anyhow::Result<Captured> {
+        let command = duct::cmd(&self.path, arguments)
             .stdin_null()
             .stdout_capture()
             .stderr_capture()
-            .unchecked()
+            .unchecked();
+        let output = variables
+            .iter()
+            .fold(command, |command, name| command.env_remove(name))
             .run()
             .with_context(|| format!("{} cannot be started", self.path.display()))?;
         Ok(Captured {

@@ -70,11 +70,23 @@ pub struct Tool {
     pub version: String,
 }
 
+impl Tool {
+    /// These commands.
+    pub fn this() -> Tool {
+        Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
 /// The project of a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
-    /// Its name, which is its folder's in the product.
+    /// Its name, for people: what of it is not UTF-8 is replaced.
     pub name: String,
+    /// Its folder in the product.
+    pub folder: EncodedPath,
     /// The file that says that it is a Pixi project.
     pub manifest: DigestedFile,
     /// Its lock, when it has one.
@@ -351,23 +363,7 @@ impl Manifest {
     ///
     /// When it is no manifest, one of another format, or damaged.
     pub fn parse(text: &[u8]) -> anyhow::Result<Manifest> {
-        #[derive(Deserialize)]
-        struct Marks {
-            kind: String,
-            format: u32,
-        }
-        let marks: Marks =
-            serde_json::from_slice(text).context("it is no manifest of a product")?;
-        anyhow::ensure!(
-            marks.kind == KIND,
-            "it is no manifest of a product: it says it is a {:?}",
-            marks.kind
-        );
-        anyhow::ensure!(
-            marks.format == FORMAT,
-            "it has format {}, and this version reads {FORMAT} only; use the version that made the product",
-            marks.format
-        );
+        super::marks::require(text, KIND, FORMAT)?;
         serde_json::from_slice(text).context("it is damaged")
     }
 }

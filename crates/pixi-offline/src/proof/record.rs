@@ -117,6 +117,11 @@ impl WorkdirRecord {
         }
     }
 
+    /// The version of the pixi that built it, such as `0.77.0`.
+    pub fn pixi_version(&self) -> Option<&str> {
+        self.pixi.as_deref()?.split_whitespace().last()
+    }
+
     /// Reads the record of a workdir; `None` when it has none, as the old
     /// scripts' have.
     ///

@@ -21,7 +21,7 @@ const PROJECT: &str = "project";
 
 /// Whose packages they are.
 #[derive(Debug, Clone, Copy)]
-pub struct SbomSubject<'a> {
+pub struct Subject<'a> {
     /// The project's name.
     pub project: &'a str,
     /// The environments whose packages are listed.
@@ -39,7 +39,7 @@ pub struct SbomSubject<'a> {
 /// # Errors
 ///
 /// When it cannot be written as JSON.
-pub fn sbom(subject: &SbomSubject, inventory: &Inventory) -> anyhow::Result<String> {
+pub fn text(subject: &Subject, inventory: &Inventory) -> anyhow::Result<String> {
     let references = references(inventory.packages());
     let components = inventory
         .packages()
@@ -218,7 +218,7 @@ struct Metadata<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    fn of(subject: &SbomSubject<'a>) -> Metadata<'a> {
+    fn of(subject: &Subject<'a>) -> Metadata<'a> {
         let mut properties: Vec<Property> = subject
             .environments
             .iter()

@@ -13,7 +13,7 @@ pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName,
 };
-pub use options::{EngineOptions, EnvironmentOptions, VerifyOptions};
+pub use options::{EngineOptions, EnvironmentOptions, SigningOptions, VerifyOptions};
 pub use verification::{Expectations, Verification};
 
 use std::ffi::OsStr;

@@ -1,6 +1,7 @@
 //! Options that several commands share, as they are typed.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -94,6 +95,19 @@ impl VerifyOptions {
             Expectations::new(&self.expect_output, &self.expect_file, &verification)?;
         Ok((verification, expectations))
     }
+}
+
+/// What evidence is signed with.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Signing")]
+pub struct SigningOptions {
+    /// Sign with this secret key of minisign
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<PathBuf>,
+
+    /// Read the key's password from the first line of this file [default: ask at the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub sign_password_file: Option<PathBuf>,
 }
 
 /// Which engine does the work, and what its containers find in their environment.

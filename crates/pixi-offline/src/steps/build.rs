@@ -1,5 +1,6 @@
 //! Installing and verifying a staged project in a container with network.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -238,6 +239,17 @@ impl Build<'_> {
             verdict::write_no_verification(&logs.verify)
         }
     }
+}
+
+/// The variables that tell pixi what the machine is that it installs for, as the
+/// record keeps them.
+pub(super) fn overrides(variables: &[ContainerVariable]) -> BTreeMap<String, String> {
+    variables
+        .iter()
+        .filter(|variable| variable.key().starts_with("CONDA_OVERRIDE_"))
+        .filter_map(|variable| variable.assignment().split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Takes over into the record what the script said.

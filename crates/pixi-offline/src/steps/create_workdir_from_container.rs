@@ -10,7 +10,7 @@ use crate::container::{Brought, Engine, Resident};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
-use crate::proof::WorkdirRecord;
+use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Standing};
 use crate::report::Report;
 use crate::request::{
@@ -111,6 +111,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .iter()
         .map(|text| text.to_string_lossy().into_owned())
         .collect();
+    record.started = proof::rfc3339(surroundings.unix_seconds);
+    record.overrides = build::overrides(&request.variables);
     record.engine = Some(version);
     record.image = engine.image(&container.image()?)?;
     let visit = Visit {
@@ -174,6 +176,7 @@ impl Visit<'_> {
             Some(_) => {}
             None => new_workdir::warn_without_lock(report),
         }
+        record.source = staged.source;
         record.environments.clone_from(&environments);
         record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
         if let Some(resources) = &request.resources

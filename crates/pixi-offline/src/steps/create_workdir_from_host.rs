@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use crate::container::Engine;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::WorkdirRecord;
+use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
     ProjectName, Verification, text_for_engine,
 };
-use crate::steps::build::{Build, Container, LockUse};
+use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
@@ -151,6 +152,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .iter()
         .map(|text| text.to_string_lossy().into_owned())
         .collect();
+    record.started = proof::rfc3339(surroundings.unix_seconds);
+    record.source = source_state::of(&project_dir, surroundings);
+    record.overrides = build::overrides(&request.variables);
     record.environments.clone_from(&environments);
     record.engine = Some(version);
     record.image = image;

@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{self, WorkdirRecord};
+use crate::proof::{self, SourceState, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
 use crate::request::{ProjectName, Verification};
 use crate::staging::Rules;
+use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 use crate::transfer;
@@ -68,6 +69,8 @@ pub struct Staged {
     pub channels: Vec<LocalChannel>,
     /// Whether the resources were a folder and are staged.
     pub resources: bool,
+    /// The git commit of the project, where git is there and knows one.
+    pub source: Option<SourceState>,
 }
 
 /// Carries an order out.
@@ -160,6 +163,7 @@ fn stage_project(
         fs::create_dir_all(path)
     }
     .with_context(|| format!("--container-workdir-path {} cannot be made; is the container read-only? name a place on a file system in memory", path.display()))?;
+    let source = source_state::of(project, surroundings);
     // First of all the mark: an interrupted run must know its own.
     let text = name.for_engine()?;
     let container_workdir = path.to_string_lossy();
@@ -189,6 +193,7 @@ fn stage_project(
         lock,
         channels,
         resources: resources.is_some(),
+        source,
     })
 }
 

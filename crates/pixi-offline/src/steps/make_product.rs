@@ -12,8 +12,9 @@ use crate::product;
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
-use crate::request::{ProductVariable, ProjectName};
+use crate::request::{ProductVariable, ProjectName, SigningOptions};
 use crate::steps::carried_cache::{self, CachePlan};
+use crate::steps::evidence::{self, Choices};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
@@ -37,6 +38,8 @@ pub struct Request {
     pub full_cache: bool,
     /// Whether the pixi that built the workdir goes along.
     pub bundle_pixi: bool,
+    /// What the list of the product is signed with.
+    pub signing: SigningOptions,
 }
 
 /// Makes the product.
@@ -56,6 +59,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         )));
     }
     let rules = ProjectRules::new(&request.excludes)?;
+    let signing_key = evidence::signing_key(&request.signing, surroundings)?;
     // Nobody changes what is looked at from here on.
     let claim = Claim::alone(workdir.path(), COMMAND)?;
     Beside::sweep(&claim, workdir.product().path())?;
@@ -132,7 +136,24 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
     product::write_scripts(&new, &request.variables, &facts)?;
 
-    // STEP 3: put it in place.
+    // STEP 3: list what is in it.
+    let choices = Choices {
+        excludes: &request.excludes,
+        whole_cache: request.full_cache,
+        bundled_pixi: request.bundle_pixi,
+    };
+    let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
+    let started = record.as_ref().and_then(|record| record.started.clone());
+    let (_, digest) = evidence::write(
+        &new,
+        facts,
+        &|_| None,
+        (signing_key.as_ref(), started),
+        surroundings,
+        report,
+    )?;
+
+    // STEP 4: put it in place.
     beside.take_place()?;
     report.ok(format_args!(
         "product created at: {}",
@@ -146,6 +167,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         shown_bytes(carried.left_bytes),
         carried.left_entries,
     ));
+    report.fact(format_args!("Product digest: sha256:{digest}"));
     Ok(())
 }
 
