@@ -6,6 +6,7 @@
 mod cache;
 mod carry;
 mod conda;
+mod inventory;
 mod local_channel;
 mod lock;
 mod need;
@@ -13,6 +14,7 @@ mod python;
 
 pub use carry::{Carried, carry, size};
 pub use conda::CondaCache;
+pub use inventory::{Described, Identity, Inventory, PackageKind, PackageSource};
 pub use local_channel::LocalChannel;
 pub use lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
 pub use need::Need;
