@@ -12,10 +12,12 @@ mod verification;
 
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use names::{
-    ContainerId, ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName,
+    ContainerId, ContainerPath, ContainerVariable, ImageReference, OFFICIAL_IMAGE, ProductVariable,
+    ProjectName,
 };
 pub use options::{
-    EngineOptions, EnvironmentOptions, SecretOptions, SigningOptions, VerifyOptions,
+    EngineOptions, EnvironmentOptions, ProductOptions, SecretOptions, SigningOptions,
+    VerifyOptions, WorkdirOptions,
 };
 pub use secrets::{SecretAction, SecretPolicy};
 pub use verification::{Expectations, Verification};

@@ -88,6 +88,10 @@ impl fmt::Display for ProjectName {
     }
 }
 
+/// The image of the Pixi project, at the version that this version was tried with:
+/// what a build takes when no other is named.
+pub const OFFICIAL_IMAGE: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
+
 /// A reference to an image, as the engine takes it: name, tag, digest or id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference(String);

@@ -49,6 +49,8 @@ pub struct Request {
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
     pub update_lock: bool,
+    /// Whether the package cache of the workdir that is overwritten is used again.
+    pub reuse_cache: bool,
     /// The environments to install.
     pub environments: Environments,
     /// The environment to verify in.
@@ -247,6 +249,30 @@ impl Seen {
         }
     }
 
+    fn container<'a>(&'a self, request: &'a Request) -> Container<'a> {
+        Container {
+            image: &request.image,
+            engine_arguments: &request.engine_arguments,
+            channels: &self.channels,
+        }
+    }
+
+    /// The words that the engine's client would get for the build.
+    pub(super) fn build_arguments(
+        &self,
+        request: &Request,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<Vec<OsString>> {
+        self.build(request)
+            .spec(
+                &self.container(request),
+                COMMAND,
+                &self.place.workdir,
+                surroundings,
+            )?
+            .run_arguments()
+    }
+
     fn make(
         &self,
         request: &Request,
@@ -288,20 +314,20 @@ impl Seen {
             None => std::fs::create_dir(new.resources())?,
         }
         self.place.helper.install(&new)?;
-        beside.take_place()?;
+        if request.reuse_cache {
+            let reused = beside.take_place_keeping(layout::CACHE)?;
+            new_workdir::say_reused(reused, report);
+        } else {
+            beside.take_place()?;
+        }
         report.tell("workdir", workdir.path().display().to_string());
         report.tell("entries", copied.entries);
         report.tell("bytes", copied.bytes);
 
         // STEP 4: install and verify in a container with network.
         report.phase("build", "installing and verifying with a network");
-        let container = Container {
-            image: &request.image,
-            engine_arguments: &request.engine_arguments,
-            channels: &self.channels,
-        };
         self.build(request).run_mounted(
-            &container,
+            &self.container(request),
             COMMAND,
             workdir,
             &mut record,

@@ -73,8 +73,20 @@ pub struct Request {
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client, engine or image are missing, else that of bootstrap
 /// or verification.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<VerificationRecord> {
     // STEP 1: look.
+    report.phase("verify", "installing and verifying without a network");
+    report.tell(
+        "logs",
+        surroundings
+            .absolute(&request.out_dir)
+            .display()
+            .to_string(),
+    );
     if request.verification.is_requested() && request.project_name.is_none() {
         return Err(Failure::usage(
             "a verification needs --project-name: it runs in that folder of the product",
@@ -189,7 +201,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     if let Some(digest) = &record.product_digest {
         report.fact(format_args!("Product digest: {digest}"));
     }
-    Ok(())
+    Ok(record)
 }
 
 /// A verification that may begin.
@@ -303,6 +315,16 @@ fn lies_in(folder: &Path, outer: &Path) -> bool {
         .ancestors()
         .find_map(|existing| existing.canonicalize().ok())
         .is_some_and(|real| real.starts_with(outer))
+}
+
+/// The words that the engine's client would get.
+pub(super) fn planned_arguments(
+    request: &Request,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Vec<OsString>> {
+    let product_dir = surroundings.absolute(&request.product_dir);
+    let out_dir = surroundings.absolute(&request.out_dir);
+    container(request, &product_dir, &out_dir, surroundings)?.run_arguments()
 }
 
 fn container(

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::failure::Failure;
 use crate::layout::{Product, Workdir};
 use crate::product;
-use crate::proof::{BuildState, WorkdirRecord};
+use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
@@ -43,6 +43,19 @@ pub struct Request {
     pub bundle_pixi: bool,
     /// What the list of the product is signed with.
     pub signing: SigningOptions,
+    /// Where the product goes; `product/` in the workdir when `None`.
+    pub output: Option<PathBuf>,
+    /// Whether another folder at `output` may be overwritten.
+    pub force: bool,
+}
+
+/// A product that is there.
+#[derive(Debug, Clone)]
+pub struct MadeProduct {
+    /// Its place.
+    pub path: PathBuf,
+    /// The sha256 of its `SHA256SUMS`.
+    pub digest: Sha256Digest,
 }
 
 /// Makes the product.
@@ -51,8 +64,13 @@ pub struct Request {
 ///
 /// Exit code 2 before the old product is touched for what is wrong with the
 /// request or the workdir; any later error leaves the old product as it was.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<MadeProduct> {
     // STEP 1: look.
+    report.phase("product", "making the product");
     let workdir = Workdir::new(surroundings.absolute(&request.workdir));
     stage::require_folder("--workdir", workdir.path())?;
     if !workdir.projects().is_dir() {
@@ -65,7 +83,13 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let signing_key = evidence::signing_key(&request.signing, surroundings)?;
     // Nobody changes what is looked at from here on.
     let claim = Claim::alone(workdir.path(), COMMAND)?;
-    Beside::sweep(&claim, workdir.product().path())?;
+    let target = target(request, &workdir, surroundings)?;
+    let elsewhere = match target.path().starts_with(workdir.path()) {
+        true => None,
+        false => Some(Claim::alone(target.path(), COMMAND)?),
+    };
+    let place = elsewhere.as_ref().unwrap_or(&claim);
+    Beside::sweep(place, target.path())?;
     let mut search = SecretSearch::new(&request.secrets)?;
     let record = WorkdirRecord::read(&workdir)?;
     match record.as_ref().map(|record| record.state) {
@@ -99,10 +123,6 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         carried_cache::require_pixi(&workdir)?;
     }
     let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, report)?;
-    let target = workdir.product();
-    let guard = Guard::new(surroundings);
-    // product/ is ours by its place in a workdir.
-    guard.check("the product's place", target.path(), |_| true, false)?;
     search.project(&project, &rules);
     search.resources(&workdir.resources());
     search.variables(&request.variables);
@@ -125,7 +145,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
             (size.bytes, size.entries)
         },
     )?;
-    let beside = Beside::new(&claim, target.path())?;
+    let beside = Beside::new(place, target.path())?;
     let new = Product::new(beside.path());
     stage::copy_project(&project, &new.project(&name), &rules, report)?;
     if workdir.resources().is_dir() {
@@ -178,7 +198,65 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         carried.left_entries,
     ));
     report.fact(format_args!("Product digest: sha256:{digest}"));
-    Ok(())
+    report.tell("product", target.path().display().to_string());
+    report.tell("product_digest", format!("sha256:{digest}"));
+    report.tell("cache_bytes", carried.bytes);
+    report.tell("cache_entries", carried.entries);
+    Ok(MadeProduct {
+        path: target.path().to_owned(),
+        digest,
+    })
+}
+
+/// Looks whether a product may be made at `output` before there is a workdir.
+///
+/// # Errors
+///
+/// Exit code 2 when a folder there may not be replaced.
+pub(super) fn look_at_output(
+    output: Option<&Path>,
+    force: bool,
+    surroundings: &Surroundings,
+) -> anyhow::Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    let folder = surroundings.absolute(output);
+    Guard::new(surroundings)
+        .check("--output", &folder, product::is_product, force)
+        .map(drop)
+}
+
+/// Where the product goes, when a folder there may be replaced.
+fn target(
+    request: &Request,
+    workdir: &Workdir,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Product> {
+    let mut guard = Guard::new(surroundings);
+    let Some(output) = &request.output else {
+        // product/ is ours by its place in a workdir.
+        let target = workdir.product();
+        guard.check("the product's place", target.path(), |_| true, false)?;
+        return Ok(target);
+    };
+    let target = Product::new(surroundings.absolute(output));
+    if target == workdir.product() {
+        guard.check("--output", target.path(), |_| true, false)?;
+        return Ok(target);
+    }
+    if target.path().starts_with(workdir.path()) {
+        return Err(Failure::usage(format!(
+            "--output {} lies in the workdir, which is what the product is made of; choose another place",
+            target.path().display()
+        )));
+    }
+    guard.protect(workdir.path(), "the workdir");
+    guard.check(
+        "--output",
+        target.path(),
+        product::is_product,
+        request.force,
+    )?;
+    Ok(target)
 }
 
 /// A number of bytes as people read it.

@@ -4,6 +4,7 @@
 //! then acts; the numbered comments in it read as the procedure.
 
 mod build;
+pub mod build_offline_product;
 mod carried_cache;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
@@ -13,6 +14,7 @@ pub mod final_verify_product;
 pub mod inside;
 pub mod make_product;
 mod new_workdir;
+mod plan;
 mod secrets;
 mod source_state;
 mod stage;
