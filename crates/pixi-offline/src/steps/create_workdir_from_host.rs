@@ -120,6 +120,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let version = engine.version()?;
     container::sweep(&engine);
     let image = engine.image(&request.image)?;
+    if let Some(image) = &image {
+        engine.require_runnable(image, &version)?;
+    }
     let platform = image
         .as_ref()
         .and_then(|image| environments::platform_of(&image.platform));

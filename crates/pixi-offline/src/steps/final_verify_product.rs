@@ -92,8 +92,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         )));
     }
     engine.version()?;
+    let version = engine.version()?;
     container::sweep(&engine);
-    if engine.image(&request.image)?.is_none() {
+    let Some(image) = engine.image(&request.image)? else {
         return Err(Failure::with_code(
             failure::ENGINE,
             format!(
@@ -103,7 +104,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
                 engine.client()
             ),
         ));
-    }
+    };
+    engine.require_runnable(&image, &version)?;
 
     // STEP 2: run the product's own bootstrap, then the verification.
     fs::create_dir_all(&out_dir)
