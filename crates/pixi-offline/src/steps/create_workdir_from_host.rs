@@ -151,6 +151,9 @@ impl Seen {
             environments::verified(request.verify_environment.as_ref(), &environments)?.to_owned();
         let version = engine.version()?;
         let image = engine.image(&request.image)?;
+        if let Some(image) = &image {
+            engine.require_runnable(image, &version)?;
+        }
         let platform = image
             .as_ref()
             .and_then(|image| environments::platform_of(&image.platform));

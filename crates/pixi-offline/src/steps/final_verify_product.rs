@@ -135,8 +135,7 @@ pub fn run(
         .transpose()?;
     let version = engine.version()?;
     container::sweep(&engine);
-    let image = engine.image(&request.image)?;
-    if image.is_none() {
+    let Some(image) = engine.image(&request.image)? else {
         return Err(Failure::with_code(
             failure::ENGINE,
             format!(
@@ -146,7 +145,8 @@ pub fn run(
                 engine.client()
             ),
         ));
-    }
+    };
+    engine.require_runnable(&image, &version)?;
 
     // STEP 2: look whether the product is whole, run its own bootstrap, then the
     // verification, while nobody writes the same logs or replaces the product.
@@ -163,7 +163,7 @@ pub fn run(
         .with_context(|| format!("{} cannot be made", out_dir.display()))?;
     let logs = OfflineLogs::new(&out_dir);
     verified::remove_earlier(&logs)?;
-    let mut record = verified::begin(request, version, image, surroundings);
+    let mut record = verified::begin(request, version, Some(image), surroundings);
     let run = Run {
         request,
         engine: &engine,
