@@ -7,6 +7,7 @@
 
 mod beside;
 mod guard;
+mod mounts;
 mod remove;
 
 pub use beside::Beside;
