@@ -11,7 +11,7 @@ use crate::replacement::Beside;
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, Verification, text_for_engine,
+    ProjectName, Verification, text_for_mount,
 };
 use crate::staging::Rules;
 use crate::steps::build::{Build, Container, LockUse};
@@ -108,7 +108,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         surroundings,
     )?;
     let workdir = &place.workdir;
-    text_for_engine("the workdir's path", workdir.path().as_os_str())?;
+    text_for_mount("the workdir's path", workdir.path().as_os_str())?;
     let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
     let lock_use = LockUse::of(lock.as_ref(), request.update_lock);
     let channels = lock

@@ -15,7 +15,7 @@ use crate::layout::OfflineLogs;
 use crate::report::Report;
 use crate::request::{
     ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, Verification,
-    text_for_engine,
+    text_for_mount,
 };
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
@@ -77,7 +77,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         stage::require_folder("--project-name", &product_dir.join(name))?;
     }
     for path in [&product_dir, &out_dir] {
-        text_for_engine("a path that must be mounted", path.as_os_str())?;
+        text_for_mount("a path that must be mounted", path.as_os_str())?;
     }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
