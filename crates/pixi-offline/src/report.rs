@@ -33,17 +33,17 @@ impl Report {
 
     /// Something to know that stops nothing: `NOTE: …`.
     pub fn note(&self, line: impl Display) {
-        self.line("NOTE: ", line);
+        self.line("NOTE: ", printable(&line.to_string()));
     }
 
     /// Something that may bite later: `WARNING: …`.
     pub fn warning(&self, line: impl Display) {
-        self.line("WARNING: ", line);
+        self.line("WARNING: ", printable(&line.to_string()));
     }
 
     /// The end of a failed run: `ERROR: …`, with the chain of causes.
     pub fn error(&self, error: &anyhow::Error) {
-        self.line("ERROR: ", format_args!("{error:#}"));
+        self.line("ERROR: ", printable(&format!("{error:#}")));
     }
 
     /// Help, version and other text that was asked for, on stdout.
@@ -67,4 +67,17 @@ impl Report {
         // A closed stderr is no reason to stop the work.
         let _ = io::stderr().write_all(format!("{prefix}{line}\n").as_bytes());
     }
+}
+
+/// A text with its control characters written out, but for newlines: in what a
+/// lock or a container says they would be orders to the terminal.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut all, c| {
+        if c.is_control() && c != '\n' {
+            all.extend(c.escape_default());
+        } else {
+            all.push(c);
+        }
+        all
+    })
 }
