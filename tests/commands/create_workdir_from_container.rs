@@ -20,6 +20,7 @@ run) shift; printf '%s\0' "$@" > "$VERIFY_OUT_DIR/words"; ls "$PRODUCT_RES_DIR" 
 esac
 "#;
 
+/// A container that runs, with a project and a pixi.
 pub struct Container {
     pub fake: Fake,
     pub path: PathBuf,

@@ -68,7 +68,7 @@ impl Report {
     /// Something to know that stops nothing: `NOTE: …`.
     pub fn note(&self, line: impl Display) {
         if !self.phases.as_ref().is_some_and(Phases::is_quiet) {
-            self.line("NOTE: ", line);
+            self.line("NOTE: ", printable(&line.to_string()));
         }
     }
 
@@ -77,13 +77,13 @@ impl Report {
         // Several steps may see the same.
         let is_new = |phases: &Phases| phases.warned(&line.to_string());
         if self.phases.as_ref().is_none_or(is_new) {
-            self.line("WARNING: ", line);
+            self.line("WARNING: ", printable(&line.to_string()));
         }
     }
 
     /// The end of a failed run: `ERROR: …`, with the chain of causes.
     pub fn error(&self, error: &anyhow::Error) {
-        self.line("ERROR: ", format_args!("{error:#}"));
+        self.line("ERROR: ", printable(&format!("{error:#}")));
     }
 
     /// Help, version and other text that was asked for, on stdout.
@@ -145,4 +145,17 @@ impl Report {
             None => write(),
         }
     }
+}
+
+/// A text with its control characters written out, but for newlines: in what a
+/// lock or a container says they would be orders to the terminal.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut all, c| {
+        if c.is_control() && c != '\n' {
+            all.extend(c.escape_default());
+        } else {
+            all.push(c);
+        }
+        all
+    })
 }

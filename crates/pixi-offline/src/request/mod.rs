@@ -39,3 +39,20 @@ pub fn text_for_engine<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a st
         ))
     })
 }
+
+/// A path as it must be for a bind mount: docker reads `--mount` as a line of
+/// CSV, and its reader (Go's `encoding/csv`) drops a carriage return before a
+/// newline, in quotes too, and so mounts another folder (seen with 28.2).
+///
+/// # Errors
+///
+/// Exit code 2; `what` names the thing.
+pub fn text_for_mount<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str> {
+    let text = text_for_engine(what, text)?;
+    if text.contains("\r\n") {
+        return Err(Failure::usage(format!(
+            "{what} holds a carriage return before a newline and the container engine would mount another folder: {text:?}; use another name"
+        )));
+    }
+    Ok(text)
+}

@@ -37,7 +37,8 @@ impl ProjectName {
         if bytes.starts_with(b"-") {
             return refuse("starts with `-` and would be taken for an option");
         }
-        if bytes.iter().any(u8::is_ascii_control) {
+        // Those beyond ASCII too: U+009B begins a terminal's orders.
+        if name.to_string_lossy().chars().any(char::is_control) {
             return refuse("holds a control character");
         }
         if layout::Product::is_own_entry(name) {
@@ -393,6 +394,7 @@ mod tests {
             b"-x",
             b"a\nb",
             b"a\x7fb",
+            "a\u{9b}b".as_bytes(),
             b"res",
             b"pkg-cache",
             b"bin",

@@ -11,7 +11,7 @@ use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, SecretPolicy, Verification, text_for_engine,
+    ProjectName, SecretPolicy, Verification, text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::Size;
@@ -140,7 +140,7 @@ impl Seen {
             request.force,
             surroundings,
         )?;
-        text_for_engine("the workdir's path", place.workdir.path().as_os_str())?;
+        text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
         let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
         let channels = lock
             .as_ref()

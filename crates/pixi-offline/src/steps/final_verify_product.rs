@@ -19,7 +19,7 @@ use crate::replacement::Claim;
 use crate::report::Report;
 use crate::request::{
     ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
-    Verification, text_for_engine,
+    Verification, text_for_mount,
 };
 use crate::steps::evidence;
 use crate::steps::stage;
@@ -101,7 +101,7 @@ pub fn run(
         stage::require_folder("--project-name", &product_dir.join(name))?;
     }
     for path in [&product_dir, &out_dir] {
-        text_for_engine("a path that must be mounted", path.as_os_str())?;
+        text_for_mount("a path that must be mounted", path.as_os_str())?;
     }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
