@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pixi_offline::failure::{USAGE, exit_code};
-use pixi_offline::replacement::{Beside, Guard, Standing};
+use pixi_offline::replacement::{Beside, Claim, Guard, Standing};
 use pixi_offline::surroundings::Surroundings;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -395,9 +395,11 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
             };
             let mut before = snapshot(graph.top(), None);
             before.retain(|_, entry| !gone.contains(&(entry.0, entry.1)));
-            let beside = Beside::new(&candidate).expect("a place beside it");
+            let claim = Claim::alone(&candidate, "fuzz").expect("nobody holds it");
+            let beside = Beside::new(&claim, &candidate).expect("a place beside it");
             fs::write(beside.path().join("new"), "new").expect("a file in it");
             beside.take_place().expect("it takes the place");
+            drop(claim);
             prop_assert_eq!(fs::read(candidate.join("new")).ok(), Some(b"new".to_vec()));
             let after: Vec<_> = protected.iter().map(|path| id(path)).collect();
             prop_assert_eq!(ids, after, "a protected folder is gone");

@@ -13,6 +13,7 @@ use crate::container::{
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::proof;
+use crate::proof::check;
 use crate::proof::signature::VerifyingKey;
 use crate::proof::verification::VerificationRecord;
 use crate::replacement::Claim;
@@ -121,7 +122,7 @@ pub fn run(
         ));
     }
     let product = Product::new(&product_dir);
-    if request.attach && !product.sums().is_file() {
+    if request.attach && check::is_without_lists(&product)? {
         return Err(Failure::usage(format!(
             "--attach: {} has no SHA256SUMS, so a record could not say which product it speaks of; make the product again",
             product_dir.display()
@@ -194,13 +195,13 @@ pub fn run(
     }
 
     // STEP 4: say so.
+    if let Some(digest) = &record.product_digest {
+        report.fact(format_args!("Product digest: {digest}"));
+    }
     report.ok(format_args!(
         "final verification complete; logs in: {}",
         out_dir.display()
     ));
-    if let Some(digest) = &record.product_digest {
-        report.fact(format_args!("Product digest: {digest}"));
-    }
     Ok(record)
 }
 

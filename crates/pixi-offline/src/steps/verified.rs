@@ -285,7 +285,9 @@ pub(super) fn attach(
     report: &Report,
 ) -> anyhow::Result<()> {
     if record.product_digest.is_none() || record.product_unchanged != Some(true) {
-        report.note("the record is not attached: it does not speak of the product as it is");
+        if record.outcome == Verdict::Passed {
+            report.note("the record is not attached: it does not speak of the product as it is");
+        }
         return Ok(());
     }
     written.put(&product.verification())?;
