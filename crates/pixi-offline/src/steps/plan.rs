@@ -85,7 +85,7 @@ impl Plan {
     fn command(&mut self, engine: &Engine, what: &str, words: &[std::ffi::OsString]) {
         let shown: Vec<String> = std::iter::once(OsStr::new(&engine.client()))
             .chain(words.iter().map(AsRef::as_ref))
-            .map(|word| pasteable(word))
+            .map(pasteable)
             .collect();
         self.say(format!("{what}:\n  {}", shown.join(" ")));
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
