@@ -145,18 +145,8 @@ fn the_manifest_says_what_the_product_is_and_where_it_comes_from() {
 
 #[test]
 fn the_git_commit_and_what_differs_from_it_are_recorded() {
-    let git = |fake: &Fake, words: &[&str]| {
-        let mut command = fake.sandbox.program("git");
-        command.args(["-C", "demo", "-c", "user.name=n", "-c", "user.email=e"]);
-        Run::of(command.args(words)).success().stdout.clone()
-    };
-    testbed::ensure_debian_package("git", "git").unwrap();
     let fake = Fake::new();
-    fs::remove_dir_all(fake.path("demo/.git")).unwrap();
-    git(&fake, &["init", "--quiet"]);
-    git(&fake, &["add", "."]);
-    git(&fake, &["commit", "--quiet", "--message", "m"]);
-    let commit = git(&fake, &["rev-parse", "HEAD"]).trim().to_owned();
+    let commit = fake.commit();
     let source = |fake: &Fake| json_of(&fake.path("W/workdir.json"))["source"].clone();
 
     fake.create::<&str>(&[]).success();
@@ -304,7 +294,7 @@ fn provenance_is_an_in_toto_statement_on_the_product() {
 /// A way to tamper with a product: what it is, what is done, what is said of it.
 type Tampering = (&'static str, fn(&Path), &'static str);
 
-const TAMPERING: [Tampering; 12] = [
+const TAMPERING: [Tampering; 13] = [
     (
         "a byte",
         |product| fs::write(product.join("res/model.bin"), "modem").unwrap(),
@@ -327,6 +317,14 @@ const TAMPERING: [Tampering; 12] = [
             fs::write(product.join("bin/git"), "x").unwrap();
         },
         "added: bin/git",
+    ),
+    (
+        "a folder where a list may be",
+        |product| {
+            fs::create_dir(product.join("report.html")).unwrap();
+            fs::write(product.join("report.html/evil"), "x").unwrap();
+        },
+        "report.html",
     ),
     (
         "a file less",

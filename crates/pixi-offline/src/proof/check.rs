@@ -229,6 +229,7 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
             to_read.push((entry, sha256));
         }
     }
+    findings.extend(not_files(product));
     findings.extend(listed.into_values().map(|entry| Finding {
         path: entry.path.clone(),
         what: Difference::Missing,
@@ -267,8 +268,31 @@ fn is_not_listed(path: &Path) -> bool {
     path == Product::MANIFEST || Product::UNCOVERED.iter().any(|name| path == *name)
 }
 
-/// A file's content; `None` when it is not there.
+/// What has the name of a file that no manifest lists, and is none.
+fn not_files(product: &Product) -> impl Iterator<Item = Finding> {
+    Product::UNCOVERED
+        .iter()
+        .filter(|name| {
+            fs::symlink_metadata(product.path().join(name)).is_ok_and(|found| !found.is_file())
+        })
+        .map(|name| Finding {
+            path: EncodedPath::new(name),
+            what: Difference::Kind,
+        })
+}
+
+/// A file's content; `None` when it is not there. Nothing but a regular file is
+/// opened: reading a pipe would wait for ever.
 fn read(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if fs::symlink_metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(Failure::with_code(
+            failure::GENERAL,
+            format!(
+                "{} is no regular file; copy the product again, whole, or make it again",
+                file.display()
+            ),
+        ));
+    }
     match fs::read(file) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
