@@ -8,4 +8,5 @@
     reason = "tests, not the core that the rules are for"
 )]
 
+mod report;
 mod sbom;
