@@ -14,6 +14,7 @@ mod fake;
 mod command_line;
 mod create_workdir_from_container;
 mod create_workdir_from_host;
+mod evidence;
 mod final_verify_product;
 mod interruptions;
 mod make_archive_ready_product;

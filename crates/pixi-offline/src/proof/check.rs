@@ -155,15 +155,12 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
     let sums_text = read(&product.sums())?;
     let (manifest_text, sums_text) = match (manifest_text, sums_text) {
         (Some(manifest), Some(sums)) => (manifest, sums),
+        (None, None) if is_without_lists(product)? => return Ok(None),
         (None, None) => {
-            let script = read(&product.bootstrap_script())?.unwrap_or_default();
-            if memmem::find(&script, BOOTSTRAP_KNOWS_LISTS).is_some() {
-                return Err(broken(
-                    product,
-                    "its manifest.json and its SHA256SUMS are missing",
-                ));
-            }
-            return Ok(None);
+            return Err(broken(
+                product,
+                "its manifest.json and its SHA256SUMS are missing",
+            ));
         }
         (None, Some(_)) => return Err(broken(product, "its manifest.json is missing")),
         (Some(_), None) => return Err(broken(product, "its SHA256SUMS is missing")),
@@ -250,6 +247,19 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
     }
     findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
     Ok(Some(checked))
+}
+
+/// Whether a product was made without lists, as older versions did.
+///
+/// # Errors
+///
+/// When its bootstrap script cannot be read.
+pub fn is_without_lists(product: &Product) -> anyhow::Result<bool> {
+    if product.manifest().exists() || product.sums().exists() {
+        return Ok(false);
+    }
+    let script = read(&product.bootstrap_script())?.unwrap_or_default();
+    Ok(memmem::find(&script, BOOTSTRAP_KNOWS_LISTS).is_none())
 }
 
 /// Whether something is of the files that no manifest lists.

@@ -31,8 +31,8 @@ pub struct VerificationRecord {
     /// itself, or was installed into: then it speaks of no product that could be
     /// told from another.
     pub product_digest: Option<String>,
-    /// Whether the product was as it lists itself, each file's bytes included,
-    /// before the run and after it; `None` when that was not looked at.
+    /// Whether the product was after the run what it was before it, each file's
+    /// bytes included; `None` when it did not come to that, or there is no digest.
     pub product_unchanged: Option<bool>,
     /// Why it failed.
     pub failure: Option<FailureRecord>,

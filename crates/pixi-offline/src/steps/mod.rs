@@ -16,3 +16,4 @@ mod new_workdir;
 mod source_state;
 mod stage;
 mod verdict;
+mod verified;
