@@ -13,6 +13,7 @@ use crate::proof::{BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName, SigningOptions};
+use crate::steps::approval;
 use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::evidence::{self, Choices};
 use crate::steps::stage::{self, ProjectRules};
@@ -143,8 +144,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         bundled_pixi: request.bundle_pixi,
     };
     let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
+    approval::write_bill(&new, &facts)?;
     let started = record.as_ref().and_then(|record| record.started.clone());
-    let (_, digest) = evidence::write(
+    let (manifest, digest) = evidence::write(
         &new,
         facts,
         &|_| None,
@@ -152,6 +154,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         surroundings,
         report,
     )?;
+    approval::write_page(&new, &manifest, &digest)?;
 
     // STEP 4: put it in place.
     beside.take_place()?;

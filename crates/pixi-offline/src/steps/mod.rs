@@ -3,6 +3,7 @@
 //! A step takes a request that is valid, looks before it touches anything, and
 //! then acts; the numbered comments in it read as the procedure.
 
+mod approval;
 mod build;
 mod carried_cache;
 pub mod create_workdir_from_container;
