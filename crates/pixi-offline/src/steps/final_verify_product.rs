@@ -182,13 +182,13 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
 
     // STEP 4: say so.
+    if let Some(digest) = &record.product_digest {
+        report.fact(format_args!("Product digest: {digest}"));
+    }
     report.ok(format_args!(
         "final verification complete; logs in: {}",
         out_dir.display()
     ));
-    if let Some(digest) = &record.product_digest {
-        report.fact(format_args!("Product digest: {digest}"));
-    }
     Ok(())
 }
 
