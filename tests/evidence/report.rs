@@ -214,13 +214,13 @@ const HOSTILE: &str =
     "<script>alert(1)</script> \"><img src=x onerror=alert(2)> %3Cb \u{202e}txt.exe";
 
 /// What a browser made of a page.
-struct Shown {
+pub struct Shown {
     /// The words that a reader sees.
-    text: String,
+    pub text: String,
     /// What the page, not the browser, said on the console.
-    console: Vec<String>,
+    pub console: Vec<String>,
     /// How many connections were made.
-    connections: usize,
+    pub connections: usize,
 }
 
 /// A proxy that everything goes to and that answers nothing.
@@ -292,7 +292,7 @@ fn chromium(file: &Path, proxy: &str, words: &[&str]) -> (String, String) {
     (stdout, stderr)
 }
 
-fn show(page: &str) -> Shown {
+pub fn show(page: &str) -> Shown {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");
     fs::write(&file, page).unwrap();
@@ -329,7 +329,7 @@ fn words_of(dom: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn assert_says(text: &str, all: &[&str]) {
+pub fn assert_says(text: &str, all: &[&str]) {
     for said in all {
         assert!(text.contains(said), "{said:?} is not in:\n{text}");
     }
