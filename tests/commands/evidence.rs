@@ -233,8 +233,14 @@ fn the_same_workdir_gives_the_same_evidence() {
     let mut fake = built();
     fake.sandbox.set("SOURCE_DATE_EPOCH", "1700000000");
     let read = |fake: &Fake| {
-        ["manifest.json", "SHA256SUMS", "provenance.json"]
-            .map(|name| fs::read_to_string(fake.path("W/product").join(name)).unwrap())
+        [
+            "manifest.json",
+            "SHA256SUMS",
+            "sbom.cdx.json",
+            "report.html",
+            "provenance.json",
+        ]
+        .map(|name| fs::read_to_string(fake.path("W/product").join(name)).unwrap())
     };
     make(&fake, &[]).success();
     let first = read(&fake);
@@ -782,4 +788,32 @@ fn a_disk_that_is_full_while_evidence_is_written_leaves_no_product_and_no_claim(
         .says("No space left on device");
     assert!(!fake.path("O/verification.json").exists());
     assert!(!fake.path("W/product/verification.json").exists());
+}
+
+#[test]
+fn the_bill_is_part_of_the_product_and_the_page_follows_what_is_attached() {
+    let mut fake = built();
+    fake.sandbox.set("SOURCE_DATE_EPOCH", "1700000000");
+    make(&fake, &[]).success();
+    let product = fake.path("W/product");
+    let sums = fs::read_to_string(product.join("SHA256SUMS")).unwrap();
+    assert!(sums.contains("  sbom.cdx.json\n"), "{sums}");
+    assert!(!sums.contains("report.html"), "{sums}");
+    let bill = fs::read(product.join("sbom.cdx.json")).unwrap();
+    let component = &json_of(&product.join("sbom.cdx.json"))["metadata"]["component"];
+    assert_eq!(component["name"], "demo");
+
+    let page = || fs::read_to_string(product.join("report.html")).unwrap();
+    let before = digest_of(&product.join("SHA256SUMS"));
+    assert!(page().contains("Not verified yet") && page().contains(&before));
+    verify(&fake, &[]).success();
+    assert!(page().contains("Not verified yet"), "nothing was attached");
+    verify(&fake, &["--attach"]).success();
+    assert!(page().contains("The final verification passed") && page().contains("Unsigned."));
+    assert_eq!(digest_of(&product.join("SHA256SUMS")), before);
+    assert!(checks(&product, &["sha256sum"]).status.success());
+
+    make(&fake, &[]).success();
+    assert_eq!(fs::read(product.join("sbom.cdx.json")).unwrap(), bill);
+    assert!(page().contains("Not verified yet"), "it is another product");
 }

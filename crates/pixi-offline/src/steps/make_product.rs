@@ -13,6 +13,7 @@ use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
+use crate::steps::approval;
 use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::evidence::{self, Choices};
 use crate::steps::secrets::{self, SecretSearch};
@@ -173,8 +174,9 @@ pub fn run(
         bundled_pixi: request.bundle_pixi,
     };
     let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
+    approval::write_bill(&new, &facts)?;
     let started = record.as_ref().and_then(|record| record.started.clone());
-    let (_, digest) = evidence::write(
+    let (manifest, digest) = evidence::write(
         &new,
         facts,
         &|_| None,
@@ -182,6 +184,7 @@ pub fn run(
         surroundings,
         report,
     )?;
+    approval::write_page(&new, &manifest, &digest)?;
 
     // STEP 4: put it in place.
     beside.take_place()?;
