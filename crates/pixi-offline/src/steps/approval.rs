@@ -48,7 +48,7 @@ pub(super) fn write_page(
         digest,
         inventory: inventory(product, &manifest.facts)?.as_ref(),
         verified: &check::verified(product, digest)?,
-        secrets: None,
+        secrets: manifest.facts.secrets.as_ref(),
         sums_signed: is_signed(&product.sums()),
         verification_signed: is_signed(&product.verification()),
     });

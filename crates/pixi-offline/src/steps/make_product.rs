@@ -172,6 +172,7 @@ pub fn run(
         excludes: &request.excludes,
         whole_cache: request.full_cache,
         bundled_pixi: request.bundle_pixi,
+        secrets: secrets::told(&request.secrets, &findings),
     };
     let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
     approval::write_bill(&new, &facts)?;

@@ -13,7 +13,7 @@ use maud::{DOCTYPE, PreEscaped, html};
 use crate::packages::Inventory;
 use crate::proof::Sha256Digest;
 use crate::proof::check::Verified;
-use crate::proof::manifest::Manifest;
+use crate::proof::manifest::{Manifest, Secrets};
 use visible::Text;
 
 /// What the page tells of.
@@ -33,17 +33,6 @@ pub struct Approval<'a> {
     pub sums_signed: bool,
     /// Whether `verification.json` has one.
     pub verification_signed: bool,
-}
-
-/// What was done about secrets before the project was staged.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Secrets {
-    /// Whether they were looked for.
-    pub searched: bool,
-    /// The patterns of what was named as known, and not reported.
-    pub known: Vec<String>,
-    /// What was found and went along: where, and what it looks like.
-    pub findings: Vec<String>,
 }
 
 /// Only the style below may be used, and nothing may be loaded: a page that was

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
+use super::Approval;
 use super::bytes::{Bytes, shown};
 use super::visible::Text;
-use super::{Approval, Secrets};
 use crate::container::Image;
 use crate::layout;
 use crate::packages::{Described, PackageKind, PackageSource};
 use crate::product::shell_quote;
 use crate::proof::check::Verified;
 use crate::proof::manifest::Facts;
+use crate::proof::manifest::Secrets;
 use crate::proof::sbom::shown_kind;
 use crate::proof::verification::{Ran, VerificationRecord};
 
