@@ -327,6 +327,7 @@ const TAMPERING: [Tampering; 13] = [
     (
         "a folder where a list may be",
         |product| {
+            fs::remove_file(product.join("report.html")).unwrap();
             fs::create_dir(product.join("report.html")).unwrap();
             fs::write(product.join("report.html/evil"), "x").unwrap();
         },
