@@ -281,22 +281,23 @@ fn reason(
     fs::rename(&real, &aside).expect("a folder can be put aside");
     fs::create_dir(&real).expect("an empty one");
     let after: Vec<_> = protected.iter().map(|path| id(path)).collect();
+    let reached = candidate.exists();
     let plain_after: Vec<_> = plain.iter().map(|path| id(path)).collect();
     fs::remove_dir(&real).expect("it is still empty");
     fs::rename(&aside, &real).expect("it comes back");
     if before != plain_after {
         return Some("holds a link to a protected folder");
     }
-    let mut way = candidate.ancestors().skip(1).filter_map(id);
-    if way.any(|id| gone.contains(&id)) {
+    if !reached {
         return Some("leads through itself");
     }
     let empty = fs::read_dir(&real).expect("a folder").next().is_none();
-    // A path that only goes up from a folder in it leads to nothing that goes.
-    if before != after {
-        return Some(MAY_GO);
+    if !empty && !is_ours(graph, case, &real) && !case.force {
+        return Some("somebody's");
     }
-    (!empty && !is_ours(graph, case, &real) && !case.force).then_some("somebody's")
+    // A path that only goes up from a folder in it leads to nothing that goes.
+    let mut way = candidate.ancestors().skip(1).filter_map(id);
+    (before != after || way.any(|id| gone.contains(&id))).then_some(MAY_GO)
 }
 
 /// Whether making the parents of what is not there would lead to something that
