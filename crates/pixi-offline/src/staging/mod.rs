@@ -14,10 +14,14 @@
 
 mod copy;
 mod file;
+mod listing;
 mod pattern;
 mod rules;
+mod selection;
 
-pub use copy::{Copied, copy_tree};
+pub use copy::{Copied, How, Left, LinkMode, Outcome, copy_tree, copy_tree_as};
 pub use file::copy_file;
+pub use listing::{Kind, Listed, Listing};
 pub use pattern::Pattern;
 pub use rules::{PatternError, Rules, Verdict};
+pub use selection::{LinkFate, Selection};
