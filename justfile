@@ -47,6 +47,11 @@ test-quick:
 test-staging CASES='2000':
     PIXI_OFFLINE_ORACLE_CASES="$1" cargo test --package testbed --test staging_oracle
 
+# Run every test, those of many cases long (half an hour), and write docs/reliability.md
+[group('checkout')]
+reliability:
+    cargo xtask reliability
+
 # Check formatting and lints, as the continuous integration does
 [group('checkout')]
 lint:

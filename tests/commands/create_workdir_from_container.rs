@@ -20,13 +20,13 @@ run) shift; printf '%s\0' "$@" > "$VERIFY_OUT_DIR/words"; ls "$PRODUCT_RES_DIR" 
 esac
 "#;
 
-struct Container {
-    fake: Fake,
-    path: PathBuf,
+pub struct Container {
+    pub fake: Fake,
+    pub path: PathBuf,
 }
 
 impl Container {
-    fn new() -> Container {
+    pub fn new() -> Container {
         let mut fake = Fake::new().with(json!({"state": {"Status": "running"}}));
         let pixi = fake.sandbox.bin().join("pixi");
         fs::write(&pixi, PIXI).unwrap();
@@ -38,7 +38,7 @@ impl Container {
         Container { fake, path }
     }
 
-    fn create(&self, more: &[&str]) -> Run {
+    pub fn create(&self, more: &[&str]) -> Run {
         let project = self.fake.path("demo");
         let usual = [
             "--container-id",

@@ -97,12 +97,20 @@ fn the_container_is_asked_for_as_the_contract_says() {
     assert_eq!(options[..2], ["run", "--interactive"]);
     assert_eq!(options[2], "--name");
     let name = options[3].clone();
+    // What tells a later run that its maker is gone: boot, process, start.
+    let owner = options[7].clone();
+    assert!(
+        owner.starts_with("io.github.pixi-offline.process="),
+        "{owner}"
+    );
     assert!(name.starts_with("create-workdir-from-host-"), "{name}");
     assert_eq!(
         options[4..],
         [
             "--label",
             "io.github.pixi-offline.command=create-workdir-from-host",
+            "--label",
+            &owner,
             "--log-driver",
             "none",
             "--mount",
@@ -131,6 +139,7 @@ fn the_container_is_asked_for_as_the_contract_says() {
             "--locked",
             "default",
             "",
+            "",
             "run",
             "python",
             "-c",
@@ -158,7 +167,7 @@ fn without_a_verification_the_log_says_so() {
     assert_eq!(log, "No verification requested.\n");
     assert_eq!(
         fake.run_call().1,
-        ["mounted", "/workdir", "demo", "--locked", "default", ""]
+        ["mounted", "/workdir", "demo", "--locked", "default", "", ""]
     );
 }
 
@@ -261,7 +270,7 @@ fn ends_that_are_not_the_scripts_are_told_apart() {
         (
             json!({"refuse": ["docker: invalid reference", 125], "state": {"Status": "created", "Error": "bad"}}),
             125,
-            "could not start a container",
+            "refused to start a container",
         ),
         (
             json!({"refuse": ["no sh", 127], "state": {"Status": "created", "Error": "sh not found"}}),
@@ -465,7 +474,7 @@ fn environments_are_named_or_all_of_the_lock_and_recorded() {
             .success();
         let script = fake.run_call().1;
         assert_eq!(script[4], environments);
-        assert_eq!(script[6..], *pixi);
+        assert_eq!(script[7..], *pixi);
         let recorded: Vec<&str> = environments.split(' ').collect();
         assert_eq!(record(&fake)["environments"], json!(recorded));
     }

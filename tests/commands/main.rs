@@ -19,4 +19,5 @@ mod interruptions;
 mod make_archive_ready_product;
 mod package_cache;
 mod product_scripts;
+mod secrets;
 mod shims;

@@ -37,10 +37,13 @@ fn the_product_holds_what_the_contract_says() {
     assert_eq!(
         names(&product),
         [
+            "SHA256SUMS",
             "bootstrap-project.sh",
             "demo",
             "envs.sh",
+            "manifest.json",
             "pkg-cache",
+            "provenance.json",
             "res"
         ]
     );

@@ -35,9 +35,13 @@ fn product_at(place: &str, env: &[OsString]) -> (Sandbox, PathBuf) {
     (sandbox, product)
 }
 
-/// The same, whose scripts know these facts.
+/// The same, whose scripts know these facts; it has no lists, which would not be
+/// those of these scripts.
 fn product_that_knows(place: &str, facts: &Facts) -> (Sandbox, PathBuf) {
     let (sandbox, product) = product_at(place, &[]);
+    for list in ["manifest.json", "SHA256SUMS", "provenance.json"] {
+        fs::remove_file(product.join(list)).unwrap();
+    }
     let rendered = Product::new(sandbox.root().join("rendered"));
     fs::create_dir(rendered.path()).unwrap();
     write_scripts(&rendered, &[], facts).unwrap();
@@ -210,7 +214,10 @@ fn bootstrap_says_what_is_wrong_before_pixi_runs() {
         .says("several projects")
         .says("demo")
         .says("second");
-    bootstrap(&["--project-name=demo"]).success();
+    bootstrap(&["--project-name=demo"])
+        .code(2)
+        .says("added: second/pyproject.toml");
+    bootstrap(&["--project-name=demo", "--any-files"]).success();
     fs::remove_dir_all(product.join("second")).unwrap();
     fs::rename(product.join("demo/pixi.lock"), product.join("lock")).unwrap();
     bootstrap(&[]).code(2).says("no pixi.lock");
@@ -722,6 +729,7 @@ fn check_has_a_line_for_each_check_and_installs_nothing() {
     assert_eq!(
         run.stdout,
         "ok: the product has its project, pixi.lock, pkg-cache and envs.sh\n\
+         not checked: the files of the product: it has no manifest.json, as those that older versions made\n\
          ok: the product is writable\n\
          ok: pixi 0.77.0 is the one that the product was made with\n\
          ok: architecture x86_64\n\

@@ -9,8 +9,9 @@ use testbed::images::Variant;
 use testbed::project::Manifest;
 use testbed::sandbox::{Run, binary};
 
-use crate::images::NEEDS_NO_BASH;
+use crate::images::{NEEDS_NO_BASH, Swallowing};
 use crate::real::{Real, at_the_target, image, images};
+use crate::running::{Running, SLEEP, SOON, send, until};
 
 /// A running container, removed with this value.
 struct Container {
@@ -291,52 +292,138 @@ fn stopped_and_paused_containers_are_said() {
 }
 
 /// Starts a create whose verification sleeps, and waits until it does.
-fn sleeping(real: &Real, container: &Container) -> std::process::Child {
-    container.sh("echo 'import time; print(\"asl\" + \"eep\", flush=True); time.sleep(600)' > /home/me/demo/sleep.py").success();
-    let mut child = container
-        .command(real, &["--verify-run", "--", "python", "sleep.py"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    assert!(
-        lines.any(|line| line.unwrap() == "asleep"),
-        "it never slept"
-    );
-    thread::spawn(move || lines.count());
-    child
+fn sleeping(real: &Real, container: &Container) -> Running {
+    let script = format!("cat >/home/me/demo/sleep.py <<'END'\n{SLEEP}\nEND\n");
+    container.sh(&script).success();
+    let words = ["--verify-run", "--", "python", "sleep.py"];
+    Running::until_it_prints(&mut container.command(real, &words), "asleep")
+}
+
+/// Asserts that nothing of ours runs or lies in the container soon.
+#[track_caller]
+fn left_as_it_was(container: &Container, what: &str) {
+    let look = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -o 'sleep.p[y]\\|[.]pixi-offline-.*'; \
+                ls -A /tmp /var/tmp /dev/shm /run | grep '^[.]pixi-offline-'; true";
+    let mut left = String::new();
+    let took = until(|| {
+        left = container.sh(look).success().stdout.clone();
+        left.is_empty()
+    });
+    assert!(took < SOON, "{what}: after {took:?} there was {left}");
+    eprintln!("{what}: gone after {took:?}");
 }
 
 #[test]
 fn an_interruption_ends_what_we_started_and_nothing_else() {
     let (real, container) = Container::with_project(&image().reference, &[]);
-    for (signal, code) in [("TERM", Some(143)), ("KILL", None)] {
-        let mut child = sleeping(&real, &container);
-        Command::new("kill")
-            .args(["-s", signal, &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert_eq!(child.wait().unwrap().code(), code);
-        let start = Instant::now();
-        let ours = || {
-            container
-                .sh("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c sleep.p[y]")
-                .stdout
-                .trim()
-                != "0"
-        };
-        while ours() && start.elapsed() < Duration::from_secs(20) {
-            thread::sleep(Duration::from_millis(50));
-        }
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "{signal}: it ran for {:?}",
-            start.elapsed()
-        );
-        eprintln!("{signal}: gone after {:?}", start.elapsed());
+    for (signal, code) in [("TERM", 143), ("KILL", 137)] {
+        let running = sleeping(&real, &container);
+        running.signal(signal);
+        assert_eq!(running.end().0, code);
+        left_as_it_was(&container, signal);
         container.sh("true").success();
     }
+    container
+        .create(&real, &["--verify-task", "where"])
+        .success();
+    testbed::ran("an_interruption_ends_what_we_started_and_nothing_else", 2);
+}
+
+/// Words of the engine's client that tell what we do in the container just now.
+const MOMENTS: [&str; 3] = ["no place to put a program", "{\"stage\"", "{\"send\""];
+
+#[test]
+fn an_interruption_at_any_moment_leaves_nothing_in_a_running_container() {
+    let (real, container) = Container::with_project(&image().reference, &[]);
+    // So that staging and sending take their time.
+    container
+        .sh("head -c 300000000 /dev/urandom >/home/me/demo/big")
+        .success();
+    let mut cases = 0;
+    for moment in MOMENTS {
+        for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129), ("KILL", 137)] {
+            let running = Running::until_it_calls(&mut container.command(&real, &[]), moment);
+            thread::sleep(Duration::from_millis(30 * (cases % 4)));
+            running.signal(signal);
+            let start = Instant::now();
+            let (ended, stderr) = running.end();
+            let what = format!("{signal} during {moment}");
+            assert_eq!(ended, code, "{what}: {stderr}");
+            assert!(start.elapsed() < SOON, "{what}: {:?}", start.elapsed());
+            left_as_it_was(&container, &what);
+            assert!(!real.path("W").exists());
+            cases += 1;
+        }
+        // With --clean not even the container path stays.
+        let running = Running::until_it_calls(&mut container.command(&real, &["--clean"]), moment);
+        running.signal("TERM");
+        assert_eq!(running.end().0, 143);
+        left_as_it_was(&container, moment);
+        if moment != MOMENTS[0] {
+            container.sh("[ ! -e /tmp/pixi-offline-workdir ]").success();
+        }
+        cases += 1;
+    }
+    container
+        .create(&real, &["--verify-task", "where"])
+        .success();
+    testbed::ran(
+        "an_interruption_at_any_moment_leaves_nothing_in_a_running_container",
+        cases,
+    );
+}
+
+#[test]
+fn kill_9_of_the_client_ends_only_what_it_had_started_in_a_running_container() {
+    let (real, container) = Container::with_project(&image().reference, &[]);
+    container
+        .sh("head -c 300000000 /dev/urandom >/home/me/demo/big")
+        .success();
+    let words = |verify: bool| -> &[&str] {
+        if verify {
+            &["--verify-run", "--", "python", "sleep.py"]
+        } else {
+            &[]
+        }
+    };
+    for moment in MOMENTS {
+        let mut command = container.command(&real, words(false));
+        let running = Running::until_it_calls(&mut command, moment);
+        send("KILL", running.call(moment).expect("its client"));
+        let (code, stderr) = running.end();
+        assert_ne!(code, 0, "{moment}: {stderr}");
+        assert!(
+            stderr.contains("was killed by signal 9"),
+            "{moment}: {stderr}"
+        );
+        left_as_it_was(&container, moment);
+    }
+    let running = sleeping(&real, &container);
+    send("KILL", running.call("--interactive").expect("its client"));
+    let (code, stderr) = running.end();
+    assert_eq!(code, 137, "{stderr}");
+    assert!(stderr.contains("was killed by signal 9"), "{stderr}");
+    left_as_it_was(&container, "verification");
+    container
+        .create(&real, &["--verify-task", "where"])
+        .success();
+    testbed::ran(
+        "kill_9_of_the_client_ends_only_what_it_had_started_in_a_running_container",
+        4,
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_what_runs_in_a_running_container() {
+    let (real, container) = Container::with_project(&image().reference, &[]);
+    container
+        .sh("echo \"while True: print('line', flush=True)\" >/home/me/demo/sleep.py")
+        .success();
+    let words = ["--verify-run", "--", "python", "sleep.py"];
+    let mut command = container.command(&real, &words);
+    let (code, stderr) = Running::until_head_ends(&mut command).end();
+    assert_eq!(code, 141, "{stderr}");
+    left_as_it_was(&container, "a closed stdout");
     container
         .create(&real, &["--verify-task", "where"])
         .success();
@@ -349,11 +436,52 @@ fn a_container_that_goes_in_the_middle_is_said_and_the_old_workdir_stays() {
         .create(&real, &["--verify-task", "where"])
         .success();
     let before = fs::read(real.path("W/workdir.json")).unwrap();
-    let mut child = sleeping(&real, &container);
+    let running = sleeping(&real, &container);
     container.docker("kill").success();
-    let code = child.wait().unwrap().code();
-    assert_eq!(code, Some(137));
+    let (code, stderr) = running.end();
+    assert_eq!(code, 137);
+    assert!(stderr.contains("stopped while we worked in it"), "{stderr}");
     assert_eq!(fs::read(real.path("W/workdir.json")).unwrap(), before);
+}
+
+#[test]
+fn codes_of_a_running_container_are_told_apart() {
+    let (real, container) = Container::with_project(&image().reference, &["--memory=200m"]);
+    container
+        .sh("echo 'import sys; sys.exit(int(sys.argv[1]))' >/home/me/demo/end.py")
+        .success();
+    container
+        .sh("echo 'bytearray(1 << 30)' >/home/me/demo/eat.py")
+        .success();
+    for code in ["125", "126", "127", "255"] {
+        container
+            .create(&real, &["--verify-run", "--", "python", "end.py", code])
+            .code(code.parse().unwrap())
+            .says(&format!("the verification failed with exit code {code}"))
+            .says_not("memory");
+    }
+    let run = container.create(&real, &["--verify-run", "--", "python", "eat.py"]);
+    assert_ne!(run.code, 0, "{run}");
+    run.says("the verification failed with exit code")
+        .says("it ran out of memory");
+    testbed::ran("codes_of_a_running_container_are_told_apart", 5);
+}
+
+#[test]
+fn shells_that_swallow_our_script_are_no_success_in_a_running_container() {
+    for variant in Swallowing::ALL {
+        let (real, container) = Container::with_project(&image().reference, &[]);
+        container.sh(variant.command()).success();
+        // With its own shell gone, only exec without one is left to look with.
+        let run = container.create(&real, &["--verify-task", "where"]);
+        assert_ne!(run.code, 0, "{variant:?}: {run}");
+        run.says("did not run our script");
+        assert!(!real.path("W/workdir.json").exists() || real.make::<&str>(&[]).code != 0);
+    }
+    testbed::ran(
+        "shells_that_swallow_our_script_are_no_success_in_a_running_container",
+        Swallowing::ALL.len() as u64,
+    );
 }
 
 #[test]

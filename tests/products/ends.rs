@@ -1,15 +1,14 @@
 //! How runs end: exit codes, interruptions, what is left behind.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::process::Command;
 
 use testbed::project::Manifest;
 use testbed::sandbox::Run;
 
 use crate::real::{Real, containers_of, image};
+use crate::running::{Running, SLEEP, SOON, gone_soon, send, until};
 
 fn project() -> Real {
     Real::with_project(&image().reference, &Manifest::usual("demo"))
@@ -41,19 +40,6 @@ fn a_verification_that_fails_with_7_gives_7() {
         .prints("to seven")
         .says("O/verify.offline.log");
     assert_eq!(containers_of(&real), "");
-}
-
-#[test]
-fn codes_that_look_like_the_engines_are_the_verifications() {
-    let real = project();
-    real.sandbox
-        .write("demo/end.py", "import sys; sys.exit(int(sys.argv[1]))");
-    for code in ["125", "126", "127", "255"] {
-        let words = ["--verify-run", "--", "python", "end.py", code];
-        real.create(&words)
-            .code(code.parse().unwrap())
-            .says("the verification failed with exit code");
-    }
 }
 
 #[test]
@@ -94,100 +80,147 @@ fn an_engine_that_is_not_there_is_said() {
     assert!(!real.path("W").exists());
 }
 
-/// Starts create-workdir-from-host with a verification that sleeps, and waits until it does.
-fn sleeping(real: &Real, prefix: &[&str]) -> std::process::Child {
-    real.sandbox.write(
-        "demo/sleep.py",
-        "import time; open('made-by-root', 'w'); print('asleep', flush=True); time.sleep(600)",
-    );
-    let create = testbed::sandbox::binary("create-workdir-from-host");
-    let mut words: Vec<&str> = prefix.to_vec();
-    words.push(create.to_str().unwrap());
-    let mut child = real
-        .sandbox
-        .program(words[0])
-        .args(&words[1..])
-        .args([
-            "--image",
-            &real.image,
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-        ])
-        .args(["--verify-run", "--", "python", "sleep.py"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(
-        lines.any(|line| line.unwrap() == "asleep"),
-        "it never slept"
-    );
-    // The rest is read so that the pipe stays open.
-    thread::spawn(move || lines.count());
-    child
+/// A project, built and made into a product.
+fn with_product() -> Real {
+    let real = project();
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    real
 }
 
-/// Waits until none of our containers is left; how long it took.
-fn until_gone(real: &Real) -> Duration {
-    let start = Instant::now();
-    while !containers_of(real).is_empty() && start.elapsed() < Duration::from_secs(30) {
-        thread::sleep(Duration::from_millis(50));
-    }
-    start.elapsed()
+/// create-workdir-from-host, or final-verify-product where `offline`, with a verification
+/// that runs a python program, by a user that `prefix` changes to.
+fn verifying(real: &Real, offline: bool, program: &str, prefix: &[&str]) -> Command {
+    let file = "verification.py";
+    let (name, words) = if offline {
+        real.sandbox
+            .write(format!("W/product/demo/{file}"), program);
+        let words = "--product-dir W/product --out-dir O --project-name demo";
+        ("final-verify-product", words)
+    } else {
+        real.sandbox.write(format!("demo/{file}"), program);
+        let words = "--project-dir demo --workdir W";
+        ("create-workdir-from-host", words)
+    };
+    let binary = testbed::sandbox::binary(name);
+    let whole: Vec<&str> = prefix
+        .iter()
+        .copied()
+        .chain([binary.to_str().unwrap(), "--image", &real.image])
+        .chain(words.split(' '))
+        .chain(["--verify-run", "--", "python", file])
+        .collect();
+    let mut command = real.sandbox.program(whole[0]);
+    command.args(&whole[1..]);
+    command
 }
 
 #[test]
 fn ctrl_c_and_its_kin_leave_no_container() {
-    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let real = project();
-        let mut child = sleeping(&real, &[]);
-        Command::new("kill")
-            .args(["-s", signal, &child.id().to_string()])
-            .status()
-            .unwrap();
-        let gone = until_gone(&real);
-        assert_eq!(child.wait().unwrap().code(), Some(code));
-        assert!(
-            gone < Duration::from_secs(5),
-            "{signal}: the container was there for {gone:?}"
-        );
-        eprintln!("{signal}: gone after {gone:?}");
+    let real = with_product();
+    let cases = [("INT", 130), ("TERM", 143), ("HUP", 129)];
+    for (signal, code) in cases {
+        // The product first: a new workdir has none.
+        for offline in [true, false] {
+            let mut command = verifying(&real, offline, SLEEP, &[]);
+            let running = Running::until_it_prints(&mut command, "asleep");
+            running.signal(signal);
+            gone_soon(&real, signal);
+            let (ended, stderr) = running.end();
+            assert_eq!(ended, code, "{stderr}");
+            assert!(stderr.contains("interrupted by signal"), "{stderr}");
+        }
+        // What is left is accepted.
         real.create(&["--verify-task", "where"]).success();
+        real.make::<&str>(&[]).success();
+        real.verify::<&str>(&[]).success();
     }
+    testbed::ran("ctrl_c_and_its_kin_leave_no_container", 6);
 }
 
 #[test]
-fn kill_9_leaves_no_running_container() {
-    let real = project();
-    let mut child = sleeping(&real, &[]);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let start = Instant::now();
-    let running = |real: &Real| {
-        let words = ["ps", "--no-trunc", "--format", "{{.Mounts}}"];
-        let run = Run::of(Command::new("docker").args(words));
-        run.stdout
-            .contains(&real.sandbox.root().display().to_string())
-    };
-    while running(&real) && start.elapsed() < Duration::from_secs(30) {
-        thread::sleep(Duration::from_millis(50));
+fn a_reader_that_goes_away_ends_the_run_and_leaves_nothing() {
+    let real = with_product();
+    for offline in [true, false] {
+        let endless = "while True: print('line', flush=True)";
+        let mut command = verifying(&real, offline, endless, &[]);
+        let (code, stderr) = Running::until_head_ends(&mut command).end();
+        assert_eq!(code, 141, "{stderr}");
+        gone_soon(&real, "a closed stdout");
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "it ran for {:?}",
-        start.elapsed()
+    real.create(&["--verify-task", "where"]).success();
+    testbed::ran("a_reader_that_goes_away_ends_the_run_and_leaves_nothing", 2);
+}
+
+#[test]
+fn kill_9_leaves_no_running_container_and_the_next_run_removes_the_stopped_one() {
+    let real = with_product();
+    let names = || {
+        containers_of(&real)
+            .split_whitespace()
+            .filter(|word| word.contains("-product-") || word.contains("-host-"))
+            .count()
+    };
+    for offline in [true, false] {
+        let mut command = verifying(&real, offline, SLEEP, &[]);
+        let running = Running::until_it_prints(&mut command, "asleep");
+        running.signal("KILL");
+        let took = until(|| !is_running(&real));
+        assert!(took < SOON, "it ran for {took:?}");
+        eprintln!("kill -9: stopped after {took:?}");
+        assert_eq!(running.end().0, 137);
+        // Another run that goes on keeps its own container.
+        if offline {
+            assert_eq!(names(), 1, "nobody was left to remove it");
+            let mut command = verifying(&real, true, SLEEP, &[]);
+            let other = Running::until_it_prints(&mut command, "asleep");
+            assert_eq!(names(), 1, "the stopped one is swept");
+            real.verify::<&str>(&[]).success();
+            assert!(is_running(&real));
+            other.signal("TERM");
+            other.end();
+        }
+        gone_if_swept(&real);
+    }
+    testbed::ran(
+        "kill_9_leaves_no_running_container_and_the_next_run_removes_the_stopped_one",
+        2,
     );
-    eprintln!("kill -9: stopped after {:?}", start.elapsed());
-    // Nobody was left to remove it.
-    let name = containers_of(&real)
-        .split(' ')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    Run::of(Command::new("docker").args(["rm", &name])).success();
+}
+
+fn gone_if_swept(real: &Real) {
+    real.create(&["--verify-task", "where"]).success();
+    real.make::<&str>(&[]).success();
+    assert_eq!(containers_of(real), "");
+}
+
+/// Whether a container runs that has a folder of the sandbox mounted.
+fn is_running(real: &Real) -> bool {
+    let words = ["ps", "--no-trunc", "--format", "{{.Mounts}}"];
+    let run = Run::of(Command::new("docker").args(words));
+    run.stdout
+        .contains(&real.sandbox.root().display().to_string())
+}
+
+#[test]
+fn kill_9_of_the_client_is_noticed_and_said_and_the_container_goes() {
+    let real = with_product();
+    for offline in [true, false] {
+        let mut command = verifying(&real, offline, SLEEP, &[]);
+        let running = Running::until_it_prints(&mut command, "asleep");
+        send("KILL", running.call("--interactive").expect("its client"));
+        gone_soon(&real, "kill -9 of the client");
+        let (code, stderr) = running.end();
+        assert_eq!(code, 137);
+        assert!(
+            stderr.contains("client (docker) was killed by signal 9"),
+            "{stderr}"
+        );
+    }
+    testbed::ran(
+        "kill_9_of_the_client_is_noticed_and_said_and_the_container_goes",
+        2,
+    );
 }
 
 /// A plain user who may use the engine: nobody, in the group of its socket.
@@ -211,51 +244,58 @@ fn plain_user(real: &Real) -> Vec<String> {
 }
 
 #[test]
-fn a_plain_user_can_remove_everything_after_success_failure_and_interruption() {
+fn a_plain_user_can_remove_everything_however_a_run_ended() {
     let real = project();
     let user = plain_user(&real);
     let user: Vec<&str> = user.iter().map(String::as_str).collect();
     let as_user =
         |words: &[&str]| Run::of(real.sandbox.program(user[0]).args(&user[1..]).args(words));
-    real.sandbox.write(
-        "demo/fail.py",
-        "open('made-by-root', 'w'); raise SystemExit(3)",
-    );
-    let create = testbed::sandbox::binary("create-workdir-from-host");
-    let usual = [
-        create.to_str().unwrap(),
-        "--image",
-        &real.image,
-        "--project-dir",
-        "demo",
-        "--workdir",
-        "W",
-    ];
-
-    as_user(&[&usual[..], &["--verify-task", "where"]].concat()).success();
+    let owner = |path: &str| fs::metadata(real.path(path)).unwrap().uid();
+    let made =
+        "open('made-by-root', 'w'); import os; open(os.environ['VERIFY_OUT_DIR'] + '/made', 'w')";
+    let make = testbed::sandbox::binary("make-archive-ready-product");
+    let make = [make.to_str().unwrap(), "--workdir", "W"];
+    let mut cases = 0;
+    // After success the product is verified too; the rest of the workdir is the person's already.
+    for offline in [false, true] {
+        let end = |program: &str, code: i32| {
+            Run::of(&mut verifying(&real, offline, program, &user)).code(code);
+        };
+        let check = |what: &str| {
+            if offline {
+                assert_eq!(owner("O/made"), 65534, "{what}");
+                as_user(&["rm", "-rf", "O"]).success();
+            } else {
+                assert_eq!(owner("W/project/demo/made-by-root"), 65534, "{what}");
+                assert_eq!(owner("W/out/made"), 65534, "{what}");
+                as_user(&["rm", "-rf", "W"]).success();
+            }
+        };
+        if offline {
+            Run::of(&mut verifying(&real, false, made, &user)).success();
+            as_user(&make).success();
+        }
+        end(made, 0);
+        check("success");
+        end(&format!("{made}; raise SystemExit(3)"), 3);
+        check("failure");
+        for signal in ["TERM", "KILL"] {
+            let program = format!("{made}\n{SLEEP}");
+            let mut command = verifying(&real, offline, &program, &user);
+            let running = Running::until_it_prints(&mut command, "asleep");
+            running.signal(signal);
+            running.end();
+            let took = until(|| !is_running(&real));
+            assert!(took < SOON, "{signal}: {took:?}");
+            check(signal);
+        }
+        cases += 4;
+    }
     as_user(&["rm", "-rf", "W"]).success();
-    as_user(&[&usual[..], &["--verify-run", "--", "python", "fail.py"]].concat()).code(3);
-    assert_eq!(
-        fs::metadata(real.path("W/project/demo/made-by-root"))
-            .unwrap()
-            .uid(),
-        65534
+    testbed::ran(
+        "a_plain_user_can_remove_everything_however_a_run_ended",
+        cases,
     );
-    as_user(&["rm", "-rf", "W"]).success();
-    let mut child = sleeping(&real, &user);
-    Command::new("kill")
-        .args(["-s", "TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert_eq!(
-        fs::metadata(real.path("W/project/demo/made-by-root"))
-            .unwrap()
-            .uid(),
-        65534
-    );
-    as_user(&[&usual[..], &["--verify-task", "where"]].concat()).success();
-    as_user(&["rm", "-rf", "W"]).success();
 }
 
 #[test]
@@ -296,4 +336,69 @@ fn both_streams_are_logged_in_order() {
         "{} lines, out of order or incomplete",
         lines.len()
     );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_fails_the_run() {
+    let real = with_product();
+    let noise = "import sys\nfor i in range(100): print('line' * 10_000)";
+    real.sandbox.write("W/product/demo/noise.py", noise);
+    let words = "--project-name demo --verify-run -- python noise.py";
+    let words: Vec<&str> = words.split(' ').collect();
+    let mut cases = 0;
+    let mut check = || {
+        real.verify(&words)
+            .code(1)
+            .says("verify.offline.log cannot be written")
+            .says("No space left on device");
+        assert_eq!(containers_of(&real), "");
+        cases += 1;
+    };
+    fs::create_dir(real.path("O")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", real.path("O/verify.offline.log")).unwrap();
+    check();
+    fs::remove_dir_all(real.path("O")).unwrap();
+    if rustix::process::geteuid().is_root() {
+        fs::create_dir(real.path("O")).unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=1m", "small"];
+        let target = real.path("O");
+        Run::of(Command::new("mount").args(mount).arg(&target)).success();
+        check();
+        Run::of(Command::new("umount").arg(&target)).success();
+    } else {
+        testbed::skip(
+            "ends::a_log_that_cannot_be_written_fails_the_run",
+            "mounting a small file system needs root; the rest of the test ran",
+        );
+    }
+    testbed::ran("a_log_that_cannot_be_written_fails_the_run", cases);
+}
+
+#[test]
+fn the_engine_keeps_no_log_of_the_output() {
+    let real = with_product();
+    let program = format!("for i in range(1000): print('x' * 10_000)\n{SLEEP}");
+    let mut command = verifying(&real, true, &program, &[]);
+    let running = Running::until_it_prints(&mut command, "asleep");
+    let name = containers_of(&real).split(' ').next().unwrap().to_owned();
+    let format = "{{.HostConfig.LogConfig.Type}} {{.LogPath}}|{{.Id}}";
+    let inspect = ["inspect", "--format", format, &name];
+    let run = Run::of(Command::new("docker").args(inspect));
+    let (log, id) = run.stdout.trim().split_once('|').unwrap();
+    assert_eq!(log, "none ");
+    let root = Run::of(Command::new("docker").args(["info", "--format", "{{.DockerRootDir}}"]));
+    let folder = std::path::Path::new(root.stdout.trim())
+        .join("containers")
+        .join(id);
+    // An engine on this machine shows what it keeps; ten megabytes were printed.
+    if let Ok(entries) = fs::read_dir(folder) {
+        let size: u64 = entries
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum();
+        assert!(size < 100_000, "{size} bytes");
+    }
+    let printed = fs::metadata(real.path("O/verify.offline.log")).unwrap();
+    assert!(printed.len() > 10_000_000);
+    running.signal("TERM");
+    assert_eq!(running.end().0, 143);
 }

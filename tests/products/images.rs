@@ -3,7 +3,7 @@
 use std::fs;
 
 use semver::Version;
-use testbed::images::{PixiImage, Variant};
+use testbed::images::{Change, PixiImage, Variant, derived_image};
 use testbed::project::Manifest;
 
 use crate::real::{Real, image, images};
@@ -30,6 +30,61 @@ fn an_entry_point_of_the_image_does_not_get_our_script() {
     real.verify(&["--project-name", "demo", "--verify-task", "where"])
         .success()
         .prints("/product/demo/.pixi");
+}
+
+/// Ways in which a shell can take our script, do nothing and end well.
+#[derive(Debug, Clone, Copy)]
+pub enum Swallowing {
+    /// `sh` succeeds at once.
+    ShIsTrue,
+    /// `sh` prints its words, our script and its secret among them.
+    ShIsEcho,
+    /// `bash` succeeds at once.
+    BashIsTrue,
+    /// The profile that a login shell reads ends it.
+    ProfileExits,
+}
+
+impl Swallowing {
+    pub const ALL: [Swallowing; 4] = [
+        Swallowing::ShIsTrue,
+        Swallowing::ShIsEcho,
+        Swallowing::BashIsTrue,
+        Swallowing::ProfileExits,
+    ];
+
+    /// The command that makes it so.
+    pub fn command(self) -> &'static str {
+        match self {
+            Swallowing::ShIsTrue => "cp --remove-destination /bin/true /bin/sh",
+            Swallowing::ShIsEcho => "cp --remove-destination /bin/echo /bin/sh",
+            Swallowing::BashIsTrue => "cp --remove-destination /bin/true /bin/bash",
+            Swallowing::ProfileExits => "echo 'exit 0' >/etc/profile",
+        }
+    }
+}
+
+#[test]
+fn an_image_that_swallows_our_script_cannot_end_in_success() {
+    let real = project_on(&image().reference);
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    for (number, how) in Swallowing::ALL.into_iter().enumerate() {
+        let lines = format!("RUN {}", how.command());
+        let swallowing = derived_image(
+            &format!("swallowing-{number}:test"),
+            &image().reference,
+            &[Change::Instructions(&lines)],
+        )
+        .unwrap();
+        let usual = ["--verify-task", "where", "--image", &swallowing];
+        let run = real.verify(&[&["--project-name", "demo"], &usual[..]].concat());
+        run.code(1).says("did not run our script");
+        let run = real.create(&[&["--workdir", "W2"], &usual[..]].concat());
+        run.code(1).says("did not run our script");
+        real.make(&["--workdir", "W2"]).code(2);
+    }
+    testbed::ran("an_image_that_swallows_our_script_cannot_end_in_success", 8);
 }
 
 #[test]
@@ -88,7 +143,7 @@ fn an_image_that_is_nowhere_is_said() {
     let real = project_on("pixi-offline-test/no-such-image:1");
     real.create::<&str>(&[])
         .code(125)
-        .says("could not start a container from image");
+        .says("refused to start a container from image");
     let real = project_on(&image().reference);
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();

@@ -13,9 +13,13 @@ mod old_names;
 mod packages;
 mod python_cache;
 mod real;
+mod running;
 
 mod containers;
 mod ends;
+mod exit_codes;
 mod images;
+mod other_engine;
+mod proxies;
 mod static_binaries;
 mod whole_path;

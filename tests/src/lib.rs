@@ -31,6 +31,7 @@ pub mod project;
 pub mod python;
 mod reliability;
 pub mod sandbox;
+mod second_engine;
 mod skips;
 
 pub use cache::cache_folder;
@@ -38,6 +39,7 @@ pub use channel::{Channel, MANY_FILES, PYTHON_VERSION_SPEC, ensure_channel};
 pub use debian::ensure_debian_package;
 pub use engine::ensure_engine;
 pub use reliability::{cases, ran};
+pub use second_engine::SecondEngine;
 pub use skips::skip;
 
 use anyhow::Result;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ProjectName, VerifyOptions,
+    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ProjectName, SecretOptions,
+    VerifyOptions,
 };
 use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -61,6 +62,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub secrets: SecretOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub environments: EnvironmentOptions,
 
     #[command(flatten)]
@@ -92,6 +97,7 @@ impl TryFrom<Options> for Request {
                 .transpose()?,
             resources: options.resources_path_in_container,
             excludes: options.exclude,
+            secrets: options.secrets.meaning(),
             force: options.force,
             update_lock: options.update_lock,
             clean: options.clean,
@@ -111,5 +117,5 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
-    step::run(&Request::try_from(options)?, surroundings, report)
+    step::run(&Request::try_from(options)?, surroundings, report).map(drop)
 }

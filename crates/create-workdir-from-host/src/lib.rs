@@ -7,7 +7,8 @@ use clap::Parser;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, ProjectName, VerifyOptions,
+    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, ProjectName, SecretOptions,
+    VerifyOptions,
 };
 use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -56,6 +57,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub secrets: SecretOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub environments: EnvironmentOptions,
 
     #[command(flatten)]
@@ -91,6 +96,7 @@ impl TryFrom<Options> for Request {
                 .transpose()?,
             resources_dir: options.resources_dir,
             excludes: options.exclude,
+            secrets: options.secrets.meaning(),
             force: options.force,
             update_lock: options.update_lock,
             environments: options.environments.meaning()?,
@@ -110,5 +116,5 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
-    step::run(&Request::try_from(options)?, surroundings, report)
+    step::run(&Request::try_from(options)?, surroundings, report).map(drop)
 }

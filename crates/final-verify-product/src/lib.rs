@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pixi_offline::report::Report;
-use pixi_offline::request::{EngineOptions, ImageReference, ProjectName, VerifyOptions};
+use pixi_offline::request::{
+    EngineOptions, ImageReference, ProjectName, SigningOptions, VerifyOptions,
+};
 use pixi_offline::steps::final_verify_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
@@ -34,6 +36,18 @@ pub struct Options {
     #[arg(long)]
     pub in_place: bool,
 
+    /// Put verification.json, which says what was found, into the product too
+    #[arg(long)]
+    pub attach: bool,
+
+    /// Require that the product is signed, and check it with this public key of minisign
+    #[arg(long, value_name = "FILE")]
+    pub verify_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub signing: SigningOptions,
+
     #[command(flatten)]
     #[allow(missing_docs)]
     pub engine: EngineOptions,
@@ -58,6 +72,9 @@ impl TryFrom<Options> for Request {
                 .map(ProjectName::new)
                 .transpose()?,
             in_place: options.in_place,
+            attach: options.attach,
+            verify_key: options.verify_key,
+            signing: options.signing,
             verify_environment: options.verify.environment()?,
             verification,
             expectations,

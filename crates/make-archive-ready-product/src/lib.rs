@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pixi_offline::report::Report;
-use pixi_offline::request::{ProductVariable, ProjectName};
+use pixi_offline::request::{ProductVariable, ProjectName, SecretOptions, SigningOptions};
 use pixi_offline::steps::make_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
@@ -41,6 +41,14 @@ pub struct Options {
     /// Put the pixi of the build into the product, so that the target needs only bash and coreutils
     #[arg(long)]
     pub bundle_pixi: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub secrets: SecretOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub signing: SigningOptions,
 }
 
 impl TryFrom<Options> for Request {
@@ -60,9 +68,11 @@ impl TryFrom<Options> for Request {
                 .map(|text| ProductVariable::new(text))
                 .collect::<anyhow::Result<_>>()?,
             excludes: options.exclude,
+            secrets: options.secrets.meaning(),
             deep: options.deep,
             full_cache: options.cache == "full",
             bundle_pixi: options.bundle_pixi,
+            signing: options.signing,
         })
     }
 }

@@ -13,6 +13,8 @@ pub const USAGE: u8 = 2;
 /// The container engine refused or does not answer (the code that the docker
 /// client itself uses for this).
 pub const ENGINE: u8 = 125;
+/// The shell in a container could not be started.
+pub const NOT_STARTED: u8 = 126;
 /// A program is missing, here or in the image (the shell's code for this).
 pub const MISSING_PROGRAM: u8 = 127;
 /// Added to a signal's number when a process died of it (the shell's rule).

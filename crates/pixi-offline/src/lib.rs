@@ -20,6 +20,7 @@ pub mod proof;
 pub mod replacement;
 pub mod report;
 pub mod request;
+pub mod secrets;
 pub mod staging;
 pub mod steps;
 pub mod surroundings;

@@ -16,6 +16,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
+use crate::failure::Failure;
+
+/// The last second of the year 9999: later ones have no usual form as text.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// What was found when the process started.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
@@ -31,6 +36,9 @@ pub struct Surroundings {
     pub program: PathBuf,
     /// Seconds since 1970-01-01 UTC.
     pub unix_seconds: u64,
+    /// `SOURCE_DATE_EPOCH`: the time that output is to be dated with, in seconds
+    /// since 1970-01-01 UTC (reproducible-builds.org).
+    pub source_date_epoch: Option<u64>,
     /// The effective user.
     pub user_id: u32,
     /// Bytes of memory that can be had without swapping; 0 where unknown.
@@ -44,21 +52,30 @@ impl Surroundings {
     ///
     /// # Errors
     ///
-    /// When the current directory or the program's own file cannot be found
+    /// Exit code 2 when `SOURCE_DATE_EPOCH` is no such number. When the current directory or the program's own file cannot be found
     /// (deleted, say).
     pub fn read() -> anyhow::Result<Surroundings> {
         let current_dir = env::current_dir()
             .context("the current directory cannot be read; change to one that exists")?;
         let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let source_date_epoch = set("SOURCE_DATE_EPOCH")
+            .map(|text| {
+                let number = text.to_str().and_then(|text| text.parse().ok());
+                number.filter(|seconds| *seconds <= LAST_SECOND).ok_or_else(|| {
+                    Failure::usage(format!(
+                        "SOURCE_DATE_EPOCH is {text:?}; give a whole number of seconds since 1970, or unset it"
+                    ))
+                })
+            })
+            .transpose()?;
         Ok(Surroundings {
             current_dir,
             home: env::home_dir().filter(|home| !home.as_os_str().is_empty()),
             container_engine: set("CONTAINER_ENGINE"),
             search_path: set("PATH"),
             program: env::current_exe().context("this program's own file cannot be found")?,
-            unix_seconds: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |elapsed| elapsed.as_secs()),
+            unix_seconds: now(),
+            source_date_epoch,
             user_id: rustix::process::geteuid().as_raw(),
             available_memory: available_memory().unwrap_or(0),
             selinux_enforcing: fs::read("/sys/fs/selinux/enforce")
@@ -81,6 +98,14 @@ impl Surroundings {
     pub fn absolute(&self, path: &Path) -> PathBuf {
         self.current_dir.join(path).components().collect()
     }
+}
+
+/// Seconds since 1970-01-01 UTC, for when something ended; what was begun with is
+/// in [`Surroundings`].
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// A number that nobody can guess, as 32 hexadecimal digits: names of one run,

@@ -6,8 +6,8 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{PipeWriter, Read};
+use std::os::fd::IntoRawFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -69,11 +69,27 @@ impl Program {
     ///
     /// When it cannot be started. A non-zero end is no error here.
     pub fn capture(&self, arguments: &[OsString]) -> anyhow::Result<Captured> {
-        let output = duct::cmd(&self.path, arguments)
+        self.capture_without(arguments, &[])
+    }
+
+    /// As [`Program::capture`], without these variables in its environment.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn capture_without(
+        &self,
+        arguments: &[OsString],
+        variables: &[&str],
+    ) -> anyhow::Result<Captured> {
+        let command = duct::cmd(&self.path, arguments)
             .stdin_null()
             .stdout_capture()
             .stderr_capture()
-            .unchecked()
+            .unchecked();
+        let output = variables
+            .iter()
+            .fold(command, |command, name| command.env_remove(name))
             .run()
             .with_context(|| format!("{} cannot be started", self.path.display()))?;
         Ok(Captured {
@@ -83,50 +99,7 @@ impl Program {
         })
     }
 
-    /// Runs the program to its end with `input` as its input and its standard
-    /// output captured; standard error stays ours.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started. A non-zero end is no error here.
-    pub fn capture_output(
-        &self,
-        arguments: &[OsString],
-        input: Option<File>,
-    ) -> anyhow::Result<Captured> {
-        let command = duct::cmd(&self.path, arguments)
-            .stdout_capture()
-            .unchecked();
-        let command = match input {
-            Some(file) => command.stdin_file(file),
-            None => command.stdin_null(),
-        };
-        let output = command
-            .run()
-            .with_context(|| format!("{} cannot be started", self.path.display()))?;
-        Ok(Captured {
-            code: shell_code(output.status),
-            stdout: output.stdout,
-            stderr: String::new(),
-        })
-    }
-
-    /// Starts the program with no input and its standard output to be read
-    /// live; standard error stays ours.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started.
-    pub fn listen(&self, arguments: &[OsString]) -> anyhow::Result<Conversation> {
-        let reader = duct::cmd(&self.path, arguments)
-            .stdin_null()
-            .unchecked()
-            .reader()
-            .with_context(|| format!("{} cannot be started", self.path.display()))?;
-        Ok(Conversation::new(reader))
-    }
-
-    /// Starts the program with a pipe as its input and its standard output to
+    /// Starts the program with `input` as its input and its standard output to
     /// be read live; standard error stays ours.
     ///
     /// It gets a process group of its own: a Ctrl-C at the terminal reaches us,
@@ -135,8 +108,11 @@ impl Program {
     /// # Errors
     ///
     /// When it cannot be started.
-    pub fn converse(&self, arguments: &[OsString]) -> anyhow::Result<(Conversation, PipeWriter)> {
-        let (input, writer) = std::io::pipe().context("no pipe could be made")?;
+    pub fn listen(
+        &self,
+        arguments: &[OsString],
+        input: impl IntoRawFd,
+    ) -> anyhow::Result<Conversation> {
         let reader = duct::cmd(&self.path, arguments)
             .stdin_file(input)
             .unchecked()
@@ -146,8 +122,29 @@ impl Program {
             })
             .reader()
             .with_context(|| format!("{} cannot be started", self.path.display()))?;
-        Ok((Conversation::new(reader), writer))
+        Ok(Conversation {
+            reader: Arc::new(reader),
+        })
     }
+
+    /// As [`Program::listen`], with a pipe as the input.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn converse(&self, arguments: &[OsString]) -> anyhow::Result<(Conversation, PipeWriter)> {
+        let (input, writer) = std::io::pipe().context("no pipe could be made")?;
+        Ok((self.listen(arguments, input)?, writer))
+    }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// The exit code as a shell would show it.
+    pub code: u8,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
 }
 
 /// A started program whose standard output is being read.
@@ -175,27 +172,21 @@ impl Read for Conversation {
 }
 
 impl Conversation {
-    fn new(reader: duct::ReaderHandle) -> Conversation {
-        Conversation {
-            reader: Arc::new(reader),
-        }
-    }
-
     /// A way to end the program while it is being read.
     pub fn killer(&self) -> Killer {
         Killer(Arc::clone(&self.reader))
     }
 
-    /// How the program ended, as a shell would show it; `None` while it runs.
+    /// How the program ended; `None` while it runs.
     ///
     /// # Errors
     ///
     /// When the process cannot be waited for.
-    pub fn code(&self) -> std::io::Result<Option<u8>> {
-        Ok(self
-            .reader
-            .try_wait()?
-            .map(|output| shell_code(output.status)))
+    pub fn ending(&self) -> std::io::Result<Option<Ending>> {
+        Ok(self.reader.try_wait()?.map(|output| Ending {
+            code: shell_code(output.status),
+            signal: output.status.signal(),
+        }))
     }
 }
 

@@ -8,11 +8,14 @@
 
 mod build;
 mod demo;
+mod reliability;
 mod tests;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::tests::Length;
 
 /// The work around the commands.
 #[derive(Debug, Parser)]
@@ -32,6 +35,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Run every test, those of many cases long, and write docs/reliability.md
+    Reliability,
     /// Build the static release binaries and print their folder
     Build,
 }
@@ -49,7 +54,15 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Demo => demo::run(),
-        Task::Test { words } => tests::run(words),
+        Task::Test { words } => {
+            let account = tests::run(words, Length::Short)?;
+            // With a filter most rows have nothing to show.
+            if words.is_empty() {
+                reliability::require(&account)?;
+            }
+            Ok(())
+        }
+        Task::Reliability => reliability::run(),
         Task::Build => {
             println!("{}", build::release()?.display());
             Ok(())

@@ -38,6 +38,8 @@ struct Scenario {
     elsewhere: bool,
     /// What `pixi --version` prints.
     pixi: String,
+    /// Variables of the container that hold credentials, `NAME=VALUE`.
+    credentials: Vec<String>,
     /// The phases: name, output, exit code.
     phases: Vec<(String, String, u8)>,
     /// Files that the container leaves: path below a mount's target, content.
@@ -66,6 +68,7 @@ impl Default for Scenario {
             missing_program: None,
             elsewhere: false,
             pixi: "pixi 0.77.0".to_owned(),
+            credentials: Vec::new(),
             phases: Vec::new(),
             writes: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -131,7 +134,7 @@ fn answer() -> anyhow::Result<u8> {
             );
             Ok(0)
         }
-        ["rm", ..] => Ok(0),
+        ["rm" | "ps" | "create", ..] => Ok(0),
         ["run", rest @ ..] => run(&scenario, rest),
         ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),
@@ -180,6 +183,9 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         std::io::stdout().flush()
     };
     say(Signal::Started("bash".into()))?;
+    for variable in &scenario.credentials {
+        say(Signal::Credential(variable.clone()))?;
+    }
     let mounts = mounts(words);
     let nonce_is_there = mounts
         .iter()

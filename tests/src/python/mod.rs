@@ -6,6 +6,7 @@
 //! but the build backends: these are the real ones, downloaded once.
 
 mod backends;
+mod cyclonedx;
 mod index;
 mod repository;
 mod sdist;
@@ -24,6 +25,7 @@ use crate::fingerprint::Fingerprint;
 use crate::httpd::Site;
 use crate::process::announced;
 
+pub use cyclonedx::{CycloneDx, ensure_cyclonedx};
 pub use source::{Backend, Source};
 pub use uv::ensure_uv;
 pub use wheel::wheel;

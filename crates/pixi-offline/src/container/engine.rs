@@ -1,10 +1,15 @@
 //! The engine's client, and what can be asked of it.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::container::mount::Mount;
+use crate::container::owner::{self, Owner};
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::request::ImageReference;
@@ -170,6 +175,84 @@ impl Engine {
         serde_json::from_slice(&answer.stdout)
             .map(Some)
             .with_context(|| format!("what {} says of a container cannot be read", self.client()))
+    }
+
+    /// Whether the engine sees a folder of this machine that was made a moment ago;
+    /// if not, its words. It is asked to make a container, never to start it.
+    pub(super) fn shares(
+        &self,
+        folder: &Path,
+        image: &ImageReference,
+    ) -> anyhow::Result<Result<(), String>> {
+        let mount = Mount::read_only(folder, "/pixi-offline/probe").value()?;
+        let with = self.try_to_create(&["--mount", &mount], image)?;
+        if with.succeeded() {
+            return Ok(Ok(()));
+        }
+        // Refused without the folder too: that is another trouble, not ours to tell.
+        let without = self.try_to_create(&[], image)?;
+        Ok(if without.succeeded() {
+            Err(with.stderr)
+        } else {
+            Ok(())
+        })
+    }
+
+    fn try_to_create(&self, options: &[&str], image: &ImageReference) -> anyhow::Result<Captured> {
+        let owner = Owner::this_process().map(|owner| owner.label());
+        let label = format!("{}={}", owner::LABEL, owner.unwrap_or_default());
+        let mut words = vec!["create", "--label", &label, "--network", "none"];
+        words.extend(["--pull", "never"]);
+        words.extend(options);
+        words.extend(["--entrypoint", "sh", image.as_str()]);
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let done = self.program.capture(&words)?;
+        if done.succeeded() {
+            self.remove_stopped(String::from_utf8_lossy(&done.stdout).trim())?;
+        }
+        Ok(done)
+    }
+
+    /// Waits until a container does not run any more, but not longer than `patience`.
+    pub(super) fn wait_for_end(&self, container: &str, patience: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < patience
+            && self
+                .state(container)?
+                .is_some_and(|state| state.status == "running")
+        {
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// The containers that have this label and do not run: id, and the label's value.
+    pub(super) fn stopped_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let answer = self.ask([
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--filter",
+            &format!("label={label}"),
+            "--filter",
+            "status=created",
+            "--filter",
+            "status=exited",
+            "--filter",
+            "status=dead",
+            "--format",
+            &format!("{{{{.ID}}}} {{{{.Label \"{label}\"}}}}"),
+        ])?;
+        let text = String::from_utf8_lossy(&answer.stdout);
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(lines
+            .map(|(id, value)| (id.to_owned(), value.to_owned()))
+            .collect())
+    }
+
+    /// Removes a container that does not run.
+    pub(super) fn remove_stopped(&self, id: &str) -> anyhow::Result<()> {
+        self.ask(["rm", "--volumes", id]).map(drop)
     }
 
     /// Removes a container, running or not. One that is not there is no error.

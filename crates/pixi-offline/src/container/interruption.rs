@@ -1,22 +1,29 @@
 //! Ctrl-C and its kin while a container runs.
 
 use std::io::PipeWriter;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::unregister;
 
 use crate::container::engine::Engine;
 use crate::container::spec::ContainerName;
+use crate::failure::Failure;
 use crate::tools::Killer;
 
 /// How long a container gets to stop by itself and give its files back before
 /// it is removed by force.
-const GRACE: Duration = Duration::from_millis(1500);
+pub(super) const GRACE: Duration = Duration::from_millis(1500);
+
+/// What ends a run of ours.
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// Watches for signals from its creation until [`Watch::finish`].
 ///
@@ -33,9 +40,10 @@ pub(super) struct Watch {
 /// What was started and can be stopped.
 #[derive(Debug)]
 struct Started {
-    /// Taken when it is closed.
+    /// Taken when it is closed; without one the client is killed instead.
     input: Option<PipeWriter>,
     client: Killer,
+    stopping: bool,
 }
 
 /// A lock that a panic elsewhere does not take from us.
@@ -89,8 +97,7 @@ impl Watch {
             ended: Mutex::new(false),
             ended_changed: Condvar::new(),
         }));
-        let mut signals =
-            Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals cannot be watched for")?;
+        let mut signals = Signals::new(SIGNALS).context("signals cannot be watched for")?;
         let handle = signals.handle();
         let in_thread = stop.clone();
         let thread = thread::spawn(move || {
@@ -109,7 +116,7 @@ impl Watch {
                 }
             }
         });
-        restore_defaults_between_runs(false);
+        suspend_defaults();
         Ok(Watch {
             stop,
             handle,
@@ -118,10 +125,11 @@ impl Watch {
     }
 
     /// What runs now: the script reads `input`, and `client` is what we talk to.
-    pub(super) fn started(&self, input: PipeWriter, client: Killer) {
+    pub(super) fn started(&self, input: Option<PipeWriter>, client: Killer) {
         let started = Started {
-            input: Some(input),
+            input,
             client,
+            stopping: false,
         };
         *lock(&self.stop.0.started) = Some(started);
         // A signal may have come before there was anything to stop.
@@ -139,7 +147,7 @@ impl Watch {
     pub(super) fn finish(self) -> Option<i32> {
         *lock(&self.stop.0.ended) = true;
         self.stop.0.ended_changed.notify_all();
-        restore_defaults_between_runs(true);
+        restore_defaults();
         self.handle.close();
         let _ = self.thread.join();
         match self.stop.0.signal.load(Ordering::SeqCst) {
@@ -152,14 +160,17 @@ impl Watch {
 impl Stop {
     /// Closes the script's input, and takes the last resort when that does not help.
     pub(super) fn now(&self) {
-        let input = lock(&self.0.started)
-            .as_mut()
-            .and_then(|started| started.input.take());
-        // Nothing is started yet, or it is being stopped already.
-        if input.is_none() {
-            return;
+        match &mut *lock(&self.0.started) {
+            Some(started) if !started.stopping => {
+                started.stopping = true;
+                match started.input.take() {
+                    Some(input) => drop(input),
+                    None => started.client.kill(),
+                }
+            }
+            // Nothing is started yet, or it is being stopped already.
+            _ => return,
         }
-        drop(input);
         let shared = Arc::clone(&self.0);
         thread::spawn(move || {
             let ended = lock(&shared.ended);
@@ -175,18 +186,81 @@ impl Stop {
     }
 }
 
+/// Keeps signals from ending the process, between runs too, as long as it is
+/// there: what must be tidied up in somebody's container is.
+#[derive(Debug)]
+pub(super) struct Hold {
+    seen: Arc<AtomicUsize>,
+    handlers: Vec<SigId>,
+}
+
+impl Hold {
+    pub(super) fn start() -> anyhow::Result<Hold> {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let handlers = SIGNALS
+            .into_iter()
+            .map(|signal| {
+                let number = usize::try_from(signal).unwrap_or(0);
+                flag::register_usize(signal, Arc::clone(&seen), number)
+            })
+            .collect::<Result<_, _>>()
+            .context("signals cannot be watched for")?;
+        suspend_defaults();
+        Ok(Hold { seen, handlers })
+    }
+
+    /// Whether no signal came so far.
+    ///
+    /// # Errors
+    ///
+    /// 128+n for the last one that came.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        match self.seen.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            signal => Err(interrupted(i32::try_from(signal).unwrap_or(0))),
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        restore_defaults();
+        for handler in self.handlers.drain(..) {
+            unregister(handler);
+        }
+    }
+}
+
+/// The failure of a run that a signal ended.
+pub(super) fn interrupted(signal: i32) -> anyhow::Error {
+    let message = format!("interrupted by signal {signal}; what ran in the container was ended");
+    Failure::signal(signal, message)
+}
+
+/// How many watches and holds there are.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+fn suspend_defaults() {
+    HELD.fetch_add(1, Ordering::SeqCst);
+    use_defaults(false);
+}
+
+fn restore_defaults() {
+    if HELD.fetch_sub(1, Ordering::SeqCst) == 1 {
+        use_defaults(true);
+    }
+}
+
 /// A handler once registered with signal-hook swallows its signal for good, so
 /// outside of runs the default action is asked for again.
-fn restore_defaults_between_runs(between: bool) {
-    use signal_hook::flag;
-    use std::sync::atomic::AtomicBool;
-    static BETWEEN: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    let flag = BETWEEN.get_or_init(|| {
-        let flag = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let _ = flag::register_conditional_default(signal, Arc::clone(&flag));
+fn use_defaults(on: bool) {
+    static USED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    let used = USED.get_or_init(|| {
+        let used = Arc::new(AtomicBool::new(false));
+        for signal in SIGNALS {
+            let _ = flag::register_conditional_default(signal, Arc::clone(&used));
         }
-        flag
+        used
     });
-    flag.store(between, Ordering::SeqCst);
+    used.store(on, Ordering::SeqCst);
 }

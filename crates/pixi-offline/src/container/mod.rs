@@ -9,10 +9,13 @@
 //! two, so a log per phase comes out, and success is what the script said, not
 //! what an exit code of the client suggests.
 
+mod call;
 mod demultiplexer;
 mod engine;
 mod interruption;
+mod masking;
 mod mount;
+mod owner;
 mod resident;
 pub mod scripts;
 mod session;
@@ -21,6 +24,7 @@ mod spec;
 
 pub use engine::{Engine, EngineVersion, Image};
 pub use mount::Mount;
+pub use owner::{Owner, sweep};
 pub use resident::{Brought, Resident};
-pub use session::{Ended, Outcome, PhaseLog, run, run_in};
+pub use session::{Ended, Outcome, PhaseLog, require_shared, run, run_in};
 pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};

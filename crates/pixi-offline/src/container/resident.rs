@@ -2,15 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::container::call::{Input, call};
 use crate::container::engine::Engine;
+use crate::container::interruption::Hold;
 use crate::container::scripts;
 use crate::failure::{self, Failure};
 use crate::request::{ContainerId, ImageReference};
-use crate::tools::{Captured, Conversation};
+use crate::tools::Ending;
 
 /// Where a program may be put in a container, in order of preference; the last
 /// two are file systems in memory, for containers that are read-only.
@@ -73,36 +76,53 @@ impl Resident {
     }
 
     /// Copies a program of ours into the container, to be removed with
-    /// [`Brought`].
+    /// [`Brought`]; until then no signal ends this process.
     ///
     /// # Errors
     ///
-    /// When the program cannot be read, the container has no shell (127) or no
-    /// place to put a program into.
+    /// 128+n after a signal; when the program cannot be read, the container has no
+    /// shell (127) or no place to put a program into.
     pub fn bring(&self, program: &Path, nonce: &str) -> anyhow::Result<Brought<'_>> {
-        let input =
-            File::open(program).with_context(|| format!("{} cannot be read", program.display()))?;
+        let unreadable = || format!("{} cannot be read", program.display());
+        let input = File::open(program).with_context(unreadable)?;
+        let size = input.metadata().with_context(unreadable)?.len().to_string();
         let name = format!(".pixi-offline-{nonce}");
-        let mut words = vec!["sh", "-c", scripts::BRING, "pixi-offline", name.as_str()];
+        let mut words = vec!["sh", "-c", scripts::BRING, "pixi-offline", &name, &size];
         words.extend(PLACES);
-        let brought = self
-            .engine
-            .program()
-            .capture_output(&self.exec(true, &words), Some(input))?;
-        match brought.code {
-            0 => Ok(Brought {
-                container: self,
-                file: String::from_utf8_lossy(&brought.stdout).into_owned(),
-            }),
-            code @ (126 | failure::MISSING_PROGRAM) => Err(Failure::with_code(
+        let mut brought = Brought {
+            container: self,
+            places: PLACES.map(|place| format!("{place}/{name}")),
+            file: String::new(),
+            hold: Hold::start()?,
+        };
+        let arguments = self.exec(true, &words);
+        let (answer, ending) = call(&self.engine, &arguments, Input::File(input), read_all)?;
+        match ending.code {
+            0 => {
+                // Any other answer is not that of our script.
+                let file = String::from_utf8(answer).ok();
+                brought.file = file
+                    .filter(|file| brought.places.contains(file))
+                    .ok_or_else(|| {
+                        Failure::with_code(
+                            failure::GENERAL,
+                            format!(
+                                "container {} did not run our script; is its sh a shell?",
+                                self.id
+                            ),
+                        )
+                    })?;
+                Ok(brought)
+            }
+            code @ (failure::NOT_STARTED | failure::MISSING_PROGRAM) => Err(Failure::with_code(
                 code,
                 format!(
                     "container {} has no usable shell (sh); its message is above",
                     self.id
                 ),
             )),
-            code => {
-                let (code, message) = self.why_it_ended(true, code)?;
+            _ => {
+                let (code, message) = self.why_it_ended(true, ending)?;
                 Err(Failure::with_code(code, message).context(format!(
                     "our program cannot be put into container {} (its message is above); is it read-only? give it a file system in memory: --tmpfs /tmp:exec",
                     self.id
@@ -113,8 +133,13 @@ impl Resident {
 
     /// The exit code and the message for a script or program in it that did not
     /// get to its end.
-    pub(super) fn why_it_ended(&self, started: bool, code: u8) -> anyhow::Result<(u8, String)> {
+    pub(super) fn why_it_ended(
+        &self,
+        started: bool,
+        client: Ending,
+    ) -> anyhow::Result<(u8, String)> {
         let id = &self.id;
+        let code = client.code;
         let message = match self.engine.state(id.as_str())? {
             None => format!("container {id} was removed while we worked in it"),
             Some(state) if state.out_of_memory => {
@@ -126,6 +151,11 @@ impl Resident {
                     state.status
                 )
             }
+            Some(_) if client.signal.is_some() => format!(
+                "the engine's client ({}) was killed by signal {}; what ran for us in container {id} was ended",
+                self.engine.client(),
+                code - failure::SIGNAL_BASE
+            ),
             Some(_) if !started => {
                 format!("container {id} did not run our script (exit code {code}); has it a shell?")
             }
@@ -147,64 +177,87 @@ impl Resident {
     }
 }
 
-/// A program of ours in somebody's container, there as long as this is.
+/// What a call prints, up to its end.
+fn read_all(stream: &mut (impl Read + ?Sized)) -> anyhow::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    stream
+        .read_to_end(&mut all)
+        .context("the engine's client cannot be read")?;
+    Ok(all)
+}
+
+/// A program of ours in somebody's container, there as long as this is, or until
+/// its input ends while it runs: then it removes itself.
 #[derive(Debug)]
 pub struct Brought<'a> {
     container: &'a Resident,
+    /// Where it may lie, wholly or in part.
+    places: [String; PLACES.len()],
     file: String,
+    hold: Hold,
 }
 
 impl Brought<'_> {
+    /// Its path in the container.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Whether no signal to us came since it was brought.
+    ///
+    /// # Errors
+    ///
+    /// 128+n.
+    pub fn not_interrupted(&self) -> anyhow::Result<()> {
+        self.hold.check()
+    }
+
     /// Runs the program and takes what it prints; its errors are shown.
     ///
     /// # Errors
     ///
-    /// With its exit code when it fails, and when it cannot run there at all
-    /// (another processor).
+    /// 128+n after a signal; with its exit code when it fails, and when it cannot
+    /// run there at all (another processor).
     pub fn run(&self, words: &[&str]) -> anyhow::Result<Vec<u8>> {
-        let done = self
-            .container
-            .engine
-            .program()
-            .capture_output(&self.arguments(words), None)?;
-        self.judge(&done)?;
-        Ok(done.stdout)
+        self.listen(words, |stream| read_all(stream))
     }
 
-    /// Starts the program and reads what it prints; its errors are shown.
+    /// Runs the program and hands what it prints to `take`; its errors are shown.
     ///
     /// # Errors
     ///
-    /// When the client cannot be started.
-    pub fn listen(&self, words: &[&str]) -> anyhow::Result<Conversation> {
-        self.container
-            .engine
-            .program()
-            .listen(&self.arguments(words))
-    }
-
-    fn arguments(&self, words: &[&str]) -> Vec<OsString> {
+    /// As [`Brought::run`], and those of `take`.
+    pub fn listen<T>(
+        &self,
+        words: &[&str],
+        take: impl FnOnce(&mut dyn Read) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.not_interrupted()?;
         let whole: Vec<&str> = std::iter::once(self.file.as_str())
             .chain(words.iter().copied())
             .collect();
-        self.container.exec(false, &whole)
+        let arguments = self.container.exec(true, &whole);
+        let engine = &self.container.engine;
+        let (taken, ending) = call(engine, &arguments, Input::Held, |stream| take(stream))?;
+        self.judge(ending)?;
+        Ok(taken)
     }
 
-    fn judge(&self, done: &Captured) -> anyhow::Result<()> {
-        match done.code {
+    fn judge(&self, ending: Ending) -> anyhow::Result<()> {
+        let id = &self.container.id;
+        match ending.code {
             0 => Ok(()),
-            code @ (126 | failure::MISSING_PROGRAM) => Err(Failure::with_code(
+            code @ (failure::NOT_STARTED | failure::MISSING_PROGRAM) => Err(Failure::with_code(
                 code,
                 format!(
-                    "our program does not run in container {}: is it of another processor than this machine's?",
-                    self.container.id
+                    "our program does not run in container {id}: is it of another processor than this machine's?"
                 ),
             )),
             code => {
-                let id = &self.container.id;
                 let running = self.container.engine.state(id.as_str())?;
-                if running.is_none_or(|state| state.status != "running") {
-                    let (code, message) = self.container.why_it_ended(true, code)?;
+                let runs = running.is_some_and(|state| state.status == "running");
+                if !runs || ending.signal.is_some() {
+                    let (code, message) = self.container.why_it_ended(true, ending)?;
                     return Err(Failure::with_code(code, message));
                 }
                 Err(Failure::with_code(
@@ -218,7 +271,8 @@ impl Brought<'_> {
 
 impl Drop for Brought<'_> {
     fn drop(&mut self) {
-        let words = ["rm", "-f", self.file.as_str()];
+        let mut words = vec!["rm", "-f"];
+        words.extend(self.places.iter().map(String::as_str));
         let _ = self
             .container
             .engine

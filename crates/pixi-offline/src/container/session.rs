@@ -1,6 +1,6 @@
 //! A run of a container from its start to its removal.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,15 @@ use anyhow::Context as _;
 
 use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::engine::Engine;
-use crate::container::interruption::{LastResort, Stop, Watch};
+use crate::container::interruption::{self, GRACE, LastResort, Stop, Watch};
+use crate::container::masking::Masking;
 use crate::container::resident::Resident;
 use crate::container::signal::Signal;
 use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
 use crate::report::Report;
+use crate::request::ImageReference;
+use crate::tools::Ending;
 
 /// SIGPIPE: what a closed stdout would have ended a shell pipeline with.
 const SIGPIPE: i32 = 13;
@@ -45,6 +48,10 @@ pub struct Outcome {
     pub missing_files: Vec<String>,
     /// The out folder in the container is not the one on this machine.
     pub out_folder_is_not_ours: bool,
+    /// Phases in which the kernel killed a process for lack of memory.
+    pub out_of_memory: Vec<String>,
+    /// Somebody ended the script with a signal, or its input ended.
+    pub interrupted: bool,
     /// The script's own exit code; `None` when it did not get to its end.
     pub finished: Option<u8>,
 }
@@ -76,8 +83,10 @@ impl Outcome {
             Signal::End(phase, code) => self.phases.push((phase, code)),
             Signal::Attempts(phase, count) => self.attempts.push((phase, count)),
             Signal::MissingFile(file) => self.missing_files.push(file),
+            Signal::OutOfMemory(phase) => self.out_of_memory.push(phase),
+            Signal::Interrupted => self.interrupted = true,
             Signal::Finished(code) => self.finished = Some(code),
-            Signal::Begin(_) | Signal::Unknown(_) => {}
+            Signal::Credential(_) | Signal::Begin(_) | Signal::Unknown(_) => {}
         }
     }
 }
@@ -125,19 +134,46 @@ pub fn run(
         logs,
         report,
     )?;
-    let ended = end.judge(|outcome, code| {
+    let ended = end.judge(engine, |outcome, client| {
         if outcome.out_folder_is_not_ours {
-            let mounted = spec.mounts.first().map_or(Path::new("the mounted folder"), |mount| mount.source());
-            return Ok((failure::GENERAL, format!(
-                "the engine behind {} does not see this machine's files: {} is another folder there; use an engine on this machine, or a folder that both share",
-                engine.client(),
-                mounted.display()
-            )));
+            return Ok((
+                failure::GENERAL,
+                elsewhere(engine, out, "it is another folder there"),
+            ));
         }
-        why_the_container_ended(engine, spec, outcome, code)
+        why_the_container_ended(engine, spec, outcome, client)
     });
     engine.remove(&spec.name)?;
     Ok(ended)
+}
+
+/// Checks that the engine sees a folder that was made a moment ago, as far as that
+/// can be known without starting a container of an image that it has.
+///
+/// # Errors
+///
+/// When it does not (1): it runs on another machine, or sees other files.
+pub fn require_shared(
+    engine: &Engine,
+    image: &ImageReference,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    match engine.shares(folder, image)? {
+        Ok(()) => Ok(()),
+        Err(words) => Err(Failure::with_code(
+            failure::GENERAL,
+            elsewhere(engine, folder, &words),
+        )),
+    }
+}
+
+/// What to say of a folder that the engine does not have as we have it.
+fn elsewhere(engine: &Engine, folder: &Path, words: &str) -> String {
+    format!(
+        "the engine behind {} does not see this machine's files: {}: {words}; use an engine on this machine, or a folder that both share",
+        engine.client(),
+        folder.display()
+    )
 }
 
 /// Runs a script in a container that is there already and stays: shows its
@@ -156,7 +192,9 @@ pub fn run_in(
     let arguments = spec.exec_arguments(container.id());
     let nonce = spec.script.nonce();
     let end = converse(engine, &arguments, nonce, LastResort::Wait, logs, report)?;
-    Ok(end.judge(|outcome, code| container.why_it_ended(outcome.shell.is_some(), code)))
+    Ok(end.judge(engine, |outcome, client| {
+        container.why_it_ended(outcome.shell.is_some(), client)
+    }))
 }
 
 /// Starts the client, listens to the script until the client ends.
@@ -172,13 +210,13 @@ fn converse(
     let watch = Watch::start(last_resort)?;
     let stop = watch.stop();
     let (mut conversation, input) = engine.program().converse(arguments)?;
-    watch.started(input, conversation.killer());
+    watch.started(Some(input), conversation.killer());
 
     let mut demultiplexer = Demultiplexer::new(nonce);
     let mut buffer = vec![0; 64 * 1024];
     let ended = loop {
         match conversation.read(&mut buffer) {
-            Ok(0) => break conversation.code(),
+            Ok(0) => break conversation.ending(),
             Ok(length) => {
                 demultiplexer.feed(&buffer[..length], |piece| listener.take(piece, &stop));
             }
@@ -187,11 +225,12 @@ fn converse(
         }
     };
     listener.take(Piece::Output(demultiplexer.finish()), &stop);
+    listener.let_go(&stop);
     let signal = watch.finish();
     Ok(End {
         client: ended
             .context("the engine's client cannot be read")?
-            .unwrap_or(u8::MAX),
+            .context("the engine's client closed its output and goes on")?,
         signal,
         trouble: listener.trouble,
         outcome: listener.outcome,
@@ -200,7 +239,7 @@ fn converse(
 
 /// How a run ended, from our side.
 struct End {
-    client: u8,
+    client: Ending,
     signal: Option<i32>,
     trouble: Option<anyhow::Error>,
     outcome: Outcome,
@@ -209,7 +248,11 @@ struct End {
 impl End {
     /// Success when the script came to its end; else the failure, for which
     /// `why` is asked when neither a signal nor our own side is the cause.
-    fn judge(self, why: impl FnOnce(&Outcome, u8) -> anyhow::Result<(u8, String)>) -> Ended {
+    fn judge(
+        self,
+        engine: &Engine,
+        why: impl FnOnce(&Outcome, Ending) -> anyhow::Result<(u8, String)>,
+    ) -> Ended {
         let End {
             client,
             signal,
@@ -218,11 +261,17 @@ impl End {
         } = self;
         let finished = outcome.finished.is_some() && !outcome.out_folder_is_not_ours;
         let end = if let Some(signal) = signal {
-            let message =
-                format!("interrupted by signal {signal}; what ran in the container was ended");
-            Err(Failure::signal(signal, message))
+            Err(interruption::interrupted(signal))
         } else if let Some(trouble) = trouble {
             Err(trouble)
+        } else if let (true, Some(code)) = (outcome.interrupted, outcome.finished) {
+            Err(Failure::with_code(
+                code,
+                format!(
+                    "what ran in the container was stopped from outside (exit code {code}): by `{} stop`, or by the end of its input",
+                    engine.client()
+                ),
+            ))
         } else if finished {
             Ok(())
         } else {
@@ -241,10 +290,29 @@ fn why_the_container_ended(
     engine: &Engine,
     spec: &ContainerSpec,
     outcome: &Outcome,
-    code: u8,
+    client: Ending,
 ) -> anyhow::Result<(u8, String)> {
     let image = &spec.image;
+    let code = client.code;
+    if let Some(signal) = client.signal {
+        // The script sees its input end, and gives the files back.
+        engine.wait_for_end(spec.name.as_str(), GRACE)?;
+        return Ok((
+            code,
+            format!(
+                "the engine's client ({}) was killed by signal {signal}; what ran in the container was ended",
+                engine.client()
+            ),
+        ));
+    }
     let state = engine.state(spec.name.as_str())?;
+    if state.is_none() && code == failure::ENGINE {
+        for mount in &spec.mounts {
+            if let Err(words) = engine.shares(mount.source(), image)? {
+                return Ok((failure::GENERAL, elsewhere(engine, mount.source(), &words)));
+            }
+        }
+    }
     let never_started = state.as_ref().is_none_or(|state| state.status == "created");
     let state = state.unwrap_or_default();
     let message = if state.out_of_memory {
@@ -256,9 +324,14 @@ fn why_the_container_ended(
             "image {image} has no shell (sh), which every command here needs; its start failed: {}",
             state.error
         )
+    } else if never_started && code == failure::NOT_STARTED {
+        format!(
+            "the shell (sh) of image {image} cannot be started (exit code {code}): {}",
+            state.error
+        )
     } else if never_started {
         format!(
-            "{} could not start a container from image {image} (exit code {code}); its own message is above{}{}",
+            "{} refused to start a container from image {image} (exit code {code}); its own message is above{}{}",
             engine.client(),
             if state.error.is_empty() { "" } else { ": " },
             state.error
@@ -286,6 +359,7 @@ struct Listener<'a> {
     report: &'a Report,
     logs: Vec<(PhaseLog, File)>,
     current: Option<usize>,
+    masking: Masking,
     trouble: Option<anyhow::Error>,
 }
 
@@ -301,6 +375,7 @@ impl<'a> Listener<'a> {
             report,
             logs: logs.iter().map(open).collect::<anyhow::Result<_>>()?,
             current: None,
+            masking: Masking::default(),
             trouble: None,
         })
     }
@@ -308,23 +383,37 @@ impl<'a> Listener<'a> {
     fn take(&mut self, piece: Piece, stop: &Stop) {
         match piece {
             Piece::Output(bytes) => {
-                if self.trouble.is_none()
-                    && let Err(trouble) = self.keep(&bytes)
-                {
-                    self.trouble = Some(trouble);
-                    stop.now();
-                }
+                let bytes = self.masking.feed(bytes);
+                self.show(&bytes, stop);
             }
             Piece::Signal(signal) => {
+                // What was held back belongs to what was before.
+                self.let_go(stop);
                 match &signal {
                     Signal::Begin(phase) => {
                         self.current = self.logs.iter().position(|(log, _)| log.phase == phase);
                     }
                     Signal::End(..) => self.current = None,
+                    Signal::Credential(variable) => self.masking.learn(variable),
                     _ => {}
                 }
                 self.outcome.hear(signal);
             }
+        }
+    }
+
+    /// Shows what might have become a credential and did not.
+    fn let_go(&mut self, stop: &Stop) {
+        let bytes = self.masking.finish();
+        self.show(&bytes, stop);
+    }
+
+    fn show(&mut self, bytes: &[u8], stop: &Stop) {
+        if self.trouble.is_none()
+            && let Err(trouble) = self.keep(bytes)
+        {
+            self.trouble = Some(trouble);
+            stop.now();
         }
     }
 
@@ -356,8 +445,24 @@ impl<'a> Listener<'a> {
 struct NonceFile(PathBuf);
 
 impl NonceFile {
+    /// What the file's name starts with; `session.sh` looks for it too.
+    const START: &'static str = ".pixi-offline-";
+
     fn lay(out: &Path, nonce: &str) -> anyhow::Result<NonceFile> {
-        let file = out.join(format!(".pixi-offline-{nonce}"));
+        // Those of killed runs: nobody else works with a folder that is claimed.
+        let is_nonce = |name: &OsStr| {
+            let name = name.as_encoded_bytes();
+            name.strip_prefix(NonceFile::START.as_bytes())
+                .is_some_and(|rest| {
+                    rest.len() == nonce.len() && rest.iter().all(u8::is_ascii_hexdigit)
+                })
+        };
+        for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
+            if is_nonce(&entry.file_name()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        let file = out.join(format!("{}{nonce}", NonceFile::START));
         File::create_new(&file).with_context(|| format!("{} cannot be written", file.display()))?;
         Ok(NonceFile(file))
     }

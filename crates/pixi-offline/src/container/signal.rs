@@ -21,6 +21,9 @@ pub enum Signal {
     MissingProgram(String),
     /// What `pixi --version` prints.
     Pixi(String),
+    /// A variable of its environment that may hold a URL with a password, as
+    /// `NAME=VALUE`.
+    Credential(String),
     /// A phase begins; what comes now is its output.
     Begin(String),
     /// A phase ended with this exit code.
@@ -29,6 +32,10 @@ pub enum Signal {
     Attempts(String, u64),
     /// A file that the verification should have left is not there.
     MissingFile(String),
+    /// The kernel killed a process for lack of memory during a phase.
+    OutOfMemory(String),
+    /// A signal, or the end of its input, ended the script.
+    Interrupted,
     /// The script is through, with this exit code.
     Finished(u8),
     /// Words that this version does not know.
@@ -45,6 +52,7 @@ impl Signal {
             "out-folder-is-not-ours" => Signal::OutFolderIsNotOurs,
             "missing-program" => Signal::MissingProgram(rest.to_owned()),
             "pixi" => Signal::Pixi(rest.trim().to_owned()),
+            "credential" => Signal::Credential(rest.to_owned()),
             "begin" => Signal::Begin(rest.to_owned()),
             "end" => match rest
                 .split_once(' ')
@@ -61,6 +69,8 @@ impl Signal {
                 None => Signal::Unknown(words.to_owned()),
             },
             "missing-file" => Signal::MissingFile(rest.to_owned()),
+            "out-of-memory" => Signal::OutOfMemory(rest.to_owned()),
+            "interrupted" => Signal::Interrupted,
             "finished" => code(rest).map_or(Signal::Unknown(words.to_owned()), Signal::Finished),
             _ => Signal::Unknown(words.to_owned()),
         }
@@ -75,10 +85,13 @@ impl fmt::Display for Signal {
             Signal::OutFolderIsNotOurs => write!(f, "out-folder-is-not-ours"),
             Signal::MissingProgram(name) => write!(f, "missing-program {name}"),
             Signal::Pixi(version) => write!(f, "pixi {version}"),
+            Signal::Credential(variable) => write!(f, "credential {variable}"),
             Signal::Begin(phase) => write!(f, "begin {phase}"),
             Signal::End(phase, code) => write!(f, "end {phase} {code}"),
             Signal::Attempts(phase, count) => write!(f, "attempts {phase} {count}"),
             Signal::MissingFile(file) => write!(f, "missing-file {file}"),
+            Signal::OutOfMemory(phase) => write!(f, "out-of-memory {phase}"),
+            Signal::Interrupted => write!(f, "interrupted"),
             Signal::Finished(code) => write!(f, "finished {code}"),
             Signal::Unknown(words) => f.write_str(words),
         }
@@ -96,10 +109,13 @@ mod tests {
             Signal::OutFolderIsNotOurs,
             Signal::MissingProgram("pixi".into()),
             Signal::Pixi("pixi 0.77.0".into()),
+            Signal::Credential("A=http://joe:secret@h b".into()),
             Signal::Begin("install".into()),
             Signal::End("install".into(), 255),
             Signal::Attempts("bootstrap".into(), 3),
             Signal::MissingFile("a b/c".into()),
+            Signal::OutOfMemory("verify".into()),
+            Signal::Interrupted,
             Signal::Finished(0),
             Signal::Unknown("end install 256".into()),
             Signal::Unknown("finished".into()),

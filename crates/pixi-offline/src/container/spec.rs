@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 
 use crate::container::Mount;
+use crate::container::owner::{self, Owner};
 use crate::container::scripts::Script;
 use crate::request::{ContainerVariable, ImageReference};
 
@@ -60,6 +61,8 @@ pub struct ContainerSpec {
     pub name: ContainerName,
     /// The command of ours that it runs for; the label's value.
     pub command: &'static str,
+    /// The process that removes it; a later run does when that was killed.
+    pub owner: Option<Owner>,
     /// Its image.
     pub image: ImageReference,
     /// Folders of the host in it.
@@ -93,6 +96,9 @@ impl ContainerSpec {
         push("run", "--interactive");
         push("--name", &self.name.0);
         push("--label", &format!("{LABEL}={}", self.command));
+        if let Some(owner) = &self.owner {
+            push("--label", &format!("{}={}", owner::LABEL, owner.label()));
+        }
         // The output is attached and logged by us; a second copy in the
         // daemon's own log would only fill its disk.
         push("--log-driver", "none");
@@ -161,6 +167,7 @@ mod tests {
         let spec = ContainerSpec {
             name: ContainerName::new("final-verify-product", "0123456789abcdef"),
             command: "final-verify-product",
+            owner: Owner::this_process(),
             image: ImageReference::new(OsStr::new("img:1")).unwrap(),
             mounts: vec![Mount::read_only("/p,q", "/src")],
             tmpfs: Some(Tmpfs {
@@ -175,6 +182,8 @@ mod tests {
             script: Script::new("SCRIPT", "nonce", ["a b"], ["run", "--"]),
         };
         let words = spec.run_arguments().unwrap();
+        let owner = Owner::this_process().unwrap().label();
+        let owner = format!("io.github.pixi-offline.process={owner}");
         let (options, script) = words.split_at(words.len() - 7);
         assert_eq!(
             options,
@@ -185,6 +194,8 @@ mod tests {
                 "final-verify-product-0123456789ab",
                 "--label",
                 "io.github.pixi-offline.command=final-verify-product",
+                "--label",
+                &owner,
                 "--log-driver",
                 "none",
                 "--network",

@@ -39,6 +39,7 @@ const OUT: &str = "out";
 const HELPERS: &str = "helpers";
 const PRODUCT: &str = "product";
 const RECORD: &str = "workdir.json";
+const VERIFICATION: &str = "verification.json";
 
 /// The helper that a workdir carries, as the binary and under its old name.
 pub const HELPER: &str = "make-archive-ready-product";
@@ -174,10 +175,24 @@ impl Product {
         "bin",
         "envs.sh",
         "bootstrap-project.sh",
-        "manifest.json",
+        Product::MANIFEST,
         "SHA256SUMS",
         "SHA256SUMS.minisig",
         "sbom.cdx.json",
+        "provenance.json",
+        VERIFICATION,
+        "verification.json.minisig",
+        "report.html",
+    ];
+
+    /// What lists everything in a product.
+    pub const MANIFEST: &str = "manifest.json";
+
+    /// The files of a product that `SHA256SUMS` does not cover, since they are
+    /// written after it: all speak of its digest.
+    pub const UNCOVERED: [&str; 6] = [
+        "SHA256SUMS",
+        "SHA256SUMS.minisig",
         "provenance.json",
         "verification.json",
         "verification.json.minisig",
@@ -228,6 +243,33 @@ impl Product {
     pub fn bootstrap_script(&self) -> PathBuf {
         self.0.join("bootstrap-project.sh")
     }
+
+    /// The list of everything in it, and where it comes from.
+    pub fn manifest(&self) -> PathBuf {
+        self.0.join(Product::MANIFEST)
+    }
+
+    /// The digests of its files.
+    pub fn sums(&self) -> PathBuf {
+        self.0.join("SHA256SUMS")
+    }
+
+    /// Where the signature of one of its files lies.
+    pub fn signature_of(file: &Path) -> PathBuf {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".minisig");
+        PathBuf::from(name)
+    }
+
+    /// How it was made, as an in-toto statement.
+    pub fn provenance(&self) -> PathBuf {
+        self.0.join("provenance.json")
+    }
+
+    /// What its final verification found, when that was attached.
+    pub fn verification(&self) -> PathBuf {
+        self.0.join(VERIFICATION)
+    }
 }
 
 /// The logs that the final verification writes into its out folder.
@@ -248,5 +290,10 @@ impl OfflineLogs {
     /// The log of the verification.
     pub fn verify(&self) -> PathBuf {
         self.0.join("verify.offline.log")
+    }
+
+    /// What was found, for programs.
+    pub fn verification(&self) -> PathBuf {
+        self.0.join(VERIFICATION)
     }
 }

@@ -11,7 +11,7 @@ use crate::packages::cache::{add_never_ships, make_links_relative};
 use crate::packages::conda::CondaCache;
 use crate::packages::need::Need;
 use crate::packages::python::PythonCache;
-use crate::staging::{self, Copied, Rules};
+use crate::staging::{self, Copied, Rules, Size};
 
 /// Parts of uv's cache that are read only where something is built at the target.
 const FOR_BUILDS: [&str; 2] = ["/uv-cache/simple-v*", "/uv-cache/flat-index-v*"];
@@ -66,6 +66,26 @@ pub fn carry(
         left_entries: all.entries.saturating_sub(copied.entries),
         left_bytes: all.bytes.saturating_sub(copied.bytes),
     })
+}
+
+/// What [`carry`] will copy, at most: small parts that it leaves out count too.
+pub fn size(cache: &Path, need: Option<&Need>) -> Size {
+    let all = Rules::new();
+    let Some(need) = need else {
+        return staging::survey(cache, &all, |_| false).size;
+    };
+    let conda = CondaCache::new(cache);
+    let need_builds = need.builds_at_target();
+    let left = cache
+        .canonicalize()
+        .map(|cache| PythonCache::read(&cache).not_needed(need))
+        .unwrap_or_default();
+    let left = move |folder: &Path| !need_builds && left.contains(folder);
+    let mut size = staging::survey(&cache.join("uv-cache"), &all, left).size;
+    for entry in need.conda.iter().flat_map(|package| conda.entries(package)) {
+        size += staging::survey(&conda.folder().join(entry), &all, |_| false).size;
+    }
+    size
 }
 
 fn copy_needed(cache: &Path, target: &Path, need: &Need) -> anyhow::Result<Copied> {

@@ -63,6 +63,8 @@ pub struct CondaPackage {
     pub sha256: Option<String>,
     /// The oldest glibc that it runs with, where it says so.
     pub glibc: Option<(u32, u32)>,
+    /// What it asks of the machine, such as `__cuda >=12`.
+    pub virtual_packages: Vec<String>,
 }
 
 /// A Python package.
@@ -222,6 +224,13 @@ impl From<&RattlerPackage> for Package {
                         .depends
                         .iter()
                         .find_map(|text| oldest_glibc(text)),
+                    virtual_packages: binary
+                        .package_record
+                        .depends
+                        .iter()
+                        .filter(|text| text.starts_with("__"))
+                        .map(ToString::to_string)
+                        .collect(),
                     sha256: binary
                         .package_record
                         .sha256

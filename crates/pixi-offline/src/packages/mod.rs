@@ -6,13 +6,15 @@
 mod cache;
 mod carry;
 mod conda;
+mod inventory;
 mod local_channel;
 mod lock;
 mod need;
 mod python;
 
-pub use carry::{Carried, carry};
+pub use carry::{Carried, carry, size};
 pub use conda::CondaCache;
+pub use inventory::{Described, Identity, Inventory, PackageKind, PackageSource};
 pub use local_channel::LocalChannel;
 pub use lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
 pub use need::Need;

@@ -110,6 +110,15 @@ impl Need {
             .any(|python| python.kind == PythonKind::Folder)
     }
 
+    /// What any of them asks of the machine.
+    pub fn virtual_packages(&self) -> BTreeSet<&str> {
+        self.conda
+            .iter()
+            .flat_map(|conda| &conda.virtual_packages)
+            .map(String::as_str)
+            .collect()
+    }
+
     /// The oldest glibc that all of them run with.
     pub fn glibc(&self) -> Option<(u32, u32)> {
         self.conda.iter().filter_map(|conda| conda.glibc).max()

@@ -100,6 +100,22 @@ impl PythonCache {
             .collect()
     }
 
+    /// The licence that a package's wheel states: as an SPDX expression
+    /// (PEP 639), else as text, else by its classifiers. `None` when there is no
+    /// wheel, when it says nothing, or when several wheels say different things.
+    pub fn licence(&self, package: &PythonPackage) -> Option<String> {
+        let said: BTreeSet<Option<String>> = self
+            .archives
+            .iter()
+            .filter(|archive| archive.is_of(package))
+            .map(|archive| stated_licence(&fs::read(archive.metadata.join("METADATA")).ok()?))
+            .collect();
+        match said.len() {
+            1 => said.into_iter().next()?,
+            _ => None,
+        }
+    }
+
     /// The unpacked wheels that none of the needed packages is in.
     pub fn not_needed(&self, need: &Need) -> BTreeSet<PathBuf> {
         self.archives
@@ -163,6 +179,38 @@ impl Archive {
         }
         problems
     }
+}
+
+/// The licence in a wheel's METADATA ("Core metadata specifications" of the
+/// Python packaging guide): headers as of an e-mail, up to an empty line.
+fn stated_licence(metadata: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(metadata);
+    let headers: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+    let values = |name: &'static str| {
+        headers.iter().enumerate().filter_map(move |(place, line)| {
+            let (key, value) = line.split_once(':')?;
+            let value = value.trim();
+            key.eq_ignore_ascii_case(name).then_some((place, value))
+        })
+    };
+    // A text of several lines is the licence itself, not its name.
+    let in_one_line = |place: usize| {
+        !headers
+            .get(place + 1)
+            .is_some_and(|next| next.starts_with([' ', '\t']))
+    };
+    let named = values("License-Expression")
+        .chain(values("License"))
+        .find(|(place, value)| !value.is_empty() && *value != "UNKNOWN" && in_one_line(*place))
+        .map(|(_, value)| value.to_owned());
+    named.or_else(|| {
+        let classified: Vec<&str> = values("Classifier")
+            .filter_map(|(_, value)| value.strip_prefix("License ::"))
+            .filter_map(|value| value.rsplit("::").next())
+            .map(str::trim)
+            .collect();
+        (!classified.is_empty()).then(|| classified.join(", "))
+    })
 }
 
 /// What is wrong with a file by the hash in RECORD, `sha256=` and base64 for
@@ -255,6 +303,24 @@ mod tests {
         for name in ["Ruamel.Yaml", "ruamel_yaml", "ruamel-_.yaml"] {
             assert_eq!(normalized(name), "ruamel-yaml");
         }
+    }
+
+    #[test]
+    fn a_licence_is_taken_from_the_plainest_statement() {
+        let licence = |metadata: &str| stated_licence(metadata.as_bytes());
+        let classified =
+            "Name: a\nClassifier: License :: OSI Approved :: MIT License\nClassifier: Topic :: X\n";
+        assert_eq!(licence(classified).as_deref(), Some("MIT License"));
+        let named = format!("License: BSD-3-Clause\n{classified}");
+        assert_eq!(licence(&named).as_deref(), Some("BSD-3-Clause"));
+        let expression = format!("{named}License-Expression: MIT OR Apache-2.0\n");
+        assert_eq!(licence(&expression).as_deref(), Some("MIT OR Apache-2.0"));
+        let whole = format!("License: Copyright somebody\n        All rights\n{classified}");
+        assert_eq!(licence(&whole).as_deref(), Some("MIT License"));
+        assert_eq!(
+            licence("License: UNKNOWN\n\nLicense: in the description\n"),
+            None
+        );
     }
 
     #[test]

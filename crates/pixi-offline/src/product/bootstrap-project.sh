@@ -16,6 +16,7 @@ glibc=''
 install_bytes=''
 install_entries=''
 bundled_pixi='no'
+carries_manifest='no'
 # END FACTS
 
 usage() {
@@ -30,7 +31,9 @@ the product was made with, one call for each.
   --pixi PIXI          the pixi to use [default: bin/pixi of the product when it is
                        there, else the one on PATH]
   --any-pixi           go on with a pixi that does not fit the product
-  --check              only look: one line for each check, nothing is installed
+  --any-files          go on with files that are not as the product lists them
+  --check              only look: one line for each check, nothing is installed; the
+                       bytes of every file are compared with SHA256SUMS, too
   -h, --help           this text
 
 Everything else is handed to `pixi install`. Environments named there (-e NAME,
@@ -38,8 +41,9 @@ Everything else is handed to `pixi install`. Environments named there (-e NAME,
 the product was made with. Afterwards: source envs.sh, go into the project's
 folder, and use `pixi run`.
 
-Looked at before pixi runs, all problems reported together: that the product is
-whole and can be written to, that pixi fits the lock and the package cache,
+Looked at before pixi runs, all problems reported together: that every file, folder
+and link is there as manifest.json lists it, and nothing else (sizes and kinds; the
+bytes with --check), that the product can be written to, that pixi fits the lock and the package cache,
 architecture, glibc and git, the length of the path, that programs may be started
 there, space and inodes. An environment that was installed at another path does
 not work here and is removed. What cannot be found out is said (`not checked: …`)
@@ -223,7 +227,6 @@ refuse_pixi() {
 
 # ---- The checks: each finds one thing out, and changes nothing.
 
-# Here, later, also what the files' bytes are.
 check_product_is_whole() {
   local complete=yes
   if [ ! -f "$project/pixi.lock" ]; then
@@ -235,6 +238,258 @@ check_product_is_whole() {
     problem "$root has no pkg-cache or no envs.sh; copy the product again, whole"
   fi
   if [ "$complete" = yes ]; then ok "the product has its project, pixi.lock, pkg-cache and envs.sh"; fi
+}
+
+# A file that is not as it is listed: what, its path, and more of it. All are
+# named by --check, some else; what follows from them is said once, at the end.
+refuse_file() {
+  local path=${2#./}
+  if [ -n "${refused[$path]-}" ]; then return; fi
+  refused[$path]=yes
+  if [ "$checking" = no ] && [ ${#refused[@]} -gt 20 ]; then return; fi
+  if [ "$any_files" = yes ]; then warning "$1: $(shown "$path")${3-}"; else problem "$1: $(shown "$path")${3-}"; fi
+}
+
+# The entries of the manifest, from its line $1 on, each ended by a NUL:
+# ./PATH"file"MODE":SIZE, or ./PATH"link"TARGET or ./PATH"KIND"MODE. Paths have
+# %XX for what is not plain ASCII, so that no line needs a JSON parser.
+listed_entries() {
+  local lines=()
+  mapfile -t lines < <(tail -n "+$1" -- "$root/manifest.json" | cut -s -d '"' -f 4,8,12,15)
+  if [ ${#lines[@]} -gt 0 ]; then printf './%b\0' "${lines[@]//%/\\x}"; fi
+  printf 'end\0'
+}
+
+# What is there, in the same form. What an install puts into .pixi/ is not of the
+# product, and may be more than the product itself.
+found_entries() {
+  local entry child singles=() trees=()
+  local form=(
+    -type f -printf '%p"file"%#m":%s,\0' -o -type d -printf '%p"directory"%#m\0'
+    -o -type l -printf '%p"link"%l\0' -o -type p -printf '%p"fifo"%#m\0'
+    -o -type s -printf '%p"socket"%#m\0' -o -type b -printf '%p"block-device"%#m\0'
+    -o -type c -printf '%p"character-device"%#m\0'
+  )
+  cd -- "$root" || return
+  shopt -s dotglob nullglob
+  for entry in *; do
+    case $entry in
+      manifest.json | SHA256SUMS | SHA256SUMS.minisig | provenance.json | report.html) ;;
+      verification.json | verification.json.minisig) ;;
+      "$name")
+        singles+=("./$entry")
+        if [ -L "$entry" ] || [ ! -d "$entry" ]; then continue; fi
+        for child in "$name"/*; do
+          if [ "$child" != "$name/.pixi" ]; then
+            trees+=("./$child")
+            continue
+          fi
+          singles+=("./$child")
+          if [ ! -L "$child" ] && [ -e "$child/config.toml" ]; then singles+=("./$child/config.toml"); fi
+        done
+        ;;
+      *) trees+=("./$entry") ;;
+    esac
+  done
+  find "${singles[@]}" -maxdepth 0 \( "${form[@]}" \) && find "${trees[@]}" "${form[@]}" && printf 'end\0'
+}
+
+# Whether something is in .pixi/ that the product did not bring.
+is_installed() {
+  local entry
+  for entry in "$project"/.pixi/* "$project"/.pixi/.[!.]*; do
+    case $entry in */config.toml) continue ;; esac
+    if [ -e "$entry" ] || [ -L "$entry" ]; then return; fi
+  done
+  return 1
+}
+
+# The path of an entry, in a form that is one line.
+shown() {
+  printf '%q' "${1#./}"
+}
+
+# Compares what is there with the manifest, from its line $1 on: all but the bytes.
+compare_entries() {
+  local -x LC_ALL=C
+  local entry path pattern kind mode size complete=no broken=no
+  local installed=no modes=0 first_mode='' own=0 first_own=''
+  local -A expected=() seen=()
+  local order=()
+  local of_file='^(.*)"(file)"([0-7]+)":([0-9]+),$' of_link='^(.*)"(link)"(.*)$' of_other='^(.*)"([a-z-]+)"([0-7]+)$'
+  is_installed && installed=yes
+  while IFS= read -r -d '' entry; do
+    case $entry in
+      done) complete=yes && continue ;;
+      end | $'\tend') broken=yes && continue ;;
+    esac
+    for pattern in "$of_file" "$of_other" "$of_link"; do
+      if [[ $entry =~ $pattern ]]; then break; fi
+    done
+    path=${BASH_REMATCH[1]-}
+    entry=${entry#"$path"}
+    if [ -z "${expected[${path#$'\t'}]-}${seen[$path]-}" ]; then order+=("${path#$'\t'}"); fi
+    case $path in
+      $'\t'*) seen[${path#$'\t'}]=$entry ;;
+      *) expected[$path]=$entry ;;
+    esac
+  done < <(comm -z -3 <(listed_entries "$1" | sort -z) <(found_entries 2>/dev/null | sort -z) && printf 'done\0')
+  if [ "$complete" = no ] || [ "$broken" = yes ]; then
+    not_checked "the files of the product: not all of them can be looked at"
+    return
+  fi
+
+  for path in ${order[@]+"${order[@]}"}; do
+    entry=${seen[$path]-}
+    if [ -z "${expected[$path]-}" ]; then
+      case $installed$path in
+        *"./$name/.pixi") ;;
+        yes"./$name"/* | yes./res/* | yes./pkg-cache/*) own=$((own + 1)) first_own=$path ;;
+        *) refuse_file added "$path" ;;
+      esac
+      continue
+    fi
+    # Once something is installed, project and resources are the person's to change.
+    case $installed$path in
+      yes"./$name"/* | yes./res/*)
+        own=$((own + 1)) first_own=$path
+        continue
+        ;;
+    esac
+    if [ -z "$entry" ]; then
+      refuse_file missing "$path"
+      continue
+    fi
+    case ${expected[$path]}$entry in
+      '"link"'*'"link"'*) refuse_file 'changed link' "$path" " leads to $(shown "${entry#\"link\"}"), and $(shown "${expected[$path]#\"link\"}") is listed" ;;
+      *)
+        if [[ ${expected[$path]} =~ ^\"([a-z-]+)\"([0-7]+)(.*)$ ]]; then
+          kind=${BASH_REMATCH[1]} mode=${BASH_REMATCH[2]} size=${BASH_REMATCH[3]}
+        else
+          kind=link mode=0 size=''
+        fi
+        if ! [[ $entry =~ ^\"([a-z-]+)\"([0-7]+)(.*)$ ]] || [ "${BASH_REMATCH[1]}" != "$kind" ]; then
+          refuse_file changed "$path" " is another kind of file than is listed"
+        elif [ "${BASH_REMATCH[3]}" != "$size" ]; then
+          size=${size#'":'}
+          entry=${BASH_REMATCH[3]#'":'}
+          refuse_file changed "$path" " has ${entry%,} bytes, and ${size%,} are listed"
+        elif (((8#$mode & 8#100) != 0 && (8#${BASH_REMATCH[2]} & 8#100) == 0)); then
+          refuse_file 'changed mode' "$path" " has ${BASH_REMATCH[2]}, and $mode is listed"
+        else
+          modes=$((modes + 1)) first_mode="$(shown "$path") has ${BASH_REMATCH[2]}, and $mode is listed"
+        fi
+        ;;
+    esac
+  done
+  if [ "$modes" -gt 0 ]; then
+    warning "the permissions of $modes files or folders are not as listed: $first_mode"
+  fi
+  if [ "$own" -gt 0 ] && [ "$checking" = yes ]; then
+    note "$own files or folders of the project, its resources or the package cache are not as the product brought them, $(shown "$first_own") for example; something was installed here before, so that stops nothing"
+  fi
+  if [ ${#refused[@]} = 0 ]; then ok "every file, folder and link is there as manifest.json lists it"; fi
+}
+
+# Compares the bytes of all files with SHA256SUMS.
+compare_bytes() {
+  local -x LC_ALL=C
+  local output line path other=0
+  if output=$(cd -- "$root" && sha256sum --check --quiet --strict SHA256SUMS 2>/dev/null); then
+    ok "the bytes of every file are as SHA256SUMS says"
+    return
+  fi
+  while IFS= read -r line; do
+    path=${line%: FAILED*}
+    case $line in
+      '') continue ;;
+      *': FAILED' | *': FAILED open or read') ;;
+      *) continue ;;
+    esac
+    other=$((other + 1))
+    # What an installed product's person changed is said above.
+    if is_installed; then case $path in "$name"/* | res/*) continue ;; esac; fi
+    refuse_file changed "$path" " does not have the bytes that SHA256SUMS says"
+  done <<<"$output"
+  if [ "$other" = 0 ]; then refuse_file changed SHA256SUMS " has lines that are no checksums"; fi
+}
+
+# Whether the files are those that the product was made with. Sets refused.
+check_files() {
+  declare -gA refused=()
+  compare_with_lists
+  if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
+    problem "${#refused[@]} files or folders are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
+  fi
+}
+
+compare_with_lists() {
+  local -x LC_ALL=C
+  local line='' number=0 format='' files=''
+  if [ ! -f "$root/manifest.json" ] && [ ! -f "$root/SHA256SUMS" ] && [ "$carries_manifest" != yes ]; then
+    if [ "$checking" = yes ]; then not_checked "the files of the product: it has no manifest.json, as those that older versions made"; fi
+    return
+  fi
+  for line in manifest.json SHA256SUMS; do
+    if [ -f "$root/$line" ]; then continue; fi
+    refuse_file missing "$line" ", which says what the product's files are"
+    return
+  done
+  if ! comm -z /dev/null /dev/null >/dev/null 2>&1 || ! find / -maxdepth 0 -printf '' >/dev/null 2>&1; then
+    not_checked "the files of the product: it takes coreutils' comm and GNU find"
+    return
+  fi
+  while IFS= read -r line; do
+    number=$((number + 1))
+    case $line in
+      '  "format": '*) format=${line//[!0-9]/} ;;
+      '    "files": '*) files=${line//[!0-9]/} ;;
+      '  "entries": ['*) break ;;
+    esac
+  done <"$root/manifest.json"
+  if [ "$format" != 1 ]; then
+    refuse_file unknown manifest.json " has the format '$format', and this script reads 1"
+    return
+  fi
+  if [ -z "$(cd -- "$root" && comm -12 <(sha256sum manifest.json) <(sort SHA256SUMS))" ]; then
+    refuse_file changed manifest.json " does not have the bytes that SHA256SUMS says"
+    return
+  fi
+  if [ "$(wc -l <"$root/SHA256SUMS")" != $((files + 1)) ]; then
+    refuse_file changed SHA256SUMS " names other files than manifest.json"
+    return
+  fi
+  compare_entries $((number + 1))
+  if [ "$checking" = yes ]; then compare_bytes; fi
+}
+
+# What the attached verification says, and what that is worth.
+check_verification() {
+  local line digest='' outcome='' finished='' here
+  if [ "$checking" = no ] || [ ! -f "$root/SHA256SUMS" ]; then return; fi
+  if [ ! -f "$root/verification.json" ]; then
+    note "no final verification is attached to the product"
+    return
+  fi
+  while IFS= read -r line; do
+    case $line in
+      '  "outcome": '*) outcome=${line#*: \"} outcome=${outcome%\"*} ;;
+      '  "product_digest": '*) digest=${line#*: \"} digest=${digest%\"*} ;;
+      '  "finished": '*) finished=${line#*: \"} finished=${finished%\"*} ;;
+    esac
+  done <"$root/verification.json"
+  here=$(sha256sum <"$root/SHA256SUMS") || return 0
+  if [ "$digest" != "sha256:${here%% *}" ]; then
+    warning "verification.json speaks of another product: this one is not verified"
+  elif [ "$outcome" != passed ]; then
+    warning "the final verification of this product failed, says verification.json"
+  elif [ ${#refused[@]} -gt 0 ]; then
+    warning "verification.json speaks of this product as it was made, and it is no longer that"
+  elif [ -f "$root/verification.json.minisig" ]; then
+    ok "final verification passed at $finished, says verification.json; check its signature: minisign -Vm verification.json -p KEY.pub"
+  else
+    ok "final verification passed at $finished, says verification.json, which is not signed: anyone could have written it"
+  fi
 }
 
 check_writable() {
@@ -470,6 +725,8 @@ check_old_environments() {
 
 check_everything() {
   check_product_is_whole
+  check_files
+  check_verification
   check_writable
   check_pixi
   check_architecture
@@ -556,6 +813,7 @@ install() {
 name=
 pixi=
 any_pixi=no
+any_files=no
 while [ $# -gt 0 ]; do
   case $1 in
     --project-name | --pixi)
@@ -566,6 +824,7 @@ while [ $# -gt 0 ]; do
     --project-name=*) name=${1#*=} && shift ;;
     --pixi=*) pixi=${1#*=} && shift ;;
     --any-pixi) any_pixi=yes && shift ;;
+    --any-files) any_files=yes && shift ;;
     --check) checking=yes && shift ;;
     -h | --help) usage && exit 0 ;;
     --) shift && break ;;

@@ -29,6 +29,8 @@ pub struct Facts {
     pub install_entries: Option<u64>,
     /// Whether the product brings a pixi of its own in `bin/`.
     pub bundled_pixi: bool,
+    /// Whether the product brings a `manifest.json` and a `SHA256SUMS`.
+    pub carries_manifest: bool,
 }
 
 impl Facts {
@@ -62,6 +64,7 @@ impl Facts {
         assign("install_bytes", &text(self.install_bytes));
         assign("install_entries", &text(self.install_entries));
         assign("bundled_pixi", yes_or_no(self.bundled_pixi));
+        assign("carries_manifest", yes_or_no(self.carries_manifest));
         lines
     }
 }

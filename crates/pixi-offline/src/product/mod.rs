@@ -11,7 +11,7 @@ mod quote;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -86,12 +86,13 @@ fn bootstrap_script(facts: &Facts) -> Vec<u8> {
 
 fn write_executable(file: &Path, content: &[u8]) -> anyhow::Result<()> {
     let write = || {
-        fs::OpenOptions::new()
+        let mut new = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o755)
-            .open(file)?
-            .write_all(content)
+            .open(file)?;
+        new.write_all(content)?;
+        // Whatever the umask is: the manifest lists it.
+        new.set_permissions(fs::Permissions::from_mode(0o755))
     };
     write().with_context(|| format!("{} cannot be written", file.display()))
 }

@@ -3,8 +3,19 @@
 //! In: files and facts. Out: what later commands and people can check. This
 //! folder decides nothing.
 
+pub mod check;
 mod digest;
+pub mod listing;
+pub mod manifest;
+mod marks;
+pub mod provenance;
 mod record;
+pub mod sbom;
+pub mod signature;
+pub mod sums;
+mod timestamp;
+pub mod verification;
 
 pub use digest::{Sha256Digest, hexadecimal};
-pub use record::{BuildState, LockRecord, WorkdirRecord, is_workdir};
+pub use record::{BuildState, LockRecord, SourceState, WorkdirRecord, is_workdir};
+pub use timestamp::rfc3339;

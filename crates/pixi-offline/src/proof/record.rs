@@ -1,5 +1,6 @@
 //! `workdir.json`: what later commands know of a build.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -39,6 +40,16 @@ pub struct LockRecord {
     pub built: Option<Sha256Digest>,
 }
 
+/// What git said of the folder that a project was staged from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceState {
+    /// The commit that was checked out.
+    pub commit: String,
+    /// Whether something in the project differed from that commit, files that
+    /// git does not know included; `None` when git did not tell.
+    pub dirty: Option<bool>,
+}
+
 /// What `workdir.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkdirRecord {
@@ -67,6 +78,16 @@ pub struct WorkdirRecord {
     pub lock: LockRecord,
     /// What was verified online.
     pub verification: Verification,
+    /// The git commit of the project, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceState>,
+    /// Variables of the build that say what the machine is, `CONDA_OVERRIDE_CUDA`
+    /// for example.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<String, String>,
+    /// When the build was started, in the form of RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
 }
 
 impl WorkdirRecord {
@@ -90,7 +111,15 @@ impl WorkdirRecord {
             pixi: None,
             lock: LockRecord::default(),
             verification,
+            source: None,
+            overrides: BTreeMap::new(),
+            started: None,
         }
+    }
+
+    /// The version of the pixi that built it, such as `0.77.0`.
+    pub fn pixi_version(&self) -> Option<&str> {
+        self.pixi.as_deref()?.split_whitespace().last()
     }
 
     /// Reads the record of a workdir; `None` when it has none, as the old

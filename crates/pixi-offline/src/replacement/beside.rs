@@ -1,15 +1,20 @@
 //! A folder that is built beside the place it is meant for.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rustix::fs::{CWD, RenameFlags};
 
+use crate::replacement::claim::Claim;
 use crate::replacement::remove::remove_folder;
 use crate::surroundings;
+
+/// What is added to the name of a folder that waits for its successor.
+const OLD: &str = "-old";
 
 /// A new folder, in the same parent as its target so that a rename puts it
 /// there. Dropped before [`Beside::take_place`], it is removed again and the
@@ -22,35 +27,69 @@ pub struct Beside {
 
 impl Beside {
     /// What the names of such folders hold.
-    const MARK: &'static str = ".pixi-offline-new-";
+    pub const MARK: &'static str = ".pixi-offline-new-";
 
-    /// Whether a folder of this name is, or was, being built by one of us.
-    pub fn is_temporary(name: &OsStr) -> bool {
-        memchr::memmem::find(name.as_encoded_bytes(), Beside::MARK.as_bytes()).is_some()
-    }
-
-    /// Makes an empty folder beside `target`, an absolute path; makes the
-    /// parents of it that are missing.
+    /// Makes an empty folder beside `target`, an absolute path in the claimed
+    /// folder or that folder itself.
     ///
     /// # Errors
     ///
-    /// When it cannot be made.
-    pub fn new(target: &Path) -> anyhow::Result<Beside> {
-        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-            anyhow::bail!("{} has no parent to build beside", target.display());
-        };
-        fs::create_dir_all(parent)
-            .with_context(|| format!("{} cannot be made", parent.display()))?;
-        let mut beside = OsString::from(".");
-        beside.push(name);
-        beside.push(Beside::MARK);
-        beside.push(&surroundings::nonce()[..12]);
-        let path = parent.join(beside);
+    /// When it cannot be made, or `claim` is one on another folder.
+    pub fn new(claim: &Claim, target: &Path) -> anyhow::Result<Beside> {
+        anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
+        let (parent, mut name) = Beside::place(target)?;
+        name.push(&surroundings::nonce()[..12]);
+        let path = parent.join(name);
         fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(Beside {
             path,
             target: target.to_owned(),
         })
+    }
+
+    /// Brings to an end what a killed run left beside `target`: deletes what it
+    /// was building or deleting, and puts the old folder back where it was killed
+    /// between two renames. Nobody but the holder of the claim builds there. Gives
+    /// the number of folders that were there.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be deleted or renamed: it is named.
+    pub fn sweep(claim: &Claim, target: &Path) -> anyhow::Result<u64> {
+        anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
+        let (parent, start) = Beside::place(target)?;
+        let listing = || format!("{} cannot be read", parent.display());
+        let mut swept = 0;
+        for entry in fs::read_dir(&parent).with_context(listing)? {
+            let name = entry.with_context(listing)?.file_name();
+            let Some(rest) = name.as_bytes().strip_prefix(start.as_bytes()) else {
+                continue;
+            };
+            let path = parent.join(&name);
+            if rest.ends_with(OLD.as_bytes()) && fs::symlink_metadata(target).is_err() {
+                rename(&path, target)?;
+            } else {
+                remove_folder(&path).with_context(|| {
+                    format!(
+                        "{}, left by a killed run, cannot be deleted",
+                        path.display()
+                    )
+                })?;
+            }
+            swept += 1;
+        }
+        Ok(swept)
+    }
+
+    /// The folder to build in, and how the names of what is built there start.
+    fn place(target: &Path) -> anyhow::Result<(PathBuf, OsString)> {
+        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+            anyhow::bail!("{} has no parent to build beside", target.display());
+        };
+        let mut start = OsString::from(".");
+        start.push(name);
+        start.push(Beside::MARK);
+        Ok((parent.to_owned(), start))
     }
 
     /// Where it is built.
@@ -84,7 +123,7 @@ impl Beside {
                 rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP,
             ) => {
                 let mut aside = self.path.clone().into_os_string();
-                aside.push("-old");
+                aside.push(OLD);
                 let aside = PathBuf::from(aside);
                 rename(&self.target, &aside)?;
                 if let Err(error) = rename(&self.path, &self.target) {
@@ -141,9 +180,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("deep/target");
         for round in ["first", "second"] {
-            let beside = Beside::new(&target).unwrap();
+            let claim = Claim::alone(&target, "test").unwrap();
+            let beside = Beside::new(&claim, &target).unwrap();
             fs::write(beside.path().join(round), "x").unwrap();
             beside.take_place().unwrap();
+            drop(claim);
             assert_eq!(entries(&target), [round]);
             assert_eq!(entries(target.parent().unwrap()), ["target"]);
         }
@@ -155,13 +196,38 @@ mod tests {
         let target = root.path().join("target");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("old"), "x").unwrap();
-        let beside = Beside::new(&target).unwrap();
+        let claim = Claim::alone(&target, "test").unwrap();
+        let beside = Beside::new(&claim, &target).unwrap();
         let closed = beside.path().join("closed");
         fs::create_dir(&closed).unwrap();
         fs::write(closed.join("file"), "x").unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
-        drop(beside);
+        drop((beside, claim));
         assert_eq!(entries(root.path()), ["target"]);
         assert_eq!(entries(&target), ["old"]);
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_swept_and_a_folder_that_was_aside_comes_back() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("target");
+        let name = |rest: &str| root.path().join(format!(".target{}{rest}", Beside::MARK));
+        for folder in ["0123", "4567-old"] {
+            fs::create_dir(name(folder)).unwrap();
+            fs::write(name(folder).join(folder), "x").unwrap();
+        }
+        fs::create_dir(root.path().join(format!(".other{}0123", Beside::MARK))).unwrap();
+        let claim = Claim::alone(&target, "test").unwrap();
+        assert_eq!(Beside::sweep(&claim, &target).unwrap(), 2);
+        assert_eq!(entries(&target), ["4567-old"]);
+        // The target is there again: the next one that waits is of no use.
+        fs::create_dir(name("89ab-old")).unwrap();
+        assert_eq!(Beside::sweep(&claim, &target).unwrap(), 1);
+        assert_eq!(entries(&target), ["4567-old"]);
+        drop(claim);
+        assert_eq!(
+            entries(root.path()),
+            [".other.pixi-offline-new-0123", "target"]
+        );
     }
 }

@@ -6,9 +6,15 @@
 //! ours is handed to it.
 
 mod beside;
+mod claim;
+mod file;
 mod guard;
 mod remove;
+mod room;
 
 pub use beside::Beside;
+pub use claim::Claim;
+pub use file::replace_file;
 pub use guard::{Guard, Standing};
 pub use remove::clear_folder;
+pub use room::{Room, require_room};

@@ -20,22 +20,29 @@ pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Deletes what is in `folder`, and keeps the folder; makes it, with its
-/// parents, when it is not there.
+/// parents, when it is not there. The entry `mark` goes last: a run that is killed
+/// meanwhile leaves a folder that is known by it.
 ///
 /// # Errors
 ///
 /// When an entry cannot be deleted or the folder cannot be made.
-pub fn clear_folder(folder: &Path) -> io::Result<()> {
+pub fn clear_folder(folder: &Path, mark: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
+        if entry.path() == mark {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
             remove_folder(&entry.path())?;
         } else {
             fs::remove_file(entry.path())?;
         }
     }
-    Ok(())
+    match fs::remove_file(mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Gives the owner every right on `folder` and all folders in it.

@@ -7,13 +7,17 @@
 mod environments;
 mod names;
 mod options;
+mod secrets;
 mod verification;
 
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName,
 };
-pub use options::{EngineOptions, EnvironmentOptions, VerifyOptions};
+pub use options::{
+    EngineOptions, EnvironmentOptions, SecretOptions, SigningOptions, VerifyOptions,
+};
+pub use secrets::{SecretAction, SecretPolicy};
 pub use verification::{Expectations, Verification};
 
 use std::ffi::OsStr;

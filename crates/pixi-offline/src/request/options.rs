@@ -1,12 +1,14 @@
 //! Options that several commands share, as they are typed.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::failure::Failure;
 use crate::request::{
-    ContainerVariable, EnvironmentName, Environments, Expectations, Verification,
+    ContainerVariable, EnvironmentName, Environments, Expectations, SecretAction, SecretPolicy,
+    Verification,
 };
 
 /// Which environments are installed.
@@ -96,6 +98,19 @@ impl VerifyOptions {
     }
 }
 
+/// What evidence is signed with.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Signing")]
+pub struct SigningOptions {
+    /// Sign with this secret key of minisign
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<PathBuf>,
+
+    /// Read the key's password from the first line of this file [default: ask at the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub sign_password_file: Option<PathBuf>,
+}
+
 /// Which engine does the work, and what its containers find in their environment.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
@@ -120,5 +135,33 @@ impl EngineOptions {
             .iter()
             .map(|text| ContainerVariable::new(text))
             .collect()
+    }
+}
+
+/// What happens to what looks like a secret.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Secrets")]
+pub struct SecretOptions {
+    /// Where something that will be copied looks like a secret: say so and go on, refuse to start,
+    /// or do not look
+    #[arg(long, value_name = "WHAT", default_value = "warn", value_parser = ["warn", "deny", "off"])]
+    pub secrets: String,
+
+    /// Pass over what matches this rsync pattern, a path as in --exclude (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub allow_secret: Vec<OsString>,
+}
+
+impl SecretOptions {
+    /// What these options mean.
+    pub fn meaning(self) -> SecretPolicy {
+        SecretPolicy {
+            action: match self.secrets.as_str() {
+                "deny" => SecretAction::Deny,
+                "off" => SecretAction::Off,
+                _ => SecretAction::Warn,
+            },
+            known: self.allow_secret,
+        }
     }
 }

@@ -42,8 +42,14 @@ pub enum Kind<'a> {
         /// Its text.
         leads_to: &'a Path,
     },
-    /// A fifo, socket or device.
-    Other,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A block device.
+    BlockDevice,
+    /// A character device.
+    CharacterDevice,
 }
 
 /// The entries of one folder, sorted by name once they are all there.
@@ -70,7 +76,10 @@ enum What {
     File { size: u64 },
     HashedFile { size: u64, digest: u32 },
     Link { length: u32 },
-    Other,
+    Fifo,
+    Socket,
+    BlockDevice,
+    CharacterDevice,
 }
 
 /// What is told of an entry when it is added.
@@ -79,7 +88,10 @@ pub(super) enum New<'a> {
     Folder { number: u32 },
     File { size: u64, sha256: Option<[u8; 32]> },
     Link { leads_to: &'a [u8] },
-    Other,
+    Fifo,
+    Socket,
+    BlockDevice,
+    CharacterDevice,
 }
 
 impl ListedFolder {
@@ -108,7 +120,10 @@ impl ListedFolder {
                     length: number(leads_to.len()),
                 }
             }
-            New::Other => What::Other,
+            New::Fifo => What::Fifo,
+            New::Socket => What::Socket,
+            New::BlockDevice => What::BlockDevice,
+            New::CharacterDevice => What::CharacterDevice,
         };
         self.entries.push(Record {
             name: at,
@@ -257,7 +272,10 @@ impl<'a> Iterator for Entries<'a> {
                         leads_to: Path::new(OsStr::from_bytes(text)),
                     }
                 }
-                What::Other => Kind::Other,
+                What::Fifo => Kind::Fifo,
+                What::Socket => Kind::Socket,
+                What::BlockDevice => Kind::BlockDevice,
+                What::CharacterDevice => Kind::CharacterDevice,
             };
             return Some(Listed {
                 path: self.path.join(name),
@@ -295,7 +313,7 @@ mod tests {
                 sha256: Some([9; 32]),
             },
         );
-        inner.add(b"b", 0o4755, New::Other);
+        inner.add(b"b", 0o4755, New::Fifo);
         inner.finish();
         let listing = Listing::new([(2, inner.clone()), (0, top), (1, inner)]);
         assert_eq!(listing.len(), 11);
@@ -322,7 +340,7 @@ mod tests {
         );
         assert!(paths.is_sorted());
         assert_eq!(listed[3].mode, 0o4755);
-        assert_eq!(listed[3].kind, Kind::Other);
+        assert_eq!(listed[3].kind, Kind::Fifo);
         let leads_to = Path::new("../a");
         assert_eq!(listed[4].kind, Kind::Link { leads_to });
         let sha256 = Some(&[9; 32]);

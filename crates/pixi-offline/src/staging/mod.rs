@@ -18,6 +18,7 @@ mod listing;
 mod pattern;
 mod rules;
 mod selection;
+mod survey;
 
 pub use copy::{Copied, How, Left, LinkMode, Outcome, copy_tree, copy_tree_as};
 pub use file::copy_file;
@@ -25,3 +26,4 @@ pub use listing::{Kind, Listed, Listing};
 pub use pattern::Pattern;
 pub use rules::{PatternError, Rules, Verdict};
 pub use selection::{LinkFate, Selection};
+pub use survey::{Explanation, Size, Survey, explain, survey};

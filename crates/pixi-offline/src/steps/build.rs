@@ -1,5 +1,6 @@
 //! Installing and verifying a staged project in a container with network.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Ended, Engine, ExecSpec, Mount, Network, Outcome, PhaseLog,
-    Pull, Resident,
+    self, ContainerName, ContainerSpec, Ended, Engine, ExecSpec, Mount, Network, Outcome, Owner,
+    PhaseLog, Pull, Resident,
 };
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{LocalChannel, Lock};
@@ -105,6 +106,7 @@ impl Build<'_> {
         let spec = ContainerSpec {
             name: ContainerName::new(command, &nonce),
             command,
+            owner: Owner::this_process(),
             image: container.image.clone(),
             mounts: [
                 Mount::writable(workdir.projects(), inside.projects()),
@@ -121,7 +123,7 @@ impl Build<'_> {
             variables: self.variables.to_vec(),
             engine_arguments: container.engine_arguments.to_vec(),
             selinux_enforcing: surroundings.selinux_enforcing,
-            script: self.script(Where::Mounted, &nonce)?,
+            script: self.script(Where::Mounted, "", &nonce)?,
         };
         let logs = Logs::of(workdir);
         let Ended { outcome, end } =
@@ -130,8 +132,10 @@ impl Build<'_> {
         learn(&outcome, record);
         let lock = workdir.project(self.project).join(layout::LOCK_FILE);
         record.lock.built = Lock::digest_of(&lock)?;
-        record.write(workdir)?;
+        let recorded = record.write(workdir);
+        // A full disk is told by the log that it cut, not by what came after.
         end?;
+        recorded?;
         self.judge(&outcome, &logs, Some(&logs))?;
         record.state = BuildState::Built;
         record.write(workdir)
@@ -140,7 +144,8 @@ impl Build<'_> {
     /// Runs the same in a container that is there already and holds the staged
     /// project at its own container path; keeps the logs in `logs`, a workdir of
     /// which nothing else is there yet, and brings `record` up to date as far as
-    /// the outcome tells. `kept` is the workdir that the logs of a failed build
+    /// the outcome tells. The script removes the program `brought` when nobody
+    /// listens to it any more. `kept` is the workdir that the logs of a failed build
     /// will be found in, if any.
     ///
     /// # Errors
@@ -149,6 +154,7 @@ impl Build<'_> {
     pub(super) fn run_inside(
         &self,
         container: &Resident,
+        brought: &str,
         (logs, kept): (&Workdir, Option<&Workdir>),
         record: &mut WorkdirRecord,
         report: &Report,
@@ -156,7 +162,7 @@ impl Build<'_> {
         let nonce = surroundings::nonce();
         let spec = ExecSpec {
             variables: self.variables.to_vec(),
-            script: self.script(Where::Inside, &nonce)?,
+            script: self.script(Where::Inside, brought, &nonce)?,
         };
         let logs = Logs::of(logs);
         let Ended { outcome, end } =
@@ -183,7 +189,7 @@ impl Build<'_> {
             .collect()
     }
 
-    fn script(&self, place: Where, nonce: &str) -> anyhow::Result<Script> {
+    fn script(&self, place: Where, brought: &str, nonce: &str) -> anyhow::Result<Script> {
         let place = match place {
             Where::Mounted => "mounted",
             Where::Inside => "inside",
@@ -196,6 +202,7 @@ impl Build<'_> {
             self.lock_use.install_option(),
             &self.environments.join(" "),
             &expected,
+            brought,
         ];
         Ok(Script::new(
             scripts::BUILD,
@@ -238,6 +245,17 @@ impl Build<'_> {
             verdict::write_no_verification(&logs.verify)
         }
     }
+}
+
+/// The variables that tell pixi what the machine is that it installs for, as the
+/// record keeps them.
+pub(super) fn overrides(variables: &[ContainerVariable]) -> BTreeMap<String, String> {
+    variables
+        .iter()
+        .filter(|variable| variable.key().starts_with("CONDA_OVERRIDE_"))
+        .filter_map(|variable| variable.assignment().split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Takes over into the record what the script said.

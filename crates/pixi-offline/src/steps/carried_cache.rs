@@ -13,6 +13,7 @@ use crate::product::Facts;
 use crate::proof::WorkdirRecord;
 use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
+use crate::staging::Size;
 use crate::steps::environments;
 
 /// How many problems of a cache are shown.
@@ -89,14 +90,38 @@ impl CachePlan {
         packages::carry(&workdir.cache(), target, need, origin.as_deref())
     }
 
+    /// What the copy of the cache will take.
+    pub(super) fn size(&self, workdir: &Workdir, full: bool) -> Size {
+        packages::size(&workdir.cache(), self.need.as_ref().filter(|_| !full))
+    }
+
+    /// The lock of the project.
+    pub(super) fn lock(&self) -> Option<&Lock> {
+        self.lock.as_ref()
+    }
+
+    /// The environments that the product installs.
+    pub(super) fn environments(&self) -> &[String] {
+        &self.environments
+    }
+
+    /// The platform that they are for, where it is known.
+    pub(super) fn platform(&self) -> Option<&str> {
+        self.platform.as_deref()
+    }
+
+    /// What they need, where that is known.
+    pub(super) fn need(&self) -> Option<&Need> {
+        self.need.as_ref()
+    }
+
     /// What the product's own scripts compare at the target.
     pub(super) fn facts(&self, record: Option<&WorkdirRecord>, carried: &Carried) -> Facts {
         let need = self.need.as_ref();
         Facts {
             environments: self.environments.clone(),
             pixi: record
-                .and_then(|record| record.pixi.as_deref())
-                .and_then(|text| text.split_whitespace().last())
+                .and_then(WorkdirRecord::pixi_version)
                 .map(str::to_owned),
             lock_version: self.lock.as_ref().map(|lock| lock.version().into()),
             has_python_packages: need.is_some_and(|need| !need.python.is_empty()),
@@ -112,6 +137,7 @@ impl CachePlan {
             install_bytes: Some(carried.bytes),
             install_entries: Some(carried.entries),
             bundled_pixi: false,
+            carries_manifest: true,
         }
     }
 }

@@ -2,29 +2,33 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::container::{Brought, Engine, Resident};
+use crate::container::{self, Brought, Engine, Resident};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
-use crate::proof::WorkdirRecord;
-use crate::replacement::{Beside, Standing};
+use crate::proof::{self, WorkdirRecord};
+use crate::replacement::{Beside, Claim, Standing};
 use crate::report::Report;
 use crate::request::{
     ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
-    ProjectName, Verification, text_for_engine,
+    ProjectName, SecretPolicy, Verification, text_for_engine,
 };
 use crate::staging;
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::environments;
 use crate::steps::inside::{self, Order, Staged};
-use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::new_workdir::{self, Made, NewWorkdir};
+use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage;
 use crate::surroundings::{self, Surroundings};
 use crate::transfer;
+
+/// The command's name.
+const COMMAND: &str = "create-workdir-from-container";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -43,6 +47,8 @@ pub struct Request {
     pub resources: Option<PathBuf>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretPolicy,
     /// Whether a workdir on this machine that is not ours may be overwritten.
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
@@ -71,7 +77,11 @@ pub struct Request {
 /// 127 and 125 when client or engine are missing, else that of the build. A
 /// failed build leaves the container running and an existing workdir as it was;
 /// its logs come to a new one.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<Made> {
     // STEP 1: everything that can be known without touching anything.
     let name = match &request.project_name {
         Some(name) => name.clone(),
@@ -94,6 +104,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         report,
     );
 
+    report.phase("stage", "staging the project in the container");
+    let claim = place.claim(COMMAND)?;
+
     // STEP 2: stage in the container, with the same matcher: our own program
     // does it there.
     let mut record = WorkdirRecord::new(
@@ -106,30 +119,54 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .iter()
         .map(|text| text.to_string_lossy().into_owned())
         .collect();
+    record.started = proof::rfc3339(surroundings.unix_seconds);
+    record.overrides = build::overrides(&request.variables);
     record.engine = Some(version);
     record.image = engine.image(&container.image()?)?;
+    container::sweep(&engine);
     let visit = Visit {
         delegate: container.bring(&surroundings.program, &surroundings::nonce())?,
         request,
         engine: &engine,
         container: &container,
         place: &place,
+        claim: &claim,
         name: &name,
+        program: &surroundings.program,
     };
-    let staged: Staged =
-        serde_json::from_slice(&visit.delegate.run(&[inside::FIRST_WORD, &order])?)
-            .context("the answer out of the container cannot be read")?;
+    let staged = match visit.delegate.run(&[inside::FIRST_WORD, &order]) {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Half a container path is ours to remove; after any other failure
+            // nothing of this run is there.
+            if request.clean && visit.delegate.not_interrupted().is_err() {
+                let _ = visit.clean(true);
+            }
+            return Err(error);
+        }
+    };
+    let staged: Staged = serde_json::from_slice(&staged)
+        .context("the answer out of the container cannot be read")?;
+    secrets::warn(&staged.secrets, report);
 
     // STEP 3 and 4: build there, bring the workdir here.
     let made = visit.make(staged, &mut record, report);
 
     // STEP 5: leave the container as it was found, whatever became of it.
-    let cleaned = if request.clean { visit.clean() } else { Ok(()) };
+    let cleaned = if request.clean {
+        visit.clean(made.is_err())
+    } else {
+        Ok(())
+    };
     made?;
     cleaned?;
     drop(visit);
     place.announce(&name, &record, report);
-    Ok(())
+    Ok(Made {
+        workdir: place.workdir.path().to_owned(),
+        project: name,
+        record,
+    })
 }
 
 /// Our work in somebody's container, once the project is staged there.
@@ -139,7 +176,10 @@ struct Visit<'a> {
     engine: &'a Engine,
     container: &'a Resident,
     place: &'a NewWorkdir,
+    claim: &'a Claim,
     name: &'a ProjectName,
+    /// The program that is the delegate there.
+    program: &'a Path,
 }
 
 impl Visit<'_> {
@@ -167,6 +207,7 @@ impl Visit<'_> {
             Some(_) => {}
             None => new_workdir::warn_without_lock(report),
         }
+        record.source = staged.source;
         record.environments.clone_from(&environments);
         record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
         if let Some(resources) = &request.resources
@@ -179,9 +220,12 @@ impl Visit<'_> {
         }
 
         // STEP 3: install and verify there; the logs are kept on this side.
-        let logs_folder = tempfile::tempdir().context("no temporary folder can be made")?;
+        report.phase("build", "installing and verifying with a network");
+        // Beside the workdir: the next run sweeps it when this one is killed.
+        let logs_folder = Beside::new(self.claim, self.place.workdir.path())?;
         let logs = Workdir::new(logs_folder.path());
         build::prepare_logs(&logs)?;
+        self.delegate.not_interrupted()?;
         let build = Build {
             engine: self.engine,
             container_workdir: &request.container_workdir,
@@ -194,9 +238,15 @@ impl Visit<'_> {
             variables: &request.variables,
         };
         let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
-        if let Err(error) = build.run_inside(self.container, (&logs, kept), record, report) {
+        if let Err(error) = build.run_inside(
+            self.container,
+            self.delegate.file(),
+            (&logs, kept),
+            record,
+            report,
+        ) {
             let fate = match kept {
-                Some(_) => keep_logs(self.place, &logs, record)
+                Some(_) => keep_logs(self.claim, self.place, &logs, record)
                     .err()
                     .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
                 None => Some(format!(
@@ -211,7 +261,9 @@ impl Visit<'_> {
         }
 
         // STEP 4: bring the workdir here, beside the old one, and put it in place.
-        let beside = Beside::new(self.place.workdir.path())?;
+        report.phase("bring", "bringing the workdir out of the container");
+        report.tell("workdir", self.place.workdir.path().display().to_string());
+        let beside = Beside::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
         self.fetch(&new)?;
         add_logs(&logs, &new)?;
@@ -221,7 +273,12 @@ impl Visit<'_> {
         }
         self.place.helper.install(&new)?;
         record.lock.built = Lock::digest_of(&new.project(self.name).join(layout::LOCK_FILE))?;
+        if record.lock.built != record.lock.staged {
+            let project = new.project(self.name);
+            secrets::warn_of_built_lock(&request.secrets, &project, report)?;
+        }
         record.write(&new)?;
+        self.delegate.not_interrupted()?;
         beside.take_place()
     }
 
@@ -233,17 +290,28 @@ impl Visit<'_> {
             mark: mark.clone(),
         };
         let order = serde_json::to_string(&order)?;
-        let mut stream = self.delegate.listen(&[inside::FIRST_WORD, &order])?;
-        transfer::receive(&mut stream, new.path(), &mark).map(drop)
+        self.delegate
+            .listen(&[inside::FIRST_WORD, &order], |stream| {
+                transfer::receive(stream, new.path(), &mark).map(drop)
+            })
     }
 
-    /// Removes the workdir in the container.
-    fn clean(&self) -> anyhow::Result<()> {
+    /// Removes the workdir in the container; by a delegate of its own after a
+    /// failure, since one whose input ended has removed itself.
+    fn clean(&self, failed: bool) -> anyhow::Result<()> {
         let order = Order::Remove {
             workdir: self.request.container_workdir.as_str().into(),
         };
         let order = serde_json::to_string(&order)?;
-        self.delegate.run(&[inside::FIRST_WORD, &order]).map(drop)
+        let words = [inside::FIRST_WORD, &order];
+        let again;
+        let delegate = if failed {
+            again = self.container.bring(self.program, &surroundings::nonce())?;
+            &again
+        } else {
+            &self.delegate
+        };
+        delegate.run(&words).map(drop)
     }
 }
 
@@ -255,24 +323,33 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
     }
     // Read here too: a wrong pattern is found before the container is touched.
     stage::ProjectRules::new(&request.excludes)?;
-    let excludes = request
-        .excludes
-        .iter()
-        .map(|pattern| text_for_engine("--exclude", pattern).map(str::to_owned))
-        .collect::<anyhow::Result<_>>()?;
+    SecretSearch::new(&request.secrets)?;
+    let patterns = |option: &str, patterns: &[OsString]| {
+        patterns
+            .iter()
+            .map(|pattern| text_for_engine(option, pattern).map(str::to_owned))
+            .collect::<anyhow::Result<Vec<String>>>()
+    };
     let order = Order::Stage {
         project: request.project.clone(),
         resources: request.resources.clone(),
         workdir: request.container_workdir.as_str().into(),
         name: name.for_engine()?.to_owned(),
-        excludes,
+        excludes: patterns("--exclude", &request.excludes)?,
+        secrets: request.secrets.action,
+        known_secrets: patterns("--allow-secret", &request.secrets.known)?,
     };
     Ok(serde_json::to_string(&order)?)
 }
 
 /// Makes a workdir that holds nothing but the logs of a failed build.
-fn keep_logs(place: &NewWorkdir, logs: &Workdir, record: &WorkdirRecord) -> anyhow::Result<()> {
-    let beside = Beside::new(place.workdir.path())?;
+fn keep_logs(
+    claim: &Claim,
+    place: &NewWorkdir,
+    logs: &Workdir,
+    record: &WorkdirRecord,
+) -> anyhow::Result<()> {
+    let beside = Beside::new(claim, place.workdir.path())?;
     let new = Workdir::new(beside.path());
     record.write(&new)?;
     stage::make_folders(&new)?;

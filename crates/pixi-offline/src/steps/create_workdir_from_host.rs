@@ -1,22 +1,25 @@
 //! From a project on this machine to a workdir that is built and verified.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::container::Engine;
+use crate::container::{self, Engine, EngineVersion, Image};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::WorkdirRecord;
-use crate::replacement::Beside;
+use crate::proof::{self, WorkdirRecord};
+use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, Verification, text_for_engine,
+    ProjectName, SecretPolicy, Verification, text_for_engine,
 };
-use crate::staging::Rules;
-use crate::steps::build::{Build, Container, LockUse};
+use crate::secrets::Finding;
+use crate::staging::Size;
+use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::environments;
-use crate::steps::new_workdir::{self, NewWorkdir};
+use crate::steps::new_workdir::{self, Made, NewWorkdir};
+use crate::steps::secrets::{self, SecretSearch};
+use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 
@@ -40,6 +43,8 @@ pub struct Request {
     pub resources_dir: Option<PathBuf>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretPolicy,
     /// Whether a workdir that is not ours may be overwritten.
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
@@ -66,142 +71,271 @@ pub struct Request {
 ///
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client or engine are missing, else that of the build.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
-    // STEP 1: the command line, then the engine's client, as the scripts do.
-    let rules = ProjectRules::new(&request.excludes)?;
-    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+pub fn run(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<Made> {
+    let seen = Seen::look(request, surroundings)?;
+    seen.warn(request, report)?;
+    container::sweep(&seen.engine);
+    seen.make(request, surroundings, report)
+}
 
-    // STEP 2: everything else that can be known without touching anything.
-    let project_dir = surroundings.absolute(&request.project_dir);
-    stage::require_folder("--project-dir", &project_dir)?;
-    stage::require_manifest(&project_dir)?;
-    let name = match &request.project_name {
-        Some(name) => name.clone(),
-        None => {
-            // `.` and `..` have no name of their own.
-            let named = project_dir
-                .canonicalize()
-                .unwrap_or_else(|_| project_dir.clone());
-            let typed = Some(&project_dir)
-                .filter(|typed| typed.file_name().is_some() && !request.project_dir.ends_with("."));
-            ProjectName::of_folder(typed.unwrap_or(&named))?
+/// All that can be known of a request without touching anything.
+pub(super) struct Seen {
+    pub(super) rules: ProjectRules,
+    pub(super) engine: Engine,
+    pub(super) version: EngineVersion,
+    /// As the engine knows it; `None` when it would fetch it.
+    pub(super) image: Option<Image>,
+    pub(super) project_dir: PathBuf,
+    pub(super) resources_dir: Option<PathBuf>,
+    pub(super) name: ProjectName,
+    pub(super) place: NewWorkdir,
+    pub(super) lock: Option<Lock>,
+    channels: Vec<LocalChannel>,
+    pub(super) environments: Vec<String>,
+    /// The environment that is verified.
+    verified: String,
+    pub(super) secrets: Vec<Finding>,
+}
+
+impl Seen {
+    /// Looks.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`], for what is wrong before anything is touched.
+    pub(super) fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<Seen> {
+        // STEP 1: the command line, then the engine's client, as the scripts do.
+        let rules = ProjectRules::new(&request.excludes)?;
+        let mut search = SecretSearch::new(&request.secrets)?;
+        let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+
+        // STEP 2: everything else that can be known without touching anything.
+        let project_dir = surroundings.absolute(&request.project_dir);
+        stage::require_folder("--project-dir", &project_dir)?;
+        stage::require_manifest(&project_dir)?;
+        let name = name_of(request, &project_dir)?;
+        name.for_engine()?;
+        let resources_dir = request
+            .resources_dir
+            .as_ref()
+            .map(|folder| surroundings.absolute(folder));
+        if let Some(resources) = &resources_dir {
+            stage::require_folder("--resources-dir", resources)?;
         }
-    };
-    name.for_engine()?;
-    let resources_dir = request
-        .resources_dir
-        .as_ref()
-        .map(|folder| surroundings.absolute(folder));
-    if let Some(resources) = &resources_dir {
-        stage::require_folder("--resources-dir", resources)?;
-    }
-    let mut protected = vec![(project_dir.as_path(), "the project")];
-    protected.extend(
-        resources_dir
-            .as_deref()
-            .map(|folder| (folder, "the resources")),
-    );
-    let place = NewWorkdir::look(
-        request.workdir.as_ref(),
-        &protected,
-        request.force,
-        surroundings,
-    )?;
-    let workdir = &place.workdir;
-    text_for_engine("the workdir's path", workdir.path().as_os_str())?;
-    let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
-    let lock_use = LockUse::of(lock.as_ref(), request.update_lock);
-    let channels = lock
-        .as_ref()
-        .map(|lock| LocalChannel::of(lock, &project_dir))
-        .unwrap_or_default();
-    let environments = environments::resolve(&request.environments, lock.as_ref())?;
-    let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
-    let version = engine.version()?;
-    let image = engine.image(&request.image)?;
-    let platform = image
-        .as_ref()
-        .and_then(|image| environments::platform_of(&image.platform));
-    if let (Some(lock), false) = (&lock, request.update_lock) {
-        environments::require_some_platform(lock, &environments, platform, &channels)?;
-    }
-
-    if lock.is_none() {
-        new_workdir::warn_without_lock(report);
-    }
-    new_workdir::warn_of_colon(
-        name.for_engine()?,
-        request.container_workdir.as_str(),
-        report,
-    );
-    if image.is_none() {
-        report.note(format_args!(
-            "image {} is not on this engine; the engine fetches it",
-            request.image
-        ));
-    }
-
-    // STEP 3: stage beside the workdir, then put the new one in its place.
-    let mut record = WorkdirRecord::new(
-        name.for_engine()?,
-        request.container_workdir.as_str(),
-        request.verification.clone(),
-    );
-    record.excludes = request
-        .excludes
-        .iter()
-        .map(|text| text.to_string_lossy().into_owned())
-        .collect();
-    record.environments.clone_from(&environments);
-    record.engine = Some(version);
-    record.image = image;
-    record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
-    let beside = Beside::new(workdir.path())?;
-    let new = Workdir::new(beside.path());
-    // The record comes first: it marks the folder as a workdir, never staged.
-    record.write(&new)?;
-    stage::make_folders(&new)?;
-    stage::copy_project(&project_dir, &new.project(&name), &rules, report)?;
-    match &resources_dir {
-        Some(resources) => {
-            stage::copy_folder(resources, &new.resources(), &Rules::new(), report)?;
+        let mut protected = vec![(project_dir.as_path(), "the project")];
+        protected.extend(
+            resources_dir
+                .as_deref()
+                .map(|folder| (folder, "the resources")),
+        );
+        let place = NewWorkdir::look(
+            request.workdir.as_ref(),
+            &protected,
+            request.force,
+            surroundings,
+        )?;
+        text_for_engine("the workdir's path", place.workdir.path().as_os_str())?;
+        let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
+        let channels = lock
+            .as_ref()
+            .map(|lock| LocalChannel::of(lock, &project_dir))
+            .unwrap_or_default();
+        let environments = environments::resolve(&request.environments, lock.as_ref())?;
+        let verified =
+            environments::verified(request.verify_environment.as_ref(), &environments)?.to_owned();
+        let version = engine.version()?;
+        let image = engine.image(&request.image)?;
+        let platform = image
+            .as_ref()
+            .and_then(|image| environments::platform_of(&image.platform));
+        if let (Some(lock), false) = (&lock, request.update_lock) {
+            environments::require_some_platform(lock, &environments, platform, &channels)?;
         }
-        None => std::fs::create_dir(new.resources())?,
-    }
-    place.helper.install(&new)?;
-    beside.take_place()?;
-
-    // STEP 4: install and verify in a container with network.
-    let build = Build {
-        engine: &engine,
-        container_workdir: &request.container_workdir,
-        project: &name,
-        lock_use,
-        environments: &environments,
-        verified,
-        verification: &request.verification,
-        expectations: &request.expectations,
-        variables: &request.variables,
-    };
-    let container = Container {
-        image: &request.image,
-        engine_arguments: &request.engine_arguments,
-        channels: &channels,
-    };
-    build.run_mounted(
-        &container,
-        COMMAND,
-        workdir,
-        &mut record,
-        surroundings,
-        report,
-    )?;
-    if record.image.is_none() {
-        record.image = engine.image(&request.image)?;
-        record.write(workdir)?;
+        search.project(&project_dir, &rules);
+        if let Some(resources) = &resources_dir {
+            search.resources(resources);
+        }
+        let secrets = search.findings();
+        secrets::refuse(&request.secrets, &secrets)?;
+        Ok(Seen {
+            rules,
+            engine,
+            version,
+            image,
+            project_dir,
+            resources_dir,
+            name,
+            place,
+            lock,
+            channels,
+            environments,
+            verified,
+            secrets,
+        })
     }
 
-    // STEP 5: say what is there and what comes next.
-    place.announce(&name, &record, report);
-    Ok(())
+    /// Says what may bite later.
+    fn warn(&self, request: &Request, report: &Report) -> anyhow::Result<()> {
+        secrets::warn(&self.secrets, report);
+        if self.lock.is_none() {
+            new_workdir::warn_without_lock(report);
+        }
+        new_workdir::warn_of_colon(
+            self.name.for_engine()?,
+            request.container_workdir.as_str(),
+            report,
+        );
+        if self.image.is_none() {
+            report.note(format_args!(
+                "image {} is not on this engine; the engine fetches it",
+                request.image
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the staged copies will take.
+    pub(super) fn size(&self) -> Size {
+        let mut size = stage::survey_project(&self.project_dir, &self.rules).size;
+        size += self.place.helper.size();
+        if let Some(resources) = &self.resources_dir {
+            size += stage::size_of_folder(resources);
+        }
+        size
+    }
+
+    fn record(
+        &self,
+        request: &Request,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<WorkdirRecord> {
+        let mut record = WorkdirRecord::new(
+            self.name.for_engine()?,
+            request.container_workdir.as_str(),
+            request.verification.clone(),
+        );
+        record.excludes = request
+            .excludes
+            .iter()
+            .map(|text| text.to_string_lossy().into_owned())
+            .collect();
+        record.started = proof::rfc3339(surroundings.unix_seconds);
+        record.source = source_state::of(&self.project_dir, surroundings);
+        record.overrides = build::overrides(&request.variables);
+        record.environments.clone_from(&self.environments);
+        record.engine = Some(self.version.clone());
+        record.image.clone_from(&self.image);
+        record.lock.staged = self.lock.as_ref().map(|lock| lock.digest().clone());
+        Ok(record)
+    }
+
+    fn build<'a>(&'a self, request: &'a Request) -> Build<'a> {
+        Build {
+            engine: &self.engine,
+            container_workdir: &request.container_workdir,
+            project: &self.name,
+            lock_use: LockUse::of(self.lock.as_ref(), request.update_lock),
+            environments: &self.environments,
+            verified: &self.verified,
+            verification: &request.verification,
+            expectations: &request.expectations,
+            variables: &request.variables,
+        }
+    }
+
+    fn make(
+        &self,
+        request: &Request,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Made> {
+        // STEP 3: stage beside the workdir, then put the new one in its place.
+        report.phase("stage", "staging the project");
+        let mut record = self.record(request, surroundings)?;
+        let workdir = &self.place.workdir;
+        let claim = self.place.claim(COMMAND)?;
+        let mut sources = vec![self.project_dir.as_path()];
+        sources.extend(self.resources_dir.as_deref());
+        require_room(workdir.path(), &sources, || {
+            let size = self.size();
+            (size.bytes, size.entries)
+        })?;
+        let beside = Beside::new(&claim, workdir.path())?;
+        let new = Workdir::new(beside.path());
+        if self.image.is_some() {
+            // Before gigabytes are staged for an engine that does not see them.
+            container::require_shared(&self.engine, &request.image, beside.path())?;
+        }
+        // The record comes first: it marks the folder as a workdir, never staged.
+        record.write(&new)?;
+        stage::make_folders(&new)?;
+        let mut copied = stage::copy_project(
+            &self.project_dir,
+            &new.project(&self.name),
+            &self.rules,
+            report,
+        )?;
+        match &self.resources_dir {
+            Some(resources) => {
+                let more = stage::copy_folder(resources, &new.resources(), report)?;
+                copied.entries += more.entries;
+                copied.bytes += more.bytes;
+            }
+            None => std::fs::create_dir(new.resources())?,
+        }
+        self.place.helper.install(&new)?;
+        beside.take_place()?;
+        report.tell("workdir", workdir.path().display().to_string());
+        report.tell("entries", copied.entries);
+        report.tell("bytes", copied.bytes);
+
+        // STEP 4: install and verify in a container with network.
+        report.phase("build", "installing and verifying with a network");
+        let container = Container {
+            image: &request.image,
+            engine_arguments: &request.engine_arguments,
+            channels: &self.channels,
+        };
+        self.build(request).run_mounted(
+            &container,
+            COMMAND,
+            workdir,
+            &mut record,
+            surroundings,
+            report,
+        )?;
+        if record.image.is_none() {
+            record.image = self.engine.image(&request.image)?;
+            record.write(workdir)?;
+        }
+        if record.lock.built != record.lock.staged {
+            secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), report)?;
+        }
+
+        // STEP 5: say what is there and what comes next.
+        self.place.announce(&self.name, &record, report);
+        Ok(Made {
+            workdir: workdir.path().to_owned(),
+            project: self.name.clone(),
+            record,
+        })
+    }
+}
+
+/// The project's name: as it was given, else the folder's.
+fn name_of(request: &Request, project_dir: &Path) -> anyhow::Result<ProjectName> {
+    if let Some(name) = &request.project_name {
+        return Ok(name.clone());
+    }
+    // `.` and `..` have no name of their own.
+    let named = project_dir
+        .canonicalize()
+        .unwrap_or_else(|_| project_dir.to_owned());
+    let typed = Some(project_dir)
+        .filter(|typed| typed.file_name().is_some() && !request.project_dir.ends_with("."));
+    ProjectName::of_folder(typed.unwrap_or(&named))
 }

@@ -8,17 +8,23 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, PhaseLog, Pull, Tmpfs,
+    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, Owner, PhaseLog, Pull, Tmpfs,
 };
 use crate::failure::{self, Failure};
-use crate::layout::OfflineLogs;
+use crate::layout::{OfflineLogs, Product};
+use crate::proof;
+use crate::proof::signature::VerifyingKey;
+use crate::proof::verification::VerificationRecord;
+use crate::replacement::Claim;
 use crate::report::Report;
 use crate::request::{
-    ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, Verification,
-    text_for_engine,
+    ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
+    Verification, text_for_engine,
 };
+use crate::steps::evidence;
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
+use crate::steps::verified::{self, Written};
 use crate::surroundings::{self, Surroundings};
 
 /// The command's name.
@@ -44,6 +50,12 @@ pub struct Request {
     /// The environment to verify in; when `None`, `default` where the product
     /// installs it, else the first that it installs.
     pub verify_environment: Option<EnvironmentName>,
+    /// Whether the record of the verification goes into the product.
+    pub attach: bool,
+    /// The key that the product must be signed with.
+    pub verify_key: Option<PathBuf>,
+    /// What the record is signed with.
+    pub signing: SigningOptions,
     /// What is run to see that it works.
     pub verification: Verification,
     /// What must hold afterwards.
@@ -91,8 +103,28 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
             out_dir.display()
         )));
     }
-    engine.version()?;
-    if engine.image(&request.image)?.is_none() {
+    if request.attach && request.in_place {
+        return Err(Failure::usage(
+            "--attach does not go with --in-place, which changes the product, so that a record could not speak of it",
+        ));
+    }
+    let product = Product::new(&product_dir);
+    if request.attach && !product.sums().is_file() {
+        return Err(Failure::usage(format!(
+            "--attach: {} has no SHA256SUMS, so a record could not say which product it speaks of; make the product again",
+            product_dir.display()
+        )));
+    }
+    let signing_key = evidence::signing_key(&request.signing, surroundings)?;
+    let verify_key = request
+        .verify_key
+        .as_ref()
+        .map(|file| VerifyingKey::read(&surroundings.absolute(file)))
+        .transpose()?;
+    let version = engine.version()?;
+    container::sweep(&engine);
+    let image = engine.image(&request.image)?;
+    if image.is_none() {
         return Err(Failure::with_code(
             failure::ENGINE,
             format!(
@@ -104,79 +136,162 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         ));
     }
 
-    // STEP 2: run the product's own bootstrap, then the verification.
+    // STEP 2: look whether the product is whole, run its own bootstrap, then the
+    // verification, while nobody writes the same logs or replaces the product.
+    let _out = Claim::alone(&out_dir, COMMAND)?;
+    let _product = match product_dir.parent() {
+        Some(workdir) if proof::is_workdir(workdir) => Some(if request.in_place {
+            Claim::alone(workdir, COMMAND)?
+        } else {
+            Claim::with_readers(workdir, COMMAND)?
+        }),
+        _ => None,
+    };
     fs::create_dir_all(&out_dir)
         .with_context(|| format!("{} cannot be made", out_dir.display()))?;
     let logs = OfflineLogs::new(&out_dir);
-    let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
-    let spec = container(request, &product_dir, &out_dir, surroundings)?;
-    let phase_logs = [
-        PhaseLog {
-            phase: "bootstrap",
-            file: bootstrap_log.clone(),
-        },
-        PhaseLog {
-            phase: "verify",
-            file: verify_log.clone(),
-        },
-    ];
-    let Ended { outcome, end } = container::run(&engine, &spec, &out_dir, &phase_logs, report)?;
-    end?;
-    verdict::require_success(
-        &outcome,
-        &[
-            Phase {
-                name: "copy",
-                what: "copying the product inside the container",
-                log: None,
-                advice: "",
-            },
-            Phase {
-                name: "bootstrap",
-                what: "bootstrap-project.sh",
-                log: Some(&bootstrap_log),
-                advice: "",
-            },
-            Phase {
-                name: "verify",
-                what: "the verification",
-                log: Some(&verify_log),
-                advice: "",
-            },
-        ],
-    )?;
-    match outcome.attempts("bootstrap") {
-        Some(0) => {}
-        Some(count) => {
-            return Err(Failure::with_code(
-                failure::GENERAL,
-                format!(
-                    "the install went well, but something in it tried to reach the network ({count} attempts found no way out): it may fail or hang where there is another network; see {}",
-                    bootstrap_log.display()
-                ),
-            ));
+    verified::remove_earlier(&logs)?;
+    let mut record = verified::begin(request, version, image, surroundings);
+    let run = Run {
+        request,
+        engine: &engine,
+        product: &product,
+        verify_key: verify_key.as_ref(),
+        out_dir: &out_dir,
+        logs: &logs,
+    };
+    let end = run.to_its_end(&mut record, surroundings, report);
+    verified::conclude(&mut record, &end);
+
+    // STEP 3: write down what was found, whatever it was.
+    let written = Written::of(&record, signing_key.as_ref());
+    let kept = written.and_then(|written| {
+        written.put(&logs.verification())?;
+        if request.attach {
+            verified::attach(&written, &record, &product, report)?;
         }
-        None => {
-            report.note("network attempts were not counted: the container shows no /proc/net/snmp")
+        Ok(())
+    });
+    match (end, kept) {
+        (Ok(()), kept) => kept?,
+        (Err(error), Ok(())) => return Err(error),
+        (Err(error), Err(trouble)) => {
+            report.warning(format_args!("{trouble:#}"));
+            return Err(error);
         }
-    }
-    if let Some(count @ 1..) = outcome.attempts("verify") {
-        report.note(format_args!(
-            "the verification tried to reach the network: {count} attempts found no way out"
-        ));
-    }
-    if request.verification.is_requested() {
-        verdict::require_output(&request.expectations, &verify_log, Some(&verify_log))?;
-    } else {
-        verdict::write_no_verification(&verify_log)?;
     }
 
-    // STEP 3: say so.
+    // STEP 4: say so.
     report.ok(format_args!(
         "final verification complete; logs in: {}",
         out_dir.display()
     ));
+    if let Some(digest) = &record.product_digest {
+        report.fact(format_args!("Product digest: {digest}"));
+    }
     Ok(())
+}
+
+/// A verification that may begin.
+struct Run<'a> {
+    request: &'a Request,
+    engine: &'a Engine,
+    product: &'a Product,
+    verify_key: Option<&'a VerifyingKey>,
+    out_dir: &'a Path,
+    logs: &'a OfflineLogs,
+}
+
+impl Run<'_> {
+    /// Looks at the product, installs it, verifies it and looks at it again; what
+    /// is learnt goes into the record at once.
+    fn to_its_end(
+        &self,
+        record: &mut VerificationRecord,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let known = verified::look(self.product, self.verify_key, report)?;
+        record.environments = known.environments;
+        let digest = known.digest.filter(|_| !self.request.in_place);
+        record.product_digest = digest.as_ref().map(|digest| format!("sha256:{digest}"));
+        let Run {
+            request,
+            engine,
+            product,
+            out_dir,
+            logs,
+            ..
+        } = self;
+        let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
+        let spec = container(request, product.path(), out_dir, surroundings)?;
+        let phase_logs = [
+            PhaseLog {
+                phase: "bootstrap",
+                file: bootstrap_log.clone(),
+            },
+            PhaseLog {
+                phase: "verify",
+                file: verify_log.clone(),
+            },
+        ];
+        let Ended { outcome, end } = container::run(engine, &spec, out_dir, &phase_logs, report)?;
+        verified::learn(record, &outcome, request, logs)?;
+        end?;
+        if let Some(digest) = &digest {
+            let unchanged = verified::require_unchanged(product, digest);
+            record.product_unchanged = Some(unchanged.is_ok());
+            unchanged?;
+        }
+        verdict::require_success(
+            &outcome,
+            &[
+                Phase {
+                    name: "copy",
+                    what: "copying the product inside the container",
+                    log: None,
+                    advice: "",
+                },
+                Phase {
+                    name: "bootstrap",
+                    what: "bootstrap-project.sh",
+                    log: Some(&bootstrap_log),
+                    advice: "",
+                },
+                Phase {
+                    name: "verify",
+                    what: "the verification",
+                    log: Some(&verify_log),
+                    advice: "",
+                },
+            ],
+        )?;
+        match outcome.attempts("bootstrap") {
+            Some(0) => {}
+            Some(count) => {
+                return Err(Failure::with_code(
+                    failure::GENERAL,
+                    format!(
+                        "the install went well, but something in it tried to reach the network ({count} attempts found no way out): it may fail or hang where there is another network; see {}",
+                        bootstrap_log.display()
+                    ),
+                ));
+            }
+            None => report
+                .note("network attempts were not counted: the container shows no /proc/net/snmp"),
+        }
+        if let Some(count @ 1..) = outcome.attempts("verify") {
+            report.note(format_args!(
+                "the verification tried to reach the network: {count} attempts found no way out"
+            ));
+        }
+        if request.verification.is_requested() {
+            verdict::require_output(&request.expectations, &verify_log, Some(&verify_log))?;
+        } else {
+            verdict::write_no_verification(&verify_log)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether `folder`, there or not, is `outer` or lies in it.
@@ -223,6 +338,7 @@ fn container(
     Ok(ContainerSpec {
         name: ContainerName::new(COMMAND, &nonce),
         command: COMMAND,
+        owner: Owner::this_process(),
         image: request.image.clone(),
         mounts: vec![Mount::writable(out_dir, scripts::OUT), product],
         tmpfs,

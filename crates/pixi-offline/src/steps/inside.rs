@@ -8,18 +8,23 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::Context as _;
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{self, WorkdirRecord};
+use crate::proof::{self, SourceState, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
-use crate::request::{ProjectName, Verification};
+use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
+use crate::secrets::Finding;
 use crate::staging::Rules;
+use crate::steps::secrets::{self, SecretSearch};
+use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 use crate::transfer;
@@ -44,6 +49,10 @@ pub enum Order {
         name: String,
         /// Arguments of `--exclude`.
         excludes: Vec<String>,
+        /// What happens to what looks like a secret.
+        secrets: SecretAction,
+        /// Arguments of `--allow-secret`.
+        known_secrets: Vec<String>,
     },
     /// Send the workdir as a tar stream, installed environments left out.
     Send {
@@ -66,8 +75,12 @@ pub struct Staged {
     pub lock: Option<String>,
     /// The channels that are folders of the project.
     pub channels: Vec<LocalChannel>,
+    /// What looks like a secret, refused or not wanted to be known none.
+    pub secrets: Vec<Finding>,
     /// Whether the resources were a folder and are staged.
     pub resources: bool,
+    /// The git commit of the project, where git is there and knows one.
+    pub source: Option<SourceState>,
 }
 
 /// Carries an order out.
@@ -78,6 +91,7 @@ pub struct Staged {
 pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     let order: Order = serde_json::from_str(order)
         .context("this is how the command calls itself in a container; it is not for people")?;
+    end_with_the_host(surroundings.program.clone());
     match order {
         Order::Stage {
             project,
@@ -85,7 +99,13 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
             workdir,
             name,
             excludes,
+            secrets,
+            known_secrets,
         } => {
+            let policy = SecretPolicy {
+                action: secrets,
+                known: known_secrets.into_iter().map(OsString::from).collect(),
+            };
             let excludes: Vec<OsString> = excludes.into_iter().map(OsString::from).collect();
             let name = ProjectName::new(name.as_ref())?;
             let workdir = Workdir::new(workdir);
@@ -96,6 +116,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
                 &workdir,
                 &name,
                 &rules,
+                &policy,
                 (surroundings, report),
             )?;
             report.text(serde_json::to_string(&staged)?);
@@ -116,7 +137,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
                 proof::is_workdir,
                 false,
             )?;
-            replacement::clear_folder(&workdir)
+            replacement::clear_folder(&workdir, &Workdir::new(&workdir).record())
                 .with_context(|| format!("{} cannot be emptied", workdir.display()))?;
             // A mount point stays; anything else goes.
             let _ = fs::remove_dir(&workdir);
@@ -125,12 +146,23 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
     }
 }
 
+/// The host holds the other end of our input. When that closes, whoever called us
+/// is gone or wants no more: the program removes itself and ends.
+fn end_with_the_host(program: PathBuf) {
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = fs::remove_file(program);
+        let _ = kill_process(getpid(), Signal::TERM);
+    });
+}
+
 fn stage_project(
     project: &Path,
     resources: Option<&Path>,
     workdir: &Workdir,
     name: &ProjectName,
     rules: &ProjectRules,
+    policy: &SecretPolicy,
     (surroundings, report): (&Surroundings, &Report),
 ) -> anyhow::Result<Staged> {
     stage::require_folder("--project-path-in-container", project)?;
@@ -154,12 +186,21 @@ fn stage_project(
                 .replace(", or give --force to overwrite it", "");
             Failure::usage(text)
         })?;
+    let mut search = SecretSearch::new(policy)?;
+    search.project(project, rules);
+    if let Some(resources) = &resources {
+        search.resources(resources);
+    }
+    let findings = search.findings();
+    secrets::refuse(policy, &findings)?;
+
     if standing == Standing::Ours || path.exists() {
-        replacement::clear_folder(path)
+        replacement::clear_folder(path, &workdir.record())
     } else {
         fs::create_dir_all(path)
     }
     .with_context(|| format!("--container-workdir-path {} cannot be made; is the container read-only? name a place on a file system in memory", path.display()))?;
+    let source = source_state::of(project, surroundings);
     // First of all the mark: an interrupted run must know its own.
     let text = name.for_engine()?;
     let container_workdir = path.to_string_lossy();
@@ -169,12 +210,7 @@ fn stage_project(
     }
     stage::copy_project(project, &workdir.project(name), rules, report)?;
     match &resources {
-        Some(resources) => drop(stage::copy_folder(
-            resources,
-            &workdir.resources(),
-            &Rules::new(),
-            report,
-        )?),
+        Some(resources) => drop(stage::copy_folder(resources, &workdir.resources(), report)?),
         None => fs::create_dir(workdir.resources())?,
     }
     let lock = match fs::read_to_string(workdir.project(name).join(layout::LOCK_FILE)) {
@@ -193,7 +229,9 @@ fn stage_project(
     Ok(Staged {
         lock,
         channels,
+        secrets: findings,
         resources: resources.is_some(),
+        source,
     })
 }
 

@@ -10,13 +10,17 @@ use crate::failure::Failure;
 use crate::layout::{Product, Workdir};
 use crate::product;
 use crate::proof::{BuildState, WorkdirRecord};
-use crate::replacement::{Beside, Guard};
+use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
-use crate::request::{ProductVariable, ProjectName};
-use crate::staging::Rules;
+use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
 use crate::steps::carried_cache::{self, CachePlan};
+use crate::steps::evidence::{self, Choices};
+use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
+
+/// The command's name.
+const COMMAND: &str = "make-archive-ready-product";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -29,12 +33,16 @@ pub struct Request {
     pub variables: Vec<ProductVariable>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretPolicy,
     /// Whether every file of every needed package is read and compared.
     pub deep: bool,
     /// Whether the cache is carried whole.
     pub full_cache: bool,
     /// Whether the pixi that built the workdir goes along.
     pub bundle_pixi: bool,
+    /// What the list of the product is signed with.
+    pub signing: SigningOptions,
 }
 
 /// Makes the product.
@@ -54,6 +62,11 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         )));
     }
     let rules = ProjectRules::new(&request.excludes)?;
+    let signing_key = evidence::signing_key(&request.signing, surroundings)?;
+    // Nobody changes what is looked at from here on.
+    let claim = Claim::alone(workdir.path(), COMMAND)?;
+    Beside::sweep(&claim, workdir.product().path())?;
+    let mut search = SecretSearch::new(&request.secrets)?;
     let record = WorkdirRecord::read(&workdir)?;
     match record.as_ref().map(|record| record.state) {
         Some(BuildState::Built) => {}
@@ -90,18 +103,33 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let guard = Guard::new(surroundings);
     // product/ is ours by its place in a workdir.
     guard.check("the product's place", target.path(), |_| true, false)?;
+    search.project(&project, &rules);
+    search.resources(&workdir.resources());
+    search.variables(&request.variables);
+    let findings = search.findings();
+    secrets::refuse(&request.secrets, &findings)?;
+    secrets::warn(&findings, report);
 
     // STEP 2: build the new product beside the old one.
-    let beside = Beside::new(target.path())?;
+    require_room(
+        target.path(),
+        &[
+            workdir.projects().as_path(),
+            workdir.resources().as_path(),
+            workdir.cache().as_path(),
+        ],
+        || {
+            let mut size = stage::survey_project(&project, &rules).size;
+            size += stage::size_of_folder(&workdir.resources());
+            size += plan.size(&workdir, request.full_cache);
+            (size.bytes, size.entries)
+        },
+    )?;
+    let beside = Beside::new(&claim, target.path())?;
     let new = Product::new(beside.path());
     stage::copy_project(&project, &new.project(&name), &rules, report)?;
     if workdir.resources().is_dir() {
-        stage::copy_folder(
-            &workdir.resources(),
-            &new.resources(),
-            &Rules::new(),
-            report,
-        )?;
+        stage::copy_folder(&workdir.resources(), &new.resources(), report)?;
     } else {
         let folder = new.resources();
         fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -118,7 +146,24 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
     product::write_scripts(&new, &request.variables, &facts)?;
 
-    // STEP 3: put it in place.
+    // STEP 3: list what is in it.
+    let choices = Choices {
+        excludes: &request.excludes,
+        whole_cache: request.full_cache,
+        bundled_pixi: request.bundle_pixi,
+    };
+    let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
+    let started = record.as_ref().and_then(|record| record.started.clone());
+    let (_, digest) = evidence::write(
+        &new,
+        facts,
+        &|_| None,
+        (signing_key.as_ref(), started),
+        surroundings,
+        report,
+    )?;
+
+    // STEP 4: put it in place.
     beside.take_place()?;
     report.ok(format_args!(
         "product created at: {}",
@@ -132,6 +177,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         shown_bytes(carried.left_bytes),
         carried.left_entries,
     ));
+    report.fact(format_args!("Product digest: sha256:{digest}"));
     Ok(())
 }
 

@@ -8,9 +8,15 @@ mod carried_cache;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
 mod environments;
+mod evidence;
 pub mod final_verify_product;
 pub mod inside;
 pub mod make_product;
 mod new_workdir;
+mod secrets;
+mod source_state;
 mod stage;
 mod verdict;
+mod verified;
+
+pub use new_workdir::Made;

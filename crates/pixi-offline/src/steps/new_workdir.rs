@@ -5,11 +5,22 @@ use std::path::{Path, PathBuf};
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
 use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Guard, Standing};
+use crate::replacement::{Beside, Claim, Guard, Standing};
 use crate::report::Report;
 use crate::request::ProjectName;
 use crate::steps::stage::Helper;
 use crate::surroundings::Surroundings;
+
+/// A workdir that is there, built and verified.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Its place.
+    pub workdir: PathBuf,
+    /// The project's name in it.
+    pub project: ProjectName,
+    /// What is known of its build.
+    pub record: WorkdirRecord,
+}
 
 /// A workdir that may be made.
 pub(super) struct NewWorkdir {
@@ -50,6 +61,18 @@ impl NewWorkdir {
             standing,
             helper,
         })
+    }
+
+    /// Claims the place for `command` and clears away what a killed run left
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// When another run holds it, or what was left cannot be cleared away.
+    pub(super) fn claim(&self, command: &str) -> anyhow::Result<Claim> {
+        let claim = Claim::alone(self.workdir.path(), command)?;
+        Beside::sweep(&claim, self.workdir.path())?;
+        Ok(claim)
     }
 
     /// Says what is there and what comes next.

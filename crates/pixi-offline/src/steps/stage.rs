@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::proof;
-use crate::replacement::Beside;
+use crate::replacement::{Beside, Claim};
 use crate::report::Report;
-use crate::staging::{self, Copied, Rules, Verdict};
+use crate::staging::{self, Copied, Rules, Size, Survey, Verdict};
 use crate::surroundings::Surroundings;
 use crate::tools::Program;
 
@@ -33,6 +33,7 @@ impl ProjectRules {
             all: Rules::new(),
             callers: Rules::new(),
         };
+        rules.all = without_our_traces()?;
         for pattern in layout::DEFAULT_EXCLUDES {
             rules.all.push(OsStr::new(pattern))?;
         }
@@ -44,6 +45,24 @@ impl ProjectRules {
         }
         Ok(rules)
     }
+
+    /// The usual rules and the caller's.
+    pub(super) fn all(&self) -> &Rules {
+        &self.all
+    }
+}
+
+/// The rules for any folder: what runs of ours lay beside a workdir while they
+/// work is never part of anything.
+pub(super) fn without_our_traces() -> anyhow::Result<Rules> {
+    let mut rules = Rules::new();
+    for pattern in [
+        format!(".*{}*/", Beside::MARK),
+        format!(".*{}", Claim::ENDING),
+    ] {
+        rules.push(pattern.as_ref())?;
+    }
+    Ok(rules)
 }
 
 /// Copies a project, workdirs in it left out, its committed Pixi configuration
@@ -54,20 +73,13 @@ pub(super) fn copy_project(
     rules: &ProjectRules,
     report: &Report,
 ) -> anyhow::Result<Copied> {
-    let mut copied = copy_folder(source, target, &rules.all, report)?;
+    let mut copied = copy_by(source, target, &rules.all, report)?;
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
-    let config = Path::new(layout::PROJECT_CONFIG);
-    let folder = config.parent().unwrap_or(config);
-    // A `.pixi` that is a link was copied as one.
-    let is_file = fs::symlink_metadata(source.join(folder)).is_ok_and(|m| m.is_dir())
-        && fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
-    let unwanted = config.ancestors().any(|path| {
-        let is_dir = path != config;
-        !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
-    });
-    if is_file && !unwanted {
+    if takes_configuration(source, rules) {
+        let config = Path::new(layout::PROJECT_CONFIG);
+        let folder = config.parent().unwrap_or(config);
         let mut config_alone = Rules::new();
         for rule in ["+ /config.toml", "*"] {
             config_alone.push(OsStr::new(rule))?;
@@ -85,6 +97,20 @@ pub(super) fn copy_project(
         restore_folder_time(source, target)?;
     }
     Ok(copied)
+}
+
+/// Whether the project's committed Pixi configuration is taken along.
+pub(super) fn takes_configuration(source: &Path, rules: &ProjectRules) -> bool {
+    let config = Path::new(layout::PROJECT_CONFIG);
+    let folder = config.parent().unwrap_or(config);
+    // A `.pixi` that is a link was copied as one.
+    let is_file = fs::symlink_metadata(source.join(folder)).is_ok_and(|m| m.is_dir())
+        && fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
+    let unwanted = config.ancestors().any(|path| {
+        let is_dir = path != config;
+        !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
+    });
+    is_file && !unwanted
 }
 
 /// Takes `detached-environments` out of a staged configuration: it would put the
@@ -124,21 +150,28 @@ fn restore_folder_time(source: &Path, target: &Path) -> anyhow::Result<()> {
     set().with_context(|| format!("the time of {} cannot be set", target.display()))
 }
 
-/// Copies a folder by its rules, workdirs in it left out: one may lie in the
-/// project or in the resources, and would be copied into itself.
-pub(super) fn copy_folder(
-    source: &Path,
-    target: &Path,
-    rules: &Rules,
-    report: &Report,
-) -> anyhow::Result<Copied> {
+/// Copies a folder whole, but for workdirs in it: one may lie in the project or
+/// in the resources, and would be copied into itself.
+pub(super) fn copy_folder(source: &Path, target: &Path, report: &Report) -> anyhow::Result<Copied> {
+    copy_by(source, target, &without_our_traces()?, report)
+}
+
+fn copy_by(source: &Path, target: &Path, rules: &Rules, report: &Report) -> anyhow::Result<Copied> {
     let copied = staging::copy_tree(source, target, rules, &proof::is_workdir)?;
-    // Of the new workdir itself, while it is being built, there is nothing to say.
-    let news = |path: &Path| !path.file_name().is_some_and(Beside::is_temporary);
-    for (path, why) in copied.skipped.iter().filter(|(path, _)| news(path)) {
+    for (path, why) in &copied.skipped {
         report.note(format_args!("{}: {why}", path.display()));
     }
     Ok(copied)
+}
+
+/// What the copy of a project will do.
+pub(super) fn survey_project(source: &Path, rules: &ProjectRules) -> Survey {
+    staging::survey(source, &rules.all, proof::is_workdir)
+}
+
+/// What the copy of a folder will take.
+pub(super) fn size_of_folder(source: &Path) -> Size {
+    staging::survey(source, &Rules::new(), proof::is_workdir).size
 }
 
 /// Makes the folders of a new workdir that are not copies.
@@ -181,6 +214,14 @@ impl Helper {
                 layout::HELPER,
                 surroundings.program.display()
             ))),
+        }
+    }
+
+    /// What it takes in a workdir.
+    pub(super) fn size(&self) -> Size {
+        Size {
+            bytes: fs::metadata(&self.0).map_or(0, |metadata| metadata.len()),
+            entries: 2,
         }
     }
 

@@ -7,7 +7,8 @@ name=$3
 install_options=$4
 environments=$5
 expected_files=$6
-shift 6
+brought=$7
+shift 7
 
 out=$workdir/out
 give_back=$workdir

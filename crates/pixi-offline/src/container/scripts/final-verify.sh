@@ -14,6 +14,11 @@ give_back_entries='pixi-offline/out'
 [ "$how" = in-place ] && give_back_entries="$give_back_entries product"
 check_out_folder
 
+# Without a network there is no proxy either. The engine's configuration may have
+# named one here, with its password.
+unset HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY \
+  http_proxy https_proxy ftp_proxy all_proxy no_proxy
+
 # The product's own scripts are bash scripts.
 need bash
 

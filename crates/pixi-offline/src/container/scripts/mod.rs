@@ -16,7 +16,8 @@ macro_rules! script {
 /// Installs the staged project online and verifies it.
 /// Words: `mounted` when the workdir is the host's (else `inside`), workdir,
 /// project name, `pixi install` options, environments (one space between),
-/// expected files (one a line), then the words after `pixi` for the verification.
+/// expected files (one a line), the program of ours to remove when nobody listens
+/// any more or nothing, then the words after `pixi` for the verification.
 pub const BUILD: &str = script!("build.sh");
 
 /// Installs a product without a network and verifies it.
@@ -25,7 +26,7 @@ pub const BUILD: &str = script!("build.sh");
 pub const FINAL_VERIFY: &str = script!("final-verify.sh");
 
 /// Takes a program from its input into a container.
-/// Words: the program's name, then the folders to try.
+/// Words: the program's name and size in bytes, then the folders to try.
 pub const BRING: &str = include_str!("bring.sh");
 
 /// Where [`FINAL_VERIFY`] finds the product when it is not used in place.

@@ -13,6 +13,15 @@ say() {
 }
 say "started $shell"
 
+# The engine's configuration puts proxies into the environment, with user and
+# password: the host keeps out of its logs what it is told here. A signal is no
+# longer than 8 KiB.
+env | while IFS= read -r variable; do
+  case $variable in
+    *://*@*) [ "${#variable}" -lt 4000 ] && say "credential $variable" ;;
+  esac
+done
+
 PATH=$PATH:$PIXI_OFFLINE_IMAGE_PATH
 export PATH
 unset PIXI_OFFLINE_IMAGE_PATH
@@ -31,6 +40,8 @@ out=
 give_back=
 child=
 watchdog=
+# A program of ours that nobody else would remove.
+brought=
 
 # What container root made belongs to whoever owns the out folder; things that
 # were staged with another owner keep it (chown would also take their setuid).
@@ -55,6 +66,8 @@ ended() {
 
 interrupted() {
   trap '' TERM INT HUP
+  say interrupted
+  [ -z "$brought" ] || rm -f -- "$brought"
   if [ -n "$child" ]; then
     kill -KILL -- "-$child" 2>/dev/null || kill -KILL "$child" 2>/dev/null
   fi
@@ -83,14 +96,32 @@ phase() {
   shift
   say "begin $phase"
   [ "$shell" = bash ] && set -m
+  count_kills
+  kills_before=$kills
   "$@" &
   child=$!
   [ "$shell" = bash ] && set +m
   wait "$child"
   code=$?
   child=
+  if [ "$code" != 0 ]; then
+    count_kills
+    [ "$kills" = "$kills_before" ] || say "out-of-memory $phase"
+  fi
   say "end $phase $code"
   return "$code"
+}
+
+# How many processes of this container the kernel has killed for lack of memory:
+# its cgroup counts them (cgroup version 2, else 1).
+count_kills() {
+  kills=
+  for events in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    [ -r "$events" ] || continue
+    while read -r counter value; do
+      [ "$counter" = oom_kill ] && kills=$value
+    done <"$events"
+  done
 }
 
 need() {

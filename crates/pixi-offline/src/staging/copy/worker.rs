@@ -589,12 +589,14 @@ impl<'a> Worker<'a> {
                 maker.dress_at(place.to, place.name, &(&stat).into(), place.heirs, is_link)
             })
             .map_err(|error| self.writing(error))?;
-        let new = if is_link {
-            New::Link {
+        let new = match kind {
+            FileType::Symlink => New::Link {
                 leads_to: &leads_to,
-            }
-        } else {
-            New::Other
+            },
+            FileType::Fifo => New::Fifo,
+            FileType::Socket => New::Socket,
+            FileType::BlockDevice => New::BlockDevice,
+            _ => New::CharacterDevice,
         };
         self.list(place, &stat, new);
         Ok(Made::Entry)

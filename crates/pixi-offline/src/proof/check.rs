@@ -1,0 +1,404 @@
+//! Whether a product is as its lists say.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use memchr::memmem;
+use sha2::{Digest as _, Sha256};
+
+use crate::failure::{self, Failure};
+use crate::layout::Product;
+use crate::proof::Sha256Digest;
+use crate::proof::listing::{self, Seen};
+use crate::proof::manifest::{EncodedPath, Entry, Kind, Manifest, Mode};
+use crate::proof::sums;
+use crate::proof::verification::{Verdict, VerificationRecord};
+
+/// How many findings are shown.
+const SHOWN: usize = 40;
+
+/// What a bootstrap script says whose product has lists.
+const BOOTSTRAP_KNOWS_LISTS: &[u8] = b"\ncarries_manifest='yes'\n";
+
+/// How closely is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The lists, and of each entry all but the bytes of files.
+    Quick,
+    /// The bytes of files, too.
+    Full,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The digest of the product, that of its `SHA256SUMS`.
+    pub digest: Sha256Digest,
+    /// What is not as it is listed, by path.
+    pub findings: Vec<Finding>,
+    /// What is not listed, and lies where an install in the product leaves its
+    /// things.
+    pub left_by_install: Vec<PathBuf>,
+}
+
+impl Checked {
+    /// # Errors
+    ///
+    /// Exit code 1, with each finding named, when something is not as it is
+    /// listed.
+    pub fn require_as_listed(&self, product: &Product) -> anyhow::Result<()> {
+        if self.findings.is_empty() {
+            return Ok(());
+        }
+        let mut lines: Vec<String> = self
+            .findings
+            .iter()
+            .take(SHOWN)
+            .map(Finding::to_string)
+            .collect();
+        let more = self.findings.len() - lines.len();
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        Err(Failure::with_code(
+            failure::GENERAL,
+            format!(
+                "the product {} is not as its manifest.json and SHA256SUMS say; copy it again, whole, or make it again:\n  {}",
+                product.path().display(),
+                lines.join("\n  ")
+            ),
+        ))
+    }
+}
+
+/// Something that is not as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Where.
+    pub path: EncodedPath,
+    /// What.
+    pub what: Difference,
+}
+
+/// How something differs from what is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// It is listed and not there.
+    Missing,
+    /// It is there and not listed.
+    Added,
+    /// A file has other bytes, as many as listed.
+    Content,
+    /// A file has another number of bytes.
+    Size {
+        /// The number that is listed.
+        listed: u64,
+        /// The number that was found.
+        found: u64,
+    },
+    /// A link leads elsewhere.
+    Link {
+        /// The target that is listed.
+        listed: EncodedPath,
+        /// The target that was found.
+        found: EncodedPath,
+    },
+    /// Its permissions are others.
+    Mode {
+        /// Those that are listed.
+        listed: Mode,
+        /// Those that were found.
+        found: Mode,
+    },
+    /// It is a file where a link is listed, or the like.
+    Kind,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match &self.what {
+            Difference::Missing => write!(f, "missing: {path}"),
+            Difference::Added => write!(f, "added: {path}"),
+            Difference::Content => write!(f, "changed: {path} (other bytes)"),
+            Difference::Size { listed, found } => {
+                write!(f, "changed: {path} ({found} bytes, {listed} are listed)")
+            }
+            Difference::Link { listed, found } => write!(
+                f,
+                "changed link: {path} (leads to {found}, {listed} is listed)"
+            ),
+            Difference::Mode { listed, found } => {
+                write!(f, "changed mode: {path} ({found}, {listed} is listed)")
+            }
+            Difference::Kind => write!(f, "changed: {path} (another kind of file)"),
+        }
+    }
+}
+
+/// Compares a product with its lists; `None` when it has none, as products of
+/// older versions.
+///
+/// # Errors
+///
+/// When a list is missing, cannot be read, is of an unknown format, or when they
+/// contradict each other; when something in the product cannot be read.
+pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>> {
+    let manifest_text = read(&product.manifest())?;
+    let sums_text = read(&product.sums())?;
+    let (manifest_text, sums_text) = match (manifest_text, sums_text) {
+        (Some(manifest), Some(sums)) => (manifest, sums),
+        (None, None) => {
+            let script = read(&product.bootstrap_script())?.unwrap_or_default();
+            if memmem::find(&script, BOOTSTRAP_KNOWS_LISTS).is_some() {
+                return Err(broken(
+                    product,
+                    "its manifest.json and its SHA256SUMS are missing",
+                ));
+            }
+            return Ok(None);
+        }
+        (None, Some(_)) => return Err(broken(product, "its manifest.json is missing")),
+        (Some(_), None) => return Err(broken(product, "its SHA256SUMS is missing")),
+    };
+    let reading = |file: PathBuf| move || format!("{} cannot be used", file.display());
+    let manifest = Manifest::parse(&manifest_text).with_context(reading(product.manifest()))?;
+    let sums = sums::parse(&sums_text).with_context(reading(product.sums()))?;
+    require_consistent(product, &manifest, &manifest_text, &sums)?;
+
+    let mut checked = Checked {
+        digest: sums::product_digest(&sums_text),
+        findings: Vec::new(),
+        left_by_install: Vec::new(),
+        manifest,
+    };
+    let Checked {
+        manifest,
+        findings,
+        left_by_install,
+        ..
+    } = &mut checked;
+    let seen = listing::walk(product.path(), is_not_listed)?;
+    let mut listed: BTreeMap<&Path, &Entry> = manifest
+        .entries
+        .iter()
+        .map(|entry| (entry.path.path(), entry))
+        .collect();
+    let environments = manifest.facts.project.folder.path().join(".pixi");
+    let installed = seen
+        .iter()
+        .any(|seen| seen.path.starts_with(&environments) && !listed.contains_key(&*seen.path));
+    let where_installs_write = [
+        manifest.facts.project.folder.path().to_owned(),
+        PathBuf::from("res"),
+        PathBuf::from("pkg-cache"),
+    ];
+    let mut to_read: Vec<(&Entry, &Sha256Digest)> = Vec::new();
+    for seen in &seen {
+        let Some(entry) = listed.remove(&*seen.path) else {
+            if installed
+                && where_installs_write
+                    .iter()
+                    .any(|place| seen.path.starts_with(place))
+            {
+                left_by_install.push(seen.path.clone());
+            } else {
+                findings.push(Finding {
+                    path: EncodedPath::new(&seen.path),
+                    what: Difference::Added,
+                });
+            }
+            continue;
+        };
+        findings.extend(
+            differences(product, entry, seen)?
+                .into_iter()
+                .map(|what| Finding {
+                    path: entry.path.clone(),
+                    what,
+                }),
+        );
+        if let Kind::File { sha256, size, .. } = &entry.kind
+            && seen.metadata.is_file()
+            && seen.metadata.len() == *size
+        {
+            to_read.push((entry, sha256));
+        }
+    }
+    findings.extend(listed.into_values().map(|entry| Finding {
+        path: entry.path.clone(),
+        what: Difference::Missing,
+    }));
+    if depth == Depth::Full {
+        let files: Vec<&Path> = to_read.iter().map(|(entry, _)| entry.path.path()).collect();
+        let digests = listing::digests(product.path(), &files, &|_| None)?;
+        for ((entry, listed), found) in to_read.iter().zip(&digests) {
+            if *listed != found {
+                findings.push(Finding {
+                    path: entry.path.clone(),
+                    what: Difference::Content,
+                });
+            }
+        }
+    }
+    findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
+    Ok(Some(checked))
+}
+
+/// Whether something is of the files that no manifest lists.
+fn is_not_listed(path: &Path) -> bool {
+    path == Product::MANIFEST || Product::UNCOVERED.iter().any(|name| path == *name)
+}
+
+/// A file's content; `None` when it is not there.
+fn read(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    match fs::read(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+    }
+}
+
+fn broken(product: &Product, why: &str) -> anyhow::Error {
+    Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "the product {} is not whole: {why}; copy it again, whole, or make it again",
+            product.path().display()
+        ),
+    )
+}
+
+/// `SHA256SUMS` covers the manifest, and both name the same files with the same
+/// digests.
+fn require_consistent(
+    product: &Product,
+    manifest: &Manifest,
+    manifest_text: &[u8],
+    sums: &BTreeMap<PathBuf, Sha256Digest>,
+) -> anyhow::Result<()> {
+    let digest = Sha256Digest::from(Sha256::digest(manifest_text));
+    if sums.get(Path::new(Product::MANIFEST)) != Some(&digest) {
+        return Err(broken(
+            product,
+            "its manifest.json was changed: SHA256SUMS has another digest of it",
+        ));
+    }
+    let mut files = 0;
+    for entry in &manifest.entries {
+        let Kind::File { sha256, .. } = &entry.kind else {
+            continue;
+        };
+        files += 1;
+        if sums.get(entry.path.path()) != Some(sha256) {
+            return Err(broken(
+                product,
+                &format!(
+                    "its SHA256SUMS was changed: manifest.json has another digest of {}",
+                    entry.path
+                ),
+            ));
+        }
+    }
+    if sums.len() != files + 1 {
+        return Err(broken(
+            product,
+            "its SHA256SUMS was changed: it names files that manifest.json does not have",
+        ));
+    }
+    Ok(())
+}
+
+/// How something that is there differs from what is listed, but for the bytes of
+/// files.
+fn differences(product: &Product, entry: &Entry, seen: &Seen) -> anyhow::Result<Vec<Difference>> {
+    let found_mode = Mode::of(seen.metadata.mode());
+    let mode = |listed: &Mode| {
+        (*listed != found_mode).then_some(Difference::Mode {
+            listed: *listed,
+            found: found_mode,
+        })
+    };
+    let found = seen.kind(product.path())?;
+    let mut all = Vec::new();
+    match (&entry.kind, &found) {
+        (
+            Kind::File {
+                mode: listed_mode,
+                size,
+                ..
+            },
+            None,
+        ) => {
+            if *size != seen.metadata.len() {
+                all.push(Difference::Size {
+                    listed: *size,
+                    found: seen.metadata.len(),
+                });
+            }
+            all.extend(mode(listed_mode));
+        }
+        (Kind::Link { target: listed }, Some(Kind::Link { target: found })) => {
+            if listed != found {
+                all.push(Difference::Link {
+                    listed: listed.clone(),
+                    found: found.clone(),
+                });
+            }
+        }
+        (Kind::Directory { mode: listed }, Some(Kind::Directory { .. }))
+        | (Kind::Fifo { mode: listed }, Some(Kind::Fifo { .. }))
+        | (Kind::Socket { mode: listed }, Some(Kind::Socket { .. }))
+        | (Kind::BlockDevice { mode: listed }, Some(Kind::BlockDevice { .. }))
+        | (Kind::CharacterDevice { mode: listed }, Some(Kind::CharacterDevice { .. })) => {
+            all.extend(mode(listed));
+        }
+        _ => all.push(Difference::Kind),
+    }
+    Ok(all)
+}
+
+/// What the `verification.json` of a product is worth. That it passed is said by
+/// whoever wrote the file: only its signature says who that was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// The product has none.
+    Never,
+    /// It speaks of another product, or of none: this one is not verified.
+    OfAnother {
+        /// The digest that it speaks of.
+        digest: Option<String>,
+    },
+    /// This product failed.
+    Failed(Box<VerificationRecord>),
+    /// This product passed.
+    Passed(Box<VerificationRecord>),
+}
+
+/// Reads what was attached to the product with this digest.
+///
+/// # Errors
+///
+/// As [`VerificationRecord::read`].
+pub fn verified(product: &Product, digest: &Sha256Digest) -> anyhow::Result<Verified> {
+    let Some(record) = VerificationRecord::read(&product.verification())? else {
+        return Ok(Verified::Never);
+    };
+    if record.product_digest.as_deref() != Some(&format!("sha256:{digest}")) {
+        return Ok(Verified::OfAnother {
+            digest: record.product_digest,
+        });
+    }
+    let record = Box::new(record);
+    Ok(match record.outcome {
+        Verdict::Passed => Verified::Passed(record),
+        Verdict::Failed => Verified::Failed(record),
+    })
+}

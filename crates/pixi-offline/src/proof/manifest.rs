@@ -1,0 +1,402 @@
+//! `manifest.json`: what a product is, where it comes from, and everything that
+//! is in it. `docs/manifest.md` describes the format.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::container::{EngineVersion, Image};
+use crate::proof::Sha256Digest;
+use crate::proof::SourceState;
+
+/// The format that this version reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// What marks the file as ours.
+pub const KIND: &str = "pixi-offline product manifest";
+
+/// What `manifest.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// What it says of the product as a whole.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// Everything in the product but the manifest itself and the files that are
+    /// written after it, sorted by the bytes of the path; a folder comes before
+    /// what is in it, and the folder of the product is not listed.
+    pub entries: Vec<Entry>,
+}
+
+/// What is known of a product as a whole. What was not known is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// [`KIND`].
+    pub kind: String,
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What made the product.
+    pub tool: Tool,
+    /// The time of `SOURCE_DATE_EPOCH`, in the form of RFC 3339; no other time
+    /// is in a manifest.
+    pub created: Option<String>,
+    /// The project.
+    pub project: Project,
+    /// The environments that bootstrap installs, in this order.
+    pub environments: Vec<String>,
+    /// The platform that they are for, as pixi calls it: `linux-64`.
+    pub platform: Option<String>,
+    /// What packages ask of the machine.
+    pub virtual_packages: VirtualPackages,
+    /// Where the packages were fetched and built.
+    pub build: Build,
+    /// The packages that the environments need.
+    pub packages: PackageCounts,
+    /// What is in the product, counted.
+    pub totals: Totals,
+}
+
+/// The program that made a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Tool {
+    /// These commands.
+    pub fn this() -> Tool {
+        Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// The project of a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its name, for people: what of it is not UTF-8 is replaced.
+    pub name: String,
+    /// Its folder in the product.
+    pub folder: EncodedPath,
+    /// The file that says that it is a Pixi project.
+    pub manifest: DigestedFile,
+    /// Its lock, when it has one.
+    pub lock: Option<LockFacts>,
+    /// The git commit that it was staged from, where that is known.
+    pub git: Option<SourceState>,
+}
+
+/// A file of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestedFile {
+    /// Its name: `pixi.toml` or `pyproject.toml`.
+    pub name: String,
+    /// Its sha256.
+    pub sha256: Sha256Digest,
+}
+
+/// The lock of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockFacts {
+    /// The sha256 of pixi.lock.
+    pub sha256: Sha256Digest,
+    /// The version of its format.
+    pub version: u16,
+}
+
+/// What packages ask of the machine that they run on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualPackages {
+    /// Dependencies of the needed conda packages on what a machine is, as they
+    /// are locked and sorted: `__glibc >=2.17,<3.0.a0`.
+    pub required: Vec<String>,
+    /// What the build was told of the machine: `CONDA_OVERRIDE_CUDA` and its
+    /// like, with their values.
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// Where the packages of a product were fetched and built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// The image.
+    pub image: Option<Image>,
+    /// The engine.
+    pub engine: Option<EngineVersion>,
+    /// The version of pixi, such as `0.77.0`.
+    pub pixi: Option<String>,
+    /// The patterns of what was left out besides the usual: those of the workdir,
+    /// then those of the product.
+    pub excludes: Vec<String>,
+}
+
+/// How many packages the environments need, each counted once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageCounts {
+    /// Conda packages; `None` when the lock could not be asked.
+    pub conda: Option<u64>,
+    /// Python packages.
+    pub python: Option<u64>,
+    /// Python packages by what of them is locked: `wheel`,
+    /// `source-distribution`, `git`, `folder`.
+    pub python_kinds: BTreeMap<String, u64>,
+    /// Whether the package cache is carried whole, whatever is needed.
+    pub whole_cache: bool,
+    /// Whether the product brings the pixi that built it.
+    pub bundled_pixi: bool,
+}
+
+/// The entries of a manifest, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Regular files.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Symbolic links.
+    pub links: u64,
+    /// Everything else: fifos, sockets, devices.
+    pub others: u64,
+    /// The bytes of the regular files.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Counts entries.
+    pub fn of(entries: &[Entry]) -> Totals {
+        let mut totals = Totals::default();
+        for entry in entries {
+            match &entry.kind {
+                Kind::File { size, .. } => {
+                    totals.files += 1;
+                    totals.bytes += size;
+                }
+                Kind::Directory { .. } => totals.directories += 1,
+                Kind::Link { .. } => totals.links += 1,
+                _ => totals.others += 1,
+            }
+        }
+        totals
+    }
+}
+
+/// Something in a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it is, below the product.
+    pub path: EncodedPath,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Its permissions.
+        mode: Mode,
+        /// Its bytes.
+        size: u64,
+        /// Its digest.
+        sha256: Sha256Digest,
+    },
+    /// A directory.
+    Directory {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A symbolic link; its mode means nothing on Linux.
+    Link {
+        /// What it says, as it says it.
+        target: EncodedPath,
+    },
+    /// A named pipe.
+    Fifo {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A socket.
+    Socket {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A character device.
+    CharacterDevice {
+        /// Its permissions.
+        mode: Mode,
+    },
+}
+
+/// The permissions of an entry: the lower twelve bits of its mode, written in
+/// octal with a leading zero as `find -printf %#m` does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Mode(u32);
+
+impl Mode {
+    /// The permissions in a mode of `stat`.
+    pub fn of(mode: u32) -> Mode {
+        Mode(mode & 0o7777)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0"),
+            mode => write!(f, "0{mode:o}"),
+        }
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mode({self})")
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mode = u32::from_str_radix(&text, 8).map_err(serde::de::Error::custom)?;
+        Ok(Mode::of(mode))
+    }
+}
+
+/// A path as a manifest writes it, so that any bytes come back as they were and
+/// no JSON escape is ever needed: `"`, `%`, `\`, control characters and all
+/// bytes above 0x7e are `%` and two upper-case hexadecimal digits (RFC 3986,
+/// 2.1), everything else stands for itself.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EncodedPath(PathBuf);
+
+/// What does not stand for itself, besides what is not ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'"').add(b'%').add(b'\\');
+
+impl EncodedPath {
+    /// A path of whatever bytes.
+    pub fn new(path: impl Into<PathBuf>) -> EncodedPath {
+        EncodedPath(path.into())
+    }
+
+    /// The path itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_os_str().as_bytes()
+    }
+}
+
+impl fmt::Display for EncodedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        percent_encode(self.bytes(), ENCODED).fmt(f)
+    }
+}
+
+impl fmt::Debug for EncodedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedPath({self})")
+    }
+}
+
+impl Serialize for EncodedPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EncodedPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EncodedPath, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes: Vec<u8> = percent_decode_str(&text).collect();
+        Ok(EncodedPath(OsString::from_vec(bytes).into()))
+    }
+}
+
+impl Manifest {
+    /// The file's bytes: the facts as JSON for people, then the entries, each on
+    /// a line of its own, so that a shell can read them.
+    ///
+    /// # Errors
+    ///
+    /// When the values cannot be written as JSON.
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(&self.facts)?;
+        // The brace that closes the facts, and the line end before it.
+        text.truncate(text.len() - 2);
+        text.extend_from_slice(b",\n  \"entries\": [");
+        for (index, entry) in self.entries.iter().enumerate() {
+            text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+            serde_json::to_writer(&mut text, entry)?;
+        }
+        text.extend_from_slice(b"\n  ]\n}\n");
+        Ok(text)
+    }
+
+    /// Reads the text of a manifest.
+    ///
+    /// # Errors
+    ///
+    /// When it is no manifest, one of another format, or damaged.
+    pub fn parse(text: &[u8]) -> anyhow::Result<Manifest> {
+        super::marks::require(text, KIND, FORMAT)?;
+        serde_json::from_slice(text).context("it is damaged")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn any_path_comes_back_and_needs_no_escape() {
+        let all: Vec<u8> = (1..=255).collect();
+        for (path, text) in [
+            (&b"a b/c"[..], "\"a b/c\""),
+            (b"50%", "\"50%25\""),
+            (b"a\"b\\c\nd", "\"a%22b%5Cc%0Ad\""),
+            ("ü".as_bytes(), "\"%C3%BC\""),
+            (b"\xff\x7f", "\"%FF%7F\""),
+        ] {
+            let encoded = EncodedPath::new(OsStr::from_bytes(path));
+            assert_eq!(serde_json::to_string(&encoded).unwrap(), text);
+        }
+        let path = EncodedPath::new(OsStr::from_bytes(&all));
+        let text = serde_json::to_string(&path).unwrap();
+        assert!(!text.contains('\\') && text.is_ascii(), "{text}");
+        assert_eq!(serde_json::from_str::<EncodedPath>(&text).unwrap(), path);
+    }
+
+    #[test]
+    fn modes_are_written_as_find_does() {
+        for (mode, text) in [(0o100644, "0644"), (0o104755, "04755"), (0, "0")] {
+            assert_eq!(Mode::of(mode).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One run at a time on a folder.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::failure::{self, Failure};
+
+/// The right to work on a folder, there or not, for as long as this exists.
+///
+/// It is a lock (flock(2)) on a file beside the folder, which the kernel
+/// releases when the process ends, however it ends. The file names its holder
+/// for the run that has to give way, and goes when the last holder does.
+#[derive(Debug)]
+pub struct Claim {
+    folder: PathBuf,
+    lock: Option<(PathBuf, File)>,
+}
+
+/// Whether others may hold the folder at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    WithReaders,
+}
+
+impl Claim {
+    /// What the name of a lock's file ends with.
+    pub const ENDING: &'static str = ".pixi-offline-lock";
+
+    /// Claims `folder`, an absolute path, for `command` alone; makes the parents
+    /// of it that are missing. Where nothing can be made beside it, no other run
+    /// can replace it either, and the lock lies in it.
+    ///
+    /// # Errors
+    ///
+    /// When another run holds it: exit code 1, naming that run. When no lock can
+    /// be made at all.
+    pub fn alone(folder: &Path, command: &str) -> anyhow::Result<Claim> {
+        let making = || format!("{} cannot be claimed", folder.display());
+        let beside = file_beside(folder)?;
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent)
+                .with_context(|| format!("{} cannot be made", parent.display()))?;
+        }
+        let lock = match take(&beside, command, Sharing::Alone, folder)? {
+            Ok(lock) => lock,
+            Err(error) if is_refusal(&error) && folder.is_dir() => {
+                take(&folder.join(Claim::ENDING), command, Sharing::Alone, folder)?
+                    .with_context(making)?
+            }
+            Err(error) => return Err(error).with_context(making),
+        };
+        Ok(Claim {
+            folder: folder.to_owned(),
+            lock: Some(lock),
+        })
+    }
+
+    /// Claims `folder`, which is there, together with others that only read it.
+    /// Where nothing can be made beside it, nobody is kept from changing it.
+    ///
+    /// # Errors
+    ///
+    /// When a run that changes it holds it: exit code 1, naming that run.
+    pub fn with_readers(folder: &Path, command: &str) -> anyhow::Result<Claim> {
+        let beside = file_beside(folder)?;
+        let lock = take(&beside, command, Sharing::WithReaders, folder)?;
+        Ok(Claim {
+            folder: folder.to_owned(),
+            lock: lock.ok(),
+        })
+    }
+
+    /// Whether `target` is the claimed folder or lies in it.
+    pub(super) fn covers(&self, target: &Path) -> bool {
+        target.starts_with(&self.folder)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some((path, file)) = &self.lock
+            // Others may share it still: the last one out takes the file along.
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn file_beside(folder: &Path) -> anyhow::Result<PathBuf> {
+    let Some(name) = folder.file_name() else {
+        anyhow::bail!("{} has no name of its own", folder.display());
+    };
+    let mut file = OsString::from(".");
+    file.push(name);
+    file.push(Claim::ENDING);
+    Ok(folder.with_file_name(file))
+}
+
+/// The outer error is a folder that is held, the inner one a file that cannot be
+/// made.
+fn take(
+    path: &Path,
+    command: &str,
+    sharing: Sharing,
+    folder: &Path,
+) -> anyhow::Result<io::Result<(PathBuf, File)>> {
+    loop {
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(path);
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(error)),
+        };
+        let locked = match sharing {
+            Sharing::Alone => file.try_lock(),
+            Sharing::WithReaders => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, folder)),
+            Err(TryLockError::Error(error)) => return Ok(Err(error)),
+        }
+        // Its holder may have removed it between our opening and our locking.
+        let is_same = |ours: fs::Metadata| {
+            fs::symlink_metadata(path)
+                .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()))
+        };
+        if file.metadata().is_ok_and(is_same) {
+            let holder = format!("{command}, process {}\n", std::process::id());
+            // On a full disk the lock holds without a name in it.
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.write_all(holder.as_bytes()));
+            return Ok(Ok((path.to_owned(), file)));
+        }
+    }
+}
+
+/// The error for a folder that another run holds.
+fn held(file: &mut File, folder: &Path) -> anyhow::Error {
+    let mut holder = String::new();
+    for _ in 0..5 {
+        holder.clear();
+        let read = file
+            .rewind()
+            .and_then(|()| file.read_to_string(&mut holder));
+        if read.is_ok() && holder.ends_with('\n') {
+            break;
+        }
+        // It has the lock and is about to write its name.
+        thread::sleep(Duration::from_millis(20));
+    }
+    let holder = match holder.trim_end() {
+        "" => "another run of these commands",
+        name => name,
+    };
+    Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "{} is being worked on by {holder}; wait until that has ended, or choose another place",
+            folder.display()
+        ),
+    )
+}
+
+/// Whether a file cannot be made because this user may not, or nobody may.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        let names = fs::read_dir(folder).unwrap();
+        names.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn one_alone_keeps_all_others_out_and_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("deep/W");
+        let first = Claim::alone(&folder, "first-command").unwrap();
+        for other in [Claim::alone, Claim::with_readers] {
+            let error = other(&folder, "second-command").unwrap_err().to_string();
+            assert!(error.contains("first-command, process "), "{error}");
+            assert!(error.contains("deep/W"), "{error}");
+        }
+        drop(first);
+        assert!(names(folder.parent().unwrap()).is_empty());
+        Claim::alone(&folder, "second-command").unwrap();
+    }
+
+    #[test]
+    fn readers_share_and_the_last_takes_the_file_along() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        let first = Claim::with_readers(&folder, "reader").unwrap();
+        let second = Claim::with_readers(&folder, "reader").unwrap();
+        drop(first);
+        Claim::alone(&folder, "writer").unwrap_err();
+        drop(second);
+        assert!(names(root.path()).is_empty());
+        Claim::alone(&folder, "writer").unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_run_left_holds_nobody_up() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        fs::write(file_beside(&folder).unwrap(), "dead, process 1\n").unwrap();
+        drop(Claim::alone(&folder, "living").unwrap());
+        assert!(names(root.path()).is_empty());
+    }
+}

@@ -1,0 +1,59 @@
+//! A file that is replaced in one step.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Writes a file beside its place, brings it to the disk, and puts it there in
+/// one step; it can be read by all and written by its owner. Where that fails,
+/// what was there stays.
+///
+/// # Errors
+///
+/// When it cannot be written: no space, no permission.
+pub fn replace_file(file: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let write = || -> anyhow::Result<()> {
+        let folder = file.parent().context("it has no folder")?;
+        let mut new = tempfile::Builder::new()
+            .prefix(".pixi-offline-new-")
+            .tempfile_in(folder)?;
+        new.write_all(content)?;
+        new.as_file()
+            .set_permissions(fs::Permissions::from_mode(0o644))?;
+        new.as_file().sync_all()?;
+        new.persist(file).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("{} cannot be written", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        replace_file(&file, b"old").unwrap();
+        replace_file(&file, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o644
+        );
+        // A folder in its place.
+        let taken = folder.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        let error = replace_file(&taken, b"new").unwrap_err();
+        assert!(
+            format!("{error:#}").contains("taken cannot be written"),
+            "{error:#}"
+        );
+        assert!(taken.is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,138 @@
+//! Whether there is room for a new folder, asked before anything is written.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustix::fs::{StatVfs, statvfs};
+
+use crate::failure::{self, Failure};
+
+/// The room on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: u64,
+    /// Inodes; `None` where the file system makes them as it needs them.
+    pub entries: Option<u64>,
+}
+
+impl Room {
+    /// What this user may still write on the file system of `place`, which is
+    /// there, or of the first folder above it that is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub fn free(place: &Path) -> anyhow::Result<Room> {
+        let there = place
+            .ancestors()
+            .find(|folder| folder.exists())
+            .unwrap_or(place);
+        let answer = statvfs(there)
+            .with_context(|| format!("the space on {} cannot be asked for", there.display()))?;
+        // The rest is kept back for root.
+        let (blocks, inodes) = if rustix::process::geteuid().is_root() {
+            (answer.f_bfree, answer.f_ffree)
+        } else {
+            (answer.f_bavail, answer.f_favail)
+        };
+        Ok(Room {
+            bytes: blocks.saturating_mul(answer.f_frsize),
+            entries: (answer.f_files > 0).then_some(inodes),
+        })
+    }
+
+    /// Whether all that is on the file system of each source would fit, which
+    /// spares to measure them.
+    fn holds_all_of(&self, sources: &[&Path]) -> bool {
+        let mut used = Room {
+            bytes: 0,
+            entries: Some(0),
+        };
+        for source in sources {
+            let Ok(answer) = statvfs(*source) else {
+                return false;
+            };
+            used = used.and(&answer);
+        }
+        self.holds(used.bytes, used.entries.unwrap_or(0))
+    }
+
+    fn and(self, answer: &StatVfs) -> Room {
+        let blocks = answer.f_blocks.saturating_sub(answer.f_bfree);
+        let inodes = answer.f_files.saturating_sub(answer.f_ffree);
+        Room {
+            bytes: self
+                .bytes
+                .saturating_add(blocks.saturating_mul(answer.f_frsize)),
+            entries: self.entries.map(|entries| entries.saturating_add(inodes)),
+        }
+    }
+
+    fn holds(&self, bytes: u64, entries: u64) -> bool {
+        bytes <= self.bytes && self.entries.is_none_or(|free| entries <= free)
+    }
+}
+
+/// Requires that copies of `sources` fit on the file system of `place`.
+/// `measure` gives their size, in bytes of content and in entries, and is asked
+/// only where it can matter.
+///
+/// # Errors
+///
+/// Exit code 1 with what is needed and what is there.
+pub fn require_room(
+    place: &Path,
+    sources: &[&Path],
+    measure: impl FnOnce() -> (u64, u64),
+) -> anyhow::Result<()> {
+    let free = Room::free(place)?;
+    if free.holds_all_of(sources) {
+        return Ok(());
+    }
+    let (bytes, entries) = measure();
+    if free.holds(bytes, entries) {
+        return Ok(());
+    }
+    let inodes = free
+        .entries
+        .map_or_else(String::new, |free| format!(" and {free} more entries"));
+    Err(Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "there is no room at {}: {bytes} bytes in {entries} entries are needed, and there is room for {} bytes{inodes}; free some, or choose another place",
+            place.display(),
+            free.bytes,
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_bytes_and_too_many_entries_are_said_with_what_is_needed() {
+        let root = tempfile::tempdir().unwrap();
+        // A source that cannot be asked has to be measured.
+        let sources = [Path::new("/nonexistent")];
+        require_room(root.path(), &sources, || (1, 1)).unwrap();
+        let error = require_room(root.path(), &sources, || (u64::MAX, 3)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("18446744073709551615 bytes in 3 entries"),
+            "{error}"
+        );
+        if Room::free(root.path()).unwrap().entries.is_some() {
+            require_room(root.path(), &sources, || (1, u64::MAX)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_yet_is_on_the_file_system_of_what_is_above_it() {
+        let root = tempfile::tempdir().unwrap();
+        let below = Room::free(&root.path().join("a/b/c")).unwrap();
+        assert!(below.bytes > 0);
+    }
+}

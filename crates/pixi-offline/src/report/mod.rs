@@ -1,0 +1,129 @@
+//! What people and pipelines see: the only folder that prints.
+//!
+//! Our own lines go to stderr; stdout carries what runs in the container, live
+//! and byte for byte, so that a pipeline can read it. A command that runs several
+//! steps reports in [phases](Phases) instead.
+
+mod phases;
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+pub use phases::{Format, Phases, Verbosity};
+
+/// Where the lines of a run go.
+#[derive(Debug, Default)]
+pub struct Report {
+    phases: Option<Phases>,
+}
+
+impl Report {
+    /// A report on this process's stdout and stderr.
+    pub fn new() -> Report {
+        Report::default()
+    }
+
+    /// A report in phases.
+    pub fn in_phases(phases: Phases) -> Report {
+        Report {
+            phases: Some(phases),
+        }
+    }
+
+    /// What was reached: `OK: …`.
+    pub fn ok(&self, line: impl Display) {
+        self.detail("OK: ", line);
+    }
+
+    /// What to run next: `Next: …`. In phases the next one follows by itself.
+    pub fn next(&self, line: impl Display) {
+        if self.phases.is_none() {
+            self.line("Next: ", line);
+        }
+    }
+
+    /// A plain fact without a prefix, such as `Project: …`.
+    pub fn fact(&self, line: impl Display) {
+        self.detail("", line);
+    }
+
+    /// Something to know that stops nothing: `NOTE: …`.
+    pub fn note(&self, line: impl Display) {
+        self.line("NOTE: ", line);
+    }
+
+    /// Something that may bite later: `WARNING: …`.
+    pub fn warning(&self, line: impl Display) {
+        if let Some(phases) = &self.phases {
+            phases.warned(&line.to_string());
+        }
+        self.line("WARNING: ", line);
+    }
+
+    /// The end of a failed run: `ERROR: …`, with the chain of causes.
+    pub fn error(&self, error: &anyhow::Error) {
+        self.line("ERROR: ", format_args!("{error:#}"));
+    }
+
+    /// Help, version and other text that was asked for, on stdout.
+    pub fn text(&self, text: impl Display) {
+        let _ = write!(io::stdout(), "{text}");
+    }
+
+    /// Bytes from the container, on stdout, at once. In phases they are shown as
+    /// these were asked to.
+    ///
+    /// # Errors
+    ///
+    /// When stdout takes no more, `BrokenPipe` above all: the reader went away.
+    pub fn container_output(&self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(phases) = &self.phases {
+            return phases.container_output(bytes);
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
+
+    /// Begins a phase, and ends the one before as one that went well. `what` is
+    /// what it does, for people.
+    pub fn phase(&self, name: &'static str, what: &str) {
+        if let Some(phases) = &self.phases {
+            phases.begin(name, what);
+        }
+    }
+
+    /// Adds a fact to the present phase's record.
+    pub fn tell(&self, key: &'static str, value: impl Serialize) {
+        if let Some(phases) = &self.phases {
+            phases.tell(key, serde_json::to_value(value).unwrap_or_default());
+        }
+    }
+
+    /// Ends the present phase with the result of the whole run, and gives the name
+    /// of the phase that an error ended.
+    pub fn end_phases(&self, error: Option<&anyhow::Error>) -> Option<&'static str> {
+        self.phases.as_ref().and_then(|phases| phases.end(error))
+    }
+
+    /// A line that phases show only when asked for details: their own say as much.
+    fn detail(&self, prefix: &str, line: impl Display) {
+        if self.phases.as_ref().is_none_or(Phases::is_verbose) {
+            self.line(prefix, line);
+        }
+    }
+
+    fn line(&self, prefix: &str, line: impl Display) {
+        // One write for a line, so that lines of several processes stay whole.
+        // A closed stderr is no reason to stop the work.
+        let write = || {
+            let _ = io::stderr().write_all(format!("{prefix}{line}\n").as_bytes());
+        };
+        match &self.phases {
+            Some(phases) => phases.beside_the_progress(write),
+            None => write(),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A run of several phases, as people watch it and programs read it.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use crate::failure;
+
+/// The version of the objects on stdout, documented in `docs/build-offline-product.md`.
+const SCHEMA: u32 = 1;
+
+/// Who reads stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A person.
+    Text,
+    /// A program: one JSON object for each phase.
+    Json,
+}
+
+/// How much a person is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// A line for each phase.
+    Normal,
+    /// What runs in the containers too.
+    Verbose,
+}
+
+/// The phases of a run, one after the other.
+#[derive(Debug)]
+pub struct Phases {
+    format: Format,
+    verbosity: Verbosity,
+    bar: ProgressBar,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    present: Option<Present>,
+    /// The line of the container's output that is not complete yet.
+    line: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Present {
+    name: &'static str,
+    what: String,
+    begun: Instant,
+    facts: Map<String, Value>,
+    warnings: Vec<String>,
+}
+
+impl Phases {
+    /// Nothing has begun yet. On a terminal a moving line tells what is going on.
+    pub fn new(format: Format, verbosity: Verbosity) -> Phases {
+        let moves = verbosity == Verbosity::Normal && io::stderr().is_terminal();
+        let bar = ProgressBar::new_spinner();
+        bar.set_draw_target(if moves {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        });
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        Phases {
+            format,
+            verbosity,
+            bar,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether details are wanted.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    pub(super) fn begin(&self, name: &'static str, what: &str) {
+        self.end(None);
+        self.bar.set_prefix(what.to_owned());
+        self.bar.set_message("");
+        self.bar.reset_elapsed();
+        self.bar.enable_steady_tick(Duration::from_millis(120));
+        self.state().present = Some(Present {
+            name,
+            what: what.to_owned(),
+            begun: Instant::now(),
+            facts: Map::new(),
+            warnings: Vec::new(),
+        });
+    }
+
+    pub(super) fn tell(&self, key: &str, value: Value) {
+        if let Some(present) = &mut self.state().present {
+            present.facts.insert(key.to_owned(), value);
+        }
+    }
+
+    pub(super) fn warned(&self, line: &str) {
+        if let Some(present) = &mut self.state().present {
+            present.warnings.push(line.to_owned());
+        }
+    }
+
+    /// Shows bytes out of a container: their last line beside the spinner, or all
+    /// of them.
+    pub(super) fn container_output(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_verbose() {
+            return match self.format {
+                Format::Text => {
+                    let mut stdout = io::stdout().lock();
+                    stdout.write_all(bytes)?;
+                    stdout.flush()
+                }
+                Format::Json => io::stderr().write_all(bytes),
+            };
+        }
+        let mut state = self.state();
+        for &byte in bytes {
+            match byte {
+                b'\n' | b'\r' => {
+                    let line = std::mem::take(&mut state.line);
+                    if !line.trim_ascii().is_empty() {
+                        self.bar.set_message(shown(&line));
+                    }
+                }
+                _ if state.line.len() < 500 => state.line.push(byte),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn beside_the_progress(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
+    }
+
+    /// Ends the present phase, and says so in the way that was asked for.
+    pub(super) fn end(&self, error: Option<&anyhow::Error>) -> Option<&'static str> {
+        let present = self.state().present.take()?;
+        self.bar.disable_steady_tick();
+        self.bar.finish_and_clear();
+        let took = present.begun.elapsed();
+        let outcome = if error.is_none() { "passed" } else { "failed" };
+        if self.verbosity != Verbosity::Quiet {
+            let line = format!(
+                "{outcome}: {} ({:.1} s){}\n",
+                present.what,
+                took.as_secs_f64(),
+                summary(&present.facts)
+            );
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+        if self.format == Format::Json {
+            let mut object = json!({
+                "schema": SCHEMA,
+                "phase": present.name,
+                "outcome": outcome,
+                "seconds": (took.as_secs_f64() * 1e3).round() / 1e3,
+            });
+            for (key, value) in present.facts {
+                object[key] = value;
+            }
+            if !present.warnings.is_empty() {
+                object["warnings"] = present.warnings.into();
+            }
+            if let Some(error) = error {
+                object["error"] = format!("{error:#}").into();
+                object["exit_code"] = failure::exit_code(error).into();
+            }
+            // A reader that went away is no reason to stop the work: the product
+            // is what was asked for.
+            let _ = io::stdout().write_all(format!("{object}\n").as_bytes());
+        }
+        error.map(|_| present.name)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line of somebody's output as it may stand on a terminal.
+fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let plain = console::strip_ansi_codes(&text);
+    plain.chars().filter(|char| !char.is_control()).collect()
+}
+
+/// The facts that fit into a line: texts and numbers.
+fn summary(facts: &Map<String, Value>) -> String {
+    facts
+        .iter()
+        .filter_map(|(key, value)| {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                _ => return None,
+            };
+            Some(format!("\n  {}: {value}", key.replace('_', " ")))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_out_of_a_container_cannot_move_the_cursor() {
+        assert_eq!(
+            shown(b"\x1b[31mred\x1b[0m \x07and\x08 \xff"),
+            "red and \u{fffd}"
+        );
+    }
+
+    #[test]
+    fn a_phase_ends_when_the_next_begins_and_names_itself_on_failure() {
+        let phases = Phases::new(Format::Text, Verbosity::Quiet);
+        assert_eq!(phases.end(None), None);
+        phases.begin("stage", "staging");
+        phases.tell("entries", json!(3));
+        phases.begin("build", "building");
+        phases.container_output(b"one\ntwo").unwrap();
+        let error = anyhow::anyhow!("broken");
+        assert_eq!(phases.end(Some(&error)), Some("build"));
+        assert_eq!(phases.end(Some(&error)), None);
+    }
+}

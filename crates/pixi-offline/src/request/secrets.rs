@@ -1,0 +1,27 @@
+//! What is to be done about what looks like a secret.
+
+use std::ffi::OsString;
+
+use serde::{Deserialize, Serialize};
+
+/// What happens when something that is about to travel looks like a secret.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretAction {
+    /// It is said, and the work goes on.
+    #[default]
+    Warn,
+    /// Nothing is done.
+    Deny,
+    /// Nothing is looked at.
+    Off,
+}
+
+/// How secrets are dealt with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretPolicy {
+    /// What happens.
+    pub action: SecretAction,
+    /// Patterns of what is known: arguments of `--allow-secret`.
+    pub known: Vec<OsString>,
+}

@@ -1,0 +1,222 @@
+//! What a finished product carries to show what it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::failure::Failure;
+use crate::layout::{self, Product};
+use crate::packages::{Need, PythonKind};
+use crate::proof::listing::{self, Known};
+use crate::proof::manifest::{
+    self, Build, DigestedFile, EncodedPath, Facts, Kind, LockFacts, Manifest, PackageCounts,
+    Project, Tool, Totals, VirtualPackages,
+};
+use crate::proof::provenance::{self, Invocation};
+use crate::proof::signature::SigningKey;
+use crate::proof::{self, Sha256Digest, WorkdirRecord, sums};
+use crate::replacement::replace_file;
+use crate::report::Report;
+use crate::request::{ProjectName, SigningOptions};
+use crate::steps::carried_cache::CachePlan;
+use crate::surroundings::{self, Surroundings};
+
+/// What the person chose for a product, as far as the manifest says it.
+pub(super) struct Choices<'a> {
+    /// The arguments of `--exclude`.
+    pub(super) excludes: &'a [std::ffi::OsString],
+    pub(super) whole_cache: bool,
+    pub(super) bundled_pixi: bool,
+}
+
+/// The key to sign with, when one was named.
+///
+/// # Errors
+///
+/// Exit code 2, as [`SigningKey::read`], and for a password without a key.
+pub(super) fn signing_key(
+    options: &SigningOptions,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Option<SigningKey>> {
+    let absolute = |file: &PathBuf| surroundings.absolute(file);
+    let password_file = options.sign_password_file.as_ref().map(absolute);
+    match &options.sign_key {
+        Some(key) => SigningKey::read(&absolute(key), password_file.as_deref()).map(Some),
+        None if password_file.is_some() => Err(Failure::usage(
+            "--sign-password-file is for a key: give --sign-key",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// What is known of a product whose files are all there but the evidence; it
+/// counts nothing yet.
+///
+/// # Errors
+///
+/// When the project in it cannot be read.
+pub(super) fn facts(
+    product: &Product,
+    name: &ProjectName,
+    plan: &CachePlan,
+    record: Option<&WorkdirRecord>,
+    choices: &Choices<'_>,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Facts> {
+    let project = product.project(name);
+    let lock = plan.lock().map(|lock| LockFacts {
+        sha256: lock.digest().clone(),
+        version: lock.version(),
+    });
+    let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());
+    excludes.extend(
+        choices
+            .excludes
+            .iter()
+            .map(|text| text.to_string_lossy().into_owned()),
+    );
+    Ok(Facts {
+        kind: manifest::KIND.to_owned(),
+        format: manifest::FORMAT,
+        tool: Tool::this(),
+        created: surroundings.source_date_epoch.and_then(proof::rfc3339),
+        project: Project {
+            name: name.to_string(),
+            folder: EncodedPath::new(name.as_os_str()),
+            manifest: project_manifest(&project)?,
+            lock,
+            git: record.and_then(|record| record.source.clone()),
+        },
+        environments: plan.environments().to_vec(),
+        platform: plan.platform().map(str::to_owned),
+        virtual_packages: VirtualPackages {
+            required: plan
+                .need()
+                .map(|need| {
+                    need.virtual_packages()
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect()
+                })
+                .unwrap_or_default(),
+            overrides: record.map_or_else(Default::default, |record| record.overrides.clone()),
+        },
+        build: Build {
+            image: record.and_then(|record| record.image.clone()),
+            engine: record.and_then(|record| record.engine.clone()),
+            pixi: record
+                .and_then(WorkdirRecord::pixi_version)
+                .map(str::to_owned),
+            excludes,
+        },
+        packages: count(plan.need(), choices),
+        totals: Totals::default(),
+    })
+}
+
+/// The first of the files that make a folder a Pixi project, as pixi takes them.
+fn project_manifest(project: &Path) -> anyhow::Result<DigestedFile> {
+    for name in layout::PROJECT_MANIFESTS {
+        let file = project.join(name);
+        if file.is_file() {
+            let bytes =
+                fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+            return Ok(DigestedFile {
+                name: name.to_owned(),
+                sha256: Sha256Digest::from(Sha256::digest(bytes)),
+            });
+        }
+    }
+    anyhow::bail!(
+        "{} has no {} that was not excluded",
+        project.display(),
+        layout::PROJECT_MANIFESTS.join(" and no ")
+    )
+}
+
+fn count(need: Option<&Need>, choices: &Choices<'_>) -> PackageCounts {
+    let mut counts = PackageCounts {
+        whole_cache: choices.whole_cache,
+        bundled_pixi: choices.bundled_pixi,
+        ..PackageCounts::default()
+    };
+    if let Some(need) = need {
+        counts.conda = Some(need.conda.len() as u64);
+        counts.python = Some(need.python.len() as u64);
+        for python in &need.python {
+            let kind = match python.kind {
+                PythonKind::Wheel => "wheel",
+                PythonKind::SourceDistribution => "source-distribution",
+                PythonKind::Git => "git",
+                PythonKind::Folder => "folder",
+            };
+            *counts.python_kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Lists a product that is otherwise complete: writes `manifest.json`,
+/// `SHA256SUMS`, its signature and `provenance.json`, and gives the manifest and
+/// the product's digest. `started` says when the making began, in seconds since
+/// 1970.
+///
+/// # Errors
+///
+/// When something in the product cannot be read, or the evidence cannot be
+/// written.
+pub(super) fn write(
+    product: &Product,
+    mut facts: Facts,
+    known: Known<'_>,
+    (signing, started): (Option<&SigningKey>, Option<String>),
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<(Manifest, Sha256Digest)> {
+    let entries = listing::list(product.path(), &[], known)?;
+    facts.totals = Totals::of(&entries);
+    let manifest = Manifest { facts, entries };
+    let manifest_text = manifest.to_json()?;
+    let sums_text = sums::text(&manifest.entries, &manifest_text);
+    let digest = sums::product_digest(&sums_text);
+    replace_file(&product.manifest(), &manifest_text)?;
+    replace_file(&product.sums(), &sums_text)?;
+    let now = surroundings
+        .source_date_epoch
+        .unwrap_or_else(surroundings::now);
+    if let Some(key) = signing {
+        let comment = format!("timestamp:{now}\tfile:SHA256SUMS\tproduct:sha256:{digest}");
+        let signature = key.sign(&sums_text, &comment)?;
+        replace_file(
+            &Product::signature_of(&product.sums()),
+            signature.as_bytes(),
+        )?;
+    }
+    let invocation = Invocation {
+        started,
+        finished: proof::rfc3339(now),
+    };
+    let mut statement = serde_json::to_vec_pretty(&provenance::statement(
+        &manifest.facts,
+        &digest,
+        &invocation,
+    ))?;
+    statement.push(b'\n');
+    replace_file(&product.provenance(), &statement)?;
+
+    let mut escaped = manifest
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+        .filter(|entry| sums::needs_escape(entry.path.bytes()));
+    if let Some(first) = escaped.next() {
+        report.note(format_args!(
+            "{} file names have a line end or a backslash in them, {} for example: coreutils checks SHA256SUMS all the same, busybox's sha256sum does not",
+            1 + escaped.count(),
+            first.path
+        ));
+    }
+    Ok((manifest, digest))
+}

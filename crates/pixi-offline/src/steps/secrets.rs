@@ -1,0 +1,143 @@
+//! Looking for secrets before anything is copied, and what is done about them.
+
+use std::path::Path;
+
+use crate::failure::Failure;
+use crate::layout;
+use crate::proof;
+use crate::report::Report;
+use crate::request::{ProductVariable, SecretAction, SecretPolicy};
+use crate::secrets::{Finding, Search};
+use crate::staging::Rules;
+use crate::steps::stage::{self, ProjectRules};
+
+/// How many findings are shown.
+const SHOWN: usize = 40;
+
+/// What a person can do about a finding.
+const ADVICE: &str = "take them out, leave their files out with --exclude, or name what is known with --allow-secret PATTERN";
+
+/// A search that is about to be made, or none when nobody wants it.
+#[derive(Debug)]
+pub(super) struct SecretSearch(Option<Search>);
+
+impl SecretSearch {
+    /// Reads the arguments of `--allow-secret`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 for a pattern that cannot be one.
+    pub(super) fn new(policy: &SecretPolicy) -> anyhow::Result<SecretSearch> {
+        let mut known = Rules::new();
+        for pattern in &policy.known {
+            known
+                .push(pattern)
+                .map_err(|error| Failure::usage(format!("--allow-secret: {error}")))?;
+        }
+        let search = match policy.action {
+            SecretAction::Off => None,
+            SecretAction::Warn | SecretAction::Deny => Some(Search::new(known)?),
+        };
+        Ok(SecretSearch(search))
+    }
+
+    /// Looks at what [`stage::copy_project`] would copy. The lock is read
+    /// however long it is: every URL of a channel is in it.
+    pub(super) fn project(&mut self, source: &Path, rules: &ProjectRules) {
+        let Some(search) = &mut self.0 else { return };
+        search.folder(source, rules.all(), &proof::is_workdir);
+        for file in [layout::LOCK_FILE, layout::PROJECT_CONFIG] {
+            let file = Path::new(file);
+            let goes_along = match file.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => {
+                    stage::takes_configuration(source, rules)
+                }
+                _ => source.join(file).is_file() && !rules.all().excludes(file, false),
+            };
+            if goes_along {
+                search.file(source, file);
+            }
+        }
+    }
+
+    /// Looks at what is copied whole.
+    pub(super) fn resources(&mut self, source: &Path) {
+        if let Some(search) = &mut self.0 {
+            search.folder(source, &Rules::new(), &proof::is_workdir);
+        }
+    }
+
+    /// Looks at what `envs.sh` will export.
+    pub(super) fn variables(&mut self, variables: &[ProductVariable]) {
+        let Some(search) = &mut self.0 else { return };
+        for variable in variables {
+            let place = format!("--env {}", variable.key());
+            search.variable(&place, variable.key(), variable.value().as_encoded_bytes());
+        }
+    }
+
+    /// What was found.
+    pub(super) fn findings(self) -> Vec<Finding> {
+        self.0.map(Search::findings).unwrap_or_default()
+    }
+}
+
+/// Refuses findings, or lets them pass, as the policy says.
+///
+/// # Errors
+///
+/// Exit code 2 when they are refused; the message lists them.
+pub(super) fn refuse(policy: &SecretPolicy, findings: &[Finding]) -> anyhow::Result<()> {
+    if policy.action != SecretAction::Deny || findings.is_empty() {
+        return Ok(());
+    }
+    let mut lines: Vec<String> = findings
+        .iter()
+        .take(SHOWN)
+        .map(Finding::to_string)
+        .collect();
+    lines.extend(more(findings).map(|count| format!("and {count} more")));
+    Err(Failure::usage(format!(
+        "this looks like secrets, and --secrets deny was given; nothing was touched: {ADVICE}\n  {}",
+        lines.join("\n  ")
+    )))
+}
+
+/// Says what was found, and what can be done about it.
+pub(super) fn warn(findings: &[Finding], report: &Report) {
+    for finding in findings.iter().take(SHOWN) {
+        report.warning(format_args!("looks like a secret: {finding}"));
+    }
+    if let Some(count) = more(findings) {
+        report.warning(format_args!("looks like secrets: and {count} more"));
+    }
+    if !findings.is_empty() {
+        report.note(format_args!(
+            "what looks like a secret travels with the product: {ADVICE}; --secrets deny refuses it"
+        ));
+    }
+}
+
+/// Looks at the lock that the build has written. It is too late to leave
+/// anything untouched, so it is never more than a warning: the next step looks
+/// again, and refuses when it is told to.
+///
+/// # Errors
+///
+/// As [`SecretSearch::new`].
+pub(super) fn warn_of_built_lock(
+    policy: &SecretPolicy,
+    project: &Path,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let mut search = SecretSearch::new(policy)?;
+    if let Some(search) = &mut search.0 {
+        search.file(project, Path::new(layout::LOCK_FILE));
+    }
+    warn(&search.findings(), report);
+    Ok(())
+}
+
+fn more(findings: &[Finding]) -> Option<usize> {
+    findings.len().checked_sub(SHOWN).filter(|count| *count > 0)
+}

@@ -1,0 +1,319 @@
+//! The product that is verified, and the record that the verification leaves.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::container::{EngineVersion, Image, Outcome};
+use crate::failure::{self, Failure};
+use crate::layout::{OfflineLogs, Product};
+use crate::proof::check::{self, Depth, Verified};
+use crate::proof::signature::{SigningKey, VerifyingKey};
+use crate::proof::verification::{
+    Expected, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict, VerificationRecord,
+};
+use crate::proof::{self, Sha256Digest};
+use crate::replacement::replace_file;
+use crate::report::Report;
+use crate::steps::final_verify_product::Request;
+use crate::surroundings::{self, Surroundings};
+
+/// What is known of a product before it is installed.
+pub(super) struct Known {
+    /// Its digest, when it has one and is as it lists itself.
+    pub(super) digest: Option<Sha256Digest>,
+    /// The environments that it installs, when it says so.
+    pub(super) environments: Vec<String>,
+}
+
+/// Compares a product with its lists, every byte of it, and checks their
+/// signature when there is a key for it.
+///
+/// # Errors
+///
+/// Exit code 1 when it is not as it lists itself, or not signed as it should be.
+pub(super) fn look(
+    product: &Product,
+    key: Option<&VerifyingKey>,
+    report: &Report,
+) -> anyhow::Result<Known> {
+    let Some(checked) = check::check(product, Depth::Full)? else {
+        if key.is_some() {
+            return Err(Failure::with_code(
+                failure::GENERAL,
+                format!(
+                    "{} has no SHA256SUMS, so nothing in it is signed; make the product again, with --sign-key",
+                    product.path().display()
+                ),
+            ));
+        }
+        report.note("the product has no manifest.json (an older version made it): whether it is whole is not known, and the verification speaks of no digest");
+        return Ok(Known {
+            digest: None,
+            environments: Vec::new(),
+        });
+    };
+    checked.require_as_listed(product)?;
+    if let Some(key) = key {
+        require_signature(product, key)?;
+    }
+    match check::verified(product, &checked.digest)? {
+        Verified::OfAnother { .. } => report.warning(
+            "the verification.json in the product speaks of another product; it says nothing of this one",
+        ),
+        Verified::Never | Verified::Failed(_) | Verified::Passed(_) => {}
+    }
+    let as_listed = checked.left_by_install.is_empty();
+    if let Some(first) = checked.left_by_install.first() {
+        report.note(format_args!(
+            "something was installed in the product itself: it holds {} files and folders more than it lists, {} for example, and so the verification speaks of no digest",
+            checked.left_by_install.len(),
+            first.display()
+        ));
+    }
+    Ok(Known {
+        digest: as_listed.then_some(checked.digest),
+        environments: checked.manifest.facts.environments,
+    })
+}
+
+fn require_signature(product: &Product, key: &VerifyingKey) -> anyhow::Result<()> {
+    let sums = product.sums();
+    let signature = Product::signature_of(&sums);
+    let refuse = |why: String| Failure::with_code(failure::GENERAL, why);
+    let text = match fs::read_to_string(&signature) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(refuse(format!(
+                "the product is not signed: {} is missing; make it with --sign-key, or leave --verify-key out",
+                signature.display()
+            )));
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be read", signature.display()));
+        }
+    };
+    let content = fs::read(&sums).with_context(|| format!("{} cannot be read", sums.display()))?;
+    key.check(&content, &text).map(drop).map_err(|error| {
+        refuse(format!(
+            "{} is no signature of SHA256SUMS by the key of --verify-key: {error}",
+            signature.display()
+        ))
+    })
+}
+
+/// Looks again, after the run, whether a product that had a digest still has it.
+///
+/// # Errors
+///
+/// Exit code 1 when it was changed meanwhile.
+pub(super) fn require_unchanged(product: &Product, before: &Sha256Digest) -> anyhow::Result<()> {
+    let after = check::check(product, Depth::Full)?;
+    let Some(after) = after.filter(|after| after.digest == *before) else {
+        return Err(Failure::with_code(
+            failure::GENERAL,
+            "the lists of the product were changed while it was verified; verify it again",
+        ));
+    };
+    after
+        .require_as_listed(product)
+        .context("the product was changed while it was verified")
+}
+
+/// The record of a verification that is about to begin.
+pub(super) fn begin(
+    request: &Request,
+    engine: EngineVersion,
+    image: Option<Image>,
+    surroundings: &Surroundings,
+) -> VerificationRecord {
+    let mut record = VerificationRecord::new();
+    record.started = proof::rfc3339(surroundings.unix_seconds);
+    record.project = request.project_name.as_ref().map(ToString::to_string);
+    record.verify_environment = request
+        .verify_environment
+        .as_ref()
+        .map(|name| name.as_str().to_owned());
+    record.engine = Some(engine);
+    record.image = image;
+    record
+}
+
+/// Takes over into the record what the script in the container said.
+pub(super) fn learn(
+    record: &mut VerificationRecord,
+    outcome: &Outcome,
+    request: &Request,
+    logs: &OfflineLogs,
+) -> anyhow::Result<()> {
+    let text = |text: &OsStr| text.to_string_lossy().into_owned();
+    let name = request
+        .project_name
+        .as_ref()
+        .map(|name| text(name.as_os_str()));
+    let mut bootstrap = vec!["./bootstrap-project.sh".to_owned()];
+    if let Some(name) = name {
+        bootstrap.extend(["--project-name".to_owned(), name]);
+    }
+    let environment = request
+        .verify_environment
+        .as_ref()
+        .map(|name| name.as_str());
+    let mut verify = vec!["pixi".to_owned()];
+    verify.extend(
+        request
+            .verification
+            .pixi_words(environment)
+            .into_iter()
+            .map(str::to_owned),
+    );
+    for (phase, command, log) in [
+        ("bootstrap", bootstrap, logs.bootstrap()),
+        ("verify", verify, logs.verify()),
+    ] {
+        if phase == "verify" && !request.verification.is_requested() {
+            continue;
+        }
+        let log = log_record(&log)?;
+        let exit_code = outcome.phase(phase);
+        if exit_code.is_none() && log.is_none() {
+            continue;
+        }
+        record.ran.push(Ran {
+            phase: phase.to_owned(),
+            command,
+            exit_code,
+            log,
+            network_attempts: outcome.attempts(phase),
+        });
+    }
+    record.network = NetworkRecord::none(outcome.attempts("bootstrap").is_some());
+    record.pixi = outcome
+        .pixi
+        .as_deref()
+        .and_then(|text| text.split_whitespace().last())
+        .map(str::to_owned);
+    record.expected = Expected {
+        output: request
+            .expectations
+            .output()
+            .iter()
+            .map(|expected| text(expected))
+            .collect(),
+        files: request.expectations.files().to_vec(),
+    };
+    Ok(())
+}
+
+/// A log as the record names it; `None` when its phase was never begun.
+fn log_record(log: &Path) -> anyhow::Result<Option<LogRecord>> {
+    match fs::read(log) {
+        Ok(content) => Ok(log.file_name().map(|name| LogRecord {
+            name: name.to_string_lossy().into_owned(),
+            sha256: Sha256Digest::from(Sha256::digest(content)),
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", log.display())),
+    }
+}
+
+/// Closes a record with how the verification ended.
+pub(super) fn conclude(record: &mut VerificationRecord, end: &anyhow::Result<()>) {
+    record.finished = proof::rfc3339(surroundings::now());
+    match end {
+        Ok(()) => record.outcome = Verdict::Passed,
+        Err(error) => {
+            record.outcome = Verdict::Failed;
+            record.failure = Some(FailureRecord {
+                exit_code: failure::exit_code(error),
+                message: format!("{error:#}"),
+            });
+        }
+    }
+}
+
+/// A record as it is written, and its signature.
+pub(super) struct Written {
+    content: Vec<u8>,
+    signature: Option<String>,
+}
+
+impl Written {
+    /// # Errors
+    ///
+    /// When it cannot be signed.
+    pub(super) fn of(
+        record: &VerificationRecord,
+        key: Option<&SigningKey>,
+    ) -> anyhow::Result<Written> {
+        let content = record.to_json()?;
+        let product = record.product_digest.as_deref().unwrap_or("none");
+        let now = surroundings::now();
+        let comment = format!("timestamp:{now}\tfile:verification.json\tproduct:{product}");
+        let signature = key.map(|key| key.sign(&content, &comment)).transpose()?;
+        Ok(Written { content, signature })
+    }
+
+    /// Writes record and signature; never a record with the signature of another.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    pub(super) fn put(&self, file: &Path) -> anyhow::Result<()> {
+        remove_signature(file)?;
+        replace_file(file, &self.content)?;
+        match &self.signature {
+            Some(text) => replace_file(&Product::signature_of(file), text.as_bytes()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Puts a record into the product that it speaks of.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(super) fn attach(
+    written: &Written,
+    record: &VerificationRecord,
+    product: &Product,
+    report: &Report,
+) -> anyhow::Result<()> {
+    if record.product_digest.is_none() || record.product_unchanged != Some(true) {
+        report.note("the record is not attached: it does not speak of the product as it is");
+        return Ok(());
+    }
+    written.put(&product.verification())?;
+    if written.signature.is_none() {
+        report.note("verification.json is not signed: whoever can write to the product can write one that says that it passed; --sign-key signs it");
+    }
+    Ok(())
+}
+
+/// Removes what an earlier verification left in the out folder: it says nothing
+/// of this one.
+pub(super) fn remove_earlier(logs: &OfflineLogs) -> anyhow::Result<()> {
+    remove_signature(&logs.verification())?;
+    for file in [logs.verification(), logs.bootstrap(), logs.verify()] {
+        remove(&file)?;
+    }
+    Ok(())
+}
+
+fn remove_signature(file: &Path) -> anyhow::Result<()> {
+    remove(&Product::signature_of(file))
+}
+
+fn remove(file: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", file.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,128 @@
+//! Faults at system calls of a command, by strace(1): only of the command itself,
+//! whose children are let go when they become another program.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use testbed::ensure_debian_package;
+
+/// What touches the disk, or leads to it.
+const CALLS: &str = "openat,mkdir,mkdirat,copy_file_range,ioctl,write,ftruncate,utimensat,chmod,fchmod,\
+fchmodat,fchown,lchown,fchownat,linkat,rename,renameat,renameat2,unlink,unlinkat,rmdir,symlink,symlinkat,\
+syncfs,fsync,getdents64,flock,mknodat,readlink,readlinkat,statx,newfstatat";
+
+/// What happens at a call.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    Kill,
+    Full,
+    Broken,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 3] = [Fault::Kill, Fault::Full, Fault::Broken];
+
+    fn injection(self) -> &'static str {
+        match self {
+            Fault::Kill => "signal=SIGKILL",
+            Fault::Full => "error=ENOSPC",
+            Fault::Broken => "error=EIO",
+        }
+    }
+}
+
+/// A call of a run: its name, and the how-manyth of this name it was in its thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    pub call: String,
+    pub ordinal: usize,
+    /// The line of the trace, for people.
+    pub line: String,
+}
+
+/// The program, with the words that trace a command into `log`.
+fn strace(log: &Path, command: &Command, more: &[&str]) -> Command {
+    let program: PathBuf = ensure_debian_package("strace", "strace").expect("strace");
+    let mut traced = Command::new(program);
+    traced
+        .args(["-f", "--detach-on=execve", "-o"])
+        .arg(log)
+        .args(more)
+        .arg("--")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+    if let Some(folder) = command.get_current_dir() {
+        traced.current_dir(folder);
+    }
+    traced
+}
+
+/// Runs a command to its end, and gives `count` points spread evenly over its
+/// calls from the first that names `from` on.
+pub fn points(command: &Command, log: &Path, from: &str, count: usize) -> Vec<Point> {
+    let trace = format!("trace={CALLS}");
+    let run = strace(log, command, &["-s", "200", "-e", &trace])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let text = std::fs::read(log).unwrap();
+    let mut counts: HashMap<(String, String), usize> = HashMap::new();
+    let mut all = Vec::new();
+    let mut begun = false;
+    for line in String::from_utf8_lossy(&text).lines() {
+        let Some((thread, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let rest = rest.trim_start();
+        let Some((call, _)) = rest.split_once('(') else {
+            continue;
+        };
+        if call.contains([' ', '<', '+', '-']) {
+            continue;
+        }
+        let ordinal = counts
+            .entry((thread.to_owned(), call.to_owned()))
+            .and_modify(|count| *count += 1)
+            .or_insert(1);
+        begun |= rest.contains(from);
+        if begun {
+            all.push(Point {
+                call: call.to_owned(),
+                ordinal: *ordinal,
+                line: rest.to_owned(),
+            });
+        }
+    }
+    assert!(
+        all.len() >= count,
+        "only {} calls from {from:?} on",
+        all.len()
+    );
+    (0..count)
+        .map(|index| all[index * all.len() / count].clone())
+        .collect()
+}
+
+/// Runs a command with a fault at a point; whether the fault came.
+pub fn inject(command: &Command, log: &Path, point: &Point, fault: Fault) -> (Output, bool) {
+    let injection = format!(
+        "inject={}:{}:when={}",
+        point.call,
+        fault.injection(),
+        point.ordinal
+    );
+    let trace = format!("trace={}", point.call);
+    let output = strace(log, command, &["-e", &trace, "-e", &injection])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    let came = text.contains("(INJECTED)") || text.contains("+++ killed by SIGKILL");
+    (output, came)
+}

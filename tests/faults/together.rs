@@ -1,0 +1,81 @@
+//! Two at once.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::fake::Fake;
+
+#[test]
+fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
+    let fake = Fake::new().with(json!({"hang": true, "phases": [["install", "", 0]]}));
+    let mut first = fake
+        .sandbox
+        .command("create-workdir-from-host")
+        .args([
+            "--image",
+            "img:1",
+            "--project-dir",
+            "demo",
+            "--workdir",
+            "W",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(first.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "hanging\n");
+
+    let second: [(&str, &[&str]); 3] = [
+        (
+            "create-workdir-from-host",
+            &[
+                "--image",
+                "img:1",
+                "--project-dir",
+                "demo",
+                "--workdir",
+                "W",
+            ],
+        ),
+        ("make-archive-ready-product", &["--workdir", "W"]),
+        (
+            "final-verify-product",
+            &[
+                "--image",
+                "img:1",
+                "--product-dir",
+                "W/product",
+                "--out-dir",
+                "O",
+            ],
+        ),
+    ];
+    for (command, words) in second {
+        let start = Instant::now();
+        let run = fake.sandbox.run(command, words);
+        let took = start.elapsed();
+        run.code(1)
+            .says("ERROR: ")
+            .says("/W is being worked on by create-workdir-from-host, process ")
+            .says(&first.id().to_string());
+        assert!(took < Duration::from_secs(1), "{command}: {took:?}");
+    }
+
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // A dead one holds nobody up.
+    fake.with(json!({"hang": false}))
+        .create::<&str>(&[])
+        .success();
+    testbed::ran(
+        "the_second_run_on_a_workdir_stops_at_once_and_names_the_first",
+        3,
+    );
+}

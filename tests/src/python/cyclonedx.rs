@@ -1,0 +1,81 @@
+//! The strict validator of CycloneDX's own Python library, and the parser of package URLs of
+//! that format's authors.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use duct::{Expression, cmd};
+
+use crate::cache::{Turn, cache_folder};
+use crate::debian::ensure_debian_package;
+use crate::process::{announced, captured};
+
+/// Both libraries, at fixed versions: a newer one may be stricter.
+const PACKAGES: [&str; 3] = [
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "packageurl-python==0.17.6",
+    // Checks a URL by one pattern, where what the first brings along parses for a tenth of a second.
+    "rfc3987==1.3.8",
+];
+
+/// A Python that can import `cyclonedx` and `packageurl`.
+#[derive(Debug, Clone)]
+pub struct CycloneDx {
+    python: PathBuf,
+    libraries: PathBuf,
+}
+
+impl CycloneDx {
+    /// The words of a call of that Python; what it finds in the environment is not changed
+    /// otherwise.
+    pub fn python(&self, arguments: impl IntoIterator<Item = OsString>) -> Expression {
+        cmd(&self.python, arguments).env("PYTHONPATH", &self.libraries)
+    }
+}
+
+/// Installs the libraries into the cache folder, with the host's pip and its settings, once
+/// for each version of the host's Python.
+///
+/// # Errors
+/// When pip cannot be had, or does not find those versions.
+pub fn ensure_cyclonedx() -> Result<CycloneDx> {
+    let _turn = Turn::at("cyclonedx")?;
+    // pip brings its Python along.
+    ensure_debian_package("pip3", "python3-pip")?;
+    let python = ensure_debian_package("python3", "python3")?;
+    let tag = captured(
+        "asking python3 for its version",
+        cmd!(
+            &python,
+            "-c",
+            "import sys; print(sys.implementation.cache_tag)"
+        ),
+    )?;
+    let libraries = cache_folder()?.join(format!("cyclonedx-11.12.0-2-{tag}"));
+    let done = libraries.join("done");
+    if !done.is_file() {
+        announced("installing cyclonedx-python-lib", || {
+            let words = [
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--upgrade",
+                "--target",
+            ];
+            let arguments = words
+                .into_iter()
+                .map(OsString::from)
+                .chain([libraries.clone().into_os_string()])
+                .chain(PACKAGES.map(OsString::from));
+            captured(
+                "installing cyclonedx-python-lib with pip",
+                cmd(&python, arguments),
+            )?;
+            Ok(std::fs::write(&done, "")?)
+        })?;
+    }
+    Ok(CycloneDx { python, libraries })
+}
