@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{ProductVariable, ProjectName, SecretOptions, SigningOptions};
+use pixi_offline::staging::LinkMode;
 use pixi_offline::steps::make_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
@@ -42,6 +43,17 @@ pub struct Options {
     #[arg(long)]
     pub bundle_pixi: bool,
 
+    /// How the package cache gets into the product. Beware of hardlink: product and workdir
+    /// then share each file, and pixi shares it further with the environments, so a program
+    /// that edits a file in an environment edits the cache, unnoticed
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = LinkMode::Auto)]
+    pub link_mode: LinkMode,
+
+    /// Move the package cache into the product, so that the workdir has none any more: no other
+    /// product can be made of it
+    #[arg(long, conflicts_with = "link_mode")]
+    pub move_cache: bool,
+
     #[command(flatten)]
     #[allow(missing_docs)]
     pub secrets: SecretOptions,
@@ -72,6 +84,8 @@ impl TryFrom<Options> for Request {
             deep: options.deep,
             full_cache: options.cache == "full",
             bundle_pixi: options.bundle_pixi,
+            link_mode: options.link_mode,
+            move_cache: options.move_cache,
             signing: options.signing,
         })
     }

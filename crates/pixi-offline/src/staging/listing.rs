@@ -202,6 +202,29 @@ impl Listing {
         self.len() == 0
     }
 
+    /// The digest of the file at `path`, below the top, when it has one and that
+    /// many bytes.
+    pub fn digest(&self, path: &Path, size: u64) -> Option<[u8; 32]> {
+        let mut folder = self.folders.first()?.as_ref()?;
+        let mut parts = path.iter();
+        let mut part = parts.next()?;
+        loop {
+            let wanted = part.as_bytes();
+            let name = |record: &Record| record.name(&folder.text).cmp(wanted);
+            let found = folder.entries.binary_search_by(name).ok()?;
+            match (folder.entries[found].what, parts.next()) {
+                (What::Folder { number }, Some(next)) => {
+                    folder = self.folders.get(number as usize)?.as_ref()?;
+                    part = next;
+                }
+                (What::HashedFile { size: had, digest }, None) if had == size => {
+                    return Some(folder.digests[digest as usize]);
+                }
+                _ => return None,
+            }
+        }
+    }
+
     /// The entries, sorted by the bytes of their paths, each path below `top`,
     /// which may be empty.
     pub fn entries<'a>(&'a self, top: &Path) -> impl Iterator<Item = Listed<'a>> + use<'a> {
@@ -345,6 +368,17 @@ mod tests {
         assert_eq!(listed[4].kind, Kind::Link { leads_to });
         let sha256 = Some(&[9; 32]);
         assert_eq!(listed[5].kind, Kind::File { size: 7, sha256 });
+        let digest = |path: &[u8], size| listing.digest(Path::new(OsStr::from_bytes(path)), size);
+        assert_eq!(digest(b"a/\xff", 7), Some([9; 32]));
+        for (path, size) in [
+            (&b"a/\xff"[..], 8),
+            (b"a/z", 7),
+            (b"a", 0),
+            (b"no", 1),
+            (b"", 0),
+        ] {
+            assert_eq!(digest(path, size), None, "{path:?}");
+        }
         assert_eq!(Listing::default().entries(Path::new("")).count(), 0);
     }
 }

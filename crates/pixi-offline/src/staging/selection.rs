@@ -56,3 +56,21 @@ impl Selection for Rules {
         Rules::excludes(self, relative, is_dir)
     }
 }
+
+/// Rules, and a function that leaves out folders which they keep.
+pub struct RulesAndSkip<'a> {
+    /// The rules.
+    pub rules: &'a Rules,
+    /// Asked for each folder that they keep, with its absolute path.
+    pub skip: &'a (dyn Fn(&Path) -> bool + Sync),
+}
+
+impl Selection for RulesAndSkip<'_> {
+    fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
+        self.rules.excludes(relative, is_dir)
+    }
+
+    fn skips(&self, folder: &Path) -> bool {
+        (self.skip)(folder)
+    }
+}

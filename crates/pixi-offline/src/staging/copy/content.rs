@@ -19,21 +19,21 @@ const BY_HAND: u64 = 64 * 1024;
 
 /// Which side failed.
 #[derive(Debug)]
-pub(super) enum ContentError {
+pub(in crate::staging) enum ContentError {
     Reading(io::Error),
     Writing(io::Error),
 }
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Content {
-    pub(super) length: u64,
-    pub(super) sha256: Option<[u8; 32]>,
+pub(in crate::staging) struct Content {
+    pub(in crate::staging) length: u64,
+    pub(in crate::staging) sha256: Option<[u8; 32]>,
 }
 
 /// Copies content. Each thread has one.
 #[derive(Default)]
-pub(super) struct Copier {
+pub(in crate::staging) struct Copier {
     buffer: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ impl Copier {
     /// Copies all that is in `reader` to the empty file `writer`. `expected` is
     /// the length that the file had when it was opened; what is added to it
     /// meanwhile stays behind.
-    pub(super) fn copy(
+    pub(in crate::staging) fn copy(
         &mut self,
         reader: &OwnedFd,
         writer: &OwnedFd,
@@ -69,7 +69,7 @@ impl Copier {
     }
 
     /// Reads a file only to hash it.
-    pub(super) fn hash(
+    pub(in crate::staging) fn hash(
         &mut self,
         reader: &OwnedFd,
         expected: u64,
@@ -153,12 +153,12 @@ const EIO: i32 = Errno::IO.raw_os_error();
 
 /// Which pairs of devices can share blocks; each is tried once.
 #[derive(Default)]
-pub(super) struct Clones(Mutex<HashMap<(u64, u64), bool>>);
+pub(in crate::staging) struct Clones(Mutex<HashMap<(u64, u64), bool>>);
 
 impl Clones {
     /// Makes the empty file `writer` share the blocks of `reader`. False when
     /// they cannot; a failing try for each file would cost time.
-    pub(super) fn try_clone(
+    pub(in crate::staging) fn try_clone(
         &self,
         reader: impl AsFd,
         writer: impl AsFd,

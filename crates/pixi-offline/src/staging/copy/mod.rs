@@ -8,9 +8,7 @@
 //! copy in its place does that once, for the file system.
 
 mod attributes;
-mod content;
-mod folder;
-mod queue;
+pub(super) mod content;
 mod trouble;
 mod worker;
 
@@ -26,7 +24,7 @@ use anyhow::{Context as _, bail};
 
 use super::listing::Listing;
 use super::rules::Rules;
-use super::selection::Selection;
+use super::selection::{RulesAndSkip, Selection};
 use worker::Job;
 
 /// What a copy really did.
@@ -45,18 +43,20 @@ pub struct Copied {
 
 /// How the content of files gets into the copy. The words mean what they mean for
 /// uv's `--link-mode`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LinkMode {
-    /// As [`LinkMode::Clone`], without a word where that cannot be.
+    /// clone where the file system can, else copy
     #[default]
     Auto,
-    /// Both share the blocks until one is changed (copy on write, `FICLONE` of
-    /// ioctl_ficlonerange(2)). Where the file system cannot, it is copied.
+    /// share the blocks until one side is changed (copy on write); copy where the
+    /// file system cannot, and say so
+    // FICLONE of ioctl_ficlonerange(2).
     Clone,
-    /// It is copied.
+    /// copy the content
     Copy,
-    /// Both are names of one file (link(2)): what is written into one is in the
-    /// other. Where that cannot be, between file systems for example, it is copied.
+    /// make both names of one file: what is written into one is in the other; copy
+    /// where that cannot be, and say so
+    // link(2); between file systems it cannot be, for example.
     Hardlink,
 }
 
@@ -130,21 +130,6 @@ pub fn copy_tree(
 ) -> anyhow::Result<Copied> {
     let selection = RulesAndSkip { rules, skip };
     copy_tree_as(source, target, &selection, &How::default()).map(|outcome| outcome.copied)
-}
-
-struct RulesAndSkip<'a> {
-    rules: &'a Rules,
-    skip: &'a (dyn Fn(&Path) -> bool + Sync),
-}
-
-impl Selection for RulesAndSkip<'_> {
-    fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
-        self.rules.excludes(relative, is_dir)
-    }
-
-    fn skips(&self, folder: &Path) -> bool {
-        (self.skip)(folder)
-    }
 }
 
 /// As [`copy_tree`], for any selection and way to do it.

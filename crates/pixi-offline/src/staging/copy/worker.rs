@@ -1,10 +1,8 @@
 //! The walk, and what becomes of each kind of entry.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::io;
-use std::num::NonZero;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,21 +13,12 @@ use rustix::io::Errno;
 
 use super::attributes::{Attributes, Heirs, Maker};
 use super::content::{Clones, Content, ContentError, Copier};
-use super::folder::Entries;
-use super::queue::Queue;
 use super::trouble::{Trouble, Troubles, changed};
 use super::{Copied, How, Left, LinkMode, Outcome};
+use crate::staging::folder::{Entries, FOLDER, at, child, path_of};
 use crate::staging::listing::{ListedFolder, Listing, New};
+use crate::staging::queue::{Queue, on_all_processors};
 use crate::staging::selection::{LinkFate, Selection};
-
-/// More threads than this only wait for the file system's own locks.
-const MOST_THREADS: usize = 16;
-
-/// How an entry is opened that was listed as a folder.
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// The copy of one tree, as all threads see it.
 pub(super) struct Job<'a> {
@@ -120,25 +109,10 @@ impl<'a> Job<'a> {
 
     /// Copies the tree.
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let results: Vec<Gathered> = std::thread::scope(|scope| {
-            let work = || {
-                let mut worker = Worker::new(&self);
-                self.queue.work(|task| worker.folder(task));
-                worker.gathered
-            };
-            let others: Vec<_> = (1..threads.min(MOST_THREADS))
-                // A thread that the system refuses is one that is not there.
-                .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
-                .collect();
-            let mut results = vec![work()];
-            for other in others {
-                match other.join() {
-                    Ok(gathered) => results.push(gathered),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            results
+        let results = on_all_processors(|| {
+            let mut worker = Worker::new(&self);
+            self.queue.work(|task| worker.folder(task));
+            worker.gathered
         });
         let Job {
             source,
@@ -277,12 +251,11 @@ impl<'a> Worker<'a> {
     fn copy_folder(&mut self, looks: &Attributes, number: u32) -> Result<(), Trouble> {
         let job = self.job;
         let top = self.path.is_empty();
-        let relative = if top { b"." } else { &self.path[..] };
-        let to = rustix::fs::openat(&job.to, relative, FOLDER, Mode::empty())
+        let to = rustix::fs::openat(&job.to, at(&self.path), FOLDER, Mode::empty())
             .map_err(|error| self.writing(error.into()))?;
         let made = rustix::fs::fstat(&to).map_err(|error| self.writing(error.into()))?;
         let heirs = job.maker.heirs(&made);
-        let from = rustix::fs::openat(&job.from, relative, FOLDER, Mode::empty());
+        let from = rustix::fs::openat(&job.from, at(&self.path), FOLDER, Mode::empty());
         let mut entries = std::mem::take(&mut self.entries);
         let read = match &from {
             Ok(from) => entries.read(from),
@@ -298,11 +271,7 @@ impl<'a> Worker<'a> {
                 if job.queue.is_stopped() {
                     break;
                 }
-                self.path.truncate(length);
-                if !top {
-                    self.path.push(b'/');
-                }
-                self.path.extend_from_slice(name.to_bytes());
+                child(&mut self.path, length, name);
                 let place = Place {
                     from,
                     to: &to,
@@ -644,18 +613,15 @@ impl<'a> Worker<'a> {
     /// Counts what lies in a folder that stays behind; what cannot be read there
     /// is nobody's concern.
     fn count_folder(&mut self) {
-        let Ok(folder) =
-            rustix::fs::openat(&self.job.from, self.path.as_slice(), FOLDER, Mode::empty())
-        else {
+        let place = at(&self.path);
+        let Ok(folder) = rustix::fs::openat(&self.job.from, place, FOLDER, Mode::empty()) else {
             return;
         };
         let mut entries = std::mem::take(&mut self.entries);
         let _ = entries.read(&folder);
         let length = self.path.len();
         for (name, kind) in entries.iter() {
-            self.path.truncate(length);
-            self.path.push(b'/');
-            self.path.extend_from_slice(name.to_bytes());
+            child(&mut self.path, length, name);
             self.count(&folder, name, kind);
         }
         self.path.truncate(length);
@@ -695,10 +661,6 @@ impl<'a> Worker<'a> {
 
 fn size_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
-}
-
-fn path_of(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
 }
 
 /// A path in a folder, or the folder itself.

@@ -1,11 +1,39 @@
 //! What lies in one folder.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use rustix::fs::{FileType, RawDir};
+use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
+
+/// How an entry is opened that was listed as a folder.
+pub(super) const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Bytes as a path.
+pub(super) fn path_of(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+/// A path below a folder as the system takes it, where the folder itself is the
+/// empty path.
+pub(super) fn at(relative: &[u8]) -> &[u8] {
+    if relative.is_empty() { b"." } else { relative }
+}
+
+/// Makes the path of a folder, of this length, that of an entry in it.
+pub(super) fn child(path: &mut Vec<u8>, folder: usize, name: &CStr) {
+    path.truncate(folder);
+    if folder > 0 {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.to_bytes());
+}
 
 /// The entries of a folder, in memory that is used again for the next one.
 #[derive(Default)]
