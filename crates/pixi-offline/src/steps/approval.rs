@@ -19,8 +19,8 @@ use crate::replacement::replace_file;
 /// # Errors
 ///
 /// When the product's lock cannot be read, or the file not written.
-pub(super) fn write_bill(product: &Product, facts: &Facts) -> anyhow::Result<()> {
-    let inventory = inventory(product, facts)?.unwrap_or_default();
+pub(super) fn write_bill(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<()> {
+    let inventory = inventory(product, cache, facts)?.unwrap_or_default();
     let subject = sbom::Subject {
         project: &facts.project.name,
         environments: &facts.environments,
@@ -39,6 +39,7 @@ pub(super) fn write_bill(product: &Product, facts: &Facts) -> anyhow::Result<()>
 /// When lock or verification cannot be read, or the file not written.
 pub(super) fn write_page(
     product: &Product,
+    cache: &Path,
     manifest: &Manifest,
     digest: &Sha256Digest,
 ) -> anyhow::Result<()> {
@@ -46,7 +47,7 @@ pub(super) fn write_page(
     let text = report_page::text(&Approval {
         manifest,
         digest,
-        inventory: inventory(product, &manifest.facts)?.as_ref(),
+        inventory: inventory(product, cache, &manifest.facts)?.as_ref(),
         verified: &check::verified(product, digest)?,
         secrets: manifest.facts.secrets.as_ref(),
         sums_signed: is_signed(&product.sums()),
@@ -67,16 +68,16 @@ pub(super) fn rewrite_page(product: &Product) -> anyhow::Result<()> {
     let file = product.manifest();
     let manifest = Manifest::parse(&read(&file)?)
         .with_context(|| format!("{} is no manifest that can be read", file.display()))?;
-    write_page(product, &manifest, &digest)
+    write_page(product, &product.cache(), &manifest, &digest)
 }
 
 /// The packages of a product's environments; `None` when it has no lock.
-fn inventory(product: &Product, facts: &Facts) -> anyhow::Result<Option<Inventory>> {
+fn inventory(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<Option<Inventory>> {
     let project = product.path().join(facts.project.folder.path());
     let Some(lock) = Lock::read(&project.join(layout::LOCK_FILE))? else {
         return Ok(None);
     };
     let mut inventory = Inventory::of(&lock, &facts.environments, facts.platform.as_deref())?;
-    inventory.add_python_licences(&PythonCache::read(&product.cache()));
+    inventory.add_python_licences(&PythonCache::read(cache));
     Ok(Some(inventory))
 }

@@ -14,7 +14,7 @@ use crate::request::{
     ProjectName, SecretPolicy, Verification, text_for_mount,
 };
 use crate::secrets::Finding;
-use crate::staging::Size;
+use crate::staging::{How, Size};
 use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
@@ -326,11 +326,15 @@ impl Seen {
             &self.project_dir,
             &new.project(&self.name),
             &self.rules,
+            &How::default(),
             report,
-        )?;
+        )?
+        .copied;
         match &self.resources_dir {
             Some(resources) => {
-                let more = stage::copy_folder(resources, &new.resources(), report)?;
+                let more =
+                    stage::copy_folder(resources, &new.resources(), &How::default(), report)?
+                        .copied;
                 copied.entries += more.entries;
                 copied.bytes += more.bytes;
             }
