@@ -11,6 +11,7 @@
 
 mod fake;
 
+mod build_offline_product;
 mod carrying;
 mod command_line;
 mod create_workdir_from_container;

@@ -60,7 +60,7 @@ pub struct Options {
     pub workdir: WorkdirOptions,
 
     /// Start with an empty package cache, also where WORKDIR has one
-    #[arg(long)]
+    #[arg(long, conflicts_with = "reuse_cache")]
     pub fresh: bool,
 
     /// Where the logs of the final verification go [default: WORKDIR/proof]
@@ -131,7 +131,7 @@ pub struct ShowOptions {
 }
 
 impl ShowOptions {
-    fn report(&self) -> Report {
+    fn report(&self, surroundings: &Surroundings) -> Report {
         let format = match self.format.as_str() {
             "json" => Format::Json,
             _ => Format::Text,
@@ -141,7 +141,7 @@ impl ShowOptions {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        Report::in_phases(Phases::new(format, verbosity))
+        Report::in_phases(Phases::new(format, verbosity, surroundings.may_draw))
     }
 }
 
@@ -240,7 +240,7 @@ impl Options {
 ///
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, _: &Report) -> anyhow::Result<()> {
-    let report = options.show.report();
+    let report = options.show.report(surroundings);
     let (dry_run, explain) = (options.show.dry_run, options.show.explain.clone());
     let request = options.request(surroundings)?;
     match explain {

@@ -280,23 +280,6 @@ pub fn run(
     })
 }
 
-/// Looks whether a product may be made at `output` before there is a workdir.
-///
-/// # Errors
-///
-/// Exit code 2 when a folder there may not be replaced.
-pub(super) fn look_at_output(
-    output: Option<&Path>,
-    force: bool,
-    surroundings: &Surroundings,
-) -> anyhow::Result<()> {
-    let Some(output) = output else { return Ok(()) };
-    let folder = surroundings.absolute(output);
-    Guard::new(surroundings)
-        .check("--output", &folder, product::is_product, force)
-        .map(drop)
-}
-
 /// Where the product goes, when a folder there may be replaced.
 fn target(
     request: &Request,
