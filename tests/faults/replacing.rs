@@ -271,7 +271,7 @@ fn differing<'a>(tree: &'a Tree, old: &'a Tree, new: &'a Tree) -> [Vec<&'a Path>
 
 /// Every fault at points all over a run, on two threads.
 fn all_over(test: &str, subject: &Subject) {
-    let count = usize::try_from(testbed::cases(30, 200)).unwrap();
+    let count = usize::try_from(testbed::cases(30, 100)).unwrap();
     let place = Place::new();
     (subject.prepare)(&place);
     let points = points(&place.command(subject), &place.log(), subject.from, count);
