@@ -47,7 +47,7 @@ test-quick:
 test-staging CASES='2000':
     PIXI_OFFLINE_ORACLE_CASES="$1" cargo test --package testbed --test staging_oracle
 
-# Run every test, those of many cases long (half an hour), and write docs/reliability.md
+# Run the tests of docs/reliability.md, those of many cases long (a quarter of an hour), and write that page
 [group('checkout')]
 reliability:
     cargo xtask reliability

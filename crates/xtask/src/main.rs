@@ -35,7 +35,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Run every test, those of many cases long, and write docs/reliability.md
+    /// Run the tests of docs/reliability.md, those of many cases long, and write that page
     Reliability,
     /// Build the static release binaries and print their folder
     Build,
