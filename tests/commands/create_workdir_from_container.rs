@@ -291,3 +291,20 @@ fn clean_is_honoured_also_when_the_lock_refuses() {
     assert!(!container.path.exists());
     assert!(!container.fake.path("W").exists());
 }
+
+#[test]
+fn the_git_commit_in_the_container_is_recorded() {
+    let container = Container::new();
+    container.create(&[]).success();
+    assert_eq!(container.record()["source"], Value::Null);
+    let commit = container.fake.commit();
+    container
+        .fake
+        .sandbox
+        .write("demo/src/main.py", "print(2)\n");
+    container.create(&[]).success();
+    assert_eq!(
+        container.record()["source"],
+        json!({"commit": commit, "dirty": true})
+    );
+}

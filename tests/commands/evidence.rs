@@ -145,18 +145,8 @@ fn the_manifest_says_what_the_product_is_and_where_it_comes_from() {
 
 #[test]
 fn the_git_commit_and_what_differs_from_it_are_recorded() {
-    let git = |fake: &Fake, words: &[&str]| {
-        let mut command = fake.sandbox.program("git");
-        command.args(["-C", "demo", "-c", "user.name=n", "-c", "user.email=e"]);
-        Run::of(command.args(words)).success().stdout.clone()
-    };
-    testbed::ensure_debian_package("git", "git").unwrap();
     let fake = Fake::new();
-    fs::remove_dir_all(fake.path("demo/.git")).unwrap();
-    git(&fake, &["init", "--quiet"]);
-    git(&fake, &["add", "."]);
-    git(&fake, &["commit", "--quiet", "--message", "m"]);
-    let commit = git(&fake, &["rev-parse", "HEAD"]).trim().to_owned();
+    let commit = fake.commit();
     let source = |fake: &Fake| json_of(&fake.path("W/workdir.json"))["source"].clone();
 
     fake.create::<&str>(&[]).success();
@@ -243,8 +233,14 @@ fn the_same_workdir_gives_the_same_evidence() {
     let mut fake = built();
     fake.sandbox.set("SOURCE_DATE_EPOCH", "1700000000");
     let read = |fake: &Fake| {
-        ["manifest.json", "SHA256SUMS", "provenance.json"]
-            .map(|name| fs::read_to_string(fake.path("W/product").join(name)).unwrap())
+        [
+            "manifest.json",
+            "SHA256SUMS",
+            "sbom.cdx.json",
+            "report.html",
+            "provenance.json",
+        ]
+        .map(|name| fs::read_to_string(fake.path("W/product").join(name)).unwrap())
     };
     make(&fake, &[]).success();
     let first = read(&fake);
@@ -304,7 +300,7 @@ fn provenance_is_an_in_toto_statement_on_the_product() {
 /// A way to tamper with a product: what it is, what is done, what is said of it.
 type Tampering = (&'static str, fn(&Path), &'static str);
 
-const TAMPERING: [Tampering; 12] = [
+const TAMPERING: [Tampering; 13] = [
     (
         "a byte",
         |product| fs::write(product.join("res/model.bin"), "modem").unwrap(),
@@ -327,6 +323,15 @@ const TAMPERING: [Tampering; 12] = [
             fs::write(product.join("bin/git"), "x").unwrap();
         },
         "added: bin/git",
+    ),
+    (
+        "a folder where a list may be",
+        |product| {
+            fs::remove_file(product.join("report.html")).unwrap();
+            fs::create_dir(product.join("report.html")).unwrap();
+            fs::write(product.join("report.html/evil"), "x").unwrap();
+        },
+        "report.html",
     ),
     (
         "a file less",
@@ -784,4 +789,32 @@ fn a_disk_that_is_full_while_evidence_is_written_leaves_no_product_and_no_claim(
         .says("No space left on device");
     assert!(!fake.path("O/verification.json").exists());
     assert!(!fake.path("W/product/verification.json").exists());
+}
+
+#[test]
+fn the_bill_is_part_of_the_product_and_the_page_follows_what_is_attached() {
+    let mut fake = built();
+    fake.sandbox.set("SOURCE_DATE_EPOCH", "1700000000");
+    make(&fake, &[]).success();
+    let product = fake.path("W/product");
+    let sums = fs::read_to_string(product.join("SHA256SUMS")).unwrap();
+    assert!(sums.contains("  sbom.cdx.json\n"), "{sums}");
+    assert!(!sums.contains("report.html"), "{sums}");
+    let bill = fs::read(product.join("sbom.cdx.json")).unwrap();
+    let component = &json_of(&product.join("sbom.cdx.json"))["metadata"]["component"];
+    assert_eq!(component["name"], "demo");
+
+    let page = || fs::read_to_string(product.join("report.html")).unwrap();
+    let before = digest_of(&product.join("SHA256SUMS"));
+    assert!(page().contains("Not verified yet") && page().contains(&before));
+    verify(&fake, &[]).success();
+    assert!(page().contains("Not verified yet"), "nothing was attached");
+    verify(&fake, &["--attach"]).success();
+    assert!(page().contains("The final verification passed") && page().contains("Unsigned."));
+    assert_eq!(digest_of(&product.join("SHA256SUMS")), before);
+    assert!(checks(&product, &["sha256sum"]).status.success());
+
+    make(&fake, &[]).success();
+    assert_eq!(fs::read(product.join("sbom.cdx.json")).unwrap(), bill);
+    assert!(page().contains("Not verified yet"), "it is another product");
 }

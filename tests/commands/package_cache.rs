@@ -17,12 +17,12 @@ const ARCHIVE_SHA: [&str; 3] = [
 /// A workdir whose lock needs conda package `a` in `default`, `a` and `b` in
 /// `test`, the wheel `six` and the source distribution `docopt` in both; the cache
 /// holds these and a lot that nobody needs.
-struct Workdir {
-    sandbox: Sandbox,
+pub struct Workdir {
+    pub sandbox: Sandbox,
 }
 
 impl Workdir {
-    fn new() -> Workdir {
+    pub fn new() -> Workdir {
         let workdir = Workdir {
             sandbox: Sandbox::new(),
         };
@@ -155,7 +155,7 @@ packages:
         symlink(target, self.sandbox.work().join(link)).unwrap();
     }
 
-    fn make(&self, more: &[&str]) -> Run {
+    pub fn make(&self, more: &[&str]) -> Run {
         self.sandbox.run(
             "make-archive-ready-product",
             ["--workdir", "W"].iter().chain(more),
@@ -163,7 +163,7 @@ packages:
     }
 
     /// Files and links of the product's cache.
-    fn shipped(&self) -> Vec<String> {
+    pub fn shipped(&self) -> Vec<String> {
         let top = self.sandbox.work().join("W/product/pkg-cache");
         let mut files = Vec::new();
         let mut folders = vec![top.clone()];

@@ -189,7 +189,7 @@ fn mutated_locks_never_panic() {
     }
     let cache = tempfile::tempdir().expect("a folder");
     let slowest = AtomicU64::new(0);
-    let number = testbed::cases(1000, 50_000);
+    let number = testbed::cases(1000, 20_000);
     let inputs = (any::<Index>(), vec(damages(), 1..5));
     holds(
         "mutated_locks_never_panic",

@@ -50,7 +50,7 @@ fn read_as_docker_does(value: &str) -> Result<Vec<String>, String> {
 #[test]
 fn mount_fields_survive_csv() {
     let mounts = (paths(), paths(), any::<bool>());
-    let number = testbed::cases(20_000, 1_000_000);
+    let number = testbed::cases(10_000, 200_000);
     holds(
         "mount_fields_survive_csv",
         number,

@@ -337,7 +337,7 @@ fn try_one(case: &Case, (own, end): &(Vec<u8>, Vec<u8>), whole: &AtomicU64) -> T
 fn tar_streams_never_write_outside() {
     let own = sent();
     let whole = AtomicU64::new(0);
-    let number = testbed::cases(3000, 100_000);
+    let number = testbed::cases(3000, 50_000);
     holds(
         "tar_streams_never_write_outside",
         number,

@@ -99,7 +99,12 @@ fn verifying(real: &Real, offline: bool, program: &str, prefix: &[&str]) -> Comm
     let file = "verification.py";
     let (name, words) = if offline {
         real.sandbox
-            .write(format!("W/product/demo/{file}"), program);
+            .write(format!("W/project/demo/{file}"), program);
+        // A product lists its files: one that was put there later is refused.
+        let make = testbed::sandbox::binary("make-archive-ready-product");
+        let make = make.to_str().unwrap();
+        let whole = [prefix, &[make, "--workdir", "W"]].concat();
+        Run::of(real.sandbox.program(whole[0]).args(&whole[1..])).success();
         let words = "--product-dir W/product --out-dir O --project-name demo";
         ("final-verify-product", words)
     } else {
@@ -347,7 +352,8 @@ fn both_streams_are_logged_in_order() {
 fn a_log_that_cannot_be_written_fails_the_run() {
     let real = with_product();
     let noise = "import sys\nfor i in range(100): print('line' * 10_000)";
-    real.sandbox.write("W/product/demo/noise.py", noise);
+    real.sandbox.write("W/project/demo/noise.py", noise);
+    real.make::<&str>(&[]).success();
     let words = "--project-name demo --verify-run -- python noise.py";
     let words: Vec<&str> = words.split(' ').collect();
     let mut cases = 0;

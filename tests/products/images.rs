@@ -149,7 +149,9 @@ fn an_image_that_is_nowhere_is_said() {
     let real = project_on("pixi-offline-test/no-such-image:1");
     real.create::<&str>(&[])
         .code(125)
-        .says("refused to start a container from image");
+        .says("image pixi-offline-test/no-such-image:1 is not on this engine")
+        .says("could not fetch it");
+    assert!(!real.path("W").exists());
     let real = project_on(&image().reference);
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();

@@ -128,7 +128,10 @@ fn copies_as_rsync_does_for_a_plain_user() {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("its mode");
     let program = folder.path().join("staging-oracle");
     let own = std::env::current_exe().expect("the test's own program");
-    fs::copy(own, &program).expect("a copy of it");
+    // By another process: a file that this one had open for writing may still be open
+    // in a child that the other test has just forked, and cannot be started then.
+    let copied = Command::new("cp").arg(own).arg(&program).status();
+    assert!(copied.is_ok_and(|status| status.success()), "a copy of it");
     let cases = cases_to_run().div_ceil(8);
     let status = Command::new(&program)
         .args(["--exact", "copies_as_rsync_does", "--quiet"])

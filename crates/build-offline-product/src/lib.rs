@@ -191,6 +191,8 @@ impl Options {
             deep: self.product.deep,
             full_cache: self.product.cache == "full",
             bundle_pixi: self.product.bundle_pixi,
+            link_mode: self.product.link_mode,
+            move_cache: self.product.move_cache,
             signing: self.signing,
             force: self.workdir.force,
         };

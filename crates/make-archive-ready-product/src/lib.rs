@@ -70,6 +70,8 @@ impl TryFrom<Options> for Request {
             bundle_pixi: options.product.bundle_pixi,
             output: options.product.output,
             force: options.force,
+            link_mode: options.product.link_mode,
+            move_cache: options.product.move_cache,
             signing: options.signing,
         })
     }

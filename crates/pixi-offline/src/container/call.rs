@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::thread;
 
 use anyhow::Context as _;
 
 use crate::container::engine::Engine;
 use crate::container::interruption::{self, LastResort, Watch};
+use crate::failure::{self, Failure};
+use crate::report::Report;
+use crate::request::ImageReference;
 use crate::tools::{Conversation, Ending};
 
 /// What the called program reads.
@@ -19,6 +22,34 @@ pub(super) enum Input {
     File(File),
     /// Nothing; but the end of it when we are gone or a signal came.
     Held,
+}
+
+/// Has the engine fetch an image from its registry; what the client prints is
+/// shown as it comes.
+///
+/// # Errors
+///
+/// Exit code 125, naming the image, when it cannot be fetched; 128+n after a
+/// signal.
+pub fn fetch(engine: &Engine, image: &ImageReference, report: &Report) -> anyhow::Result<()> {
+    let arguments = ["pull".into(), image.as_str().into()];
+    let (shown, ending) = call(engine, &arguments, Input::Held, |stream| {
+        for line in BufReader::new(stream).lines() {
+            report.fact(line.context("the engine's client cannot be read")?);
+        }
+        Ok(())
+    })?;
+    shown?;
+    match ending {
+        Some(ending) if ending.code == 0 => Ok(()),
+        _ => Err(Failure::with_code(
+            failure::ENGINE,
+            format!(
+                "image {image} is not on this engine, and {} could not fetch it; its own message is above: is the name right, and does the engine reach the registry?",
+                engine.client()
+            ),
+        )),
+    }
 }
 
 /// Starts the client, hands what it prints to `take`, and waits for its end, which

@@ -275,6 +275,16 @@ impl Product {
         self.0.join("provenance.json")
     }
 
+    /// The bill of materials.
+    pub fn bill(&self) -> PathBuf {
+        self.0.join("sbom.cdx.json")
+    }
+
+    /// The page for the person who must approve its transfer.
+    pub fn report(&self) -> PathBuf {
+        self.0.join("report.html")
+    }
+
     /// What its final verification found, when that was attached.
     pub fn verification(&self) -> PathBuf {
         self.0.join(VERIFICATION)

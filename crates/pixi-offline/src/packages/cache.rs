@@ -3,23 +3,21 @@
 //! The layout and its meaning are those of pixi 0.15 to 0.77 and of the uv
 //! versions in them.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::Context as _;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use crate::staging::LinkFate;
 
-use crate::staging::Rules;
+/// The conda packages of a cache.
+pub(super) const PACKAGES: &str = "pkgs";
 
 /// uv's part of the cache.
-const UV_CACHE: &str = "uv-cache";
+pub(super) const UV_CACHE: &str = "uv-cache";
 
 /// Entries of the cache that no offline install reads, and whose links lead out
 /// of it (interpreters that builds were run with, unfinished downloads).
-const NEVER_SHIPS: [&str; 7] = [
+pub(super) const NEVER_SHIPS: [&str; 7] = [
     "/pixi-offline-bin/",
     "/uv-cache/builds-v*",
     "/uv-cache/environments-v*",
@@ -29,78 +27,81 @@ const NEVER_SHIPS: [&str; 7] = [
     "/uv-cache/.tmp*",
 ];
 
-/// Adds the rules that keep back what never ships.
-pub(super) fn add_never_ships(rules: &mut Rules) -> anyhow::Result<()> {
-    for pattern in NEVER_SHIPS {
-        rules.push(OsStr::new(pattern))?;
+/// Whether something lies in a git repository: pixi's and uv's clones and working
+/// trees (`git-v0`), or any other with its `.git`.
+pub(super) fn is_git_folder(relative: &Path) -> bool {
+    let mut parts = relative.iter();
+    let mut bucket = parts.next();
+    if bucket.is_some_and(|name| name == UV_CACHE) {
+        bucket = parts.next();
     }
-    Ok(())
+    bucket.is_some_and(|name| name.as_bytes().starts_with(b"git-v"))
+        || parts.any(|name| name == ".git")
 }
 
-/// What was done to a cache's links.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct CacheLinks {
-    /// Links that were absolute and lead now from where they lie.
-    pub(super) rewritten: u64,
+/// Whether pixi, uv or git write into a file of the cache that is there, instead
+/// of replacing it: lock files, and what git keeps.
+pub(super) fn is_rewritten_in_place(relative: &Path) -> bool {
+    relative.as_os_str().as_bytes().ends_with(b".lock") || is_git_folder(relative)
 }
 
-/// Makes the absolute links in the uv part of a cache relative. uv before
-/// 0.11.17 writes absolute ones, which dangle once the cache lies elsewhere; all
-/// versions since 0.1.32 follow relative ones.
+/// The links in the uv part of a cache. uv before 0.11.17 writes absolute ones,
+/// which dangle once the cache lies elsewhere; all versions since 0.1.32 follow
+/// relative ones.
 ///
-/// `cache` is a copy of `source`, or of a part of it, that was filled at `origin`, an absolute path in
-/// the container. Where that is not known, or a link was made at yet another
-/// path, it counts as leading into the cache when what it names from `uv-cache/`
-/// on is in `source`.
-///
-/// # Errors
-///
-/// When an absolute link leads out of the cache: it is named, and so is what it
-/// leads to. Working trees of git repositories are left alone: their links are
-/// the repository's.
-pub(super) fn make_links_relative(
-    cache: &Path,
-    source: &Path,
-    origin: Option<&Path>,
-) -> anyhow::Result<CacheLinks> {
-    let mut links = CacheLinks::default();
-    let uv_cache = cache.join(UV_CACHE);
-    if fs::symlink_metadata(&uv_cache).is_err() {
-        return Ok(links);
-    }
-    let mut walk = ignore::WalkBuilder::new(&uv_cache);
-    walk.standard_filters(false).follow_links(false);
-    walk.filter_entry(|entry| {
-        entry.depth() != 1 || !entry.file_name().as_bytes().starts_with(b"git-v")
-    });
-    for entry in walk.build() {
-        let entry = entry?;
-        if !entry.path_is_symlink() {
-            continue;
-        }
-        let link = entry.path();
-        let target =
-            fs::read_link(link).with_context(|| format!("{} cannot be read", link.display()))?;
-        let inside = link.strip_prefix(cache).unwrap_or(link);
-        if target.is_absolute() {
-            let wanted = within_cache(&target, source, origin).ok_or_else(|| {
-                anyhow::anyhow!(
-                    "the link {} in the package cache leads out of it, to {}; the product would miss that: build the workdir again with an empty cache",
-                    inside.display(),
-                    target.display()
-                )
-            })?;
-            replace_link(link, &relative(inside, &wanted))?;
-            links.rewritten += 1;
-        } else if leads_out(inside, &target) {
-            anyhow::bail!(
+/// `cache` was filled at `origin`, an absolute path in the container. Where that
+/// is not known, or a link was made at yet another path, it counts as leading
+/// into the cache when what it names from `uv-cache/` on is in `cache`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CacheLinks<'a> {
+    pub(super) cache: &'a Path,
+    pub(super) origin: Option<&'a Path>,
+}
+
+impl CacheLinks<'_> {
+    /// What becomes of a link at `link`, a path from the cache's top: an absolute
+    /// one is made relative.
+    ///
+    /// # Errors
+    ///
+    /// When it leads out of the cache: it is named, and so is what it leads to.
+    /// Working trees of git repositories are not for this: their links are the
+    /// repository's.
+    pub(super) fn fate(&self, link: &Path, leads_to: &Path) -> anyhow::Result<LinkFate> {
+        match self.leads_to(link, leads_to) {
+            Some(wanted) if leads_to.is_absolute() => {
+                Ok(LinkFate::LeadsTo(relative(link, &wanted)))
+            }
+            Some(_) => Ok(LinkFate::AsItIs),
+            None => anyhow::bail!(
                 "the link {} in the package cache leads out of it, to {}; the product would miss that: build the workdir again with an empty cache",
-                inside.display(),
-                target.display()
-            );
+                link.display(),
+                leads_to.display()
+            ),
         }
     }
-    Ok(links)
+
+    /// Where a link leads, from the cache's top; `None` when that is out of it.
+    pub(super) fn leads_to(&self, link: &Path, leads_to: &Path) -> Option<PathBuf> {
+        if leads_to.is_absolute() {
+            return within_cache(leads_to, self.cache, self.origin);
+        }
+        let mut place: Vec<Component> = link
+            .parent()
+            .into_iter()
+            .flat_map(Path::components)
+            .collect();
+        for part in leads_to.components() {
+            match part {
+                Component::ParentDir => {
+                    place.pop()?;
+                }
+                Component::Normal(_) => place.push(part),
+                _ => {}
+            }
+        }
+        Some(place.into_iter().collect())
+    }
 }
 
 /// Where an absolute link leads to, from the top of the cache.
@@ -122,19 +123,6 @@ fn within_cache(target: &Path, source: &Path, origin: Option<&Path>) -> Option<P
         .find(|inside| plain(inside) && fs::symlink_metadata(source.join(inside)).is_ok())
 }
 
-/// Whether a relative link at `link` (from the cache's top) climbs out of it.
-fn leads_out(link: &Path, target: &Path) -> bool {
-    let mut depth = link.components().count() as i64 - 1;
-    target.components().any(|part| {
-        match part {
-            Component::ParentDir => depth -= 1,
-            Component::Normal(_) => depth += 1,
-            _ => {}
-        }
-        depth < 0
-    })
-}
-
 /// The text of a link at `link` that leads to `wanted`, both from the same top.
 fn relative(link: &Path, wanted: &Path) -> PathBuf {
     let from: Vec<_> = link
@@ -148,61 +136,48 @@ fn relative(link: &Path, wanted: &Path) -> PathBuf {
     up.chain(to[common..].iter().copied()).collect()
 }
 
-/// Replaces a link, keeping its times and its owner.
-fn replace_link(link: &Path, target: &Path) -> anyhow::Result<()> {
-    let failing = || format!("the link {} cannot be rewritten", link.display());
-    let before = fs::symlink_metadata(link).with_context(failing)?;
-    fs::remove_file(link).with_context(failing)?;
-    symlink(target, link).with_context(failing)?;
-    lchown(link, Some(before.uid()), Some(before.gid())).with_context(failing)?;
-    let mtime = Timespec {
-        tv_sec: before.mtime(),
-        tv_nsec: before.mtime_nsec(),
-    };
-    let times = Timestamps {
-        last_access: mtime,
-        last_modification: mtime,
-    };
-    rustix::fs::utimensat(CWD, link, &times, AtFlags::SYMLINK_NOFOLLOW).with_context(failing)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::packages::carry;
+    use crate::staging::How;
+
+    const LINK: &str = "uv-cache/wheels-v6/pypi/six/1.17";
 
     /// A cache with one archive, and a link to it from a wheels folder.
     fn cache_with_link(target: &str) -> tempfile::TempDir {
-        let cache = tempfile::tempdir().unwrap();
-        let wheels = cache.path().join("uv-cache/wheels-v6/pypi/six");
-        fs::create_dir_all(&wheels).unwrap();
-        fs::create_dir_all(cache.path().join("uv-cache/archive-v0/abc/six")).unwrap();
-        symlink(target, wheels.join("1.17")).unwrap();
-        cache
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        fs::create_dir_all(cache.join(LINK).parent().unwrap()).unwrap();
+        fs::create_dir_all(cache.join("uv-cache/archive-v0/abc/six")).unwrap();
+        symlink(target, cache.join(LINK)).unwrap();
+        folder
     }
 
-    fn link_of(cache: &tempfile::TempDir) -> PathBuf {
-        fs::read_link(cache.path().join("uv-cache/wheels-v6/pypi/six/1.17")).unwrap()
+    /// Carries the cache in `from` to `to` beside it.
+    fn carried(
+        folder: &tempfile::TempDir,
+        from: &str,
+        to: &str,
+        origin: Option<&Path>,
+    ) -> anyhow::Result<PathBuf> {
+        let (from, to) = (folder.path().join(from), folder.path().join(to));
+        carry(&from, &to, None, origin, &How::default())?;
+        Ok(to)
     }
 
     #[test]
     fn absolute_links_into_the_old_cache_become_relative() {
         for origin in [Some(Path::new("/workdir/pixi-cache")), None] {
-            let cache = cache_with_link("/workdir/pixi-cache/uv-cache/archive-v0/abc");
-            let links = make_links_relative(cache.path(), cache.path(), origin).unwrap();
-            assert_eq!(links.rewritten, 1);
-            assert_eq!(link_of(&cache), Path::new("../../../archive-v0/abc"));
-            assert!(
-                cache
-                    .path()
-                    .join("uv-cache/wheels-v6/pypi/six/1.17/six")
-                    .is_dir()
-            );
-            assert_eq!(
-                make_links_relative(cache.path(), cache.path(), origin)
-                    .unwrap()
-                    .rewritten,
-                0
-            );
+            let folder = cache_with_link("/workdir/pixi-cache/uv-cache/archive-v0/abc");
+            let product = carried(&folder, "cache", "product", origin).unwrap();
+            let wanted = Path::new("../../../archive-v0/abc");
+            assert_eq!(fs::read_link(product.join(LINK)).unwrap(), wanted);
+            assert!(product.join(LINK).join("six").is_dir());
+            let again = carried(&folder, "product", "again", origin).unwrap();
+            assert_eq!(fs::read_link(again.join(LINK)).unwrap(), wanted);
         }
     }
 
@@ -213,39 +188,45 @@ mod tests {
             "/workdir/pixi-cache/../x",
             "../../../../../etc",
         ] {
-            let cache = cache_with_link(target);
+            let folder = cache_with_link(target);
             let origin = Path::new("/workdir/pixi-cache");
-            let error = make_links_relative(cache.path(), cache.path(), Some(origin))
+            let error = carried(&folder, "cache", "product", Some(origin))
                 .unwrap_err()
                 .to_string();
             assert!(
                 error.contains("wheels-v6/pypi/six/1.17") && error.contains(target),
                 "{error}"
             );
-            assert_eq!(link_of(&cache), Path::new(target));
+            let link = folder.path().join("cache").join(LINK);
+            assert_eq!(fs::read_link(link).unwrap(), Path::new(target));
         }
     }
 
     #[test]
     fn links_in_git_working_trees_are_the_repositorys() {
-        let cache = tempfile::tempdir().unwrap();
-        let checkout = cache.path().join("uv-cache/git-v0/checkouts/x");
-        fs::create_dir_all(&checkout).unwrap();
-        symlink("/etc/localtime", checkout.join("zone")).unwrap();
+        let folder = cache_with_link("../../../archive-v0/abc");
+        let link = "uv-cache/git-v0/checkouts/x/zone";
+        let zone = folder.path().join("cache").join(link);
+        fs::create_dir_all(zone.parent().unwrap()).unwrap();
+        symlink("/etc/localtime", zone).unwrap();
+        let product = carried(&folder, "cache", "product", None).unwrap();
         assert_eq!(
-            make_links_relative(cache.path(), cache.path(), None)
-                .unwrap()
-                .rewritten,
-            0
+            fs::read_link(product.join(link)).unwrap(),
+            Path::new("/etc/localtime")
         );
     }
 
     #[test]
-    fn a_cache_without_python_packages_has_no_links() {
-        let cache = tempfile::tempdir().unwrap();
+    fn links_of_conda_packages_are_the_packages() {
+        let folder = cache_with_link("../../../archive-v0/abc");
+        let link = "pkgs/a-1-0/bin/sh";
+        let shell = folder.path().join("cache").join(link);
+        fs::create_dir_all(shell.parent().unwrap()).unwrap();
+        symlink("/bin/sh", shell).unwrap();
+        let product = carried(&folder, "cache", "product", None).unwrap();
         assert_eq!(
-            make_links_relative(cache.path(), cache.path(), None).unwrap(),
-            CacheLinks::default()
+            fs::read_link(product.join(link)).unwrap(),
+            Path::new("/bin/sh")
         );
     }
 }

@@ -1,23 +1,15 @@
 //! Carrying a package cache over into a product.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context as _;
-
-use crate::packages::cache::{add_never_ships, make_links_relative};
 use crate::packages::conda::CondaCache;
 use crate::packages::need::Need;
 use crate::packages::python::PythonCache;
-use crate::staging::{self, Copied, Rules, Size};
-
-/// Parts of uv's cache that are read only where something is built at the target.
-const FOR_BUILDS: [&str; 2] = ["/uv-cache/simple-v*", "/uv-cache/flat-index-v*"];
+use crate::packages::shipped::Shipped;
+use crate::staging::{self, How, Listing, Rules, Size};
 
 /// How much of a cache was carried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Carried {
     /// Entries in the product's cache.
     pub entries: u64,
@@ -27,16 +19,24 @@ pub struct Carried {
     pub left_entries: u64,
     /// Content of the files among those, in bytes.
     pub left_bytes: u64,
+    /// Files that were copied although they were to be cloned or hard-linked.
+    pub not_shared: u64,
+    /// Each entry, when that was asked for.
+    pub listing: Listing,
 }
 
 /// Copies a cache to `target`, which is not there yet, and makes its links work
-/// from anywhere. `origin` is where the cache was filled; see
-/// [`make_links_relative`].
+/// from anywhere, all in one pass. `origin` is where the cache was filled: links
+/// in uv's part that name it become relative, and one that leads out of the cache
+/// is an error.
 ///
 /// With a `need`, only what that names is copied: the conda packages, and of the
 /// Python part the wheels. Where something is built at the target, the Python
 /// part is copied whole: what a build takes is not in the lock. Without a need
 /// everything is copied, but for what no offline install ever reads.
+///
+/// Lock files and what git keeps are copied however the rest is carried: they
+/// are rewritten in place.
 ///
 /// # Errors
 ///
@@ -46,25 +46,21 @@ pub fn carry(
     target: &Path,
     need: Option<&Need>,
     origin: Option<&Path>,
+    how: &How,
 ) -> anyhow::Result<Carried> {
-    let copied = match need {
-        Some(need) => copy_needed(cache, target, need)?,
-        None => {
-            let mut rules = Rules::new();
-            add_never_ships(&mut rules)?;
-            staging::copy_tree(cache, target, &rules, &|_| false)?
-        }
+    let shipped = Shipped::new(cache, need, origin)?;
+    let how = How {
+        count_left: true,
+        ..*how
     };
-    make_links_relative(target, cache, origin)?;
-    if need.is_some() {
-        drop_dangling_pointers(&target.join("uv-cache"))?;
-    }
-    let all = measure(cache);
+    let outcome = staging::copy_tree_as(cache, target, &shipped, &how)?;
     Ok(Carried {
-        entries: copied.entries,
-        bytes: copied.bytes,
-        left_entries: all.entries.saturating_sub(copied.entries),
-        left_bytes: all.bytes.saturating_sub(copied.bytes),
+        entries: outcome.copied.entries,
+        bytes: outcome.copied.bytes,
+        left_entries: outcome.left.entries,
+        left_bytes: outcome.left.bytes,
+        not_shared: outcome.not_shared,
+        listing: outcome.listing,
     })
 }
 
@@ -86,82 +82,4 @@ pub fn size(cache: &Path, need: Option<&Need>) -> Size {
         size += staging::survey(&conda.folder().join(entry), &all, |_| false).size;
     }
     size
-}
-
-fn copy_needed(cache: &Path, target: &Path, need: &Need) -> anyhow::Result<Copied> {
-    let mut rules = Rules::new();
-    // Everything but pkgs/ and the Python part is pixi's to make again.
-    for pattern in ["+ /pkgs/", "/pkgs/*", "+ /uv-cache/"] {
-        rules.push(OsStr::new(pattern))?;
-    }
-    if !need.builds_at_target() {
-        for pattern in FOR_BUILDS {
-            rules.push(OsStr::new(pattern))?;
-        }
-    }
-    add_never_ships(&mut rules)?;
-    for pattern in ["+ /uv-cache/**", "*"] {
-        rules.push(OsStr::new(pattern))?;
-    }
-    let not_needed: BTreeSet<PathBuf> = if need.builds_at_target() {
-        BTreeSet::new()
-    } else {
-        PythonCache::read(&cache.canonicalize()?).not_needed(need)
-    };
-    let mut copied =
-        staging::copy_tree(cache, target, &rules, &|folder| not_needed.contains(folder))?;
-
-    let (from, to) = (CondaCache::new(cache), CondaCache::new(target));
-    for entry in need.conda.iter().flat_map(|package| from.entries(package)) {
-        let (from, to) = (from.folder().join(&entry), to.folder().join(&entry));
-        let carrying = || format!("{} cannot be copied", from.display());
-        if fs::symlink_metadata(&from).with_context(carrying)?.is_dir() {
-            let more = staging::copy_tree(&from, &to, &Rules::new(), &|_| false)?;
-            copied.entries += more.entries;
-            copied.bytes += more.bytes;
-        } else {
-            copied.bytes += staging::copy_file(&from, &to).with_context(carrying)?;
-        }
-        copied.entries += 1;
-    }
-    Ok(copied)
-}
-
-/// Removes links that led to wheels which were left out, and the pointers of the
-/// same name beside them.
-fn drop_dangling_pointers(uv_cache: &Path) -> anyhow::Result<()> {
-    let mut walk = ignore::WalkBuilder::new(uv_cache);
-    walk.standard_filters(false).follow_links(false);
-    walk.filter_entry(|entry| {
-        let name = entry.file_name().as_encoded_bytes();
-        entry.depth() != 1 || name.starts_with(b"wheels-v") || name.starts_with(b"sdists-v")
-    });
-    let dangling: Vec<PathBuf> = walk
-        .build()
-        .flatten()
-        .map(ignore::DirEntry::into_path)
-        .filter(|path| path.is_symlink() && fs::metadata(path).is_err())
-        .collect();
-    for link in dangling {
-        fs::remove_file(&link).with_context(|| format!("{} cannot be removed", link.display()))?;
-        for ending in [".http", ".rev", ".msgpack"] {
-            let mut pointer = link.clone().into_os_string();
-            pointer.push(ending);
-            let _ = fs::remove_file(pointer);
-        }
-    }
-    Ok(())
-}
-
-/// What is in a folder, links as themselves.
-fn measure(folder: &Path) -> Copied {
-    let mut walk = ignore::WalkBuilder::new(folder);
-    walk.standard_filters(false).follow_links(false);
-    let mut all = Copied::default();
-    for entry in walk.build().flatten().filter(|entry| entry.depth() > 0) {
-        all.entries += 1;
-        let metadata = fs::symlink_metadata(entry.path());
-        all.bytes += metadata.map_or(0, |m| if m.is_file() { m.len() } else { 0 });
-    }
-    all
 }

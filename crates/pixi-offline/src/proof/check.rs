@@ -1,10 +1,9 @@
 //! Whether a product is as its lists say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -14,10 +13,11 @@ use sha2::{Digest as _, Sha256};
 use crate::failure::{self, Failure};
 use crate::layout::Product;
 use crate::proof::Sha256Digest;
-use crate::proof::listing::{self, Seen};
+use crate::proof::listing::{self, Without};
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Manifest, Mode};
 use crate::proof::sums;
 use crate::proof::verification::{Verdict, VerificationRecord};
+use crate::staging::{self, Digest, Listed};
 
 /// How many findings are shown.
 const SHOWN: usize = 40;
@@ -182,24 +182,29 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         left_by_install,
         ..
     } = &mut checked;
-    let seen = listing::walk(product.path(), is_not_listed)?;
-    let mut listed: BTreeMap<&Path, &Entry> = manifest
+    let mut listed: HashMap<&[u8], &Entry> = manifest
         .entries
         .iter()
-        .map(|entry| (entry.path.path(), entry))
+        .map(|entry| (entry.path.bytes(), entry))
         .collect();
+    // One of another length is changed, whatever its digest is.
+    let digests = |path: &Path, found| match listed.get(bytes(path)).map(|entry| &entry.kind) {
+        Some(Kind::File { size, .. }) if depth == Depth::Full && *size == found => Digest::Wanted,
+        _ => Digest::Unwanted,
+    };
+    let seen = staging::look(product.path(), &Without(is_not_listed), &digests)?;
+    let seen = || seen.listing.entries(Path::new(""));
     let environments = manifest.facts.project.folder.path().join(".pixi");
-    let installed = seen
-        .iter()
-        .any(|seen| seen.path.starts_with(&environments) && !listed.contains_key(&*seen.path));
+    let installed = seen().any(|seen| {
+        seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
+    });
     let where_installs_write = [
         manifest.facts.project.folder.path().to_owned(),
         PathBuf::from("res"),
         PathBuf::from("pkg-cache"),
     ];
-    let mut to_read: Vec<(&Entry, &Sha256Digest)> = Vec::new();
-    for seen in &seen {
-        let Some(entry) = listed.remove(&*seen.path) else {
+    for seen in seen() {
+        let Some(entry) = listed.remove(bytes(&seen.path)) else {
             if installed
                 && where_installs_write
                     .iter()
@@ -214,37 +219,16 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
             }
             continue;
         };
-        findings.extend(
-            differences(product, entry, seen)?
-                .into_iter()
-                .map(|what| Finding {
-                    path: entry.path.clone(),
-                    what,
-                }),
-        );
-        if let Kind::File { sha256, size, .. } = &entry.kind
-            && seen.metadata.is_file()
-            && seen.metadata.len() == *size
-        {
-            to_read.push((entry, sha256));
-        }
+        findings.extend(differences(entry, &seen).into_iter().map(|what| Finding {
+            path: entry.path.clone(),
+            what,
+        }));
     }
+    findings.extend(not_files(product));
     findings.extend(listed.into_values().map(|entry| Finding {
         path: entry.path.clone(),
         what: Difference::Missing,
     }));
-    if depth == Depth::Full {
-        let files: Vec<&Path> = to_read.iter().map(|(entry, _)| entry.path.path()).collect();
-        let digests = listing::digests(product.path(), &files, &|_| None)?;
-        for ((entry, listed), found) in to_read.iter().zip(&digests) {
-            if *listed != found {
-                findings.push(Finding {
-                    path: entry.path.clone(),
-                    what: Difference::Content,
-                });
-            }
-        }
-    }
     findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
     Ok(Some(checked))
 }
@@ -267,8 +251,31 @@ fn is_not_listed(path: &Path) -> bool {
     path == Product::MANIFEST || Product::UNCOVERED.iter().any(|name| path == *name)
 }
 
-/// A file's content; `None` when it is not there.
+/// What has the name of a file that no manifest lists, and is none.
+fn not_files(product: &Product) -> impl Iterator<Item = Finding> {
+    Product::UNCOVERED
+        .iter()
+        .filter(|name| {
+            fs::symlink_metadata(product.path().join(name)).is_ok_and(|found| !found.is_file())
+        })
+        .map(|name| Finding {
+            path: EncodedPath::new(name),
+            what: Difference::Kind,
+        })
+}
+
+/// A file's content; `None` when it is not there. Nothing but a regular file is
+/// opened: reading a pipe would wait for ever.
 fn read(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if fs::symlink_metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(Failure::with_code(
+            failure::GENERAL,
+            format!(
+                "{} is no regular file; copy the product again, whole, or make it again",
+                file.display()
+            ),
+        ));
+    }
     match fs::read(file) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -326,35 +333,42 @@ fn require_consistent(
     Ok(())
 }
 
-/// How something that is there differs from what is listed, but for the bytes of
-/// files.
-fn differences(product: &Product, entry: &Entry, seen: &Seen) -> anyhow::Result<Vec<Difference>> {
-    let found_mode = Mode::of(seen.metadata.mode());
+/// How something that is there differs from what is listed; a digest that was not
+/// computed does not differ.
+fn differences(entry: &Entry, seen: &Listed<'_>) -> Vec<Difference> {
+    let found_mode = Mode::of(seen.mode);
     let mode = |listed: &Mode| {
         (*listed != found_mode).then_some(Difference::Mode {
             listed: *listed,
             found: found_mode,
         })
     };
-    let found = seen.kind(product.path())?;
     let mut all = Vec::new();
-    match (&entry.kind, &found) {
-        (
-            Kind::File {
-                mode: listed_mode,
-                size,
-                ..
-            },
-            None,
-        ) => {
-            if *size != seen.metadata.len() {
-                all.push(Difference::Size {
-                    listed: *size,
-                    found: seen.metadata.len(),
-                });
-            }
-            all.extend(mode(listed_mode));
+    if let (
+        Kind::File {
+            mode: listed_mode,
+            size,
+            sha256,
+        },
+        staging::Kind::File {
+            size: found,
+            sha256: digest,
+        },
+    ) = (&entry.kind, seen.kind)
+    {
+        if *size != found {
+            all.push(Difference::Size {
+                listed: *size,
+                found,
+            });
         }
+        all.extend(mode(listed_mode));
+        if digest.is_some_and(|digest| Sha256Digest::from(*digest) != *sha256) {
+            all.push(Difference::Content);
+        }
+        return all;
+    }
+    match (&entry.kind, &listing::kind(seen)) {
         (Kind::Link { target: listed }, Some(Kind::Link { target: found })) => {
             if listed != found {
                 all.push(Difference::Link {
@@ -372,7 +386,11 @@ fn differences(product: &Product, entry: &Entry, seen: &Seen) -> anyhow::Result<
         }
         _ => all.push(Difference::Kind),
     }
-    Ok(all)
+    all
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
 }
 
 /// What the `verification.json` of a product is worth. That it passed is said by

@@ -8,7 +8,7 @@ use sha2::digest::Output;
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 /// A SHA-256 digest, as 64 lower-case hexadecimal digits.

@@ -1,105 +1,38 @@
-//! What is in a product: a walk of its tree, and the digests of its files.
+//! What is in a product, with the digests of its files, as a manifest says it.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
-use anyhow::Context as _;
-use sha2::{Digest as _, Sha256};
+use std::path::Path;
 
 use crate::proof::Sha256Digest;
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Mode};
+use crate::staging::{self, Digest, Listed, Listing, Selection};
 
 /// Digests that somebody has computed already, while copying for example: asked
-/// with a path below the product.
-pub type Known<'a> = &'a (dyn Fn(&Path) -> Option<[u8; 32]> + Sync);
+/// with a path below the product and the length of the file.
+pub type Known<'a> = &'a (dyn Fn(&Path, u64) -> Option<[u8; 32]> + Sync);
 
-/// How much of a file is read at once, in bytes.
-const PIECE: usize = 128 * 1024;
-
-/// Something that was seen in a tree; files are not read for it.
-#[derive(Debug)]
-pub(super) struct Seen {
-    /// Where it is, below the root.
-    pub(super) path: PathBuf,
-    pub(super) metadata: Metadata,
+/// What an entry is, but for a regular file: that takes a digest.
+pub(super) fn kind(listed: &Listed<'_>) -> Option<Kind> {
+    let mode = Mode::of(listed.mode);
+    Some(match listed.kind {
+        staging::Kind::File { .. } => return None,
+        staging::Kind::Folder => Kind::Directory { mode },
+        staging::Kind::Link { leads_to } => Kind::Link {
+            target: EncodedPath::new(leads_to),
+        },
+        staging::Kind::Fifo => Kind::Fifo { mode },
+        staging::Kind::Socket => Kind::Socket { mode },
+        staging::Kind::BlockDevice => Kind::BlockDevice { mode },
+        staging::Kind::CharacterDevice => Kind::CharacterDevice { mode },
+    })
 }
 
-impl Seen {
-    /// What it is, but for a regular file: that takes a digest.
-    ///
-    /// # Errors
-    ///
-    /// When a link cannot be read.
-    pub(super) fn kind(&self, root: &Path) -> anyhow::Result<Option<Kind>> {
-        let mode = Mode::of(self.metadata.mode());
-        let file_type = self.metadata.file_type();
-        Ok(Some(if file_type.is_file() {
-            return Ok(None);
-        } else if file_type.is_dir() {
-            Kind::Directory { mode }
-        } else if file_type.is_symlink() {
-            let link = root.join(&self.path);
-            let target = fs::read_link(&link)
-                .with_context(|| format!("{} cannot be read", link.display()))?;
-            Kind::Link {
-                target: EncodedPath::new(target),
-            }
-        } else if file_type.is_fifo() {
-            Kind::Fifo { mode }
-        } else if file_type.is_socket() {
-            Kind::Socket { mode }
-        } else if file_type.is_block_device() {
-            Kind::BlockDevice { mode }
-        } else {
-            Kind::CharacterDevice { mode }
-        }))
+/// Everything but what a function of the path says.
+pub(super) struct Without<F>(pub(super) F);
+
+impl<F: Fn(&Path) -> bool + Sync> Selection for Without<F> {
+    fn excludes(&self, relative: &Path, _is_dir: bool) -> bool {
+        (self.0)(relative)
     }
-}
-
-/// Everything below `root`, sorted by the bytes of the path; `skip` is asked
-/// with a path below it, and nothing of a folder that it skips is seen.
-///
-/// # Errors
-///
-/// When a folder cannot be read.
-pub(super) fn walk(
-    root: &Path,
-    skip: impl Fn(&Path) -> bool + Send + Sync + 'static,
-) -> anyhow::Result<Vec<Seen>> {
-    let top = root.to_owned();
-    let mut walk = ignore::WalkBuilder::new(root);
-    walk.standard_filters(false)
-        .follow_links(false)
-        .filter_entry(move |entry| {
-            entry
-                .path()
-                .strip_prefix(&top)
-                .is_ok_and(|path| !skip(path))
-        });
-    let mut all = Vec::new();
-    for entry in walk.build() {
-        let entry =
-            entry.with_context(|| format!("{} cannot be read to its end", root.display()))?;
-        let path = entry.path().strip_prefix(root)?.to_owned();
-        if path.as_os_str().is_empty() {
-            continue;
-        }
-        let metadata = entry
-            .path()
-            .symlink_metadata()
-            .with_context(|| format!("{} cannot be read", entry.path().display()))?;
-        all.push(Seen { path, metadata });
-    }
-    all.sort_by(|a, b| bytes(&a.path).cmp(bytes(&b.path)));
-    Ok(all)
-}
-
-fn bytes(path: &Path) -> &[u8] {
-    path.as_os_str().as_encoded_bytes()
 }
 
 /// Lists everything below `root` with its digests, without the files of the
@@ -109,101 +42,46 @@ fn bytes(path: &Path) -> &[u8] {
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn list(
-    root: &Path,
-    without: &'static [&'static str],
-    known: Known<'_>,
-) -> anyhow::Result<Vec<Entry>> {
-    let seen = walk(root, |path| without.iter().any(|name| path == *name))?;
-    let files: Vec<&Path> = seen
-        .iter()
-        .filter(|seen| seen.metadata.is_file())
-        .map(|seen| seen.path.as_path())
-        .collect();
-    let mut digests = digests(root, &files, known)?.into_iter();
-    seen.iter()
-        .map(|seen| {
-            let kind = match seen.kind(root)? {
-                Some(kind) => kind,
-                None => Kind::File {
-                    mode: Mode::of(seen.metadata.mode()),
-                    size: seen.metadata.len(),
-                    sha256: digests.next().context("each file has a digest")?,
+pub fn list(root: &Path, without: &[&str], known: Known<'_>) -> anyhow::Result<Vec<Entry>> {
+    let selection = Without(|path: &Path| without.iter().any(|name| path == *name));
+    let digests = |path: &Path, size| known(path, size).map_or(Digest::Wanted, Digest::Known);
+    let seen = staging::look(root, &selection, &digests)?;
+    Ok(entries(&seen.listing, Path::new("")))
+}
+
+/// The entries of a listing whose files all have digests, each path below `top`.
+pub fn entries(listing: &Listing, top: &Path) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(listing.len());
+    for listed in listing.entries(top) {
+        let kind = match (kind(&listed), listed.kind) {
+            (Some(kind), _) => kind,
+            (
+                None,
+                staging::Kind::File {
+                    size,
+                    sha256: Some(sha256),
                 },
-            };
-            Ok(Entry {
-                path: EncodedPath::new(&seen.path),
-                kind,
-            })
-        })
-        .collect()
-}
-
-/// The digests of files below `root`, in their order.
-///
-/// # Errors
-///
-/// When a file cannot be read.
-pub(super) fn digests(
-    root: &Path,
-    files: &[&Path],
-    known: Known<'_>,
-) -> anyhow::Result<Vec<Sha256Digest>> {
-    let next = AtomicUsize::new(0);
-    // Each thread takes the next file, so that one with a large file holds up none.
-    let work = || -> anyhow::Result<Vec<(usize, Sha256Digest)>> {
-        let mut done = Vec::new();
-        let mut buffer = vec![0; PIECE];
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = files.get(index) else {
-                return Ok(done);
-            };
-            let digest = match known(path) {
-                Some(digest) => Sha256Digest::from(digest),
-                None => {
-                    let file = root.join(path);
-                    digest_of(&file, &mut buffer)
-                        .with_context(|| format!("{} cannot be read", file.display()))?
-                }
-            };
-            done.push((index, digest));
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, |count| count.get());
-    let mut all = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads.min(files.len()))
-            .map(|_| scope.spawn(work))
-            .collect();
-        let mut all = Vec::with_capacity(files.len());
-        for thread in threads {
-            match thread.join() {
-                Ok(done) => all.extend(done?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        anyhow::Ok(all)
-    })?;
-    all.sort_by_key(|(index, _)| *index);
-    Ok(all.into_iter().map(|(_, digest)| digest).collect())
-}
-
-/// The digest of a file, read piece by piece.
-fn digest_of(file: &Path, buffer: &mut [u8]) -> io::Result<Sha256Digest> {
-    let mut file = File::open(file)?;
-    let mut hash = Sha256::new();
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return Ok(Sha256Digest::from(hash.finalize())),
-            Ok(length) => hash.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+            ) => Kind::File {
+                mode: Mode::of(listed.mode),
+                size,
+                sha256: Sha256Digest::from(*sha256),
+            },
+            (None, _) => continue,
+        };
+        entries.push(Entry {
+            path: EncodedPath::new(listed.path),
+            kind,
+        });
     }
+    entries
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     #[test]
@@ -223,7 +101,7 @@ mod tests {
             rustix::fs::Mode::from(0o600),
         )
         .unwrap();
-        let known = |path: &Path| (path == "b/known").then_some([7; 32]);
+        let known = |path: &Path, _| (path == "b/known").then_some([7; 32]);
         let list = list(root, &["left out"], &known).unwrap();
         let paths: Vec<String> = list.iter().map(|entry| entry.path.to_string()).collect();
         assert_eq!(

@@ -88,6 +88,9 @@ pub struct WorkdirRecord {
     /// When the build was started, in the form of RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
+    /// Whether the package cache was moved into the product.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cache_moved: bool,
 }
 
 impl WorkdirRecord {
@@ -114,6 +117,7 @@ impl WorkdirRecord {
             source: None,
             overrides: BTreeMap::new(),
             started: None,
+            cache_moved: false,
         }
     }
 

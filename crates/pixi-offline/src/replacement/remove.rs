@@ -8,7 +8,11 @@ use std::path::Path;
 /// Deletes `folder`, entering also folders that their modes close (package
 /// caches hold some of mode 0555). Links are deleted, never followed. A folder
 /// that is not there is no error.
-pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When something in it cannot be deleted.
+pub fn remove_folder(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

@@ -10,6 +10,7 @@ use crate::request::{
     ContainerVariable, EnvironmentName, Environments, Expectations, ProductVariable, ProjectName,
     SecretAction, SecretPolicy, Verification,
 };
+use crate::staging::LinkMode;
 
 /// Where a workdir goes, and what of the project goes into it.
 #[derive(Debug, Clone, Default, Args)]
@@ -78,6 +79,17 @@ pub struct ProductOptions {
     /// Put the pixi of the build into the product, so that the target needs only bash and coreutils
     #[arg(long)]
     pub bundle_pixi: bool,
+
+    /// How the package cache gets into the product. Beware of hardlink: product and workdir
+    /// then share each file, and pixi shares it further with the environments, so a program
+    /// that edits a file in an environment edits the cache, unnoticed
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = LinkMode::Auto)]
+    pub link_mode: LinkMode,
+
+    /// Move the package cache into the product, so that the workdir has none any more: no other
+    /// product can be made of it
+    #[arg(long, conflicts_with = "link_mode")]
+    pub move_cache: bool,
 }
 
 impl ProductOptions {

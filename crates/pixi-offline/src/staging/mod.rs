@@ -14,12 +14,20 @@
 
 mod copy;
 mod file;
+mod folder;
+mod listing;
+mod look;
 mod pattern;
+mod queue;
 mod rules;
+mod selection;
 mod survey;
 
-pub use copy::{Copied, copy_tree};
+pub use copy::{Copied, How, Left, LinkMode, Outcome, copy_tree, copy_tree_as};
 pub use file::copy_file;
+pub use listing::{Kind, Listed, Listing};
+pub use look::{Digest, Digests, Seen, look};
 pub use pattern::Pattern;
 pub use rules::{PatternError, Rules, Verdict};
+pub use selection::{LinkFate, RulesAndSkip, Selection};
 pub use survey::{Explanation, Size, Survey, explain, survey};

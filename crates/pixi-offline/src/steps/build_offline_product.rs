@@ -15,6 +15,7 @@ use crate::request::{
     EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName, SecretAction,
     SecretPolicy, SigningOptions, Verification,
 };
+use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
 use crate::steps::{
     Made, create_workdir_from_container, create_workdir_from_host, evidence, final_verify_product,
@@ -58,6 +59,10 @@ pub struct ProductChoices {
     pub full_cache: bool,
     /// Whether the pixi that built the workdir goes along.
     pub bundle_pixi: bool,
+    /// How the package cache gets into the product.
+    pub link_mode: LinkMode,
+    /// Whether it is moved there instead.
+    pub move_cache: bool,
     /// What product and proof are signed with.
     pub signing: SigningOptions,
     /// Whether another folder at `output` may be overwritten.
@@ -344,6 +349,8 @@ fn product_of(request: &Request, made: &Made) -> make_product::Request {
         deep: choices.deep,
         full_cache: choices.full_cache,
         bundle_pixi: choices.bundle_pixi,
+        link_mode: choices.link_mode,
+        move_cache: choices.move_cache,
         signing: choices.signing.clone(),
         output: choices.output.clone(),
         force: choices.force,

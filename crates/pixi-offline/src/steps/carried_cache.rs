@@ -2,18 +2,18 @@
 //! all there.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
-use crate::packages::{self, Carried, CondaCache, LocalChannel, Lock, Need, PythonCache};
+use crate::packages::{self, Carried, CondaCache, HandOver, LocalChannel, Lock, Need, PythonCache};
 use crate::product::Facts;
 use crate::proof::WorkdirRecord;
 use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
-use crate::staging::Size;
+use crate::staging::{How, Size};
 use crate::steps::environments;
 
 /// How many problems of a cache are shown.
@@ -84,10 +84,27 @@ impl CachePlan {
         target: &Path,
         full: bool,
         record: Option<&WorkdirRecord>,
+        how: &How,
     ) -> anyhow::Result<Carried> {
-        let origin = record.map(|record| ContainerWorkdir::cache_of(&record.container_workdir));
+        let origin = origin(record);
         let need = self.need.as_ref().filter(|_| !full);
-        packages::carry(&workdir.cache(), target, need, origin.as_deref())
+        packages::carry(&workdir.cache(), target, need, origin.as_deref(), how)
+    }
+
+    /// Prepares the cache to be handed over as it lies there.
+    ///
+    /// # Errors
+    ///
+    /// As [`HandOver::prepare`].
+    pub(super) fn prepare_hand_over(
+        &self,
+        workdir: &Workdir,
+        full: bool,
+        record: Option<&WorkdirRecord>,
+    ) -> anyhow::Result<(HandOver, Carried)> {
+        let origin = origin(record);
+        let need = self.need.as_ref().filter(|_| !full);
+        HandOver::prepare(&workdir.cache(), need, origin.as_deref())
     }
 
     /// What the copy of the cache will take.
@@ -140,6 +157,11 @@ impl CachePlan {
             carries_manifest: true,
         }
     }
+}
+
+/// Where the cache was filled.
+fn origin(record: Option<&WorkdirRecord>) -> Option<PathBuf> {
+    record.map(|record| ContainerWorkdir::cache_of(&record.container_workdir))
 }
 
 /// The platform that the cache was filled for: that of the image, else the only

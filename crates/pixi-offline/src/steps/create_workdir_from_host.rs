@@ -14,7 +14,7 @@ use crate::request::{
     ProjectName, SecretPolicy, Verification, text_for_mount,
 };
 use crate::secrets::Finding;
-use crate::staging::Size;
+use crate::staging::{How, Size};
 use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
@@ -78,9 +78,15 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
-    let seen = Seen::look(request, surroundings)?;
+    let mut seen = Seen::look(request, surroundings)?;
     seen.warn(request, report)?;
     container::sweep(&seen.engine);
+    if seen.image.is_none() {
+        // Before the old workdir goes: the name may be wrong.
+        container::fetch(&seen.engine, &request.image, report)?;
+        seen.image = seen.engine.image(&request.image)?;
+        seen.require_image_that_fits(request)?;
+    }
     seen.make(request, surroundings, report)
 }
 
@@ -151,22 +157,12 @@ impl Seen {
             environments::verified(request.verify_environment.as_ref(), &environments)?.to_owned();
         let version = engine.version()?;
         let image = engine.image(&request.image)?;
-        if let Some(image) = &image {
-            engine.require_runnable(image, &version)?;
-        }
-        let platform = image
-            .as_ref()
-            .and_then(|image| environments::platform_of(&image.platform));
-        if let (Some(lock), false) = (&lock, request.update_lock) {
-            environments::require_some_platform(lock, &environments, platform, &channels)?;
-        }
         search.project(&project_dir, &rules);
         if let Some(resources) = &resources_dir {
             search.resources(resources);
         }
         let secrets = search.findings();
-        secrets::refuse(&request.secrets, &secrets)?;
-        Ok(Seen {
+        let seen = Seen {
             rules,
             engine,
             version,
@@ -180,7 +176,31 @@ impl Seen {
             environments,
             verified,
             secrets,
-        })
+        };
+        seen.require_image_that_fits(request)?;
+        secrets::refuse(&request.secrets, &seen.secrets)?;
+        Ok(seen)
+    }
+
+    /// Requires that the engine can run the image, if it is there, and that the
+    /// lock has what it needs.
+    fn require_image_that_fits(&self, request: &Request) -> anyhow::Result<()> {
+        if let Some(image) = &self.image {
+            self.engine.require_runnable(image, &self.version)?;
+        }
+        let platform = self
+            .image
+            .as_ref()
+            .and_then(|image| environments::platform_of(&image.platform));
+        match &self.lock {
+            Some(lock) if !request.update_lock => environments::require_some_platform(
+                lock,
+                &self.environments,
+                platform,
+                &self.channels,
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Says what may bite later.
@@ -306,11 +326,15 @@ impl Seen {
             &self.project_dir,
             &new.project(&self.name),
             &self.rules,
+            &How::default(),
             report,
-        )?;
+        )?
+        .copied;
         match &self.resources_dir {
             Some(resources) => {
-                let more = stage::copy_folder(resources, &new.resources(), report)?;
+                let more =
+                    stage::copy_folder(resources, &new.resources(), &How::default(), report)?
+                        .copied;
                 copied.entries += more.entries;
                 copied.bytes += more.bytes;
             }
@@ -337,10 +361,6 @@ impl Seen {
             surroundings,
             report,
         )?;
-        if record.image.is_none() {
-            record.image = self.engine.image(&request.image)?;
-            record.write(workdir)?;
-        }
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), report)?;
         }

@@ -11,8 +11,8 @@ use crate::layout::{self, Product};
 use crate::packages::{Need, PythonKind};
 use crate::proof::listing::{self, Known};
 use crate::proof::manifest::{
-    self, Build, DigestedFile, EncodedPath, Facts, Kind, LockFacts, Manifest, PackageCounts,
-    Project, Tool, Totals, VirtualPackages,
+    self, Build, DigestedFile, EncodedPath, Entry, Facts, Kind, LockFacts, Manifest, PackageCounts,
+    Project, Secrets, Tool, Totals, VirtualPackages,
 };
 use crate::proof::provenance::{self, Invocation};
 use crate::proof::signature::SigningKey;
@@ -29,6 +29,7 @@ pub(super) struct Choices<'a> {
     pub(super) excludes: &'a [std::ffi::OsString],
     pub(super) whole_cache: bool,
     pub(super) bundled_pixi: bool,
+    pub(super) secrets: Secrets,
 }
 
 /// The key to sign with, when one was named.
@@ -112,6 +113,7 @@ pub(super) fn facts(
             excludes,
         },
         packages: count(plan.need(), choices),
+        secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
     })
 }
@@ -160,7 +162,8 @@ fn count(need: Option<&Need>, choices: &Choices<'_>) -> PackageCounts {
 
 /// Lists a product that is otherwise complete: writes `manifest.json`,
 /// `SHA256SUMS`, its signature and `provenance.json`, and gives the manifest and
-/// the product's digest. `started` says when the making began, in seconds since
+/// the product's digest. `known` are digests that need not be computed again;
+/// `elsewhere` are entries that are not in the product yet. `started` says when the making began, in seconds since
 /// 1970.
 ///
 /// # Errors
@@ -170,12 +173,16 @@ fn count(need: Option<&Need>, choices: &Choices<'_>) -> PackageCounts {
 pub(super) fn write(
     product: &Product,
     mut facts: Facts,
-    known: Known<'_>,
+    (known, elsewhere): (Known<'_>, Vec<Entry>),
     (signing, started): (Option<&SigningKey>, Option<String>),
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<(Manifest, Sha256Digest)> {
-    let entries = listing::list(product.path(), &[], known)?;
+    let mut entries = listing::list(product.path(), &[], known)?;
+    if !elsewhere.is_empty() {
+        entries.extend(elsewhere);
+        entries.sort_by(|one, other| one.path.bytes().cmp(other.path.bytes()));
+    }
     facts.totals = Totals::of(&entries);
     let manifest = Manifest { facts, entries };
     let manifest_text = manifest.to_json()?;

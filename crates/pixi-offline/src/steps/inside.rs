@@ -22,7 +22,7 @@ use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
 use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
 use crate::secrets::Finding;
-use crate::staging::Rules;
+use crate::staging::{How, Rules};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
@@ -217,9 +217,17 @@ fn stage_project(
         fs::create_dir_all(&folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
     }
-    stage::copy_project(project, &workdir.project(name), rules, report)?;
+    stage::copy_project(
+        project,
+        &workdir.project(name),
+        rules,
+        &How::default(),
+        report,
+    )?;
     match &resources {
-        Some(resources) => drop(stage::copy_folder(resources, &workdir.resources(), report)?),
+        Some(resources) => {
+            stage::copy_folder(resources, &workdir.resources(), &How::default(), report)?;
+        }
         None => fs::create_dir(workdir.resources())?,
     }
     let lock = match fs::read_to_string(workdir.project(name).join(layout::LOCK_FILE)) {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,10 +10,14 @@ use anyhow::Context as _;
 use crate::failure::Failure;
 use crate::layout::{Product, Workdir};
 use crate::product;
+use crate::proof::listing;
+use crate::proof::manifest::{EncodedPath, Entry, Kind, Mode};
 use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
+use crate::staging::{How, LinkMode, Listing};
+use crate::steps::approval;
 use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::evidence::{self, Choices};
 use crate::steps::secrets::{self, SecretSearch};
@@ -41,6 +46,10 @@ pub struct Request {
     pub full_cache: bool,
     /// Whether the pixi that built the workdir goes along.
     pub bundle_pixi: bool,
+    /// How the package cache gets into the product.
+    pub link_mode: LinkMode,
+    /// Whether it is moved there instead.
+    pub move_cache: bool,
     /// What the list of the product is signed with.
     pub signing: SigningOptions,
     /// Where the product goes; `product/` in the workdir when `None`.
@@ -114,6 +123,14 @@ pub fn run(
     stage::require_folder("the staged project", &project)?;
     stage::require_manifest(&project)?;
     if !workdir.cache().is_dir() {
+        if record.as_ref().is_some_and(|record| record.cache_moved) {
+            let (cache, moved) = (workdir.cache(), workdir.product().cache());
+            return Err(Failure::usage(format!(
+                "the package cache was moved into the product by --move-cache; to make the product again, take it back with `mv {} {}`, or create the workdir again",
+                moved.display(),
+                cache.display(),
+            )));
+        }
         return Err(Failure::usage(format!(
             "{} has no folder pixi-cache/, so nothing could be installed offline; build the workdir again",
             workdir.path().display()
@@ -121,6 +138,9 @@ pub fn run(
     }
     if request.bundle_pixi {
         carried_cache::require_pixi(&workdir)?;
+    }
+    if request.move_cache {
+        require_movable(&workdir, &target, record.as_ref())?;
     }
     let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, report)?;
     search.project(&project, &rules);
@@ -131,30 +151,53 @@ pub fn run(
     secrets::warn(&findings, report);
 
     // STEP 2: build the new product beside the old one.
-    require_room(
-        target.path(),
-        &[
-            workdir.projects().as_path(),
-            workdir.resources().as_path(),
-            workdir.cache().as_path(),
-        ],
-        || {
-            let mut size = stage::survey_project(&project, &rules).size;
-            size += stage::size_of_folder(&workdir.resources());
+    let cache = workdir.cache();
+    let (projects, resources) = (workdir.projects(), workdir.resources());
+    let mut sources = vec![projects.as_path(), resources.as_path()];
+    if !request.move_cache {
+        sources.push(&cache);
+    }
+    require_room(target.path(), &sources, || {
+        let mut size = stage::survey_project(&project, &rules).size;
+        size += stage::size_of_folder(&workdir.resources());
+        if !request.move_cache {
             size += plan.size(&workdir, request.full_cache);
-            (size.bytes, size.entries)
-        },
-    )?;
+        }
+        (size.bytes, size.entries)
+    })?;
     let beside = Beside::new(place, target.path())?;
     let new = Product::new(beside.path());
-    stage::copy_project(&project, &new.project(&name), &rules, report)?;
+    // Digests are computed while the files are copied.
+    let how = How {
+        list: true,
+        hash: true,
+        ..How::default()
+    };
+    let mut listings = vec![(
+        new.project(&name),
+        stage::copy_project(&project, &new.project(&name), &rules, &how, report)?.listing,
+    )];
     if workdir.resources().is_dir() {
-        stage::copy_folder(&workdir.resources(), &new.resources(), report)?;
+        let outcome = stage::copy_folder(&workdir.resources(), &new.resources(), &how, report)?;
+        listings.push((new.resources(), outcome.listing));
     } else {
         let folder = new.resources();
         fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
-    let carried = plan.carry(&workdir, &new.cache(), request.full_cache, record.as_ref())?;
+    let (hand_over, mut carried) = if request.move_cache {
+        let (hand_over, carried) =
+            plan.prepare_hand_over(&workdir, request.full_cache, record.as_ref())?;
+        (Some(hand_over), carried)
+    } else {
+        let how = How {
+            link_mode: request.link_mode,
+            ..how
+        };
+        let target = new.cache();
+        let carried = plan.carry(&workdir, &target, request.full_cache, record.as_ref(), &how)?;
+        note_not_shared(request.link_mode, carried.not_shared, report);
+        (None, carried)
+    };
     let mut facts = plan.facts(record.as_ref(), &carried);
     if request.full_cache {
         // Most of it is never installed.
@@ -171,20 +214,49 @@ pub fn run(
         excludes: &request.excludes,
         whole_cache: request.full_cache,
         bundled_pixi: request.bundle_pixi,
+        secrets: secrets::told(&request.secrets, &findings),
     };
     let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
+    // A cache that is moved comes last.
+    let carried_cache = match request.move_cache {
+        true => workdir.cache(),
+        false => new.cache(),
+    };
+    approval::write_bill(&new, &carried_cache, &facts)?;
     let started = record.as_ref().and_then(|record| record.started.clone());
-    let (_, digest) = evidence::write(
+    let listing = std::mem::take(&mut carried.listing);
+    let elsewhere = match &hand_over {
+        Some(_) => entries_of_moved(&workdir, &listing)?,
+        None => Vec::new(),
+    };
+    listings.push((new.cache(), listing));
+    let known = |path: &Path, size| {
+        let path = new.path().join(path);
+        listings.iter().find_map(|(top, listing)| {
+            path.strip_prefix(top)
+                .ok()
+                .and_then(|path| listing.digest(path, size))
+        })
+    };
+    let (manifest, digest) = evidence::write(
         &new,
         facts,
-        &|_| None,
+        (&known, elsewhere),
         (signing_key.as_ref(), started),
         surroundings,
         report,
     )?;
+    approval::write_page(&new, &carried_cache, &manifest, &digest)?;
 
     // STEP 4: put it in place.
+    if let Some(hand_over) = &hand_over {
+        hand_over.cut_down()?;
+    }
     beside.take_place()?;
+    if hand_over.is_some() {
+        // Only now: what is beside its place is deleted when a run dies.
+        move_cache(&workdir, &target, record)?;
+    }
     report.ok(format_args!(
         "product created at: {}",
         target.path().display()
@@ -240,6 +312,86 @@ fn target(
         request.force,
     )?;
     Ok(target)
+}
+
+/// Requires that the cache can be renamed into the product, and that the workdir
+/// can say so.
+fn require_movable(
+    workdir: &Workdir,
+    target: &Product,
+    record: Option<&WorkdirRecord>,
+) -> anyhow::Result<()> {
+    let device = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        metadata.is_dir().then(|| metadata.dev())
+    };
+    let place = target.path().ancestors().skip(1).find_map(device);
+    let same = device(&workdir.cache()).is_some_and(|cache| Some(cache) == place);
+    if !same {
+        return Err(Failure::usage(format!(
+            "--move-cache: {} is a link or on another file system than the product; leave --move-cache out",
+            workdir.cache().display()
+        )));
+    }
+    if record.is_none() {
+        return Err(Failure::usage(format!(
+            "--move-cache: {} has no workdir.json that could say where the package cache is; leave --move-cache out",
+            workdir.path().display()
+        )));
+    }
+    Ok(())
+}
+
+/// Moves the cache into the product that is in its place. The workdir says so
+/// first: a second run can then explain what it misses.
+fn move_cache(
+    workdir: &Workdir,
+    target: &Product,
+    record: Option<WorkdirRecord>,
+) -> anyhow::Result<()> {
+    if let Some(mut record) = record {
+        record.cache_moved = true;
+        record.write(workdir)?;
+    }
+    let (from, to) = (workdir.cache(), target.cache());
+    fs::rename(&from, &to).with_context(|| {
+        format!(
+            "the product is not whole: {} cannot be moved to {}",
+            from.display(),
+            to.display()
+        )
+    })
+}
+
+/// The cache's entries in a product that it is not yet in.
+fn entries_of_moved(workdir: &Workdir, listing: &Listing) -> anyhow::Result<Vec<Entry>> {
+    let cache = workdir.cache();
+    let metadata = fs::symlink_metadata(&cache)
+        .with_context(|| format!("{} cannot be read", cache.display()))?;
+    let product = workdir.product().cache();
+    let name = Path::new(product.file_name().unwrap_or_default());
+    let mut entries = listing::entries(listing, name);
+    entries.push(Entry {
+        path: EncodedPath::new(name),
+        kind: Kind::Directory {
+            mode: Mode::of(metadata.mode()),
+        },
+    });
+    Ok(entries)
+}
+
+/// Says that files were copied which were to be shared.
+fn note_not_shared(link_mode: LinkMode, files: u64, report: &Report) {
+    let way = match link_mode {
+        LinkMode::Clone => "cloned",
+        LinkMode::Hardlink => "hard-linked",
+        LinkMode::Auto | LinkMode::Copy => return,
+    };
+    if files > 0 {
+        report.note(format_args!(
+            "{files} files of the package cache could not be {way} here, and were copied"
+        ));
+    }
 }
 
 /// A number of bytes as people read it.

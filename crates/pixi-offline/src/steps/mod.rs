@@ -3,6 +3,7 @@
 //! A step takes a request that is valid, looks before it touches anything, and
 //! then acts; the numbered comments in it read as the procedure.
 
+mod approval;
 mod build;
 pub mod build_offline_product;
 mod carried_cache;

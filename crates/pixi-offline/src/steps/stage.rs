@@ -11,7 +11,7 @@ use crate::layout::{self, Workdir};
 use crate::proof;
 use crate::replacement::{Beside, Claim};
 use crate::report::Report;
-use crate::staging::{self, Copied, Rules, Size, Survey, Verdict};
+use crate::staging::{self, How, Outcome, Rules, RulesAndSkip, Size, Survey, Verdict};
 use crate::surroundings::Surroundings;
 use crate::tools::Program;
 
@@ -66,14 +66,15 @@ pub(super) fn without_our_traces() -> anyhow::Result<Rules> {
 }
 
 /// Copies a project, workdirs in it left out, its committed Pixi configuration
-/// taken along.
+/// taken along; that is not in the listing, since it may not be left as it is.
 pub(super) fn copy_project(
     source: &Path,
     target: &Path,
     rules: &ProjectRules,
+    how: &How,
     report: &Report,
-) -> anyhow::Result<Copied> {
-    let mut copied = copy_by(source, target, &rules.all, report)?;
+) -> anyhow::Result<Outcome> {
+    let mut outcome = copy_by(source, target, &rules.all, how, report)?;
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
@@ -91,12 +92,13 @@ pub(super) fn copy_project(
             &|_| false,
         )?;
         keep_environments_in_the_project(&target.join(config), report)?;
+        let copied = &mut outcome.copied;
         copied.entries += more.entries + 1;
         copied.files += more.files;
         copied.bytes += more.bytes;
         restore_folder_time(source, target)?;
     }
-    Ok(copied)
+    Ok(outcome)
 }
 
 /// Whether the project's committed Pixi configuration is taken along.
@@ -152,16 +154,31 @@ fn restore_folder_time(source: &Path, target: &Path) -> anyhow::Result<()> {
 
 /// Copies a folder whole, but for workdirs in it: one may lie in the project or
 /// in the resources, and would be copied into itself.
-pub(super) fn copy_folder(source: &Path, target: &Path, report: &Report) -> anyhow::Result<Copied> {
-    copy_by(source, target, &without_our_traces()?, report)
+pub(super) fn copy_folder(
+    source: &Path,
+    target: &Path,
+    how: &How,
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    copy_by(source, target, &without_our_traces()?, how, report)
 }
 
-fn copy_by(source: &Path, target: &Path, rules: &Rules, report: &Report) -> anyhow::Result<Copied> {
-    let copied = staging::copy_tree(source, target, rules, &proof::is_workdir)?;
-    for (path, why) in &copied.skipped {
+fn copy_by(
+    source: &Path,
+    target: &Path,
+    rules: &Rules,
+    how: &How,
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    let selection = RulesAndSkip {
+        rules,
+        skip: &proof::is_workdir,
+    };
+    let outcome = staging::copy_tree_as(source, target, &selection, how)?;
+    for (path, why) in &outcome.copied.skipped {
         report.note(format_args!("{}: {why}", path.display()));
     }
-    Ok(copied)
+    Ok(outcome)
 }
 
 /// What the copy of a project will do.

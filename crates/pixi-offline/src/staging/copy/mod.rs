@@ -1,0 +1,182 @@
+//! Copying one tree.
+//!
+//! The model is `rsync -a SRC/ DST/` into an empty folder. What the manual page
+//! of rsync(1) leaves open was seen from runs of rsync 3.5.0.
+//!
+//! It is done in one pass, by as many threads as there are processors, a folder
+//! at a time ([`worker`]). Nothing is brought to the disk here: whoever puts the
+//! copy in its place does that once, for the file system.
+
+mod attributes;
+pub(super) mod content;
+mod trouble;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::listing::Listing;
+use super::rules::Rules;
+use super::selection::{RulesAndSkip, Selection};
+use worker::Job;
+
+/// What a copy really did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// How many entries were made below the target: folders, files, links, and the rest.
+    pub entries: u64,
+    /// How many of them are regular files.
+    pub files: u64,
+    /// The length of their content together, in bytes.
+    pub bytes: u64,
+    /// What the rules keep and was yet not made, and why: devices for a plain
+    /// user, folders that the caller leaves out. Paths are relative to the source.
+    pub skipped: Vec<(PathBuf, String)>,
+}
+
+/// How the content of files gets into the copy. The words mean what they mean for
+/// uv's `--link-mode`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LinkMode {
+    /// clone where the file system can, else copy
+    #[default]
+    Auto,
+    /// share the blocks until one side is changed (copy on write); copy where the
+    /// file system cannot, and say so
+    // FICLONE of ioctl_ficlonerange(2).
+    Clone,
+    /// copy the content
+    Copy,
+    /// make both names of one file: what is written into one is in the other; copy
+    /// where that cannot be, and say so
+    // link(2); between file systems it cannot be, for example.
+    Hardlink,
+}
+
+/// How a tree is copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct How {
+    /// How content gets into the copy.
+    pub link_mode: LinkMode,
+    /// Whether a [`Listing`] is made.
+    pub list: bool,
+    /// Whether it has the digests of all files, which are then computed while
+    /// they are copied.
+    pub hash: bool,
+    /// Whether what stays behind is counted, which looks into excluded folders.
+    pub count_left: bool,
+}
+
+/// What came of a copy that was made by [`copy_tree_as`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was made.
+    pub copied: Copied,
+    /// Every entry that was made, when that was asked for.
+    pub listing: Listing,
+    /// What the selection left behind, when that was to be counted.
+    pub left: Left,
+    /// Files that were copied although the mode was [`LinkMode::Clone`] or
+    /// [`LinkMode::Hardlink`], but for those that must be files of their own.
+    pub not_shared: u64,
+}
+
+/// What stays behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Entries.
+    pub entries: u64,
+    /// The length of the content of the regular files among them, in bytes.
+    pub bytes: u64,
+}
+
+/// Makes `target` a copy of the folder `source`, without what `rules` exclude.
+///
+/// `target` must be absent (its parent must be there) or an empty folder. The
+/// result is what `rsync -a SOURCE/ TARGET/` makes:
+///
+/// - Modes, setuid and sticky bits too, and mtimes to the nanosecond are kept,
+///   of folders and of `target` itself as well. Links are copied as links.
+/// - Fifos and sockets are made again. Devices are for root, and are skipped
+///   for a plain user.
+/// - Root keeps owner and group, of links too. A plain user keeps a group that
+///   they are in.
+/// - Hard links become separate files. Extended attributes and ACLs are not copied.
+/// - A `source` that is a link is followed.
+///
+/// `skip` is asked for each folder below the root that the rules keep, with its
+/// absolute path (no link is left in it). When it says true, the folder is
+/// neither made nor read. `target` itself, when it lies inside `source`, is
+/// always left out.
+///
+/// # Errors
+///
+/// What cannot be read, has vanished, or cannot be made does not stop the copy:
+/// the rest is done, and the error at the end counts all and names the first
+/// few by path. A target that takes no more (full, over quota, read-only, I/O
+/// error) stops it at once. Whatever was made until then stays.
+pub fn copy_tree(
+    source: &Path,
+    target: &Path,
+    rules: &Rules,
+    skip: &(dyn Fn(&Path) -> bool + Sync),
+) -> anyhow::Result<Copied> {
+    let selection = RulesAndSkip { rules, skip };
+    copy_tree_as(source, target, &selection, &How::default()).map(|outcome| outcome.copied)
+}
+
+/// As [`copy_tree`], for any selection and way to do it.
+///
+/// With [`LinkMode::Hardlink`] hard links stay what they are, and everything of a
+/// file is what it was.
+///
+/// # Errors
+///
+/// As [`copy_tree`]. Those of [`Selection::link`].
+pub fn copy_tree_as(
+    source: &Path,
+    target: &Path,
+    selection: &dyn Selection,
+    how: &How,
+) -> anyhow::Result<Outcome> {
+    let root = source
+        .canonicalize()
+        .with_context(|| format!("{} cannot be read", source.display()))?;
+    let top =
+        fs::metadata(&root).with_context(|| format!("{} cannot be read", source.display()))?;
+    if !top.is_dir() {
+        bail!("{} is not a folder", source.display());
+    }
+    prepare(target)?;
+    Job::new(source, &root, target, selection, how)?.run()
+}
+
+/// Makes sure that `target` is an empty folder.
+fn prepare(target: &Path) -> anyhow::Result<()> {
+    match fs::read_dir(target) {
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                bail!(
+                    "{} is not empty; the copy goes to a new folder",
+                    target.display()
+                );
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Nobody else looks into a copy that is not finished.
+            DirBuilder::new()
+                .mode(0o700)
+                .create(target)
+                .with_context(|| format!("{} cannot be made", target.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be used", target.display())),
+    }
+}

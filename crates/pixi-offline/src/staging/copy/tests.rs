@@ -1,0 +1,585 @@
+use std::ffi::{CString, OsStr};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::sync::Mutex;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::content::{ContentError, Copier};
+use super::trouble::{Trouble, takes_no_more};
+use super::worker::{Made, Place as Entry, Worker};
+use super::*;
+
+/// A folder with an empty `source` in it, and a target that is not there.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("source")).expect("a source");
+        Place { folder }
+    }
+
+    fn source(&self, relative: &str) -> PathBuf {
+        join(&self.folder.path().join("source"), relative)
+    }
+
+    fn target(&self, relative: &str) -> PathBuf {
+        join(&self.folder.path().join("target"), relative)
+    }
+
+    fn file(&self, relative: &str, content: &str) -> PathBuf {
+        let path = self.source(relative);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(&path, content).expect("a file");
+        path
+    }
+
+    fn copy(&self, patterns: &[&str]) -> anyhow::Result<Copied> {
+        let mut rules = Rules::new();
+        for pattern in patterns {
+            rules.push(OsStr::new(pattern)).expect("a good pattern");
+        }
+        copy_tree(&self.source(""), &self.target(""), &rules, &|_| false)
+    }
+
+    fn copied(&self) -> Copied {
+        self.copy(&[]).expect("the copy succeeds")
+    }
+
+    fn found(&self, relative: &str) -> Metadata {
+        fs::symlink_metadata(self.target(relative)).expect(relative)
+    }
+}
+
+/// Joins without the slash at the end that an empty `relative` would leave.
+fn join(folder: &Path, relative: &str) -> PathBuf {
+    if relative.is_empty() {
+        folder.to_path_buf()
+    } else {
+        folder.join(relative)
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+}
+
+fn set_time(path: &Path, seconds: i64, nanoseconds: i64) {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).expect("a time");
+}
+
+fn time(found: &Metadata) -> (i64, i64) {
+    (found.mtime(), found.mtime_nsec())
+}
+
+fn mode(found: &Metadata) -> u32 {
+    found.mode() & 0o7777
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn make_node(path: &Path, kind: FileType) {
+    rustix::fs::mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, 0).expect("a node");
+}
+
+/// Has a worker deal with the entry `name` of `source`, as if it had been listed as
+/// something else before.
+fn deal<T>(
+    source: &Path,
+    target: &Path,
+    name: &str,
+    as_root: bool,
+    act: impl FnOnce(&mut Worker<'_>, &Entry<'_>) -> T,
+) -> T {
+    let (rules, how) = (Rules::new(), How::default());
+    let mut job = Job::new(source, source, target, &rules, &how).expect("a job");
+    job.maker.as_root = as_root;
+    let open = |path: &Path| OwnedFd::from(File::open(path).expect("a folder"));
+    let name = CString::new(name).expect("a name");
+    let mut worker = Worker::new(&job);
+    worker.path = name.as_bytes().to_vec();
+    let entry = Entry {
+        from: &open(source),
+        to: &open(target),
+        heirs: None,
+        device: 0,
+        name: &name,
+    };
+    act(&mut worker, &entry)
+}
+
+#[test]
+fn content_is_copied_and_the_account_is_right() {
+    let place = Place::new();
+    place.file("a/b/small", "text");
+    place.file("empty", "");
+    fs::write(place.source("large"), vec![5; 3_000_000]).expect("a file");
+    fs::create_dir(place.source("empty-folder")).expect("a folder");
+    let copied = place.copied();
+    assert_eq!(
+        copied,
+        Copied {
+            entries: 6,
+            files: 3,
+            bytes: 3_000_004,
+            skipped: Vec::new()
+        }
+    );
+    assert_eq!(
+        fs::read(place.target("a/b/small")).expect("a copy"),
+        b"text"
+    );
+    assert_eq!(place.found("large").len(), 3_000_000);
+    assert!(place.found("empty-folder").is_dir());
+}
+
+#[test]
+fn modes_are_kept_setuid_and_sticky_too() {
+    let place = Place::new();
+    let modes = [0o644, 0o600, 0o444, 0o755, 0o4755, 0o6711, 0o2644, 0o1644];
+    for wanted in modes {
+        set_mode(&place.file(&format!("{wanted:o}"), "x"), wanted);
+    }
+    let folders = [0o755, 0o700, 0o555, 0o500, 0o1777, 0o2775];
+    for wanted in folders {
+        let inside = place.file(&format!("folder-{wanted:o}/inside"), "x");
+        set_mode(inside.parent().expect("a folder"), wanted);
+    }
+    place.copied();
+    for wanted in modes {
+        assert_eq!(mode(&place.found(&format!("{wanted:o}"))), wanted);
+    }
+    for wanted in folders {
+        let name = format!("folder-{wanted:o}");
+        assert_eq!(mode(&place.found(&name)), wanted, "{name}");
+        assert!(place.target(&name).join("inside").is_file());
+    }
+}
+
+#[test]
+fn times_are_kept_to_the_nanosecond_of_files_folders_and_links() {
+    let place = Place::new();
+    place.file("folder/file", "x");
+    symlink("nowhere", place.source("link")).expect("a link");
+    let wanted = [
+        ("folder/file", (1_000_000_000, 123_456_789)),
+        ("link", (-5, 1)),
+        ("folder", (5_000_000_000, 999_999_999)),
+        ("", (86_400, 7)),
+    ];
+    for (path, (seconds, nanoseconds)) in wanted {
+        set_time(&place.source(path), seconds, nanoseconds);
+    }
+    place.copied();
+    for (path, wanted) in wanted {
+        assert_eq!(time(&place.found(path)), wanted, "{path:?}");
+    }
+}
+
+#[test]
+fn a_time_in_the_present_second_is_kept_too() {
+    // rsync leaves these nanoseconds as they come.
+    let place = Place::new();
+    place.file("folder/file", "x");
+    symlink("file", place.source("folder/link")).expect("a link");
+    place.copied();
+    for path in ["", "folder", "folder/file", "folder/link"] {
+        let original = fs::symlink_metadata(place.source(path)).expect("the original");
+        assert_eq!(time(&place.found(path)), time(&original), "{path:?}");
+    }
+}
+
+#[test]
+fn the_top_folder_gets_the_looks_of_the_source_also_when_it_was_there() {
+    let place = Place::new();
+    set_mode(&place.source(""), 0o2750);
+    set_time(&place.source(""), 12, 34);
+    fs::create_dir(place.target("")).expect("an empty target");
+    place.copied();
+    assert_eq!(mode(&place.found("")), 0o2750);
+    assert_eq!(time(&place.found("")), (12, 34));
+}
+
+#[test]
+fn root_keeps_owner_and_group_of_links_too_and_the_setuid_bit() {
+    let place = Place::new();
+    let file = place.file("folder/file", "x");
+    symlink("file", place.source("folder/link")).expect("a link");
+    let (owner, group) = if is_root() {
+        (54_321, 12_345)
+    } else {
+        let own = fs::metadata(&file).expect("a file");
+        (own.uid(), own.gid())
+    };
+    for path in ["", "folder", "folder/file", "folder/link"] {
+        std::os::unix::fs::lchown(place.source(path), Some(owner), Some(group)).expect("an owner");
+    }
+    set_mode(&file, 0o4755);
+    place.copied();
+    for path in ["", "folder", "folder/file", "folder/link"] {
+        let found = place.found(path);
+        assert_eq!((found.uid(), found.gid()), (owner, group), "{path:?}");
+    }
+    assert_eq!(mode(&place.found("folder/file")), 0o4755);
+}
+
+#[test]
+fn links_are_copied_as_they_are() {
+    let place = Place::new();
+    place.file("folder/file", "x");
+    let latin = OsStr::from_bytes(b"caf\xe9/\xff");
+    let links = [
+        ("relative", OsStr::new("folder/file")),
+        ("absolute", OsStr::new("/etc/passwd")),
+        ("dangling", OsStr::new("nowhere/at all")),
+        ("to-folder", OsStr::new("folder")),
+        ("to-itself", OsStr::new("to-itself")),
+        ("up", OsStr::new("..")),
+        ("latin", latin),
+    ];
+    for (name, leads_to) in links {
+        symlink(leads_to, place.source(name)).expect("a link");
+    }
+    let copied = place.copied();
+    for (name, leads_to) in links {
+        let found = fs::read_link(place.target(name)).expect("a link");
+        assert_eq!(found.as_os_str(), leads_to);
+    }
+    assert_eq!(copied.entries, 9);
+    assert_eq!(copied.files, 1);
+}
+
+#[test]
+fn fifos_and_sockets_are_made_again() {
+    let place = Place::new();
+    for (name, kind) in [("fifo", FileType::Fifo), ("socket", FileType::Socket)] {
+        make_node(&place.source(name), kind);
+        set_mode(&place.source(name), 0o1622);
+        set_time(&place.source(name), 3, 4);
+    }
+    assert_eq!(place.copied().entries, 2);
+    assert!(place.found("fifo").file_type().is_fifo());
+    assert!(place.found("socket").file_type().is_socket());
+    for name in ["fifo", "socket"] {
+        assert_eq!(mode(&place.found(name)), 0o1622);
+        assert_eq!(time(&place.found(name)), (3, 4));
+    }
+}
+
+#[test]
+fn devices_are_made_again_by_root_and_skipped_for_a_plain_user() {
+    // A plain user cannot make one to be copied, so looks at the system's.
+    let devices = Path::new("/dev");
+    let place = Place::new();
+    let target = place.target("");
+    fs::create_dir(&target).expect("a target");
+    if is_root() {
+        let made = deal(devices, &target, "null", true, |worker, entry| {
+            worker.other(entry)
+        });
+        assert_eq!(made.expect("a device"), Made::Entry);
+        let found = place.found("null");
+        assert!(found.file_type().is_char_device());
+        let original = fs::metadata("/dev/null").expect("the null device");
+        assert_eq!(found.rdev(), original.rdev());
+        assert_eq!(mode(&found), mode(&original));
+        fs::remove_file(place.target("null")).expect("it goes");
+    }
+    let skipped = deal(devices, &target, "null", false, |worker, entry| {
+        assert_eq!(worker.other(entry).expect("no trouble"), Made::Nothing);
+        worker.gathered.copied.skipped.clone()
+    });
+    assert!(!place.target("null").exists());
+    let (path, reason) = &skipped[0];
+    assert_eq!(path, Path::new("null"));
+    assert!(reason.contains("only root can make"), "{reason}");
+}
+
+#[test]
+fn hard_links_become_separate_files() {
+    let place = Place::new();
+    let one = place.file("one", "same");
+    fs::hard_link(one, place.source("two")).expect("a hard link");
+    let copied = place.copied();
+    assert_eq!((copied.files, copied.bytes), (2, 8));
+    assert_eq!(place.found("one").nlink(), 1);
+    assert_ne!(place.found("one").ino(), place.found("two").ino());
+}
+
+#[test]
+fn extended_attributes_stay_behind() {
+    let place = Place::new();
+    let file = place.file("file", "x");
+    let set = rustix::fs::setxattr(
+        &file,
+        "user.note",
+        b"secret",
+        rustix::fs::XattrFlags::empty(),
+    );
+    if set == Err(Errno::OPNOTSUPP) {
+        return; // This file system has none, so none can be copied.
+    }
+    set.expect("an attribute");
+    place.copied();
+    let mut value = [0; 16];
+    assert_eq!(
+        rustix::fs::getxattr(place.target("file"), "user.note", &mut value),
+        Err(Errno::NODATA)
+    );
+}
+
+#[test]
+fn a_source_that_is_a_link_is_followed() {
+    let place = Place::new();
+    place.file("file", "x");
+    set_mode(&place.source(""), 0o711);
+    let link = place.folder.path().join("link");
+    symlink("source", &link).expect("a link");
+    copy_tree(&link, &place.target(""), &Rules::new(), &|_| false).expect("a copy");
+    assert!(place.found("").is_dir());
+    assert_eq!(mode(&place.found("")), 0o711);
+    assert!(place.found("file").is_file());
+}
+
+#[test]
+fn names_need_not_be_utf_8() {
+    let place = Place::new();
+    let name = OsStr::from_bytes(b"caf\xe9\n");
+    fs::write(place.source("").join(name), "x").expect("a file");
+    place.copied();
+    assert!(place.target("").join(name).is_file());
+}
+
+#[test]
+fn files_that_begin_with_a_dot_and_ignore_files_mean_nothing() {
+    let place = Place::new();
+    for name in [".gitignore", ".ignore", ".rgignore", ".git/info/exclude"] {
+        place.file(name, "*\n");
+    }
+    place.file(".hidden/file", "x");
+    assert_eq!(place.copied().files, 5);
+}
+
+#[test]
+fn an_excluded_folder_is_not_entered() {
+    let place = Place::new();
+    place.file("cache/deep/kept.txt", "x");
+    place.file("kept.txt", "x");
+    place.file("a/b/cache/x", "x");
+    symlink("kept.txt", place.source("link")).expect("a link");
+    fs::create_dir(place.source("d")).expect("a folder");
+    symlink("d", place.source("d/cache")).expect("a link to a folder");
+    place.copy(&["+ *.txt", "cache/"]).expect("a copy");
+    assert!(place.target("kept.txt").exists());
+    assert!(place.target("a/b").is_dir());
+    assert!(!place.target("cache").exists());
+    assert!(!place.target("a/b/cache").exists());
+    assert!(place.found("d/cache").is_symlink());
+}
+
+#[test]
+fn the_caller_is_asked_for_kept_folders_and_can_leave_one_out() {
+    let place = Place::new();
+    for path in ["a/x", "work/deep/x", "b/work/x", "no/x", "z"] {
+        place.file(path, "x");
+    }
+    let root = place.source("").canonicalize().expect("the source");
+    let asked = Mutex::new(Vec::new());
+    let mut rules = Rules::new();
+    rules.push(OsStr::new("no")).expect("a pattern");
+    let copied = copy_tree(&place.source(""), &place.target(""), &rules, &|folder| {
+        let relative = folder.strip_prefix(&root).expect("an absolute path");
+        asked.lock().expect("a list").push(relative.to_path_buf());
+        relative == Path::new("work")
+    })
+    .expect("a copy");
+    let mut asked = asked.into_inner().expect("a list");
+    asked.sort();
+    assert_eq!(asked, ["a", "b", "b/work", "work"].map(PathBuf::from));
+    assert!(!place.target("work").exists());
+    assert!(place.target("b/work/x").exists());
+    assert_eq!(copied.files, 3);
+    assert_eq!(copied.skipped.len(), 1);
+    assert_eq!(copied.skipped[0].0, Path::new("work"));
+}
+
+#[test]
+fn a_target_inside_the_source_is_not_copied_into_itself() {
+    let place = Place::new();
+    place.file("sub/file", "x");
+    let target = place.source("sub/target");
+    let copied =
+        copy_tree(&place.source(""), &target, &Rules::new(), &|_| false).expect("a copy that ends");
+    assert!(target.join("sub/file").exists());
+    assert!(!target.join("sub/target").exists());
+    assert_eq!(copied.skipped[0].0, Path::new("sub/target"));
+}
+
+#[test]
+fn sources_and_targets_that_cannot_be_are_refused() {
+    let place = Place::new();
+    let file = place.file("file", "x");
+    let copy = |source: &Path, target: &Path| {
+        let result = copy_tree(source, target, &Rules::new(), &|_| false);
+        format!("{:#}", result.expect_err("a refusal"))
+    };
+    let text = copy(&file, &place.target(""));
+    assert!(text.contains("is not a folder"), "{text}");
+    let text = copy(&place.source("absent"), &place.target(""));
+    assert!(text.contains("absent cannot be read"), "{text}");
+    assert!(!place.target("").exists());
+    let text = copy(&place.source(""), &place.target("no/parent"));
+    assert!(text.contains("no/parent cannot be made"), "{text}");
+    let text = copy(&place.source(""), &file);
+    assert!(text.contains("file cannot be used"), "{text}");
+    let text = copy(&place.source(""), place.folder.path());
+    assert!(text.contains("is not empty"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_copied() {
+    if is_root() {
+        return; // Root can read everything; the staging oracle covers it as a plain user.
+    }
+    let place = Place::new();
+    place.file("a", "x");
+    set_mode(&place.file("secret", "x"), 0);
+    place.file("closed/x", "x");
+    set_mode(&place.source("closed"), 0);
+    place.file("z", "x");
+    let text = format!("{:#}", place.copy(&[]).expect_err("two troubles"));
+    set_mode(&place.source("closed"), 0o700);
+    assert!(text.starts_with("2 of the entries of "), "{text}");
+    assert!(
+        text.contains("secret cannot be read: Permission denied"),
+        "{text}"
+    );
+    assert!(
+        text.contains("closed cannot be read: Permission denied"),
+        "{text}"
+    );
+    assert!(place.target("a").exists() && place.target("z").exists());
+    assert!(!place.target("secret").exists());
+    assert_eq!(mode(&place.found("closed")), 0);
+    set_mode(&place.target("closed"), 0o700);
+}
+
+#[test]
+fn what_vanishes_is_counted_and_the_first_few_are_named() {
+    let place = Place::new();
+    for number in 0..20 {
+        place.file(&format!("{number:02}/file"), "x");
+    }
+    // When the walk comes to the first folder it has listed them all.
+    let first = Mutex::new(None);
+    let result = copy_tree(
+        &place.source(""),
+        &place.target(""),
+        &Rules::new(),
+        &|folder| {
+            let mut first = first.lock().expect("a name");
+            if first.is_none() {
+                *first = folder.file_name().map(OsStr::to_owned);
+                for number in 0..20 {
+                    let other = place.source(&format!("{number:02}"));
+                    if other.file_name() != folder.file_name() {
+                        fs::remove_dir_all(other).expect("it goes");
+                    }
+                }
+            }
+            false
+        },
+    );
+    let text = format!("{:#}", result.expect_err("19 troubles"));
+    assert!(text.starts_with("19 of the entries of "), "{text}");
+    assert_eq!(
+        text.matches("cannot be read: No such file").count(),
+        5,
+        "{text}"
+    );
+    assert!(text.ends_with("\n  and 14 more"), "{text}");
+    let first = first.into_inner().expect("a name").expect("a first folder");
+    assert!(place.target("").join(first).join("file").exists());
+}
+
+#[test]
+fn a_file_that_became_another_kind_is_not_followed_or_waited_for() {
+    let place = Place::new();
+    fs::create_dir(place.target("")).expect("a target");
+    symlink("/etc/passwd", place.source("link")).expect("a link");
+    make_node(&place.source("fifo"), FileType::Fifo);
+    let (source, target) = (place.source(""), place.target(""));
+    for name in ["link", "fifo"] {
+        let result = deal(&source, &target, name, is_root(), |worker, entry| {
+            worker.file(entry)
+        });
+        let trouble = result.expect_err("a trouble");
+        assert!(!trouble.stops, "{}", trouble.text);
+        assert!(!place.target(name).exists());
+    }
+}
+
+#[test]
+fn errors_after_which_nothing_fits_stop_the_copy() {
+    let path = Path::new("/target/x");
+    for code in [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::IO] {
+        assert!(Trouble::writing(path, code.into()).stops, "{code:?}");
+        assert!(!Trouble::reading(path, code.into()).stops, "{code:?}");
+    }
+    for code in [Errno::PERM, Errno::ACCESS, Errno::NAMETOOLONG, Errno::FBIG] {
+        assert!(!Trouble::writing(path, code.into()).stops, "{code:?}");
+    }
+    let text = Trouble::writing(path, Errno::NOSPC.into()).text;
+    assert!(text.contains("/target/x"), "{text}");
+}
+
+#[test]
+fn a_failing_copy_of_content_tells_which_side_failed() {
+    let place = Place::new();
+    let large = place.source("large");
+    fs::write(&large, vec![5; 1_000_000]).expect("a file");
+    let small = place.file("small", "x");
+    let open = |write: bool, path: &Path| {
+        let mut options = OpenOptions::new();
+        let file = options.read(!write).write(write).open(path);
+        OwnedFd::from(file.expect("a file"))
+    };
+    for some in [&small, &large] {
+        let length = fs::metadata(some).expect("a file").len();
+        for hash in [false, true] {
+            let copy = |reader, writer| Copier::default().copy(&reader, &writer, length, hash);
+            // A file that is open for writing only cannot be read, and the other way round.
+            let result = copy(open(true, some), open(true, &place.file("a", "")));
+            assert!(matches!(result, Err(ContentError::Reading(_))));
+            let result = copy(open(false, some), open(false, &place.file("b", "")));
+            assert!(matches!(result, Err(ContentError::Writing(_))));
+            let result = copy(open(false, some), open(true, Path::new("/dev/full")));
+            assert!(matches!(result, Err(ContentError::Writing(error)) if takes_no_more(&error)));
+        }
+    }
+}
+
+#[test]
+fn deep_trees_are_copied() {
+    let place = Place::new();
+    let deep = "d/".repeat(500) + "file";
+    place.file(&deep, "x");
+    assert_eq!(place.copied().entries, 501);
+    assert!(place.target(&deep).is_file());
+}

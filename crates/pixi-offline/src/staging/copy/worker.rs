@@ -1,0 +1,673 @@
+//! The walk, and what becomes of each kind of entry.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::attributes::{Attributes, Heirs, Maker};
+use super::content::{Clones, Content, ContentError, Copier};
+use super::trouble::{Trouble, Troubles, changed};
+use super::{Copied, How, Left, LinkMode, Outcome};
+use crate::staging::folder::{Entries, FOLDER, at, child, path_of};
+use crate::staging::listing::{ListedFolder, Listing, New};
+use crate::staging::queue::{Queue, on_all_processors};
+use crate::staging::selection::{LinkFate, Selection};
+
+/// The copy of one tree, as all threads see it.
+pub(super) struct Job<'a> {
+    /// The source as the caller named it, for messages.
+    source: &'a Path,
+    /// The source's absolute path without links.
+    root: &'a Path,
+    target: &'a Path,
+    selection: &'a dyn Selection,
+    how: &'a How,
+    from: OwnedFd,
+    to: OwnedFd,
+    /// Device and inode of the target, which may lie inside the source.
+    target_id: (u64, u64),
+    pub(super) maker: Maker,
+    clones: Clones,
+    queue: Queue<Task>,
+    /// Folders have numbers in the listing.
+    folders: AtomicU32,
+    ends: Mutex<Ends>,
+}
+
+/// What is only known at the end.
+#[derive(Default)]
+struct Ends {
+    troubles: Troubles,
+    /// What stopped the copy.
+    stopped: Option<Trouble>,
+    /// A link that must not be, the first by path.
+    refused: Option<(Vec<u8>, anyhow::Error)>,
+    /// The modes of folders that get them last: of the top, which nobody looks into
+    /// before, and of those that cannot be entered any more with them.
+    modes: Vec<(Vec<u8>, u32)>,
+}
+
+/// A folder whose entries are to be dealt with.
+struct Task {
+    relative: Box<[u8]>,
+    what: ToDo,
+}
+
+enum ToDo {
+    /// It is made; these are the looks that it gets at the end.
+    Copy { looks: Attributes, number: u32 },
+    /// It stays behind and is counted.
+    Count,
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        source: &'a Path,
+        root: &'a Path,
+        target: &'a Path,
+        selection: &'a dyn Selection,
+        how: &'a How,
+    ) -> anyhow::Result<Job<'a>> {
+        // Who may enter a folder but not list it gets to know that from the walk.
+        let from = rustix::fs::open(root, FOLDER | OFlags::PATH, Mode::empty())
+            .with_context(|| format!("{} cannot be read", source.display()))?;
+        let looks = rustix::fs::fstat(&from)
+            .with_context(|| format!("{} cannot be read", source.display()))?;
+        let using = || format!("{} cannot be used", target.display());
+        let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let to = rustix::fs::open(target, open, Mode::empty()).with_context(using)?;
+        let found = rustix::fs::fstat(&to).with_context(using)?;
+        Ok(Job {
+            source,
+            root,
+            target,
+            selection,
+            how,
+            from,
+            target_id: (found.st_dev, found.st_ino),
+            maker: Maker::new(&to),
+            to,
+            clones: Clones::default(),
+            queue: Queue::new(Task {
+                relative: Box::default(),
+                what: ToDo::Copy {
+                    looks: (&looks).into(),
+                    number: 0,
+                },
+            }),
+            folders: AtomicU32::new(1),
+            ends: Mutex::default(),
+        })
+    }
+
+    /// Copies the tree.
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let results = on_all_processors(|| {
+            let mut worker = Worker::new(&self);
+            self.queue.work(|task| worker.folder(task));
+            worker.gathered
+        });
+        let Job {
+            source,
+            target,
+            ends,
+            to,
+            ..
+        } = self;
+        let mut ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trouble) = ends.stopped {
+            anyhow::bail!(
+                "{}; the copy of {} to {} was stopped",
+                trouble.text,
+                source.display(),
+                target.display()
+            );
+        }
+        // The deepest first: to what lies in a closed folder leads no way.
+        ends.modes.sort_unstable();
+        for (relative, mode) in ends.modes.iter().rev() {
+            let mode = Mode::from_raw_mode(*mode);
+            let set = match relative.as_slice() {
+                b"" => rustix::fs::fchmod(&to, mode),
+                path => rustix::fs::chmodat(&to, path, mode, AtFlags::empty()),
+            };
+            if let Err(error) = set {
+                let trouble = Trouble::writing(&below(target, relative), error.into());
+                ends.troubles.add(relative, trouble);
+            }
+        }
+        ends.troubles.into_result(source, target)?;
+        if let Some((_, error)) = ends.refused {
+            return Err(error);
+        }
+        Ok(Gathered::together(results))
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one thread did.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) copied: Copied,
+    left: Left,
+    not_shared: u64,
+    folders: Vec<(u32, ListedFolder)>,
+}
+
+impl Gathered {
+    fn together(all: Vec<Gathered>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut folders = Vec::new();
+        for one in all {
+            outcome.copied.entries += one.copied.entries;
+            outcome.copied.files += one.copied.files;
+            outcome.copied.bytes += one.copied.bytes;
+            outcome.copied.skipped.extend(one.copied.skipped);
+            outcome.left.entries += one.left.entries;
+            outcome.left.bytes += one.left.bytes;
+            outcome.not_shared += one.not_shared;
+            folders.extend(one.folders);
+        }
+        outcome.copied.skipped.sort_unstable();
+        outcome.listing = Listing::new(folders);
+        outcome
+    }
+}
+
+/// Whether an entry was made for what the walk came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    Entry,
+    Nothing,
+}
+
+/// Where an entry lies, and where its copy goes.
+pub(super) struct Place<'a> {
+    pub(super) from: &'a OwnedFd,
+    pub(super) to: &'a OwnedFd,
+    /// Who owns what is made there.
+    pub(super) heirs: Option<Heirs>,
+    /// The device of the target.
+    pub(super) device: u64,
+    pub(super) name: &'a CStr,
+}
+
+/// One thread of a copy.
+pub(super) struct Worker<'a> {
+    job: &'a Job<'a>,
+    pub(super) gathered: Gathered,
+    entries: Entries,
+    copier: Copier,
+    /// The entry in hand, relative to the source.
+    pub(super) path: Vec<u8>,
+    listed: ListedFolder,
+    /// The folders that were found in the one that is being read.
+    found: Vec<Task>,
+    /// Whether a file was looked at that was made with its mode.
+    knows_modes: bool,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(job: &'a Job<'a>) -> Worker<'a> {
+        Worker {
+            job,
+            gathered: Gathered::default(),
+            entries: Entries::default(),
+            copier: Copier::default(),
+            path: Vec::new(),
+            listed: ListedFolder::default(),
+            found: Vec::new(),
+            knows_modes: false,
+        }
+    }
+
+    /// Deals with everything that lies in a folder, and finishes it. The folders
+    /// in it are made here, and filled by whoever takes them from the queue.
+    fn folder(&mut self, task: Task) {
+        self.path.clear();
+        self.path.extend_from_slice(&task.relative);
+        match task.what {
+            ToDo::Copy { looks, number } => {
+                if let Err(trouble) = self.copy_folder(&looks, number) {
+                    self.path.truncate(task.relative.len());
+                    self.meet(trouble);
+                }
+            }
+            ToDo::Count => self.count_folder(),
+        }
+        self.job.queue.add(&mut self.found);
+    }
+
+    fn copy_folder(&mut self, looks: &Attributes, number: u32) -> Result<(), Trouble> {
+        let job = self.job;
+        let top = self.path.is_empty();
+        let to = rustix::fs::openat(&job.to, at(&self.path), FOLDER, Mode::empty())
+            .map_err(|error| self.writing(error.into()))?;
+        let made = rustix::fs::fstat(&to).map_err(|error| self.writing(error.into()))?;
+        let heirs = job.maker.heirs(&made);
+        let from = rustix::fs::openat(&job.from, at(&self.path), FOLDER, Mode::empty());
+        let mut entries = std::mem::take(&mut self.entries);
+        let read = match &from {
+            Ok(from) => entries.read(from),
+            Err(error) => Err(*error),
+        };
+        if let Err(error) = read {
+            let trouble = self.reading(error.into());
+            self.meet(trouble);
+        }
+        if let Ok(from) = &from {
+            let length = self.path.len();
+            for (name, kind) in entries.iter() {
+                if job.queue.is_stopped() {
+                    break;
+                }
+                child(&mut self.path, length, name);
+                let place = Place {
+                    from,
+                    to: &to,
+                    heirs,
+                    device: made.st_dev,
+                    name,
+                };
+                match self.entry(&place, kind) {
+                    Ok(Made::Entry) => self.gathered.copied.entries += 1,
+                    Ok(Made::Nothing) => {}
+                    Err(trouble) => self.meet(trouble),
+                }
+            }
+            self.path.truncate(length);
+        }
+        self.entries = entries;
+        if job.how.list {
+            let mut listed = std::mem::take(&mut self.listed);
+            listed.finish();
+            self.gathered.folders.push((number, listed));
+        }
+
+        // Filling it changed its time. What is made in the folders below does not.
+        let mut looks = *looks;
+        let closes = looks.mode() & 0o100 == 0 && !self.found.is_empty();
+        if top || closes {
+            let mode = looks.set_mode(0o700);
+            job.ends().modes.push((self.path.clone(), mode));
+        }
+        job.maker
+            .dress(&to, &looks, job.maker.own(&made), false)
+            .map_err(|error| self.writing(error))
+    }
+
+    fn entry(&mut self, place: &Place<'_>, kind: FileType) -> Result<Made, Trouble> {
+        let kind = match kind {
+            FileType::Unknown => FileType::from_raw_mode(self.look(place)?.st_mode),
+            kind => kind,
+        };
+        let is_dir = kind == FileType::Directory;
+        let job = self.job;
+        if job.selection.excludes(path_of(&self.path), is_dir) {
+            self.leave(place, kind);
+            return Ok(Made::Nothing);
+        }
+        match kind {
+            FileType::Directory => self.make_folder(place),
+            FileType::RegularFile => self.file(place),
+            _ => self.other(place),
+        }
+    }
+
+    fn look(&self, place: &Place<'_>) -> Result<Stat, Trouble> {
+        rustix::fs::statat(place.from, place.name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| self.reading(error.into()))
+    }
+
+    fn make_folder(&mut self, place: &Place<'_>) -> Result<Made, Trouble> {
+        let job = self.job;
+        if job.selection.skips(&job.root.join(path_of(&self.path))) {
+            return Ok(self.skip("a folder that is never copied"));
+        }
+        let stat = self.look(place)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Err(self.reading(changed()));
+        }
+        if (stat.st_dev, stat.st_ino) == job.target_id {
+            return Ok(self.skip("this is the copy itself"));
+        }
+        rustix::fs::mkdirat(place.to, place.name, Mode::RWXU)
+            .map_err(|error| self.writing(error.into()))?;
+        let number = job.folders.fetch_add(1, Ordering::Relaxed);
+        self.list(place, &stat, New::Folder { number });
+        self.found.push(Task {
+            relative: self.path.as_slice().into(),
+            what: ToDo::Copy {
+                looks: (&stat).into(),
+                number,
+            },
+        });
+        Ok(Made::Entry)
+    }
+
+    pub(super) fn file(&mut self, place: &Place<'_>) -> Result<Made, Trouble> {
+        let job = self.job;
+        let own =
+            job.how.link_mode == LinkMode::Hardlink && job.selection.own_copy(path_of(&self.path));
+        if job.how.link_mode == LinkMode::Hardlink && !own {
+            if let Some(made) = self.link_file(place)? {
+                return Ok(made);
+            }
+            self.gathered.not_shared += 1;
+        }
+        // The entry may have become another since it was listed: a link is not
+        // followed, and a fifo does not make us wait for its other end.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let reader = rustix::fs::openat(place.from, place.name, flags, Mode::empty())
+            .map_err(|error| self.reading(error.into()))?;
+        let stat = rustix::fs::fstat(&reader).map_err(|error| self.reading(error.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(self.reading(changed()));
+        }
+
+        let looks = Attributes::from(&stat);
+        let mode = job.maker.mode_at_creation(&looks);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let first_mode = mode.unwrap_or(Mode::RUSR | Mode::WUSR);
+        let writer = rustix::fs::openat(place.to, place.name, flags, first_mode)
+            .map_err(|error| self.writing(error.into()))?;
+        let done = self
+            .content(place, &reader, &stat, &writer)
+            .and_then(|content| {
+                let mode_is_set = match mode {
+                    Some(mode) => self.got_mode(mode, &writer),
+                    None => Ok(false),
+                };
+                mode_is_set
+                    .and_then(|set| job.maker.dress(&writer, &looks, place.heirs, set))
+                    .map_err(|error| self.writing(error))?;
+                Ok(content)
+            });
+        let content = done.inspect_err(|_| {
+            // Half a file is worse than none. When it cannot go either, the
+            // trouble that is reported anyway is the one that matters.
+            let _ = rustix::fs::unlinkat(place.to, place.name, AtFlags::empty());
+        })?;
+        self.account(place, &stat, content);
+        Ok(Made::Entry)
+    }
+
+    /// Whether a file got the mode that it was made with: looked at once by each
+    /// thread, since mounts may have ideas of their own.
+    fn got_mode(&mut self, asked: Mode, made: &OwnedFd) -> io::Result<bool> {
+        if self.knows_modes {
+            return Ok(true);
+        }
+        self.knows_modes = true;
+        Ok(self.job.maker.learn(asked, &rustix::fs::fstat(made)?))
+    }
+
+    fn content(
+        &mut self,
+        place: &Place<'_>,
+        reader: &OwnedFd,
+        stat: &Stat,
+        writer: &OwnedFd,
+    ) -> Result<Content, Trouble> {
+        let job = self.job;
+        let size = size_of(stat);
+        let may_clone = matches!(job.how.link_mode, LinkMode::Auto | LinkMode::Clone);
+        if may_clone && size > 0 {
+            let cloned = job
+                .clones
+                .try_clone(reader, writer, (stat.st_dev, place.device))
+                .map_err(|error| self.writing(error))?;
+            if cloned {
+                return self.hash_original(reader, stat);
+            }
+            self.gathered.not_shared += u64::from(job.how.link_mode == LinkMode::Clone);
+        }
+        let hash = job.how.hash;
+        self.copier
+            .copy(reader, writer, size, hash)
+            .map_err(|error| match error {
+                ContentError::Reading(error) => self.reading(error),
+                ContentError::Writing(error) => self.writing(error),
+            })
+    }
+
+    /// The content of a file that the copy shares: read only when that is asked for.
+    fn hash_original(&mut self, reader: &OwnedFd, stat: &Stat) -> Result<Content, Trouble> {
+        let length = size_of(stat);
+        if !self.job.how.hash {
+            let sha256 = None;
+            return Ok(Content { length, sha256 });
+        }
+        let content = self.copier.hash(reader, length).map_err(|error| {
+            let (ContentError::Reading(error) | ContentError::Writing(error)) = error;
+            self.reading(error)
+        })?;
+        // Read after it was shared: the digest must be that of what is there.
+        let now = rustix::fs::fstat(reader).map_err(|error| self.reading(error.into()))?;
+        let times = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+        if content.length != length || times(&now) != times(stat) {
+            return Err(self.reading(changed()));
+        }
+        Ok(content)
+    }
+
+    /// Makes the copy a name of the file itself; `None` when that cannot be.
+    fn link_file(&mut self, place: &Place<'_>) -> Result<Option<Made>, Trouble> {
+        let stat = self.look(place)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(self.reading(changed()));
+        }
+        if stat.st_dev != place.device {
+            return Ok(None);
+        }
+        match rustix::fs::linkat(
+            place.from,
+            place.name,
+            place.to,
+            place.name,
+            AtFlags::empty(),
+        ) {
+            Ok(()) => {}
+            // Another mount of the same device, a file with all the names that it can
+            // have, somebody else's file (fs.protected_hardlinks), no such links here.
+            Err(Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                return Ok(None);
+            }
+            Err(Errno::NOENT) => return Err(self.reading(Errno::NOENT.into())),
+            Err(error) => return Err(self.writing(error.into())),
+        }
+        let content = if self.job.how.hash {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            rustix::fs::openat(place.to, place.name, flags, Mode::empty())
+                .map_err(|error| self.reading(error.into()))
+                .and_then(|reader| self.hash_original(&reader, &stat))
+                .inspect_err(|_| {
+                    let _ = rustix::fs::unlinkat(place.to, place.name, AtFlags::empty());
+                })?
+        } else {
+            Content {
+                length: size_of(&stat),
+                sha256: None,
+            }
+        };
+        self.account(place, &stat, content);
+        Ok(Some(Made::Entry))
+    }
+
+    fn account(&mut self, place: &Place<'_>, stat: &Stat, content: Content) {
+        self.gathered.copied.files += 1;
+        self.gathered.copied.bytes += content.length;
+        let Content { length, sha256 } = content;
+        let size = length;
+        self.list(place, stat, New::File { size, sha256 });
+    }
+
+    /// Copies a link, a fifo, a socket or a device.
+    pub(super) fn other(&mut self, place: &Place<'_>) -> Result<Made, Trouble> {
+        let stat = self.look(place)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let is_link = kind == FileType::Symlink;
+        let mut leads_to = Vec::new();
+        let made = match kind {
+            FileType::Symlink => {
+                leads_to = rustix::fs::readlinkat(place.from, place.name, leads_to)
+                    .map_err(|error| self.reading(error.into()))?
+                    .into_bytes();
+                match self
+                    .job
+                    .selection
+                    .link(path_of(&self.path), path_of(&leads_to))
+                {
+                    Ok(LinkFate::AsItIs) => {}
+                    Ok(LinkFate::LeadsTo(path)) => {
+                        leads_to = path.into_os_string().into_encoded_bytes();
+                    }
+                    Ok(LinkFate::LeftOut) => {
+                        self.leave(place, kind);
+                        return Ok(Made::Nothing);
+                    }
+                    Err(error) => {
+                        self.refuse(error);
+                        return Ok(Made::Nothing);
+                    }
+                }
+                rustix::fs::symlinkat(leads_to.as_slice(), place.to, place.name)
+            }
+            FileType::Fifo | FileType::Socket => self.node(place, kind, 0),
+            FileType::BlockDevice | FileType::CharacterDevice => {
+                if !self.job.maker.as_root {
+                    return Ok(self.skip("a device, which only root can make"));
+                }
+                self.node(place, kind, stat.st_rdev)
+            }
+            _ => return Err(self.reading(changed())),
+        };
+        let maker = &self.job.maker;
+        made.map_err(io::Error::from)
+            .and_then(|()| {
+                maker.dress_at(place.to, place.name, &(&stat).into(), place.heirs, is_link)
+            })
+            .map_err(|error| self.writing(error))?;
+        let new = match kind {
+            FileType::Symlink => New::Link {
+                leads_to: &leads_to,
+            },
+            FileType::Fifo => New::Fifo,
+            FileType::Socket => New::Socket,
+            FileType::BlockDevice => New::BlockDevice,
+            _ => New::CharacterDevice,
+        };
+        self.list(place, &stat, new);
+        Ok(Made::Entry)
+    }
+
+    fn node(&self, place: &Place<'_>, kind: FileType, device: u64) -> rustix::io::Result<()> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(place.to, place.name, kind, mode, device)
+    }
+
+    fn list(&mut self, place: &Place<'_>, stat: &Stat, new: New<'_>) {
+        if self.job.how.list {
+            self.listed.add(place.name.to_bytes(), stat.st_mode, new);
+        }
+    }
+
+    fn skip(&mut self, reason: &str) -> Made {
+        let skipped = (path_of(&self.path).to_path_buf(), reason.to_owned());
+        self.gathered.copied.skipped.push(skipped);
+        Made::Nothing
+    }
+
+    /// Counts an entry that stays behind, if that is wanted.
+    fn leave(&mut self, place: &Place<'_>, kind: FileType) {
+        if self.job.how.count_left {
+            self.count(place.from, place.name, kind);
+        }
+    }
+
+    fn count(&mut self, folder: &OwnedFd, name: &CStr, kind: FileType) {
+        self.gathered.left.entries += 1;
+        match kind {
+            FileType::Directory => self.found.push(Task {
+                relative: self.path.as_slice().into(),
+                what: ToDo::Count,
+            }),
+            FileType::RegularFile => {
+                let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+                self.gathered.left.bytes += stat.as_ref().map_or(0, size_of);
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts what lies in a folder that stays behind; what cannot be read there
+    /// is nobody's concern.
+    fn count_folder(&mut self) {
+        let place = at(&self.path);
+        let Ok(folder) = rustix::fs::openat(&self.job.from, place, FOLDER, Mode::empty()) else {
+            return;
+        };
+        let mut entries = std::mem::take(&mut self.entries);
+        let _ = entries.read(&folder);
+        let length = self.path.len();
+        for (name, kind) in entries.iter() {
+            child(&mut self.path, length, name);
+            self.count(&folder, name, kind);
+        }
+        self.path.truncate(length);
+        self.entries = entries;
+    }
+
+    fn reading(&self, error: io::Error) -> Trouble {
+        Trouble::reading(&below(self.job.source, &self.path), error)
+    }
+
+    fn writing(&self, error: io::Error) -> Trouble {
+        Trouble::writing(&below(self.job.target, &self.path), error)
+    }
+
+    /// Notes a trouble; one that stops the copy stops it for all.
+    fn meet(&mut self, trouble: Trouble) {
+        let mut ends = self.job.ends();
+        if trouble.stops {
+            ends.stopped.get_or_insert(trouble);
+            self.job.queue.stop();
+        } else {
+            ends.troubles.add(&self.path, trouble);
+        }
+    }
+
+    fn refuse(&mut self, error: anyhow::Error) {
+        let mut ends = self.job.ends();
+        if ends
+            .refused
+            .as_ref()
+            .is_none_or(|(path, _)| self.path < *path)
+        {
+            ends.refused = Some((self.path.clone(), error));
+        }
+    }
+}
+
+fn size_of(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// A path in a folder, or the folder itself.
+fn below(top: &Path, relative: &[u8]) -> PathBuf {
+    if relative.is_empty() {
+        top.to_path_buf()
+    } else {
+        top.join(path_of(relative))
+    }
+}

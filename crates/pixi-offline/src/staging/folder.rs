@@ -1,0 +1,96 @@
+//! What lies in one folder.
+
+use std::ffi::{CStr, OsStr};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::fs::{FileType, OFlags, RawDir};
+use rustix::io::Errno;
+
+/// How an entry is opened that was listed as a folder.
+pub(super) const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Bytes as a path.
+pub(super) fn path_of(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+/// A path below a folder as the system takes it, where the folder itself is the
+/// empty path.
+pub(super) fn at(relative: &[u8]) -> &[u8] {
+    if relative.is_empty() { b"." } else { relative }
+}
+
+/// Makes the path of a folder, of this length, that of an entry in it.
+pub(super) fn child(path: &mut Vec<u8>, folder: usize, name: &CStr) {
+    path.truncate(folder);
+    if folder > 0 {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.to_bytes());
+}
+
+/// The entries of a folder, in memory that is used again for the next one.
+#[derive(Default)]
+pub(super) struct Entries {
+    buffer: Vec<u8>,
+    /// The names, each with a NUL at its end.
+    names: Vec<u8>,
+    found: Vec<Found>,
+}
+
+/// One entry, as the folder lists it.
+#[derive(Clone, Copy)]
+struct Found {
+    inode: u64,
+    name: usize,
+    kind: FileType,
+}
+
+impl Entries {
+    /// Reads a folder. An error leaves what was read until then.
+    pub(super) fn read(&mut self, folder: impl AsFd) -> Result<(), Errno> {
+        self.names.clear();
+        self.found.clear();
+        self.buffer.clear();
+        self.buffer.reserve(32 * 1024);
+        let buffer: &mut [MaybeUninit<u8>] = self.buffer.spare_capacity_mut();
+        let mut listing = RawDir::new(folder, buffer);
+        let result = loop {
+            match listing.next() {
+                None => break Ok(()),
+                Some(Err(Errno::INTR)) => {}
+                Some(Err(error)) => break Err(error),
+                Some(Ok(entry)) => {
+                    let name = entry.file_name().to_bytes_with_nul();
+                    if name == b".\0" || name == b"..\0" {
+                        continue;
+                    }
+                    self.found.push(Found {
+                        inode: entry.ino(),
+                        name: self.names.len(),
+                        kind: entry.file_type(),
+                    });
+                    self.names.extend_from_slice(name);
+                }
+            }
+        };
+        // Folders of ext4 list by hash; by inode a disk reads forwards.
+        self.found
+            .sort_unstable_by_key(|entry| (entry.inode, entry.name));
+        result
+    }
+
+    /// The names and kinds; a kind is `Unknown` where the file system does not say.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&CStr, FileType)> {
+        self.found.iter().map(|entry| {
+            let name = CStr::from_bytes_until_nul(&self.names[entry.name..]).unwrap_or_default();
+            (name, entry.kind)
+        })
+    }
+}

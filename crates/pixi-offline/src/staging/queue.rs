@@ -1,0 +1,127 @@
+//! Work that begets work, for several threads.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// More threads than this only wait for the file system's own locks.
+const MOST_THREADS: usize = 16;
+
+/// Has as many threads work as there are processors, and gives what each of them
+/// has at its end.
+pub(super) fn on_all_processors<R: Send>(work: impl Fn() -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(MOST_THREADS))
+            // A thread that the system refuses is one that is not there.
+            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, &work).ok())
+            .collect();
+        let mut results = vec![work()];
+        for other in others {
+            match other.join() {
+                Ok(result) => results.push(result),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    })
+}
+
+/// The tasks that nobody has begun. The last added is taken first, so that few
+/// of them wait at a time, however large the tree is.
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    news: Condvar,
+    stopped: AtomicBool,
+}
+
+struct State<T> {
+    waiting: Vec<T>,
+    /// Threads with a task in hand: each may add more.
+    busy: usize,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new(first: T) -> Queue<T> {
+        Queue {
+            state: Mutex::new(State {
+                waiting: vec![first],
+                busy: 0,
+            }),
+            news: Condvar::new(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Adds tasks, and leaves `tasks` empty.
+    pub(super) fn add(&self, tasks: &mut Vec<T>) {
+        let added = tasks.len();
+        if added > 0 {
+            self.lock().waiting.append(tasks);
+        }
+        match added {
+            0 => {}
+            1 => self.news.notify_one(),
+            _ => self.news.notify_all(),
+        }
+    }
+
+    /// Does tasks until none is left and no thread can add one any more.
+    pub(super) fn work(&self, mut act: impl FnMut(T)) {
+        while let Some(task) = self.take() {
+            let busy = Busy(self);
+            act(task);
+            drop(busy);
+        }
+    }
+
+    /// Has every thread end after what it has in hand.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.lock().waiting.clear();
+        self.news.notify_all();
+    }
+
+    /// Whether the work was stopped; whoever is in a long task looks now and then.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn take(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if self.is_stopped() {
+                return None;
+            }
+            if let Some(task) = state.waiting.pop() {
+                state.busy += 1;
+                return Some(task);
+            }
+            if state.busy == 0 {
+                return None;
+            }
+            state = self
+                .news
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task in hand. Dropped, also by a panic, it is done: else the others would
+/// wait for it for ever.
+struct Busy<'a, T>(&'a Queue<T>);
+
+impl<T> Drop for Busy<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.busy -= 1;
+        if state.busy == 0 && state.waiting.is_empty() {
+            self.0.news.notify_all();
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What of a tree is copied, decided while it is walked.
+
+use std::path::{Path, PathBuf};
+
+use super::rules::Rules;
+
+/// Decides about the entries of one tree. Several threads ask at the same time,
+/// and in no order.
+///
+/// Paths are relative to the top of the tree unless told otherwise. What lies in
+/// a folder that stays behind is not asked about.
+pub trait Selection: Sync {
+    /// Whether an entry stays behind. `is_dir` is about the entry itself, so it is
+    /// false for a link to a folder.
+    fn excludes(&self, relative: &Path, is_dir: bool) -> bool;
+
+    /// Whether a folder that is not excluded is left out all the same, and told of
+    /// as left out. `folder` is its absolute path, with no link in it.
+    fn skips(&self, folder: &Path) -> bool {
+        let _ = folder;
+        false
+    }
+
+    /// What becomes of a link.
+    ///
+    /// # Errors
+    ///
+    /// When there must be no such link. The copy goes on, and fails at its end
+    /// with the error of the first of them by path.
+    fn link(&self, relative: &Path, leads_to: &Path) -> anyhow::Result<LinkFate> {
+        let _ = (relative, leads_to);
+        Ok(LinkFate::AsItIs)
+    }
+
+    /// Whether a file must be one of its own and never a hard link, since
+    /// somebody will write to it in place.
+    fn own_copy(&self, relative: &Path) -> bool {
+        let _ = relative;
+        false
+    }
+}
+
+/// What becomes of a symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkFate {
+    /// It is copied.
+    AsItIs,
+    /// Its copy leads here.
+    LeadsTo(PathBuf),
+    /// It stays behind.
+    LeftOut,
+}
+
+impl Selection for Rules {
+    fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
+        Rules::excludes(self, relative, is_dir)
+    }
+}
+
+/// Rules, and a function that leaves out folders which they keep.
+pub struct RulesAndSkip<'a> {
+    /// The rules.
+    pub rules: &'a Rules,
+    /// Asked for each folder that they keep, with its absolute path.
+    pub skip: &'a (dyn Fn(&Path) -> bool + Sync),
+}
+
+impl Selection for RulesAndSkip<'_> {
+    fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
+        self.rules.excludes(relative, is_dir)
+    }
+
+    fn skips(&self, folder: &Path) -> bool {
+        (self.skip)(folder)
+    }
+}
