@@ -73,10 +73,25 @@ format:
 build:
     cargo xtask build
 
+# Write man pages and shell completions out of the commands' options
+[group('checkout')]
+generate:
+    cargo xtask generate
+
+# Pack the release binaries with all that belongs to them and print the archive's path
+[group('checkout')]
+dist:
+    cargo xtask dist
+
 # Copy the release binaries into FOLDER
 [group('checkout')]
 install FOLDER:
-    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product"
+    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/build-offline-product" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product"
+
+# The whole way from `project` to a proved product in `workdir`; OPTIONS go to build-offline-product
+[group('project')]
+offline *OPTIONS:
+    built="$(cargo xtask build)" && "$built/build-offline-product" --image {{ quote(image) }} --project-dir {{ quote(project) }} --project-name {{ quote(name) }} --workdir {{ quote(workdir) }} "$@"
 
 # Stage, install and verify `project` in `workdir`; OPTIONS go to create-workdir-from-host
 [group('project')]

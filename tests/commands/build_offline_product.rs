@@ -309,8 +309,39 @@ fn each_phase_is_one_json_object_on_stdout() {
                 .is_some_and(|seconds| seconds >= 0.0)
         );
     }
-    run.says("passed: staging the project (")
-        .says("OK: product sha256:");
+    run.says("passed: staging the project (");
+    assert!(
+        run.stderr
+            .lines()
+            .last()
+            .unwrap()
+            .starts_with("OK: product sha256:"),
+        "{run}"
+    );
+}
+
+#[test]
+fn every_field_of_the_json_is_documented() {
+    let page = include_str!("../../docs/build-offline-product.md");
+    let fake = Fake::new();
+    let container = Container::new();
+    let mut seen = 0;
+    for run in [
+        build(&fake, &["--format", "json", "--dry-run"]),
+        build(&fake, &["--format", "json", "--explain", "src"]),
+        build(&fake, &["--format", "json", "--verify-task", "t"]),
+        build(&failing("install"), &["--format", "json"]),
+        build_from(&container, &["--format", "json", "--dry-run"]),
+        build_from(&container, &["--format", "json"]),
+    ] {
+        for object in objects(&run) {
+            for field in object.as_object().unwrap().keys() {
+                assert!(page.contains(&format!("`{field}`")), "{field} of {object}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
 }
 
 #[test]

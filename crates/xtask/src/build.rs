@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use duct::cmd;
 
-/// The packages whose programs are carried away, and the engine that tests play with.
-const PACKAGES: [&str; 6] = [
+/// The commands, each a package.
+pub const COMMANDS: [&str; 5] = [
     "build-offline-product",
     "create-workdir-from-container",
     "create-workdir-from-host",
     "make-archive-ready-product",
     "final-verify-product",
-    "fake-engine",
 ];
 
 /// Builds the commands for release, and returns their folder.
@@ -21,7 +20,9 @@ const PACKAGES: [&str; 6] = [
 /// When cargo fails.
 pub fn release() -> anyhow::Result<PathBuf> {
     let root = workspace();
-    let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+    // With the engine that tests play with.
+    let packages = COMMANDS.iter().chain(&["fake-engine"]);
+    let packages = packages.flat_map(|package| ["--package", *package]);
     let words = [
         "build",
         "--release",

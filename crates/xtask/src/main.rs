@@ -8,6 +8,8 @@
 
 mod build;
 mod demo;
+mod dist;
+mod generate;
 mod reliability;
 mod tests;
 
@@ -39,6 +41,10 @@ enum Task {
     Reliability,
     /// Build the static release binaries and print their folder
     Build,
+    /// Write man pages and shell completions, from the options of the commands
+    Generate,
+    /// Pack the release binaries with all that belongs to them, and print the archive's path
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -63,6 +69,11 @@ fn run(task: &Task) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Reliability => reliability::run(),
+        Task::Generate => generate::run(),
+        Task::Dist => {
+            println!("{}", dist::run()?.display());
+            Ok(())
+        }
         Task::Build => {
             println!("{}", build::release()?.display());
             Ok(())

@@ -13,6 +13,13 @@ use crate::failure;
 /// The version of the objects on stdout, documented in `docs/build-offline-product.md`.
 const SCHEMA: u32 = 1;
 
+/// The moving line while a container works: its last line of output.
+const SPINNER: &str = "{spinner} {prefix} {elapsed} {wide_msg}";
+
+/// The moving line while bytes are copied or hashed.
+const BAR: &str =
+    "{spinner} {prefix} {elapsed} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
+
 /// How many lines of a container's output are kept, to be shown when it fails.
 const LINES_KEPT: usize = 20;
 
@@ -139,9 +146,7 @@ impl Phases {
     }
 
     pub(super) fn progress_of(&self, bytes: u64) {
-        self.bar.set_style(style(
-            "{spinner} {prefix} {elapsed} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}",
-        ));
+        self.bar.set_style(style(BAR));
         self.bar.set_length(bytes);
         self.bar.set_position(0);
     }
@@ -304,6 +309,24 @@ mod tests {
         assert_eq!(phases.end(Some(&error)), Some("build"));
         assert_eq!(phases.end(Some(&error)), None);
         assert_eq!(phases.last_lines(), ["one", "two"]);
+    }
+
+    #[test]
+    fn bytes_are_counted_from_nothing_in_each_phase() {
+        for template in [SPINNER, BAR] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+        let phases = Phases::new(Format::Text, Verbosity::Quiet, false);
+        for name in ["stage", "product"] {
+            phases.begin(name, name);
+            phases.progress_of(100);
+            phases.progress(40);
+            phases.progress(2);
+            assert_eq!(
+                (phases.bar.position(), phases.bar.length()),
+                (42, Some(100))
+            );
+        }
     }
 
     #[test]

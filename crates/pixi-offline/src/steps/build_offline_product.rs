@@ -82,7 +82,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     if let Some(phase) = failed {
         progress.help(phase, request, surroundings, report);
     }
-    result
+    result.map(|proved| report.result(proved))
 }
 
 /// Says what [`run`] would do, and does nothing.
@@ -127,7 +127,7 @@ impl Progress {
         request: &Request,
         surroundings: &Surroundings,
         report: &Report,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<String> {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         report.phase("look", "looking before anything is touched");
@@ -159,8 +159,7 @@ impl Progress {
             "manifest",
             Product::new(&product.path).manifest().display().to_string(),
         );
-        conclude(made, product, &record, report);
-        Ok(())
+        Ok(conclude(made, product, &record, report))
     }
 
     /// Shows the last lines of a phase that failed, where the rest is, and what to
@@ -306,7 +305,12 @@ fn is_of_this_run(log: &Path, surroundings: &Surroundings) -> bool {
 }
 
 /// The sentence that the proof makes true.
-fn conclude(made: &Made, product: &MadeProduct, record: &VerificationRecord, report: &Report) {
+fn conclude(
+    made: &Made,
+    product: &MadeProduct,
+    record: &VerificationRecord,
+    report: &Report,
+) -> String {
     let build = &made.record;
     report.tell("product", product.path.display().to_string());
     report.tell("product_digest", format!("sha256:{}", product.digest));
@@ -324,14 +328,14 @@ fn conclude(made: &Made, product: &MadeProduct, record: &VerificationRecord, rep
         format!("{} ({})", image.reference, image.id)
     });
     let words: Vec<String> = record.ran.iter().map(|ran| ran.command.join(" ")).collect();
-    report.result(format_args!(
+    format!(
         "product sha256:{}, made from lock sha256:{lock} with pixi {} in image {image}, installed and passed `{}` with the network off at {}: {}",
         product.digest,
         build.pixi_version().unwrap_or("unknown"),
         words.join("`, `"),
         record.finished.as_deref().unwrap_or("an unknown time"),
         product.path.display(),
-    ));
+    )
 }
 
 fn product_of(request: &Request, made: &Made) -> make_product::Request {
