@@ -23,7 +23,7 @@ _build__offline__product() {
 
     case "${cmd}" in
         build__offline__product)
-            opts="-e -h -V --project-dir --container-id --project-path-in-container --resources-dir --resources-path-in-container --image --container-workdir-path --clean --workdir --project-name --exclude --force --update-lock --reuse-cache --fresh --out-dir --environment --all-environments --output --env --cache --deep --bundle-pixi --secrets --allow-secret --sign-key --sign-password-file --engine --container-env --engine-arg --dry-run --explain --format --quiet --verbose --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
+            opts="-e -h -V --project-dir --container-id --project-path-in-container --resources-dir --resources-path-in-container --image --container-workdir-path --clean --workdir --project-name --exclude --force --update-lock --reuse-cache --fresh --out-dir --environment --all-environments --output --env --cache --deep --bundle-pixi --link-mode --move-cache --secrets --allow-secret --sign-key --sign-password-file --engine --container-env --engine-arg --dry-run --explain --format --quiet --verbose --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -112,6 +112,10 @@ _build__offline__product() {
                     ;;
                 --cache)
                     COMPREPLY=($(compgen -W "needed full" -- "${cur}"))
+                    return 0
+                    ;;
+                --link-mode)
+                    COMPREPLY=($(compgen -W "auto clone copy hardlink" -- "${cur}"))
                     return 0
                     ;;
                 --secrets)

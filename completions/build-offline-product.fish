@@ -14,6 +14,10 @@ complete -c build-offline-product -l output -d 'Where the product goes [default:
 complete -c build-offline-product -l env -d 'Have the product\'s envs.sh export this, byte for byte (repeatable)' -r
 complete -c build-offline-product -l cache -d 'What of the package cache goes into the product: what the environments need, or everything' -r -f -a "needed\t''
 full\t''"
+complete -c build-offline-product -l link-mode -d 'How the package cache gets into the product. Beware of hardlink: product and workdir then share each file, and pixi shares it further with the environments, so a program that edits a file in an environment edits the cache, unnoticed' -r -f -a "auto\t'clone where the file system can, else copy'
+clone\t'share the blocks until one side is changed (copy on write); copy where the file system cannot, and say so'
+copy\t'copy the content'
+hardlink\t'make both names of one file: what is written into one is in the other; copy where that cannot be, and say so'"
 complete -c build-offline-product -l secrets -d 'Where something that will be copied looks like a secret: say so and go on, refuse to start, or do not look' -r -f -a "warn\t''
 deny\t''
 off\t''"
@@ -38,9 +42,10 @@ complete -c build-offline-product -l fresh -d 'Start with an empty package cache
 complete -c build-offline-product -l all-environments -d 'Install every environment that pixi.lock has'
 complete -c build-offline-product -l deep -d 'Compare every file of every package with the checksums that the packages carry'
 complete -c build-offline-product -l bundle-pixi -d 'Put the pixi of the build into the product, so that the target needs only bash and coreutils'
+complete -c build-offline-product -l move-cache -d 'Move the package cache into the product, so that the workdir has none any more: no other product can be made of it'
 complete -c build-offline-product -l dry-run -d 'Show the plan, touch nothing, start nothing'
 complete -c build-offline-product -l quiet -d 'Show warnings and errors only'
 complete -c build-offline-product -l verbose -d 'Show what runs in the containers too'
 complete -c build-offline-product -l verify-run -d 'Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…'
-complete -c build-offline-product -s h -l help -d 'Print help'
+complete -c build-offline-product -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c build-offline-product -s V -l version -d 'Print version'

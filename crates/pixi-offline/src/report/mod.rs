@@ -123,11 +123,11 @@ impl Report {
         }
     }
 
-    /// Says that the present phase will now read or write this many bytes: on a
-    /// terminal a bar takes the place of the spinner.
-    pub fn progress_of(&self, bytes: u64) {
-        if let Some(phases) = &self.phases {
-            phases.progress_of(bytes);
+    /// Says how many bytes the present phase will now read or write: on a terminal a
+    /// bar takes the place of the spinner. They are not counted where nobody sees it.
+    pub fn progress_of(&self, bytes: impl FnOnce() -> u64) {
+        if let Some(phases) = self.phases.as_ref().filter(|phases| phases.moves()) {
+            phases.progress_of(bytes());
         }
     }
 

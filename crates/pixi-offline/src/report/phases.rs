@@ -111,8 +111,7 @@ impl Phases {
         self.end(None);
         // Not only the time: a bar that is finished never moves again.
         self.bar.reset();
-        self.bar
-            .set_style(style("{spinner} {prefix} {elapsed} {wide_msg}"));
+        self.bar.set_style(style(SPINNER));
         self.bar.set_prefix(what.to_owned());
         self.bar.set_message("");
         self.bar.enable_steady_tick(Duration::from_millis(120));
@@ -143,6 +142,11 @@ impl Phases {
             present.warnings.push(line.to_owned());
         }
         is_new
+    }
+
+    /// Whether anybody sees the bar.
+    pub(super) fn moves(&self) -> bool {
+        !self.bar.is_hidden()
     }
 
     pub(super) fn progress_of(&self, bytes: u64) {

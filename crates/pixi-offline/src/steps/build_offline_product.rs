@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum as _;
+
 use crate::container::{self, Engine, Resident};
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product, Workdir};
@@ -541,6 +543,10 @@ fn make_command(request: &Request, made: &Made) -> String {
     line.flag_if("--deep", choices.deep);
     line.option_if("--cache", choices.full_cache.then_some("full"));
     line.flag_if("--bundle-pixi", choices.bundle_pixi);
+    line.flag_if("--move-cache", choices.move_cache);
+    let mode = choices.link_mode.to_possible_value();
+    let mode = mode.filter(|_| choices.link_mode != LinkMode::default());
+    line.option_if("--link-mode", mode.as_ref().map(|mode| mode.get_name()));
     let policy = secret_policy(request);
     line.option_if(
         "--secrets",

@@ -157,20 +157,23 @@ pub fn run(
     if !request.move_cache {
         sources.push(&cache);
     }
-    require_room(target.path(), &sources, || {
+    let size = || {
         let mut size = stage::survey_project(&project, &rules).size;
         size += stage::size_of_folder(&workdir.resources());
         if !request.move_cache {
             size += plan.size(&workdir, request.full_cache);
         }
         (size.bytes, size.entries)
-    })?;
+    };
+    require_room(target.path(), &sources, size)?;
+    report.progress_of(|| size().0);
     let beside = Beside::new(place, target.path())?;
     let new = Product::new(beside.path());
     // Digests are computed while the files are copied.
     let how = How {
         list: true,
         hash: true,
+        progress: Some(&|bytes| report.progress(bytes)),
         ..How::default()
     };
     let mut listings = vec![(
