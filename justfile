@@ -52,6 +52,11 @@ test-staging CASES='2000':
 reliability:
     cargo xtask reliability
 
+# Try what the core promises on many more random inputs than the tests do; a SEED gives others
+[group('checkout')]
+fuzz SEED='5':
+    PIXI_OFFLINE_LONG=1 PIXI_OFFLINE_FUZZ_SEED="$1" cargo test --package testbed --test fuzz --test staging_oracle -- --nocapture
+
 # Check formatting and lints, as the continuous integration does
 [group('checkout')]
 lint:

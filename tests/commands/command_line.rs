@@ -132,3 +132,120 @@ fn an_engine_that_does_not_answer_is_said_in_its_own_words() {
         .says("--engine");
     assert!(!fake.path("W").exists());
 }
+
+#[test]
+fn names_that_cannot_be_a_project_are_refused() {
+    let fake = Fake::new();
+    let controls = (1..=0x1f_u32).chain(0x7f..=0x9f).filter_map(char::from_u32);
+    let mut names: Vec<String> = controls
+        .flat_map(|c| {
+            [
+                c.to_string(),
+                format!("a{c}"),
+                format!("{c}b"),
+                format!("a{c}b"),
+            ]
+        })
+        .collect();
+    let own = "res pkg-cache bin envs.sh bootstrap-project.sh manifest.json SHA256SUMS \
+        SHA256SUMS.minisig sbom.cdx.json provenance.json verification.json \
+        verification.json.minisig report.html";
+    let paths = [
+        "", ".", "..", "/", "//", "a/b", "a/", "/a", "./a", "../a", "a/..", "a/../b",
+    ];
+    let options = ["-", "--", "-x", "--force", "--project-name", "-\u{e9}"];
+    let all = own.split_whitespace().chain(paths).chain(options);
+    names.extend(all.map(str::to_owned));
+
+    let mut tried = 0;
+    let mut refused = |command: &str, name: &str, more: &[&str]| {
+        tried += 1;
+        let words = ["--project-name", name];
+        let run = fake.sandbox.run(command, words.iter().chain(more));
+        run.code(2).says("ERROR: ").says("--project-name");
+        let said = run.stderr.trim_end_matches('\n');
+        assert!(!said.contains(char::is_control), "{name:?}: {said:?}");
+    };
+    let product = fake.path("product");
+    std::fs::create_dir(&product).unwrap();
+    for name in &names {
+        let workdir = ["--workdir", "W"];
+        let of_host = ["--image", "i", "--project-dir", "demo", "--workdir", "W"];
+        refused("create-workdir-from-host", name, &of_host);
+        let project = "--project-path-in-container";
+        let of_container = ["--container-id", "c", project, "/demo", "--workdir", "W"];
+        refused("create-workdir-from-container", name, &of_container);
+        refused("make-archive-ready-product", name, &workdir);
+        let of_product = ["--image", "i", "--product-dir", "product", "--out-dir", "O"];
+        refused("final-verify-product", name, &of_product);
+    }
+    // A project's folder may be called so; then the person must name it.
+    for name in ["res", "a\nb", "-x", "a\u{9b}b"] {
+        std::fs::rename(fake.path("demo"), fake.path(name)).unwrap();
+        let folder = format!("./{name}");
+        let usual = ["--image", "i", "--project-dir", &folder, "--workdir", "W"];
+        let run = fake.sandbox.run("create-workdir-from-host", usual);
+        run.code(2).says("--project-name");
+        std::fs::rename(fake.path(name), fake.path("demo")).unwrap();
+    }
+    assert!(
+        fake.calls()
+            .iter()
+            .all(|call| call[0] != "run" && call[0] != "exec")
+    );
+    assert_eq!(
+        testbed::sandbox::names(&fake.sandbox.work()),
+        ["demo", "product"]
+    );
+    testbed::ran("names_that_cannot_be_a_project_are_refused", tried);
+}
+
+#[test]
+fn odd_names_of_a_workdir_work_or_are_refused_clearly() {
+    let fake = Fake::new();
+    let long = "n".repeat(200);
+    for name in [
+        "a\nb",
+        "a\tb",
+        "\u{1b}[31m",
+        "-x",
+        "--force",
+        " ",
+        "a\r",
+        "\"",
+        "'",
+        "$x `y` *",
+        &long,
+    ] {
+        let run = fake.create(&["--workdir", name]);
+        run.success();
+        assert!(fake.path(name).join("workdir.json").exists(), "{run}");
+        fake.create(&["--workdir", name]).success();
+    }
+    for (name, words) in [
+        // Docker's client would mount another folder.
+        ("a\r\nb", "carriage return"),
+        (&*"n".repeat(256), "File name too long"),
+    ] {
+        fake.create(&["--workdir", name]).code(2).says(words);
+        assert!(!fake.path(name).exists());
+    }
+    let name = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+    let name: &std::ffi::OsStr = name;
+    fake.create(&["--workdir".as_ref(), name])
+        .code(2)
+        .says("UTF-8");
+}
+
+#[test]
+fn what_a_lock_says_gives_the_terminal_no_orders() {
+    let fake = Fake::new();
+    for name in [r#""\e[31m""#, r#""\e[31m\x9b""#] {
+        let lock = crate::fake::LOCK.replace("linux-64", name);
+        fake.sandbox.write("demo/pixi.lock", lock);
+        let run = fake.create::<&str>(&[]);
+        run.code(2).says("pixi.lock").says("\\u{1b}[31m");
+        let orders = |c: char| c.is_control() && c != '\n';
+        assert!(!run.stderr.contains(orders), "{:?}", run.stderr);
+    }
+}

@@ -20,6 +20,7 @@ run) shift; printf '%s\0' "$@" > "$VERIFY_OUT_DIR/words"; ls "$PRODUCT_RES_DIR" 
 esac
 "#;
 
+/// A container that runs, with a project and a pixi.
 pub struct Container {
     pub fake: Fake,
     pub path: PathBuf,
@@ -286,4 +287,21 @@ fn clean_is_honoured_also_when_the_lock_refuses() {
     run.code(2).says("has no environment nope");
     assert!(!container.path.exists());
     assert!(!container.fake.path("W").exists());
+}
+
+#[test]
+fn the_git_commit_in_the_container_is_recorded() {
+    let container = Container::new();
+    container.create(&[]).success();
+    assert_eq!(container.record()["source"], Value::Null);
+    let commit = container.fake.commit();
+    container
+        .fake
+        .sandbox
+        .write("demo/src/main.py", "print(2)\n");
+    container.create(&[]).success();
+    assert_eq!(
+        container.record()["source"],
+        json!({"commit": commit, "dirty": true})
+    );
 }

@@ -278,6 +278,11 @@ fn ends_that_are_not_the_scripts_are_told_apart() {
             "no shell",
         ),
         (
+            json!({"refuse": ["sh is closed", 126], "state": {"Status": "created", "Error": "permission denied"}}),
+            126,
+            "cannot be started (exit code 126): permission denied",
+        ),
+        (
             json!({"die": 137, "state": {"Status": "exited", "OOMKilled": true}}),
             137,
             "out of memory",

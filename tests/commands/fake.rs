@@ -79,6 +79,22 @@ impl Fake {
         self.sandbox.run("create-workdir-from-host", words)
     }
 
+    /// Makes the small project a git repository with all of it in a commit; gives
+    /// the commit's id.
+    pub fn commit(&self) -> String {
+        testbed::ensure_debian_package("git", "git").unwrap();
+        std::fs::remove_dir_all(self.path("demo/.git")).unwrap();
+        let git = |words: &[&str]| {
+            let mut command = self.sandbox.program("git");
+            command.args(["-C", "demo", "-c", "user.name=n", "-c", "user.email=e"]);
+            Run::of(command.args(words)).success().stdout.clone()
+        };
+        git(&["init", "--quiet"]);
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "--message", "m"]);
+        git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
     /// The calls of docker so far, each with its words.
     pub fn calls(&self) -> Vec<Vec<String>> {
         std::fs::read_to_string(self.sandbox.root().join("calls"))

@@ -88,7 +88,7 @@ fn a_closed_stdout_ends_the_run_as_a_pipeline_would() {
 
 #[test]
 fn a_signal_while_the_engine_still_fetches_the_image_ends_the_client() {
-    let fake = Fake::new().with(json!({"fetching": true}));
+    let fake = Fake::new().with(json!({"fetching": true, "images": []}));
     let mut child = fake
         .sandbox
         .command("create-workdir-from-host")

@@ -15,6 +15,8 @@ mod carrying;
 mod command_line;
 mod create_workdir_from_container;
 mod create_workdir_from_host;
+mod delete_guard;
+mod evidence;
 mod final_verify_product;
 mod interruptions;
 mod make_archive_ready_product;

@@ -44,7 +44,9 @@ fn the_product_holds_what_the_contract_says() {
             "manifest.json",
             "pkg-cache",
             "provenance.json",
-            "res"
+            "report.html",
+            "res",
+            "sbom.cdx.json"
         ]
     );
     assert_eq!(

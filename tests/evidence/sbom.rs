@@ -113,7 +113,7 @@ fn components(bill: &str) -> BTreeMap<String, Value> {
 }
 
 /// What the strict validator and the parser of package URLs say of each bill.
-fn assert_valid(bills: &[(String, String)]) {
+pub fn assert_valid(bills: &[(String, String)]) {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("validate.py");
     fs::write(&script, include_str!("validate_sbom.py")).unwrap();

@@ -22,6 +22,8 @@ cd "$1"
 . ./envs.sh
 cd demo
 pixi run python prove.py
+# What the install left is not taken for damage.
+../bootstrap-project.sh --check
 END
 faketime -f +2d bash -eu /elsewhere/use.sh "$place"
 if ! cmp "$place/demo/pixi.lock" /carried/it/demo/pixi.lock; then

@@ -40,7 +40,7 @@ fn the_engines_own_refusals_are_told_apart() {
     );
     for (image, code, text) in [
         (without, 127, "has no shell (sh)"),
-        (closed, 126, "the shell (sh) of image"),
+        (closed, 127, "has no shell (sh)"),
     ] {
         let run = real.create(&["--workdir", "W2", "--image", &image]);
         run.code(code).says(text);

@@ -1,12 +1,18 @@
 //! Images as people have them.
 
 use std::fs;
+use std::process::Command;
+use std::time::Instant;
 
 use semver::Version;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use testbed::images::{Change, PixiImage, Variant, derived_image};
 use testbed::project::Manifest;
+use testbed::sandbox::Run;
 
 use crate::real::{Real, image, images};
+use crate::running::SOON;
 
 fn variant(variant: Variant) -> String {
     variant.of(&image().reference).unwrap()
@@ -143,7 +149,9 @@ fn an_image_that_is_nowhere_is_said() {
     let real = project_on("pixi-offline-test/no-such-image:1");
     real.create::<&str>(&[])
         .code(125)
-        .says("refused to start a container from image");
+        .says("image pixi-offline-test/no-such-image:1 is not on this engine")
+        .says("could not fetch it");
+    assert!(!real.path("W").exists());
     let real = project_on(&image().reference);
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
@@ -154,6 +162,85 @@ fn an_image_that_is_nowhere_is_said() {
     real.verify::<&str>(&[])
         .code(125)
         .says("is not on this engine");
+}
+
+/// An image for a processor that this machine has not: its `sh` begins as a program of it does.
+fn foreign_image() -> String {
+    let reference = "pixi-offline-test/foreign:test";
+    let mut shell = vec![0; 4096];
+    // ELF, 64 bits, most significant byte first, executable, of machine 22: s390x.
+    shell[..7].copy_from_slice(b"\x7fELF\x02\x02\x01");
+    shell[16..20].copy_from_slice(&[0, 2, 0, 22]);
+    let add = |archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o755);
+        archive.append_data(&mut header, name, bytes).unwrap();
+    };
+    let mut layer = tar::Builder::new(Vec::new());
+    add(&mut layer, "bin/sh", &shell);
+    let layer = layer.into_inner().unwrap();
+    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(&layer));
+    let config = json!({
+        "architecture": "s390x", "os": "linux", "config": {"Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+    });
+    let manifest =
+        json!([{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]);
+    let mut image = tar::Builder::new(Vec::new());
+    add(&mut image, "layer.tar", &layer);
+    add(&mut image, "config.json", config.to_string().as_bytes());
+    add(&mut image, "manifest.json", manifest.to_string().as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image.tar");
+    fs::write(&file, image.into_inner().unwrap()).unwrap();
+    Run::of(Command::new("docker").arg("load").arg("--input").arg(&file)).success();
+    reference.to_owned()
+}
+
+#[test]
+fn an_image_of_another_processor_or_none_is_said_at_once_and_nothing_is_fetched() {
+    let real = project_on(&image().reference);
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    let before = fs::read(real.path("W/workdir.json")).unwrap();
+    let foreign = foreign_image();
+    let both = |run: &Run| {
+        run.code(125)
+            .says("is for linux/s390x")
+            .says("cannot run it");
+        let own = Run::of(Command::new("docker").args([
+            "version",
+            "--format",
+            "{{.Server.Os}}/{{.Server.Arch}}",
+        ]));
+        run.says(own.stdout.trim());
+    };
+    let timed = |what: &str, run: &dyn Fn() -> Run| {
+        let start = Instant::now();
+        let run = run();
+        let took = start.elapsed();
+        eprintln!("{what}: said after {took:?}");
+        assert!(took < SOON, "{what}: said after {took:?}");
+        run
+    };
+    both(&timed("create", &|| real.create(&["--image", &foreign])));
+    both(&timed("verify", &|| real.verify(&["--image", &foreign])));
+    // It was said before anything was staged or made.
+    assert_eq!(fs::read(real.path("W/workdir.json")).unwrap(), before);
+    assert!(!real.path("O").exists());
+
+    let missing = ["--image", "pixi-offline-test/no-such-image:1"];
+    timed("missing", &|| real.verify(&missing))
+        .code(125)
+        .says("is not on this engine");
+    assert!(!real.path("O").exists());
+    let images = Run::of(Command::new("docker").args(["image", "inspect", missing[1]]));
+    assert_ne!(images.code, 0);
+    testbed::ran(
+        "an_image_of_another_processor_or_none_is_said_at_once_and_nothing_is_fetched",
+        3,
+    );
 }
 
 /// Words that careless quoting breaks.

@@ -133,9 +133,9 @@ fn a_pixi_that_tries_the_network_and_falls_back_is_found_out() {
 #[test]
 fn a_verification_that_tries_the_network_is_only_told() {
     let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
+    real.sandbox.write("demo/call.py", "import socket\ntry:\n  socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError:\n  print('no way')\n");
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    real.sandbox.write("W/product/demo/call.py", "import socket\ntry:\n  socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError:\n  print('no way')\n");
     let words = [
         "--project-name",
         "demo",

@@ -54,12 +54,13 @@ fn the_whole_path_with_every_pixi_of_this_machine() {
 
         // Carried to another path, installed there, by hand.
         let script = "cp -a /carried/it '/some place'; cd '/some place'; ./bootstrap-project.sh; \
-                      . ./envs.sh; cd demo; pixi run where; \
+                      ./bootstrap-project.sh --check; . ./envs.sh; cd demo; pixi run where; \
                       pixi run python -c 'import json, os; print(os.environ[\"GREETING\"])'; \
                       cat \"$PRODUCT_RES_DIR/model.bin\"";
         let run = at_the_target(&image.reference, &real.path("W/product"), script);
         run.success()
             .prints("/some place/demo/.pixi/envs/default")
+            .prints("ok: the bytes of every file are as SHA256SUMS says\n")
             .prints("it's $HOME\n")
             .prints("weights");
     }
@@ -205,6 +206,11 @@ fn in_place_installs_into_the_product_itself() {
         real.path("W/product/demo/.pixi/envs/default/bin/python")
             .exists()
     );
+    // Installed into, it is still whole, but no longer what its digest names.
+    real.verify(&words[1..])
+        .success()
+        .says("NOTE: something was installed in the product itself")
+        .says_not("Product digest");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! and patterns, copied by both, must come out the same in every entry's type,
 //! mode, owner, mtime, content and link target.
 //!
-//! `PIXI_OFFLINE_ORACLE_CASES` sets how many cases run (2,000 unless told), and
+//! `PIXI_OFFLINE_ORACLE_CASES` sets how many cases run (2,000 unless told, 10,000
+//! when `PIXI_OFFLINE_LONG` is set), and
 //! `PIXI_OFFLINE_ORACLE_SEED` repeats a run: its seed is the first thing that a
 //! run prints.
 
@@ -44,7 +45,7 @@ const NOBODY: u32 = 65534;
 
 #[test]
 fn copies_as_rsync_does() {
-    let cases = number_from(CASES).unwrap_or(2000);
+    let cases = cases_to_run();
     let seed = number_from(SEED).unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.expect("a clock after 1970").as_nanos() as u64 % 1_000_000_000_000
@@ -98,7 +99,7 @@ fn copies_as_rsync_does() {
     say(&format!(
         "oracle: {} cases without a difference, {} entries; {matching} of {patterns} patterns \
          matched something, {} cases left something out, {} met unreadable entries; {:.1} s",
-        cases.into_inner(),
+        cases.load(Ordering::Relaxed),
         entries.into_inner(),
         leaving_out.into_inner(),
         troubled.into_inner(),
@@ -108,6 +109,7 @@ fn copies_as_rsync_does() {
         matching * 2 > patterns,
         "only {matching} of {patterns} patterns matched something, so little was compared"
     );
+    testbed::ran("copies_as_rsync_does", cases.into_inner());
 }
 
 /// The same for a plain user, where root runs the tests.
@@ -130,12 +132,14 @@ fn copies_as_rsync_does_for_a_plain_user() {
     // in a child that the other test has just forked, and cannot be started then.
     let copied = Command::new("cp").arg(own).arg(&program).status();
     assert!(copied.is_ok_and(|status| status.success()), "a copy of it");
-    let cases = number_from(CASES).unwrap_or(2000).div_ceil(8);
+    let cases = cases_to_run().div_ceil(8);
     let status = Command::new(&program)
         .args(["--exact", "copies_as_rsync_does", "--quiet"])
         .current_dir("/")
         .env(CASES, cases.to_string())
         .env_remove("TMPDIR")
+        // It could not write there, and what it ran is said below.
+        .env_remove("PIXI_OFFLINE_CASES_RUN")
         .uid(NOBODY)
         .gid(NOBODY)
         .status()
@@ -144,6 +148,7 @@ fn copies_as_rsync_does_for_a_plain_user() {
         status.success(),
         "the run as a plain user ended with {status}"
     );
+    testbed::ran("copies_as_rsync_does_for_a_plain_user", cases);
 }
 
 /// Errors that only root can bring about for real: a full target, and a read-only one.
@@ -399,6 +404,10 @@ fn rsync_version() -> &'static str {
         let text = OsStr::from_bytes(&answer.stdout).to_string_lossy();
         text.lines().next().unwrap_or_default().to_owned()
     })
+}
+
+fn cases_to_run() -> u64 {
+    number_from(CASES).unwrap_or_else(|| testbed::cases(2000, 10_000))
 }
 
 fn is_root() -> bool {

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use pixi_offline::layout::WORKDIR_IN_CONTAINER;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ProjectName, SecretOptions,
-    VerifyOptions,
+    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, SecretOptions, VerifyOptions,
+    WorkdirOptions,
 };
 use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -27,34 +28,17 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub project_path_in_container: PathBuf,
 
-    /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
-    /// the git top level, else below the current folder]
-    #[arg(long, value_name = "DIR")]
-    pub workdir: Option<PathBuf>,
-
     /// Where the work is done in the container; made anew
-    #[arg(long, value_name = "PATH", default_value = "/tmp/pixi-offline-workdir")]
+    #[arg(long, value_name = "PATH", default_value = WORKDIR_IN_CONTAINER)]
     pub container_workdir_path: OsString,
-
-    /// The project's name in WORKDIR and product [default: last component of its path]
-    #[arg(long, value_name = "NAME")]
-    pub project_name: Option<OsString>,
 
     /// A folder of data in the container that travels with the project, copied whole
     #[arg(long, value_name = "DIR")]
     pub resources_path_in_container: Option<PathBuf>,
 
-    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
-    #[arg(long, value_name = "PATTERN")]
-    pub exclude: Vec<OsString>,
-
-    /// Overwrite WORKDIR also when it was not made by these commands
-    #[arg(long)]
-    pub force: bool,
-
-    /// Let pixi bring a stale pixi.lock up to date instead of refusing it
-    #[arg(long)]
-    pub update_lock: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub workdir: WorkdirOptions,
 
     /// Remove the container path in the end
     #[arg(long)]
@@ -85,21 +69,18 @@ impl TryFrom<Options> for Request {
         Ok(Request {
             container: ContainerId::new(&options.container_id)?,
             project: options.project_path_in_container,
-            workdir: options.workdir,
+            project_name: options.workdir.name()?,
+            workdir: options.workdir.workdir,
             container_workdir: ContainerPath::new(
                 "--container-workdir-path",
                 &options.container_workdir_path,
             )?,
-            project_name: options
-                .project_name
-                .as_deref()
-                .map(ProjectName::new)
-                .transpose()?,
             resources: options.resources_path_in_container,
-            excludes: options.exclude,
+            excludes: options.workdir.exclude,
             secrets: options.secrets.meaning(),
-            force: options.force,
-            update_lock: options.update_lock,
+            force: options.workdir.force,
+            update_lock: options.workdir.update_lock,
+            reuse_cache: options.workdir.reuse_cache,
             clean: options.clean,
             environments: options.environments.meaning()?,
             verify_environment: options.verify.environment()?,

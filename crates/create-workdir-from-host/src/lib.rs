@@ -7,8 +7,8 @@ use clap::Parser;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, ProjectName, SecretOptions,
-    VerifyOptions,
+    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, SecretOptions, VerifyOptions,
+    WorkdirOptions,
 };
 use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -26,34 +26,17 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub project_dir: PathBuf,
 
-    /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
-    /// the git top level, else below the current folder]
-    #[arg(long, value_name = "DIR")]
-    pub workdir: Option<PathBuf>,
-
     /// Where the workdir is mounted in the container
     #[arg(long, value_name = "PATH", default_value = CONTAINER_WORKDIR)]
     pub container_workdir_path: OsString,
-
-    /// The project's name in WORKDIR and product [default: last component of --project-dir]
-    #[arg(long, value_name = "NAME")]
-    pub project_name: Option<OsString>,
 
     /// A folder of data that travels with the project, copied whole
     #[arg(long, value_name = "DIR")]
     pub resources_dir: Option<PathBuf>,
 
-    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
-    #[arg(long, value_name = "PATTERN")]
-    pub exclude: Vec<OsString>,
-
-    /// Overwrite WORKDIR also when it was not made by these commands
-    #[arg(long)]
-    pub force: bool,
-
-    /// Let pixi bring a stale pixi.lock up to date instead of refusing it
-    #[arg(long)]
-    pub update_lock: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub workdir: WorkdirOptions,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -84,21 +67,18 @@ impl TryFrom<Options> for Request {
         Ok(Request {
             image: ImageReference::new(&options.image)?,
             project_dir: options.project_dir,
-            workdir: options.workdir,
+            project_name: options.workdir.name()?,
+            workdir: options.workdir.workdir,
             container_workdir: ContainerPath::new(
                 "--container-workdir-path",
                 &options.container_workdir_path,
             )?,
-            project_name: options
-                .project_name
-                .as_deref()
-                .map(ProjectName::new)
-                .transpose()?,
             resources_dir: options.resources_dir,
-            excludes: options.exclude,
+            excludes: options.workdir.exclude,
             secrets: options.secrets.meaning(),
-            force: options.force,
-            update_lock: options.update_lock,
+            force: options.workdir.force,
+            update_lock: options.workdir.update_lock,
+            reuse_cache: options.workdir.reuse_cache,
             environments: options.environments.meaning()?,
             verify_environment: options.verify.environment()?,
             verification,

@@ -90,5 +90,5 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
-    step::run(&Request::try_from(options)?, surroundings, report)
+    step::run(&Request::try_from(options)?, surroundings, report).map(drop)
 }

@@ -30,6 +30,8 @@ pub struct Surroundings {
     pub home: Option<PathBuf>,
     /// `CONTAINER_ENGINE`, when set and not empty.
     pub container_engine: Option<OsString>,
+    /// `PIXI_IMAGE`, when set and not empty: the image to build in.
+    pub pixi_image: Option<OsString>,
     /// `PATH`.
     pub search_path: Option<OsString>,
     /// This program's own file, links resolved.
@@ -72,6 +74,7 @@ impl Surroundings {
             current_dir,
             home: env::home_dir().filter(|home| !home.as_os_str().is_empty()),
             container_engine: set("CONTAINER_ENGINE"),
+            pixi_image: set("PIXI_IMAGE"),
             search_path: set("PATH"),
             program: env::current_exe().context("this program's own file cannot be found")?,
             unix_seconds: now(),

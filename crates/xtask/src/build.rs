@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use duct::cmd;
 
 /// The packages whose programs are carried away, and the engine that tests play with.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
+    "build-offline-product",
     "create-workdir-from-container",
     "create-workdir-from-host",
     "make-archive-ready-product",

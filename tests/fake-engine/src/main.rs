@@ -46,7 +46,7 @@ struct Scenario {
     writes: BTreeMap<String, String>,
     /// How often something tried to reach the network, by phase.
     attempts: BTreeMap<String, u64>,
-    /// The engine fetches an image for a minute before anything runs.
+    /// The engine fetches an image for a minute, and then has none.
     fetching: bool,
     /// The container goes on until its input is closed.
     hang: bool,
@@ -135,6 +135,14 @@ fn answer() -> anyhow::Result<u8> {
             Ok(0)
         }
         ["rm" | "ps" | "create", ..] => Ok(0),
+        ["pull", image] => {
+            if scenario.fetching {
+                eprintln!("Pulling");
+                std::thread::sleep(std::time::Duration::from_secs(60));
+            }
+            eprintln!("Error: pull access denied for {image}");
+            Ok(1)
+        }
         ["run", rest @ ..] => run(&scenario, rest),
         ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),
@@ -163,10 +171,6 @@ fn exec(words: &[&str]) -> anyhow::Result<u8> {
 }
 
 fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
-    if scenario.fetching {
-        eprintln!("Pulling");
-        std::thread::sleep(std::time::Duration::from_secs(60));
-    }
     if let Some((message, code)) = &scenario.refuse {
         eprintln!("{message}");
         return Ok(*code);

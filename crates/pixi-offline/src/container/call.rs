@@ -2,60 +2,90 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
+use std::thread;
 
 use anyhow::Context as _;
 
 use crate::container::engine::Engine;
 use crate::container::interruption::{self, LastResort, Watch};
+use crate::failure::{self, Failure};
+use crate::report::Report;
+use crate::request::ImageReference;
 use crate::tools::{Conversation, Ending};
 
 /// What the called program reads.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// This file. The client is killed when a signal comes.
+    /// This file, as long as we are there to send it. The client is killed when a
+    /// signal comes.
     File(File),
     /// Nothing; but the end of it when we are gone or a signal came.
     Held,
 }
 
-/// Starts the client, hands what it prints to `take`, and waits for its end.
+/// Has the engine fetch an image from its registry; what the client prints is
+/// shown as it comes.
 ///
 /// # Errors
 ///
-/// 128+n after a signal; when the client cannot be started or read; those of
-/// `take`, the client killed.
+/// Exit code 125, naming the image, when it cannot be fetched; 128+n after a
+/// signal.
+pub fn fetch(engine: &Engine, image: &ImageReference, report: &Report) -> anyhow::Result<()> {
+    let arguments = ["pull".into(), image.as_str().into()];
+    let (shown, ending) = call(engine, &arguments, Input::Held, |stream| {
+        for line in BufReader::new(stream).lines() {
+            report.fact(line.context("the engine's client cannot be read")?);
+        }
+        Ok(())
+    })?;
+    shown?;
+    match ending {
+        Some(ending) if ending.code == 0 => Ok(()),
+        _ => Err(Failure::with_code(
+            failure::ENGINE,
+            format!(
+                "image {image} is not on this engine, and {} could not fetch it; its own message is above: is the name right, and does the engine reach the registry?",
+                engine.client()
+            ),
+        )),
+    }
+}
+
+/// Starts the client, hands what it prints to `take`, and waits for its end, which
+/// is `None` when it was killed because `take` failed.
+///
+/// # Errors
+///
+/// 128+n after a signal; when the client cannot be started or read.
 pub(super) fn call<T>(
     engine: &Engine,
     arguments: &[OsString],
     input: Input,
     take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
-) -> anyhow::Result<(T, Ending)> {
+) -> anyhow::Result<(anyhow::Result<T>, Option<Ending>)> {
     let watch = Watch::start(LastResort::Wait)?;
-    let started = match input {
-        Input::File(file) => engine
-            .program()
-            .listen(arguments, file)
-            .map(|conversation| (conversation, None)),
-        Input::Held => engine
-            .program()
-            .converse(arguments)
-            .map(|(conversation, writer)| (conversation, Some(writer))),
-    };
-    let done = started.and_then(|(mut conversation, writer)| {
-        watch.started(writer, conversation.killer());
-        let taken = take(&mut conversation)?;
-        io::copy(&mut conversation, &mut io::sink())
-            .and_then(|_| conversation.ending())
-            .context("the engine's client cannot be read")
-            .map(|ending| (taken, ending))
-    });
+    let done = engine
+        .program()
+        .converse(arguments)
+        .and_then(|(mut conversation, mut writer)| {
+            let held = match input {
+                Input::Held => Some(writer),
+                Input::File(mut file) => {
+                    thread::spawn(move || io::copy(&mut file, &mut writer));
+                    None
+                }
+            };
+            watch.started(held, conversation.killer());
+            let taken = take(&mut conversation);
+            if taken.is_ok() {
+                io::copy(&mut conversation, &mut io::sink())
+                    .context("the engine's client cannot be read")?;
+            }
+            Ok((taken, conversation.ending()?))
+        });
     match watch.finish() {
         Some(signal) => Err(interruption::interrupted(signal)),
-        None => {
-            let (taken, ending) = done?;
-            let ending = ending.context("the engine's client closed its output and goes on")?;
-            Ok((taken, ending))
-        }
+        None => done,
     }
 }

@@ -29,6 +29,9 @@ pub struct EngineVersion {
     pub client: String,
     /// The version of the engine itself.
     pub version: String,
+    /// The operating system and architecture that it runs on, where it tells.
+    #[serde(skip)]
+    pub platform: Option<String>,
 }
 
 /// An image that the engine has.
@@ -99,6 +102,10 @@ impl Engine {
         #[serde(rename_all = "PascalCase")]
         struct Side {
             version: String,
+            #[serde(default)]
+            os: String,
+            #[serde(default)]
+            arch: String,
         }
         // podman without a service has a client only.
         #[derive(Deserialize)]
@@ -112,6 +119,10 @@ impl Engine {
         let side = sides.server.or(sides.client);
         Ok(EngineVersion {
             client,
+            platform: side
+                .as_ref()
+                .filter(|side| !side.os.is_empty() && !side.arch.is_empty())
+                .map(|side| format!("{}/{}", side.os, side.arch)),
             version: side.map(|side| side.version).unwrap_or_default(),
         })
     }
@@ -147,6 +158,37 @@ impl Engine {
             repo_digests: image.repo_digests.unwrap_or_default(),
             platform: format!("{}/{}", image.os, image.architecture),
         }))
+    }
+
+    /// Checks that the engine can run programs of an image: it is of the engine's own
+    /// platform, or its shell starts all the same, by emulation for example.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 125 naming both platforms.
+    pub fn require_runnable(&self, image: &Image, engine: &EngineVersion) -> anyhow::Result<()> {
+        let Some(platform) = engine
+            .platform
+            .as_ref()
+            .filter(|own| **own != image.platform)
+        else {
+            return Ok(());
+        };
+        let mut words = vec!["run", "--rm", "--network", "none", "--pull", "never"];
+        words.extend(["--entrypoint", "sh", &image.reference, "-c", ":"]);
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        if self.program.capture(&words)?.succeeded() {
+            return Ok(());
+        }
+        Err(Failure::with_code(
+            failure::ENGINE,
+            format!(
+                "image {} is for {}, and the engine behind {} is {platform} and cannot run it; use an image for {platform}, or set up emulation (binfmt_misc)",
+                image.reference,
+                image.platform,
+                self.client()
+            ),
+        ))
     }
 
     /// The client's name, as people call it.

@@ -22,6 +22,7 @@ mod session;
 pub mod signal;
 mod spec;
 
+pub use call::fetch;
 pub use engine::{Engine, EngineVersion, Image};
 pub use mount::Mount;
 pub use owner::{Owner, sweep};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::request::text_for_engine;
+use crate::request::text_for_mount;
 
 /// A folder of the host inside a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +41,15 @@ impl Mount {
     ///
     /// # Errors
     ///
-    /// Exit code 2 when the source is not UTF-8: the client would mount another
-    /// folder.
+    /// Exit code 2 when the source is not UTF-8, or a carriage return is before
+    /// a newline in it: the client would mount another folder.
     pub fn value(&self) -> anyhow::Result<String> {
-        let source = text_for_engine("a path that must be mounted", self.source.as_os_str())?;
+        let source = text_for_mount("a path that must be mounted", self.source.as_os_str())?;
+        let target = text_for_mount("the place of a mount", self.target.as_ref())?;
         let mut fields = vec![
             "type=bind".to_owned(),
             format!("source={source}"),
-            format!("target={}", self.target),
+            format!("target={target}"),
         ];
         if self.read_only {
             fields.push("readonly".to_owned());
@@ -93,8 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_not_utf8_is_refused() {
-        let source = Path::new(OsStr::from_bytes(b"/a\xff"));
-        assert!(Mount::writable(source, "/t").value().is_err());
+    fn a_source_that_the_client_would_change_is_refused() {
+        for source in [b"/a\xff".as_slice(), b"/a\r\nb"] {
+            let source = Path::new(OsStr::from_bytes(source));
+            assert!(Mount::writable(source, "/t").value().is_err());
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -18,6 +19,10 @@ use crate::tools::Ending;
 /// Where a program may be put in a container, in order of preference; the last
 /// two are file systems in memory, for containers that are read-only.
 const PLACES: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run"];
+
+/// How long after the end of a killed process its container may still count as
+/// running.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// A running container and our way into it.
 #[derive(Debug)]
@@ -97,6 +102,8 @@ impl Resident {
         };
         let arguments = self.exec(true, &words);
         let (answer, ending) = call(&self.engine, &arguments, Input::File(input), read_all)?;
+        let answer = answer?;
+        let ending = ending.context(STILL_THERE)?;
         match ending.code {
             0 => {
                 // Any other answer is not that of our script.
@@ -140,6 +147,10 @@ impl Resident {
     ) -> anyhow::Result<(u8, String)> {
         let id = &self.id;
         let code = client.code;
+        if code == failure::SIGNAL_BASE + 9 && client.signal.is_none() {
+            // The engine needs a moment to see that the whole container is gone.
+            self.engine.wait_for_end(id.as_str(), SETTLE)?;
+        }
         let message = match self.engine.state(id.as_str())? {
             None => format!("container {id} was removed while we worked in it"),
             Some(state) if state.out_of_memory => {
@@ -176,6 +187,9 @@ impl Resident {
         arguments
     }
 }
+
+/// What should never be said of a client.
+const STILL_THERE: &str = "the engine's client closed its output and goes on";
 
 /// What a call prints, up to its end.
 fn read_all(stream: &mut (impl Read + ?Sized)) -> anyhow::Result<Vec<u8>> {
@@ -239,8 +253,13 @@ impl Brought<'_> {
         let arguments = self.container.exec(true, &whole);
         let engine = &self.container.engine;
         let (taken, ending) = call(engine, &arguments, Input::Held, |stream| take(stream))?;
-        self.judge(ending)?;
-        Ok(taken)
+        match (&taken, ending) {
+            (Ok(_), ending) => self.judge(ending.context(STILL_THERE)?)?,
+            // A stream was cut since nobody was left to carry it.
+            (Err(_), Some(ending)) if ending.signal.is_some() => self.judge(ending)?,
+            (Err(_), _) => {}
+        }
+        taken
     }
 
     fn judge(&self, ending: Ending) -> anyhow::Result<()> {

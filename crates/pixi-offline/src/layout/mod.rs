@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::request::{ContainerPath, ProjectName};
 
+/// Where a workdir is made in somebody's container when no place is named.
+pub const WORKDIR_IN_CONTAINER: &str = "/tmp/pixi-offline-workdir";
+
 /// The default place of a workdir inside a container of ours.
 pub const CONTAINER_WORKDIR: &str = "/workdir";
 
@@ -34,7 +37,8 @@ pub const DEFAULT_EXCLUDES: [&str; 8] = [
 
 const PROJECT: &str = "project";
 const RESOURCES: &str = "resources";
-const CACHE: &str = "pixi-cache";
+/// The package cache of a workdir.
+pub const CACHE: &str = "pixi-cache";
 const OUT: &str = "out";
 const HELPERS: &str = "helpers";
 const PRODUCT: &str = "product";
@@ -113,6 +117,11 @@ impl Workdir {
     /// The programs that go on from here.
     pub fn helpers(&self) -> PathBuf {
         self.0.join(HELPERS)
+    }
+
+    /// Where `build-offline-product` keeps the logs of the final verification.
+    pub fn proof(&self) -> PathBuf {
+        self.0.join("proof")
     }
 
     /// The deliverable.
@@ -264,6 +273,16 @@ impl Product {
     /// How it was made, as an in-toto statement.
     pub fn provenance(&self) -> PathBuf {
         self.0.join("provenance.json")
+    }
+
+    /// The bill of materials.
+    pub fn bill(&self) -> PathBuf {
+        self.0.join("sbom.cdx.json")
+    }
+
+    /// The page for the person who must approve its transfer.
+    pub fn report(&self) -> PathBuf {
+        self.0.join("report.html")
     }
 
     /// What its final verification found, when that was attached.

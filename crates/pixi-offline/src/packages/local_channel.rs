@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ impl LocalChannel {
         let found: BTreeSet<LocalChannel> = lock
             .channels()
             .filter_map(local_path)
+            // One that goes up may be anywhere.
+            .filter(|locked| goes_down(locked))
             .filter_map(|locked| {
                 let below = [project, &real]
                     .into_iter()
@@ -51,8 +53,13 @@ impl LocalChannel {
     /// Whether a locked location is a package of this channel.
     pub(super) fn holds(&self, location: &str) -> bool {
         let path = local_path(location).unwrap_or_else(|| PathBuf::from(location));
-        path.starts_with(&self.locked)
+        path.starts_with(&self.locked) && goes_down(&path)
     }
+}
+
+/// Whether a path has no `..`.
+fn goes_down(path: &Path) -> bool {
+    !path.components().any(|part| part == Component::ParentDir)
 }
 
 /// Whether a location is a file or folder of some machine.
@@ -137,6 +144,8 @@ mod tests {
             "file:///opt/elsewhere/",
             "https://conda.example/chan/",
             "file://host/conda/chan/",
+            "file:///x/../conda/chan/",
+            &format!("{here}../../../my%20project/%2e%2e/my%20project/conda/chan"),
         ] {
             assert_eq!(LocalChannel::of(&lock(url), &project), [], "{url}");
         }

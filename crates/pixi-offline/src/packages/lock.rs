@@ -133,7 +133,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// When it does not parse or has an unknown version.
+    /// When it does not parse or has an unknown version, or a package in it has a
+    /// name that is no file name: it would lead out of the cache.
     pub fn parse(text: String) -> anyhow::Result<Lock> {
         let lock = LockFile::from_str_with_base_directory(&text, None).map_err(|error| {
             anyhow::anyhow!("{error}; make it again with pixi, or use newer commands")
@@ -149,7 +150,10 @@ impl Lock {
                 packages: BTreeMap::new(),
             };
             for (platform, packages) in environment.packages_by_platform() {
-                let packages = packages.map(Package::from).collect();
+                let packages = packages
+                    .map(Package::from)
+                    .map(Package::with_plain_name)
+                    .collect::<anyhow::Result<_>>()?;
                 locked
                     .packages
                     .insert(platform.subdir().to_string(), packages);
@@ -210,6 +214,25 @@ impl Lock {
     pub fn packages(&self, environment: &str, platform: &str) -> Option<&[Package]> {
         Some(self.environments.get(environment)?.packages.get(platform)?)
     }
+}
+
+impl Package {
+    /// The package, when its name can be that of a folder in the cache.
+    fn with_plain_name(self) -> anyhow::Result<Package> {
+        if let Package::Conda(conda) = &self {
+            anyhow::ensure!(
+                is_file_name(&conda.stem),
+                "the package {:?} has no name that a folder can have; make the lock again with pixi",
+                conda.stem
+            );
+        }
+        Ok(self)
+    }
+}
+
+/// Whether a text is a single component of a path.
+fn is_file_name(text: &str) -> bool {
+    !text.contains(['/', '\0']) && !matches!(text, "" | "." | "..")
 }
 
 impl From<&RattlerPackage> for Package {

@@ -274,8 +274,9 @@ found_entries() {
   shopt -s dotglob nullglob
   for entry in *; do
     case $entry in
-      manifest.json | SHA256SUMS | SHA256SUMS.minisig | provenance.json | report.html) ;;
-      verification.json | verification.json.minisig) ;;
+      manifest.json | SHA256SUMS | SHA256SUMS.minisig | provenance.json | report.html | verification.json | verification.json.minisig)
+        if [ ! -f "$entry" ] || [ -L "$entry" ]; then trees+=("./$entry"); fi
+        ;;
       "$name")
         singles+=("./$entry")
         if [ -L "$entry" ] || [ ! -d "$entry" ]; then continue; fi

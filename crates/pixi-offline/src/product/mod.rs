@@ -51,6 +51,14 @@ pub fn write_scripts(
     write_executable(&product.bootstrap_script(), &bootstrap_script(facts))
 }
 
+/// Whether a folder is a product, of these commands or of the old scripts.
+pub fn is_product(folder: &Path) -> bool {
+    let product = Product::new(folder);
+    product.cache().is_dir()
+        && product.environment_script().is_file()
+        && product.bootstrap_script().is_file()
+}
+
 /// The whole of `envs.sh`: bytes, since values need not be UTF-8.
 fn environment_script(variables: &[ProductVariable], facts: &Facts) -> Vec<u8> {
     let mut script = ENVIRONMENT_SCRIPT.as_bytes().to_vec();

@@ -155,15 +155,12 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
     let sums_text = read(&product.sums())?;
     let (manifest_text, sums_text) = match (manifest_text, sums_text) {
         (Some(manifest), Some(sums)) => (manifest, sums),
+        (None, None) if is_without_lists(product)? => return Ok(None),
         (None, None) => {
-            let script = read(&product.bootstrap_script())?.unwrap_or_default();
-            if memmem::find(&script, BOOTSTRAP_KNOWS_LISTS).is_some() {
-                return Err(broken(
-                    product,
-                    "its manifest.json and its SHA256SUMS are missing",
-                ));
-            }
-            return Ok(None);
+            return Err(broken(
+                product,
+                "its manifest.json and its SHA256SUMS are missing",
+            ));
         }
         (None, Some(_)) => return Err(broken(product, "its manifest.json is missing")),
         (Some(_), None) => return Err(broken(product, "its SHA256SUMS is missing")),
@@ -227,6 +224,7 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
             what,
         }));
     }
+    findings.extend(not_files(product));
     findings.extend(listed.into_values().map(|entry| Finding {
         path: entry.path.clone(),
         what: Difference::Missing,
@@ -235,13 +233,49 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
     Ok(Some(checked))
 }
 
+/// Whether a product was made without lists, as older versions did.
+///
+/// # Errors
+///
+/// When its bootstrap script cannot be read.
+pub fn is_without_lists(product: &Product) -> anyhow::Result<bool> {
+    if product.manifest().exists() || product.sums().exists() {
+        return Ok(false);
+    }
+    let script = read(&product.bootstrap_script())?.unwrap_or_default();
+    Ok(memmem::find(&script, BOOTSTRAP_KNOWS_LISTS).is_none())
+}
+
 /// Whether something is of the files that no manifest lists.
 fn is_not_listed(path: &Path) -> bool {
     path == Product::MANIFEST || Product::UNCOVERED.iter().any(|name| path == *name)
 }
 
-/// A file's content; `None` when it is not there.
+/// What has the name of a file that no manifest lists, and is none.
+fn not_files(product: &Product) -> impl Iterator<Item = Finding> {
+    Product::UNCOVERED
+        .iter()
+        .filter(|name| {
+            fs::symlink_metadata(product.path().join(name)).is_ok_and(|found| !found.is_file())
+        })
+        .map(|name| Finding {
+            path: EncodedPath::new(name),
+            what: Difference::Kind,
+        })
+}
+
+/// A file's content; `None` when it is not there. Nothing but a regular file is
+/// opened: reading a pipe would wait for ever.
 fn read(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if fs::symlink_metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(Failure::with_code(
+            failure::GENERAL,
+            format!(
+                "{} is no regular file; copy the product again, whole, or make it again",
+                file.display()
+            ),
+        ));
+    }
     match fs::read(file) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -57,8 +57,22 @@ pub struct Facts {
     pub build: Build,
     /// The packages that the environments need.
     pub packages: PackageCounts,
+    /// What was done about secrets; products of older versions do not say it.
+    #[serde(default)]
+    pub secrets: Option<Secrets>,
     /// What is in the product, counted.
     pub totals: Totals,
+}
+
+/// What was done about secrets before a product was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Whether they were looked for.
+    pub searched: bool,
+    /// The patterns of what was named as known, and not reported.
+    pub known: Vec<String>,
+    /// What was found and went along: where, and what it looks like.
+    pub findings: Vec<String>,
 }
 
 /// The program that made a product.

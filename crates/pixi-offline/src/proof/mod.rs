@@ -10,6 +10,7 @@ pub mod manifest;
 mod marks;
 pub mod provenance;
 mod record;
+pub mod report_page;
 pub mod sbom;
 pub mod signature;
 pub mod sums;

@@ -73,7 +73,10 @@ pub fn text(subject: &Subject, inventory: &Inventory) -> anyhow::Result<String> 
         // project asks for by name.
         compositions: vec![
             Composition {
-                aggregate: "complete",
+                aggregate: match subject.lock {
+                    Some(_) => "complete",
+                    None => "unknown",
+                },
                 assemblies: &[PROJECT],
                 dependencies: &[],
             },

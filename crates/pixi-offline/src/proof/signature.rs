@@ -29,54 +29,48 @@ impl SigningKey {
     /// Exit code 2 when the file is no such key, or the password is wrong or
     /// cannot be asked for.
     pub fn read(file: &Path, password_file: Option<&Path>) -> anyhow::Result<SigningKey> {
+        let unusable = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!(
+                "--sign-key {} cannot be used: {error}",
+                file.display()
+            ))
+        };
         let text = read_text("--sign-key", file)?;
-        if !is_encrypted(&text).map_err(|why| {
+        let mut key = stored_key(&text).map_err(|why| {
             Failure::usage(format!(
                 "--sign-key {} is no secret key of minisign ({why}); make one with `minisign -G`",
                 file.display()
             ))
-        })? {
-            let key = SecretKeyBox::from(text).into_unencrypted_secret_key();
-            return key.map(SigningKey).map_err(|error| {
-                Failure::usage(format!(
-                    "--sign-key {} cannot be used: {error}",
-                    file.display()
-                ))
-            });
+        })?;
+        if key.is_encrypted() {
+            let password = match password_file {
+                Some(password_file) => read_text("--sign-password-file", password_file)?
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+                None => rpassword::prompt_password(format!("Password of {}: ", file.display()))
+                    .map_err(|_| unusable(&"it has a password, and there is no terminal to ask for it; give --sign-password-file"))?,
+            };
+            key = SecretKeyBox::from(text)
+                .into_secret_key(Some(password))
+                .map_err(|error| unusable(&error))?;
         }
-        let password = match password_file {
-            Some(password_file) => read_text("--sign-password-file", password_file)?
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
-            None => rpassword::prompt_password(format!("Password of {}: ", file.display()))
-                .map_err(|_| {
-                    Failure::usage(format!(
-                        "--sign-key {} has a password, and there is no terminal to ask for it; give --sign-password-file",
-                        file.display()
-                    ))
-                })?,
-        };
-        SecretKeyBox::from(text)
-            .into_secret_key(Some(password))
-            .map(SigningKey)
-            .map_err(|error| {
-                Failure::usage(format!(
-                    "--sign-key {} cannot be used: {error}",
-                    file.display()
-                ))
-            })
+        let key = SigningKey(key);
+        // One without a password has no checksum that would tell whether it is whole.
+        key.sign(b"", "").map_err(|error| unusable(&error))?;
+        Ok(key)
     }
 
     /// The signature of `content`, with a comment that is signed too.
     ///
     /// # Errors
     ///
-    /// When the system has no random numbers.
+    /// When the system has no random numbers, or the key is damaged.
     pub fn sign(&self, content: &[u8], trusted_comment: &str) -> anyhow::Result<String> {
+        let public = PublicKey::from_secret_key(&self.0)?;
         minisign::sign(
-            None,
+            Some(&public),
             &self.0,
             Cursor::new(content),
             Some(trusted_comment),
@@ -139,14 +133,14 @@ fn read_text(option: &str, file: &Path) -> anyhow::Result<String> {
     })
 }
 
-/// Whether the secret key in this text needs a password.
-fn is_encrypted(text: &str) -> Result<bool, String> {
+/// The secret key in this text, still encrypted if it is.
+fn stored_key(text: &str) -> Result<SecretKey, String> {
     let key = text.lines().nth(1).ok_or("it has no second line")?;
     let bytes = data_encoding::BASE64
         .decode(key.trim().as_bytes())
         .map_err(|error| error.to_string())?;
-    let key = SecretKey::from_bytes(&bytes).map_err(|error| error.to_string())?;
-    Ok(key.is_encrypted())
+    // A public key is shorter.
+    SecretKey::from_bytes(&bytes).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -105,6 +105,35 @@ impl Beside {
     /// target is then as it was. When the old folder cannot be deleted: the
     /// new one is in place, and the message names what is left.
     pub fn take_place(self) -> anyhow::Result<()> {
+        match self.exchange()? {
+            Some(old) => delete(&old),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Beside::take_place`], but the folder `kept`, from the top of both,
+    /// moves from what was there into the new one, where it is empty. Gives
+    /// whether there was one. A run that is killed meanwhile leaves the new one
+    /// whole, without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Beside::take_place`], and when it cannot be moved.
+    pub fn take_place_keeping(self, kept: &str) -> anyhow::Result<bool> {
+        let Some(old) = self.exchange()? else {
+            return Ok(false);
+        };
+        let from = old.join(kept);
+        let is_there = fs::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_dir());
+        if is_there {
+            rename(&from, &self.target.join(kept))?;
+        }
+        delete(&old)?;
+        Ok(is_there)
+    }
+
+    /// Gives where the old folder is now, if there was one.
+    fn exchange(&self) -> anyhow::Result<Option<PathBuf>> {
         // One sync of the file system for the whole tree: after a power cut the
         // new name must not lead to files that are still empty.
         let folder = File::open(&self.path)
@@ -112,11 +141,11 @@ impl Beside {
         rustix::fs::syncfs(&folder)
             .with_context(|| format!("{} cannot be brought to the disk", self.path.display()))?;
         if fs::symlink_metadata(&self.target).is_err() {
-            return rename(&self.path, &self.target);
+            return rename(&self.path, &self.target).map(|()| None);
         }
         match rustix::fs::renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::EXCHANGE) {
-            // Our name now holds the old folder, and dropping us deletes it.
-            Ok(()) => self.delete_own(),
+            // Our name now holds the old folder.
+            Ok(()) => Ok(Some(self.path.clone())),
             // File systems that cannot exchange: two renames, the old folder
             // kept until the second has gone well.
             Err(
@@ -130,8 +159,7 @@ impl Beside {
                     rename(&aside, &self.target)?;
                     return Err(error);
                 }
-                remove_folder(&aside)
-                    .with_context(|| format!("what was replaced is left in {}", aside.display()))
+                Ok(Some(aside))
             }
             Err(error) => Err(io::Error::from(error)).with_context(|| {
                 format!(
@@ -142,11 +170,10 @@ impl Beside {
             }),
         }
     }
+}
 
-    fn delete_own(self) -> anyhow::Result<()> {
-        remove_folder(&self.path)
-            .with_context(|| format!("what was replaced is left in {}", self.path.display()))
-    }
+fn delete(old: &Path) -> anyhow::Result<()> {
+    remove_folder(old).with_context(|| format!("what was replaced is left in {}", old.display()))
 }
 
 impl Drop for Beside {
@@ -188,6 +215,22 @@ mod tests {
             assert_eq!(entries(&target), [round]);
             assert_eq!(entries(target.parent().unwrap()), ["target"]);
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_kept_moves_over() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("target");
+        let claim = Claim::alone(&target, "test").unwrap();
+        for (round, kept) in [("first", false), ("second", true)] {
+            let beside = Beside::new(&claim, &target).unwrap();
+            fs::create_dir(beside.path().join("cache")).unwrap();
+            fs::write(beside.path().join(round), "x").unwrap();
+            assert_eq!(beside.take_place_keeping("cache").unwrap(), kept);
+            assert_eq!(entries(&target), ["cache", round]);
+            fs::write(target.join("cache").join(round), "x").unwrap();
+        }
+        assert_eq!(entries(&target.join("cache")), ["first", "second"]);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Whether a folder may be replaced.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-
-use anyhow::Context as _;
+use std::path::{Component, Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::replacement::mounts::Mounts;
 use crate::surroundings::Surroundings;
 
 /// What a folder is to us.
@@ -25,9 +25,18 @@ pub enum Standing {
 /// What must survive, whatever is replaced.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    protected: Vec<(PathBuf, String)>,
+    protected: Vec<Protected>,
     user_id: u32,
     may_be_mount_point: bool,
+}
+
+/// A real folder that must not go, nor any that it lies in.
+#[derive(Debug, Clone)]
+struct Protected {
+    folder: PathBuf,
+    what: String,
+    /// It is not the thing itself but holds a link that leads there.
+    only_link: bool,
 }
 
 impl Guard {
@@ -40,18 +49,30 @@ impl Guard {
         };
         guard.protect(Path::new("/"), "the root folder");
         if let Some(home) = &surroundings.home {
-            guard.protect(home, "your home folder");
+            guard.protect(&surroundings.absolute(home), "your home folder");
         }
         guard.protect(&surroundings.current_dir, "the current folder");
         guard
     }
 
-    /// Protects a folder, and so each folder that it lies in.
+    /// Protects a folder, an absolute path, and so each folder that it lies in,
+    /// or that a link on the way there lies in.
     pub fn protect(&mut self, folder: &Path, what: &str) {
-        // One that cannot be resolved is not there, and cannot be lost.
-        if let Ok(real) = folder.canonicalize() {
-            self.protected.push((real, what.to_owned()));
-        }
+        let real = match folder.canonicalize() {
+            Ok(real) => real,
+            // There, perhaps, behind a folder that this user may not enter.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => folder.to_owned(),
+            // What is not there cannot be lost.
+            Err(_) => return,
+        };
+        let links = folders_of_links(folder).into_iter();
+        let folders = std::iter::once((real, false)).chain(links.map(|folder| (folder, true)));
+        self.protected
+            .extend(folders.map(|(folder, only_link)| Protected {
+                folder,
+                what: what.to_owned(),
+                only_link,
+            }));
     }
 
     /// Lets the folder itself be a mount point: its content is replaced then,
@@ -85,11 +106,10 @@ impl Guard {
         };
         let metadata = match fs::symlink_metadata(folder) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Free),
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("{} cannot be looked at", folder.display()));
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return cannot_be_made(folder).map_or(Ok(Standing::Free), refuse);
             }
+            Err(error) => return refuse(format!("cannot be looked at: {error}")),
         };
         if metadata.is_symlink() {
             return refuse(
@@ -99,38 +119,33 @@ impl Guard {
         if !metadata.is_dir() {
             return refuse("is there and is no folder; choose another place".into());
         }
-        let real = folder
-            .canonicalize()
-            .with_context(|| format!("{} cannot be resolved", folder.display()))?;
-        let identity = (metadata.dev(), metadata.ino());
-        for (protected, what) in &self.protected {
-            // By name and by inode: a bind mount shows one folder at two places.
-            let holds = protected.ancestors().any(|ancestor| {
-                ancestor == real
-                    || fs::metadata(ancestor).is_ok_and(|m| (m.dev(), m.ino()) == identity)
-            });
-            if holds {
-                return refuse(if *protected == real {
-                    format!("is {what} and will not be overwritten; choose another place")
-                } else {
-                    format!(
-                        "holds {what} ({}) and will not be overwritten; choose another place",
-                        protected.display()
-                    )
-                });
-            }
+        let real = match folder.canonicalize() {
+            Ok(real) => real,
+            Err(error) => return refuse(format!("cannot be resolved: {error}")),
+        };
+        let mounts = Mounts::read()?;
+        if let Some(why) = self.loss(&real, &metadata, &mounts) {
+            return refuse(why);
+        }
+        if folder.file_name().is_none() {
+            return refuse("ends in `..`; name the folder itself".into());
+        }
+        // Once it is replaced, such a path leads nowhere.
+        let through = |parent: &Path| parent.canonicalize().is_ok_and(|p| p.starts_with(&real));
+        if folder.ancestors().skip(1).any(through) {
+            return refuse("is reached through itself; name it by a shorter path".into());
         }
         let own = self.may_be_mount_point.then_some(real.as_path());
-        if let Some(mount) = mount_at_or_below(&real, own)? {
+        if let Some(mount) = mounts.point_at_or_below(&real, own) {
             return refuse(format!(
                 "holds the mount point {}; unmount it or choose another place",
                 mount.display()
             ));
         }
-        let empty = fs::read_dir(&real)
-            .with_context(|| format!("{} cannot be read", folder.display()))?
-            .next()
-            .is_none();
+        let empty = match fs::read_dir(&real) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => return refuse(format!("cannot be read: {error}")),
+        };
         let standing = if empty {
             Standing::Free
         } else if ours(&real) {
@@ -153,6 +168,41 @@ impl Guard {
         Ok(standing)
     }
 
+    /// What would be lost with a folder, as the reason to keep it.
+    fn loss(&self, real: &Path, metadata: &fs::Metadata, mounts: &Mounts) -> Option<String> {
+        let identity = (metadata.dev(), metadata.ino());
+        let place = mounts.place(real);
+        let holds = |protected: &&Protected| {
+            // By name and by inode, and by what is in it where a protected folder
+            // is reached through a mount: its name then hides where it lies.
+            protected.folder.ancestors().any(|ancestor| {
+                ancestor == real
+                    || fs::metadata(ancestor).is_ok_and(|m| (m.dev(), m.ino()) == identity)
+            }) || place.as_ref().is_some_and(|place| {
+                let lies = mounts.place(&protected.folder);
+                lies.is_some_and(|lies| place.holds(&lies))
+            })
+        };
+        let Protected {
+            folder,
+            what,
+            only_link,
+        } = self.protected.iter().find(holds)?;
+        Some(if *only_link {
+            format!(
+                "holds a link that leads to {what} (in {}) and will not be overwritten; choose another place",
+                folder.display()
+            )
+        } else if folder == real {
+            format!("is {what} and will not be overwritten; choose another place")
+        } else {
+            format!(
+                "holds {what} ({}) and will not be overwritten; choose another place",
+                folder.display()
+            )
+        })
+    }
+
     /// An entry of `folder` in a folder of another user, whose entries only
     /// that user can delete.
     fn not_deletable(&self, folder: &Path) -> Option<PathBuf> {
@@ -167,35 +217,60 @@ impl Guard {
     }
 }
 
-/// The first mount point that is `folder` or lies in it, `but` this one, from
-/// Linux's `/proc/self/mountinfo` (proc(5): field 5, with octal escapes).
-fn mount_at_or_below(folder: &Path, but: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    let table = match fs::read("/proc/self/mountinfo") {
-        Ok(table) => table,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("/proc/self/mountinfo cannot be read"),
-    };
-    Ok(table
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
-        .map(unescape_octal)
-        .find(|mount| mount.starts_with(folder) && Some(mount.as_path()) != but))
+/// The real folders that hold the links by which a path leads where it does.
+fn folders_of_links(path: &Path) -> Vec<PathBuf> {
+    /// Linux follows no more (path_resolution(7)).
+    const MOST: usize = 40;
+    let mut folders = Vec::new();
+    let mut reached = PathBuf::from("/");
+    let mut ahead: Vec<OsString> = reversed(path);
+    while let Some(part) = ahead.pop() {
+        let next = match part.as_bytes() {
+            b"." => continue,
+            b".." => reached.parent().unwrap_or(Path::new("/")).to_owned(),
+            _ => reached.join(&part),
+        };
+        match fs::read_link(&next) {
+            Ok(target) if folders.len() < MOST => {
+                if target.is_absolute() {
+                    folders.push(std::mem::replace(&mut reached, PathBuf::from("/")));
+                } else {
+                    folders.push(reached.clone());
+                }
+                ahead.extend(reversed(&target));
+            }
+            _ => reached = next,
+        }
+    }
+    folders
 }
 
-/// `\040` and its like in a field of mountinfo.
-fn unescape_octal(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = after
-            .get(..3)
-            .filter(|_| byte == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(code.unwrap_or(byte));
-        rest = if code.is_some() { &after[3..] } else { after };
+/// The components of a path, the last first.
+fn reversed(path: &Path) -> Vec<OsString> {
+    path.iter().rev().map(ToOwned::to_owned).collect()
+}
+
+/// Why a folder that is not there cannot be made, with its parents.
+fn cannot_be_made(folder: &Path) -> Option<String> {
+    let there = folder
+        .ancestors()
+        .skip(1)
+        .find(|ancestor| fs::symlink_metadata(ancestor).is_ok())?;
+    let missing = folder.strip_prefix(there).ok()?;
+    // Once the parents are made, such a path leads to something that was not
+    // looked at: `missing/../project`.
+    if missing
+        .components()
+        .any(|part| part == Component::ParentDir)
+    {
+        return Some("goes up again from a folder that is not there; name it without `..`".into());
     }
-    PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
+    (!there.is_dir()).then(|| {
+        format!(
+            "lies below {}, which leads to no folder; choose another place",
+            there.display()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -288,8 +363,57 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_mountinfo() {
-        assert_eq!(unescape_octal(br"/a\040b\134"), Path::new(r"/a b\"));
-        assert_eq!(unescape_octal(br"/a\9"), Path::new(r"/a\9"));
+    fn a_path_that_goes_up_from_what_is_not_there_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("project/sub")).unwrap();
+        fs::create_dir_all(root.path().join("free/sub")).unwrap();
+        fs::write(root.path().join("file"), "x").unwrap();
+        symlink("nowhere", root.path().join("dangling")).unwrap();
+        let guard = guard(&[&root.path().join("project")]);
+        for (path, part) in [
+            ("missing/../project", "without `..`"),
+            ("missing/..", "without `..`"),
+            ("project/sub/..", "precious"),
+            ("free/sub/../../free", "through itself"),
+            ("file/new", "cannot be looked at"),
+            ("dangling/new", "leads to no folder"),
+            ("project/sub/../../missing/../new", "without `..`"),
+        ] {
+            let path = root.path().join(path);
+            let error = guard.check("--workdir", &path, |_| true, true).unwrap_err();
+            assert_eq!(exit_code(&error), failure::USAGE);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let error = guard
+            .check(
+                "--workdir",
+                &root.path().join("free/sub/.."),
+                |_| true,
+                true,
+            )
+            .unwrap_err();
+        assert!(error.to_string().contains("ends in `..`"), "{error}");
+        let new = root.path().join("project/../new");
+        let standing = guard.check("--workdir", &new, |_| false, false).unwrap();
+        assert_eq!(standing, Standing::Free);
+    }
+
+    #[test]
+    fn a_folder_with_a_link_on_the_way_to_a_protected_one_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["real", "chain", "links", "free"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        symlink("../chain/second", root.path().join("links/first")).unwrap();
+        symlink(root.path().join("real"), root.path().join("chain/second")).unwrap();
+        let guard = guard(&[&root.path().join("links/first")]);
+        for folder in ["links", "chain", "real"] {
+            let error = guard
+                .check("--workdir", &root.path().join(folder), |_| true, true)
+                .unwrap_err();
+            assert!(error.to_string().contains("precious"), "{error}");
+        }
+        let free = root.path().join("free");
+        guard.check("--workdir", &free, |_| true, true).unwrap();
     }
 }

@@ -9,6 +9,7 @@ mod beside;
 mod claim;
 mod file;
 mod guard;
+mod mounts;
 mod remove;
 mod room;
 

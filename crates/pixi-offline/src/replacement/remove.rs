@@ -25,16 +25,16 @@ pub fn remove_folder(folder: &Path) -> io::Result<()> {
 
 /// Deletes what is in `folder`, and keeps the folder; makes it, with its
 /// parents, when it is not there. The entry `mark` goes last: a run that is killed
-/// meanwhile leaves a folder that is known by it.
+/// meanwhile leaves a folder that is known by it. The entry `kept` stays.
 ///
 /// # Errors
 ///
 /// When an entry cannot be deleted or the folder cannot be made.
-pub fn clear_folder(folder: &Path, mark: &Path) -> io::Result<()> {
+pub fn clear_folder(folder: &Path, mark: &Path, kept: Option<&Path>) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.path() == mark {
+        if entry.path() == mark || Some(entry.path().as_path()) == kept {
             continue;
         }
         if entry.file_type()?.is_dir() {

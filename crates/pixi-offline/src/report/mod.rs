@@ -49,22 +49,41 @@ impl Report {
         self.detail("", line);
     }
 
+    /// A line that is shown however little was asked for.
+    pub fn always(&self, line: impl Display) {
+        self.line("", line);
+    }
+
+    /// A plan, on stdout: as lines, or as one object.
+    pub fn plan(&self, facts: &serde_json::Value, lines: &[String]) {
+        if self.phases.as_ref().is_some_and(Phases::is_json) {
+            self.text(format_args!("{}\n", phases::of_plan(facts)));
+        } else {
+            for line in lines {
+                self.text(format_args!("{line}\n"));
+            }
+        }
+    }
+
     /// Something to know that stops nothing: `NOTE: …`.
     pub fn note(&self, line: impl Display) {
-        self.line("NOTE: ", line);
+        if !self.phases.as_ref().is_some_and(Phases::is_quiet) {
+            self.line("NOTE: ", printable(&line.to_string()));
+        }
     }
 
     /// Something that may bite later: `WARNING: …`.
     pub fn warning(&self, line: impl Display) {
-        if let Some(phases) = &self.phases {
-            phases.warned(&line.to_string());
+        // Several steps may see the same.
+        let is_new = |phases: &Phases| phases.warned(&line.to_string());
+        if self.phases.as_ref().is_none_or(is_new) {
+            self.line("WARNING: ", printable(&line.to_string()));
         }
-        self.line("WARNING: ", line);
     }
 
     /// The end of a failed run: `ERROR: …`, with the chain of causes.
     pub fn error(&self, error: &anyhow::Error) {
-        self.line("ERROR: ", format_args!("{error:#}"));
+        self.line("ERROR: ", printable(&format!("{error:#}")));
     }
 
     /// Help, version and other text that was asked for, on stdout.
@@ -126,4 +145,17 @@ impl Report {
             None => write(),
         }
     }
+}
+
+/// A text with its control characters written out, but for newlines: in what a
+/// lock or a container says they would be orders to the terminal.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut all, c| {
+        if c.is_control() && c != '\n' {
+            all.extend(c.escape_default());
+        } else {
+            all.push(c);
+        }
+        all
+    })
 }

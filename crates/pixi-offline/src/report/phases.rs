@@ -1,5 +1,6 @@
 //! A run of several phases, as people watch it and programs read it.
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub struct Phases {
 #[derive(Debug, Default)]
 struct State {
     present: Option<Present>,
+    /// Every warning so far.
+    warned: HashSet<String>,
     /// The line of the container's output that is not complete yet.
     line: Vec<u8>,
 }
@@ -84,6 +87,14 @@ impl Phases {
         self.verbosity == Verbosity::Verbose
     }
 
+    pub(super) fn is_quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
     pub(super) fn begin(&self, name: &'static str, what: &str) {
         self.end(None);
         self.bar.set_prefix(what.to_owned());
@@ -105,10 +116,16 @@ impl Phases {
         }
     }
 
-    pub(super) fn warned(&self, line: &str) {
-        if let Some(present) = &mut self.state().present {
+    /// Keeps a warning; whether it was not given before.
+    pub(super) fn warned(&self, line: &str) -> bool {
+        let mut state = self.state();
+        let is_new = state.warned.insert(line.to_owned());
+        if let Some(present) = &mut state.present
+            && is_new
+        {
             present.warnings.push(line.to_owned());
         }
+        is_new
     }
 
     /// Shows bytes out of a container: their last line beside the spinner, or all
@@ -187,6 +204,17 @@ impl Phases {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The object for a plan, which has no outcome.
+pub(super) fn of_plan(facts: &Value) -> Value {
+    let mut object = json!({"schema": SCHEMA, "phase": "plan"});
+    if let Some(facts) = facts.as_object() {
+        for (key, value) in facts {
+            object[key] = value.clone();
+        }
+    }
+    object
 }
 
 /// A line of somebody's output as it may stand on a terminal.

@@ -12,10 +12,12 @@ mod verification;
 
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use names::{
-    ContainerId, ContainerPath, ContainerVariable, ImageReference, ProductVariable, ProjectName,
+    ContainerId, ContainerPath, ContainerVariable, ImageReference, OFFICIAL_IMAGE, ProductVariable,
+    ProjectName,
 };
 pub use options::{
-    EngineOptions, EnvironmentOptions, SecretOptions, SigningOptions, VerifyOptions,
+    EngineOptions, EnvironmentOptions, ProductOptions, SecretOptions, SigningOptions,
+    VerifyOptions, WorkdirOptions,
 };
 pub use secrets::{SecretAction, SecretPolicy};
 pub use verification::{Expectations, Verification};
@@ -36,4 +38,21 @@ pub fn text_for_engine<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a st
             text.display()
         ))
     })
+}
+
+/// A path as it must be for a bind mount: docker reads `--mount` as a line of
+/// CSV, and its reader (Go's `encoding/csv`) drops a carriage return before a
+/// newline, in quotes too, and so mounts another folder (seen with 28.2).
+///
+/// # Errors
+///
+/// Exit code 2; `what` names the thing.
+pub fn text_for_mount<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str> {
+    let text = text_for_engine(what, text)?;
+    if text.contains("\r\n") {
+        return Err(Failure::usage(format!(
+            "{what} holds a carriage return before a newline and the container engine would mount another folder: {text:?}; use another name"
+        )));
+    }
+    Ok(text)
 }

@@ -37,7 +37,8 @@ impl ProjectName {
         if bytes.starts_with(b"-") {
             return refuse("starts with `-` and would be taken for an option");
         }
-        if bytes.iter().any(u8::is_ascii_control) {
+        // Those beyond ASCII too: U+009B begins a terminal's orders.
+        if name.to_string_lossy().chars().any(char::is_control) {
             return refuse("holds a control character");
         }
         if layout::Product::is_own_entry(name) {
@@ -87,6 +88,10 @@ impl fmt::Display for ProjectName {
         self.0.display().fmt(f)
     }
 }
+
+/// The image of the Pixi project, at the version that this version was tried with:
+/// what a build takes when no other is named.
+pub const OFFICIAL_IMAGE: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
 
 /// A reference to an image, as the engine takes it: name, tag, digest or id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -389,6 +394,7 @@ mod tests {
             b"-x",
             b"a\nb",
             b"a\x7fb",
+            "a\u{9b}b".as_bytes(),
             b"res",
             b"pkg-cache",
             b"bin",

@@ -7,9 +7,103 @@ use clap::Args;
 
 use crate::failure::Failure;
 use crate::request::{
-    ContainerVariable, EnvironmentName, Environments, Expectations, SecretAction, SecretPolicy,
-    Verification,
+    ContainerVariable, EnvironmentName, Environments, Expectations, ProductVariable, ProjectName,
+    SecretAction, SecretPolicy, Verification,
 };
+use crate::staging::LinkMode;
+
+/// Where a workdir goes, and what of the project goes into it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WorkdirOptions {
+    /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
+    /// the git top level, else below the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+
+    /// The project's name in WORKDIR and product [default: last component of its path]
+    #[arg(long, value_name = "NAME")]
+    pub project_name: Option<OsString>,
+
+    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<OsString>,
+
+    /// Overwrite WORKDIR also when it was not made by these commands
+    #[arg(long)]
+    pub force: bool,
+
+    /// Let pixi bring a stale pixi.lock up to date instead of refusing it
+    #[arg(long)]
+    pub update_lock: bool,
+
+    /// Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched
+    #[arg(long)]
+    pub reuse_cache: bool,
+}
+
+impl WorkdirOptions {
+    /// The name of `--project-name`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`ProjectName::new`].
+    pub fn name(&self) -> anyhow::Result<Option<ProjectName>> {
+        self.project_name
+            .as_deref()
+            .map(ProjectName::new)
+            .transpose()
+    }
+}
+
+/// What goes into a product, and where it goes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Product")]
+pub struct ProductOptions {
+    /// Where the product goes [default: WORKDIR/product]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
+    /// Have the product's envs.sh export this, byte for byte (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub env: Vec<OsString>,
+
+    /// What of the package cache goes into the product: what the environments need, or everything
+    #[arg(long, value_name = "WHAT", default_value = "needed", value_parser = ["needed", "full"])]
+    pub cache: String,
+
+    /// Compare every file of every package with the checksums that the packages carry
+    #[arg(long)]
+    pub deep: bool,
+
+    /// Put the pixi of the build into the product, so that the target needs only bash and coreutils
+    #[arg(long)]
+    pub bundle_pixi: bool,
+
+    /// How the package cache gets into the product. Beware of hardlink: product and workdir
+    /// then share each file, and pixi shares it further with the environments, so a program
+    /// that edits a file in an environment edits the cache, unnoticed
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = LinkMode::Auto)]
+    pub link_mode: LinkMode,
+
+    /// Move the package cache into the product, so that the workdir has none any more: no other
+    /// product can be made of it
+    #[arg(long, conflicts_with = "link_mode")]
+    pub move_cache: bool,
+}
+
+impl ProductOptions {
+    /// The variables of `--env`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`ProductVariable::new`].
+    pub fn variables(&self) -> anyhow::Result<Vec<ProductVariable>> {
+        self.env
+            .iter()
+            .map(|text| ProductVariable::new(text))
+            .collect()
+    }
+}
 
 /// Which environments are installed.
 #[derive(Debug, Clone, Default, Args)]

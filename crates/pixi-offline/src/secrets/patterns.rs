@@ -112,6 +112,12 @@ pub const PATTERNS: &[Pattern] = &[
         Proof::Drawn,
     ),
     everywhere(
+        "Azure shared access signature",
+        &["sig="],
+        r"[?&;](?i:sig)=([A-Za-z0-9%/+]{43,70}(?:%3[Dd]|=))",
+        Proof::Drawn,
+    ),
+    everywhere(
         "Azure client secret",
         &["Q~"],
         r#"(?:^|[^A-Za-z0-9_~.-])([A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})(?:[^A-Za-z0-9_~.-]|$)"#,
@@ -147,6 +153,18 @@ pub const PATTERNS: &[Pattern] = &[
         "Slack webhook",
         &["hooks.slack.com/"],
         r"hooks\.slack\.com/(?:services|workflows|triggers)/T[A-Z0-9]{8,12}/[A-Z0-9]{8,20}/([A-Za-z0-9]{20,})",
+        Proof::Drawn,
+    ),
+    everywhere(
+        "Discord webhook",
+        &["/api/webhooks/"],
+        r"discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/([A-Za-z0-9_-]{60,})",
+        Proof::Drawn,
+    ),
+    everywhere(
+        "Telegram bot token",
+        &[":AA"],
+        r"\b[0-9]{8,10}:(AA[A-Za-z0-9_-]{33})(?:[^A-Za-z0-9_-]|$)",
         Proof::Drawn,
     ),
     everywhere(
@@ -289,7 +307,7 @@ pub const PATTERNS: &[Pattern] = &[
     },
     Pattern {
         kind: "value of a variable that is named like a secret",
-        marks: &["="],
+        marks: &["pass", "secret", "token", "credential", "api", "_key"],
         form: r#"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*["']?([^\s"'#]+)"#,
         proof: Proof::Variable,
         files: &[".env", ".envrc"],

@@ -23,6 +23,7 @@ const WORDS: &[&str] = &[
     "bar",
     "baz",
     "qux",
+    "tiger",
     "test",
     "none",
     "null",

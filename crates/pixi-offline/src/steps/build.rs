@@ -101,9 +101,34 @@ impl Build<'_> {
         surroundings: &Surroundings,
         report: &Report,
     ) -> anyhow::Result<()> {
+        let spec = self.spec(container, command, workdir, surroundings)?;
+        let logs = Logs::of(workdir);
+        let Ended { outcome, end } =
+            container::run(self.engine, &spec, &workdir.out(), &logs.phases(), report)?;
+
+        learn(&outcome, record);
+        let lock = workdir.project(self.project).join(layout::LOCK_FILE);
+        record.lock.built = Lock::digest_of(&lock)?;
+        let recorded = record.write(workdir);
+        // A full disk is told by the log that it cut, not by what came after.
+        end?;
+        recorded?;
+        self.judge(&outcome, &logs, Some(&logs))?;
+        record.state = BuildState::Built;
+        record.write(workdir)
+    }
+
+    /// The container that [`run_mounted`](Build::run_mounted) asks for.
+    pub(super) fn spec(
+        &self,
+        container: &Container<'_>,
+        command: &'static str,
+        workdir: &Workdir,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<ContainerSpec> {
         let nonce = surroundings::nonce();
         let inside = ContainerWorkdir(self.container_workdir);
-        let spec = ContainerSpec {
+        Ok(ContainerSpec {
             name: ContainerName::new(command, &nonce),
             command,
             owner: Owner::this_process(),
@@ -124,21 +149,7 @@ impl Build<'_> {
             engine_arguments: container.engine_arguments.to_vec(),
             selinux_enforcing: surroundings.selinux_enforcing,
             script: self.script(Where::Mounted, "", &nonce)?,
-        };
-        let logs = Logs::of(workdir);
-        let Ended { outcome, end } =
-            container::run(self.engine, &spec, &workdir.out(), &logs.phases(), report)?;
-
-        learn(&outcome, record);
-        let lock = workdir.project(self.project).join(layout::LOCK_FILE);
-        record.lock.built = Lock::digest_of(&lock)?;
-        let recorded = record.write(workdir);
-        // A full disk is told by the log that it cut, not by what came after.
-        end?;
-        recorded?;
-        self.judge(&outcome, &logs, Some(&logs))?;
-        record.state = BuildState::Built;
-        record.write(workdir)
+        })
     }
 
     /// Runs the same in a container that is there already and holds the staged

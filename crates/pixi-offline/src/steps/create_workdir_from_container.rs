@@ -53,6 +53,8 @@ pub struct Request {
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
     pub update_lock: bool,
+    /// Whether the package cache of the workdir that is overwritten is used again.
+    pub reuse_cache: bool,
     /// Whether the workdir in the container is removed in the end.
     pub clean: bool,
     /// The environments to install.
@@ -148,6 +150,9 @@ pub fn run(
     let staged: Staged = serde_json::from_slice(&staged)
         .context("the answer out of the container cannot be read")?;
     secrets::warn(&staged.secrets, report);
+    if request.reuse_cache {
+        new_workdir::say_reused(staged.cache_reused, report);
+    }
 
     // STEP 3 and 4: build there, bring the workdir here.
     let made = visit.make(staged, &mut record, report);
@@ -338,6 +343,7 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
         excludes: patterns("--exclude", &request.excludes)?,
         secrets: request.secrets.action,
         known_secrets: patterns("--allow-secret", &request.secrets.known)?,
+        reuse_cache: request.reuse_cache,
     };
     Ok(serde_json::to_string(&order)?)
 }

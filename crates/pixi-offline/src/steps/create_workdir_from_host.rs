@@ -11,7 +11,7 @@ use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, SecretPolicy, Verification, text_for_engine,
+    ProjectName, SecretPolicy, Verification, text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::{How, Size};
@@ -49,6 +49,8 @@ pub struct Request {
     pub force: bool,
     /// Whether pixi may bring a stale lock up to date.
     pub update_lock: bool,
+    /// Whether the package cache of the workdir that is overwritten is used again.
+    pub reuse_cache: bool,
     /// The environments to install.
     pub environments: Environments,
     /// The environment to verify in.
@@ -76,9 +78,15 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
-    let seen = Seen::look(request, surroundings)?;
+    let mut seen = Seen::look(request, surroundings)?;
     seen.warn(request, report)?;
     container::sweep(&seen.engine);
+    if seen.image.is_none() {
+        // Before the old workdir goes: the name may be wrong.
+        container::fetch(&seen.engine, &request.image, report)?;
+        seen.image = seen.engine.image(&request.image)?;
+        seen.require_image_that_fits(request)?;
+    }
     seen.make(request, surroundings, report)
 }
 
@@ -138,7 +146,7 @@ impl Seen {
             request.force,
             surroundings,
         )?;
-        text_for_engine("the workdir's path", place.workdir.path().as_os_str())?;
+        text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
         let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
         let channels = lock
             .as_ref()
@@ -149,19 +157,12 @@ impl Seen {
             environments::verified(request.verify_environment.as_ref(), &environments)?.to_owned();
         let version = engine.version()?;
         let image = engine.image(&request.image)?;
-        let platform = image
-            .as_ref()
-            .and_then(|image| environments::platform_of(&image.platform));
-        if let (Some(lock), false) = (&lock, request.update_lock) {
-            environments::require_some_platform(lock, &environments, platform, &channels)?;
-        }
         search.project(&project_dir, &rules);
         if let Some(resources) = &resources_dir {
             search.resources(resources);
         }
         let secrets = search.findings();
-        secrets::refuse(&request.secrets, &secrets)?;
-        Ok(Seen {
+        let seen = Seen {
             rules,
             engine,
             version,
@@ -175,7 +176,31 @@ impl Seen {
             environments,
             verified,
             secrets,
-        })
+        };
+        seen.require_image_that_fits(request)?;
+        secrets::refuse(&request.secrets, &seen.secrets)?;
+        Ok(seen)
+    }
+
+    /// Requires that the engine can run the image, if it is there, and that the
+    /// lock has what it needs.
+    fn require_image_that_fits(&self, request: &Request) -> anyhow::Result<()> {
+        if let Some(image) = &self.image {
+            self.engine.require_runnable(image, &self.version)?;
+        }
+        let platform = self
+            .image
+            .as_ref()
+            .and_then(|image| environments::platform_of(&image.platform));
+        match &self.lock {
+            Some(lock) if !request.update_lock => environments::require_some_platform(
+                lock,
+                &self.environments,
+                platform,
+                &self.channels,
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Says what may bite later.
@@ -247,6 +272,30 @@ impl Seen {
         }
     }
 
+    fn container<'a>(&'a self, request: &'a Request) -> Container<'a> {
+        Container {
+            image: &request.image,
+            engine_arguments: &request.engine_arguments,
+            channels: &self.channels,
+        }
+    }
+
+    /// The words that the engine's client would get for the build.
+    pub(super) fn build_arguments(
+        &self,
+        request: &Request,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<Vec<OsString>> {
+        self.build(request)
+            .spec(
+                &self.container(request),
+                COMMAND,
+                &self.place.workdir,
+                surroundings,
+            )?
+            .run_arguments()
+    }
+
     fn make(
         &self,
         request: &Request,
@@ -292,30 +341,26 @@ impl Seen {
             None => std::fs::create_dir(new.resources())?,
         }
         self.place.helper.install(&new)?;
-        beside.take_place()?;
+        if request.reuse_cache {
+            let reused = beside.take_place_keeping(layout::CACHE)?;
+            new_workdir::say_reused(reused, report);
+        } else {
+            beside.take_place()?;
+        }
         report.tell("workdir", workdir.path().display().to_string());
         report.tell("entries", copied.entries);
         report.tell("bytes", copied.bytes);
 
         // STEP 4: install and verify in a container with network.
         report.phase("build", "installing and verifying with a network");
-        let container = Container {
-            image: &request.image,
-            engine_arguments: &request.engine_arguments,
-            channels: &self.channels,
-        };
         self.build(request).run_mounted(
-            &container,
+            &self.container(request),
             COMMAND,
             workdir,
             &mut record,
             surroundings,
             report,
         )?;
-        if record.image.is_none() {
-            record.image = self.engine.image(&request.image)?;
-            record.write(workdir)?;
-        }
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), report)?;
         }

@@ -12,7 +12,7 @@ use crate::packages::{Need, PythonKind};
 use crate::proof::listing::{self, Known};
 use crate::proof::manifest::{
     self, Build, DigestedFile, EncodedPath, Entry, Facts, Kind, LockFacts, Manifest, PackageCounts,
-    Project, Tool, Totals, VirtualPackages,
+    Project, Secrets, Tool, Totals, VirtualPackages,
 };
 use crate::proof::provenance::{self, Invocation};
 use crate::proof::signature::SigningKey;
@@ -29,6 +29,7 @@ pub(super) struct Choices<'a> {
     pub(super) excludes: &'a [std::ffi::OsString],
     pub(super) whole_cache: bool,
     pub(super) bundled_pixi: bool,
+    pub(super) secrets: Secrets,
 }
 
 /// The key to sign with, when one was named.
@@ -112,6 +113,7 @@ pub(super) fn facts(
             excludes,
         },
         packages: count(plan.need(), choices),
+        secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
     })
 }

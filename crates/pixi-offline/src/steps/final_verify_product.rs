@@ -13,13 +13,14 @@ use crate::container::{
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::proof;
+use crate::proof::check;
 use crate::proof::signature::VerifyingKey;
 use crate::proof::verification::VerificationRecord;
 use crate::replacement::Claim;
 use crate::report::Report;
 use crate::request::{
     ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
-    Verification, text_for_engine,
+    Verification, text_for_mount,
 };
 use crate::steps::evidence;
 use crate::steps::stage;
@@ -73,8 +74,20 @@ pub struct Request {
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client, engine or image are missing, else that of bootstrap
 /// or verification.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<VerificationRecord> {
     // STEP 1: look.
+    report.phase("verify", "installing and verifying without a network");
+    report.tell(
+        "logs",
+        surroundings
+            .absolute(&request.out_dir)
+            .display()
+            .to_string(),
+    );
     if request.verification.is_requested() && request.project_name.is_none() {
         return Err(Failure::usage(
             "a verification needs --project-name: it runs in that folder of the product",
@@ -89,7 +102,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         stage::require_folder("--project-name", &product_dir.join(name))?;
     }
     for path in [&product_dir, &out_dir] {
-        text_for_engine("a path that must be mounted", path.as_os_str())?;
+        text_for_mount("a path that must be mounted", path.as_os_str())?;
     }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
@@ -109,7 +122,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         ));
     }
     let product = Product::new(&product_dir);
-    if request.attach && !product.sums().is_file() {
+    if request.attach && check::is_without_lists(&product)? {
         return Err(Failure::usage(format!(
             "--attach: {} has no SHA256SUMS, so a record could not say which product it speaks of; make the product again",
             product_dir.display()
@@ -123,8 +136,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .transpose()?;
     let version = engine.version()?;
     container::sweep(&engine);
-    let image = engine.image(&request.image)?;
-    if image.is_none() {
+    let Some(image) = engine.image(&request.image)? else {
         return Err(Failure::with_code(
             failure::ENGINE,
             format!(
@@ -134,7 +146,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
                 engine.client()
             ),
         ));
-    }
+    };
+    engine.require_runnable(&image, &version)?;
 
     // STEP 2: look whether the product is whole, run its own bootstrap, then the
     // verification, while nobody writes the same logs or replaces the product.
@@ -151,7 +164,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .with_context(|| format!("{} cannot be made", out_dir.display()))?;
     let logs = OfflineLogs::new(&out_dir);
     verified::remove_earlier(&logs)?;
-    let mut record = verified::begin(request, version, image, surroundings);
+    let mut record = verified::begin(request, version, Some(image), surroundings);
     let run = Run {
         request,
         engine: &engine,
@@ -182,14 +195,14 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
 
     // STEP 4: say so.
+    if let Some(digest) = &record.product_digest {
+        report.fact(format_args!("Product digest: {digest}"));
+    }
     report.ok(format_args!(
         "final verification complete; logs in: {}",
         out_dir.display()
     ));
-    if let Some(digest) = &record.product_digest {
-        report.fact(format_args!("Product digest: {digest}"));
-    }
-    Ok(())
+    Ok(record)
 }
 
 /// A verification that may begin.
@@ -303,6 +316,16 @@ fn lies_in(folder: &Path, outer: &Path) -> bool {
         .ancestors()
         .find_map(|existing| existing.canonicalize().ok())
         .is_some_and(|real| real.starts_with(outer))
+}
+
+/// The words that the engine's client would get.
+pub(super) fn planned_arguments(
+    request: &Request,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Vec<OsString>> {
+    let product_dir = surroundings.absolute(&request.product_dir);
+    let out_dir = surroundings.absolute(&request.out_dir);
+    container(request, &product_dir, &out_dir, surroundings)?.run_arguments()
 }
 
 fn container(

@@ -53,6 +53,8 @@ pub enum Order {
         secrets: SecretAction,
         /// Arguments of `--allow-secret`.
         known_secrets: Vec<String>,
+        /// Whether a package cache in the workdir stays.
+        reuse_cache: bool,
     },
     /// Send the workdir as a tar stream, installed environments left out.
     Send {
@@ -79,6 +81,8 @@ pub struct Staged {
     pub secrets: Vec<Finding>,
     /// Whether the resources were a folder and are staged.
     pub resources: bool,
+    /// Whether an earlier package cache stayed.
+    pub cache_reused: bool,
     /// The git commit of the project, where git is there and knows one.
     pub source: Option<SourceState>,
 }
@@ -101,6 +105,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
             excludes,
             secrets,
             known_secrets,
+            reuse_cache,
         } => {
             let policy = SecretPolicy {
                 action: secrets,
@@ -116,7 +121,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
                 &workdir,
                 &name,
                 &rules,
-                &policy,
+                (&policy, reuse_cache),
                 (surroundings, report),
             )?;
             report.text(serde_json::to_string(&staged)?);
@@ -137,7 +142,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
                 proof::is_workdir,
                 false,
             )?;
-            replacement::clear_folder(&workdir, &Workdir::new(&workdir).record())
+            replacement::clear_folder(&workdir, &Workdir::new(&workdir).record(), None)
                 .with_context(|| format!("{} cannot be emptied", workdir.display()))?;
             // A mount point stays; anything else goes.
             let _ = fs::remove_dir(&workdir);
@@ -162,7 +167,7 @@ fn stage_project(
     workdir: &Workdir,
     name: &ProjectName,
     rules: &ProjectRules,
-    policy: &SecretPolicy,
+    (policy, reuse_cache): (&SecretPolicy, bool),
     (surroundings, report): (&Surroundings, &Report),
 ) -> anyhow::Result<Staged> {
     stage::require_folder("--project-path-in-container", project)?;
@@ -194,8 +199,11 @@ fn stage_project(
     let findings = search.findings();
     secrets::refuse(policy, &findings)?;
 
+    let cache = workdir.cache();
+    let cache_reused = reuse_cache && standing == Standing::Ours && cache.is_dir();
     if standing == Standing::Ours || path.exists() {
-        replacement::clear_folder(path, &workdir.record())
+        let kept = cache_reused.then_some(cache.as_path());
+        replacement::clear_folder(path, &workdir.record(), kept)
     } else {
         fs::create_dir_all(path)
     }
@@ -205,8 +213,9 @@ fn stage_project(
     let text = name.for_engine()?;
     let container_workdir = path.to_string_lossy();
     WorkdirRecord::new(text, &container_workdir, Verification::None).write(workdir)?;
-    for folder in [workdir.projects(), workdir.cache(), workdir.out()] {
-        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for folder in [workdir.projects(), cache, workdir.out()] {
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     stage::copy_project(
         project,
@@ -239,6 +248,7 @@ fn stage_project(
         channels,
         secrets: findings,
         resources: resources.is_some(),
+        cache_reused,
         source,
     })
 }

@@ -12,11 +12,12 @@ use crate::layout::{Product, Workdir};
 use crate::product;
 use crate::proof::listing;
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Mode};
-use crate::proof::{BuildState, WorkdirRecord};
+use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, require_room};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
 use crate::staging::{How, LinkMode, Listing};
+use crate::steps::approval;
 use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::evidence::{self, Choices};
 use crate::steps::secrets::{self, SecretSearch};
@@ -51,6 +52,19 @@ pub struct Request {
     pub move_cache: bool,
     /// What the list of the product is signed with.
     pub signing: SigningOptions,
+    /// Where the product goes; `product/` in the workdir when `None`.
+    pub output: Option<PathBuf>,
+    /// Whether another folder at `output` may be overwritten.
+    pub force: bool,
+}
+
+/// A product that is there.
+#[derive(Debug, Clone)]
+pub struct MadeProduct {
+    /// Its place.
+    pub path: PathBuf,
+    /// The sha256 of its `SHA256SUMS`.
+    pub digest: Sha256Digest,
 }
 
 /// Makes the product.
@@ -59,8 +73,13 @@ pub struct Request {
 ///
 /// Exit code 2 before the old product is touched for what is wrong with the
 /// request or the workdir; any later error leaves the old product as it was.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<MadeProduct> {
     // STEP 1: look.
+    report.phase("product", "making the product");
     let workdir = Workdir::new(surroundings.absolute(&request.workdir));
     stage::require_folder("--workdir", workdir.path())?;
     if !workdir.projects().is_dir() {
@@ -73,7 +92,13 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let signing_key = evidence::signing_key(&request.signing, surroundings)?;
     // Nobody changes what is looked at from here on.
     let claim = Claim::alone(workdir.path(), COMMAND)?;
-    Beside::sweep(&claim, workdir.product().path())?;
+    let target = target(request, &workdir, surroundings)?;
+    let elsewhere = match target.path().starts_with(workdir.path()) {
+        true => None,
+        false => Some(Claim::alone(target.path(), COMMAND)?),
+    };
+    let place = elsewhere.as_ref().unwrap_or(&claim);
+    Beside::sweep(place, target.path())?;
     let mut search = SecretSearch::new(&request.secrets)?;
     let record = WorkdirRecord::read(&workdir)?;
     match record.as_ref().map(|record| record.state) {
@@ -98,12 +123,13 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     stage::require_folder("the staged project", &project)?;
     stage::require_manifest(&project)?;
     if !workdir.cache().is_dir() {
-        if record.as_ref().is_some_and(|record| record.cache_moved) {
-            let (cache, moved) = (workdir.cache(), workdir.product().cache());
+        if let Some(moved) = record
+            .as_ref()
+            .and_then(|record| record.cache_moved.as_ref())
+        {
             return Err(Failure::usage(format!(
-                "the package cache was moved into the product by --move-cache; to make the product again, take it back with `mv {} {}`, or create the workdir again",
-                moved.display(),
-                cache.display(),
+                "the package cache was moved into the product by --move-cache; to make the product again, take it back with `mv {moved} {}`, or create the workdir again",
+                workdir.cache().display(),
             )));
         }
         return Err(Failure::usage(format!(
@@ -115,13 +141,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         carried_cache::require_pixi(&workdir)?;
     }
     if request.move_cache {
-        require_movable(&workdir, record.as_ref())?;
+        require_movable(&workdir, &target, record.as_ref())?;
     }
     let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, report)?;
-    let target = workdir.product();
-    let guard = Guard::new(surroundings);
-    // product/ is ours by its place in a workdir.
-    guard.check("the product's place", target.path(), |_| true, false)?;
     search.project(&project, &rules);
     search.resources(&workdir.resources());
     search.variables(&request.variables);
@@ -144,7 +166,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         }
         (size.bytes, size.entries)
     })?;
-    let beside = Beside::new(&claim, target.path())?;
+    let beside = Beside::new(place, target.path())?;
     let new = Product::new(beside.path());
     // Digests are computed while the files are copied.
     let how = How {
@@ -193,8 +215,14 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         excludes: &request.excludes,
         whole_cache: request.full_cache,
         bundled_pixi: request.bundle_pixi,
+        secrets: secrets::told(&request.secrets, &findings),
     };
     let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
+    let cache_now = match &hand_over {
+        Some(_) => workdir.cache(),
+        None => new.cache(),
+    };
+    approval::write_bill(&new, &cache_now, &facts)?;
     let started = record.as_ref().and_then(|record| record.started.clone());
     let listing = std::mem::take(&mut carried.listing);
     let elsewhere = match &hand_over {
@@ -210,7 +238,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
                 .and_then(|path| listing.digest(path, size))
         })
     };
-    let (_, digest) = evidence::write(
+    let (manifest, digest) = evidence::write(
         &new,
         facts,
         (&known, elsewhere),
@@ -218,6 +246,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         surroundings,
         report,
     )?;
+    approval::write_page(&new, &cache_now, &manifest, &digest)?;
 
     // STEP 4: put it in place.
     if let Some(hand_over) = &hand_over {
@@ -226,7 +255,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     beside.take_place()?;
     if hand_over.is_some() {
         // Only now: what is beside its place is deleted when a run dies.
-        move_cache(&workdir, record)?;
+        move_cache(&workdir, &target, record)?;
     }
     report.ok(format_args!(
         "product created at: {}",
@@ -241,18 +270,81 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         carried.left_entries,
     ));
     report.fact(format_args!("Product digest: sha256:{digest}"));
-    Ok(())
+    report.tell("product", target.path().display().to_string());
+    report.tell("product_digest", format!("sha256:{digest}"));
+    report.tell("cache_bytes", carried.bytes);
+    report.tell("cache_entries", carried.entries);
+    Ok(MadeProduct {
+        path: target.path().to_owned(),
+        digest,
+    })
+}
+
+/// Looks whether a product may be made at `output` before there is a workdir.
+///
+/// # Errors
+///
+/// Exit code 2 when a folder there may not be replaced.
+pub(super) fn look_at_output(
+    output: Option<&Path>,
+    force: bool,
+    surroundings: &Surroundings,
+) -> anyhow::Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    let folder = surroundings.absolute(output);
+    Guard::new(surroundings)
+        .check("--output", &folder, product::is_product, force)
+        .map(drop)
+}
+
+/// Where the product goes, when a folder there may be replaced.
+fn target(
+    request: &Request,
+    workdir: &Workdir,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Product> {
+    let mut guard = Guard::new(surroundings);
+    let Some(output) = &request.output else {
+        // product/ is ours by its place in a workdir.
+        let target = workdir.product();
+        guard.check("the product's place", target.path(), |_| true, false)?;
+        return Ok(target);
+    };
+    let target = Product::new(surroundings.absolute(output));
+    if target == workdir.product() {
+        guard.check("--output", target.path(), |_| true, false)?;
+        return Ok(target);
+    }
+    if target.path().starts_with(workdir.path()) {
+        return Err(Failure::usage(format!(
+            "--output {} lies in the workdir, which is what the product is made of; choose another place",
+            target.path().display()
+        )));
+    }
+    guard.protect(workdir.path(), "the workdir");
+    guard.check(
+        "--output",
+        target.path(),
+        product::is_product,
+        request.force,
+    )?;
+    Ok(target)
 }
 
 /// Requires that the cache can be renamed into the product, and that the workdir
 /// can say so.
-fn require_movable(workdir: &Workdir, record: Option<&WorkdirRecord>) -> anyhow::Result<()> {
+fn require_movable(
+    workdir: &Workdir,
+    target: &Product,
+    record: Option<&WorkdirRecord>,
+) -> anyhow::Result<()> {
     let device = |path: &Path| {
         let metadata = fs::symlink_metadata(path).ok()?;
         metadata.is_dir().then(|| metadata.dev())
     };
-    let place = workdir.projects();
-    let same = device(&workdir.cache()).is_some_and(|cache| Some(cache) == device(&place));
+    // The product's own place, or the first folder above it that is there.
+    let place = target.path().ancestors().skip(1).find_map(device);
+    let same = device(&workdir.cache()).is_some_and(|cache| Some(cache) == place);
     if !same {
         return Err(Failure::usage(format!(
             "--move-cache: {} is a link or on another file system than the product; leave --move-cache out",
@@ -270,12 +362,16 @@ fn require_movable(workdir: &Workdir, record: Option<&WorkdirRecord>) -> anyhow:
 
 /// Moves the cache into the product that is in its place. The workdir says so
 /// first: a second run can then explain what it misses.
-fn move_cache(workdir: &Workdir, record: Option<WorkdirRecord>) -> anyhow::Result<()> {
+fn move_cache(
+    workdir: &Workdir,
+    target: &Product,
+    record: Option<WorkdirRecord>,
+) -> anyhow::Result<()> {
+    let (from, to) = (workdir.cache(), target.cache());
     if let Some(mut record) = record {
-        record.cache_moved = true;
+        record.cache_moved = Some(to.display().to_string());
         record.write(workdir)?;
     }
-    let (from, to) = (workdir.cache(), workdir.product().cache());
     fs::rename(&from, &to).with_context(|| {
         format!(
             "the product is not whole: {} cannot be moved to {}",

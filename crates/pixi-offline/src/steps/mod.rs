@@ -3,7 +3,9 @@
 //! A step takes a request that is valid, looks before it touches anything, and
 //! then acts; the numbered comments in it read as the procedure.
 
+mod approval;
 mod build;
+pub mod build_offline_product;
 mod carried_cache;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
@@ -13,6 +15,7 @@ pub mod final_verify_product;
 pub mod inside;
 pub mod make_product;
 mod new_workdir;
+mod plan;
 mod secrets;
 mod source_state;
 mod stage;

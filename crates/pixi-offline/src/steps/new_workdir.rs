@@ -97,6 +97,14 @@ impl NewWorkdir {
     }
 }
 
+/// Says whether an earlier package cache is used.
+pub(super) fn say_reused(reused: bool, report: &Report) {
+    report.tell("cache_reused", reused);
+    if reused {
+        report.note("the package cache of the workdir that was here is used again; --fresh, or leaving --reuse-cache out, starts with an empty one");
+    }
+}
+
 /// Says what follows from a project without a lock file.
 pub(super) fn warn_without_lock(report: &Report) {
     report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");

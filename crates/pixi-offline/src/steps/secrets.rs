@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::failure::Failure;
 use crate::layout;
 use crate::proof;
+use crate::proof::manifest::Secrets;
 use crate::report::Report;
 use crate::request::{ProductVariable, SecretAction, SecretPolicy};
 use crate::secrets::{Finding, Search};
@@ -101,6 +102,19 @@ pub(super) fn refuse(policy: &SecretPolicy, findings: &[Finding]) -> anyhow::Res
         "this looks like secrets, and --secrets deny was given; nothing was touched: {ADVICE}\n  {}",
         lines.join("\n  ")
     )))
+}
+
+/// What the product says of the search.
+pub(super) fn told(policy: &SecretPolicy, findings: &[Finding]) -> Secrets {
+    Secrets {
+        searched: policy.action != SecretAction::Off,
+        known: policy
+            .known
+            .iter()
+            .map(|pattern| pattern.to_string_lossy().into_owned())
+            .collect(),
+        findings: findings.iter().map(Finding::to_string).collect(),
+    }
 }
 
 /// Says what was found, and what can be done about it.

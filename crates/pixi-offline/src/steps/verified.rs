@@ -19,6 +19,7 @@ use crate::proof::verification::{
 use crate::proof::{self, Sha256Digest};
 use crate::replacement::replace_file;
 use crate::report::Report;
+use crate::steps::approval;
 use crate::steps::final_verify_product::Request;
 use crate::surroundings::{self, Surroundings};
 
@@ -285,10 +286,13 @@ pub(super) fn attach(
     report: &Report,
 ) -> anyhow::Result<()> {
     if record.product_digest.is_none() || record.product_unchanged != Some(true) {
-        report.note("the record is not attached: it does not speak of the product as it is");
+        if record.outcome == Verdict::Passed {
+            report.note("the record is not attached: it does not speak of the product as it is");
+        }
         return Ok(());
     }
     written.put(&product.verification())?;
+    approval::rewrite_page(product)?;
     if written.signature.is_none() {
         report.note("verification.json is not signed: whoever can write to the product can write one that says that it passed; --sign-key signs it");
     }

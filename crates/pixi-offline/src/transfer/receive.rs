@@ -1,16 +1,22 @@
 //! Unpacking a tar stream that need not be trusted.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use tar::{Archive, Entry, EntryType};
 
 use crate::transfer::last_entry;
+
+/// The longest header with its long names and extensions, in bytes: they are
+/// kept in memory, so a stream must not say how long.
+const LONGEST_HEADER: u64 = 1 << 20;
 
 /// What came out of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,9 +37,10 @@ pub struct Received {
 ///
 /// When the stream is cut (its last entry is not the one named after `mark`), is
 /// no tar stream, holds an entry that would lie outside of `folder` or below
-/// something that the stream did not make as a folder, or holds anything but
-/// folders, files and links; when an entry cannot be written. What was
-/// unpacked until then is left for the caller to remove.
+/// something that the stream did not make as a folder, holds anything but
+/// folders, files and links, or has a header longer than a mebibyte; when an
+/// entry cannot be written. What was unpacked until then is left for the caller
+/// to remove.
 pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Received> {
     let end = last_entry(mark);
     let mut receiver = Receiver {
@@ -42,10 +49,15 @@ pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Rec
         unfinished: Vec::new(),
         received: Received::default(),
     };
-    let mut archive = Archive::new(from);
+    let left = Rc::new(Cell::new(LONGEST_HEADER));
+    let mut archive = Archive::new(Metered {
+        from,
+        left: Rc::clone(&left),
+    });
     let cut = "the stream out of the container was cut; did the container or the engine stop?";
     for entry in archive.entries()? {
         let mut entry = entry.context(cut)?;
+        left.set(u64::MAX);
         let name = entry.path()?.into_owned();
         if name == Path::new(&end) {
             receiver.finish_folders()?;
@@ -55,9 +67,31 @@ pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Rec
         }
         receiver
             .take(&mut entry, &name)
-            .with_context(|| format!("{} cannot be unpacked", name.display()))?;
+            .with_context(|| format!("{name:?} cannot be unpacked"))?;
+        left.set(LONGEST_HEADER);
     }
     bail!(cut)
+}
+
+/// A stream that ends in an error where more is read of it than may be.
+struct Metered<R> {
+    from: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(io::Error::other("a header is longer than any that is sent"));
+        }
+        let most = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let length = self.from.read(&mut buffer[..most])?;
+        self.left.set(left - length as u64);
+        Ok(length)
+    }
 }
 
 struct Receiver<'a> {
@@ -81,11 +115,19 @@ impl Receiver<'_> {
             self.made.contains(parent),
             "its folder is not in the stream"
         );
+        let kind = entry.header().entry_type();
+        ensure!(
+            matches!(
+                kind,
+                EntryType::Directory | EntryType::Regular | EntryType::Symlink
+            ),
+            "it is neither folder nor file nor link but {kind:?}"
+        );
         let path = self.folder.join(name);
         let time = time_of(entry)?;
         // Neither setuid nor setgid: the owner is the caller now.
         let mode = entry.header().mode()? & 0o1777;
-        match entry.header().entry_type() {
+        match kind {
             EntryType::Directory => {
                 fs::create_dir(&path)?;
                 fs::set_permissions(&path, Permissions::from_mode(0o700))?;
@@ -103,7 +145,7 @@ impl Receiver<'_> {
                 self.received.bytes += length;
                 finish_file(&file, mode, time)?;
             }
-            EntryType::Symlink => {
+            _ => {
                 let target = entry
                     .link_name()?
                     .context("it is a link that leads nowhere")?;
@@ -112,7 +154,6 @@ impl Receiver<'_> {
                     rustix::fs::utimensat(CWD, &path, &time, AtFlags::SYMLINK_NOFOLLOW)?;
                 }
             }
-            other => bail!("it is neither folder nor file nor link but {other:?}"),
         }
         self.received.entries += 1;
         Ok(())

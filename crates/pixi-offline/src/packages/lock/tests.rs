@@ -189,6 +189,16 @@ fn version_6_with_what_cannot_work_named() {
 }
 
 #[test]
+fn a_package_that_would_lie_outside_of_the_cache_is_refused() {
+    // A file name that says no build, so that the lock's own counts.
+    let lock = v4()
+        .replace("build: h0_0", "build: ../../../x")
+        .replace("a-1.0-h0_0.conda", "a.conda");
+    let error = Lock::parse(lock).unwrap_err().to_string();
+    assert!(error.contains("a-1.0-../../../x"), "{error}");
+}
+
+#[test]
 fn what_is_no_lock_is_said() {
     for text in [
         "",

@@ -1,0 +1,251 @@
+//! The command line of `build-offline-product`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser};
+use pixi_offline::failure::Failure;
+use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
+use pixi_offline::report::{Format, Phases, Report, Verbosity};
+use pixi_offline::request::{
+    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, OFFICIAL_IMAGE,
+    ProductOptions, SecretOptions, SigningOptions, VerifyOptions, WorkdirOptions,
+};
+use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, Request, Source};
+use pixi_offline::steps::{create_workdir_from_container, create_workdir_from_host};
+use pixi_offline::surroundings::Surroundings;
+
+/// Make a Pixi project installable where no network is, and prove it: stage,
+/// build and verify with a network, make the product, verify it without one.
+#[derive(Debug, Parser)]
+#[command(name = "build-offline-product", version, max_term_width = 100)]
+#[command(group(ArgGroup::new("source").required(true).args(["project_dir", "container_id"])))]
+pub struct Options {
+    /// The Pixi project: a folder with pixi.toml or pyproject.toml
+    #[arg(long, value_name = "DIR")]
+    pub project_dir: Option<PathBuf>,
+
+    /// The running container that the project is in, by name or id
+    #[arg(long, value_name = "CONTAINER", requires = "project_path_in_container")]
+    pub container_id: Option<OsString>,
+
+    /// The Pixi project in the container
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub project_path_in_container: Option<PathBuf>,
+
+    /// A folder of data that travels with the project, copied whole
+    #[arg(long, value_name = "DIR", conflicts_with = "container_id")]
+    pub resources_dir: Option<PathBuf>,
+
+    /// A folder of data in the container that travels with the project
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub resources_path_in_container: Option<PathBuf>,
+
+    /// An image that has pixi and bash [default: $PIXI_IMAGE, else ghcr.io/prefix-dev/pixi:0.77.0;
+    /// with --container-id its own]
+    #[arg(long)]
+    pub image: Option<OsString>,
+
+    /// Where the workdir is in the container [default: /workdir, with --container-id
+    /// /tmp/pixi-offline-workdir]
+    #[arg(long, value_name = "PATH")]
+    pub container_workdir_path: Option<OsString>,
+
+    /// Remove the container path in the end
+    #[arg(long, requires = "container_id")]
+    pub clean: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub workdir: WorkdirOptions,
+
+    /// Start with an empty package cache, also where WORKDIR has one
+    #[arg(long)]
+    pub fresh: bool,
+
+    /// Where the logs of the final verification go [default: WORKDIR/proof]
+    #[arg(long, value_name = "DIR")]
+    pub out_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environments: EnvironmentOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub product: ProductOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub secrets: SecretOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub signing: SigningOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub engine: EngineOptions,
+
+    /// Hand ARG to the engine's `run` for the build container (repeatable)
+    #[arg(
+        long,
+        value_name = "ARG",
+        help_heading = "Container engine",
+        conflicts_with = "container_id"
+    )]
+    pub engine_arg: Vec<OsString>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub show: ShowOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub verify: VerifyOptions,
+}
+
+/// What is shown, and whether anything is done.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is shown")]
+pub struct ShowOptions {
+    /// Show the plan, touch nothing, start nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Say which pattern keeps or drops PATH of the project, and do nothing else
+    #[arg(long, value_name = "PATH", conflicts_with = "dry_run")]
+    pub explain: Option<PathBuf>,
+
+    /// What goes to stdout: lines for people, or one JSON object for each phase
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    pub format: String,
+
+    /// Show warnings and errors only
+    #[arg(long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Show what runs in the containers too
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+impl ShowOptions {
+    fn report(&self) -> Report {
+        let format = match self.format.as_str() {
+            "json" => Format::Json,
+            _ => Format::Text,
+        };
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        Report::in_phases(Phases::new(format, verbosity))
+    }
+}
+
+impl Options {
+    fn request(self, surroundings: &Surroundings) -> anyhow::Result<Request> {
+        let image = self.image.as_deref().map(ImageReference::new).transpose()?;
+        let output_choices = ProductChoices {
+            variables: self.product.variables()?,
+            output: self.product.output,
+            deep: self.product.deep,
+            full_cache: self.product.cache == "full",
+            bundle_pixi: self.product.bundle_pixi,
+            link_mode: self.product.link_mode,
+            move_cache: self.product.move_cache,
+            signing: self.signing,
+            force: self.workdir.force,
+        };
+        let (verification, expectations) = self.verify.meaning()?;
+        let reuse_cache = !self.fresh;
+        let container_workdir = |default: &str| {
+            let path = self.container_workdir_path.as_deref();
+            ContainerPath::new("--container-workdir-path", path.unwrap_or(default.as_ref()))
+        };
+        let source = match (
+            self.project_dir,
+            self.container_id,
+            self.project_path_in_container,
+        ) {
+            (Some(project_dir), None, None) => {
+                let image = match (&image, &surroundings.pixi_image) {
+                    (Some(image), _) => image.clone(),
+                    (None, Some(image)) => ImageReference::new(image)?,
+                    (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
+                };
+                Source::Host(create_workdir_from_host::Request {
+                    image,
+                    project_dir,
+                    container_workdir: container_workdir(CONTAINER_WORKDIR)?,
+                    resources_dir: self.resources_dir,
+                    engine_arguments: self.engine_arg,
+                    project_name: self.workdir.name()?,
+                    workdir: self.workdir.workdir,
+                    excludes: self.workdir.exclude,
+                    force: self.workdir.force,
+                    update_lock: self.workdir.update_lock,
+                    reuse_cache,
+                    secrets: self.secrets.meaning(),
+                    environments: self.environments.meaning()?,
+                    verify_environment: self.verify.environment()?,
+                    verification,
+                    expectations,
+                    variables: self.engine.variables()?,
+                    engine: self.engine.engine,
+                })
+            }
+            (None, Some(container), Some(project)) => {
+                Source::Container(create_workdir_from_container::Request {
+                    container: ContainerId::new(&container)?,
+                    project,
+                    container_workdir: container_workdir(WORKDIR_IN_CONTAINER)?,
+                    resources: self.resources_path_in_container,
+                    clean: self.clean,
+                    project_name: self.workdir.name()?,
+                    workdir: self.workdir.workdir,
+                    excludes: self.workdir.exclude,
+                    force: self.workdir.force,
+                    update_lock: self.workdir.update_lock,
+                    reuse_cache,
+                    secrets: self.secrets.meaning(),
+                    environments: self.environments.meaning()?,
+                    verify_environment: self.verify.environment()?,
+                    verification,
+                    expectations,
+                    variables: self.engine.variables()?,
+                    engine: self.engine.engine,
+                })
+            }
+            _ => {
+                return Err(Failure::usage(
+                    "give --project-dir, or --container-id with --project-path-in-container",
+                ));
+            }
+        };
+        Ok(Request {
+            source,
+            image,
+            product: output_choices,
+            out_dir: self.out_dir,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the step.
+pub fn run(options: Options, surroundings: &Surroundings, _: &Report) -> anyhow::Result<()> {
+    let report = options.show.report();
+    let (dry_run, explain) = (options.show.dry_run, options.show.explain.clone());
+    let request = options.request(surroundings)?;
+    match explain {
+        Some(path) => step::explain(&path, &request, surroundings, &report),
+        None if dry_run => step::dry_run(&request, surroundings, &report),
+        None => step::run(&request, surroundings, &report),
+    }
+}

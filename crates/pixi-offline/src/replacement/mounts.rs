@@ -1,0 +1,166 @@
+//! Where folders lie in their file systems, whatever they are mounted as, from
+//! Linux's `/proc/self/mountinfo` (proc(5)).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+
+/// The mounts that this process sees; none where there is no such table.
+pub(super) struct Mounts(Vec<Mount>);
+
+struct Mount {
+    id: u64,
+    /// The mount that it is mounted on.
+    parent: u64,
+    device: Vec<u8>,
+    /// The folder of the file system that is shown.
+    root: PathBuf,
+    /// Where it is shown.
+    point: PathBuf,
+}
+
+/// A folder in its file system. A bind mount shows one at several paths; this
+/// is the same for all of them.
+pub(super) struct Place {
+    device: Vec<u8>,
+    path: PathBuf,
+}
+
+impl Place {
+    /// Whether `other` is this folder or lies in it.
+    pub(super) fn holds(&self, other: &Place) -> bool {
+        self.device == other.device && other.path.starts_with(&self.path)
+    }
+}
+
+impl Mounts {
+    pub(super) fn read() -> anyhow::Result<Mounts> {
+        match fs::read("/proc/self/mountinfo") {
+            Ok(table) => Ok(Mounts::parse(&table)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Mounts(Vec::new())),
+            Err(error) => Err(error).context("/proc/self/mountinfo cannot be read"),
+        }
+    }
+
+    fn parse(table: &[u8]) -> Mounts {
+        let mount = |line: &[u8]| {
+            let mut fields = line.split(|&byte| byte == b' ');
+            let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
+            Some(Mount {
+                id: number()?,
+                parent: number()?,
+                device: fields.next()?.to_owned(),
+                root: unescape_octal(fields.next()?),
+                point: unescape_octal(fields.next()?),
+            })
+        };
+        Mounts(
+            table
+                .split(|&byte| byte == b'\n')
+                .filter_map(mount)
+                .collect(),
+        )
+    }
+
+    /// Where the folder of a path without links lies; `None` when that cannot be
+    /// told (in a change of root, for example).
+    pub(super) fn place(&self, real: &Path) -> Option<Place> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let known = rustix::fs::statx(CWD, real, flags, StatxFlags::MNT_ID)
+            .ok()
+            .filter(|known| known.stx_mask & StatxFlags::MNT_ID.bits() != 0);
+        let mount = match known {
+            Some(known) => self.0.iter().find(|mount| mount.id == known.stx_mnt_id),
+            // Linux before 5.8: the innermost, and of those at one point the last.
+            None => self
+                .0
+                .iter()
+                .filter(|mount| real.starts_with(&mount.point))
+                .max_by_key(|mount| mount.point.components().count()),
+        };
+        mount?.place(real)
+    }
+
+    /// The first mount point that is `folder`, a path without links, or lies in
+    /// it, `but` this one. One that lies in it only by another path counts too:
+    /// the kernel would not let go of the folder under it.
+    pub(super) fn point_at_or_below(&self, folder: &Path, but: Option<&Path>) -> Option<&Path> {
+        let place = self.place(folder);
+        let lies_in = |mount: &Mount| {
+            mount.point.starts_with(folder)
+                || self
+                    .below(mount)
+                    .is_some_and(|below| place.as_ref().is_some_and(|place| place.holds(&below)))
+        };
+        self.0
+            .iter()
+            .filter(|mount| Some(mount.point.as_path()) != but)
+            .find(|mount| lies_in(mount))
+            .map(|mount| mount.point.as_path())
+    }
+
+    /// The folder that a mount covers.
+    fn below(&self, mount: &Mount) -> Option<Place> {
+        let parent = self.0.iter().find(|parent| parent.id == mount.parent)?;
+        parent.place(&mount.point)
+    }
+}
+
+impl Mount {
+    fn place(&self, path: &Path) -> Option<Place> {
+        let inside = path.strip_prefix(&self.point).ok()?;
+        Some(Place {
+            device: self.device.clone(),
+            path: self.root.join(inside),
+        })
+    }
+}
+
+/// `\040` and its like in a field of mountinfo.
+fn unescape_octal(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after
+            .get(..3)
+            .filter(|_| byte == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    PathBuf::from(OsStr::from_bytes(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_of_mountinfo() {
+        assert_eq!(unescape_octal(br"/a\040b\134"), Path::new(r"/a b\"));
+        assert_eq!(unescape_octal(br"/a\9"), Path::new(r"/a\9"));
+    }
+
+    #[test]
+    fn a_mount_in_a_folder_is_found_by_the_folders_other_path() {
+        // `/data` is shown at `/mnt` as well, and `/data/x/y` is covered.
+        let mounts = Mounts::parse(
+            b"21 1 8:1 / / rw - ext4 /dev/a rw\n22 21 8:1 /data /mnt rw - ext4 /dev/a rw\n23 21 0:9 / /data/x/y rw - tmpfs t rw\n",
+        );
+        let [root, data, _] = mounts.0.as_slice() else {
+            panic!("three mounts");
+        };
+        let there = root.place(Path::new("/data/x")).unwrap();
+        let here = data.place(Path::new("/mnt/x")).unwrap();
+        assert!(there.holds(&here) && here.holds(&there));
+        assert!(here.holds(&mounts.below(&mounts.0[2]).unwrap()));
+        let beside = data.place(Path::new("/mnt/xy")).unwrap();
+        assert!(!here.holds(&beside));
+    }
+}

@@ -1,0 +1,84 @@
+//! What a product carries for those who must approve it: the bill of materials,
+//! and the page. Both are made of the product itself, so that making it and
+//! verifying it write the same.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::layout::{self, Product};
+use crate::packages::{Inventory, Lock, PythonCache};
+use crate::proof::manifest::{Facts, Manifest};
+use crate::proof::report_page::{self, Approval};
+use crate::proof::{Sha256Digest, check, sbom, sums};
+use crate::replacement::replace_file;
+
+/// Writes `sbom.cdx.json`, before the product is listed. `cache` is where the
+/// product's package cache lies now.
+///
+/// # Errors
+///
+/// When the product's lock cannot be read, or the file not written.
+pub(super) fn write_bill(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<()> {
+    let inventory = inventory(product, cache, facts)?.unwrap_or_default();
+    let subject = sbom::Subject {
+        project: &facts.project.name,
+        environments: &facts.environments,
+        platform: facts.platform.as_deref(),
+        lock: facts.project.lock.as_ref().map(|lock| &lock.sha256),
+        timestamp: facts.created.as_deref(),
+    };
+    let text = sbom::text(&subject, &inventory)?;
+    replace_file(&product.bill(), text.as_bytes())
+}
+
+/// Writes `report.html`, which tells of the verification that is attached too.
+///
+/// # Errors
+///
+/// When lock or verification cannot be read, or the file not written.
+pub(super) fn write_page(
+    product: &Product,
+    cache: &Path,
+    manifest: &Manifest,
+    digest: &Sha256Digest,
+) -> anyhow::Result<()> {
+    let is_signed = |file| Product::signature_of(file).is_file();
+    let text = report_page::text(&Approval {
+        manifest,
+        digest,
+        inventory: inventory(product, cache, &manifest.facts)?.as_ref(),
+        verified: &check::verified(product, digest)?,
+        secrets: manifest.facts.secrets.as_ref(),
+        sums_signed: is_signed(&product.sums()),
+        verification_signed: is_signed(&product.verification()),
+    });
+    replace_file(&product.report(), text.as_bytes())
+}
+
+/// Writes `report.html` of a product that lies there complete.
+///
+/// # Errors
+///
+/// As [`write_page`], and when its lists cannot be read.
+pub(super) fn rewrite_page(product: &Product) -> anyhow::Result<()> {
+    let read =
+        |file: &Path| fs::read(file).with_context(|| format!("{} cannot be read", file.display()));
+    let digest = sums::product_digest(&read(&product.sums())?);
+    let file = product.manifest();
+    let manifest = Manifest::parse(&read(&file)?)
+        .with_context(|| format!("{} is no manifest that can be read", file.display()))?;
+    write_page(product, &product.cache(), &manifest, &digest)
+}
+
+/// The packages of a product's environments; `None` when it has no lock.
+fn inventory(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<Option<Inventory>> {
+    let project = product.path().join(facts.project.folder.path());
+    let Some(lock) = Lock::read(&project.join(layout::LOCK_FILE))? else {
+        return Ok(None);
+    };
+    let mut inventory = Inventory::of(&lock, &facts.environments, facts.platform.as_deref())?;
+    inventory.add_python_licences(&PythonCache::read(cache));
+    Ok(Some(inventory))
+}
