@@ -6,6 +6,7 @@
     reason = "not the core that the rules are for"
 )]
 
+mod bench;
 mod build;
 mod demo;
 mod reliability;
@@ -37,6 +38,9 @@ enum Task {
     },
     /// Run every test, those of many cases long, and write docs/reliability.md
     Reliability,
+    /// A part of the benchmark, in a process of its own
+    #[command(hide = true, subcommand)]
+    BenchPart(bench::part::Part),
     /// Build the static release binaries and print their folder
     Build,
 }
@@ -63,6 +67,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Reliability => reliability::run(),
+        Task::BenchPart(part) => part.run(),
         Task::Build => {
             println!("{}", build::release()?.display());
             Ok(())
