@@ -68,10 +68,10 @@ impl TryFrom<Options> for Request {
             deep: options.product.deep,
             full_cache: options.product.cache == "full",
             bundle_pixi: options.product.bundle_pixi,
-            output: options.product.output,
-            force: options.force,
             link_mode: options.product.link_mode,
             move_cache: options.product.move_cache,
+            output: options.product.output,
+            force: options.force,
             signing: options.signing,
         })
     }

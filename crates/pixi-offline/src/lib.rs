@@ -15,6 +15,7 @@ pub mod entry;
 pub mod failure;
 pub mod layout;
 pub mod packages;
+pub mod processors;
 pub mod product;
 pub mod proof;
 pub mod replacement;

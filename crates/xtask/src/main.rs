@@ -6,6 +6,7 @@
     reason = "not the core that the rules are for"
 )]
 
+mod bench;
 mod build;
 mod demo;
 mod dist;
@@ -39,6 +40,9 @@ enum Task {
     },
     /// Run the tests of docs/reliability.md, those of many cases long, and write that page
     Reliability,
+    /// A part of the benchmark, in a process of its own
+    #[command(hide = true, subcommand)]
+    BenchPart(bench::part::Part),
     /// Build the static release binaries and print their folder
     Build,
     /// Write man pages and shell completions, from the options of the commands
@@ -74,6 +78,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
             println!("{}", dist::run()?.display());
             Ok(())
         }
+        Task::BenchPart(part) => part.run(),
         Task::Build => {
             println!("{}", build::release()?.display());
             Ok(())

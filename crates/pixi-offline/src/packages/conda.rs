@@ -4,11 +4,14 @@
 //! beside it newer pixis (seen with 0.77) keep `<same>.lock`, whose bytes 8 to 40
 //! are the archive's sha256, and older ones (seen with 0.15) nothing.
 
+use std::borrow::Cow;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::AtFlags;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use crate::packages::lock::CondaPackage;
@@ -23,17 +26,19 @@ pub struct CondaCache {
 /// The part of `info/paths.json` that is checked (conda's package metadata,
 /// `paths_version` 1).
 #[derive(Deserialize)]
-struct Paths {
-    paths: Vec<PathEntry>,
+struct Paths<'a> {
+    #[serde(borrow)]
+    paths: Vec<PathEntry<'a>>,
 }
 
 #[derive(Deserialize)]
-struct PathEntry {
-    #[serde(rename = "_path")]
-    path: PathBuf,
-    #[serde(default)]
-    path_type: String,
-    sha256: Option<String>,
+struct PathEntry<'a> {
+    #[serde(rename = "_path", borrow)]
+    path: Cow<'a, str>,
+    #[serde(default, borrow)]
+    path_type: Cow<'a, str>,
+    #[serde(default, borrow)]
+    sha256: Option<Cow<'a, str>>,
     size_in_bytes: Option<u64>,
 }
 
@@ -79,12 +84,18 @@ impl CondaCache {
             Ok(_) => return vec![format!("{stem}: {} is no folder", folder.display())],
             Err(_) => return vec![format!("{stem}: is not in the package cache")],
         }
-        if let Err(error) = parse::<serde_json::Value>(&folder.join("info/index.json")) {
+        let index = read(&folder.join("info/index.json"));
+        if let Err(error) = index.and_then(|text| parse::<IgnoredAny>(&text).map(drop)) {
             return vec![format!("{stem}: info/index.json {error}")];
         }
-        let paths: Paths = match parse(&folder.join("info/paths.json")) {
+        let text = read(&folder.join("info/paths.json"));
+        let paths: Paths = match text.as_deref().map_err(Clone::clone).and_then(parse) {
             Ok(paths) => paths,
             Err(error) => return vec![format!("{stem}: info/paths.json {error}")],
+        };
+        let inside = match File::open(&folder) {
+            Ok(inside) => inside,
+            Err(error) => return vec![format!("{stem}: cannot be read: {error}")],
         };
         let mut problems = Vec::new();
         if let (Some(locked), Some(cached)) = (&package.sha256, self.recorded_sha256(stem))
@@ -93,15 +104,12 @@ impl CondaCache {
             problems.push(format!("{stem}: the cache holds another archive of this name (sha256 {cached}, locked is {locked})"));
         }
         for entry in &paths.paths {
-            let file = folder.join(&entry.path);
             let problem = if deep {
-                entry.differs(&file)
+                entry.differs(&folder.join(&*entry.path))
             } else {
-                entry.is_missing(&file)
+                entry.is_missing(&inside)
             };
-            problems.extend(
-                problem.map(|problem| format!("{stem}: {} {problem}", entry.path.display())),
-            );
+            problems.extend(problem.map(|problem| format!("{stem}: {} {problem}", entry.path)));
         }
         problems
     }
@@ -113,9 +121,9 @@ impl CondaCache {
     }
 }
 
-impl PathEntry {
-    fn is_missing(&self, file: &Path) -> Option<String> {
-        fs::symlink_metadata(file)
+impl PathEntry<'_> {
+    fn is_missing(&self, package: &File) -> Option<String> {
+        rustix::fs::statat(package, &*self.path, AtFlags::SYMLINK_NOFOLLOW)
             .is_err()
             .then(|| "is missing".to_owned())
     }
@@ -180,7 +188,10 @@ pub(super) fn sha256_of(file: &Path) -> io::Result<String> {
     Ok(hexadecimal(&hasher.finalize()))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<T, String> {
-    let text = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
-    serde_json::from_slice(&text).map_err(|error| format!("cannot be parsed: {error}"))
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| format!("cannot be read: {error}"))
+}
+
+fn parse<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|error| format!("cannot be parsed: {error}"))
 }

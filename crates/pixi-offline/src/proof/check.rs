@@ -1,6 +1,6 @@
 //! Whether a product is as its lists say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -299,10 +299,10 @@ fn require_consistent(
     product: &Product,
     manifest: &Manifest,
     manifest_text: &[u8],
-    sums: &BTreeMap<PathBuf, Sha256Digest>,
+    sums: &HashMap<Vec<u8>, Sha256Digest>,
 ) -> anyhow::Result<()> {
     let digest = Sha256Digest::from(Sha256::digest(manifest_text));
-    if sums.get(Path::new(Product::MANIFEST)) != Some(&digest) {
+    if sums.get(Product::MANIFEST.as_bytes()) != Some(&digest) {
         return Err(broken(
             product,
             "its manifest.json was changed: SHA256SUMS has another digest of it",
@@ -314,7 +314,7 @@ fn require_consistent(
             continue;
         };
         files += 1;
-        if sums.get(entry.path.path()) != Some(sha256) {
+        if sums.get(entry.path.bytes()) != Some(sha256) {
             return Err(broken(
                 product,
                 &format!(

@@ -1,8 +1,10 @@
 //! SHA-256 digests.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 use sha2::digest::Output;
 
@@ -11,25 +13,113 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
-/// A SHA-256 digest, as 64 lower-case hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Sha256Digest(String);
+/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256Digest([u8; 32]);
 
 impl From<Output<Sha256>> for Sha256Digest {
     fn from(bytes: Output<Sha256>) -> Sha256Digest {
-        Sha256Digest(hexadecimal(&bytes))
+        Sha256Digest(bytes.into())
     }
 }
 
 impl From<[u8; 32]> for Sha256Digest {
     fn from(bytes: [u8; 32]) -> Sha256Digest {
-        Sha256Digest(hexadecimal(&bytes))
+        Sha256Digest(bytes)
     }
 }
 
 impl fmt::Display for Sha256Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let mut digits = [0; 64];
+        data_encoding::HEXLOWER.encode_mut(&self.0, &mut digits);
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256Digest({self})")
+    }
+}
+
+impl FromStr for Sha256Digest {
+    type Err = NoDigest;
+
+    fn from_str(text: &str) -> Result<Sha256Digest, NoDigest> {
+        let mut bytes = [0; 32];
+        match data_encoding::HEXLOWER.decode_len(text.len()) {
+            Ok(32) => data_encoding::HEXLOWER
+                .decode_mut(text.as_bytes(), &mut bytes)
+                .map(|_| Sha256Digest(bytes))
+                .map_err(|_| NoDigest),
+            _ => Err(NoDigest),
+        }
+    }
+}
+
+/// A text that is no digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoDigest;
+
+impl fmt::Display for NoDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is no sha256 digest of 64 lower-case hexadecimal digits")
+    }
+}
+
+impl std::error::Error for NoDigest {}
+
+impl Serialize for Sha256Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sha256Digest, D::Error> {
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+/// Reads a digest without a copy of its text.
+struct Digits;
+
+impl Visitor<'_> for Digits {
+    type Value = Sha256Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sha256 digest of 64 lower-case hexadecimal digits")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sha256Digest, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::Digest as _;
+
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written_and_nothing_else_is_one() {
+        let digest = Sha256Digest::from(Sha256::digest("x"));
+        let text = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(text.parse(), Ok(digest));
+        for wrong in [
+            "",
+            "2d",
+            &text.to_uppercase(),
+            &text[1..],
+            &format!("{text}0"),
+        ] {
+            assert_eq!(wrong.parse::<Sha256Digest>(), Err(NoDigest), "{wrong}");
+        }
+        let json = format!("\"{text}\"");
+        assert_eq!(serde_json::to_string(&digest).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Sha256Digest>(&json).unwrap(), digest);
     }
 }

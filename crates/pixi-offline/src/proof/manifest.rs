@@ -204,6 +204,7 @@ impl Totals {
 
 /// Something in a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "FlatEntry")]
 pub struct Entry {
     /// Where it is, below the product.
     pub path: EncodedPath,
@@ -213,7 +214,7 @@ pub struct Entry {
 }
 
 /// What an entry is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Kind {
     /// A regular file.
@@ -255,6 +256,57 @@ pub enum Kind {
         /// Its permissions.
         mode: Mode,
     },
+}
+
+/// An entry as it stands in the text. Read so, an entry is read at once; serde
+/// would first keep each flattened one as loose values, which takes several times
+/// as long.
+#[derive(Deserialize)]
+struct FlatEntry {
+    path: EncodedPath,
+    kind: KindName,
+    mode: Option<Mode>,
+    size: Option<u64>,
+    sha256: Option<Sha256Digest>,
+    target: Option<EncodedPath>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KindName {
+    File,
+    Directory,
+    Link,
+    Fifo,
+    Socket,
+    BlockDevice,
+    CharacterDevice,
+}
+
+impl TryFrom<FlatEntry> for Entry {
+    type Error = String;
+
+    fn try_from(flat: FlatEntry) -> Result<Entry, String> {
+        let path = flat.path;
+        let missing = |what| format!("{path} has no {what}");
+        let mode = || flat.mode.ok_or_else(|| missing("mode"));
+        let kind = match flat.kind {
+            KindName::File => Kind::File {
+                mode: mode()?,
+                size: flat.size.ok_or_else(|| missing("size"))?,
+                sha256: flat.sha256.ok_or_else(|| missing("sha256"))?,
+            },
+            KindName::Directory => Kind::Directory { mode: mode()? },
+            KindName::Link => Kind::Link {
+                target: flat.target.ok_or_else(|| missing("target"))?,
+            },
+            KindName::Fifo => Kind::Fifo { mode: mode()? },
+            KindName::Socket => Kind::Socket { mode: mode()? },
+            KindName::BlockDevice => Kind::BlockDevice { mode: mode()? },
+            KindName::CharacterDevice => Kind::CharacterDevice { mode: mode()? },
+        };
+        Ok(Entry { path, kind })
+    }
 }
 
 /// The permissions of an entry: the lower twelve bits of its mode, written in

@@ -91,9 +91,9 @@ pub struct WorkdirRecord {
     /// When the build was started, in the form of RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
-    /// Whether the package cache was moved into the product.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cache_moved: bool,
+    /// Where the package cache was moved to, when that was asked for; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_moved: Option<String>,
 }
 
 impl WorkdirRecord {
@@ -120,7 +120,7 @@ impl WorkdirRecord {
             source: None,
             overrides: BTreeMap::new(),
             started: None,
-            cache_moved: false,
+            cache_moved: None,
         }
     }
 

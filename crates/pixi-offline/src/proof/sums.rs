@@ -1,9 +1,6 @@
 //! `SHA256SUMS`, which `sha256sum -c` reads, and the digest of a product.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::collections::HashMap;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
@@ -54,13 +51,13 @@ pub fn needs_escape(path: &[u8]) -> bool {
         .any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'))
 }
 
-/// What a `SHA256SUMS` says: each file's digest.
+/// What a `SHA256SUMS` says: each file's digest, by the bytes of its path.
 ///
 /// # Errors
 ///
 /// When a line is none of [`text`]'s, or a file is named twice.
-pub(super) fn parse(text: &[u8]) -> anyhow::Result<BTreeMap<PathBuf, Sha256Digest>> {
-    let mut sums = BTreeMap::new();
+pub(super) fn parse(text: &[u8]) -> anyhow::Result<HashMap<Vec<u8>, Sha256Digest>> {
+    let mut sums = HashMap::new();
     let lines = text
         .strip_suffix(b"\n")
         .context("its last line is cut short")?
@@ -75,15 +72,11 @@ pub(super) fn parse(text: &[u8]) -> anyhow::Result<BTreeMap<PathBuf, Sha256Diges
     Ok(sums)
 }
 
-fn parse_line(line: &[u8]) -> Option<(PathBuf, Sha256Digest)> {
+fn parse_line(line: &[u8]) -> Option<(Vec<u8>, Sha256Digest)> {
     let escaped = line.strip_prefix(b"\\");
     let (digest, rest) = escaped.unwrap_or(line).split_at_checked(64)?;
     let name = rest.strip_prefix(b"  ")?;
-    let digest: [u8; 32] = data_encoding::HEXLOWER
-        .decode(digest)
-        .ok()?
-        .try_into()
-        .ok()?;
+    let digest = std::str::from_utf8(digest).ok()?.parse().ok()?;
     let mut path = Vec::with_capacity(name.len());
     let mut bytes = name.iter();
     while let Some(&byte) = bytes.next() {
@@ -97,8 +90,7 @@ fn parse_line(line: &[u8]) -> Option<(PathBuf, Sha256Digest)> {
             (byte, _) => byte,
         });
     }
-    let path = PathBuf::from(OsString::from_vec(path));
-    Some((path, Sha256Digest::from(digest)))
+    Some((path, digest))
 }
 
 /// The digest of a product: that of its `SHA256SUMS`.
@@ -131,10 +123,7 @@ mod tests {
         let sums = parse(&text(&entries, b"{}")).unwrap();
         assert_eq!(sums.len(), names.len() + 1);
         for name in names {
-            assert_eq!(
-                sums[&PathBuf::from(OsStr::from_bytes(name))],
-                Sha256Digest::from(Sha256::digest(name))
-            );
+            assert_eq!(sums[name], Sha256Digest::from(Sha256::digest(name)));
         }
     }
 

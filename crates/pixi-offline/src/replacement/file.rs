@@ -31,6 +31,21 @@ pub fn sweep_files(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes a file into a folder that is not in its place yet: nobody looks at it, and
+/// it comes to the disk with the folder. It can be read by all and written by its
+/// owner.
+///
+/// # Errors
+///
+/// When it cannot be written: no space, no permission.
+pub fn write_file(file: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        fs::write(file, content)?;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+    };
+    write().with_context(|| format!("{} cannot be written", file.display()))
+}
+
 /// Writes a file beside its place, brings it to the disk, and puts it there in
 /// one step; it can be read by all and written by its owner. Where that fails,
 /// what was there stays.

@@ -14,8 +14,9 @@ use super::copy::Left;
 use super::copy::content::{ContentError, Copier};
 use super::folder::{Entries, FOLDER, at, child, path_of};
 use super::listing::{ListedFolder, Listing, New};
-use super::queue::{Queue, on_all_processors};
+use super::queue::Queue;
 use super::selection::{LinkFate, Selection};
+use crate::processors;
 
 /// What is to be done about the digest of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub fn look(top: &Path, selection: &dyn Selection, digests: Digests<'_>) -> anyh
         folders: AtomicU32::new(1),
         trouble: Mutex::default(),
     };
-    let results = on_all_processors(|| {
+    let results = processors::on_all(|| {
         let mut worker = Worker {
             job: &job,
             entries: Entries::default(),

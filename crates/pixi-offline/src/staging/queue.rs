@@ -1,31 +1,7 @@
 //! Work that begets work, for several threads.
 
-use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
-/// More threads than this only wait for the file system's own locks.
-const MOST_THREADS: usize = 16;
-
-/// Has as many threads work as there are processors, and gives what each of them
-/// has at its end.
-pub(super) fn on_all_processors<R: Send>(work: impl Fn() -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(MOST_THREADS))
-            // A thread that the system refuses is one that is not there.
-            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, &work).ok())
-            .collect();
-        let mut results = vec![work()];
-        for other in others {
-            match other.join() {
-                Ok(result) => results.push(result),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        results
-    })
-}
 
 /// The tasks that nobody has begun. The last added is taken first, so that few
 /// of them wait at a time, however large the tree is.

@@ -12,9 +12,10 @@ use crate::packages::{Inventory, Lock, PythonCache};
 use crate::proof::manifest::{Facts, Manifest};
 use crate::proof::report_page::{self, Approval};
 use crate::proof::{Sha256Digest, check, sbom, sums};
-use crate::replacement::replace_file;
+use crate::replacement::{replace_file, write_file};
 
-/// Writes `sbom.cdx.json`, before the product is listed.
+/// Writes `sbom.cdx.json`, before the product is listed. `cache` is where the
+/// product's package cache lies now.
 ///
 /// # Errors
 ///
@@ -29,7 +30,7 @@ pub(super) fn write_bill(product: &Product, cache: &Path, facts: &Facts) -> anyh
         timestamp: facts.created.as_deref(),
     };
     let text = sbom::text(&subject, &inventory)?;
-    replace_file(&product.bill(), text.as_bytes())
+    write_file(&product.bill(), text.as_bytes())
 }
 
 /// Writes `report.html`, which tells of the verification that is attached too.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{self, Carried, CondaCache, HandOver, LocalChannel, Lock, Need, PythonCache};
+use crate::processors;
 use crate::product::Facts;
 use crate::proof::WorkdirRecord;
 use crate::report::Report;
@@ -210,18 +211,12 @@ fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<()> {
             ),
         ));
     }
-    let mut problems: Vec<String> = need
-        .conda
-        .iter()
-        .flat_map(|package| conda.problems(package, deep))
-        .collect();
+    let mut problems =
+        processors::map(&need.conda, |package| conda.problems(package, deep)).concat();
     if !need.python.is_empty() {
         let python = PythonCache::read(cache);
-        problems.extend(
-            need.python
-                .iter()
-                .flat_map(|package| python.problems(package, deep)),
-        );
+        let found = processors::map(&need.python, |package| python.problems(package, deep));
+        problems.extend(found.into_iter().flatten());
     }
     if problems.is_empty() {
         return Ok(());

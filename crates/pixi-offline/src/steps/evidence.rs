@@ -17,7 +17,7 @@ use crate::proof::manifest::{
 use crate::proof::provenance::{self, Invocation};
 use crate::proof::signature::SigningKey;
 use crate::proof::{self, Sha256Digest, WorkdirRecord, sums};
-use crate::replacement::replace_file;
+use crate::replacement::write_file;
 use crate::report::Report;
 use crate::request::{ProjectName, SigningOptions};
 use crate::steps::carried_cache::CachePlan;
@@ -188,15 +188,15 @@ pub(super) fn write(
     let manifest_text = manifest.to_json()?;
     let sums_text = sums::text(&manifest.entries, &manifest_text);
     let digest = sums::product_digest(&sums_text);
-    replace_file(&product.manifest(), &manifest_text)?;
-    replace_file(&product.sums(), &sums_text)?;
+    write_file(&product.manifest(), &manifest_text)?;
+    write_file(&product.sums(), &sums_text)?;
     let now = surroundings
         .source_date_epoch
         .unwrap_or_else(surroundings::now);
     if let Some(key) = signing {
         let comment = format!("timestamp:{now}\tfile:SHA256SUMS\tproduct:sha256:{digest}");
         let signature = key.sign(&sums_text, &comment)?;
-        replace_file(
+        write_file(
             &Product::signature_of(&product.sums()),
             signature.as_bytes(),
         )?;
@@ -211,7 +211,7 @@ pub(super) fn write(
         &invocation,
     ))?;
     statement.push(b'\n');
-    replace_file(&product.provenance(), &statement)?;
+    write_file(&product.provenance(), &statement)?;
 
     let mut escaped = manifest
         .entries

@@ -123,12 +123,13 @@ pub fn run(
     stage::require_folder("the staged project", &project)?;
     stage::require_manifest(&project)?;
     if !workdir.cache().is_dir() {
-        if record.as_ref().is_some_and(|record| record.cache_moved) {
-            let (cache, moved) = (workdir.cache(), workdir.product().cache());
+        if let Some(moved) = record
+            .as_ref()
+            .and_then(|record| record.cache_moved.as_ref())
+        {
             return Err(Failure::usage(format!(
-                "the package cache was moved into the product by --move-cache; to make the product again, take it back with `mv {} {}`, or create the workdir again",
-                moved.display(),
-                cache.display(),
+                "the package cache was moved into the product by --move-cache; to make the product again, take it back with `mv {moved} {}`, or create the workdir again",
+                workdir.cache().display(),
             )));
         }
         return Err(Failure::usage(format!(
@@ -220,12 +221,11 @@ pub fn run(
         secrets: secrets::told(&request.secrets, &findings),
     };
     let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
-    // A cache that is moved comes last.
-    let carried_cache = match request.move_cache {
-        true => workdir.cache(),
-        false => new.cache(),
+    let cache_now = match &hand_over {
+        Some(_) => workdir.cache(),
+        None => new.cache(),
     };
-    approval::write_bill(&new, &carried_cache, &facts)?;
+    approval::write_bill(&new, &cache_now, &facts)?;
     let started = record.as_ref().and_then(|record| record.started.clone());
     let listing = std::mem::take(&mut carried.listing);
     let elsewhere = match &hand_over {
@@ -249,7 +249,7 @@ pub fn run(
         surroundings,
         report,
     )?;
-    approval::write_page(&new, &carried_cache, &manifest, &digest)?;
+    approval::write_page(&new, &cache_now, &manifest, &digest)?;
 
     // STEP 4: put it in place.
     if let Some(hand_over) = &hand_over {
@@ -328,6 +328,7 @@ fn require_movable(
         let metadata = fs::symlink_metadata(path).ok()?;
         metadata.is_dir().then(|| metadata.dev())
     };
+    // The product's own place, or the first folder above it that is there.
     let place = target.path().ancestors().skip(1).find_map(device);
     let same = device(&workdir.cache()).is_some_and(|cache| Some(cache) == place);
     if !same {
@@ -352,11 +353,11 @@ fn move_cache(
     target: &Product,
     record: Option<WorkdirRecord>,
 ) -> anyhow::Result<()> {
+    let (from, to) = (workdir.cache(), target.cache());
     if let Some(mut record) = record {
-        record.cache_moved = true;
+        record.cache_moved = Some(to.display().to_string());
         record.write(workdir)?;
     }
-    let (from, to) = (workdir.cache(), target.cache());
     fs::rename(&from, &to).with_context(|| {
         format!(
             "the product is not whole: {} cannot be moved to {}",

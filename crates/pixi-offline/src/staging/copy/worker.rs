@@ -15,9 +15,10 @@ use super::attributes::{Attributes, Heirs, Maker};
 use super::content::{Clones, Content, ContentError, Copier};
 use super::trouble::{Trouble, Troubles, changed};
 use super::{Copied, How, Left, LinkMode, Outcome};
+use crate::processors;
 use crate::staging::folder::{Entries, FOLDER, at, child, path_of};
 use crate::staging::listing::{ListedFolder, Listing, New};
-use crate::staging::queue::{Queue, on_all_processors};
+use crate::staging::queue::Queue;
 use crate::staging::selection::{LinkFate, Selection};
 
 /// The copy of one tree, as all threads see it.
@@ -109,7 +110,7 @@ impl<'a> Job<'a> {
 
     /// Copies the tree.
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let results = on_all_processors(|| {
+        let results = processors::on_all(|| {
             let mut worker = Worker::new(&self);
             self.queue.work(|task| worker.folder(task));
             worker.gathered

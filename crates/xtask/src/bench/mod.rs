@@ -1,0 +1,4 @@
+//! `cargo xtask bench`.
+
+pub mod part;
+mod tree;

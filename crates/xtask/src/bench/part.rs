@@ -1,0 +1,106 @@
+//! Parts of the commands that are measured by themselves, each in a process of
+//! its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use pixi_offline::layout::{DEFAULT_EXCLUDES, Product};
+use pixi_offline::packages::{CondaCache, LocalChannel, Lock, Need};
+use pixi_offline::processors;
+use pixi_offline::proof::check::{Depth, check};
+use pixi_offline::staging::{How, Rules, copy_tree, copy_tree_as};
+
+use super::tree::{Sizes, workdir};
+
+/// What `cargo xtask bench` starts of itself.
+#[derive(Debug, Subcommand)]
+pub enum Part {
+    /// Make a workdir
+    Make {
+        folder: PathBuf,
+        packages: u64,
+        #[arg(long)]
+        tiny: bool,
+    },
+    /// Copy a tree as a project is staged
+    Stage { source: PathBuf, target: PathBuf },
+    /// Copy a tree as a product is made: with a listing and digests
+    Listed { source: PathBuf, target: PathBuf },
+    /// Read the lock of a workdir and look whether its cache has everything
+    Lock { workdir: PathBuf },
+    /// Compare a product with its lists, every byte
+    Check { product: PathBuf },
+}
+
+impl Part {
+    /// Does it, and says how much memory that took at most.
+    pub fn run(&self) -> anyhow::Result<()> {
+        match self {
+            Part::Make {
+                folder,
+                packages,
+                tiny,
+            } => {
+                let sizes = if *tiny {
+                    Sizes::Tiny
+                } else {
+                    Sizes::AsInCaches
+                };
+                workdir(folder, *packages, sizes)?;
+            }
+            Part::Stage { source, target } => {
+                let mut rules = Rules::new();
+                for pattern in DEFAULT_EXCLUDES {
+                    rules.push(pattern.as_ref())?;
+                }
+                copy_tree(source, target, &rules, &pixi_offline::proof::is_workdir)?;
+            }
+            Part::Listed { source, target } => {
+                let how = How {
+                    list: true,
+                    hash: true,
+                    ..How::default()
+                };
+                let outcome = copy_tree_as(source, target, &Rules::new(), &how)?;
+                let listed = outcome.listing.entries(Path::new("")).count();
+                anyhow::ensure!(listed as u64 == outcome.copied.entries, "{listed}");
+            }
+            Part::Lock { workdir } => lock(workdir)?,
+            Part::Check { product } => {
+                let checked = check(&Product::new(product), Depth::Full)?;
+                let findings = checked.context("the product has no lists")?.findings;
+                anyhow::ensure!(findings.is_empty(), "{findings:?}");
+            }
+        }
+        println!("{}", most_memory()?);
+        Ok(())
+    }
+}
+
+fn lock(workdir: &Path) -> anyhow::Result<()> {
+    let project = workdir.join("project/demo");
+    let lock = Lock::read(&project.join("pixi.lock"))?.context("no lock")?;
+    let need = Need::of(
+        &lock,
+        &["default".to_owned()],
+        "linux-64",
+        &LocalChannel::of(&lock, &project),
+    )
+    .map_err(|reasons| anyhow::anyhow!("{reasons:?}"))?;
+    let cache = CondaCache::new(&workdir.join("pixi-cache"));
+    let problems = processors::map(&need.conda, |package| cache.problems(package, false)).concat();
+    anyhow::ensure!(problems.is_empty(), "{problems:?}");
+    Ok(())
+}
+
+/// The most memory that this process had, in bytes (proc(5), `VmHWM`).
+fn most_memory() -> anyhow::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line
+        .and_then(|line| line.split_whitespace().next())
+        .context("no VmHWM")?;
+    Ok(kibibytes.parse::<u64>()? * 1024)
+}

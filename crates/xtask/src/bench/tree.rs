@@ -1,0 +1,120 @@
+//! The trees that are measured: a workdir whose package cache is like pixi's,
+//! the same bytes in each run.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use anyhow::Context as _;
+use fastrand::Rng;
+use pixi_offline::proof::hexadecimal;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+/// Files in a package; the folders of one are [`FOLDERS`] and its own.
+pub const FILES_IN_PACKAGE: u64 = 100;
+
+const FOLDERS: [&str; 6] = [
+    "bin",
+    "info",
+    "lib",
+    "lib/python3.13/site-packages/package",
+    "share",
+    "include",
+];
+
+/// How large files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sizes {
+    /// As in package caches: many small ones, a few large, ten kilobytes in the middle
+    /// of their sum.
+    AsInCaches,
+    /// A hundred bytes each, where only their number matters.
+    Tiny,
+}
+
+/// Makes a workdir with one project and, in its package cache, packages of
+/// [`FILES_IN_PACKAGE`] files each, all of which the project's lock needs.
+pub fn workdir(folder: &Path, packages: u64, sizes: Sizes) -> anyhow::Result<()> {
+    let mut rng = Rng::with_seed(7);
+    let pool: Vec<u8> = (0..1 << 21).map(|_| rng.u8(..)).collect();
+    let cache = folder.join("pixi-cache/pkgs");
+    fs::create_dir_all(folder.join("project/demo"))?;
+    fs::create_dir_all(&cache)?;
+    let (mut listed, mut locked) = (String::new(), String::new());
+    for number in 0..packages {
+        let name = format!("package-{number:05}-1.0-0");
+        package(&cache.join(&name), &mut rng, &pool, sizes)
+            .with_context(|| format!("{name} cannot be made"))?;
+        let url = format!("https://conda.example/chan/linux-64/{name}.conda");
+        let sha256 = hexadecimal(&Sha256::digest(&name));
+        let mut record = vec![0, 0, 0, 0, 0, 0, 0, 1];
+        record.extend(Sha256::digest(&name));
+        fs::write(cache.join(format!("{name}.lock")), record)?;
+        writeln!(listed, "      - conda: {url}")?;
+        writeln!(
+            locked,
+            "- conda: {url}\n  sha256: {sha256}\n  depends:\n  - __glibc >=2.17,<3.0.a0\n  license: BSD-3-Clause\n  size: 100000"
+        )?;
+    }
+    fs::write(
+        folder.join("project/demo/pixi.lock"),
+        format!(
+            "version: 6\nenvironments:\n  default:\n    channels:\n    - url: https://conda.example/chan/\n    packages:\n      linux-64:\n{listed}packages:\n{locked}"
+        ),
+    )?;
+    fs::write(
+        folder.join("project/demo/pixi.toml"),
+        "[workspace]\nname = \"demo\"\nchannels = [\"https://conda.example/chan\"]\nplatforms = [\"linux-64\"]\n",
+    )?;
+    Ok(())
+}
+
+/// A package as pixi unpacks it, with the list of its files.
+fn package(folder: &Path, rng: &mut Rng, pool: &[u8], sizes: Sizes) -> anyhow::Result<()> {
+    for inner in FOLDERS {
+        fs::create_dir_all(folder.join(inner))?;
+    }
+    let mut paths = Vec::new();
+    // Two of the files are the package's own lists.
+    for number in 0..FILES_IN_PACKAGE - 2 {
+        let inner = FOLDERS[rng.usize(..FOLDERS.len())];
+        let path = format!("{inner}/module_{number:03}.py");
+        let file = folder.join(&path);
+        if number % 32 == 31 {
+            symlink("module_000.py", &file)?;
+            paths.push(json!({"_path": path, "path_type": "softlink"}));
+            continue;
+        }
+        let size = match sizes {
+            Sizes::AsInCaches => some_size(rng),
+            Sizes::Tiny => 100,
+        };
+        let start = rng.usize(..=pool.len() - size);
+        let content = &pool[start..start + size];
+        File::create(&file)?.write_all(content)?;
+        if inner == "bin" {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+        }
+        paths.push(json!({
+            "_path": path, "path_type": "hardlink", "size_in_bytes": size,
+            "sha256": hexadecimal(&Sha256::digest(content)),
+        }));
+    }
+    fs::write(folder.join("info/index.json"), b"{}")?;
+    let paths = json!({"paths": paths, "paths_version": 1});
+    fs::write(folder.join("info/paths.json"), paths.to_string())?;
+    Ok(())
+}
+
+/// A length in bytes: the logarithm is spread evenly, so that the median is about two
+/// kilobytes and the mean ten.
+fn some_size(rng: &mut Rng) -> usize {
+    match rng.u32(..1000) {
+        0..20 => 0,
+        20..990 => 2_f64.powf(6.0 + rng.f64() * 10.0) as usize,
+        _ => 2_f64.powf(16.0 + rng.f64() * 4.0) as usize,
+    }
+}
