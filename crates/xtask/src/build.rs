@@ -6,12 +6,13 @@ use anyhow::Context as _;
 use duct::cmd;
 
 /// The packages whose programs are carried away, and the engine that tests play with.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "build-offline-product",
     "create-workdir-from-container",
     "create-workdir-from-host",
     "make-archive-ready-product",
     "final-verify-product",
+    "make-production-image",
     "fake-engine",
 ];
 

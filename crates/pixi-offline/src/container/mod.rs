@@ -12,6 +12,7 @@
 mod call;
 mod demultiplexer;
 mod engine;
+mod images;
 mod interruption;
 mod masking;
 mod mount;
@@ -23,6 +24,7 @@ pub mod signal;
 mod spec;
 
 pub use engine::{Engine, EngineVersion, Image};
+pub use images::Look;
 pub use mount::Mount;
 pub use owner::{Owner, sweep};
 pub use resident::{Brought, Resident};

@@ -253,6 +253,12 @@ impl Mode {
     pub fn of(mode: u32) -> Mode {
         Mode(mode & 0o7777)
     }
+
+    /// Whether users that are neither the owner nor in the group have these of the
+    /// permissions 4 (read), 2 (write) and 1 (execute).
+    pub fn allows_others(self, wanted: u32) -> bool {
+        self.0 & wanted == wanted
+    }
 }
 
 impl fmt::Display for Mode {
