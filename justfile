@@ -76,7 +76,7 @@ build:
 # Copy the release binaries into FOLDER
 [group('checkout')]
 install FOLDER:
-    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product"
+    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product" "$built/make-production-image"
 
 # Stage, install and verify `project` in `workdir`; OPTIONS go to create-workdir-from-host
 [group('project')]

@@ -62,7 +62,9 @@ impl Engine {
     }
 
     /// Has an image built without a network from the context that `send` writes, shows
-    /// what the builder says, and returns the image's id. The image gets no name.
+    /// what the builder says, and returns the image's id. The image gets a name for the
+    /// time being, since nothing else keeps it from being tidied away; `build` is the
+    /// value of the argument `PIXI_OFFLINE_BUILD`.
     ///
     /// # Errors
     ///
@@ -71,15 +73,21 @@ impl Engine {
     pub fn build_image(
         &self,
         send: impl FnOnce(&mut PipeWriter) -> anyhow::Result<()> + Send + 'static,
+        name: &ImageTag,
+        build: &str,
         report: &Report,
     ) -> anyhow::Result<String> {
         let folder = tempfile::tempdir().context("no temporary folder can be made")?;
         let id_file = folder.path().join("id");
-        let mut arguments: Vec<OsString> = ["build", "--network", "none", "--force-rm"]
-            .map(OsString::from)
-            .into();
+        // The classic builder's cache is made of images without a name: a build that used
+        // those of another would lose them when that one tidies up.
+        let mut arguments: Vec<OsString> =
+            ["build", "--network", "none", "--force-rm", "--no-cache"]
+                .map(OsString::from)
+                .into();
         arguments.extend(["--iidfile".into(), id_file.clone().into_os_string()]);
-        arguments.push("-".into());
+        arguments.extend(["--tag", name.as_str(), "--build-arg"].map(OsString::from));
+        arguments.extend([format!("PIXI_OFFLINE_BUILD={build}").into(), "-".into()]);
         let (result, sent) = std::sync::mpsc::channel();
         let write = move |mut to: PipeWriter| {
             let done = send(&mut to);
@@ -240,8 +248,8 @@ impl Engine {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
-    /// Removes an image by its id, unless something uses it. Failures are passed over:
-    /// this is tidying.
+    /// Removes an image by its id, or its name and with the last one the image, unless
+    /// something uses it. Failures are passed over: this is tidying.
     pub fn remove_image(&self, id: &str) {
         let _ = self
             .program()

@@ -15,8 +15,8 @@ shift 3
 product=/pixi-offline/product
 ready=/pixi-offline/project
 prefix=$app/.pixi/envs/$environment
-# Stands for the PATH of the last image, which is not known here.
-base_path=/pixi-offline/path-of-the-base
+# Marks the PATH of this stage: that of the last image, not known here, takes its place.
+path_mark=/pixi-offline/path-of-the-build
 
 fail() {
   printf 'ERROR: %s\n' "$*" >&2
@@ -104,7 +104,7 @@ known=$("$pixi" shell-hook --help 2>&1) || known=
 case $known in *--no-completions*) options=--no-completions ;; esac
 case $known in *--change-ps1*) options="$options --change-ps1 false" ;; esac
 hook=$(
-  PATH=$base_path
+  PATH=$path_mark:$PATH
   export PATH
   # shellcheck disable=SC2086 # words
   in_environment "$pixi" shell-hook -s bash $options
@@ -113,7 +113,7 @@ hook=$(
 hook=$(
   printf '%s\n' "$hook" | sed -e '/^pixi() {$/,/^}$/d' -e '/^# shellcheck shell=/d' \
     -e '/^export PIXI_EXE=/d' -e '/^export PIXI_PROMPT=/d' -e '/^export PS1=/d' \
-    -e "/^export PATH=/s#$base_path#\$PATH#"
+    -e "/^export PATH=/s#$path_mark:[^\"]*#\$PATH#"
 )
 case $hook in
   */pixi-offline/*) fail "the activation names paths of the build, which are not in the image: $hook" ;;

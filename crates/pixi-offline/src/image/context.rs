@@ -129,5 +129,7 @@ fn header(mode: u32, time: i64) -> Header {
     header.set_mode(mode & 0o7777);
     header.set_mtime(u64::try_from(time).unwrap_or(0));
     header.set_size(0);
+    header.set_uid(0);
+    header.set_gid(0);
     header
 }

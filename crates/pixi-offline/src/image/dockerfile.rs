@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::image::Label;
+use crate::image::{Label, PRODUCT_DIGEST};
+use crate::proof::Sha256Digest;
 use crate::request::{
     AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageUser,
     ProjectName,
@@ -25,7 +26,9 @@ pub struct Dockerfile {
     pub copies: Vec<CopiedPath>,
     /// Where the product's resources go; without a place they stay out.
     pub resources: Option<AppFolder>,
-    /// The labels.
+    /// The digest of the product.
+    pub product_digest: Sha256Digest,
+    /// The labels, that of the product among them.
     pub labels: Vec<Label>,
     /// The variables.
     pub variables: Vec<ImageSetting>,
@@ -60,24 +63,20 @@ impl Dockerfile {
             text.push_str(line);
             text.push('\n');
         };
+        // Until the last line both stages say that they are unfinished, and of which build:
+        // what a build leaves without a name can be found.
+        let unfinished = unfinished(&self.product_digest, "$PIXI_OFFLINE_BUILD");
+        let unfinished = format!("LABEL {PRODUCT_DIGEST}=\"{unfinished}\"");
         line(&format!("FROM {} AS build", self.build_image));
-        // Both stages carry it, so that what a failed build leaves can be found.
-        for label in self.labels.iter().filter(|label| label.marks_product()) {
-            line(&format!("LABEL {}={}", label.key, quoted(&label.value)));
-        }
+        line("ARG PIXI_OFFLINE_BUILD=by-hand");
+        line(&unfinished);
         line("COPY build.sh entrypoint.sh /pixi-offline/");
         line("COPY product /pixi-offline/product");
         line(&format!("RUN {}", words_in_json(&words)));
         line("");
         line(&format!("FROM {}", self.base_image));
-        if !self.labels.is_empty() {
-            let labels: Vec<String> = self
-                .labels
-                .iter()
-                .map(|label| format!("{}={}", label.key, quoted(&label.value)))
-                .collect();
-            line(&format!("LABEL {}", labels.join(" \\\n      ")));
-        }
+        line("ARG PIXI_OFFLINE_BUILD=by-hand");
+        line(&unfinished);
         line(&format!("WORKDIR {}", app.as_str()));
         line("# An environment holds its path: it is the same in both stages.");
         line(&format!("COPY --from=build {prefix} {prefix}"));
@@ -86,19 +85,15 @@ impl Dockerfile {
             "COPY --from=build /pixi-offline/project {}",
             app.as_str()
         ));
+        let mut variables = Vec::new();
         if let Some(resources) = &self.resources {
             line(&format!("COPY product/res {}", resources.as_str()));
-            line(&format!(
-                "ENV PRODUCT_RES_DIR={}",
-                quoted(resources.as_str())
-            ));
+            variables.push(format!("PRODUCT_RES_DIR={}", quoted(resources.as_str())));
         }
-        for variable in &self.variables {
-            line(&format!(
-                "ENV {}={}",
-                variable.key(),
-                quoted(variable.value())
-            ));
+        let given = self.variables.iter();
+        variables.extend(given.map(|one| format!("{}={}", one.key(), quoted(one.value()))));
+        if !variables.is_empty() {
+            line(&format!("ENV {}", variables.join(" \\\n    ")));
         }
         if !self.ports.is_empty() {
             let ports: Vec<&str> = self.ports.iter().map(ExposedPort::as_str).collect();
@@ -117,8 +112,19 @@ impl Dockerfile {
             let words: Vec<&str> = self.command.iter().map(String::as_str).collect();
             line(&format!("CMD {}", words_in_json(&words)));
         }
+        let labels: Vec<String> = self
+            .labels
+            .iter()
+            .map(|label| format!("{}={}", label.key, quoted(&label.value)))
+            .collect();
+        line(&format!("LABEL {}", labels.join(" \\\n      ")));
         Ok(text)
     }
+}
+
+/// What stands in place of the product's digest in an image that is not finished.
+pub fn unfinished(product: &Sha256Digest, build: &str) -> String {
+    format!("unfinished {build} sha256:{product}")
 }
 
 /// How it is used by hand.
@@ -170,6 +176,7 @@ mod tests {
             app: AppFolder::new("--app-dir", os("/app")).unwrap(),
             copies: vec![CopiedPath::new(os("a b")).unwrap()],
             resources: Some(AppFolder::new("--resources-dir", os("/data")).unwrap()),
+            product_digest: Sha256Digest::from([0; 32]),
             labels: vec![
                 Label::new("a.b", "c \"d\""),
                 Label::new(crate::image::PRODUCT_DIGEST, "sha256:00"),
@@ -190,27 +197,30 @@ mod tests {
                 .strip_prefix(INTRODUCTION)
                 .unwrap(),
             r#"FROM pixi:1 AS build
-LABEL io.github.pixi-offline.product.digest="sha256:00"
+ARG PIXI_OFFLINE_BUILD=by-hand
+LABEL io.github.pixi-offline.product.digest="unfinished $PIXI_OFFLINE_BUILD sha256:0000000000000000000000000000000000000000000000000000000000000000"
 COPY build.sh entrypoint.sh /pixi-offline/
 COPY product /pixi-offline/product
 RUN ["sh", "/pixi-offline/build.sh", "my \"project\"", "prod", "/app", "a b"]
 
 FROM debian:12
-LABEL a.b="c \"d\"" \
-      io.github.pixi-offline.product.digest="sha256:00"
+ARG PIXI_OFFLINE_BUILD=by-hand
+LABEL io.github.pixi-offline.product.digest="unfinished $PIXI_OFFLINE_BUILD sha256:0000000000000000000000000000000000000000000000000000000000000000"
 WORKDIR /app
 # An environment holds its path: it is the same in both stages.
 COPY --from=build /app/.pixi/envs/prod /app/.pixi/envs/prod
 COPY --from=build /app/.pixi/entrypoint.sh /app/.pixi/entrypoint.sh
 COPY --from=build /pixi-offline/project /app
 COPY product/res /data
-ENV PRODUCT_RES_DIR="/data"
-ENV A="\$x \\ \"y\" 'z'"
+ENV PRODUCT_RES_DIR="/data" \
+    A="\$x \\ \"y\" 'z'"
 EXPOSE 80 53/udp
 USER 1000:1000
 HEALTHCHECK CMD ["/app/.pixi/entrypoint.sh", "sh", "-c", "test \"$A\" = 1"]
 ENTRYPOINT ["/app/.pixi/entrypoint.sh"]
 CMD ["serve", "a b"]
+LABEL a.b="c \"d\"" \
+      io.github.pixi-offline.product.digest="sha256:00"
 "#
         );
     }

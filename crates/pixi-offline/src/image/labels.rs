@@ -26,11 +26,6 @@ impl Label {
             value: value.into(),
         }
     }
-
-    /// Whether it says from which product the image is.
-    pub fn marks_product(&self) -> bool {
-        self.key == PRODUCT_DIGEST
-    }
 }
 
 /// What a project's manifest says of the project.

@@ -11,6 +11,6 @@ mod labels;
 mod system;
 
 pub use context::{Context, FILES};
-pub use dockerfile::Dockerfile;
+pub use dockerfile::{Dockerfile, unfinished};
 pub use labels::{Label, PRODUCT_DIGEST, ProjectFacts, labels};
 pub use system::{LOOK, Libc, System};

@@ -254,10 +254,9 @@ impl Mode {
         Mode(mode & 0o7777)
     }
 
-    /// Whether users that are neither the owner nor in the group have these of the
-    /// permissions 4 (read), 2 (write) and 1 (execute).
-    pub fn allows_others(self, wanted: u32) -> bool {
-        self.0 & wanted == wanted
+    /// The twelve bits.
+    pub fn bits(self) -> u32 {
+        self.0
     }
 }
 

@@ -292,6 +292,15 @@ impl ImageUser {
         &self.0
     }
 
+    /// Whether it may run in the group of root: a number without a group does, where the
+    /// base image does not know the number.
+    pub fn may_be_in_roots_group(&self) -> bool {
+        match self.0.split_once(':') {
+            Some((_, group)) => ["0", "root"].contains(&group),
+            None => self.0.chars().all(|c| c.is_ascii_digit()),
+        }
+    }
+
     /// Whether it is root, who may read every file.
     pub fn is_root(&self) -> bool {
         ["0", "root"].contains(&self.0.split(':').next().unwrap_or_default())

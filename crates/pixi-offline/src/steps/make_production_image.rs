@@ -19,7 +19,7 @@ use crate::layout::{LOCK_FILE, Product};
 use crate::packages::{Lock, Package};
 use crate::product::shell_quote;
 use crate::proof::check::{self, Checked, Depth, Verified};
-use crate::proof::manifest::{Entry, Facts, Kind};
+use crate::proof::manifest::{Entry, Facts, Kind, Mode};
 use crate::proof::{self, Sha256Digest};
 use crate::replacement::{Claim, replace_file};
 use crate::report::Report;
@@ -35,7 +35,7 @@ const COMMAND: &str = "make-production-image";
 
 /// How often the engine is asked whether a build that was ended has let go of its
 /// images, and how long is waited between.
-const PATIENCE: (u32, Duration) = (20, Duration::from_millis(150));
+const PATIENCE: (u32, Duration) = (40, Duration::from_millis(150));
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -155,29 +155,25 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         )));
     }
 
-    // STEP 3: build, without a network and without a name.
-    let label = format!("{PRODUCT_DIGEST}=sha256:{}", checked.digest);
-    let leftovers = Leftovers::before(&engine, label)?;
+    // STEP 3: build, without a network, under a name that only this run knows.
     let context = Context {
         dockerfile: text,
         product: product_dir,
         manifest: checked.manifest.clone(),
         with_resources: request.resources.is_some(),
     };
-    let built = engine.build_image(move |to| context.send(to), report);
-    let id = match built {
-        Ok(id) => id,
-        Err(error) => {
-            leftovers.remove(None);
-            return Err(error);
-        }
-    };
-    leftovers.remove(Some(&id));
+    let id = {
+        let unfinished = Unfinished::new(&engine, &checked.digest)?;
+        let id = engine.build_image(
+            move |to| context.send(to),
+            &unfinished.name,
+            &unfinished.build,
+            report,
+        )?;
 
-    // STEP 4: try it, and only then name it.
-    let named = (|| {
+        // STEP 4: try it, and only then give it its own name.
         if let Some(words) = verify {
-            let name = ContainerName::new(COMMAND, &surroundings::nonce());
+            let name = ContainerName::new(COMMAND, &unfinished.build);
             let code = engine.try_image(&id, &name, words, report)?;
             if code != 0 {
                 return Err(Failure::with_code(
@@ -188,12 +184,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
                 ));
             }
         }
-        engine.tag_image(&id, tag)
-    })();
-    if let Err(error) = named {
-        leftovers.remove(None);
-        return Err(error);
-    }
+        engine.tag_image(&id, tag)?;
+        id
+    };
 
     // STEP 5: save it, and say so.
     report.ok(format_args!("image {tag} is there: {id}"));
@@ -300,6 +293,7 @@ fn dockerfile(
         base_image: request.base_image.clone(),
         project: project.clone(),
         environment: environment.clone(),
+        product_digest: checked.digest.clone(),
         app: request.app.clone(),
         copies: request.copies.clone(),
         resources: request.resources.clone(),
@@ -339,6 +333,11 @@ fn tell_what_stays_out(
     let Some(user) = request.user.as_ref().filter(|user| !user.is_root()) else {
         return;
     };
+    // A number that the base does not know runs in root's group, whose the files are.
+    let in_group = user.may_be_in_roots_group();
+    let opens = |mode: &Mode, wanted: u32| {
+        mode.bits() & wanted == wanted || (in_group && mode.bits() >> 3 & wanted == wanted)
+    };
     let closed: Vec<&Entry> = entries
         .iter()
         .filter(|entry| {
@@ -349,8 +348,8 @@ fn tell_what_stays_out(
             path.components().next().is_some()
                 && (request.copies.is_empty() || request.copies.iter().any(copied))
                 && match &entry.kind {
-                    Kind::File { mode, .. } => !mode.allows_others(0o4),
-                    Kind::Directory { mode } => !mode.allows_others(0o5),
+                    Kind::File { mode, .. } => !opens(mode, 0o4),
+                    Kind::Directory { mode } => !opens(mode, 0o5),
                     _ => false,
                 }
         })
@@ -569,39 +568,42 @@ fn look_at_images(
     Ok(())
 }
 
-/// The images that a build leaves without a name.
-struct Leftovers<'a> {
+/// What a build makes on its way: the image under a name for the time being, and those
+/// without a name. All of it goes with this value; an image that has got another name
+/// stays.
+struct Unfinished<'a> {
     engine: &'a Engine,
+    name: ImageTag,
+    build: String,
     label: String,
-    before: Vec<String>,
 }
 
-impl<'a> Leftovers<'a> {
-    fn before(engine: &'a Engine, label: String) -> anyhow::Result<Leftovers<'a>> {
-        let before = engine.nameless_images(&label)?;
-        Ok(Leftovers {
+impl<'a> Unfinished<'a> {
+    fn new(engine: &'a Engine, product: &Sha256Digest) -> anyhow::Result<Unfinished<'a>> {
+        let build = surroundings::nonce();
+        let name = format!("pixi-offline/unfinished:{build}");
+        Ok(Unfinished {
             engine,
-            label,
-            before,
+            name: ImageTag::new(name.as_ref())?,
+            label: format!("{PRODUCT_DIGEST}={}", image::unfinished(product, &build)),
+            build,
         })
     }
+}
 
-    /// Removes those that came since, but for one. A build that was ended holds on to
-    /// its images for a moment.
-    fn remove(&self, but: Option<&str>) {
+impl Drop for Unfinished<'_> {
+    /// A build that was ended holds on to its images for a moment.
+    fn drop(&mut self) {
+        self.engine.remove_image(self.name.as_str());
         for _ in 0..PATIENCE.0 {
-            let Ok(now) = self.engine.nameless_images(&self.label) else {
+            let Ok(nameless) = self.engine.nameless_images(&self.label) else {
                 return;
             };
-            let new: Vec<&String> = now
-                .iter()
-                .filter(|id| !self.before.contains(id) && Some(id.as_str()) != but)
-                .collect();
-            if new.is_empty() {
+            if nameless.is_empty() {
                 return;
             }
-            for id in new {
-                self.engine.remove_image(id);
+            for id in nameless {
+                self.engine.remove_image(&id);
             }
             thread::sleep(PATIENCE.1);
         }
