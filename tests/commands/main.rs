@@ -22,6 +22,7 @@ mod evidence;
 mod final_verify_product;
 mod interruptions;
 mod make_archive_ready_product;
+mod make_production_image;
 mod package_cache;
 mod product_scripts;
 mod secrets;

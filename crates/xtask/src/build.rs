@@ -6,12 +6,13 @@ use anyhow::Context as _;
 use duct::cmd;
 
 /// The commands, each a package.
-pub const COMMANDS: [&str; 5] = [
+pub const COMMANDS: [&str; 6] = [
     "build-offline-product",
     "create-workdir-from-container",
     "create-workdir-from-host",
     "make-archive-ready-product",
     "final-verify-product",
+    "make-production-image",
 ];
 
 /// Builds the commands for release, and returns their folder.

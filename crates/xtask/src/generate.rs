@@ -114,6 +114,7 @@ fn commands() -> Vec<Command> {
         create_workdir_from_container::Options::command(),
         create_workdir_from_host::Options::command(),
         final_verify_product::Options::command(),
+        make_production_image::Options::command(),
         make_archive_ready_product::Options::command(),
     ]
     .map(folders)
