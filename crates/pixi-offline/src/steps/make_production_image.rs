@@ -293,7 +293,7 @@ fn dockerfile(
         base_image: request.base_image.clone(),
         project: project.clone(),
         environment: environment.clone(),
-        product_digest: checked.digest.clone(),
+        product_digest: checked.digest,
         app: request.app.clone(),
         copies: request.copies.clone(),
         resources: request.resources.clone(),
