@@ -24,7 +24,7 @@ off\t''"
 complete -c build-offline-product -l allow-secret -d 'Pass over what matches this rsync pattern, a path as in --exclude (repeatable)' -r
 complete -c build-offline-product -l sign-key -d 'Sign with this secret key of minisign' -r -F
 complete -c build-offline-product -l sign-password-file -d 'Read the key\'s password from the first line of this file [default: ask at the terminal]' -r -F
-complete -c build-offline-product -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker]' -r
+complete -c build-offline-product -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]' -r
 complete -c build-offline-product -l container-env -d 'Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)' -r
 complete -c build-offline-product -l engine-arg -d 'Hand ARG to the engine\'s `run` for the build container (repeatable)' -r
 complete -c build-offline-product -l explain -d 'Say which pattern keeps or drops PATH of the project, and do nothing else' -r -F

@@ -210,7 +210,7 @@ pub struct SigningOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
 pub struct EngineOptions {
-    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker]
+    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<OsString>,
 

@@ -97,8 +97,8 @@ pub fn dry_run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<()> {
-    look(request, surroundings)?;
-    plan::Plan::of(request, surroundings)?.show(report);
+    look(request, surroundings, report)?;
+    plan::Plan::of(request, surroundings, report)?.show(report);
     Ok(())
 }
 
@@ -133,7 +133,7 @@ impl Progress {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         report.phase("look", "looking before anything is touched");
-        look(request, surroundings)?;
+        look(request, surroundings, report)?;
         let made = match &request.source {
             // STEP 2 and 3: stage, build and verify with a network.
             Source::Host(source) => create_workdir_from_host::run(source, surroundings, report)?,
@@ -233,7 +233,7 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<()> {
+fn look(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     let choices = &request.product;
     let workdir = asked_workdir(request, surroundings);
     if let Some(output) = &choices.output {
@@ -277,7 +277,7 @@ fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<()> {
     }
     evidence::signing_key(&choices.signing, surroundings)?;
     if let Source::Container(source) = &request.source {
-        let engine = Engine::find(source.engine.as_deref(), surroundings)?;
+        let engine = Engine::find(source.engine.as_deref(), surroundings, report)?;
         let container = Resident::find(&engine, &source.container)?;
         let (image, of_whom) = match &request.image {
             Some(image) => (image.clone(), "--image"),

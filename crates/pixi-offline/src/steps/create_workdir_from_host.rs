@@ -78,7 +78,7 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
-    let mut seen = Seen::look(request, surroundings)?;
+    let mut seen = Seen::look(request, surroundings, report)?;
     seen.warn(request, report)?;
     container::sweep(&seen.engine);
     if seen.image.is_none() {
@@ -115,11 +115,15 @@ impl Seen {
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<Seen> {
+    pub(super) fn look(
+        request: &Request,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Seen> {
         // STEP 1: the command line, then the engine's client, as the scripts do.
         let rules = ProjectRules::new(&request.excludes)?;
         let mut search = SecretSearch::new(&request.secrets)?;
-        let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+        let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
 
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = surroundings.absolute(&request.project_dir);

@@ -93,7 +93,7 @@ pub fn run(
             "a verification needs --project-name: it runs in that folder of the product",
         ));
     }
-    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
     let product_dir = surroundings.absolute(&request.product_dir);
     let out_dir = surroundings.absolute(&request.out_dir);
     stage::require_folder("--product-dir", &product_dir)?;
