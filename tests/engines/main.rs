@@ -18,3 +18,4 @@ mod running;
 mod one_product;
 mod place;
 mod podman;
+mod settings;

@@ -15,7 +15,7 @@ use crate::container::owner::{self, Owner};
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::report::Report;
-use crate::request::ImageReference;
+use crate::request::{ContainerPlatform, ImageReference};
 use crate::surroundings::Surroundings;
 use crate::tools::{Captured, Program};
 
@@ -203,6 +203,26 @@ impl Engine {
             repo_digests: image.repo_digests.unwrap_or_default(),
             platform: format!("{}/{}", image.os, image.architecture),
         }))
+    }
+
+    /// Checks that an image is for the platform that was asked for, if one was.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 naming both, and how to fetch the other.
+    pub fn require_platform(
+        &self,
+        image: &Image,
+        asked: Option<&ContainerPlatform>,
+    ) -> anyhow::Result<()> {
+        let Some(asked) = asked.filter(|asked| !asked.takes(&image.platform)) else {
+            return Ok(());
+        };
+        let client = self.client();
+        Err(Failure::usage(format!(
+            "--container-platform {asked}: image {0} is for {1} on this engine; give that platform, or have the other fetched by `{client} pull --platform {asked} {0}`",
+            image.reference, image.platform
+        )))
     }
 
     /// Checks that the engine can run programs of an image: it is of the engine's own

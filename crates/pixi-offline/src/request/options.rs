@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::failure::Failure;
 use crate::request::{
-    ContainerVariable, EnvironmentName, Environments, Expectations, ProductVariable, ProjectName,
-    SecretAction, SecretPolicy, Verification,
+    ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations,
+    ProductVariable, ProjectName, SecretAction, SecretPolicy, Verification,
 };
 use crate::staging::LinkMode;
 
@@ -230,6 +230,30 @@ impl EngineOptions {
             .iter()
             .map(|text| ContainerVariable::new(text))
             .collect()
+    }
+}
+
+/// What the image shall be for.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Container engine")]
+pub struct PlatformOptions {
+    /// Have the image for this platform, such as linux/amd64, and refuse another [default: what
+    /// the engine has or takes]
+    #[arg(long, value_name = "PLATFORM")]
+    pub container_platform: Option<OsString>,
+}
+
+impl PlatformOptions {
+    /// The platform, when one is asked for.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`ContainerPlatform::new`].
+    pub fn meaning(&self) -> anyhow::Result<Option<ContainerPlatform>> {
+        self.container_platform
+            .as_deref()
+            .map(ContainerPlatform::new)
+            .transpose()
     }
 }
 

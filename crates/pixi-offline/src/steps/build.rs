@@ -17,7 +17,8 @@ use crate::packages::{LocalChannel, Lock};
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::report::Report;
 use crate::request::{
-    ContainerPath, ContainerVariable, Expectations, ImageReference, ProjectName, Verification,
+    ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, ProjectName,
+    Verification,
 };
 use crate::steps::verdict::{self, Phase};
 use crate::surroundings::{self, Surroundings};
@@ -69,6 +70,8 @@ pub(super) struct Build<'a> {
 /// The new container that a build runs in.
 pub(super) struct Container<'a> {
     pub(super) image: &'a ImageReference,
+    /// What the image shall be for.
+    pub(super) platform: Option<&'a ContainerPlatform>,
     /// Words for the engine's `run`.
     pub(super) engine_arguments: &'a [OsString],
     /// Channels in the project: pixi looks for them where they were locked.
@@ -133,6 +136,7 @@ impl Build<'_> {
             command,
             owner: Owner::this_process(),
             image: container.image.clone(),
+            platform: container.platform.cloned(),
             mounts: [
                 Mount::writable(workdir.projects(), inside.projects()),
                 Mount::writable(workdir.resources(), inside.resources()),

@@ -14,8 +14,8 @@ use crate::proof::verification::VerificationRecord;
 use crate::replacement::Guard;
 use crate::report::Report;
 use crate::request::{
-    EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName, SecretAction,
-    SecretPolicy, SigningOptions, Verification,
+    ContainerPlatform, EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName,
+    SecretAction, SecretPolicy, SigningOptions, Verification,
 };
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
@@ -418,12 +418,13 @@ fn verification_in(
     product: &Path,
 ) -> final_verify_product::Request {
     let (verification, expectations, environment) = verified(request);
-    let (engine, variables) = match &request.source {
-        Source::Host(source) => (&source.engine, &source.variables),
-        Source::Container(source) => (&source.engine, &source.variables),
+    let (engine, variables, platform) = match &request.source {
+        Source::Host(source) => (&source.engine, &source.variables, source.platform.clone()),
+        Source::Container(source) => (&source.engine, &source.variables, None),
     };
     final_verify_product::Request {
         image,
+        platform,
         product_dir: product.to_owned(),
         out_dir: out_dir(request, workdir),
         project_name: Some(project.clone()),
@@ -575,6 +576,10 @@ fn verify_command(verify: &final_verify_product::Request) -> String {
     );
     line.flag_if("--attach", verify.attach);
     line.option_if("--engine", verify.engine.as_ref());
+    line.option_if(
+        "--container-platform",
+        verify.platform.as_ref().map(ContainerPlatform::as_str),
+    );
     line.signing(&verify.signing);
     line.option_if(
         "--verify-environment",
@@ -610,6 +615,7 @@ mod tests {
         let verification = Verification::new(None, Some(&words)).unwrap();
         let request = final_verify_product::Request {
             image: ImageReference::new(OsStr::new("img:1")).unwrap(),
+            platform: Some(ContainerPlatform::new(OsStr::new("linux/amd64")).unwrap()),
             product_dir: "/w d/product".into(),
             out_dir: "/w d/proof".into(),
             project_name: Some(ProjectName::new(OsStr::new("demo")).unwrap()),
@@ -629,8 +635,8 @@ mod tests {
         assert_eq!(
             verify_command(&request),
             "final-verify-product --image img:1 --product-dir '/w d/product' --out-dir '/w d/proof' \
-             --project-name demo --attach --engine podman --sign-key key --verify-environment test \
-             --expect-output a --expect-file b --verify-run -- python -c 'print('\\''a b'\\'')'"
+             --project-name demo --attach --engine podman --container-platform linux/amd64 --sign-key key \
+             --verify-environment test --expect-output a --expect-file b --verify-run -- python -c 'print('\\''a b'\\'')'"
         );
     }
 }

@@ -10,8 +10,8 @@ use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
-    ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, SecretPolicy, Verification, text_for_mount,
+    ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
+    Expectations, ImageReference, ProjectName, SecretPolicy, Verification, text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::{How, Size};
@@ -31,6 +31,8 @@ const COMMAND: &str = "create-workdir-from-host";
 pub struct Request {
     /// An image that has pixi.
     pub image: ImageReference,
+    /// What the image shall be for.
+    pub platform: Option<ContainerPlatform>,
     /// The project.
     pub project_dir: PathBuf,
     /// The workdir; below the workspace root when `None`.
@@ -83,7 +85,12 @@ pub fn run(
     container::sweep(&seen.engine);
     if seen.image.is_none() {
         // Before the old workdir goes: the name may be wrong.
-        container::fetch(&seen.engine, &request.image, report)?;
+        container::fetch(
+            &seen.engine,
+            &request.image,
+            request.platform.as_ref(),
+            report,
+        )?;
         seen.image = seen.engine.image(&request.image)?;
         seen.require_image_that_fits(request)?;
     }
@@ -189,13 +196,16 @@ impl Seen {
     /// Requires that the engine can run the image, if it is there, and that the
     /// lock has what it needs.
     fn require_image_that_fits(&self, request: &Request) -> anyhow::Result<()> {
+        let asked = request.platform.as_ref();
         if let Some(image) = &self.image {
+            self.engine.require_platform(image, asked)?;
             self.engine.require_runnable(image, &self.version)?;
         }
-        let platform = self
-            .image
-            .as_ref()
-            .and_then(|image| environments::platform_of(&image.platform));
+        let platform = match &self.image {
+            Some(image) => Some(image.platform.as_str()),
+            None => asked.map(ContainerPlatform::as_str),
+        };
+        let platform = platform.and_then(environments::platform_of);
         match &self.lock {
             Some(lock) if !request.update_lock => environments::require_some_platform(
                 lock,
@@ -279,6 +289,7 @@ impl Seen {
     fn container<'a>(&'a self, request: &'a Request) -> Container<'a> {
         Container {
             image: &request.image,
+            platform: request.platform.as_ref(),
             engine_arguments: &request.engine_arguments,
             channels: &self.channels,
         }

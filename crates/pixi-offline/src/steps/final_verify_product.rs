@@ -19,8 +19,8 @@ use crate::proof::verification::VerificationRecord;
 use crate::replacement::{Claim, sweep_files};
 use crate::report::Report;
 use crate::request::{
-    ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
-    Verification, text_for_mount,
+    ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
+    ProjectName, SigningOptions, Verification, text_for_mount,
 };
 use crate::steps::evidence;
 use crate::steps::stage;
@@ -40,6 +40,8 @@ const MEMORY_PER_ENTRY: u64 = 6 * 1024;
 pub struct Request {
     /// An image that has pixi and bash.
     pub image: ImageReference,
+    /// What the image shall be for.
+    pub platform: Option<ContainerPlatform>,
     /// The product.
     pub product_dir: PathBuf,
     /// Where the logs go.
@@ -147,6 +149,7 @@ pub fn run(
             ),
         ));
     };
+    engine.require_platform(&image, request.platform.as_ref())?;
     engine.require_runnable(&image, &version)?;
 
     // STEP 2: look whether the product is whole, run its own bootstrap, then the
@@ -367,6 +370,7 @@ fn container(
         command: COMMAND,
         owner: Owner::this_process(),
         image: request.image.clone(),
+        platform: request.platform.clone(),
         mounts: vec![Mount::writable(out_dir, scripts::OUT), product],
         tmpfs,
         network: Network::None,
