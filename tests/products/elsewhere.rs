@@ -183,6 +183,53 @@ fn an_engine_elsewhere_that_fails_leaves_the_workdir_as_it_was_and_keeps_nothing
     testbed::ran(NAME, 6);
 }
 
+#[test]
+fn a_container_elsewhere_gives_a_product_and_the_product_an_image_there() {
+    const NAME: &str = "a_container_elsewhere_gives_a_product_and_the_product_an_image_there";
+    let Some((real, engine)) = elsewhere(NAME) else {
+        return;
+    };
+    let loops = "while :; do sleep 1; done";
+    let words = [
+        "run",
+        "--detach",
+        "--entrypoint",
+        "sh",
+        &real.image,
+        "-c",
+        loops,
+    ];
+    let container = ask(&engine, &words).trim().to_owned();
+    let demo = real.path("demo");
+    let to = format!("{container}:/demo");
+    ask(&engine, &["cp", demo.to_str().unwrap(), &to]);
+    fs::remove_dir_all(&demo).unwrap();
+    let words = ["--container-id", &container, "--workdir", "W", "--clean"];
+    let project = ["--project-path-in-container", "/demo"];
+    let words = words.iter().chain(&project).chain(&VERIFY).chain(&[SCRIPT]);
+    let run = real.sandbox.run("build-offline-product", words);
+    run.success().says("carried to the engine: ");
+    assert_eq!(left_on(&engine).trim(), &container[..12]);
+
+    let words = ["--product-dir", "W/product", "--build-image", &real.image];
+    let base = ["--base-image", &real.image, "--tag", "made:1"];
+    let verify = [
+        "--verify-run",
+        "--",
+        "python",
+        "-c",
+        "print('from an image')",
+    ];
+    let words = words.iter().chain(&base).chain(&verify);
+    let run = real.sandbox.run("make-production-image", words);
+    run.success().prints("from an image");
+    let ids = ask(&engine, &["image", "ls", "--quiet", "made:1"]);
+    assert_eq!(ids.lines().count(), 1);
+    ask(&engine, &["rm", "--force", &container]);
+    assert_eq!(left_on(&engine), "");
+    testbed::ran(NAME, 2);
+}
+
 /// The creation of the workdir W with a shell command as its verification.
 fn create(real: &Real, script: &str) -> Command {
     let mut command = real.sandbox.command("create-workdir-from-host");
