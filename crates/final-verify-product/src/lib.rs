@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    EngineOptions, ImageReference, PlatformOptions, ProjectName, SigningOptions, VerifyOptions,
+    EngineOptions, ImageReference, PlatformOptions, ProjectName, SigningOptions, TransferOptions,
+    VerifyOptions,
 };
 use pixi_offline::steps::final_verify_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -69,6 +70,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub transfer: TransferOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub verify: VerifyOptions,
 }
 
@@ -96,6 +101,7 @@ impl TryFrom<Options> for Request {
             expectations,
             variables: options.engine.variables()?,
             engine: options.engine.engine,
+            transfer: options.transfer.transfer,
         })
     }
 }

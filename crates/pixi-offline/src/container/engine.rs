@@ -61,15 +61,22 @@ pub(super) struct InspectedContainer {
     pub(super) state: ContainerState,
     /// The id of its image.
     pub(super) image: String,
-    pub(super) config: ContainerConfig,
 }
 
-/// The part of a container's configuration that says whose it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// The part of a container or a volume that says whose it is; podman tells no labels at all
+/// where there are none.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct ContainerConfig {
-    /// None at all with podman, when there are none.
-    pub(super) labels: Option<BTreeMap<String, String>>,
+struct Labelled {
+    labels: Option<BTreeMap<String, String>>,
+    /// A container's.
+    config: Option<Box<Labelled>>,
+}
+
+impl Labelled {
+    fn labels(self) -> Option<BTreeMap<String, String>> {
+        self.labels.or_else(|| self.config?.labels)
+    }
 }
 
 /// The part of a container's state that tells ends apart.
@@ -294,15 +301,25 @@ impl Engine {
             }))
     }
 
-    /// Whether the engine sees a folder of this machine that was made a moment ago;
-    /// if not, its words. It is asked to make a container, never to start it.
+    /// Whether the engine sees these files and folders of this machine; if not, its
+    /// words. It is asked to make a container, never to start it.
     pub(super) fn shares(
         &self,
-        folder: &Path,
+        paths: &[&Path],
         image: &ImageReference,
     ) -> anyhow::Result<Result<(), String>> {
-        let mount = Mount::read_only(folder, "/pixi-offline/probe").value()?;
-        let with = self.try_to_create(&["--mount", &mount], image)?;
+        let mounts = paths
+            .iter()
+            .enumerate()
+            .map(|(number, path)| {
+                Mount::read_only(*path, format!("/pixi-offline/probe-{number}")).value()
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let options: Vec<&str> = mounts
+            .iter()
+            .flat_map(|mount| ["--mount", mount.as_str()])
+            .collect();
+        let with = self.try_to_create(&options, image)?;
         if with.succeeded() {
             return Ok(Ok(()));
         }
@@ -345,26 +362,70 @@ impl Engine {
 
     /// The containers that have this label and do not run: id, and the label's value.
     pub(super) fn stopped_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let filter = format!("label={label}");
-        let mut words = vec!["ps", "--all", "--no-trunc", "--filter", &filter];
         // podman refuses docker's `status=dead`, which is rare.
-        words.extend(["--filter", "status=created", "--filter", "status=exited"]);
-        words.extend(["--format", "{{.ID}}"]);
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let statuses = ["created", "exited"].map(|status| format!("status={status}"));
+        let mut words = vec!["ps", "--all", "--no-trunc"];
+        words.extend(statuses.iter().flat_map(|filter| ["--filter", filter]));
+        self.labelled("container", &words, "{{.ID}}", label)
+    }
+
+    /// The volumes that have this label: name, and the label's value.
+    pub(super) fn volumes_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
+        self.labelled("volume", &["volume", "ls"], "{{.Name}}", label)
+    }
+
+    /// What a listing shows of all of a kind that has this label: `field`, and the label's value.
+    fn labelled(
+        &self,
+        kind: &str,
+        listing: &[&str],
+        field: &str,
+        label: &str,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        let filter = format!("label={label}");
+        let words = listing
+            .iter()
+            .copied()
+            .chain(["--filter", &filter, "--format", field]);
+        let words: Vec<OsString> = words.map(OsString::from).collect();
         let answer = self.program.capture(&words)?;
-        let ids = String::from_utf8_lossy(&answer.stdout).into_owned();
-        // `ps` tells labels to docker by `.Label`, to podman by `.Labels`: `inspect` to both alike.
-        ids.lines()
-            .filter_map(|id| {
-                let found = self.inspect(id).transpose()?;
-                let value = |container: InspectedContainer| {
-                    let labels = container.config.labels.unwrap_or_default();
-                    let value = labels.get(label).cloned();
-                    (id.to_owned(), value.unwrap_or_default())
-                };
-                Some(found.map(value))
+        let names = String::from_utf8_lossy(&answer.stdout).into_owned();
+        // Listings tell labels to docker by `.Label`, to podman by `.Labels`; `inspect` to both alike.
+        names
+            .lines()
+            .map(|name| {
+                let answer = self.ask([kind, "inspect", name])?;
+                let found: Vec<Labelled> =
+                    serde_json::from_slice(&answer.stdout).unwrap_or_default();
+                let labels = found.into_iter().next().and_then(Labelled::labels);
+                let value = labels.and_then(|labels| labels.get(label).cloned());
+                Ok((name.to_owned(), value.unwrap_or_default()))
             })
             .collect()
+    }
+
+    /// Whether there is a volume of this name.
+    pub(super) fn has_volume(&self, name: &str) -> anyhow::Result<bool> {
+        Ok(self.volume(&["inspect", name])?.succeeded())
+    }
+
+    /// Asks for something about volumes.
+    pub(super) fn volume(&self, words: &[&str]) -> anyhow::Result<Captured> {
+        let words = ["volume"].iter().chain(words).map(OsString::from);
+        self.program.capture(&words.collect::<Vec<_>>())
+    }
+
+    /// Removes a volume that no container has. One that is not there is no error.
+    pub(super) fn remove_volume(&self, name: &str) {
+        let _ = self.volume(&["rm", "--force", name]);
+    }
+
+    /// The memory of the engine's machine, in bytes; 0 where it does not tell.
+    pub fn memory(&self) -> u64 {
+        let answer = self.ask(["info", "--format", "{{.MemTotal}}"]);
+        let text = answer.map_or(Vec::new(), |answer| answer.stdout);
+        let text = String::from_utf8_lossy(&text);
+        text.trim().parse().unwrap_or(0)
     }
 
     /// Removes a container that does not run.

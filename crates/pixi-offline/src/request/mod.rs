@@ -20,7 +20,7 @@ pub use names::{
 };
 pub use options::{
     EngineOptions, EnvironmentOptions, PlatformOptions, ProductOptions, SecretOptions,
-    SigningOptions, VerifyOptions, WorkdirOptions,
+    SigningOptions, Transfer, TransferOptions, VerifyOptions, WorkdirOptions,
 };
 pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};

@@ -1,9 +1,11 @@
 //! From a project on this machine to a workdir that is built and verified.
 
+mod elsewhere;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::container::{self, Engine, EngineVersion, Image};
+use crate::container::{self, Engine, EngineVersion, Image, RestingVolume};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, WorkdirRecord};
@@ -11,17 +13,19 @@ use crate::replacement::{Beside, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
-    Expectations, ImageReference, ProjectName, SecretPolicy, Verification, text_for_mount,
+    Expectations, ImageReference, ProjectName, SecretPolicy, Transfer, Verification,
+    text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::{How, Size};
 use crate::steps::build::{self, Build, Container, LockUse};
+use crate::steps::carried;
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
-use crate::surroundings::Surroundings;
+use crate::surroundings::{self, Surroundings};
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-host";
@@ -67,6 +71,8 @@ pub struct Request {
     pub engine_arguments: Vec<OsString>,
     /// Variables for the container.
     pub variables: Vec<ContainerVariable>,
+    /// How the engine gets at the workdir.
+    pub transfer: Transfer,
 }
 
 /// Stages, builds and verifies.
@@ -80,6 +86,20 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
+    run_and_keep(request, surroundings, report).map(|(made, _)| made)
+}
+
+/// As [`run`]; where the workdir was carried to the engine, the volume that it was
+/// built in is kept for a step that needs the same packages there.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) fn run_and_keep(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<(Made, Option<RestingVolume>)> {
     let mut seen = Seen::look(request, surroundings, report)?;
     seen.warn(request, report)?;
     container::sweep(&seen.engine);
@@ -301,13 +321,18 @@ impl Seen {
         request: &Request,
         surroundings: &Surroundings,
     ) -> anyhow::Result<Vec<OsString>> {
-        self.build(request)
-            .spec(
-                &self.container(request),
-                COMMAND,
-                &self.place.workdir,
-                surroundings,
-            )?
+        let (build, container) = (self.build(request), self.container(request));
+        let nonce = surroundings::nonce();
+        let workdir = &self.place.workdir;
+        let mounts = match request.transfer {
+            Transfer::Auto | Transfer::Mount => build.mounts(&container, workdir),
+            Transfer::Copy => {
+                let parcels = build.parcels(&container, workdir, &workdir.cache(), &nonce);
+                carried::mounts(&parcels, &nonce)
+            }
+        };
+        build
+            .spec(&container, COMMAND, mounts, &nonce, surroundings)?
             .run_arguments()
     }
 
@@ -316,7 +341,7 @@ impl Seen {
         request: &Request,
         surroundings: &Surroundings,
         report: &Report,
-    ) -> anyhow::Result<Made> {
+    ) -> anyhow::Result<(Made, Option<RestingVolume>)> {
         // STEP 3: stage beside the workdir, then put the new one in its place.
         report.phase("stage", "staging the project");
         let mut record = self.record(request, surroundings)?;
@@ -330,10 +355,15 @@ impl Seen {
         })?;
         let beside = Beside::new(&claim, workdir.path())?;
         let new = Workdir::new(beside.path());
-        if self.image.is_some() {
-            // Before gigabytes are staged for an engine that does not see them.
-            container::require_shared(&self.engine, &request.image, beside.path())?;
-        }
+        // Before gigabytes are staged for an engine that does not see them.
+        let is_carried = carried::is_needed(
+            request.transfer,
+            &self.engine,
+            &request.image,
+            beside.path(),
+            &[],
+            report,
+        )?;
         // The record comes first: it marks the folder as a workdir, never staged.
         record.write(&new)?;
         stage::make_folders(&new)?;
@@ -359,6 +389,14 @@ impl Seen {
             None => std::fs::create_dir(new.resources())?,
         }
         self.place.helper.install(&new)?;
+        report.tell("entries", copied.entries);
+        report.tell("bytes", copied.bytes);
+        if is_carried {
+            let volume =
+                self.make_carried(request, &claim, &beside, &mut record, surroundings, report)?;
+            self.place.announce(&self.name, &record, report);
+            return Ok((self.made(record), Some(volume)));
+        }
         if request.reuse_cache {
             let reused = beside.take_place_keeping(layout::CACHE)?;
             new_workdir::say_reused(reused, report);
@@ -366,8 +404,6 @@ impl Seen {
             beside.take_place()?;
         }
         report.tell("workdir", workdir.path().display().to_string());
-        report.tell("entries", copied.entries);
-        report.tell("bytes", copied.bytes);
 
         // STEP 4: install and verify in a container with network.
         report.phase("build", "installing and verifying with a network");
@@ -385,11 +421,15 @@ impl Seen {
 
         // STEP 5: say what is there and what comes next.
         self.place.announce(&self.name, &record, report);
-        Ok(Made {
-            workdir: workdir.path().to_owned(),
+        Ok((self.made(record), None))
+    }
+
+    fn made(&self, record: WorkdirRecord) -> Made {
+        Made {
+            workdir: self.place.workdir.path().to_owned(),
             project: self.name.clone(),
             record,
-        })
+        }
     }
 }
 
