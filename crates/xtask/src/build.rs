@@ -15,13 +15,15 @@ const PACKAGES: [&str; 6] = [
     "fake-engine",
 ];
 
-/// Builds the commands for release, and returns their folder.
+/// Builds the commands for release, and returns their folder; `more` packages go
+/// there too.
 ///
 /// # Errors
 /// When cargo fails.
-pub fn release() -> anyhow::Result<PathBuf> {
+pub fn release(more: &[&str]) -> anyhow::Result<PathBuf> {
     let root = workspace();
-    let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+    let packages = PACKAGES.iter().chain(more);
+    let packages = packages.flat_map(|package| ["--package", package]);
     let words = [
         "build",
         "--release",

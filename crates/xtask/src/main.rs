@@ -38,6 +38,8 @@ enum Task {
     },
     /// Run every test, those of many cases long, and write docs/reliability.md
     Reliability,
+    /// Measure the commands beside rsync and its like, and write docs/performance.md
+    Bench(bench::Options),
     /// A part of the benchmark, in a process of its own
     #[command(hide = true, subcommand)]
     BenchPart(bench::part::Part),
@@ -67,9 +69,10 @@ fn run(task: &Task) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Reliability => reliability::run(),
+        Task::Bench(options) => bench::run(options),
         Task::BenchPart(part) => part.run(),
         Task::Build => {
-            println!("{}", build::release()?.display());
+            println!("{}", build::release(&[])?.display());
             Ok(())
         }
     }

@@ -214,7 +214,7 @@ impl Visit<'_> {
         }
         record.source = staged.source;
         record.environments.clone_from(&environments);
-        record.lock.staged = lock.as_ref().map(|lock| lock.digest().clone());
+        record.lock.staged = lock.as_ref().map(|lock| *lock.digest());
         if let Some(resources) = &request.resources
             && !staged.resources
         {

@@ -254,7 +254,7 @@ impl Seen {
         record.environments.clone_from(&self.environments);
         record.engine = Some(self.version.clone());
         record.image.clone_from(&self.image);
-        record.lock.staged = self.lock.as_ref().map(|lock| lock.digest().clone());
+        record.lock.staged = self.lock.as_ref().map(|lock| *lock.digest());
         Ok(record)
     }
 

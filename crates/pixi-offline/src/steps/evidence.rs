@@ -68,7 +68,7 @@ pub(super) fn facts(
 ) -> anyhow::Result<Facts> {
     let project = product.project(name);
     let lock = plan.lock().map(|lock| LockFacts {
-        sha256: lock.digest().clone(),
+        sha256: *lock.digest(),
         version: lock.version(),
     });
     let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());
