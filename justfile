@@ -47,7 +47,7 @@ test-quick:
 test-staging CASES='2000':
     PIXI_OFFLINE_ORACLE_CASES="$1" cargo test --package testbed --test staging_oracle
 
-# Run every test, those of many cases long (half an hour), and write docs/reliability.md
+# Run the tests of docs/reliability.md, those of many cases long (a quarter of an hour), and write that page
 [group('checkout')]
 reliability:
     cargo xtask reliability
@@ -73,10 +73,25 @@ format:
 build:
     cargo xtask build
 
+# Write man pages and shell completions out of the commands' options
+[group('checkout')]
+generate:
+    cargo xtask generate
+
+# Pack the release binaries with all that belongs to them and print the archive's path
+[group('checkout')]
+dist:
+    cargo xtask dist
+
 # Copy the release binaries into FOLDER
 [group('checkout')]
 install FOLDER:
-    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product"
+    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/build-offline-product" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product" "$built/make-production-image"
+
+# The whole way from `project` to a proved product in `workdir`; OPTIONS go to build-offline-product
+[group('project')]
+offline *OPTIONS:
+    built="$(cargo xtask build)" && "$built/build-offline-product" --image {{ quote(image) }} --project-dir {{ quote(project) }} --project-name {{ quote(name) }} --workdir {{ quote(workdir) }} "$@"
 
 # Stage, install and verify `project` in `workdir`; OPTIONS go to create-workdir-from-host
 [group('project')]

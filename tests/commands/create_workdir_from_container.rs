@@ -40,6 +40,11 @@ impl Container {
     }
 
     pub fn create(&self, more: &[&str]) -> Run {
+        self.run("create-workdir-from-container", more)
+    }
+
+    /// Runs a command on the project in the container, into `work/W`.
+    pub fn run(&self, command: &str, more: &[&str]) -> Run {
         let project = self.fake.path("demo");
         let usual = [
             "--container-id",
@@ -51,9 +56,7 @@ impl Container {
             "--workdir",
             "W",
         ];
-        self.fake
-            .sandbox
-            .run("create-workdir-from-container", usual.iter().chain(more))
+        self.fake.sandbox.run(command, usual.iter().chain(more))
     }
 
     fn record(&self) -> Value {

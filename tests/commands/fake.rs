@@ -64,6 +64,11 @@ impl Fake {
 
     /// Runs create-workdir-from-host on the small project, into `work/W`.
     pub fn create<S: AsRef<OsStr>>(&self, more: &[S]) -> Run {
+        self.run("create-workdir-from-host", more)
+    }
+
+    /// Runs a command with options as create-workdir-from-host has them.
+    pub fn run<S: AsRef<OsStr>>(&self, command: &str, more: &[S]) -> Run {
         let usual = [
             "--image",
             "img:1",
@@ -76,7 +81,7 @@ impl Fake {
             .iter()
             .map(OsStr::new)
             .chain(more.iter().map(AsRef::as_ref));
-        self.sandbox.run("create-workdir-from-host", words)
+        self.sandbox.run(command, words)
     }
 
     /// Makes the small project a git repository with all of it in a commit; gives

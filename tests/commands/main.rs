@@ -11,8 +11,10 @@
 
 mod fake;
 
+mod build_offline_product;
 mod carrying;
 mod command_line;
+mod completions;
 mod create_workdir_from_container;
 mod create_workdir_from_host;
 mod delete_guard;
@@ -20,6 +22,7 @@ mod evidence;
 mod final_verify_product;
 mod interruptions;
 mod make_archive_ready_product;
+mod make_production_image;
 mod package_cache;
 mod product_scripts;
 mod secrets;

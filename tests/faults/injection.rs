@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use testbed::ensure_debian_package;
 
@@ -41,11 +41,20 @@ pub struct Point {
     pub line: String,
 }
 
+/// An input that stays open as long as this process lives: the delegate in a
+/// container ends with it.
+pub fn held_input() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    std::mem::forget(writer);
+    Stdio::from(reader)
+}
+
 /// The program, with the words that trace a command into `log`.
 fn strace(log: &Path, command: &Command, more: &[&str]) -> Command {
     let program: PathBuf = ensure_debian_package("strace", "strace").expect("strace");
     let mut traced = Command::new(program);
     traced
+        .stdin(held_input())
         .args(["-f", "--detach-on=execve", "-o"])
         .arg(log)
         .args(more)

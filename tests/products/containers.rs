@@ -14,8 +14,8 @@ use crate::real::{Real, at_the_target, image, images};
 use crate::running::{Running, SLEEP, SOON, send, until};
 
 /// A running container, removed with this value.
-struct Container {
-    name: String,
+pub struct Container {
+    pub name: String,
 }
 
 impl Container {
@@ -35,7 +35,7 @@ impl Container {
     }
 
     /// One with the usual project, locked, at `/home/me/demo`, as people have it.
-    fn with_project(image: &str, options: &[&str]) -> (Real, Container) {
+    pub fn with_project(image: &str, options: &[&str]) -> (Real, Container) {
         Container::with_project_locked_by(&self::image().reference, image, options)
     }
 

@@ -15,6 +15,7 @@ mod python_cache;
 mod real;
 mod running;
 
+mod build_offline_product;
 mod containers;
 mod ends;
 mod exit_codes;

@@ -95,6 +95,15 @@ impl Real {
         )
     }
 
+    /// build-offline-product on `demo` into `W`.
+    pub fn build<S: AsRef<OsStr>>(&self, more: &[S]) -> Run {
+        self.run(
+            "build-offline-product",
+            &["--project-dir", "demo", "--workdir", "W"],
+            more,
+        )
+    }
+
     fn run<S: AsRef<OsStr>>(&self, command: &str, usual: &[&str], more: &[S]) -> Run {
         let image = ["--image", &self.image];
         let words = image.iter().chain(usual).map(OsStr::new);

@@ -15,44 +15,81 @@ use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, R
 use pixi_offline::steps::{create_workdir_from_container, create_workdir_from_host};
 use pixi_offline::surroundings::Surroundings;
 
+/// The end of the help; each command line in it is parsed by a test.
+const EXAMPLES: &str = r"Examples:
+  # a project on this machine, with a task `smoke` that shows that it works
+  $ build-offline-product --project-dir weather --workdir work --verify-task smoke
+
+  # the same, first only looked at
+  $ build-offline-product --project-dir weather --workdir work --dry-run
+
+  # with data, another environment, and a command as the verification
+  $ build-offline-product --project-dir weather --resources-dir data --workdir work \
+      --output /mnt/stick/weather -e prod --bundle-pixi --expect-output 'all fine' \
+      --verify-environment prod --verify-run -- python -m weather --self-test
+
+  # a project in a running container
+  $ build-offline-product --container-id weather-box \
+      --project-path-in-container /srv/weather --workdir work --verify-task smoke";
+
 /// Make a Pixi project installable where no network is, and prove it: stage,
 /// build and verify with a network, make the product, verify it without one.
 #[derive(Debug, Parser)]
-#[command(name = "build-offline-product", version, max_term_width = 100)]
+#[command(name = "build-offline-product", version, max_term_width = 100, after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("source").required(true).args(["project_dir", "container_id"])))]
 pub struct Options {
     /// The Pixi project: a folder with pixi.toml or pyproject.toml
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Project")]
     pub project_dir: Option<PathBuf>,
 
     /// The running container that the project is in, by name or id
-    #[arg(long, value_name = "CONTAINER", requires = "project_path_in_container")]
+    #[arg(
+        long,
+        value_name = "CONTAINER",
+        requires = "project_path_in_container",
+        help_heading = "Project"
+    )]
     pub container_id: Option<OsString>,
 
     /// The Pixi project in the container
-    #[arg(long, value_name = "DIR", requires = "container_id")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "container_id",
+        help_heading = "Project"
+    )]
     pub project_path_in_container: Option<PathBuf>,
 
     /// A folder of data that travels with the project, copied whole
-    #[arg(long, value_name = "DIR", conflicts_with = "container_id")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "container_id",
+        help_heading = "Project"
+    )]
     pub resources_dir: Option<PathBuf>,
 
     /// A folder of data in the container that travels with the project
-    #[arg(long, value_name = "DIR", requires = "container_id")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "container_id",
+        help_heading = "Project"
+    )]
     pub resources_path_in_container: Option<PathBuf>,
 
     /// An image that has pixi and bash [default: $PIXI_IMAGE, else ghcr.io/prefix-dev/pixi:0.77.0;
     /// with --container-id its own]
-    #[arg(long)]
+    #[arg(long, help_heading = "Container engine")]
     pub image: Option<OsString>,
 
     /// Where the workdir is in the container [default: /workdir, with --container-id
     /// /tmp/pixi-offline-workdir]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = "Container engine")]
     pub container_workdir_path: Option<OsString>,
 
     /// Remove the container path in the end
-    #[arg(long, requires = "container_id")]
+    #[arg(long, requires = "container_id", help_heading = "Container engine")]
     pub clean: bool,
 
     #[command(flatten)]
@@ -60,11 +97,11 @@ pub struct Options {
     pub workdir: WorkdirOptions,
 
     /// Start with an empty package cache, also where WORKDIR has one
-    #[arg(long)]
+    #[arg(long, conflicts_with = "reuse_cache", help_heading = "Workdir")]
     pub fresh: bool,
 
     /// Where the logs of the final verification go [default: WORKDIR/proof]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Workdir")]
     pub out_dir: Option<PathBuf>,
 
     #[command(flatten)]
@@ -131,7 +168,7 @@ pub struct ShowOptions {
 }
 
 impl ShowOptions {
-    fn report(&self) -> Report {
+    fn report(&self, surroundings: &Surroundings) -> Report {
         let format = match self.format.as_str() {
             "json" => Format::Json,
             _ => Format::Text,
@@ -141,7 +178,7 @@ impl ShowOptions {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        Report::in_phases(Phases::new(format, verbosity))
+        Report::in_phases(Phases::new(format, verbosity, surroundings.may_draw))
     }
 }
 
@@ -240,7 +277,7 @@ impl Options {
 ///
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, _: &Report) -> anyhow::Result<()> {
-    let report = options.show.report();
+    let report = options.show.report(surroundings);
     let (dry_run, explain) = (options.show.dry_run, options.show.explain.clone());
     let request = options.request(surroundings)?;
     match explain {

@@ -13,12 +13,22 @@ use pixi_offline::request::{
 use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
+/// The end of the help; each command line in it is parsed by a test.
+const EXAMPLES: &str = r"Examples:
+  $ create-workdir-from-container --container-id weather-box \
+      --project-path-in-container /srv/weather --workdir work --verify-task smoke
+
+  # with data, and nothing left behind in the container
+  $ create-workdir-from-container --container-id weather-box \
+      --project-path-in-container /srv/weather --resources-path-in-container /srv/data \
+      --workdir work --clean --verify-task smoke";
+
 /// Stage a Pixi project that lies in a running container, install and verify it
 /// there, and bring everything to WORKDIR on this machine.
 ///
 /// The container goes on running and is left as it was, but for the container path.
 #[derive(Debug, Parser)]
-#[command(name = "create-workdir-from-container", version, max_term_width = 100)]
+#[command(name = "create-workdir-from-container", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Options {
     /// The running container, by name or id; it has a shell, coreutils and pixi
     #[arg(long, value_name = "CONTAINER")]

@@ -13,10 +13,21 @@ use pixi_offline::request::{
 use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
+/// The end of the help; each command line in it is parsed by a test.
+const EXAMPLES: &str = r"Examples:
+  $ create-workdir-from-host --image ghcr.io/prefix-dev/pixi:0.77.0 \
+      --project-dir weather --workdir work --verify-task smoke
+
+  # with data and a proxy, notebooks left out, and a command as the verification
+  $ create-workdir-from-host --image ghcr.io/prefix-dev/pixi:0.77.0 \
+      --project-dir weather --resources-dir data --workdir work --exclude '*.ipynb' \
+      --container-env HTTPS_PROXY=http://proxy.example:3128 \
+      --verify-run -- python -m weather --self-test";
+
 /// Stage a Pixi project from this machine, install it in a container with
 /// network, verify it there, and keep everything in WORKDIR.
 #[derive(Debug, Parser)]
-#[command(name = "create-workdir-from-host", version, max_term_width = 100)]
+#[command(name = "create-workdir-from-host", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Options {
     /// An image that has pixi
     #[arg(long)]

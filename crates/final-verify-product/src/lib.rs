@@ -11,10 +11,21 @@ use pixi_offline::request::{
 use pixi_offline::steps::final_verify_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
+/// The end of the help; each command line in it is parsed by a test.
+const EXAMPLES: &str = r"Examples:
+  $ final-verify-product --image ghcr.io/prefix-dev/pixi:0.77.0 \
+      --product-dir work/product --out-dir work/proof \
+      --project-name weather --verify-task smoke
+
+  # put what was found into the product; accept only one that is signed
+  $ final-verify-product --image ghcr.io/prefix-dev/pixi:0.77.0 \
+      --product-dir work/product --out-dir work/proof --attach --verify-key minisign.pub \
+      --project-name weather --verify-run -- python -m weather --self-test";
+
 /// Install a product in a container without a network, verify it there, and
 /// leave the product as it is.
 #[derive(Debug, Parser)]
-#[command(name = "final-verify-product", version, max_term_width = 100)]
+#[command(name = "final-verify-product", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Options {
     /// An image that has pixi and bash; it must be on the engine already
     #[arg(long)]

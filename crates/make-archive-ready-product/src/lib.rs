@@ -9,10 +9,18 @@ use pixi_offline::request::{ProductOptions, ProjectName, SecretOptions, SigningO
 use pixi_offline::steps::make_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
+/// The end of the help; each command line in it is parsed by a test.
+const EXAMPLES: &str = r"Examples:
+  $ make-archive-ready-product --workdir work
+
+  # signed, with its own pixi and a variable for its users, on a stick
+  $ make-archive-ready-product --workdir work --output /mnt/stick/weather --bundle-pixi \
+      --env WEATHER_MODE=production --sign-key minisign.key";
+
 /// Turn a built WORKDIR into WORKDIR/product: the folder that is carried to the
 /// place without a network. Needs no container engine.
 #[derive(Debug, Parser)]
-#[command(name = "make-archive-ready-product", version, max_term_width = 100)]
+#[command(name = "make-archive-ready-product", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Options {
     /// The workdir that create-workdir-from-… made
     #[arg(long, value_name = "DIR")]

@@ -14,6 +14,10 @@ use crate::surroundings::Surroundings;
 /// The option after which everything belongs to the verification.
 const VERIFY_RUN: &str = "--verify-run";
 
+/// The words after `--` of a command that takes some without a verification, too: the
+/// name of the field that holds them.
+const COMMAND_WORDS: &str = "command_words";
+
 /// Runs one command of ours: reads the command line into `Options`, hands it to
 /// `run`, prints an error as `ERROR: …` and turns it into its exit code.
 pub fn run_main<Options>(
@@ -155,6 +159,10 @@ fn join_values(
         .get_arguments()
         .any(|argument| argument.get_long() == VERIFY_RUN.strip_prefix("--"));
 
+    let takes_words = command
+        .get_arguments()
+        .any(|argument| argument.get_id() == COMMAND_WORDS);
+
     let mut joined = Vec::new();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
@@ -187,6 +195,10 @@ fn join_values(
                     "--verify-run -- needs a command: --verify-run -- CMD ARG…",
                 ));
             }
+            break;
+        } else if word == "--" && takes_words {
+            joined.push(word);
+            joined.extend(words);
             break;
         } else if word == "--" {
             return Err(Failure::usage(if verifies {

@@ -13,6 +13,7 @@
 pub mod container;
 pub mod entry;
 pub mod failure;
+pub mod image;
 pub mod layout;
 pub mod packages;
 pub mod processors;

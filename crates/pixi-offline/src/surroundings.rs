@@ -45,6 +45,9 @@ pub struct Surroundings {
     pub user_id: u32,
     /// Bytes of memory that can be had without swapping; 0 where unknown.
     pub available_memory: u64,
+    /// Whether a terminal may be drawn on: `NO_COLOR` (no-color.org) is not set, and
+    /// `TERM` is not `dumb`.
+    pub may_draw: bool,
     /// SELinux is there and enforcing.
     pub selinux_enforcing: bool,
 }
@@ -81,6 +84,7 @@ impl Surroundings {
             source_date_epoch,
             user_id: rustix::process::geteuid().as_raw(),
             available_memory: available_memory().unwrap_or(0),
+            may_draw: set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb"),
             selinux_enforcing: fs::read("/sys/fs/selinux/enforce")
                 .is_ok_and(|state| state.starts_with(b"1")),
         })

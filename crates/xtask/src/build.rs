@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use duct::cmd;
 
-/// The packages whose programs are carried away, and the engine that tests play with.
-const PACKAGES: [&str; 6] = [
+/// The commands, each a package.
+pub const COMMANDS: [&str; 6] = [
     "build-offline-product",
     "create-workdir-from-container",
     "create-workdir-from-host",
     "make-archive-ready-product",
     "final-verify-product",
-    "fake-engine",
+    "make-production-image",
 ];
 
 /// Builds the commands for release, and returns their folder; `more` packages go
@@ -22,8 +22,9 @@ const PACKAGES: [&str; 6] = [
 /// When cargo fails.
 pub fn release(more: &[&str]) -> anyhow::Result<PathBuf> {
     let root = workspace();
-    let packages = PACKAGES.iter().chain(more);
-    let packages = packages.flat_map(|package| ["--package", package]);
+    // With the engine that tests play with.
+    let packages = COMMANDS.iter().chain(&["fake-engine"]).chain(more);
+    let packages = packages.flat_map(|package| ["--package", *package]);
     let words = [
         "build",
         "--release",

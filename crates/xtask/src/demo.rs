@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use duct::cmd;
+use serde_json::Value;
 use testbed::Parts;
 
 use crate::build;
@@ -34,9 +35,9 @@ pub fn run() -> anyhow::Result<()> {
         here,
         binaries: &binaries,
     };
-    times.measure("create-workdir-from-host", || {
+    times.measure("build-offline-product", || {
         shell.run(
-            "create-workdir-from-host",
+            "build-offline-product",
             &[
                 "--image",
                 image,
@@ -46,34 +47,8 @@ pub fn run() -> anyhow::Result<()> {
                 "data",
                 "--workdir",
                 "workdir",
-                "--verify-task",
-                "report",
-            ],
-        )
-    })?;
-    times.measure("make-archive-ready-product", || {
-        shell.run(
-            "workdir/helpers/make-archive-ready-product",
-            &[
-                "--workdir",
-                "workdir",
                 "--env",
                 "GREETING=hello from the product",
-            ],
-        )
-    })?;
-    times.measure("final-verify-product", || {
-        shell.run(
-            "final-verify-product",
-            &[
-                "--image",
-                image,
-                "--product-dir",
-                "workdir/product",
-                "--out-dir",
-                "proof",
-                "--project-name",
-                "demo",
                 "--expect-output",
                 "report: ok",
                 "--verify-task",
@@ -94,13 +69,47 @@ pub fn run() -> anyhow::Result<()> {
 
     println!("\n== the product");
     tree(&here.join("workdir/product"), 0, 2)?;
-    println!("\n== what the final verification printed (proof/verify.offline.log)");
+    println!("\n== what the final verification printed (workdir/proof/verify.offline.log)");
     print!(
         "{}",
-        fs::read_to_string(here.join("proof/verify.offline.log"))?
+        fs::read_to_string(here.join("workdir/proof/verify.offline.log"))?
     );
+    println!("\n== what the product says of itself (manifest.json, verification.json)");
+    tell_evidence(&here.join("workdir/product"))?;
     println!("\n== how long each step took");
     times.print();
+    Ok(())
+}
+
+/// Prints what somebody who must approve the product asks first.
+fn tell_evidence(product: &Path) -> anyhow::Result<()> {
+    let read = |name: &str| -> anyhow::Result<Value> {
+        let file = product.join(name);
+        let text = fs::read(&file).with_context(|| format!("{} is missing", file.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    };
+    let (manifest, verification) = (read("manifest.json")?, read("verification.json")?);
+    for (what, value) in [
+        ("product", &verification["product_digest"]),
+        ("lock", &manifest["project"]["lock"]["sha256"]),
+        ("environments", &manifest["environments"]),
+        ("platform", &manifest["platform"]),
+        ("pixi", &manifest["build"]["pixi"]),
+        ("image", &manifest["build"]["image"]["id"]),
+        ("conda packages", &manifest["packages"]["conda"]),
+        ("verification", &verification["outcome"]),
+        ("network", &verification["network"]["mode"]),
+        ("finished", &verification["finished"]),
+    ] {
+        anyhow::ensure!(!value.is_null(), "the product does not say its {what}");
+        println!("{what:>15}: {}", value.to_string().replace('"', ""));
+    }
+    for ran in verification["ran"].as_array().into_iter().flatten() {
+        println!(
+            "{:>15}: {} ended with {}",
+            "ran", ran["command"], ran["exit_code"]
+        );
+    }
     Ok(())
 }
 

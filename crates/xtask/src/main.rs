@@ -9,6 +9,8 @@
 mod bench;
 mod build;
 mod demo;
+mod dist;
+mod generate;
 mod reliability;
 mod tests;
 
@@ -36,7 +38,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Run every test, those of many cases long, and write docs/reliability.md
+    /// Run the tests of docs/reliability.md, those of many cases long, and write that page
     Reliability,
     /// Measure the commands beside rsync and its like, and write docs/performance.md
     Bench(bench::Options),
@@ -45,6 +47,10 @@ enum Task {
     BenchPart(bench::part::Part),
     /// Build the static release binaries and print their folder
     Build,
+    /// Write man pages and shell completions, from the options of the commands
+    Generate,
+    /// Pack the release binaries with all that belongs to them, and print the archive's path
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -70,6 +76,11 @@ fn run(task: &Task) -> anyhow::Result<()> {
         }
         Task::Reliability => reliability::run(),
         Task::Bench(options) => bench::run(options),
+        Task::Generate => generate::run(),
+        Task::Dist => {
+            println!("{}", dist::run()?.display());
+            Ok(())
+        }
         Task::BenchPart(part) => part.run(),
         Task::Build => {
             println!("{}", build::release(&[])?.display());

@@ -85,12 +85,16 @@ pub fn require(account: &Account) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs every test, those of many cases long, and writes the page.
+/// Runs the tests of the rows, those of many cases long, and writes the page.
 ///
 /// # Errors
 /// As [`tests::run`] and [`require`]; the page is then left as it was.
 pub fn run() -> anyhow::Result<()> {
-    let account = tests::run(&[], Length::Long)?;
+    let rows = rows()?;
+    let named = rows.part.iter().flat_map(|part| &part.row);
+    let named = named.flat_map(|row| row.tests.iter().cloned());
+    let words: Vec<String> = std::iter::once("--".to_owned()).chain(named).collect();
+    let account = tests::run(&words, Length::Long)?;
     require(&account)?;
     let page = build::workspace().join(PAGE);
     let text = page_of(&account)?;
@@ -107,7 +111,7 @@ fn page_of(account: &Account) -> anyhow::Result<String> {
     let mut page = String::from(
         "# Reliability\n\n\
          What must hold when things go wrong, and the tests that show it. `cargo xtask reliability` writes this\n\
-         page: it runs every test, those of many cases with the numbers below, and writes nothing unless each row\n\
+         page: it runs these tests, those of many cases with the numbers below, and writes nothing unless each row\n\
          passed. `cargo xtask test` runs the same rows with fewer cases, and fails when one does not pass or has no\n\
          test. The rows are kept in `tests/reliability.toml`.\n\n",
     );

@@ -56,7 +56,22 @@ struct Scenario {
     no_container: bool,
     /// What `docker container inspect` says of the state.
     state: serde_json::Value,
+    /// The architecture of these images, when it is not amd64.
+    architectures: BTreeMap<String, String>,
+    /// What a look into these images shows, or why they have no shell.
+    systems: BTreeMap<String, Result<String, String>>,
+    /// What `docker build` prints on stderr, and its exit code.
+    build: (String, u8),
+    /// From the build on nothing answers.
+    leaves_in_the_build: bool,
+    /// What `docker image ls` shows until it is removed.
+    nameless: Vec<String>,
+    /// The exit code of a command that is run in a built image.
+    verify: u8,
 }
+
+/// The id of what `docker build` makes.
+const BUILT: &str = "sha256:b111d";
 
 impl Default for Scenario {
     fn default() -> Scenario {
@@ -77,6 +92,12 @@ impl Default for Scenario {
             die: None,
             no_container: false,
             state: serde_json::json!({"Status": "exited", "Error": "", "OOMKilled": false}),
+            architectures: BTreeMap::new(),
+            systems: BTreeMap::new(),
+            build: (String::new(), 0),
+            leaves_in_the_build: false,
+            nameless: Vec::new(),
+            verify: 0,
         }
     }
 }
@@ -102,6 +123,10 @@ fn answer() -> anyhow::Result<u8> {
         serde_json::from_slice(&std::fs::read(variable("FAKE_DOCKER_SCENARIO")?)?)?;
 
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if scenario.leaves_in_the_build && was_called("build")? && words[0] != "build" {
+        eprintln!("Cannot connect to the Docker daemon");
+        return Ok(1);
+    }
     match words.as_slice() {
         ["version", ..] => match scenario.no_daemon {
             Some(message) => {
@@ -114,12 +139,15 @@ fn answer() -> anyhow::Result<u8> {
             }
         },
         ["image", "inspect", image] => {
-            if !scenario.images.iter().any(|there| there == image) {
+            let is_built = *image == BUILT && was_called("build")?;
+            if !is_built && !scenario.images.iter().any(|there| there == image) {
                 eprintln!("Error: No such image: {image}");
                 return Ok(1);
             }
+            let architecture = scenario.architectures.get(*image);
+            let architecture = architecture.map_or("amd64", String::as_str);
             println!(
-                r#"[{{"Id":"sha256:feed","RepoDigests":["img@sha256:beef"],"Os":"linux","Architecture":"amd64"}}]"#
+                r#"[{{"Id":"sha256:feed","RepoDigests":["img@sha256:beef"],"Os":"linux","Architecture":"{architecture}"}}]"#
             );
             Ok(0)
         }
@@ -143,10 +171,74 @@ fn answer() -> anyhow::Result<u8> {
             eprintln!("Error: pull access denied for {image}");
             Ok(1)
         }
+        ["build", rest @ ..] => build(&scenario, rest),
+        ["save", ..] => {
+            print!("an archive");
+            Ok(0)
+        }
+        ["tag", ..] => Ok(0),
+        ["image", "ls", ..] => {
+            for id in &scenario.nameless {
+                if !was_called(id)? {
+                    println!("{id}");
+                }
+            }
+            Ok(0)
+        }
+        ["image", "rm", ..] => Ok(0),
+        ["run", "--rm", .., image, "-c", _, "look", _] => match scenario.systems.get(*image) {
+            Some(Err(message)) => {
+                eprintln!("{message}");
+                Ok(127)
+            }
+            Some(Ok(text)) => {
+                println!("{text}");
+                Ok(0)
+            }
+            None => {
+                println!("libc glibc 2.36\nbash /bin/bash\npixi pixi 0.77.0\nuser 0");
+                Ok(0)
+            }
+        },
+        ["run", rest @ ..] if rest.contains(&BUILT) => {
+            println!("verifying");
+            Ok(scenario.verify)
+        }
         ["run", rest @ ..] => run(&scenario, rest),
         ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),
     }
+}
+
+/// Keeps the context beside the calls, as `context.tar`.
+fn build(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
+    let calls = PathBuf::from(variable("FAKE_DOCKER_CALLS")?);
+    let mut context = std::fs::File::create(calls.with_file_name("context.tar"))?;
+    std::io::copy(&mut std::io::stdin(), &mut context)?;
+    let (message, code) = &scenario.build;
+    eprint!("{message}");
+    println!("building");
+    if *code == 0 {
+        let id_file = words.iter().position(|word| *word == "--iidfile");
+        let id_file = id_file.and_then(|place| words.get(place + 1));
+        std::fs::write(
+            id_file.ok_or_else(|| anyhow::anyhow!("no --iidfile"))?,
+            BUILT,
+        )?;
+    }
+    Ok(*code)
+}
+
+/// Whether an earlier call had this word.
+fn was_called(word: &str) -> anyhow::Result<bool> {
+    let calls = std::fs::read_to_string(variable("FAKE_DOCKER_CALLS")?)?;
+    let word = serde_json::Value::from(word).to_string();
+    // The last line is this very call.
+    let earlier = calls
+        .trim_end()
+        .rsplit_once('\n')
+        .map_or("", |(all, _)| all);
+    Ok(earlier.contains(&word))
 }
 
 /// The container is this machine: what is asked for runs here.

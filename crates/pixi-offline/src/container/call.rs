@@ -1,8 +1,9 @@
 //! A call of the engine's client that a signal to us ends.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, PipeWriter};
 use std::thread;
 
 use anyhow::Context as _;
@@ -15,13 +16,24 @@ use crate::request::ImageReference;
 use crate::tools::{Conversation, Ending};
 
 /// What the called program reads.
-#[derive(Debug)]
 pub(super) enum Input {
     /// This file, as long as we are there to send it. The client is killed when a
     /// signal comes.
     File(File),
+    /// What this writes. The client is killed when a signal comes.
+    Stream(Box<dyn FnOnce(PipeWriter) + Send>),
     /// Nothing; but the end of it when we are gone or a signal came.
     Held,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Input::File(_) => "File",
+            Input::Stream(_) => "Stream",
+            Input::Held => "Held",
+        })
+    }
 }
 
 /// Has the engine fetch an image from its registry; what the client prints is
@@ -64,7 +76,22 @@ pub(super) fn call<T>(
     input: Input,
     take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
 ) -> anyhow::Result<(anyhow::Result<T>, Option<Ending>)> {
-    let watch = Watch::start(LastResort::Wait)?;
+    call_or(LastResort::Wait, engine, arguments, input, take)
+}
+
+/// As [`call`]; what does not end by itself after a signal meets `last_resort`.
+///
+/// # Errors
+///
+/// As [`call`].
+pub(super) fn call_or<T>(
+    last_resort: LastResort,
+    engine: &Engine,
+    arguments: &[OsString],
+    input: Input,
+    take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
+) -> anyhow::Result<(anyhow::Result<T>, Option<Ending>)> {
+    let watch = Watch::start(last_resort)?;
     let done = engine
         .program()
         .converse(arguments)
@@ -73,6 +100,10 @@ pub(super) fn call<T>(
                 Input::Held => Some(writer),
                 Input::File(mut file) => {
                     thread::spawn(move || io::copy(&mut file, &mut writer));
+                    None
+                }
+                Input::Stream(write) => {
+                    thread::spawn(move || write(writer));
                     None
                 }
             };

@@ -12,6 +12,7 @@
 mod call;
 mod demultiplexer;
 mod engine;
+mod images;
 mod interruption;
 mod masking;
 mod mount;
@@ -24,6 +25,7 @@ mod spec;
 
 pub use call::fetch;
 pub use engine::{Engine, EngineVersion, Image};
+pub use images::Look;
 pub use mount::Mount;
 pub use owner::{Owner, sweep};
 pub use resident::{Brought, Resident};

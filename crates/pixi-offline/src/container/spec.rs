@@ -9,7 +9,7 @@ use crate::container::scripts::Script;
 use crate::request::{ContainerVariable, ImageReference};
 
 /// The label that every container of ours carries.
-const LABEL: &str = "io.github.pixi-offline.command";
+pub(super) const LABEL: &str = "io.github.pixi-offline.command";
 
 /// A container's name: unique for the run, so that it can be removed by name.
 #[derive(Debug, Clone, PartialEq, Eq)]

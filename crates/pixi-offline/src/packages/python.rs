@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use memchr::memmem;
 
@@ -170,7 +170,11 @@ impl Archive {
             };
             let Some(name) = text(0) else { continue };
             let file = self.folder.join(name);
-            let problem = if !deep {
+            // Nothing outside is read, where a file may have no end.
+            let stays = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+            let problem = if !Path::new(name).components().all(stays) {
+                Some("leads out of the package")
+            } else if !deep {
                 fs::symlink_metadata(&file).is_err().then_some("is missing")
             } else {
                 differs(&file, text(1).unwrap_or_default())

@@ -320,6 +320,11 @@ impl Mode {
     pub fn of(mode: u32) -> Mode {
         Mode(mode & 0o7777)
     }
+
+    /// The twelve bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 impl fmt::Display for Mode {

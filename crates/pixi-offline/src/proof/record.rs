@@ -16,6 +16,9 @@ use crate::request::Verification;
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;
 
+/// The name of a record that is being written.
+const UNFINISHED: &str = "workdir.json.new";
+
 /// What marks the file as ours.
 const KIND: &str = "pixi-offline workdir";
 
@@ -164,10 +167,10 @@ impl WorkdirRecord {
         let write = || -> anyhow::Result<()> {
             let mut text = serde_json::to_vec_pretty(self)?;
             text.push(b'\n');
-            let mut new = file.clone().into_os_string();
-            new.push(".new");
-            fs::write(&new, text)?;
-            fs::rename(&new, &file)?;
+            let new = workdir.path().join(UNFINISHED);
+            fs::write(&new, text)
+                .and_then(|()| fs::rename(&new, &file))
+                .inspect_err(|_| drop(fs::remove_file(&new)))?;
             Ok(())
         };
         write().with_context(|| format!("{} cannot be written", file.display()))
@@ -189,8 +192,9 @@ impl Marks {
     }
 }
 
-/// Whether a folder is a workdir: ours, by its record in whatever format, or of
-/// the old scripts, by having their folders, their helper and nothing else.
+/// Whether a folder is a workdir: ours, by its record in whatever format, or by
+/// holding nothing but one that a killed run had begun to write; or of the old
+/// scripts, by having their folders, their helper and nothing else.
 pub fn is_workdir(folder: &Path) -> bool {
     let record = Workdir::new(folder).record();
     if let Ok(text) = fs::read(record) {
@@ -200,7 +204,15 @@ pub fn is_workdir(folder: &Path) -> bool {
         return false;
     };
     let mut names = Vec::new();
+    let mut begun = false;
     for entry in entries {
+        if entry
+            .as_ref()
+            .is_ok_and(|entry| entry.file_name() == UNFINISHED)
+        {
+            begun = true;
+            continue;
+        }
         let folder = entry
             .ok()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -208,6 +220,9 @@ pub fn is_workdir(folder: &Path) -> bool {
             Some(name) if Workdir::FOLDERS.contains(&name.as_str()) => names.push(name),
             _ => return false,
         }
+    }
+    if names.is_empty() {
+        return begun;
     }
     Workdir::CORE_FOLDERS
         .iter()

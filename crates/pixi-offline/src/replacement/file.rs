@@ -7,6 +7,30 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+/// What the names of files that are being written start with.
+const START: &str = ".pixi-offline-new-";
+
+/// Removes what killed runs left in `folder` of files that they wrote with
+/// [`replace_file`]. Nobody else may be writing there.
+///
+/// # Errors
+///
+/// When the folder cannot be read or a file not be removed.
+pub fn sweep_files(folder: &Path) -> anyhow::Result<()> {
+    let sweeping = || format!("{} cannot be tidied", folder.display());
+    for entry in fs::read_dir(folder).with_context(sweeping)? {
+        let entry = entry.with_context(sweeping)?;
+        let is_ours = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(START.as_bytes());
+        if is_ours && entry.file_type().with_context(sweeping)?.is_file() {
+            fs::remove_file(entry.path()).with_context(sweeping)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file into a folder that is not in its place yet: nobody looks at it, and
 /// it comes to the disk with the folder. It can be read by all and written by its
 /// owner.
@@ -32,9 +56,7 @@ pub fn write_file(file: &Path, content: &[u8]) -> anyhow::Result<()> {
 pub fn replace_file(file: &Path, content: &[u8]) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
         let folder = file.parent().context("it has no folder")?;
-        let mut new = tempfile::Builder::new()
-            .prefix(".pixi-offline-new-")
-            .tempfile_in(folder)?;
+        let mut new = tempfile::Builder::new().prefix(START).tempfile_in(folder)?;
         new.write_all(content)?;
         new.as_file()
             .set_permissions(fs::Permissions::from_mode(0o644))?;

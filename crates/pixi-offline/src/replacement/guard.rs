@@ -131,7 +131,12 @@ impl Guard {
             return refuse("ends in `..`; name the folder itself".into());
         }
         // Once it is replaced, such a path leads nowhere.
-        let through = |parent: &Path| parent.canonicalize().is_ok_and(|p| p.starts_with(&real));
+        let place = mounts.place(&real);
+        let lies_in = |path: PathBuf| {
+            let other = mounts.place(&path);
+            path.starts_with(&real) || place.as_ref().zip(other).is_some_and(|(a, b)| a.holds(&b))
+        };
+        let through = |parent: &Path| parent.canonicalize().is_ok_and(lies_in);
         if folder.ancestors().skip(1).any(through) {
             return refuse("is reached through itself; name it by a shorter path".into());
         }

@@ -49,15 +49,24 @@ impl Report {
         self.detail("", line);
     }
 
-    /// A line that is shown however little was asked for.
-    pub fn always(&self, line: impl Display) {
-        self.line("", line);
+    /// What the whole run came to: `OK: …`, unless only warnings and errors are
+    /// wanted.
+    pub fn result(&self, line: impl Display) {
+        if !self.phases.as_ref().is_some_and(Phases::is_quiet) {
+            self.line("OK: ", line);
+        }
     }
 
-    /// A plan, on stdout: as lines, or as one object.
-    pub fn plan(&self, facts: &serde_json::Value, lines: &[String]) {
+    /// What helps after a failure; shown however little was asked for.
+    pub fn advice(&self, line: impl Display) {
+        self.line("", printable(&line.to_string()));
+    }
+
+    /// What was asked for instead of a run, on stdout: as lines, or as one object
+    /// that calls itself `name`.
+    pub fn answer(&self, name: &str, facts: &serde_json::Value, lines: &[String]) {
         if self.phases.as_ref().is_some_and(Phases::is_json) {
-            self.text(format_args!("{}\n", phases::of_plan(facts)));
+            self.text(format_args!("{}\n", phases::of_answer(name, facts)));
         } else {
             for line in lines {
                 self.text(format_args!("{line}\n"));
@@ -112,6 +121,30 @@ impl Report {
         if let Some(phases) = &self.phases {
             phases.begin(name, what);
         }
+    }
+
+    /// Says how many bytes the present phase will now read or write: on a terminal a
+    /// bar takes the place of the spinner. They are not counted where nobody sees it.
+    pub fn progress_of(&self, bytes: impl FnOnce() -> u64) {
+        if let Some(phases) = self.phases.as_ref().filter(|phases| phases.moves()) {
+            phases.progress_of(bytes());
+        }
+    }
+
+    /// Says that this many more of these bytes are done.
+    pub fn progress(&self, bytes: u64) {
+        if let Some(phases) = &self.phases {
+            phases.progress(bytes);
+        }
+    }
+
+    /// The last lines that came out of a container in the present phase, fit for
+    /// a terminal.
+    pub fn last_lines(&self) -> Vec<String> {
+        self.phases
+            .as_ref()
+            .map(Phases::last_lines)
+            .unwrap_or_default()
     }
 
     /// Adds a fact to the present phase's record.

@@ -1,6 +1,6 @@
 //! A run of several phases, as people watch it and programs read it.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +12,19 @@ use crate::failure;
 
 /// The version of the objects on stdout, documented in `docs/build-offline-product.md`.
 const SCHEMA: u32 = 1;
+
+/// The moving line while a container works: its last line of output.
+const SPINNER: &str = "{spinner} {prefix} {elapsed} {wide_msg}";
+
+/// The moving line while bytes are copied or hashed.
+const BAR: &str =
+    "{spinner} {prefix} {elapsed} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
+
+/// How many lines of a container's output are kept, to be shown when it fails.
+const LINES_KEPT: usize = 20;
+
+/// How much of one such line is kept, in bytes.
+const LINE_KEPT: usize = 500;
 
 /// Who reads stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +62,8 @@ struct State {
     warned: HashSet<String>,
     /// The line of the container's output that is not complete yet.
     line: Vec<u8>,
+    /// The last complete ones of the present phase.
+    lines: VecDeque<String>,
 }
 
 #[derive(Debug)]
@@ -61,19 +76,16 @@ struct Present {
 }
 
 impl Phases {
-    /// Nothing has begun yet. On a terminal a moving line tells what is going on.
-    pub fn new(format: Format, verbosity: Verbosity) -> Phases {
-        let moves = verbosity == Verbosity::Normal && io::stderr().is_terminal();
+    /// Nothing has begun yet. On a terminal that `may_move` a line tells what is
+    /// going on.
+    pub fn new(format: Format, verbosity: Verbosity, may_move: bool) -> Phases {
+        let moves = may_move && verbosity == Verbosity::Normal && io::stderr().is_terminal();
         let bar = ProgressBar::new_spinner();
         bar.set_draw_target(if moves {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         });
-        bar.set_style(
-            ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-        );
         Phases {
             format,
             verbosity,
@@ -97,10 +109,14 @@ impl Phases {
 
     pub(super) fn begin(&self, name: &'static str, what: &str) {
         self.end(None);
+        // Not only the time: a bar that is finished never moves again.
+        self.bar.reset();
+        self.bar.set_style(style(SPINNER));
         self.bar.set_prefix(what.to_owned());
         self.bar.set_message("");
-        self.bar.reset_elapsed();
         self.bar.enable_steady_tick(Duration::from_millis(120));
+        self.state().lines.clear();
+        self.state().line.clear();
         self.state().present = Some(Present {
             name,
             what: what.to_owned(),
@@ -128,33 +144,60 @@ impl Phases {
         is_new
     }
 
-    /// Shows bytes out of a container: their last line beside the spinner, or all
-    /// of them.
+    /// Whether anybody sees the bar.
+    pub(super) fn moves(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
+    pub(super) fn progress_of(&self, bytes: u64) {
+        self.bar.set_style(style(BAR));
+        self.bar.set_length(bytes);
+        self.bar.set_position(0);
+    }
+
+    pub(super) fn progress(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    /// Shows bytes out of a container, their last line beside the spinner or all
+    /// of them, and keeps the last lines.
     pub(super) fn container_output(&self, bytes: &[u8]) -> io::Result<()> {
-        if self.is_verbose() {
-            return match self.format {
-                Format::Text => {
-                    let mut stdout = io::stdout().lock();
-                    stdout.write_all(bytes)?;
-                    stdout.flush()
-                }
-                Format::Json => io::stderr().write_all(bytes),
-            };
+        self.keep(bytes);
+        match (self.is_verbose(), self.format) {
+            (false, _) => Ok(()),
+            (true, Format::Text) => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes)?;
+                stdout.flush()
+            }
+            (true, Format::Json) => io::stderr().write_all(bytes),
         }
+    }
+
+    fn keep(&self, bytes: &[u8]) {
         let mut state = self.state();
         for &byte in bytes {
             match byte {
                 b'\n' | b'\r' => {
-                    let line = std::mem::take(&mut state.line);
-                    if !line.trim_ascii().is_empty() {
-                        self.bar.set_message(shown(&line));
+                    let line = shown(&std::mem::take(&mut state.line));
+                    if !line.trim().is_empty() {
+                        self.bar.set_message(line.clone());
+                        if state.lines.len() == LINES_KEPT {
+                            state.lines.pop_front();
+                        }
+                        state.lines.push_back(line);
                     }
                 }
-                _ if state.line.len() < 500 => state.line.push(byte),
+                _ if state.line.len() < LINE_KEPT => state.line.push(byte),
                 _ => {}
             }
         }
-        Ok(())
+    }
+
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        let state = self.state();
+        let unfinished = Some(shown(&state.line)).filter(|line| !line.trim().is_empty());
+        state.lines.iter().cloned().chain(unfinished).collect()
     }
 
     pub(super) fn beside_the_progress(&self, write: impl FnOnce()) {
@@ -169,11 +212,14 @@ impl Phases {
         let took = present.begun.elapsed();
         let outcome = if error.is_none() { "passed" } else { "failed" };
         if self.verbosity != Verbosity::Quiet {
+            let facts = match self.verbosity {
+                Verbosity::Verbose => summary(&present.facts),
+                _ => String::new(),
+            };
             let line = format!(
-                "{outcome}: {} ({:.1} s){}\n",
+                "{outcome}: {} ({:.1} s){facts}\n",
                 present.what,
                 took.as_secs_f64(),
-                summary(&present.facts)
             );
             let _ = io::stderr().write_all(line.as_bytes());
         }
@@ -206,15 +252,19 @@ impl Phases {
     }
 }
 
-/// The object for a plan, which has no outcome.
-pub(super) fn of_plan(facts: &Value) -> Value {
-    let mut object = json!({"schema": SCHEMA, "phase": "plan"});
+/// The object for what is answered without a run, which has no outcome.
+pub(super) fn of_answer(name: &str, facts: &Value) -> Value {
+    let mut object = json!({"schema": SCHEMA, "phase": name});
     if let Some(facts) = facts.as_object() {
         for (key, value) in facts {
             object[key] = value.clone();
         }
     }
     object
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 /// A line of somebody's output as it may stand on a terminal.
@@ -253,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_phase_ends_when_the_next_begins_and_names_itself_on_failure() {
-        let phases = Phases::new(Format::Text, Verbosity::Quiet);
+        let phases = Phases::new(Format::Text, Verbosity::Quiet, true);
         assert_eq!(phases.end(None), None);
         phases.begin("stage", "staging");
         phases.tell("entries", json!(3));
@@ -262,5 +312,38 @@ mod tests {
         let error = anyhow::anyhow!("broken");
         assert_eq!(phases.end(Some(&error)), Some("build"));
         assert_eq!(phases.end(Some(&error)), None);
+        assert_eq!(phases.last_lines(), ["one", "two"]);
+    }
+
+    #[test]
+    fn bytes_are_counted_from_nothing_in_each_phase() {
+        for template in [SPINNER, BAR] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+        let phases = Phases::new(Format::Text, Verbosity::Quiet, false);
+        for name in ["stage", "product"] {
+            phases.begin(name, name);
+            phases.progress_of(100);
+            phases.progress(40);
+            phases.progress(2);
+            assert_eq!(
+                (phases.bar.position(), phases.bar.length()),
+                (42, Some(100))
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_lines_of_a_phase_are_kept_and_no_more() {
+        let phases = Phases::new(Format::Json, Verbosity::Quiet, false);
+        phases.begin("build", "building");
+        phases.container_output(b"of the build\n").unwrap();
+        phases.begin("verify", "verifying");
+        for number in 0..50 {
+            let line = format!("line {number}\r\n{}\n", "\x1b[1m".repeat(200));
+            phases.container_output(line.as_bytes()).unwrap();
+        }
+        let kept: Vec<String> = (30..50).map(|number| format!("line {number}")).collect();
+        assert_eq!(phases.last_lines(), kept);
     }
 }

@@ -5,12 +5,14 @@
 //! lie.
 
 mod environments;
+mod image;
 mod names;
 mod options;
 mod secrets;
 mod verification;
 
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
+pub use image::{AppFolder, CopiedPath, ExposedPort, ImageSetting, ImageTag, ImageUser};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, OFFICIAL_IMAGE, ProductVariable,
     ProjectName,

@@ -14,6 +14,7 @@ use crate::staging::LinkMode;
 
 /// Where a workdir goes, and what of the project goes into it.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Workdir")]
 pub struct WorkdirOptions {
     /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
     /// the git top level, else below the current folder]

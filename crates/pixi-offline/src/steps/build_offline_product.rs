@@ -1,28 +1,29 @@
 //! From a project to a product that is proved, in one go.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use clap::ValueEnum as _;
+
+use crate::container::{self, Engine, Resident};
+use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product, Workdir};
-use crate::product::shell_quote;
+use crate::product::{is_product, shell_quote};
 use crate::proof::verification::VerificationRecord;
+use crate::replacement::Guard;
 use crate::report::Report;
 use crate::request::{
-    EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName, SecretPolicy,
-    SigningOptions, Verification,
+    EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName, SecretAction,
+    SecretPolicy, SigningOptions, Verification,
 };
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
 use crate::steps::{
-    Made, create_workdir_from_container, create_workdir_from_host, final_verify_product,
+    Made, create_workdir_from_container, create_workdir_from_host, evidence, final_verify_product,
     make_product, plan,
 };
 use crate::surroundings::Surroundings;
-
-/// How many lines of a log are shown when its phase failed.
-const SHOWN_LINES: usize = 20;
 
 /// Where the project is.
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     if let Some(phase) = failed {
         progress.help(phase, request, surroundings, report);
     }
-    result
+    result.map(|proved| report.result(proved))
 }
 
 /// Says what [`run`] would do, and does nothing.
@@ -96,7 +97,9 @@ pub fn dry_run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<()> {
-    plan::Plan::of(request, surroundings)?.show(report)
+    look(request, surroundings)?;
+    plan::Plan::of(request, surroundings)?.show(report);
+    Ok(())
 }
 
 /// Says which rule keeps or drops a path of the project.
@@ -126,12 +129,11 @@ impl Progress {
         request: &Request,
         surroundings: &Surroundings,
         report: &Report,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<String> {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         report.phase("look", "looking before anything is touched");
-        let choices = &request.product;
-        make_product::look_at_output(choices.output.as_deref(), choices.force, surroundings)?;
+        look(request, surroundings)?;
         let made = match &request.source {
             // STEP 2 and 3: stage, build and verify with a network.
             Source::Host(source) => create_workdir_from_host::run(source, surroundings, report)?,
@@ -159,70 +161,158 @@ impl Progress {
             "manifest",
             Product::new(&product.path).manifest().display().to_string(),
         );
-        conclude(made, product, &record, report);
-        Ok(())
+        Ok(conclude(made, product, &record, report))
     }
 
-    /// Shows the end of the log of a phase that failed, and what to run to go on.
+    /// Shows the last lines of a phase that failed, where the rest is, and what to
+    /// run to go on.
     fn help(&self, phase: &str, request: &Request, surroundings: &Surroundings, report: &Report) {
-        let workdir = self.made.as_ref().map_or_else(
-            || asked_workdir(request).map(|folder| surroundings.absolute(folder)),
-            |made| Some(made.workdir.clone()),
-        );
-        let logs = match (phase, &workdir) {
-            ("build", Some(workdir)) => {
-                let workdir = Workdir::new(workdir);
-                vec![workdir.verify_log(), workdir.install_log()]
-            }
-            ("verify", Some(workdir)) => {
-                let logs = OfflineLogs::new(out_dir(request, workdir));
-                vec![logs.verify(), logs.bootstrap()]
-            }
-            _ => Vec::new(),
+        let workdir = match &self.made {
+            Some(made) => Workdir::new(&made.workdir),
+            None => asked_workdir(request, surroundings),
         };
-        if let Some(log) = logs.iter().find(|log| has_content(log)) {
-            report.fact(format_args!("The last lines of {}:", log.display()));
-            for line in last_lines(log) {
-                report.always(format_args!("  | {line}"));
+        let lines = report.last_lines();
+        if !lines.is_empty() {
+            report.advice("The last lines that it printed:");
+            for line in lines {
+                report.advice(format_args!("  | {line}"));
             }
         }
-        let next = match (phase, &self.made, &self.product) {
-            ("product", Some(made), _) => command(
-                "make-archive-ready-product",
-                &["--workdir".as_ref(), made.workdir.as_os_str()],
-            ),
-            ("verify" | "proof", Some(made), Some(product)) => {
-                match verification_of(request, made, &product.path) {
-                    Ok(verify) => command(
-                        "final-verify-product",
-                        &[
-                            "--image".as_ref(),
-                            verify.image.as_str().as_ref(),
-                            "--product-dir".as_ref(),
-                            verify.product_dir.as_os_str(),
-                            "--out-dir".as_ref(),
-                            verify.out_dir.as_os_str(),
-                            "--project-name".as_ref(),
-                            made.project.as_os_str(),
-                            "--attach".as_ref(),
-                        ],
-                    ),
-                    Err(_) => return,
-                }
-            }
-            _ => {
-                report.always("To go on: set it right, then run the same command again; packages that were fetched are used again");
-                return;
-            }
+        let offline = OfflineLogs::new(surroundings.absolute(&out_dir(request, workdir.path())));
+        let logs = match phase {
+            "build" => vec![workdir.install_log(), workdir.verify_log()],
+            "verify" => vec![offline.bootstrap(), offline.verify()],
+            _ => Vec::new(),
         };
-        report.always(format_args!(
-            "To go on from here, with the verification's options added: {next}"
-        ));
+        for log in logs {
+            if is_of_this_run(&log, surroundings) {
+                report.advice(format_args!("All of it: {}", log.display()));
+            }
+        }
+        let remade = self.made.as_ref().map(|made| {
+            let verify = match &self.product {
+                Some(product) => verification_of(request, made, &product.path),
+                None => verification_of(
+                    request,
+                    made,
+                    &asked_product(request, &workdir, surroundings),
+                ),
+            };
+            (
+                make_command(request, made),
+                verify.map(|verify| verify_command(&verify)),
+            )
+        });
+        let variables = match &request.source {
+            Source::Host(source) => &source.variables,
+            Source::Container(source) => &source.variables,
+        };
+        let again = |option: &str, is_given: bool| match is_given {
+            true => format!("\n  (and each {option} again)"),
+            false => String::new(),
+        };
+        match (phase, remade) {
+            ("product", Some((make, Ok(verify)))) => report.advice(format_args!(
+                "To go on from here:\n  {make}{}\n  {verify}{}",
+                again("--env", !request.product.variables.is_empty()),
+                again("--container-env", !variables.is_empty()),
+            )),
+            ("verify" | "proof", Some((_, Ok(verify)))) => report.advice(format_args!(
+                "To go on from here:\n  {verify}{}",
+                again("--container-env", !variables.is_empty()),
+            )),
+            ("look", _) => {}
+            _ => report.advice("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
+        }
     }
 }
 
+/// Looks at what the later steps need, so that none of them refuses it after a
+/// build of an hour; touches nothing.
+///
+/// # Errors
+///
+/// As those steps.
+fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<()> {
+    let choices = &request.product;
+    let workdir = asked_workdir(request, surroundings);
+    if let Some(output) = &choices.output {
+        let output = surroundings.absolute(output);
+        let mut guard = Guard::new(surroundings);
+        if let Source::Host(source) = &request.source {
+            guard.protect(&surroundings.absolute(&source.project_dir), "the project");
+            if let Some(resources) = &source.resources_dir {
+                guard.protect(&surroundings.absolute(resources), "the resources");
+            }
+        }
+        let is_usual = output == workdir.product().path();
+        if !is_usual && (output.starts_with(workdir.path()) || workdir.path().starts_with(&output))
+        {
+            return Err(Failure::usage(format!(
+                "--output {} lies in the workdir {}, or holds it; choose another place, or leave it out",
+                output.display(),
+                workdir.path().display()
+            )));
+        }
+        guard.check(
+            "--output",
+            &output,
+            |folder| is_usual || is_product(folder),
+            choices.force,
+        )?;
+    }
+    let product = asked_product(request, &workdir, surroundings);
+    let out_dir = surroundings.absolute(&out_dir(request, workdir.path()));
+    if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(Failure::usage(format!(
+            "--out-dir {} is no folder; name another",
+            out_dir.display()
+        )));
+    }
+    if out_dir.starts_with(&product) {
+        return Err(Failure::usage(format!(
+            "--out-dir {} lies in the product, which must stay as it is; choose another place",
+            out_dir.display()
+        )));
+    }
+    evidence::signing_key(&choices.signing, surroundings)?;
+    if let Source::Container(source) = &request.source {
+        let engine = Engine::find(source.engine.as_deref(), surroundings)?;
+        let container = Resident::find(&engine, &source.container)?;
+        let (image, of_whom) = match &request.image {
+            Some(image) => (image.clone(), "--image"),
+            None => (container.image()?, "the container's image"),
+        };
+        if engine.image(&image)?.is_none() {
+            return Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
+                    engine.client()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a log was written since this run began.
+fn is_of_this_run(log: &Path, surroundings: &Surroundings) -> bool {
+    let begun = std::time::Duration::from_secs(surroundings.unix_seconds);
+    fs::metadata(log).is_ok_and(|metadata| {
+        let written = metadata.modified().ok();
+        let since = written.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        metadata.len() > 0 && since.is_some_and(|since| since >= begun)
+    })
+}
+
 /// The sentence that the proof makes true.
-fn conclude(made: &Made, product: &MadeProduct, record: &VerificationRecord, report: &Report) {
+fn conclude(
+    made: &Made,
+    product: &MadeProduct,
+    record: &VerificationRecord,
+    report: &Report,
+) -> String {
     let build = &made.record;
     report.tell("product", product.path.display().to_string());
     report.tell("product_digest", format!("sha256:{}", product.digest));
@@ -240,14 +330,14 @@ fn conclude(made: &Made, product: &MadeProduct, record: &VerificationRecord, rep
         format!("{} ({})", image.reference, image.id)
     });
     let words: Vec<String> = record.ran.iter().map(|ran| ran.command.join(" ")).collect();
-    report.always(format_args!(
-        "OK: product sha256:{}, made from lock sha256:{lock} with pixi {} in image {image}, installed and passed `{}` with the network off at {}: {}",
+    format!(
+        "product sha256:{}, made from lock sha256:{lock} with pixi {} in image {image}, installed and passed `{}` with the network off at {}: {}",
         product.digest,
         build.pixi_version().unwrap_or("unknown"),
         words.join("`, `"),
         record.finished.as_deref().unwrap_or("an unknown time"),
         product.path.display(),
-    ));
+    )
 }
 
 fn product_of(request: &Request, made: &Made) -> make_product::Request {
@@ -274,15 +364,11 @@ fn verification_of(
     made: &Made,
     product: &Path,
 ) -> anyhow::Result<final_verify_product::Request> {
-    let image = match (&request.image, &made.record.image) {
-        (Some(image), _) => image.clone(),
-        (None, Some(built)) => ImageReference::new(built.id.as_ref())?,
-        (None, None) => {
-            return Err(Failure::usage(
-                "the image of the container is not known; name one for the final verification with --image",
-            ));
-        }
-    };
+    let image = final_image(request, made.record.image.as_ref())?.ok_or_else(|| {
+        Failure::usage(
+            "the image of the container is not known; name one for the final verification with --image",
+        )
+    })?;
     Ok(verification_in(
         request,
         image,
@@ -292,31 +378,36 @@ fn verification_of(
     ))
 }
 
-/// The final verification of a build on this machine that is only planned.
+/// The image of the final verification: the one that was named, else that of the
+/// build, by its id.
+fn final_image(
+    request: &Request,
+    built: Option<&container::Image>,
+) -> anyhow::Result<Option<ImageReference>> {
+    match (&request.image, built) {
+        (Some(image), _) => Ok(Some(image.clone())),
+        (None, Some(built)) => ImageReference::new(built.id.as_ref()).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The final verification of a build that is only planned; `built` is the build's
+/// image where the engine has it.
 pub(super) fn planned_verification(
     request: &Request,
-    seen: &create_workdir_from_host::Seen,
-) -> anyhow::Result<final_verify_product::Request> {
-    let Source::Host(source) = &request.source else {
-        anyhow::bail!("the project is in a container");
+    built: Option<&container::Image>,
+    workdir: &Workdir,
+    project: &ProjectName,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Option<final_verify_product::Request>> {
+    let asked = match &request.source {
+        Source::Host(source) => Some(source.image.clone()),
+        Source::Container(_) => None,
     };
-    let image = request
-        .image
-        .clone()
-        .unwrap_or_else(|| source.image.clone());
-    let workdir = &seen.place.workdir;
-    let product = request
-        .product
-        .output
-        .clone()
-        .unwrap_or_else(|| workdir.product().path().to_owned());
-    Ok(verification_in(
-        request,
-        image,
-        workdir.path(),
-        &seen.name,
-        &product,
-    ))
+    let product = asked_product(request, workdir, surroundings);
+    Ok(final_image(request, built)?
+        .or(asked)
+        .map(|image| verification_in(request, image, workdir.path(), project, &product)))
 }
 
 fn verification_in(
@@ -355,10 +446,21 @@ fn out_dir(request: &Request, workdir: &Path) -> PathBuf {
         .unwrap_or_else(|| Workdir::new(workdir).proof())
 }
 
-fn asked_workdir(request: &Request) -> Option<&Path> {
-    match &request.source {
+fn asked_workdir(request: &Request, surroundings: &Surroundings) -> Workdir {
+    let asked = match &request.source {
         Source::Host(source) => source.workdir.as_deref(),
         Source::Container(source) => source.workdir.as_deref(),
+    };
+    asked.map_or_else(
+        || Workdir::default_in(surroundings.workspace_root(), surroundings.unix_seconds),
+        |folder| Workdir::new(surroundings.absolute(folder)),
+    )
+}
+
+fn asked_product(request: &Request, workdir: &Workdir, surroundings: &Surroundings) -> PathBuf {
+    match &request.product.output {
+        Some(output) => surroundings.absolute(output),
+        None => workdir.product().path().to_owned(),
     }
 }
 
@@ -384,35 +486,151 @@ fn verified(request: &Request) -> (&Verification, &Expectations, Option<&Environ
     }
 }
 
-fn has_content(log: &Path) -> bool {
-    fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0)
-}
+/// A command line that can be pasted, put together word by word.
+struct CommandLine(Vec<OsString>);
 
-/// The end of a log, as text without control characters.
-fn last_lines(log: &Path) -> Vec<String> {
-    let Ok(file) = fs::File::open(log) else {
-        return Vec::new();
-    };
-    let mut last = std::collections::VecDeque::new();
-    for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
-        if last.len() == SHOWN_LINES {
-            last.pop_front();
+impl CommandLine {
+    fn of(program: &str) -> CommandLine {
+        CommandLine(vec![program.into()])
+    }
+
+    fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.0.extend([name.into(), value.as_ref().to_owned()]);
+    }
+
+    fn option_if(&mut self, name: &str, value: Option<impl AsRef<OsStr>>) {
+        if let Some(value) = value {
+            self.option(name, value);
         }
-        let text = String::from_utf8_lossy(&line).into_owned();
-        let text = console::strip_ansi_codes(&text).into_owned();
-        last.push_back(text.chars().filter(|char| !char.is_control()).collect());
     }
-    last.into()
+
+    fn flag_if(&mut self, name: &str, is_given: bool) {
+        if is_given {
+            self.0.push(name.into());
+        }
+    }
+
+    fn signing(&mut self, signing: &SigningOptions) {
+        self.option_if("--sign-key", signing.sign_key.as_ref());
+        self.option_if("--sign-password-file", signing.sign_password_file.as_ref());
+    }
+
+    fn pasteable(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(|word| pasteable(word)).collect();
+        words.join(" ")
+    }
 }
 
-/// A command line as a person can paste it.
-fn command(program: &str, words: &[&std::ffi::OsStr]) -> String {
-    let mut line = program.to_owned();
-    for word in words {
-        line.push(' ');
-        line.push_str(&String::from_utf8_lossy(&shell_quote(
-            word.as_encoded_bytes(),
-        )));
+/// A word as it can be pasted into a shell.
+pub(super) fn pasteable(word: &OsStr) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(byte);
+    let bytes = word.as_encoded_bytes();
+    if !bytes.is_empty() && bytes.iter().all(is_plain) {
+        return word.to_string_lossy().into_owned();
     }
-    line
+    String::from_utf8_lossy(&shell_quote(bytes)).into_owned()
+}
+
+/// The command that makes the same product, but for the values of variables,
+/// which are not shown.
+fn make_command(request: &Request, made: &Made) -> String {
+    let choices = &request.product;
+    let mut line = CommandLine::of("make-archive-ready-product");
+    line.option("--workdir", &made.workdir);
+    line.option("--project-name", made.project.as_os_str());
+    line.option_if("--output", choices.output.as_ref());
+    line.flag_if("--force", choices.force && choices.output.is_some());
+    line.flag_if("--deep", choices.deep);
+    line.option_if("--cache", choices.full_cache.then_some("full"));
+    line.flag_if("--bundle-pixi", choices.bundle_pixi);
+    line.flag_if("--move-cache", choices.move_cache);
+    let mode = choices.link_mode.to_possible_value();
+    let mode = mode.filter(|_| choices.link_mode != LinkMode::default());
+    line.option_if("--link-mode", mode.as_ref().map(|mode| mode.get_name()));
+    let policy = secret_policy(request);
+    line.option_if(
+        "--secrets",
+        match policy.action {
+            SecretAction::Warn => None,
+            SecretAction::Deny => Some("deny"),
+            SecretAction::Off => Some("off"),
+        },
+    );
+    for pattern in &policy.known {
+        line.option("--allow-secret", pattern);
+    }
+    line.signing(&choices.signing);
+    line.pasteable()
+}
+
+/// The command of a final verification, but for the values of variables.
+fn verify_command(verify: &final_verify_product::Request) -> String {
+    let mut line = CommandLine::of("final-verify-product");
+    line.option("--image", verify.image.as_str());
+    line.option("--product-dir", &verify.product_dir);
+    line.option("--out-dir", &verify.out_dir);
+    line.option_if(
+        "--project-name",
+        verify.project_name.as_ref().map(ProjectName::as_os_str),
+    );
+    line.flag_if("--attach", verify.attach);
+    line.option_if("--engine", verify.engine.as_ref());
+    line.signing(&verify.signing);
+    line.option_if(
+        "--verify-environment",
+        verify
+            .verify_environment
+            .as_ref()
+            .map(EnvironmentName::as_str),
+    );
+    for text in verify.expectations.output() {
+        line.option("--expect-output", text);
+    }
+    for file in verify.expectations.files() {
+        line.option("--expect-file", file);
+    }
+    match &verify.verification {
+        Verification::None => {}
+        Verification::Task(task) => line.option("--verify-task", task),
+        Verification::Command(words) => {
+            line.option("--verify-run", "--");
+            line.0.extend(words.iter().map(OsString::from));
+        }
+    }
+    line.pasteable()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_go_on_with_has_every_option_of_the_verification() {
+        let words = ["python", "-c", "print('a b')"].map(OsString::from);
+        let verification = Verification::new(None, Some(&words)).unwrap();
+        let request = final_verify_product::Request {
+            image: ImageReference::new(OsStr::new("img:1")).unwrap(),
+            product_dir: "/w d/product".into(),
+            out_dir: "/w d/proof".into(),
+            project_name: Some(ProjectName::new(OsStr::new("demo")).unwrap()),
+            in_place: false,
+            verify_environment: Some(EnvironmentName::new(OsStr::new("test")).unwrap()),
+            attach: true,
+            verify_key: None,
+            signing: SigningOptions {
+                sign_key: Some("key".into()),
+                sign_password_file: None,
+            },
+            expectations: Expectations::new(&["a".into()], &["b".into()], &verification).unwrap(),
+            verification,
+            engine: Some("podman".into()),
+            variables: Vec::new(),
+        };
+        assert_eq!(
+            verify_command(&request),
+            "final-verify-product --image img:1 --product-dir '/w d/product' --out-dir '/w d/proof' \
+             --project-name demo --attach --engine podman --sign-key key --verify-environment test \
+             --expect-output a --expect-file b --verify-run -- python -c 'print('\\''a b'\\'')'"
+        );
+    }
 }

@@ -322,19 +322,22 @@ impl Seen {
         // The record comes first: it marks the folder as a workdir, never staged.
         record.write(&new)?;
         stage::make_folders(&new)?;
+        report.progress_of(|| self.size().bytes);
+        let how = How {
+            progress: Some(&|bytes| report.progress(bytes)),
+            ..How::default()
+        };
         let mut copied = stage::copy_project(
             &self.project_dir,
             &new.project(&self.name),
             &self.rules,
-            &How::default(),
+            &how,
             report,
         )?
         .copied;
         match &self.resources_dir {
             Some(resources) => {
-                let more =
-                    stage::copy_folder(resources, &new.resources(), &How::default(), report)?
-                        .copied;
+                let more = stage::copy_folder(resources, &new.resources(), &how, report)?.copied;
                 copied.entries += more.entries;
                 copied.bytes += more.bytes;
             }

@@ -16,7 +16,7 @@ use crate::proof;
 use crate::proof::check;
 use crate::proof::signature::VerifyingKey;
 use crate::proof::verification::VerificationRecord;
-use crate::replacement::Claim;
+use crate::replacement::{Claim, sweep_files};
 use crate::report::Report;
 use crate::request::{
     ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
@@ -165,6 +165,10 @@ pub fn run(
         .with_context(|| format!("{} cannot be made", out_dir.display()))?;
     let logs = OfflineLogs::new(&out_dir);
     verified::remove_earlier(&logs)?;
+    sweep_files(&out_dir)?;
+    if request.attach {
+        sweep_files(&product_dir)?;
+    }
     let mut record = verified::begin(request, version, Some(image), surroundings);
     let run = Run {
         request,

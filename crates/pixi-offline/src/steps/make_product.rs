@@ -164,20 +164,23 @@ pub fn run(
     if copies_cache {
         sources.push(&cache);
     }
-    require_room(target.path(), &sources, || {
+    let size = || {
         let mut size = stage::survey_project(&project, &rules).size;
         size += stage::size_of_folder(&workdir.resources());
         if copies_cache {
             size += plan.size(&workdir, request.full_cache, record.as_ref());
         }
         (size.bytes, size.entries)
-    })?;
+    };
+    require_room(target.path(), &sources, size)?;
+    report.progress_of(|| size().0);
     let beside = Beside::new(place, target.path())?;
     let new = Product::new(beside.path());
     // Digests are computed while the files are copied.
     let how = How {
         list: true,
         hash: true,
+        progress: Some(&|bytes| report.progress(bytes)),
         ..How::default()
     };
     let mut listings = vec![(
@@ -284,23 +287,6 @@ pub fn run(
         path: target.path().to_owned(),
         digest,
     })
-}
-
-/// Looks whether a product may be made at `output` before there is a workdir.
-///
-/// # Errors
-///
-/// Exit code 2 when a folder there may not be replaced.
-pub(super) fn look_at_output(
-    output: Option<&Path>,
-    force: bool,
-    surroundings: &Surroundings,
-) -> anyhow::Result<()> {
-    let Some(output) = output else { return Ok(()) };
-    let folder = surroundings.absolute(output);
-    Guard::new(surroundings)
-        .check("--output", &folder, product::is_product, force)
-        .map(drop)
 }
 
 /// Where the product goes, when a folder there may be replaced.

@@ -14,6 +14,7 @@ mod evidence;
 pub mod final_verify_product;
 pub mod inside;
 pub mod make_product;
+pub mod make_production_image;
 mod new_workdir;
 mod plan;
 mod secrets;

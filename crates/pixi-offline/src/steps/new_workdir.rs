@@ -1,7 +1,9 @@
 //! What both ways to a workdir share: its place, its helper, its last lines.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
 use crate::proof::{self, WorkdirRecord};
@@ -21,6 +23,10 @@ pub struct Made {
     /// What is known of its build.
     pub record: WorkdirRecord,
 }
+
+/// How long the name of a workdir may be, in bytes: file systems take 255, and what
+/// is built beside it has a longer one.
+const LONGEST_NAME: usize = 215;
 
 /// A workdir that may be made.
 pub(super) struct NewWorkdir {
@@ -50,6 +56,12 @@ impl NewWorkdir {
                 Workdir::default_in(root, surroundings.unix_seconds)
             }
         };
+        let length = workdir.path().file_name().map_or(0, OsStr::len);
+        if length > LONGEST_NAME {
+            return Err(Failure::usage(format!(
+                "the name of --workdir has {length} bytes, and {LONGEST_NAME} are the most: a longer one is built beside it first; choose a shorter one"
+            )));
+        }
         let mut guard = Guard::new(surroundings);
         for (folder, what) in protected {
             guard.protect(folder, what);

@@ -1,20 +1,24 @@
 //! What a build would do, found out without touching anything.
 
-use std::ffi::OsStr;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::container::{Engine, Resident};
+use crate::container::{Engine, Image, Resident};
 use crate::failure::Failure;
+use crate::layout::{self, Workdir};
 use crate::packages::{Inventory, PackageKind};
-use crate::product::shell_quote;
+use crate::proof;
 use crate::report::Report;
+use crate::request::ProjectName;
 use crate::staging::{self, Survey};
-use crate::steps::build_offline_product::{Request, Source};
+use crate::steps::build_offline_product::{Request, Source, pasteable, planned_verification};
+use crate::steps::create_workdir_from_container as from_container;
 use crate::steps::create_workdir_from_host::{self as from_host, Seen};
-use crate::steps::environments;
+use crate::steps::new_workdir::NewWorkdir;
 use crate::steps::stage::{self, ProjectRules};
+use crate::steps::{environments, final_verify_product};
 use crate::surroundings::Surroundings;
 
 /// What a product takes beside the packages, in times of what is staged: the
@@ -36,56 +40,39 @@ impl Plan {
     pub(super) fn of(request: &Request, surroundings: &Surroundings) -> anyhow::Result<Plan> {
         match &request.source {
             Source::Host(source) => of_host(source, request, surroundings),
-            Source::Container(source) => {
-                let engine = Engine::find(source.engine.as_deref(), surroundings)?;
-                let version = engine.version()?;
-                let container = Resident::find(&engine, &source.container)?;
-                let image = engine.image(&container.image()?)?;
-                let mut plan = Plan {
-                    facts: json!({"engine": version, "image": image, "container": container.id()}),
-                    lines: Vec::new(),
-                };
-                plan.say(format!(
-                    "container {} of image {}",
-                    container.id(),
-                    image
-                        .as_ref()
-                        .map_or("unknown", |image| image.reference.as_str())
-                ));
-                plan.say("what would be staged, its packages and its secrets are known only in the container, and a dry run does not go into it".to_owned());
-                plan.command(
-                    &engine,
-                    "the build, after the program was brought there",
-                    &[
-                        "exec".into(),
-                        "--interactive".into(),
-                        container.id().into(),
-                        "sh".into(),
-                    ],
-                );
-                Ok(plan)
-            }
+            Source::Container(source) => of_container(source, request, surroundings),
         }
     }
 
     /// Shows it.
-    ///
-    /// # Errors
-    ///
-    /// None so far; a reader that went away is none.
-    pub(super) fn show(&self, report: &Report) -> anyhow::Result<()> {
-        report.plan(&self.facts, &self.lines);
-        Ok(())
+    pub(super) fn show(&self, report: &Report) {
+        report.answer("plan", &self.facts, &self.lines);
     }
 
     fn say(&mut self, line: String) {
         self.lines.push(line);
     }
 
+    fn verification(
+        &mut self,
+        request: &Request,
+        engine: &Engine,
+        built: Option<&Image>,
+        (workdir, name): (&Workdir, &ProjectName),
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<()> {
+        let planned = planned_verification(request, built, workdir, name, surroundings)?;
+        if let Some(verify) = planned {
+            let words = final_verify_product::planned_arguments(&verify, surroundings)?;
+            self.command(engine, "the final verification, without a network", &words);
+        }
+        Ok(())
+    }
+
     fn command(&mut self, engine: &Engine, what: &str, words: &[std::ffi::OsString]) {
         let shown: Vec<String> = std::iter::once(OsStr::new(&engine.client()))
             .chain(words.iter().map(AsRef::as_ref))
-            .map(pasteable)
+            .map(shown_word)
             .collect();
         self.say(format!("{what}:\n  {}", shown.join(" ")));
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
@@ -167,12 +154,67 @@ fn of_host(
         "the build, with a network",
         &seen.build_arguments(source, surroundings)?,
     );
-    let verify = super::build_offline_product::planned_verification(request, &seen)?;
-    plan.command(
+    plan.verification(
+        request,
         &seen.engine,
-        "the final verification, without a network",
-        &super::final_verify_product::planned_arguments(&verify, surroundings)?,
+        seen.image.as_ref(),
+        (&seen.place.workdir, &seen.name),
+        surroundings,
+    )?;
+    Ok(plan)
+}
+
+/// A dry run goes into no container, so little is known of a project there.
+fn of_container(
+    source: &from_container::Request,
+    request: &Request,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Plan> {
+    let engine = Engine::find(source.engine.as_deref(), surroundings)?;
+    let place = NewWorkdir::look(source.workdir.as_ref(), &[], source.force, surroundings)?;
+    let version = engine.version()?;
+    let container = Resident::find(&engine, &source.container)?;
+    let image = engine.image(&container.image()?)?;
+    let name = match &source.project_name {
+        Some(name) => name.clone(),
+        None => ProjectName::of_folder(&source.project)?,
+    };
+    let mut plan = Plan {
+        facts: json!({
+            "container": container.id(),
+            "project": source.project.display().to_string(),
+            "name": name.to_string(),
+            "workdir": place.workdir.path().display().to_string(),
+            "container_workdir": source.container_workdir.as_str(),
+            "engine": version,
+            "image": image,
+        }),
+        lines: Vec::new(),
+    };
+    plan.say(format!(
+        "project {} ({name}) in container {} of image {}, into {}, by way of {} there",
+        source.project.display(),
+        container.id(),
+        image
+            .as_ref()
+            .map_or("unknown", |image| image.reference.as_str()),
+        place.workdir.path().display(),
+        source.container_workdir
+    ));
+    plan.say("what would be staged, its packages and its secrets are known only in the container, and a dry run does not go into it".to_owned());
+    let words = ["exec", "--interactive", container.id(), "sh"].map(OsString::from);
+    plan.command(
+        &engine,
+        "the build, by a copy of this program that is brought there and by a shell",
+        &words,
     );
+    plan.verification(
+        request,
+        &engine,
+        image.as_ref(),
+        (&place.workdir, &name),
+        surroundings,
+    )?;
     Ok(plan)
 }
 
@@ -245,54 +287,124 @@ fn say_packages(plan: &mut Plan, seen: &Seen) -> anyhow::Result<u64> {
 ///
 /// # Errors
 ///
-/// Exit code 2 when it is not in the project, or that is in a container.
+/// Exit code 2 when it is not in the project.
 pub(super) fn explain(
     path: &Path,
     request: &Request,
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let (project, excludes) = match &request.source {
-        Source::Host(source) => (surroundings.absolute(&source.project_dir), &source.excludes),
-        Source::Container(source) => (source.project.clone(), &source.excludes),
+    let (project, excludes, is_here) = match &request.source {
+        Source::Host(source) => {
+            let project = surroundings.absolute(&source.project_dir);
+            stage::require_folder("--project-dir", &project)?;
+            (project, &source.excludes, true)
+        }
+        Source::Container(source) => (source.project.clone(), &source.excludes, false),
     };
     let rules = ProjectRules::new(excludes)?;
-    let whole = project.join(path);
-    let relative = whole
+    let joined: PathBuf = project.join(path).components().collect();
+    let relative = joined
         .strip_prefix(&project)
         .ok()
-        .filter(|relative| !relative.as_os_str().is_empty())
+        .filter(|relative| !relative.as_os_str().is_empty() && relative.components().all(is_normal))
         .ok_or_else(|| {
             Failure::usage(format!(
-                "--explain {} is not in the project {}; give a path below it",
+                "--explain {} is no path in the project {}; give one below it, without `..`",
                 path.display(),
                 project.display()
             ))
         })?;
+    let there = is_here.then(|| joined.symlink_metadata());
     let ends_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-    let is_dir = ends_as_folder || whole.symlink_metadata().is_ok_and(|there| there.is_dir());
-    let explanation = staging::explain(relative, is_dir, rules.all());
-    let rule = explanation.rule.as_deref().map(OsStr::display);
-    let line = match (explanation.left, rule) {
-        (true, Some(rule)) if explanation.decided != relative => format!(
-            "{} stays behind: {rule} leaves its folder {}",
-            relative.display(),
-            explanation.decided.display()
-        ),
-        (true, Some(rule)) => format!("{} stays behind: {rule}", relative.display()),
-        (_, Some(rule)) => format!("{} is staged: {rule}", relative.display()),
-        (_, None) => format!("{} is staged: no pattern matches it", relative.display()),
-    };
-    report.text(format_args!("{line}\n"));
+    let is_dir = ends_as_folder || matches!(&there, Some(Ok(metadata)) if metadata.is_dir());
+    let why = Why::of(relative, is_dir, &project, &rules, is_here);
+    let mut line = format!("{} {}", relative.display(), why.line);
+    if matches!(there, Some(Err(_))) {
+        line.push_str(" (nothing is there now)");
+    }
+    let facts = json!({
+        "path": relative.display().to_string(),
+        "staged": why.staged,
+        "pattern": why.rule.map(|rule| rule.to_string_lossy().into_owned()),
+        "decided_at": why.decided.display().to_string(),
+    });
+    report.answer("explanation", &facts, &[line]);
     Ok(())
 }
 
-/// A word as it can be pasted into a shell.
-fn pasteable(word: &OsStr) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(byte);
-    let bytes = word.as_encoded_bytes();
-    if !bytes.is_empty() && bytes.iter().all(is_plain) {
-        return word.to_string_lossy().into_owned();
+/// Why a path is staged, or is not.
+struct Why {
+    staged: bool,
+    rule: Option<OsString>,
+    decided: PathBuf,
+    line: String,
+}
+
+impl Why {
+    fn of(
+        relative: &Path,
+        is_dir: bool,
+        project: &Path,
+        rules: &ProjectRules,
+        is_here: bool,
+    ) -> Why {
+        let configuration = Path::new(layout::PROJECT_CONFIG);
+        if relative == configuration && is_here && stage::takes_configuration(project, rules) {
+            return Why {
+                staged: true,
+                rule: None,
+                decided: relative.to_owned(),
+                line: "is staged: pixi's configuration of the project always is".to_owned(),
+            };
+        }
+        let staging::Explanation {
+            decided,
+            left,
+            rule,
+        } = staging::explain(relative, is_dir, rules.all());
+        let workdir = relative
+            .ancestors()
+            .filter(|path| is_here && !path.as_os_str().is_empty())
+            .find(|path| proof::is_workdir(&project.join(path)));
+        if let (false, Some(workdir)) = (left, workdir) {
+            return Why {
+                staged: false,
+                rule: None,
+                decided: workdir.to_owned(),
+                line: format!(
+                    "stays behind: {} is a workdir, and none is ever staged",
+                    workdir.display()
+                ),
+            };
+        }
+        let line = match (left, rule.as_deref().map(OsStr::display)) {
+            (true, Some(rule)) if decided != relative => format!(
+                "stays behind: {rule} leaves its folder {}",
+                decided.display()
+            ),
+            (true, Some(rule)) => format!("stays behind: {rule}"),
+            (_, Some(rule)) => format!("is staged: {rule}"),
+            (_, None) => "is staged: no pattern matches it".to_owned(),
+        };
+        Why {
+            staged: !left,
+            rule,
+            decided,
+            line,
+        }
     }
-    String::from_utf8_lossy(&shell_quote(bytes)).into_owned()
+}
+
+fn is_normal(component: Component) -> bool {
+    matches!(component, Component::Normal(_))
+}
+
+/// A word of a command as it is shown: a script of ours by its length only.
+fn shown_word(word: &OsStr) -> String {
+    let lines = word.as_encoded_bytes().split(|byte| *byte == b'\n').count();
+    if lines > 3 {
+        return format!("'…{lines} lines of shell, whole with --format json…'");
+    }
+    pasteable(word)
 }

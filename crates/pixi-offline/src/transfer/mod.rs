@@ -8,6 +8,7 @@ mod receive;
 mod send;
 
 pub use receive::{Received, receive};
+pub(crate) use send::Exactly;
 pub use send::send;
 
 /// The name of a stream's last entry: a stream that was cut does not have it.

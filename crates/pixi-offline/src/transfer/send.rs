@@ -70,10 +70,7 @@ fn append(archive: &mut Builder<impl Write>, path: &Path, name: &Path) -> anyhow
         header.set_entry_type(EntryType::Regular);
         header.set_size(metadata.len());
         send_time(archive, &metadata)?;
-        let mut exactly = Exactly {
-            file,
-            left: metadata.len(),
-        };
+        let mut exactly = Exactly::new(file, metadata.len());
         archive.append_data(&mut header, name, &mut exactly)?;
     }
     Ok(())
@@ -95,9 +92,17 @@ fn send_time(archive: &mut Builder<impl Write>, metadata: &Metadata) -> io::Resu
 
 /// A file that is read for the length its header promises: a log that grows
 /// meanwhile is cut there, one that shrank is an error.
-struct Exactly {
+#[derive(Debug)]
+pub(crate) struct Exactly {
     file: File,
     left: u64,
+}
+
+impl Exactly {
+    /// The first `length` bytes of a file, and an error where it has fewer.
+    pub(crate) fn new(file: File, length: u64) -> Exactly {
+        Exactly { file, left: length }
+    }
 }
 
 impl io::Read for Exactly {

@@ -61,8 +61,8 @@ pub enum LinkMode {
 }
 
 /// How a tree is copied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct How {
+#[derive(Clone, Copy, Default)]
+pub struct How<'a> {
     /// How content gets into the copy.
     pub link_mode: LinkMode,
     /// Whether a [`Listing`] is made.
@@ -72,6 +72,9 @@ pub struct How {
     pub hash: bool,
     /// Whether what stays behind is counted, which looks into excluded folders.
     pub count_left: bool,
+    /// Told the length of each regular file when it is done, in bytes, by several
+    /// threads.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
 }
 
 /// What came of a copy that was made by [`copy_tree_as`].

@@ -29,7 +29,7 @@ pub(super) struct Job<'a> {
     root: &'a Path,
     target: &'a Path,
     selection: &'a dyn Selection,
-    how: &'a How,
+    how: &'a How<'a>,
     from: OwnedFd,
     to: OwnedFd,
     /// Device and inode of the target, which may lie inside the source.
@@ -74,7 +74,7 @@ impl<'a> Job<'a> {
         root: &'a Path,
         target: &'a Path,
         selection: &'a dyn Selection,
-        how: &'a How,
+        how: &'a How<'a>,
     ) -> anyhow::Result<Job<'a>> {
         // Who may enter a folder but not list it gets to know that from the walk.
         let from = rustix::fs::open(root, FOLDER | OFlags::PATH, Mode::empty())
@@ -508,6 +508,9 @@ impl<'a> Worker<'a> {
     fn account(&mut self, place: &Place<'_>, stat: &Stat, content: Content) {
         self.gathered.copied.files += 1;
         self.gathered.copied.bytes += content.length;
+        if let Some(progress) = self.job.how.progress {
+            progress(content.length);
+        }
         let Content { length, sha256 } = content;
         let size = length;
         self.list(place, stat, New::File { size, sha256 });

@@ -1,0 +1,209 @@
+//! The command line of `make-production-image`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Parser;
+use pixi_offline::failure::Failure;
+use pixi_offline::report::Report;
+use pixi_offline::request::{
+    AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageTag,
+    ImageUser, text_for_engine,
+};
+use pixi_offline::steps::make_production_image::{self as step, Purpose, Request};
+use pixi_offline::surroundings::Surroundings;
+
+/// Make an image without pixi from a product, without a network: one environment at the
+/// path that it was installed at, the project, and an entry point that activates.
+#[derive(Debug, Parser)]
+#[command(
+    name = "make-production-image",
+    version,
+    max_term_width = 100,
+    override_usage = "make-production-image --product-dir DIR --build-image IMAGE --base-image IMAGE --tag NAME [OPTIONS] [-- CMD ARG…]\n       \
+                      make-production-image … --tag NAME [--cmd WORD]… --verify-run -- CMD ARG…\n       \
+                      make-production-image … --emit-dockerfile DIR [OPTIONS] [-- CMD ARG…]"
+)]
+pub struct Options {
+    /// The product
+    #[arg(long, value_name = "DIR")]
+    pub product_dir: PathBuf,
+
+    /// An image that has pixi, runs as root, and is on the engine: the environment is installed in it
+    #[arg(long, value_name = "IMAGE")]
+    pub build_image: OsString,
+
+    /// An image that has a shell and is on the engine: the new one is made from it
+    #[arg(long, value_name = "IMAGE")]
+    pub base_image: OsString,
+
+    /// The name of the new image
+    #[arg(long, value_name = "NAME[:TAG]")]
+    pub tag: Option<OsString>,
+
+    /// Build nothing: write Dockerfile, build.sh, entrypoint.sh and .dockerignore into this folder
+    #[arg(long, value_name = "DIR")]
+    pub emit_dockerfile: Option<PathBuf>,
+
+    /// The environment of the product that goes into the image [default: default, or the only one]
+    #[arg(long, short, value_name = "NAME")]
+    pub environment: Option<OsString>,
+
+    /// Where the project is in the image
+    #[arg(long, value_name = "PATH", default_value = "/app")]
+    pub app_dir: OsString,
+
+    /// Take this of the project, a path in it, and nothing else that is not named (repeatable)
+    /// [default: everything]
+    #[arg(long, value_name = "PATH")]
+    pub copy: Vec<OsString>,
+
+    /// Take the product's resources along, to this path; $PRODUCT_RES_DIR names it in the image
+    #[arg(long, value_name = "PATH")]
+    pub resources_dir: Option<OsString>,
+
+    /// Say that the image listens on this port: 8000, 8000-8010, 53/udp (repeatable)
+    #[arg(long, value_name = "PORT")]
+    pub expose: Vec<OsString>,
+
+    /// Set a variable in the image (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub env: Vec<OsString>,
+
+    /// Set a label, beside or instead of the usual ones (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<OsString>,
+
+    /// Run as this user: UID, UID:GID or a name of the base image [default: that of the base image]
+    #[arg(long, value_name = "UID")]
+    pub user: Option<OsString>,
+
+    /// Have the engine run this shell command in the activated environment to see whether all is well
+    #[arg(long, value_name = "CMD")]
+    pub healthcheck: Option<OsString>,
+
+    /// A word of the image's command, as in `-- CMD ARG…`; for use with --verify-run (repeatable)
+    #[arg(long, value_name = "WORD")]
+    pub cmd: Vec<OsString>,
+
+    /// Also write the image as an archive for `docker load`, and its digest to FILE.sha256
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+
+    /// Take a product also when no final verification of it is attached
+    #[arg(long)]
+    pub unverified: bool,
+
+    /// Replace an image of this name, or files that are to be written
+    #[arg(long)]
+    pub force: bool,
+
+    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker]
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<OsString>,
+
+    /// Run CMD in the finished image, without a network and with a read-only root file system, before it
+    /// gets its name, and end with its exit code; the last option: --verify-run -- CMD ARG…
+    #[arg(long)]
+    pub verify_run: bool,
+
+    /// The image's command; after --verify-run the words that are run to verify it
+    #[arg(last = true, value_name = "CMD")]
+    pub command_words: Vec<OsString>,
+}
+
+impl TryFrom<Options> for Request {
+    type Error = anyhow::Error;
+
+    fn try_from(options: Options) -> anyhow::Result<Request> {
+        let (command, verify) = match (options.verify_run, options.cmd) {
+            (true, cmd) => (cmd, Some(options.command_words)),
+            (false, cmd) if cmd.is_empty() => (options.command_words, None),
+            (false, cmd) if options.command_words.is_empty() => (cmd, None),
+            (false, _) => {
+                return Err(Failure::usage(
+                    "--cmd and `-- CMD` both name the image's command; give one of them",
+                ));
+            }
+        };
+        let purpose = match (options.emit_dockerfile, options.tag) {
+            (None, None) => {
+                return Err(Failure::usage(
+                    "nothing to make: give --tag NAME for an image, or --emit-dockerfile DIR",
+                ));
+            }
+            (None, Some(tag)) => Purpose::Build {
+                tag: ImageTag::new(&tag)?,
+                verify,
+                save: options.save,
+            },
+            (Some(folder), None) if verify.is_none() && options.save.is_none() => {
+                Purpose::Emit(folder)
+            }
+            (Some(_), _) => {
+                return Err(Failure::usage(
+                    "--emit-dockerfile builds nothing, so --tag, --save and --verify-run do not go with it",
+                ));
+            }
+        };
+        let all = |texts: &[OsString],
+                   read: fn(&std::ffi::OsStr) -> anyhow::Result<ImageSetting>| {
+            texts
+                .iter()
+                .map(|text| read(text))
+                .collect::<anyhow::Result<Vec<_>>>()
+        };
+        let word = |what: &str, word: &OsString| Ok(text_for_engine(what, word)?.to_owned());
+        Ok(Request {
+            product_dir: options.product_dir,
+            build_image: ImageReference::new(&options.build_image).context("--build-image")?,
+            base_image: ImageReference::new(&options.base_image).context("--base-image")?,
+            purpose,
+            environment: options
+                .environment
+                .as_deref()
+                .map(EnvironmentName::new)
+                .transpose()?,
+            app: AppFolder::new("--app-dir", &options.app_dir)?,
+            copies: options
+                .copy
+                .iter()
+                .map(|text| CopiedPath::new(text))
+                .collect::<anyhow::Result<_>>()?,
+            resources: options
+                .resources_dir
+                .as_deref()
+                .map(|text| AppFolder::new("--resources-dir", text))
+                .transpose()?,
+            ports: options
+                .expose
+                .iter()
+                .map(|text| ExposedPort::new(text))
+                .collect::<anyhow::Result<_>>()?,
+            variables: all(&options.env, ImageSetting::variable)?,
+            labels: all(&options.label, ImageSetting::label)?,
+            user: options.user.as_deref().map(ImageUser::new).transpose()?,
+            healthcheck: options
+                .healthcheck
+                .map(|text| word("--healthcheck", &text))
+                .transpose()?,
+            command: command
+                .iter()
+                .map(|text| word("a word of the command", text))
+                .collect::<anyhow::Result<_>>()?,
+            unverified: options.unverified,
+            force: options.force,
+            engine: options.engine,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the step.
+pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    step::run(&Request::try_from(options)?, surroundings, report)
+}

@@ -1,0 +1,295 @@
+//! Images: looked into, built, tried, named, saved and removed.
+
+use std::ffi::OsString;
+use std::io::{PipeWriter, Read as _, Write};
+
+use anyhow::Context as _;
+
+use crate::container::call::{Input, call, call_or};
+use crate::container::engine::Engine;
+use crate::container::interruption::LastResort;
+use crate::container::owner::{self, Owner};
+use crate::container::spec::{self, ContainerName};
+use crate::failure::{self, Failure};
+use crate::report::Report;
+use crate::request::{ImageReference, ImageTag};
+use crate::tools::Conversation;
+
+/// How a look into an image ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// What the script printed.
+    Seen(String),
+    /// It has no shell that could be started: the engine's words.
+    NoShell(String),
+}
+
+impl Engine {
+    /// Runs a script in a container of the image that has no network and is removed.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 125 when the engine cannot make one.
+    pub fn look_into(
+        &self,
+        image: &ImageReference,
+        script: &str,
+        words: &[&str],
+    ) -> anyhow::Result<Look> {
+        let mut arguments: Vec<OsString> = ["run", "--rm"].map(OsString::from).into();
+        push_labels(&mut arguments, "look");
+        arguments.extend(
+            ["--network", "none", "--pull", "never", "--entrypoint", "sh"].map(OsString::from),
+        );
+        arguments.extend([image.as_str(), "-c", script, "look"].map(OsString::from));
+        arguments.extend(words.iter().map(OsString::from));
+        let answer = self.program().capture(&arguments)?;
+        match answer.code {
+            0 => Ok(Look::Seen(
+                String::from_utf8_lossy(&answer.stdout).into_owned(),
+            )),
+            // What the client says of a program that is not there or cannot be started.
+            failure::MISSING_PROGRAM | failure::NOT_STARTED => Ok(Look::NoShell(answer.stderr)),
+            _ => Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "{} cannot run a container of {image}: {}",
+                    self.client(),
+                    answer.stderr
+                ),
+            )),
+        }
+    }
+
+    /// Has an image built without a network from the context that `send` writes, shows
+    /// what the builder says, and returns the image's id. The image gets a name for the
+    /// time being, since nothing else keeps it from being tidied away; `build` is the
+    /// value of the argument `PIXI_OFFLINE_BUILD`.
+    ///
+    /// # Errors
+    ///
+    /// 128+n after a signal; 125 when the engine went away; 1 when the build failed or the
+    /// context could not be sent.
+    pub fn build_image(
+        &self,
+        send: impl FnOnce(&mut PipeWriter) -> anyhow::Result<()> + Send + 'static,
+        name: &ImageTag,
+        build: &str,
+        report: &Report,
+    ) -> anyhow::Result<String> {
+        let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+        let id_file = folder.path().join("id");
+        // The classic builder's cache is made of images without a name: a build that used
+        // those of another would lose them when that one tidies up.
+        let mut arguments: Vec<OsString> =
+            ["build", "--network", "none", "--force-rm", "--no-cache"]
+                .map(OsString::from)
+                .into();
+        arguments.extend(["--iidfile".into(), id_file.clone().into_os_string()]);
+        arguments.extend(["--tag", name.as_str(), "--build-arg"].map(OsString::from));
+        arguments.extend([format!("PIXI_OFFLINE_BUILD={build}").into(), "-".into()]);
+        let (result, sent) = std::sync::mpsc::channel();
+        let write = move |mut to: PipeWriter| {
+            let done = send(&mut to);
+            drop(to);
+            let _ = result.send(done);
+        };
+        let show = |stream: &mut Conversation| show(stream, report);
+        let (shown, ending) = call(self, &arguments, Input::Stream(Box::new(write)), show)?;
+        shown?;
+        let code = ending.map_or(failure::GENERAL, |ending| ending.code);
+        if code != 0 {
+            // A context that broke off is why; one that the builder did not want is not.
+            if let Ok(Err(error)) = sent.try_recv()
+                && !is_broken_pipe(&error)
+            {
+                return Err(error.context("the build context could not be sent"));
+            }
+            // An engine that went away is told by its own words.
+            self.version()?;
+            return Err(Failure::with_code(
+                failure::GENERAL,
+                format!(
+                    "the image was not built: {} build ended with {code}, see what it says above; no image got a name",
+                    self.client()
+                ),
+            ));
+        }
+        sent.recv().context("the build context was not sent")??;
+        let id = std::fs::read_to_string(&id_file)
+            .with_context(|| format!("{} build did not tell the image's id", self.client()))?;
+        let id = id.trim().to_owned();
+        let built = ImageReference::new(id.as_ref())?;
+        if self.image(&built)?.is_none() {
+            return Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "{} build made the image {id}, but the engine does not have it: its builder keeps images to itself; use the engine's own (BUILDX_BUILDER=default)",
+                    self.client()
+                ),
+            ));
+        }
+        Ok(id)
+    }
+
+    /// Runs a command in a container of the image without a network whose root file
+    /// system is read-only, shows its output, and returns its exit code. The container
+    /// is removed however that ends.
+    ///
+    /// # Errors
+    ///
+    /// 128+n after a signal; 125 when the engine cannot make or start the container.
+    pub fn try_image(
+        &self,
+        image: &str,
+        name: &ContainerName,
+        words: &[OsString],
+        report: &Report,
+    ) -> anyhow::Result<u8> {
+        let mut arguments: Vec<OsString> =
+            ["run", "--name", name.as_str()].map(OsString::from).into();
+        push_labels(&mut arguments, "verify-run");
+        arguments.extend(
+            [
+                "--network",
+                "none",
+                "--pull",
+                "never",
+                "--read-only",
+                "--log-driver",
+                "none",
+                image,
+            ]
+            .map(OsString::from),
+        );
+        arguments.extend(words.iter().cloned());
+        let last_resort = LastResort::Remove(self.clone(), name.clone());
+        let show = |stream: &mut Conversation| show(stream, report);
+        let done = call_or(last_resort, self, &arguments, Input::Held, show);
+        let state = self.state(name.as_str());
+        self.remove(name)?;
+        let (shown, ending) = done?;
+        shown?;
+        let code = ending.map_or(failure::GENERAL, |ending| ending.code);
+        match state? {
+            Some(state) if state.status == "exited" => Ok(code),
+            Some(state) if !state.error.is_empty() => Err(Failure::with_code(
+                code,
+                format!("the image cannot be started: {}", state.error),
+            )),
+            _ => Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "{} could not run the image; see what it says above",
+                    self.client()
+                ),
+            )),
+        }
+    }
+
+    /// Gives an image a name; another that had it loses it.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 125 with the engine's words.
+    pub fn tag_image(&self, id: &str, tag: &ImageTag) -> anyhow::Result<()> {
+        let answer = self
+            .program()
+            .capture(&["tag", id, tag.as_str()].map(OsString::from))?;
+        if answer.succeeded() {
+            return Ok(());
+        }
+        Err(Failure::with_code(
+            failure::ENGINE,
+            format!("the image cannot be named {tag}: {}", answer.stderr),
+        ))
+    }
+
+    /// Writes an image as an archive that `load` reads.
+    ///
+    /// # Errors
+    ///
+    /// 128+n after a signal; 125 when the engine fails; 1 when `to` takes no more.
+    pub fn save_image(&self, tag: &ImageTag, to: &mut impl Write) -> anyhow::Result<()> {
+        let arguments = ["save", tag.as_str()].map(OsString::from);
+        let write = |stream: &mut Conversation| {
+            std::io::copy(stream, to).context("the archive cannot be written")
+        };
+        let (written, ending) = call(self, &arguments, Input::Held, write)?;
+        written?;
+        match ending {
+            Some(ending) if ending.code == 0 => Ok(()),
+            _ => Err(Failure::with_code(
+                failure::ENGINE,
+                format!("{} save failed; see what it says above", self.client()),
+            )),
+        }
+    }
+
+    /// The ids of the images without a name that carry this label.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be started.
+    pub fn nameless_images(&self, label: &str) -> anyhow::Result<Vec<String>> {
+        let label = format!("label={label}");
+        let words = [
+            "image",
+            "ls",
+            "--quiet",
+            "--no-trunc",
+            "--filter",
+            "dangling=true",
+            "--filter",
+            &label,
+        ];
+        let answer = self.program().capture(&words.map(OsString::from))?;
+        let text = String::from_utf8_lossy(&answer.stdout);
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Removes an image by its id, or its name and with the last one the image, unless
+    /// something uses it. Failures are passed over: this is tidying.
+    pub fn remove_image(&self, id: &str) {
+        let _ = self
+            .program()
+            .capture(&["image", "rm", id].map(OsString::from));
+    }
+}
+
+/// Marks a container as ours, for the next run should this one be killed.
+fn push_labels(arguments: &mut Vec<OsString>, purpose: &str) {
+    arguments.extend([
+        "--label".into(),
+        format!("{}={purpose}", spec::LABEL).into(),
+    ]);
+    if let Some(owner) = Owner::this_process() {
+        arguments.extend([
+            "--label".into(),
+            format!("{}={}", owner::LABEL, owner.label()).into(),
+        ]);
+    }
+}
+
+/// Shows what the client prints until it ends.
+fn show(stream: &mut Conversation, report: &Report) -> anyhow::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => report
+                .container_output(&buffer[..length])
+                .context("stdout takes no more")?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("the engine's client cannot be read"),
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

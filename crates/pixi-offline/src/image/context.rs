@@ -1,0 +1,135 @@
+//! The build context: what the builder gets.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tar::{Builder, EntryType, Header};
+
+use crate::layout::Product;
+use crate::proof::manifest::{Kind, Manifest};
+use crate::transfer::Exactly;
+
+/// The files of a context beside the Dockerfile and the product: name and text. Those
+/// without a dot first are scripts of the build stage.
+pub const FILES: [(&str, &str); 3] = [
+    ("build.sh", include_str!("build.sh")),
+    ("entrypoint.sh", include_str!("entrypoint.sh")),
+    (".dockerignore", IGNORED),
+];
+
+/// The resources are there for whoever adds a `COPY` of them.
+const IGNORED: &str = "\
+# Nothing but the product, and of that no environments.
+*
+!build.sh
+!entrypoint.sh
+!product
+product/*/.pixi/*
+!product/*/.pixi/config.toml
+";
+
+/// What a build is made from.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The Dockerfile's text.
+    pub dockerfile: String,
+    /// The product.
+    pub product: PathBuf,
+    /// What it lists: that goes along and nothing else.
+    pub manifest: Manifest,
+    /// Whether its resources go along.
+    pub with_resources: bool,
+}
+
+impl Context {
+    /// Writes the context as a tar stream, times in seconds, everything root's. The
+    /// Dockerfile comes last, so that a stream that was cut builds nothing.
+    ///
+    /// # Errors
+    ///
+    /// When something of the product cannot be read or is shorter than it is listed,
+    /// or the stream takes no more.
+    pub fn send(&self, to: impl Write) -> anyhow::Result<()> {
+        let mut archive = Builder::new(to);
+        for (name, text) in FILES {
+            append_text(&mut archive, name, text)?;
+        }
+        append_folder(&mut archive, Path::new("product"), 0o755, 0)?;
+        let resources = Product::new("").resources();
+        for entry in &self.manifest.entries {
+            let path = entry.path.path();
+            if path.starts_with(&resources) && !self.with_resources {
+                continue;
+            }
+            self.append(&mut archive, path, &entry.kind)
+                .with_context(|| format!("{} cannot be sent", self.product.join(path).display()))?;
+        }
+        append_text(&mut archive, "Dockerfile", &self.dockerfile)?;
+        archive
+            .into_inner()
+            .and_then(|mut to| to.flush())
+            .context("the build context cannot be ended")
+    }
+
+    fn append(
+        &self,
+        archive: &mut Builder<impl Write>,
+        path: &Path,
+        kind: &Kind,
+    ) -> anyhow::Result<()> {
+        let file = self.product.join(path);
+        let name = Path::new("product").join(path);
+        let metadata = fs::symlink_metadata(&file)?;
+        let mut header = header(metadata.mode(), metadata.mtime());
+        match kind {
+            Kind::Directory { .. } => {
+                append_folder(archive, &name, metadata.mode(), metadata.mtime())?;
+            }
+            Kind::Link { .. } => {
+                header.set_entry_type(EntryType::Symlink);
+                archive.append_link(&mut header, &name, fs::read_link(&file)?)?;
+            }
+            Kind::File { size, .. } => {
+                header.set_entry_type(EntryType::Regular);
+                header.set_size(*size);
+                archive.append_data(&mut header, &name, Exactly::new(File::open(&file)?, *size))?;
+            }
+            // Fifos and the like mean nothing in an image.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn append_text(archive: &mut Builder<impl Write>, name: &str, text: &str) -> anyhow::Result<()> {
+    let mut header = header(0o644, 0);
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(text.len() as u64);
+    archive
+        .append_data(&mut header, name, text.as_bytes())
+        .with_context(|| format!("{name} cannot be sent"))
+}
+
+fn append_folder(
+    archive: &mut Builder<impl Write>,
+    name: &Path,
+    mode: u32,
+    time: i64,
+) -> io::Result<()> {
+    let mut header = header(mode, time);
+    header.set_entry_type(EntryType::Directory);
+    archive.append_data(&mut header, name, io::empty())
+}
+
+fn header(mode: u32, time: i64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_mode(mode & 0o7777);
+    header.set_mtime(u64::try_from(time).unwrap_or(0));
+    header.set_size(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Activates the environment of this image, and becomes the command. Needs no pixi.
+# Activation scripts are written for bash: it takes over where there is one.
+if [ -n "${BASH_VERSION-}" ]; then
+  # shellcheck disable=SC3040 # this is bash
+  set +o posix
+elif command -v bash >/dev/null 2>&1; then
+  exec bash "$0" "$@"
+fi
+if [ "$#" -eq 0 ]; then
+  echo "ERROR: no command, and this image has none of its own: docker run IMAGE CMD ARG..." >&2
+  exit 2
+fi

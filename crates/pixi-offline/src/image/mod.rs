@@ -1,0 +1,16 @@
+//! An image without pixi that is made from a product.
+//!
+//! In: what the image shall have, as data, and a product. Out: a build context: a
+//! Dockerfile that every builder takes (no `COPY --chmod`, no `RUN --mount`, no syntax
+//! line that would be fetched), the scripts that it uses, and the product. The same
+//! files serve our own build and whoever builds by hand. This folder knows no engine.
+
+mod context;
+mod dockerfile;
+mod labels;
+mod system;
+
+pub use context::{Context, FILES};
+pub use dockerfile::{Dockerfile, unfinished};
+pub use labels::{Label, PRODUCT_DIGEST, ProjectFacts, labels};
+pub use system::{LOOK, Libc, System};
