@@ -243,6 +243,7 @@ impl Run<'_> {
         } = self;
         let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
         let spec = container(request, product.path(), out_dir, surroundings)?;
+        let _copier = (!request.in_place).then(|| Copier::lay(out_dir, surroundings));
         let phase_logs = [
             PhaseLog {
                 phase: "bootstrap",
@@ -309,6 +310,26 @@ impl Run<'_> {
             verdict::write_no_verification(&verify_log)?;
         }
         Ok(())
+    }
+}
+
+/// A copy of this program in the out folder, which copies the product inside the
+/// container (`Order::Copy`). Without it the image's cp does that.
+struct Copier(PathBuf);
+
+impl Copier {
+    fn lay(out_dir: &Path, surroundings: &Surroundings) -> Copier {
+        let copier = Copier(out_dir.join(scripts::COPIER));
+        if staging::copy_file(&surroundings.program, &copier.0).is_err() {
+            let _ = fs::remove_file(&copier.0);
+        }
+        copier
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 
