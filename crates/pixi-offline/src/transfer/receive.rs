@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -48,10 +48,13 @@ pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Rec
         made: HashSet::from([PathBuf::new()]),
         unfinished: Vec::new(),
         received: Received::default(),
+        buffer: vec![0; PIECE],
     };
     let left = Rc::new(Cell::new(LONGEST_HEADER));
     let mut archive = Archive::new(Metered {
-        from,
+        // Headers are half a kibibyte each: a call of the system for each of them
+        // would take longer than making the files.
+        from: BufReader::with_capacity(PIECE, from),
         left: Rc::clone(&left),
     });
     let cut = "the stream out of the container was cut; did the container or the engine stop?";
@@ -94,6 +97,9 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
+/// How much is read and written at a time, in bytes.
+const PIECE: usize = 256 * 1024;
+
 struct Receiver<'a> {
     folder: &'a Path,
     /// Folders that the stream made: only below these anything is made, so no
@@ -101,9 +107,25 @@ struct Receiver<'a> {
     made: HashSet<PathBuf>,
     unfinished: Vec<(PathBuf, u32, Option<Timestamps>)>,
     received: Received,
+    buffer: Vec<u8>,
 }
 
 impl Receiver<'_> {
+    fn content(&mut self, from: &mut impl Read, to: &mut File) -> io::Result<u64> {
+        let mut length = 0;
+        loop {
+            match from.read(&mut self.buffer) {
+                Ok(0) => return Ok(length),
+                Ok(read) => {
+                    to.write_all(&self.buffer[..read])?;
+                    length += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn take(&mut self, entry: &mut Entry<'_, impl Read>, name: &Path) -> anyhow::Result<()> {
         let plain = |part| matches!(part, Component::Normal(_));
         ensure!(
@@ -140,7 +162,7 @@ impl Receiver<'_> {
                     .create_new(true)
                     .mode(0o600)
                     .open(&path)?;
-                let length = io::copy(entry, &mut file)?;
+                let length = self.content(entry, &mut file)?;
                 ensure!(length == entry.header().size()?, "the stream was cut in it");
                 self.received.bytes += length;
                 finish_file(&file, mode, time)?;

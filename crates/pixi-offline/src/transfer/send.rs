@@ -1,11 +1,12 @@
 //! Writing a tree as a tar stream.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
 
 use crate::staging::Rules;
@@ -39,7 +40,8 @@ pub fn send(folder: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow:
         }
         let path = entry.path();
         let name = path.strip_prefix(folder).unwrap_or(path);
-        append(&mut archive, path, name)
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        append(&mut archive, path, name, is_file)
             .with_context(|| format!("{} cannot be sent", path.display()))?;
     }
     let mut header = Header::new_ustar();
@@ -51,7 +53,16 @@ pub fn send(folder: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow:
         .context("the stream cannot be ended")
 }
 
-fn append(archive: &mut Builder<impl Write>, path: &Path, name: &Path) -> anyhow::Result<()> {
+/// Adds an entry; `is_file` says that it was a regular file when it was listed.
+fn append(
+    archive: &mut Builder<impl Write>,
+    path: &Path,
+    name: &Path,
+    is_file: bool,
+) -> anyhow::Result<()> {
+    if is_file {
+        return append_file(archive, path, name);
+    }
     let metadata = fs::symlink_metadata(path)?;
     let kind = metadata.file_type();
     let mut header = header_of(&metadata);
@@ -64,15 +75,25 @@ fn append(archive: &mut Builder<impl Write>, path: &Path, name: &Path) -> anyhow
         send_time(archive, &metadata)?;
         archive.append_link(&mut header, name, fs::read_link(path)?)?;
     } else if kind.is_file() {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let mut header = header_of(&metadata);
-        header.set_entry_type(EntryType::Regular);
-        header.set_size(metadata.len());
-        send_time(archive, &metadata)?;
-        let mut exactly = Exactly::new(file, metadata.len());
-        archive.append_data(&mut header, name, &mut exactly)?;
+        append_file(archive, path, name)?;
     }
+    Ok(())
+}
+
+fn append_file(archive: &mut Builder<impl Write>, path: &Path, name: &Path) -> anyhow::Result<()> {
+    // It may have become something else since it was listed.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    ensure!(metadata.is_file(), "it changed while it was being sent");
+    let mut header = header_of(&metadata);
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(metadata.len());
+    send_time(archive, &metadata)?;
+    let mut exactly = Exactly::new(file, metadata.len());
+    archive.append_data(&mut header, name, &mut exactly)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! its own.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,8 +12,12 @@ use pixi_offline::packages::{CondaCache, LocalChannel, Lock, Need};
 use pixi_offline::processors;
 use pixi_offline::proof::check::{Depth, check};
 use pixi_offline::staging::{How, Rules, copy_tree, copy_tree_as};
+use pixi_offline::transfer;
 
 use super::tree::{Sizes, workdir};
+
+/// What the last entry of a stream is named after.
+const MARK: &str = "bench";
 
 /// What `cargo xtask bench` starts of itself.
 #[derive(Debug, Subcommand)]
@@ -30,6 +35,10 @@ pub enum Part {
     Listed { source: PathBuf, target: PathBuf },
     /// Read the lock of a workdir and look whether its cache has everything
     Lock { workdir: PathBuf },
+    /// Write a tree to stdout as a tar stream
+    Send { folder: PathBuf },
+    /// Unpack a tar stream from stdin into a new folder
+    Receive { folder: PathBuf },
     /// Compare a product with its lists, every byte
     Check { product: PathBuf },
 }
@@ -68,6 +77,16 @@ impl Part {
                 anyhow::ensure!(listed as u64 == outcome.copied.entries, "{listed}");
             }
             Part::Lock { workdir } => lock(workdir)?,
+            Part::Send { folder } => {
+                let stdout = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
+                transfer::send(folder, &Rules::new(), stdout, MARK)?;
+                // Stdout is the stream's.
+                return Ok(());
+            }
+            Part::Receive { folder } => {
+                fs::create_dir(folder)?;
+                transfer::receive(io::stdin().lock(), folder, MARK)?;
+            }
             Part::Check { product } => {
                 let checked = check(&Product::new(product), Depth::Full)?;
                 let findings = checked.context("the product has no lists")?.findings;

@@ -22,23 +22,21 @@ pub enum FileSystem {
     Tmpfs,
     Ext4,
     Btrfs,
-    Xfs,
     Disk,
 }
 
 impl FileSystem {
     /// All, in the order of the page.
-    pub const ALL: [FileSystem; 5] = [
+    pub const ALL: [FileSystem; 4] = [
         FileSystem::Tmpfs,
         FileSystem::Ext4,
         FileSystem::Btrfs,
-        FileSystem::Xfs,
         FileSystem::Disk,
     ];
 
     /// Whether files can share their blocks.
     pub fn clones(self) -> bool {
-        matches!(self, FileSystem::Btrfs | FileSystem::Xfs)
+        self == FileSystem::Btrfs
     }
 
     /// Makes it; in memory it holds this many bytes.
@@ -47,7 +45,6 @@ impl FileSystem {
             FileSystem::Tmpfs => "tmpfs",
             FileSystem::Ext4 => "ext4",
             FileSystem::Btrfs => "btrfs",
-            FileSystem::Xfs => "xfs",
             FileSystem::Disk => "disk",
         };
         let scratch = tempfile::Builder::new()
@@ -74,8 +71,7 @@ impl FileSystem {
         fs::File::create(&image)?.set_len(bytes)?;
         let (program, package, words): (_, _, &[&str]) = match self {
             FileSystem::Ext4 => ("mkfs.ext4", "e2fsprogs", &["-q", "-i", "4096"]),
-            FileSystem::Btrfs => ("mkfs.btrfs", "btrfs-progs", &["-q"]),
-            _ => ("mkfs.xfs", "xfsprogs", &["-q"]),
+            _ => ("mkfs.btrfs", "btrfs-progs", &["-q"]),
         };
         let program = testbed::ensure_debian_package(program, package)?;
         cmd(
