@@ -240,12 +240,13 @@ pub fn run(
     };
     listings.push((new.cache(), listing));
     let known = |path: &Path, size| {
-        let path = new.path().join(path);
-        listings.iter().find_map(|(top, listing)| {
-            path.strip_prefix(top)
-                .ok()
-                .and_then(|path| listing.digest(path, size))
-        })
+        // Each listing is of a folder in the product itself.
+        let mut parts = path.components();
+        let top = parts.next()?.as_os_str();
+        let (_, listing) = listings
+            .iter()
+            .find(|(of, _)| of.file_name() == Some(top))?;
+        listing.digest(parts.as_path(), size)
     };
     let (manifest, digest) = evidence::write(
         &new,

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast the commands are, beside the programs that people
 //! know, and the page that says so.
 
+mod engine;
 mod page;
 pub mod part;
 mod place;
@@ -39,6 +40,10 @@ pub struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     growth: u64,
 
+    /// Measure also what takes a container engine
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    engine: bool,
+
     /// Where the page goes
     #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
     page: PathBuf,
@@ -70,11 +75,23 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         };
         measured.push(ground.measure()?);
     }
+    if options.engine {
+        let place = FileSystem::Tmpfs.place(options.files * 50_000)?;
+        let row = engine::out_of_a_container(&programs, &place, options.files, options.rounds)?;
+        measured.push(rows::Measured {
+            place: "tmpfs, from a container".to_owned(),
+            rows: vec![row],
+            limits: Vec::new(),
+        });
+    }
     let growth = singles::growth(&programs, options.growth, options.rounds)?;
     let mut singles = vec![
         singles::help(&programs, options.rounds)?,
         singles::lock(&programs, options.rounds)?,
     ];
+    if options.engine {
+        singles.push(engine::added(&programs, options.rounds)?);
+    }
     singles.extend(singles::memory(&growth));
     singles.extend(singles::linear(&growth));
     let findings = Findings {

@@ -75,7 +75,9 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
                 yes(row.ratio() <= row.target),
             )?;
         }
-        writeln!(page, "\n| the limit | time |\n|---|---|")?;
+        if !measured.limits.is_empty() {
+            writeln!(page, "\n| the limit | time |\n|---|---|")?;
+        }
         for limit in &measured.limits {
             writeln!(page, "| {} | {} |", limit.what, seconds(limit.taken))?;
         }
