@@ -119,7 +119,10 @@ pub fn points(command: &Command, log: &Path, from: &str, count: usize) -> Vec<Po
         .collect()
 }
 
-/// Runs a command with a fault at a point; whether the fault came.
+/// What is no disk: a broken random source, say, is another matter.
+const NO_DISK: [&str; 3] = ["\"/dev/", "\"/proc/", "\"/sys/"];
+
+/// Runs a command with a fault at a point; whether the fault came, and to a disk.
 pub fn inject(command: &Command, log: &Path, point: &Point, fault: Fault) -> (Output, bool) {
     let injection = format!(
         "inject={}:{}:when={}",
@@ -132,6 +135,8 @@ pub fn inject(command: &Command, log: &Path, point: &Point, fault: Fault) -> (Ou
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    let mut injected = text.lines().filter(|line| line.contains("(INJECTED)"));
+    let hit_disk = injected.all(|line| !NO_DISK.iter().any(|path| line.contains(path)));
     let came = text.contains("(INJECTED)") || text.contains("+++ killed by SIGKILL");
-    (output, came)
+    (output, came && hit_disk)
 }

@@ -45,6 +45,9 @@ fn both_builders_make_the_same_image_of_the_emitted_dockerfile() {
     run.success();
     assert_eq!(run.stdout, "");
 
+    // What an install in the product leaves is kept from the builder.
+    real.sandbox
+        .write("W/product/demo/.pixi/envs/default/stale", "x");
     let build = |client: &str, name: &Name, variable: &str| {
         let words = [
             "build",
@@ -95,6 +98,7 @@ fn both_builders_make_the_same_image_of_the_emitted_dockerfile() {
     let first = normal(&classic);
     assert!(first.0.contains(r#""A=$b \\ \"c\"""#), "{}", first.0);
     assert!(first.0.contains("https://git.example/$x"), "{}", first.0);
+    assert!(!first.1.iter().any(|(path, _)| path.ends_with("stale")));
     assert_eq!(first, normal(&buildkit));
     assert_eq!(first, normal(&ours));
 }

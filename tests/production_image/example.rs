@@ -56,6 +56,26 @@ fn the_service_runs(editable: bool) {
         .says("Product digest: sha256:");
     nothing_is_left(&real);
 
+    if editable {
+        // Its source is in the project, and must come along.
+        let other = Name::new("editable-without");
+        let words = [
+            "--product-dir",
+            "W/product",
+            "--build-image",
+            &real.image,
+            "--base-image",
+            base(),
+            "--tag",
+            &other.0,
+            "--copy",
+            "pyproject.toml",
+        ];
+        let run = real.sandbox.run(COMMAND, words);
+        run.code(1).prints("add --copy src");
+        assert!(!other.exists());
+    }
+
     // Neither pixi nor a cache, nor anything outside of the application's folder.
     let added = added(&name.0, base());
     for (path, seen) in &added {

@@ -1,12 +1,11 @@
 //! The page "Containers in production": every block of it runs, in its order.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use testbed::sandbox::{Run, binary};
 
-use crate::parts::{base, docker, example, knows_the_example, prune};
-use crate::real::channel;
+use crate::parts::{Name, base, docker, example, knows_the_example, prune};
 
 /// A command of the page, and what it shows below it.
 #[derive(Debug)]
@@ -95,7 +94,11 @@ fn every_block_of_the_page_runs_and_shows_what_it_says() {
             format!("'{{{{.State.ExitCode}}}}' {own}"),
         ),
     ];
-    assert!(channel().url.starts_with("http"));
+    let _tidy = Tidy {
+        product: real.path("work/product"),
+        container: own.clone(),
+        _images: ["1.0", "by-hand"].map(|tag| Name(format!("{own}/web-service:{tag}"))),
+    };
     let ours = binary("make-production-image");
     let folder = ours.parent().unwrap().display();
     for shown in &all {
@@ -120,11 +123,22 @@ fn every_block_of_the_page_runs_and_shows_what_it_says() {
             output.join("\n")
         );
     }
-    for image in ["web-service:1.0", "web-service:by-hand"] {
-        docker(&["image", "rm", "--force", &format!("{own}/{image}")]).success();
+}
+
+/// Removes what the page makes, also when it shows something else.
+struct Tidy {
+    product: PathBuf,
+    container: String,
+    _images: [Name; 2],
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        docker(&["rm", "--force", &self.container]);
+        if self.product.is_dir() {
+            prune(&self.product);
+        }
     }
-    // What the build by hand left.
-    prune(&real.path("work/product"));
 }
 
 #[test]

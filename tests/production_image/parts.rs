@@ -94,14 +94,22 @@ pub fn digest_of(product: &Path) -> String {
     run.success().stdout[..64].to_owned()
 }
 
-/// Containers, running or not, and images without a name, that came from this product and
-/// are unfinished.
-pub fn left_behind(product: &Path) -> Vec<String> {
-    const KEY: &str = "io.github.pixi-offline.product.digest";
+const LABEL: &str = "io.github.pixi-offline.product.digest";
+
+/// Which of these came from a product: ids, and what their label says.
+fn of_product(product: &Path, ids: &str) -> Vec<(String, String)> {
     let digest = digest_of(product);
-    let key = format!("label={KEY}");
-    let containers = ["ps", "--all", "--quiet", "--filter", &key];
-    let nameless = [
+    let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
+    let label = |id: &str| docker(&["inspect", "--format", &format, id]).stdout;
+    ids.lines()
+        .map(|id| (id.to_owned(), label(id)))
+        .filter(|(_, label)| label.contains(&digest))
+        .collect()
+}
+
+fn nameless_images() -> String {
+    let key = format!("label={LABEL}");
+    let words = [
         "image",
         "ls",
         "--quiet",
@@ -110,20 +118,26 @@ pub fn left_behind(product: &Path) -> Vec<String> {
         "--filter",
         &key,
     ];
-    let found = [docker(&containers), docker(&nameless)].map(|run| run.success().stdout.clone());
-    let format = format!("{{{{index .Config.Labels \"{KEY}\"}}}}");
-    let is_ours = |id: &&str| {
-        let value = docker(&["inspect", "--format", &format, id]).stdout;
-        value.contains("unfinished") && value.contains(&digest)
-    };
-    let ids = found.iter().flat_map(|text| text.lines());
-    ids.filter(is_ours).map(str::to_owned).collect()
+    docker(&words).success().stdout.clone()
 }
 
-/// Removes what a build by hand leaves, as its owner would.
+/// Containers, running or not, and images without a name, that came from this product and
+/// are unfinished.
+pub fn left_behind(product: &Path) -> Vec<String> {
+    let key = format!("label={LABEL}");
+    let containers = docker(&["ps", "--all", "--quiet", "--filter", &key]);
+    let ids = nameless_images() + &containers.success().stdout;
+    of_product(product, &ids)
+        .into_iter()
+        .filter_map(|(id, label)| label.contains("unfinished").then_some(id))
+        .collect()
+}
+
+/// Removes what a build by hand, and an image whose name was taken, leave: as their owner
+/// would.
 pub fn prune(product: &Path) {
-    for id in left_behind(product) {
-        docker(&["image", "rm", &id]).success();
+    for (id, _) in of_product(product, &nameless_images()) {
+        docker(&["image", "rm", &id]);
     }
 }
 

@@ -138,7 +138,7 @@ fn an_environment_that_would_be_at_another_path_is_refused_with_the_reason() {
 fn a_signal_in_the_middle_leaves_no_name_no_image_and_no_container() {
     let real = &*product();
     for signal in ["INT", "TERM"] {
-        let name = Name::new(&format!("signal-{signal}"));
+        let name = Name::new(&format!("signal-{}", signal.to_lowercase()));
         let mut command = real.sandbox.command(COMMAND);
         command.args(["--product-dir", "W/product", "--build-image", &real.image]);
         command.args(["--base-image", base(), "--tag", &name.0]);
@@ -148,11 +148,18 @@ fn a_signal_in_the_middle_leaves_no_name_no_image_and_no_container() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let begun = lines.any(|line| {
-            line.unwrap()
-                .contains("RUN [\"sh\", \"/pixi-offline/build.sh\"")
-        });
-        assert!(begun, "the build did not come to its longest step");
+        let mut before = String::new();
+        loop {
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("it ended early: {before}"));
+            let line = line.unwrap();
+            if line.contains("RUN [\"sh\", \"/pixi-offline/build.sh\"") {
+                break;
+            }
+            before.push_str(&line);
+            before.push('\n');
+        }
         let started = lines.next().unwrap().unwrap();
         assert!(started.contains("Running in"), "{started}");
         let pid = child.id().to_string();

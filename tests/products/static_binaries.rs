@@ -17,6 +17,7 @@ fn each_binary_runs_in_an_empty_root_file_system() {
         "create-workdir-from-host",
         "make-archive-ready-product",
         "final-verify-product",
+        "make-production-image",
     ] {
         let sandbox = Sandbox::new();
         let root = sandbox.work().join("root");

@@ -309,6 +309,44 @@ mod tests {
         }
     }
 
+    /// A command that takes words without a verification, too.
+    #[derive(Debug, Parser)]
+    #[command(name = "sample", version)]
+    struct WithWords {
+        #[arg(long)]
+        force: bool,
+        #[arg(long)]
+        verify_run: bool,
+        #[arg(last = true)]
+        command_words: Vec<OsString>,
+    }
+
+    #[test]
+    fn words_of_a_command_stand_after_two_hyphens_with_and_without_a_verification() {
+        for (words, force, verify_run, rest) in [
+            (
+                &["--force", "--", "a", "--force", "--"][..],
+                true,
+                false,
+                &["a", "--force", "--"][..],
+            ),
+            (
+                &["--verify-run", "--", "--", "a"],
+                false,
+                true,
+                &["--", "a"],
+            ),
+            (&["--"], false, false, &[]),
+        ] {
+            let parsed = parse::<WithWords>(words.iter().map(OsString::from)).unwrap();
+            let Parsed::Options(options) = parsed else {
+                panic!("text instead of options");
+            };
+            assert_eq!((options.force, options.verify_run), (force, verify_run));
+            assert_eq!(options.command_words, rest);
+        }
+    }
+
     #[test]
     fn help_and_version_are_text() {
         for words in [

@@ -90,6 +90,16 @@ impl ProjectFacts {
     }
 }
 
+/// An address without the login that it may have: a label can be read by everybody.
+fn without_login(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return address.to_owned();
+    };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 /// The labels of an image: those of the OCI image specification
 /// (annotations.md) first. What is not known is empty, so that no value of the base
 /// image stands in its place. Those that were asked for win.
@@ -117,7 +127,10 @@ pub fn labels(
             one_line(&facts.project.name),
         ),
         Label::new("org.opencontainers.image.version", known(&project.version)),
-        Label::new("org.opencontainers.image.source", known(&project.source)),
+        Label::new(
+            "org.opencontainers.image.source",
+            without_login(&known(&project.source)),
+        ),
         Label::new("org.opencontainers.image.revision", known(&revision)),
         Label::new("org.opencontainers.image.base.name", base.as_str()),
         Label::new("io.github.pixi-offline.environment", environment.as_str()),
@@ -143,6 +156,21 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_gives_no_login_away() {
+        for (address, label) in [
+            (
+                "https://me:secret@git.example/a@b",
+                "https://git.example/a@b",
+            ),
+            ("https://git.example", "https://git.example"),
+            ("git@git.example:a/b", "git@git.example:a/b"),
+            ("", ""),
+        ] {
+            assert_eq!(without_login(address), label);
+        }
+    }
 
     #[test]
     fn version_and_source_are_read_from_either_manifest() {

@@ -145,11 +145,8 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         glibc: oldest_glibc(&product, &project, &environment, facts)?,
     };
     look_at_images(request, &engine, facts, &need, report)?;
-    if !request.force
-        && engine
-            .image(&ImageReference::new(tag.as_str().as_ref())?)?
-            .is_some()
-    {
+    let replaced = engine.image(&ImageReference::new(tag.as_str().as_ref())?)?;
+    if replaced.is_some() && !request.force {
         return Err(Failure::usage(format!(
             "there is an image {tag} already; choose another --tag, or give --force to have the new one take its name"
         )));
@@ -189,6 +186,12 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     };
 
     // STEP 5: save it, and say so.
+    if let Some(old) = replaced.filter(|old| old.id != id) {
+        report.note(format_args!(
+            "the image that was {tag} is still there: {}",
+            old.id
+        ));
+    }
     report.ok(format_args!("image {tag} is there: {id}"));
     report.fact(format_args!("Product digest: sha256:{}", checked.digest));
     if let Some(archive) = &archive {

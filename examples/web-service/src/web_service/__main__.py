@@ -34,8 +34,13 @@ class Service(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class QuietService(Service):
+    def log_message(self, *words):
+        pass
+
+
 def self_test():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), QuietService)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}/health"
     # No proxy for the loopback.
