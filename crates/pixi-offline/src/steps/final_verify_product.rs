@@ -22,7 +22,7 @@ use crate::request::{
     ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
     Verification, text_for_mount,
 };
-use crate::staging::{self, Digest, Rules};
+use crate::staging;
 use crate::steps::evidence;
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
@@ -414,10 +414,12 @@ fn container(
 /// from it, in bytes; `None` when that would not fit well. Through the disk the
 /// copy of a product of 100,000 files takes several times as long.
 fn memory_for(product_dir: &Path, available: u64) -> Option<u64> {
-    let all = Rules::new();
-    let size = staging::look(product_dir, &all, &|_, _| Digest::Unwanted);
-    let size = size.ok()?.kept;
-    let product = size.bytes + size.entries * MEMORY_PER_ENTRY;
+    let mut walk = ignore::WalkBuilder::new(product_dir);
+    walk.standard_filters(false).follow_links(false);
+    let entries = walk.build().count() as u64;
+    // Links count as themselves.
+    let bytes = fs_extra::dir::get_size(product_dir).ok()?;
+    let product = bytes + entries * MEMORY_PER_ENTRY;
     // The environment links to the cache's files where it can; where it copies
     // them, it is as large again, and a verification writes something too.
     let wanted = 3 * product + 256 * 1024 * 1024;
