@@ -33,7 +33,7 @@ copy_product() {
   fi
 }
 
-copier=$out/.pixi-offline-copier
+copier=$out/.pixi-offline-new-copier
 if [ "$how" = copy ]; then
   mkdir -p "$product" && phase copy copy_product || exit
 fi
