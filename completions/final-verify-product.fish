@@ -7,6 +7,9 @@ complete -c final-verify-product -l sign-key -d 'Sign with this secret key of mi
 complete -c final-verify-product -l sign-password-file -d 'Read the key\'s password from the first line of this file [default: ask at the terminal]' -r -F
 complete -c final-verify-product -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker]' -r
 complete -c final-verify-product -l container-env -d 'Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)' -r
+complete -c final-verify-product -l transfer -d 'How the engine gets at folders of this machine: mounted, or carried there and back as streams for an engine that does not see them (another machine, docker in docker); auto tries' -r -f -a "auto\t'Mount them where the engine sees them, else carry them'
+mount\t'Mount them; an engine that does not see them is refused'
+copy\t'Carry them there and back as streams, into volumes that are removed'"
 complete -c final-verify-product -l verify-task -d 'Run `pixi run TASK` in the project and require exit code 0' -r
 complete -c final-verify-product -l verify-environment -d 'Verify in this environment [default: default, or the first that is installed]' -r
 complete -c final-verify-product -l expect-output -d 'Require TEXT in what the verification prints (repeatable)' -r
@@ -14,5 +17,5 @@ complete -c final-verify-product -l expect-file -d 'Require PATH, below the proj
 complete -c final-verify-product -l in-place -d 'Install into the product itself, which is changed by that, instead of a copy'
 complete -c final-verify-product -l attach -d 'Put verification.json, which says what was found, into the product too'
 complete -c final-verify-product -l verify-run -d 'Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…'
-complete -c final-verify-product -s h -l help -d 'Print help'
+complete -c final-verify-product -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c final-verify-product -s V -l version -d 'Print version'

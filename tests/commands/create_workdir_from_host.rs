@@ -266,6 +266,26 @@ fn success_is_proved_not_assumed() {
 }
 
 #[test]
+fn a_volume_that_is_somebodys_is_not_touched() {
+    let fake = Fake::new().with(json!({"has_every_volume": true}));
+    fake.create(&["--transfer", "copy"])
+        .code(2)
+        .says("has a volume pixi-offline-")
+        .says("volume rm pixi-offline-");
+    let volumes: Vec<_> = fake
+        .calls()
+        .into_iter()
+        .filter(|call| call[0] == "volume")
+        .map(|call| call[1].clone())
+        .collect();
+    assert_eq!(volumes, ["ls", "inspect"]);
+    assert!(!fake.path("W").exists());
+    fake.create(&["--transfer", "ssh"])
+        .code(2)
+        .says("--transfer");
+}
+
+#[test]
 fn ends_that_are_not_the_scripts_are_told_apart() {
     for (scenario, code, text) in [
         (

@@ -57,7 +57,7 @@ fn make(fake: &Fake, more: &[&str]) -> Run {
 fn acts(fake: &Fake) -> Vec<String> {
     fake.calls()
         .iter()
-        .filter(|call| !["version", "ps", "container"].contains(&call[0].as_str()))
+        .filter(|call| !["version", "ps", "volume", "container"].contains(&call[0].as_str()))
         .filter(|call| call[..2] != ["image", "inspect"] && call[..2] != ["image", "ls"])
         .map(|call| call[..if call[0] == "image" { 2 } else { 1 }].join(" "))
         .collect()

@@ -17,6 +17,7 @@ mod running;
 
 mod build_offline_product;
 mod containers;
+mod elsewhere;
 mod ends;
 mod exit_codes;
 mod images;

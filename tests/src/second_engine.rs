@@ -6,6 +6,7 @@
 //! So it is reached through a socket file, which both namespaces of mounts see.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -35,31 +36,56 @@ exec "$@"
 pub struct SecondEngine {
     state: tempfile::TempDir,
     hidden: PathBuf,
+    host: String,
     daemon: Child,
 }
 
 impl SecondEngine {
     /// Starts an engine that sees `hidden`, a folder of this machine, as an empty one, and has
-    /// the image `image`. It has no network but loopback.
+    /// the image `image`. It has no network but loopback, and is reached through a socket.
     ///
     /// # Errors
     /// When this is not root on a machine with dockerd, or the engine does not answer.
     pub fn start(hidden: &Path, image: &str) -> Result<SecondEngine> {
+        let state = state_folder()?;
+        let host = format!("unix://{}", state.path().join("socket").display());
+        let network = ["--bridge=none", "--iptables=false", "--ip-masq=false"].map(str::to_owned);
+        SecondEngine::launch(state, host, &["--net"], &network, hidden, image)
+    }
+
+    /// As [`SecondEngine::start`], but reached through TCP on loopback, and with a part of the
+    /// first engine's bridge for its containers: they reach what those of that engine do.
+    ///
+    /// # Errors
+    /// As [`SecondEngine::start`], and when the first engine has no bridge `docker0`.
+    pub fn start_on_tcp(hidden: &Path, image: &str) -> Result<SecondEngine> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let network = [
+            "--bridge=docker0".to_owned(),
+            format!("--fixed-cidr={}", a_part_of_the_bridge()?),
+            "--iptables=false".to_owned(),
+            "--ip-masq=false".to_owned(),
+            "--tls=false".to_owned(),
+        ];
+        let host = format!("tcp://127.0.0.1:{port}");
+        SecondEngine::launch(state_folder()?, host, &[], &network, hidden, image)
+    }
+
+    fn launch(
+        state: tempfile::TempDir,
+        host: String,
+        namespaces: &[&str],
+        network: &[String],
+        hidden: &Path,
+        image: &str,
+    ) -> Result<SecondEngine> {
         let dockerd = find_program("dockerd").context("a second engine needs dockerd")?;
-        if !rustix::process::geteuid().is_root() {
-            bail!("a second engine needs root");
-        }
-        // Beside the system's own: the sockets in it must have short paths, and the folder
-        // that is hidden may well be the one for temporary files.
-        let state = tempfile::Builder::new()
-            .prefix("pixi-offline-engine-")
-            .tempdir_in("/var/lib")?;
         let configuration = state.path().join("daemon.json");
         fs::write(&configuration, "{}")?;
         let log = state.path().join("log");
         let daemon = Command::new("unshare")
+            .args(namespaces)
             .args([
-                "--net",
                 "--mount",
                 "--propagation",
                 "private",
@@ -70,7 +96,7 @@ impl SecondEngine {
             ])
             .arg(hidden)
             .arg(dockerd)
-            .args(["--bridge=none", "--iptables=false", "--ip-masq=false"])
+            .args(network)
             .arg("--data-root")
             .arg(state.path().join("data"))
             .arg("--exec-root")
@@ -78,7 +104,7 @@ impl SecondEngine {
             .arg("--pidfile")
             .arg(state.path().join("pid"))
             .arg("--host")
-            .arg(host(state.path()))
+            .arg(&host)
             .arg("--config-file")
             .arg(configuration)
             .env("PATH", system_path())
@@ -90,6 +116,7 @@ impl SecondEngine {
         let mut engine = SecondEngine {
             state,
             hidden: hidden.to_owned(),
+            host,
             daemon,
         };
         announced("starting a second engine", || {
@@ -101,8 +128,25 @@ impl SecondEngine {
 
     /// What `DOCKER_HOST` must be to reach it.
     #[must_use]
-    pub fn host(&self) -> String {
-        host(self.state.path())
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Ends it by force with all that runs on it, as if its machine lost its power.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub fn kill(&mut self) -> Result<()> {
+        self.daemon.kill()?;
+        self.daemon.wait()?;
+        end_what_it_left(self.state.path());
+        Ok(())
+    }
+
+    /// Where it keeps what it has; `data/` is its data root.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.path()
     }
 
     /// Runs a shell script where this engine's files are, and returns what it prints.
@@ -122,7 +166,7 @@ impl SecondEngine {
 
     fn wait_for_answer(&mut self, log: &Path) -> Result<()> {
         let since = Instant::now();
-        let host = self.host();
+        let host = self.host.clone();
         let format = "{{.ServerVersion}}";
         while !succeeds(cmd!("docker", "--host", &host, "info", "--format", format)) {
             if self.daemon.try_wait()?.is_some() || since.elapsed() > PATIENCE {
@@ -143,9 +187,50 @@ impl SecondEngine {
     }
 }
 
-/// Where the engine listens whose state is in this folder.
-fn host(state: &Path) -> String {
-    format!("unix://{}", state.join("socket").display())
+/// A folder for an engine's state.
+fn state_folder() -> Result<tempfile::TempDir> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("a second engine needs root");
+    }
+    // Beside the system's own: the sockets in it must have short paths, and the folder
+    // that is hidden may well be the one for temporary files.
+    Ok(tempfile::Builder::new()
+        .prefix("pixi-offline-engine-")
+        .tempdir_in("/var/lib")?)
+}
+
+/// The last sixteenth of the addresses of `docker0`, which the first engine hands out last.
+fn a_part_of_the_bridge() -> Result<String> {
+    let words = ["-4", "-oneline", "address", "show", "docker0"];
+    let shown = captured("ip address", cmd("ip", words))?;
+    let address = shown
+        .split_whitespace()
+        .skip_while(|word| *word != "inet")
+        .nth(1);
+    let (address, length) = address
+        .and_then(|address| address.split_once('/'))
+        .with_context(|| format!("docker0 has no address: {shown}"))?;
+    let address: Ipv4Addr = address.parse()?;
+    let length: u32 = length.parse()?;
+    let hosts = u32::MAX.checked_shr(length).unwrap_or(0);
+    let part = hosts >> 4;
+    let first = (u32::from(address) | hosts) & !part;
+    Ok(format!("{}/{}", Ipv4Addr::from(first), length + 4))
+}
+
+/// Ends the shims of containers, which outlive a daemon that is killed, and what they run.
+fn end_what_it_left(state: &Path) {
+    let state = state.as_os_str().as_encoded_bytes();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for entry in entries {
+        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        let is_ours = words.windows(state.len()).any(|part| part == state);
+        if is_ours && words.windows(16).any(|part| part == b"containerd-shim-") {
+            let _ = captured("pkill", cmd!("pkill", "-KILL", "-P", &pid).unchecked());
+            let _ = captured("kill", cmd!("kill", "-KILL", &pid).unchecked());
+        }
+    }
 }
 
 impl Drop for SecondEngine {
@@ -162,6 +247,7 @@ impl Drop for SecondEngine {
             }
             sleep(Duration::from_millis(50));
         }
+        end_what_it_left(self.state.path());
         // What its containers had mounted, in its own namespace, is gone with it.
         let _ = fs::remove_dir_all(self.state.path());
     }

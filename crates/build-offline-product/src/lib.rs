@@ -9,7 +9,7 @@ use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::report::{Format, Phases, Report, Verbosity};
 use pixi_offline::request::{
     ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, OFFICIAL_IMAGE,
-    ProductOptions, SecretOptions, SigningOptions, VerifyOptions, WorkdirOptions,
+    ProductOptions, SecretOptions, SigningOptions, TransferOptions, VerifyOptions, WorkdirOptions,
 };
 use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, Request, Source};
 use pixi_offline::steps::{create_workdir_from_container, create_workdir_from_host};
@@ -124,6 +124,10 @@ pub struct Options {
     #[allow(missing_docs)]
     pub engine: EngineOptions,
 
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub transfer: TransferOptions,
+
     /// Hand ARG to the engine's `run` for the build container (repeatable)
     #[arg(
         long,
@@ -198,6 +202,7 @@ impl Options {
         };
         let (verification, expectations) = self.verify.meaning()?;
         let reuse_cache = !self.fresh;
+        let transfer = self.transfer.transfer;
         let container_workdir = |default: &str| {
             let path = self.container_workdir_path.as_deref();
             ContainerPath::new("--container-workdir-path", path.unwrap_or(default.as_ref()))
@@ -232,6 +237,7 @@ impl Options {
                     expectations,
                     variables: self.engine.variables()?,
                     engine: self.engine.engine,
+                    transfer,
                 })
             }
             (None, Some(container), Some(project)) => {
@@ -267,6 +273,7 @@ impl Options {
             image,
             product: output_choices,
             out_dir: self.out_dir,
+            transfer,
         })
     }
 }

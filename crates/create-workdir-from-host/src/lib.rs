@@ -7,8 +7,8 @@ use clap::Parser;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, SecretOptions, VerifyOptions,
-    WorkdirOptions,
+    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, SecretOptions,
+    TransferOptions, VerifyOptions, WorkdirOptions,
 };
 use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -61,6 +61,10 @@ pub struct Options {
     #[allow(missing_docs)]
     pub engine: EngineOptions,
 
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub transfer: TransferOptions,
+
     /// Hand ARG to the engine's `run` for the build container (repeatable)
     #[arg(long, value_name = "ARG", help_heading = "Container engine")]
     pub engine_arg: Vec<OsString>,
@@ -96,6 +100,7 @@ impl TryFrom<Options> for Request {
             expectations,
             variables: options.engine.variables()?,
             engine: options.engine.engine,
+            transfer: options.transfer.transfer,
             engine_arguments: options.engine_arg,
         })
     }

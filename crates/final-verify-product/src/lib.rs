@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    EngineOptions, ImageReference, ProjectName, SigningOptions, VerifyOptions,
+    EngineOptions, ImageReference, ProjectName, SigningOptions, TransferOptions, VerifyOptions,
 };
 use pixi_offline::steps::final_verify_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -65,6 +65,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub transfer: TransferOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub verify: VerifyOptions,
 }
 
@@ -91,6 +95,7 @@ impl TryFrom<Options> for Request {
             expectations,
             variables: options.engine.variables()?,
             engine: options.engine.engine,
+            transfer: options.transfer.transfer,
         })
     }
 }

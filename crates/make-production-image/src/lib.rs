@@ -14,6 +14,23 @@ use pixi_offline::request::{
 use pixi_offline::steps::make_production_image::{self as step, Purpose, Request};
 use pixi_offline::surroundings::Surroundings;
 
+/// The end of the help; each command line in it is parsed by a test.
+const EXAMPLES: &str = r"Examples:
+  $ make-production-image --product-dir work/product \
+      --build-image ghcr.io/prefix-dev/pixi:0.77.0 --base-image debian:12-slim \
+      --tag weather:1.4 --expose 8000 --user 1000 -- python -m weather
+
+  # only some of the project; tried without a network before it gets its name; saved for `docker load`
+  $ make-production-image --product-dir work/product --environment serve \
+      --build-image ghcr.io/prefix-dev/pixi:0.77.0 --base-image debian:12-slim \
+      --tag weather:1.4 --copy src --copy pixi.toml --save weather.tar \
+      --cmd python --cmd=-m --cmd weather --verify-run -- python -m weather --self-test
+
+  # files for a builder elsewhere
+  $ make-production-image --product-dir work/product \
+      --build-image ghcr.io/prefix-dev/pixi:0.77.0 --base-image debian:12-slim \
+      --emit-dockerfile work/image -- python -m weather";
+
 /// Make an image without pixi from a product, without a network: one environment at the
 /// path that it was installed at, the project, and an entry point that activates.
 #[derive(Debug, Parser)]
@@ -21,6 +38,7 @@ use pixi_offline::surroundings::Surroundings;
     name = "make-production-image",
     version,
     max_term_width = 100,
+    after_help = EXAMPLES,
     override_usage = "make-production-image --product-dir DIR --build-image IMAGE --base-image IMAGE --tag NAME [OPTIONS] [-- CMD ARG…]\n       \
                       make-production-image … --tag NAME [--cmd WORD]… --verify-run -- CMD ARG…\n       \
                       make-production-image … --emit-dockerfile DIR [OPTIONS] [-- CMD ARG…]"

@@ -191,6 +191,7 @@ mod tests {
         parses::<create_workdir_from_host::Options>();
         parses::<final_verify_product::Options>();
         parses::<make_archive_ready_product::Options>();
+        parses::<make_production_image::Options>();
     }
 
     #[test]

@@ -120,3 +120,12 @@ pub(super) fn call_or<T>(
         None => done,
     }
 }
+
+/// Whether a writer failed since the other side had stopped reading.
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -219,15 +219,25 @@ impl Engine {
             .with_context(|| format!("what {} says of a container cannot be read", self.client()))
     }
 
-    /// Whether the engine sees a folder of this machine that was made a moment ago;
-    /// if not, its words. It is asked to make a container, never to start it.
+    /// Whether the engine sees these files and folders of this machine; if not, its
+    /// words. It is asked to make a container, never to start it.
     pub(super) fn shares(
         &self,
-        folder: &Path,
+        paths: &[&Path],
         image: &ImageReference,
     ) -> anyhow::Result<Result<(), String>> {
-        let mount = Mount::read_only(folder, "/pixi-offline/probe").value()?;
-        let with = self.try_to_create(&["--mount", &mount], image)?;
+        let mounts = paths
+            .iter()
+            .enumerate()
+            .map(|(number, path)| {
+                Mount::read_only(*path, format!("/pixi-offline/probe-{number}")).value()
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let options: Vec<&str> = mounts
+            .iter()
+            .flat_map(|mount| ["--mount", mount.as_str()])
+            .collect();
+        let with = self.try_to_create(&options, image)?;
         if with.succeeded() {
             return Ok(Ok(()));
         }
@@ -270,26 +280,61 @@ impl Engine {
 
     /// The containers that have this label and do not run: id, and the label's value.
     pub(super) fn stopped_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let answer = self.ask([
-            "ps",
-            "--all",
-            "--no-trunc",
-            "--filter",
-            &format!("label={label}"),
-            "--filter",
-            "status=created",
-            "--filter",
-            "status=exited",
-            "--filter",
-            "status=dead",
-            "--format",
-            &format!("{{{{.ID}}}} {{{{.Label \"{label}\"}}}}"),
-        ])?;
+        let statuses = ["created", "exited", "dead"].map(|status| format!("status={status}"));
+        let mut words = vec!["ps", "--all", "--no-trunc"];
+        words.extend(statuses.iter().flat_map(|filter| ["--filter", filter]));
+        self.labelled(&words, "{{.ID}}", label)
+    }
+
+    /// The volumes that have this label: name, and the label's value.
+    pub(super) fn volumes_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
+        self.labelled(&["volume", "ls"], "{{.Name}}", label)
+    }
+
+    /// What a listing shows of all that has this label: `field`, and the label's value.
+    fn labelled(
+        &self,
+        listing: &[&str],
+        field: &str,
+        label: &str,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        let filter = format!("label={label}");
+        let format = format!("{field} {{{{.Label \"{label}\"}}}}");
+        let words = listing
+            .iter()
+            .copied()
+            .chain(["--filter", &filter, "--format", &format]);
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        let answer = self.program.capture(&words)?;
         let text = String::from_utf8_lossy(&answer.stdout);
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         Ok(lines
             .map(|(id, value)| (id.to_owned(), value.to_owned()))
             .collect())
+    }
+
+    /// Whether there is a volume of this name.
+    pub(super) fn has_volume(&self, name: &str) -> anyhow::Result<bool> {
+        Ok(self.volume(&["inspect", name])?.succeeded())
+    }
+
+    /// Asks for something about volumes.
+    pub(super) fn volume(&self, words: &[&str]) -> anyhow::Result<Captured> {
+        let words = ["volume"].iter().chain(words).map(OsString::from);
+        self.program.capture(&words.collect::<Vec<_>>())
+    }
+
+    /// Removes a volume that no container has. One that is not there is no error.
+    pub(super) fn remove_volume(&self, name: &str) {
+        let _ = self.volume(&["rm", "--force", name]);
+    }
+
+    /// The memory of the engine's machine, in bytes; 0 where it does not tell.
+    pub fn memory(&self) -> u64 {
+        let answer = self.ask(["info", "--format", "{{.MemTotal}}"]);
+        let text = answer.map_or(Vec::new(), |answer| answer.stdout);
+        let text = String::from_utf8_lossy(&text);
+        text.trim().parse().unwrap_or(0)
     }
 
     /// Removes a container that does not run.

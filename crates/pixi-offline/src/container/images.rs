@@ -5,11 +5,11 @@ use std::io::{PipeWriter, Read as _, Write};
 
 use anyhow::Context as _;
 
-use crate::container::call::{Input, call, call_or};
+use crate::container::call::{Input, call, call_or, is_broken_pipe};
 use crate::container::engine::Engine;
 use crate::container::interruption::LastResort;
-use crate::container::owner::{self, Owner};
-use crate::container::spec::{self, ContainerName};
+use crate::container::owner;
+use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ImageReference, ImageTag};
@@ -37,7 +37,7 @@ impl Engine {
         words: &[&str],
     ) -> anyhow::Result<Look> {
         let mut arguments: Vec<OsString> = ["run", "--rm"].map(OsString::from).into();
-        push_labels(&mut arguments, "look");
+        owner::push_labels(&mut arguments, "look");
         arguments.extend(
             ["--network", "none", "--pull", "never", "--entrypoint", "sh"].map(OsString::from),
         );
@@ -148,7 +148,7 @@ impl Engine {
     ) -> anyhow::Result<u8> {
         let mut arguments: Vec<OsString> =
             ["run", "--name", name.as_str()].map(OsString::from).into();
-        push_labels(&mut arguments, "verify-run");
+        owner::push_labels(&mut arguments, "verify-run");
         arguments.extend(
             [
                 "--network",
@@ -257,20 +257,6 @@ impl Engine {
     }
 }
 
-/// Marks a container as ours, for the next run should this one be killed.
-fn push_labels(arguments: &mut Vec<OsString>, purpose: &str) {
-    arguments.extend([
-        "--label".into(),
-        format!("{}={purpose}", spec::LABEL).into(),
-    ]);
-    if let Some(owner) = Owner::this_process() {
-        arguments.extend([
-            "--label".into(),
-            format!("{}={}", owner::LABEL, owner.label()).into(),
-        ]);
-    }
-}
-
 /// Shows what the client prints until it ends.
 fn show(stream: &mut Conversation, report: &Report) -> anyhow::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
@@ -284,12 +270,4 @@ fn show(stream: &mut Conversation, report: &Report) -> anyhow::Result<()> {
             Err(error) => return Err(error).context("the engine's client cannot be read"),
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -11,7 +11,7 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
-use signal_hook::low_level::unregister;
+use signal_hook::low_level::{emulate_default_handler, unregister};
 
 use crate::container::engine::Engine;
 use crate::container::spec::ContainerName;
@@ -227,6 +227,42 @@ impl Drop for Hold {
         restore_defaults();
         for handler in self.handlers.drain(..) {
             unregister(handler);
+        }
+    }
+}
+
+/// Lets a signal end the process as ever, but has something tidied up before.
+#[derive(Debug)]
+pub(super) struct Tidy {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tidy {
+    pub(super) fn start(tidy: impl FnOnce() + Send + 'static) -> anyhow::Result<Tidy> {
+        let mut signals = Signals::new(SIGNALS).context("signals cannot be watched for")?;
+        let handle = signals.handle();
+        let thread = thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                tidy();
+                let _ = emulate_default_handler(signal);
+            }
+        });
+        suspend_defaults();
+        Ok(Tidy {
+            handle,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        restore_defaults();
+        self.handle.close();
+        if let Some(thread) = self.thread.take() {
+            // A signal that came is being dealt with there.
+            let _ = thread.join();
         }
     }
 }

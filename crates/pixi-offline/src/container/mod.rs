@@ -22,6 +22,7 @@ pub mod scripts;
 mod session;
 pub mod signal;
 mod spec;
+mod volume;
 
 pub use call::fetch;
 pub use engine::{Engine, EngineVersion, Image};
@@ -29,5 +30,6 @@ pub use images::Look;
 pub use mount::Mount;
 pub use owner::{Owner, sweep};
 pub use resident::{Brought, Resident};
-pub use session::{Ended, Outcome, PhaseLog, require_shared, run, run_in};
+pub use session::{Ended, Outcome, PhaseLog, nonce_file, run, run_in, shares};
 pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};
+pub use volume::{Carrier, RestingVolume, Volume};

@@ -1,22 +1,38 @@
-//! Bind mounts as the engine's `--mount` takes them.
+//! Mounts as the engine's `--mount` takes them.
 
 use std::path::{Path, PathBuf};
 
 use crate::request::text_for_mount;
 
-/// A folder of the host inside a container.
+/// A folder of the host, or a volume of the engine, inside a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    source: PathBuf,
+    source: Source,
     target: String,
     read_only: bool,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    Folder(PathBuf),
+    Volume(String),
 }
 
 impl Mount {
     /// Mounts `source`, an absolute path, at `target`, writable.
     pub fn writable(source: impl Into<PathBuf>, target: impl Into<String>) -> Mount {
         Mount {
-            source: source.into(),
+            source: Source::Folder(source.into()),
+            target: target.into(),
+            read_only: false,
+        }
+    }
+
+    /// Mounts a volume that is there, by its name, at `target`, writable.
+    pub fn volume(name: impl Into<String>, target: impl Into<String>) -> Mount {
+        Mount {
+            source: Source::Volume(name.into()),
             target: target.into(),
             read_only: false,
         }
@@ -24,15 +40,23 @@ impl Mount {
 
     /// Mounts `source`, an absolute path, at `target`, read-only.
     pub fn read_only(source: impl Into<PathBuf>, target: impl Into<String>) -> Mount {
+        Mount::writable(source, target).only_read()
+    }
+
+    /// The same, read-only.
+    pub fn only_read(self) -> Mount {
         Mount {
             read_only: true,
-            ..Mount::writable(source, target)
+            ..self
         }
     }
 
-    /// Where the folder lies on the host.
-    pub fn source(&self) -> &Path {
-        &self.source
+    /// Where the folder lies on the host, if it is one.
+    pub fn source(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Folder(folder) => Some(folder),
+            Source::Volume(_) => None,
+        }
     }
 
     /// The value of `--mount`: a line of CSV, as docker reads it. `-v` would
@@ -44,10 +68,16 @@ impl Mount {
     /// Exit code 2 when the source is not UTF-8, or a carriage return is before
     /// a newline in it: the client would mount another folder.
     pub fn value(&self) -> anyhow::Result<String> {
-        let source = text_for_mount("a path that must be mounted", self.source.as_os_str())?;
+        let (kind, source) = match &self.source {
+            Source::Folder(folder) => (
+                "bind",
+                text_for_mount("a path that must be mounted", folder.as_os_str())?,
+            ),
+            Source::Volume(name) => ("volume", name.as_str()),
+        };
         let target = text_for_mount("the place of a mount", self.target.as_ref())?;
         let mut fields = vec![
-            "type=bind".to_owned(),
+            format!("type={kind}"),
             format!("source={source}"),
             format!("target={target}"),
         ];
@@ -90,6 +120,10 @@ mod tests {
         assert_eq!(
             Mount::read_only("/a", "/t").value().unwrap(),
             "type=bind,source=/a,target=/t,readonly"
+        );
+        assert_eq!(
+            Mount::volume("a", "/t").value().unwrap(),
+            "type=volume,source=a,target=/t"
         );
     }
 

@@ -1,11 +1,13 @@
 //! Which process of ours a container belongs to, so that a later run can
 //! remove what a killed one has left.
 
+use std::ffi::OsString;
 use std::fs;
 
 use rustix::process::{Pid, getpid, test_kill_process};
 
 use crate::container::engine::Engine;
+use crate::container::spec;
 
 /// The label whose value names the process.
 pub(super) const LABEL: &str = "io.github.pixi-offline.process";
@@ -67,17 +69,35 @@ impl Owner {
     }
 }
 
-/// Removes the containers of ours that do not run and whose process has ended:
-/// it was killed before it could. Failures are passed over: this is tidying.
+/// Removes the containers of ours that do not run and the volumes whose process has
+/// ended: it was killed before it could. Failures are passed over: this is tidying.
 pub fn sweep(engine: &Engine) {
-    let Ok(stopped) = engine.stopped_with_label(LABEL) else {
-        return;
-    };
-    for (id, label) in stopped {
-        if Owner::parse(&label).is_some_and(|owner| owner.has_ended()) {
+    let ended = |label: &str| Owner::parse(label).is_some_and(|owner| owner.has_ended());
+    for (id, label) in engine.stopped_with_label(LABEL).unwrap_or_default() {
+        if ended(&label) {
             // Without force: one that has been started meanwhile stays.
             let _ = engine.remove_stopped(&id);
         }
+    }
+    for (name, label) in engine.volumes_with_label(LABEL).unwrap_or_default() {
+        if ended(&label) {
+            engine.remove_volume(&name);
+        }
+    }
+}
+
+/// The words that mark a container as ours, for the next run should this one be
+/// killed.
+pub(super) fn push_labels(arguments: &mut Vec<OsString>, purpose: &str) {
+    arguments.extend([
+        "--label".into(),
+        format!("{}={purpose}", spec::LABEL).into(),
+    ]);
+    if let Some(owner) = Owner::this_process() {
+        arguments.extend([
+            "--label".into(),
+            format!("{LABEL}={}", owner.label()).into(),
+        ]);
     }
 }
 

@@ -11,12 +11,14 @@ use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::engine::Engine;
 use crate::container::interruption::{self, GRACE, LastResort, Stop, Watch};
 use crate::container::masking::Masking;
+use crate::container::mount::Mount;
 use crate::container::resident::Resident;
 use crate::container::signal::Signal;
 use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::ImageReference;
+use crate::surroundings;
 use crate::tools::Ending;
 
 /// SIGPIPE: what a closed stdout would have ended a shell pipeline with.
@@ -105,7 +107,8 @@ pub struct Ended {
 /// removes the container however the run ends.
 ///
 /// `out` is the folder of this machine that the container sees as its out
-/// folder: the nonce laid into it tells the script that it is really this one.
+/// folder, if it sees any: the nonce laid into it tells the script that it is really
+/// this one. Into a volume, who fills it lays the nonce ([`nonce_file`]).
 ///
 /// A script that did not get to its end is told in [`Ended::end`], with the exit
 /// code that `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
@@ -119,12 +122,14 @@ pub struct Ended {
 pub fn run(
     engine: &Engine,
     spec: &ContainerSpec,
-    out: &Path,
+    out: Option<&Path>,
     logs: &[PhaseLog],
     report: &Report,
 ) -> anyhow::Result<Ended> {
     let arguments = spec.run_arguments()?;
-    let _nonce = NonceFile::lay(out, spec.script.nonce())?;
+    let _nonce = out
+        .map(|out| NonceFile::lay(out, spec.script.nonce()))
+        .transpose()?;
     let last_resort = LastResort::Remove(engine.clone(), spec.name.clone());
     let end = converse(
         engine,
@@ -138,7 +143,11 @@ pub fn run(
         if outcome.out_folder_is_not_ours {
             return Ok((
                 failure::GENERAL,
-                elsewhere(engine, out, "it is another folder there"),
+                elsewhere(
+                    engine,
+                    out.unwrap_or(Path::new("its volume")),
+                    "it is another folder there",
+                ),
             ));
         }
         why_the_container_ended(engine, spec, outcome, client)
@@ -147,30 +156,31 @@ pub fn run(
     Ok(ended)
 }
 
-/// Checks that the engine sees a folder that was made a moment ago, as far as that
-/// can be known without starting a container of an image that it has.
+/// Whether the engine sees `folder`, in which a file is made for a moment, and the
+/// folders `others`: it is asked to make a container that has them, and never
+/// starts it. If not, what it says.
 ///
 /// # Errors
 ///
-/// When it does not (1): it runs on another machine, or sees other files.
-pub fn require_shared(
+/// When no file can be made in `folder`.
+pub fn shares(
     engine: &Engine,
     image: &ImageReference,
     folder: &Path,
-) -> anyhow::Result<()> {
-    match engine.shares(folder, image)? {
-        Ok(()) => Ok(()),
-        Err(words) => Err(Failure::with_code(
-            failure::GENERAL,
-            elsewhere(engine, folder, &words),
-        )),
-    }
+    others: &[&Path],
+) -> anyhow::Result<Result<(), String>> {
+    let nonce = NonceFile::lay(folder, &surroundings::nonce())?;
+    let mut paths = vec![nonce.0.as_path()];
+    paths.extend(others);
+    Ok(engine
+        .shares(&paths, image)?
+        .map_err(|words| elsewhere(engine, folder, &words)))
 }
 
 /// What to say of a folder that the engine does not have as we have it.
 fn elsewhere(engine: &Engine, folder: &Path, words: &str) -> String {
     format!(
-        "the engine behind {} does not see this machine's files: {}: {words}; use an engine on this machine, or a folder that both share",
+        "the engine behind {} does not see this machine's files: {}: {words}; give --transfer copy to have them carried there and back, or use an engine on this machine",
         engine.client(),
         folder.display()
     )
@@ -307,9 +317,9 @@ fn why_the_container_ended(
     }
     let state = engine.state(spec.name.as_str())?;
     if state.is_none() && code == failure::ENGINE {
-        for mount in &spec.mounts {
-            if let Err(words) = engine.shares(mount.source(), image)? {
-                return Ok((failure::GENERAL, elsewhere(engine, mount.source(), &words)));
+        for source in spec.mounts.iter().filter_map(Mount::source) {
+            if let Err(words) = engine.shares(&[source], image)? {
+                return Ok((failure::GENERAL, elsewhere(engine, source, &words)));
             }
         }
     }
@@ -441,6 +451,12 @@ impl<'a> Listener<'a> {
     }
 }
 
+/// The name of the file in an out folder that tells a script with this nonce that the
+/// folder is the one that is meant.
+pub fn nonce_file(nonce: &str) -> String {
+    format!("{}{nonce}", NonceFile::START)
+}
+
 /// The nonce in the out folder, there as long as this is.
 struct NonceFile(PathBuf);
 
@@ -462,7 +478,7 @@ impl NonceFile {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
-        let file = out.join(format!("{}{nonce}", NonceFile::START));
+        let file = out.join(nonce_file(nonce));
         File::create_new(&file).with_context(|| format!("{} cannot be written", file.display()))?;
         Ok(NonceFile(file))
     }

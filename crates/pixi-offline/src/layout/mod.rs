@@ -39,7 +39,8 @@ const PROJECT: &str = "project";
 const RESOURCES: &str = "resources";
 /// The package cache of a workdir.
 pub const CACHE: &str = "pixi-cache";
-const OUT: &str = "out";
+/// The folder of a workdir with logs and what verifications write.
+pub const OUT: &str = "out";
 const HELPERS: &str = "helpers";
 const PRODUCT: &str = "product";
 const RECORD: &str = "workdir.json";

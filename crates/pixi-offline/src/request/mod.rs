@@ -18,8 +18,8 @@ pub use names::{
     ProjectName,
 };
 pub use options::{
-    EngineOptions, EnvironmentOptions, ProductOptions, SecretOptions, SigningOptions,
-    VerifyOptions, WorkdirOptions,
+    EngineOptions, EnvironmentOptions, ProductOptions, SecretOptions, SigningOptions, Transfer,
+    TransferOptions, VerifyOptions, WorkdirOptions,
 };
 pub use secrets::{SecretAction, SecretPolicy};
 pub use verification::{Expectations, Verification};

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use tar::EntryType;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
@@ -19,6 +20,7 @@ use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, Expectations, ImageReference, ProjectName, Verification,
 };
+use crate::steps::carried::Parcel;
 use crate::steps::verdict::{self, Phase};
 use crate::surroundings::{self, Surroundings};
 
@@ -101,10 +103,18 @@ impl Build<'_> {
         surroundings: &Surroundings,
         report: &Report,
     ) -> anyhow::Result<()> {
-        let spec = self.spec(container, command, workdir, surroundings)?;
+        let mounts = self.mounts(container, workdir);
+        let spec = self.spec(
+            container,
+            command,
+            mounts,
+            &surroundings::nonce(),
+            surroundings,
+        )?;
         let logs = Logs::of(workdir);
+        let out = workdir.out();
         let Ended { outcome, end } =
-            container::run(self.engine, &spec, &workdir.out(), &logs.phases(), report)?;
+            container::run(self.engine, &spec, Some(&out), &logs.phases(), report)?;
 
         learn(&outcome, record);
         let lock = workdir.project(self.project).join(layout::LOCK_FILE);
@@ -118,37 +128,83 @@ impl Build<'_> {
         record.write(workdir)
     }
 
-    /// The container that [`run_mounted`](Build::run_mounted) asks for.
+    /// The workdir's folders as [`run_mounted`](Build::run_mounted) mounts them.
+    pub(super) fn mounts(&self, container: &Container<'_>, workdir: &Workdir) -> Vec<Mount> {
+        let inside = ContainerWorkdir(self.container_workdir);
+        let channels = self.channels(container.channels, workdir);
+        [
+            Mount::writable(workdir.projects(), inside.projects()),
+            Mount::writable(workdir.resources(), inside.resources()),
+            Mount::writable(workdir.out(), inside.out()),
+            Mount::writable(workdir.cache(), inside.cache()),
+        ]
+        .into_iter()
+        .chain(
+            channels
+                .into_iter()
+                .map(|(folder, place)| Mount::read_only(folder, place)),
+        )
+        .collect()
+    }
+
+    /// The same for an engine that does not see them, with a package cache that is not
+    /// the workdir's own perhaps.
+    pub(super) fn parcels(
+        &self,
+        container: &Container<'_>,
+        workdir: &Workdir,
+        cache: &Path,
+        nonce: &str,
+    ) -> Vec<Parcel> {
+        let named = |folder: PathBuf, from: &Path| {
+            let name = folder.file_name().map(PathBuf::from).unwrap_or_default();
+            (name, from.to_owned())
+        };
+        let own = |folder: PathBuf| named(folder.clone(), &folder);
+        let nonce_file = Path::new(layout::OUT).join(container::nonce_file(nonce));
+        let workdir_parcel = Parcel {
+            target: self.container_workdir.as_str().to_owned(),
+            folders: vec![
+                own(workdir.projects()),
+                own(workdir.resources()),
+                own(workdir.out()),
+                named(workdir.cache(), cache),
+            ],
+            empty: vec![(EntryType::Regular, nonce_file)],
+            ..Parcel::default()
+        };
+        let channels = self.channels(container.channels, workdir);
+        let channels = channels.into_iter().map(|(folder, target)| Parcel {
+            target,
+            read_only: true,
+            folders: vec![(PathBuf::new(), folder)],
+            empty: Vec::new(),
+        });
+        std::iter::once(workdir_parcel).chain(channels).collect()
+    }
+
+    /// The container that has these mounts.
     pub(super) fn spec(
         &self,
         container: &Container<'_>,
         command: &'static str,
-        workdir: &Workdir,
+        mounts: Vec<Mount>,
+        nonce: &str,
         surroundings: &Surroundings,
     ) -> anyhow::Result<ContainerSpec> {
-        let nonce = surroundings::nonce();
-        let inside = ContainerWorkdir(self.container_workdir);
         Ok(ContainerSpec {
-            name: ContainerName::new(command, &nonce),
+            name: ContainerName::new(command, nonce),
             command,
             owner: Owner::this_process(),
             image: container.image.clone(),
-            mounts: [
-                Mount::writable(workdir.projects(), inside.projects()),
-                Mount::writable(workdir.resources(), inside.resources()),
-                Mount::writable(workdir.out(), inside.out()),
-                Mount::writable(workdir.cache(), inside.cache()),
-            ]
-            .into_iter()
-            .chain(self.channels(container.channels, workdir))
-            .collect(),
+            mounts,
             tmpfs: None,
             network: Network::Default,
             pull: Pull::Missing,
             variables: self.variables.to_vec(),
             engine_arguments: container.engine_arguments.to_vec(),
             selinux_enforcing: surroundings.selinux_enforcing,
-            script: self.script(Where::Mounted, "", &nonce)?,
+            script: self.script(Where::Mounted, "", nonce)?,
         })
     }
 
@@ -185,8 +241,8 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// The staged channels of the project, mounted where the lock says they are.
-    fn channels(&self, channels: &[LocalChannel], workdir: &Workdir) -> Vec<Mount> {
+    /// The staged channels of the project, each with the place where the lock says it is.
+    fn channels(&self, channels: &[LocalChannel], workdir: &Workdir) -> Vec<(PathBuf, String)> {
         let inside =
             Path::new(&ContainerWorkdir(self.container_workdir).projects()).join(self.project);
         channels
@@ -195,7 +251,7 @@ impl Build<'_> {
             .filter_map(|channel| {
                 let staged = workdir.project(self.project).join(&channel.in_project);
                 // A path that is not UTF-8 cannot be locked: pixi writes text.
-                Some(Mount::read_only(staged, channel.locked.to_str()?))
+                Some((staged, channel.locked.to_str()?.to_owned()))
             })
             .collect()
     }
@@ -223,7 +279,14 @@ impl Build<'_> {
         ))
     }
 
-    fn judge(&self, outcome: &Outcome, logs: &Logs, kept: Option<&Logs>) -> anyhow::Result<()> {
+    /// Success, or what the script's outcome and the logs say against it; `kept` are the
+    /// logs that are found later.
+    pub(super) fn judge(
+        &self,
+        outcome: &Outcome,
+        logs: &Logs,
+        kept: Option<&Logs>,
+    ) -> anyhow::Result<()> {
         verdict::require_success(
             outcome,
             &[
@@ -270,7 +333,7 @@ pub(super) fn overrides(variables: &[ContainerVariable]) -> BTreeMap<String, Str
 }
 
 /// Takes over into the record what the script said.
-fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
+pub(super) fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
     if let Some(pixi) = &outcome.pixi {
         record.pixi = Some(pixi.clone());
     }
@@ -280,20 +343,20 @@ fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
 }
 
 /// The logs of a build.
-struct Logs {
+pub(super) struct Logs {
     install: PathBuf,
     verify: PathBuf,
 }
 
 impl Logs {
-    fn of(workdir: &Workdir) -> Logs {
+    pub(super) fn of(workdir: &Workdir) -> Logs {
         Logs {
             install: workdir.install_log(),
             verify: workdir.verify_log(),
         }
     }
 
-    fn phases(&self) -> [PhaseLog; 2] {
+    pub(super) fn phases(&self) -> [PhaseLog; 2] {
         let log = |phase, file: &Path| PhaseLog {
             phase,
             file: file.to_owned(),

@@ -15,7 +15,7 @@ use crate::replacement::Guard;
 use crate::report::Report;
 use crate::request::{
     EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName, SecretAction,
-    SecretPolicy, SigningOptions, Verification,
+    SecretPolicy, SigningOptions, Transfer, Verification,
 };
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
@@ -46,6 +46,8 @@ pub struct Request {
     /// Where the logs of the final verification go; `proof/` in the workdir when
     /// `None`.
     pub out_dir: Option<PathBuf>,
+    /// How the engine gets at the product.
+    pub transfer: Transfer,
 }
 
 /// The part of a product's request that does not follow from the steps before.
@@ -134,11 +136,14 @@ impl Progress {
         // it is the first step's.
         report.phase("look", "looking before anything is touched");
         look(request, surroundings)?;
-        let made = match &request.source {
+        let (made, built) = match &request.source {
             // STEP 2 and 3: stage, build and verify with a network.
-            Source::Host(source) => create_workdir_from_host::run(source, surroundings, report)?,
+            Source::Host(source) => {
+                create_workdir_from_host::run_and_keep(source, surroundings, report)?
+            }
             Source::Container(source) => {
-                create_workdir_from_container::run(source, surroundings, report)?
+                let made = create_workdir_from_container::run(source, surroundings, report)?;
+                (made, None)
             }
         };
         let made = self.made.insert(made);
@@ -152,8 +157,12 @@ impl Progress {
         let product = self.product.insert(product);
 
         // STEP 5: install and verify it without a network.
-        let verify = verification_of(request, made, &product.path)?;
-        let record = final_verify_product::run(&verify, surroundings, report)?;
+        let mut verify = verification_of(request, made, &product.path)?;
+        if built.is_some() {
+            // What the first step found out.
+            verify.transfer = Transfer::Copy;
+        }
+        let record = final_verify_product::run_after(&verify, built, surroundings, report)?;
 
         // STEP 6: what can be said now.
         report.phase("proof", "writing down what was proved");
@@ -436,6 +445,7 @@ fn verification_in(
         expectations: expectations.clone(),
         engine: engine.clone(),
         variables: variables.clone(),
+        transfer: request.transfer,
     }
 }
 
@@ -575,6 +585,9 @@ fn verify_command(verify: &final_verify_product::Request) -> String {
     );
     line.flag_if("--attach", verify.attach);
     line.option_if("--engine", verify.engine.as_ref());
+    let transfer = verify.transfer.to_possible_value();
+    let transfer = transfer.filter(|_| verify.transfer != Transfer::default());
+    line.option_if("--transfer", transfer.as_ref().map(|how| how.get_name()));
     line.signing(&verify.signing);
     line.option_if(
         "--verify-environment",
@@ -625,11 +638,12 @@ mod tests {
             verification,
             engine: Some("podman".into()),
             variables: Vec::new(),
+            transfer: Transfer::Copy,
         };
         assert_eq!(
             verify_command(&request),
             "final-verify-product --image img:1 --product-dir '/w d/product' --out-dir '/w d/proof' \
-             --project-name demo --attach --engine podman --sign-key key --verify-environment test \
+             --project-name demo --attach --engine podman --transfer copy --sign-key key --verify-environment test \
              --expect-output a --expect-file b --verify-run -- python -c 'print('\\''a b'\\'')'"
         );
     }

@@ -1,13 +1,12 @@
 //! From a project in a running container to a workdir on this machine.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::container::{self, Brought, Engine, Resident};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::proof::{self, WorkdirRecord};
@@ -17,7 +16,6 @@ use crate::request::{
     ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
     ProjectName, SecretPolicy, Verification, text_for_engine,
 };
-use crate::staging;
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::environments;
 use crate::steps::inside::{self, Order, Staged};
@@ -250,18 +248,8 @@ impl Visit<'_> {
             record,
             report,
         ) {
-            let fate = match kept {
-                Some(_) => keep_logs(self.claim, self.place, &logs, record)
-                    .err()
-                    .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
-                None => Some(format!(
-                    "; {} is as it was",
-                    self.place.workdir.path().display()
-                )),
-            };
-            return Err(Failure::with_code(
-                failure::exit_code(&error),
-                format!("{error:#}{}", fate.unwrap_or_default()),
+            return Err(new_workdir::after_failure(
+                &error, self.claim, self.place, &logs, record,
             ));
         }
 
@@ -271,11 +259,8 @@ impl Visit<'_> {
         let beside = Beside::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
         self.fetch(&new)?;
-        add_logs(&logs, &new)?;
-        for folder in [new.helpers(), new.product().path().to_owned()] {
-            fs::create_dir(&folder)
-                .with_context(|| format!("{} cannot be made", folder.display()))?;
-        }
+        new_workdir::add_logs(&logs, &new)?;
+        new_workdir::make_own_folders(&new)?;
         self.place.helper.install(&new)?;
         record.lock.built = Lock::digest_of(&new.project(self.name).join(layout::LOCK_FILE))?;
         if record.lock.built != record.lock.staged {
@@ -346,35 +331,4 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
         reuse_cache: request.reuse_cache,
     };
     Ok(serde_json::to_string(&order)?)
-}
-
-/// Makes a workdir that holds nothing but the logs of a failed build.
-fn keep_logs(
-    claim: &Claim,
-    place: &NewWorkdir,
-    logs: &Workdir,
-    record: &WorkdirRecord,
-) -> anyhow::Result<()> {
-    let beside = Beside::new(claim, place.workdir.path())?;
-    let new = Workdir::new(beside.path());
-    record.write(&new)?;
-    stage::make_folders(&new)?;
-    fs::create_dir(new.resources())?;
-    place.helper.install(&new)?;
-    add_logs(logs, &new)?;
-    beside.take_place()
-}
-
-/// Copies the logs into a workdir's out folder.
-fn add_logs(logs: &Workdir, to: &Workdir) -> anyhow::Result<()> {
-    for (from, to) in [
-        (logs.install_log(), to.install_log()),
-        (logs.verify_log(), to.verify_log()),
-    ] {
-        // A verification may have left a file or link of that name there.
-        let _ = fs::remove_file(&to);
-        staging::copy_file(&from, &to)
-            .with_context(|| format!("{} cannot be written", to.display()))?;
-    }
-    Ok(())
 }

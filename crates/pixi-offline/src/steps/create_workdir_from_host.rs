@@ -1,27 +1,31 @@
 //! From a project on this machine to a workdir that is built and verified.
 
+mod elsewhere;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::container::{self, Engine, EngineVersion, Image};
+use crate::container::{self, Engine, EngineVersion, Image, RestingVolume};
+use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Beside, require_room};
+use crate::replacement::{Beside, Provisional, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, SecretPolicy, Verification, text_for_mount,
+    ProjectName, SecretPolicy, Transfer, Verification, text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::{How, Size};
 use crate::steps::build::{self, Build, Container, LockUse};
+use crate::steps::carried;
 use crate::steps::environments;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
-use crate::surroundings::Surroundings;
+use crate::surroundings::{self, Surroundings};
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-host";
@@ -65,6 +69,8 @@ pub struct Request {
     pub engine_arguments: Vec<OsString>,
     /// Variables for the container.
     pub variables: Vec<ContainerVariable>,
+    /// How the engine gets at the workdir.
+    pub transfer: Transfer,
 }
 
 /// Stages, builds and verifies.
@@ -78,6 +84,20 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
+    run_and_keep(request, surroundings, report).map(|(made, _)| made)
+}
+
+/// As [`run`]; where the workdir was carried to the engine, the volume that it was
+/// built in is kept for a step that needs the same packages there.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) fn run_and_keep(
+    request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<(Made, Option<RestingVolume>)> {
     let mut seen = Seen::look(request, surroundings)?;
     seen.warn(request, report)?;
     container::sweep(&seen.engine);
@@ -286,13 +306,18 @@ impl Seen {
         request: &Request,
         surroundings: &Surroundings,
     ) -> anyhow::Result<Vec<OsString>> {
-        self.build(request)
-            .spec(
-                &self.container(request),
-                COMMAND,
-                &self.place.workdir,
-                surroundings,
-            )?
+        let (build, container) = (self.build(request), self.container(request));
+        let nonce = surroundings::nonce();
+        let workdir = &self.place.workdir;
+        let mounts = match request.transfer {
+            Transfer::Auto | Transfer::Mount => build.mounts(&container, workdir),
+            Transfer::Copy => {
+                let parcels = build.parcels(&container, workdir, &workdir.cache(), &nonce);
+                carried::mounts(&parcels, &nonce)
+            }
+        };
+        build
+            .spec(&container, COMMAND, mounts, &nonce, surroundings)?
             .run_arguments()
     }
 
@@ -301,7 +326,7 @@ impl Seen {
         request: &Request,
         surroundings: &Surroundings,
         report: &Report,
-    ) -> anyhow::Result<Made> {
+    ) -> anyhow::Result<(Made, Option<RestingVolume>)> {
         // STEP 3: stage beside the workdir, then put the new one in its place.
         report.phase("stage", "staging the project");
         let mut record = self.record(request, surroundings)?;
@@ -315,10 +340,15 @@ impl Seen {
         })?;
         let beside = Beside::new(&claim, workdir.path())?;
         let new = Workdir::new(beside.path());
-        if self.image.is_some() {
-            // Before gigabytes are staged for an engine that does not see them.
-            container::require_shared(&self.engine, &request.image, beside.path())?;
-        }
+        // Before gigabytes are staged for an engine that does not see them.
+        let is_carried = carried::is_needed(
+            request.transfer,
+            &self.engine,
+            &request.image,
+            beside.path(),
+            &[],
+            report,
+        )?;
         // The record comes first: it marks the folder as a workdir, never staged.
         record.write(&new)?;
         stage::make_folders(&new)?;
@@ -344,37 +374,75 @@ impl Seen {
             None => std::fs::create_dir(new.resources())?,
         }
         self.place.helper.install(&new)?;
-        if request.reuse_cache {
-            let reused = beside.take_place_keeping(layout::CACHE)?;
-            new_workdir::say_reused(reused, report);
-        } else {
-            beside.take_place()?;
-        }
-        report.tell("workdir", workdir.path().display().to_string());
         report.tell("entries", copied.entries);
         report.tell("bytes", copied.bytes);
+        if is_carried {
+            let volume =
+                self.make_carried(request, &claim, &beside, &mut record, surroundings, report)?;
+            self.place.announce(&self.name, &record, report);
+            return Ok((self.made(record), Some(volume)));
+        }
+        let provisional =
+            beside.take_place_for_now(request.reuse_cache.then_some(layout::CACHE))?;
+        if request.reuse_cache {
+            new_workdir::say_reused(provisional.moved(), report);
+        }
+        report.tell("workdir", workdir.path().display().to_string());
 
         // STEP 4: install and verify in a container with network.
         report.phase("build", "installing and verifying with a network");
-        self.build(request).run_mounted(
+        let built = self.build(request).run_mounted(
             &self.container(request),
             COMMAND,
             workdir,
             &mut record,
             surroundings,
             report,
-        )?;
+        );
+        self.settle(provisional, built, report)?;
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), report)?;
         }
 
         // STEP 5: say what is there and what comes next.
         self.place.announce(&self.name, &record, report);
-        Ok(Made {
-            workdir: workdir.path().to_owned(),
+        Ok((self.made(record), None))
+    }
+
+    /// Deletes the workdir that was replaced; but when the engine has gone away in the
+    /// middle of a build, that one comes back.
+    fn settle(
+        &self,
+        replaced: Provisional,
+        built: anyhow::Result<()>,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let Err(error) = built else {
+            return replaced.settle();
+        };
+        if self.engine.version().is_ok() {
+            if let Err(trouble) = replaced.settle() {
+                report.warning(format_args!("{trouble:#}"));
+            }
+            return Err(error);
+        }
+        let fate = match replaced.give_back() {
+            Ok(true) => format!("; {} is as it was", self.place.workdir.path().display()),
+            Ok(false) => String::new(),
+            Err(trouble) => format!("; and the workdir that was here: {trouble:#}"),
+        };
+        Err(Failure::with_code(
+            failure::exit_code(&error),
+            format!("the engine went away: {error:#}{fate}"),
+        ))
+    }
+
+    fn made(&self, record: WorkdirRecord) -> Made {
+        Made {
+            workdir: self.place.workdir.path().to_owned(),
             project: self.name.clone(),
             record,
-        })
+        }
     }
 }
 

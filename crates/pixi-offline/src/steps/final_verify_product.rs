@@ -1,5 +1,7 @@
 //! From a product to the proof that it installs without a network.
 
+mod elsewhere;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,8 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, Owner, PhaseLog, Pull, Tmpfs,
+    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, Owner, PhaseLog, Pull,
+    RestingVolume, Tmpfs,
 };
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
@@ -20,9 +23,10 @@ use crate::replacement::{Claim, sweep_files};
 use crate::report::Report;
 use crate::request::{
     ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
-    Verification, text_for_mount,
+    Transfer, Verification, text_for_mount,
 };
 use crate::staging;
+use crate::steps::carried;
 use crate::steps::evidence;
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
@@ -66,6 +70,8 @@ pub struct Request {
     pub engine: Option<OsString>,
     /// Variables for the container.
     pub variables: Vec<ContainerVariable>,
+    /// How the engine gets at the product.
+    pub transfer: Transfer,
 }
 
 /// Installs the product in a container without a network, and verifies it.
@@ -77,6 +83,21 @@ pub struct Request {
 /// or verification.
 pub fn run(
     request: &Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<VerificationRecord> {
+    run_after(request, None, surroundings, report)
+}
+
+/// As [`run`]; `built` is the volume that the product's packages were fetched into,
+/// where they were carried to the engine.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) fn run_after(
+    request: &Request,
+    built: Option<RestingVolume>,
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<VerificationRecord> {
@@ -169,6 +190,20 @@ pub fn run(
     if request.attach {
         sweep_files(&product_dir)?;
     }
+    let is_carried = carried::is_needed(
+        request.transfer,
+        &engine,
+        &request.image,
+        &out_dir,
+        &[&product_dir],
+        report,
+    )?;
+    if is_carried && request.in_place {
+        return Err(Failure::usage(format!(
+            "--in-place installs into the product itself, and the engine behind {} does not see it; leave --in-place out",
+            engine.client()
+        )));
+    }
     let mut record = verified::begin(request, version, Some(image), surroundings);
     let run = Run {
         request,
@@ -177,8 +212,9 @@ pub fn run(
         verify_key: verify_key.as_ref(),
         out_dir: &out_dir,
         logs: &logs,
+        is_carried,
     };
-    let end = run.to_its_end(&mut record, surroundings, report);
+    let end = run.to_its_end(built, &mut record, surroundings, report);
     verified::conclude(&mut record, &end);
 
     // STEP 3: write down what was found, whatever it was.
@@ -218,6 +254,8 @@ struct Run<'a> {
     verify_key: Option<&'a VerifyingKey>,
     out_dir: &'a Path,
     logs: &'a OfflineLogs,
+    /// Whether the engine does not see the product, so that it is carried there.
+    is_carried: bool,
 }
 
 impl Run<'_> {
@@ -225,6 +263,7 @@ impl Run<'_> {
     /// is learnt goes into the record at once.
     fn to_its_end(
         &self,
+        built: Option<RestingVolume>,
         record: &mut VerificationRecord,
         surroundings: &Surroundings,
         report: &Report,
@@ -242,8 +281,6 @@ impl Run<'_> {
             ..
         } = self;
         let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
-        let spec = container(request, product.path(), out_dir, surroundings)?;
-        let _copier = (!request.in_place).then(|| Copier::lay(out_dir, surroundings));
         let phase_logs = [
             PhaseLog {
                 phase: "bootstrap",
@@ -254,7 +291,17 @@ impl Run<'_> {
                 file: verify_log.clone(),
             },
         ];
-        let Ended { outcome, end } = container::run(engine, &spec, out_dir, &phase_logs, report)?;
+        let Ended { outcome, end } = if self.is_carried {
+            self.run_elsewhere(built, &phase_logs, surroundings, report)?
+        } else {
+            let (product, memory) = (product.path(), surroundings.available_memory);
+            let tmpfs = memory_for(product, memory).filter(|_| !request.in_place);
+            let mounts = mounts(request, product, out_dir);
+            let nonce = surroundings::nonce();
+            let spec = container_for(request, mounts, tmpfs, &nonce, surroundings)?;
+            let _copier = (!request.in_place).then(|| Copier::lay(out_dir, surroundings));
+            container::run(engine, &spec, Some(out_dir), &phase_logs, report)?
+        };
         verified::learn(record, &outcome, request, logs)?;
         end?;
         if let Some(digest) = &digest {
@@ -351,16 +398,39 @@ pub(super) fn planned_arguments(
 ) -> anyhow::Result<Vec<OsString>> {
     let product_dir = surroundings.absolute(&request.product_dir);
     let out_dir = surroundings.absolute(&request.out_dir);
-    container(request, &product_dir, &out_dir, surroundings)?.run_arguments()
+    let nonce = surroundings::nonce();
+    let (mounts, memory) = match request.transfer {
+        Transfer::Auto | Transfer::Mount => (
+            mounts(request, &product_dir, &out_dir),
+            surroundings.available_memory,
+        ),
+        // How much memory an engine elsewhere has is not asked for a plan.
+        Transfer::Copy => {
+            let parcel = elsewhere::parcel(&product_dir, &nonce);
+            (carried::mounts(&[parcel], &nonce), 0)
+        }
+    };
+    let tmpfs = memory_for(&product_dir, memory).filter(|_| !request.in_place);
+    container_for(request, mounts, tmpfs, &nonce, surroundings)?.run_arguments()
 }
 
-fn container(
+/// Product and out folder as an engine on this machine has them.
+fn mounts(request: &Request, product_dir: &Path, out_dir: &Path) -> Vec<Mount> {
+    let product = if request.in_place {
+        Mount::writable(product_dir, scripts::PRODUCT)
+    } else {
+        Mount::read_only(product_dir, scripts::PRODUCT_SOURCE)
+    };
+    vec![Mount::writable(out_dir, scripts::OUT), product]
+}
+
+fn container_for(
     request: &Request,
-    product_dir: &Path,
-    out_dir: &Path,
+    mounts: Vec<Mount>,
+    tmpfs: Option<u64>,
+    nonce: &str,
     surroundings: &Surroundings,
 ) -> anyhow::Result<ContainerSpec> {
-    let nonce = surroundings::nonce();
     let how = if request.in_place { "in-place" } else { "copy" };
     let name = request
         .project_name
@@ -371,26 +441,16 @@ fn container(
         Some(_) => "chosen",
         None => "",
     };
-    let product = if request.in_place {
-        Mount::writable(product_dir, scripts::PRODUCT)
-    } else {
-        Mount::read_only(product_dir, scripts::PRODUCT_SOURCE)
-    };
-    let tmpfs = if request.in_place {
-        None
-    } else {
-        memory_for(product_dir, surroundings.available_memory).map(|size| Tmpfs {
-            target: scripts::PRODUCT.to_owned(),
-            size,
-        })
-    };
     Ok(ContainerSpec {
-        name: ContainerName::new(COMMAND, &nonce),
+        name: ContainerName::new(COMMAND, nonce),
         command: COMMAND,
         owner: Owner::this_process(),
         image: request.image.clone(),
-        mounts: vec![Mount::writable(out_dir, scripts::OUT), product],
-        tmpfs,
+        mounts,
+        tmpfs: tmpfs.map(|size| Tmpfs {
+            target: scripts::PRODUCT.to_owned(),
+            size,
+        }),
         network: Network::None,
         pull: Pull::Never,
         variables: request.variables.clone(),
@@ -398,7 +458,7 @@ fn container(
         selinux_enforcing: surroundings.selinux_enforcing,
         script: Script::new(
             scripts::FINAL_VERIFY,
-            &nonce,
+            nonce,
             [how, name, chosen, &expected],
             request.verification.pixi_words(
                 request

@@ -23,6 +23,7 @@ use crate::report::Report;
 use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
 use crate::secrets::Finding;
 use crate::staging::{self, How, Rules};
+use crate::steps::carried::delegate;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
@@ -70,6 +71,9 @@ pub enum Order {
         /// The folder.
         to: PathBuf,
     },
+    /// Fill a volume from a stream, or make a stream of one: what exactly is said on
+    /// the input.
+    Carry,
     /// Delete the workdir.
     Remove {
         /// The workdir.
@@ -102,12 +106,15 @@ pub struct Staged {
 pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     let order: Order = serde_json::from_str(order)
         .context("this is how the command calls itself in a container; it is not for people")?;
-    if let Order::Copy { from, to } = &order {
-        return staging::copy_tree(from, to, &Rules::new(), &|_| false).map(drop);
+    match &order {
+        Order::Copy { from, to } => {
+            return staging::copy_tree(from, to, &Rules::new(), &|_| false).map(drop);
+        }
+        Order::Carry => return delegate::run(),
+        _ => end_with_the_host(surroundings.program.clone()),
     }
-    end_with_the_host(surroundings.program.clone());
     match order {
-        Order::Copy { .. } => Ok(()),
+        Order::Copy { .. } | Order::Carry => Ok(()),
         Order::Stage {
             project,
             resources,
@@ -264,11 +271,14 @@ fn stage_project(
     })
 }
 
-/// Everything but the environments that the build installed: gigabytes that mean
-/// nothing at another path.
+/// What stays behind of a workdir that is sent: the environments that the build
+/// installed, gigabytes that mean nothing at another path.
+pub(super) const ENVIRONMENTS: [&str; 2] = ["+ /project/*/.pixi/config.toml", "/project/*/.pixi/*"];
+
+/// Everything but the environments.
 fn without_environments() -> anyhow::Result<Rules> {
     let mut rules = Rules::new();
-    for rule in ["+ /project/*/.pixi/config.toml", "/project/*/.pixi/*"] {
+    for rule in ENVIRONMENTS {
         rules.push(rule.as_ref())?;
     }
     Ok(rules)

@@ -6,6 +6,7 @@
 mod approval;
 mod build;
 pub mod build_offline_product;
+mod carried;
 mod carried_cache;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;

@@ -1,16 +1,20 @@
 //! What both ways to a workdir share: its place, its helper, its last lines.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use anyhow::Context as _;
+
+use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, Standing};
 use crate::report::Report;
 use crate::request::ProjectName;
-use crate::steps::stage::Helper;
+use crate::staging;
+use crate::steps::stage::{self, Helper};
 use crate::surroundings::Surroundings;
 
 /// A workdir that is there, built and verified.
@@ -127,4 +131,65 @@ pub(super) fn warn_of_colon(name: &str, container_workdir: &str, report: &Report
     if name.contains(':') || container_workdir.contains(':') {
         report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
     }
+}
+
+/// What to say of a build that failed before there was a new workdir: where none was,
+/// it gets the logs, else it is as it was.
+pub(super) fn after_failure(
+    error: &anyhow::Error,
+    claim: &Claim,
+    place: &NewWorkdir,
+    logs: &Workdir,
+    record: &WorkdirRecord,
+) -> anyhow::Error {
+    let fate = match place.standing {
+        Standing::Free => keep_logs(claim, place, logs, record)
+            .err()
+            .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
+        _ => Some(format!("; {} is as it was", place.workdir.path().display())),
+    };
+    Failure::with_code(
+        failure::exit_code(error),
+        format!("{error:#}{}", fate.unwrap_or_default()),
+    )
+}
+
+/// Makes the folders of a workdir that came from elsewhere which are only this
+/// machine's.
+pub(super) fn make_own_folders(workdir: &Workdir) -> anyhow::Result<()> {
+    for folder in [workdir.helpers(), workdir.product().path().to_owned()] {
+        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes a workdir that holds nothing but the logs of a failed build.
+fn keep_logs(
+    claim: &Claim,
+    place: &NewWorkdir,
+    logs: &Workdir,
+    record: &WorkdirRecord,
+) -> anyhow::Result<()> {
+    let beside = Beside::new(claim, place.workdir.path())?;
+    let new = Workdir::new(beside.path());
+    record.write(&new)?;
+    stage::make_folders(&new)?;
+    fs::create_dir(new.resources())?;
+    place.helper.install(&new)?;
+    add_logs(logs, &new)?;
+    beside.take_place()
+}
+
+/// Copies the logs into a workdir's out folder.
+pub(super) fn add_logs(logs: &Workdir, to: &Workdir) -> anyhow::Result<()> {
+    for (from, to) in [
+        (logs.install_log(), to.install_log()),
+        (logs.verify_log(), to.verify_log()),
+    ] {
+        // A verification may have left a file or link of that name there.
+        let _ = fs::remove_file(&to);
+        staging::copy_file(&from, &to)
+            .with_context(|| format!("{} cannot be written", to.display()))?;
+    }
+    Ok(())
 }

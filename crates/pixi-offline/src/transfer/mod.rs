@@ -7,9 +7,16 @@
 mod receive;
 mod send;
 
-pub use receive::{Received, receive};
+pub use receive::{Received, receive, receive_with};
 pub(crate) use send::Exactly;
-pub use send::send;
+pub use send::{Sender, Sent, send};
+
+/// The pax record of a file that is not in the stream: the path at which the
+/// receiver has the same one. Records of a vendor start with its name (pax(1)).
+const SAME_AS: &str = "PIXIOFFLINE.same-as";
+
+/// The size of such a file, in bytes.
+const SAME_SIZE: &str = "PIXIOFFLINE.size";
 
 /// The name of a stream's last entry: a stream that was cut does not have it.
 fn last_entry(mark: &str) -> String {

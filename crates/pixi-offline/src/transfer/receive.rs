@@ -2,29 +2,35 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufReader, Read, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use serde::{Deserialize, Serialize};
 use tar::{Archive, Entry, EntryType};
 
-use crate::transfer::last_entry;
+use crate::staging;
+use crate::transfer::{SAME_AS, SAME_SIZE, last_entry};
 
 /// The longest header with its long names and extensions, in bytes: they are
 /// kept in memory, so a stream must not say how long.
 const LONGEST_HEADER: u64 = 1 << 20;
 
 /// What came out of a stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
     /// Entries made.
     pub entries: u64,
     /// Content of regular files, in bytes.
     pub bytes: u64,
+    /// Content that was there already and was not in the stream, in bytes.
+    pub spared: u64,
 }
 
 /// Unpacks a stream into `folder`, which is there and empty.
@@ -42,9 +48,32 @@ pub struct Received {
 /// entry cannot be written. What was unpacked until then is left for the caller
 /// to remove.
 pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Received> {
+    receive_with(from, folder, mark, &[])
+}
+
+/// As [`receive`], of a stream that may leave out the content of files that are
+/// `there` already: folders of this machine, each with the start of the paths that
+/// are looked for in it. Such a file becomes another name of the one that is
+/// there, or where that cannot be a copy of it.
+///
+/// # Errors
+///
+/// As [`receive`], and when such a file is not there, through a link only, or not of
+/// the size and time that the stream names.
+pub fn receive_with(
+    from: impl Read,
+    folder: &Path,
+    mark: &str,
+    there: &[(&Path, &Path)],
+) -> anyhow::Result<Received> {
     let end = last_entry(mark);
     let mut receiver = Receiver {
         folder,
+        there: there
+            .iter()
+            .map(|(at, folder)| Ok((at.to_path_buf(), folder.canonicalize()?)))
+            .collect::<io::Result<_>>()
+            .context("a folder that is there already cannot be read")?,
         made: HashSet::from([PathBuf::new()]),
         unfinished: Vec::new(),
         received: Received::default(),
@@ -57,7 +86,7 @@ pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Rec
         from: BufReader::with_capacity(PIECE, from),
         left: Rc::clone(&left),
     });
-    let cut = "the stream out of the container was cut; did the container or the engine stop?";
+    let cut = "the stream was cut; did the container or the engine stop?";
     for entry in archive.entries()? {
         let mut entry = entry.context(cut)?;
         left.set(u64::MAX);
@@ -102,6 +131,8 @@ const PIECE: usize = 256 * 1024;
 
 struct Receiver<'a> {
     folder: &'a Path,
+    /// Folders that are there already, by how paths in them begin; without links.
+    there: Vec<(PathBuf, PathBuf)>,
     /// Folders that the stream made: only below these anything is made, so no
     /// link is ever followed.
     made: HashSet<PathBuf>,
@@ -146,7 +177,7 @@ impl Receiver<'_> {
             "it is neither folder nor file nor link but {kind:?}"
         );
         let path = self.folder.join(name);
-        let time = time_of(entry)?;
+        let Extensions { time, same } = extensions_of(entry)?;
         // Neither setuid nor setgid: the owner is the caller now.
         let mode = entry.header().mode()? & 0o1777;
         match kind {
@@ -155,6 +186,11 @@ impl Receiver<'_> {
                 fs::set_permissions(&path, Permissions::from_mode(0o700))?;
                 self.made.insert(name.to_owned());
                 self.unfinished.push((path, mode, time));
+            }
+            EntryType::Regular if same.is_some() => {
+                let Some(same) = same else { return Ok(()) };
+                self.take_same(&same, time, mode, &path)?;
+                self.received.spared += same.size;
             }
             EntryType::Regular => {
                 let mut file = OpenOptions::new()
@@ -181,6 +217,42 @@ impl Receiver<'_> {
         Ok(())
     }
 
+    /// Makes a file out of one that is there.
+    fn take_same(
+        &self,
+        same: &Same,
+        time: Option<Timestamps>,
+        mode: u32,
+        path: &Path,
+    ) -> anyhow::Result<()> {
+        let found = self.there.iter().find_map(|(at, folder)| {
+            let rest = same.path.strip_prefix(at).ok()?;
+            Some(folder.join(rest))
+        });
+        let is_plain = |part| matches!(part, Component::Normal(_));
+        let found = found
+            .filter(|_| same.path.components().all(is_plain))
+            .with_context(|| format!("it is to be {:?}, which is nowhere here", same.path))?;
+        // Not through a link: the stream may be somebody else's, and so may what was sent.
+        let metadata = fs::symlink_metadata(&found)
+            .ok()
+            .filter(|metadata| metadata.is_file())
+            .filter(|_| found.canonicalize().is_ok_and(|real| real == found))
+            .with_context(|| format!("{} is no file", found.display()))?;
+        let is_same = metadata.len() == same.size
+            && time.as_ref().is_some_and(|time| {
+                let time = &time.last_modification;
+                (metadata.mtime(), metadata.mtime_nsec()) == (time.tv_sec, time.tv_nsec)
+            });
+        ensure!(is_same, "{} has changed since it was sent", found.display());
+        if metadata.mode() & 0o7777 == mode && fs::hard_link(&found, path).is_ok() {
+            return Ok(());
+        }
+        staging::copy_file(&found, path)?;
+        finish_file(&File::open(path)?, mode, time)?;
+        Ok(())
+    }
+
     /// Filling a folder changes its time, and its mode may forbid to fill it.
     fn finish_folders(&mut self) -> anyhow::Result<()> {
         for (path, mode, time) in self.unfinished.drain(..).rev() {
@@ -204,15 +276,31 @@ fn finish_file(file: &File, mode: u32, time: Option<Timestamps>) -> io::Result<(
     Ok(())
 }
 
-/// An entry's time of change: the pax extension has nanoseconds, the header
-/// whole seconds.
-fn time_of(entry: &mut Entry<'_, impl Read>) -> anyhow::Result<Option<Timestamps>> {
-    let mut exact = None;
+/// What an entry's extensions say.
+struct Extensions {
+    /// Its time of change: the extension has nanoseconds, the header whole seconds.
+    time: Option<Timestamps>,
+    same: Option<Same>,
+}
+
+/// The file that one without content is the same as.
+struct Same {
+    path: PathBuf,
+    size: u64,
+}
+
+fn extensions_of(entry: &mut Entry<'_, impl Read>) -> anyhow::Result<Extensions> {
+    let (mut exact, mut path, mut size) = (None, None, None);
     if let Some(extensions) = entry.pax_extensions()? {
         for extension in extensions {
             let extension = extension?;
-            if extension.key() == Ok("mtime") {
-                exact = extension.value().ok().and_then(parse_time);
+            match extension.key() {
+                Ok("mtime") => exact = extension.value().ok().and_then(parse_time),
+                Ok(SAME_AS) => {
+                    path = Some(PathBuf::from(OsStr::from_bytes(extension.value_bytes())));
+                }
+                Ok(SAME_SIZE) => size = extension.value().ok().and_then(|text| text.parse().ok()),
+                _ => {}
             }
         }
     }
@@ -221,10 +309,13 @@ fn time_of(entry: &mut Entry<'_, impl Read>) -> anyhow::Result<Option<Timestamps
         tv_sec: seconds,
         tv_nsec: 0,
     });
-    Ok(Some(Timestamps {
-        last_access: time,
-        last_modification: time,
-    }))
+    Ok(Extensions {
+        time: Some(Timestamps {
+            last_access: time,
+            last_modification: time,
+        }),
+        same: path.zip(size).map(|(path, size)| Same { path, size }),
+    })
 }
 
 /// `seconds[.fraction]`, as pax writes times; negative before 1970.

@@ -1,19 +1,43 @@
 //! Writing a tree as a tar stream.
 
+use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
 
 use crate::staging::Rules;
-use crate::transfer::last_entry;
+use crate::transfer::{SAME_AS, SAME_SIZE, last_entry};
 
 /// Writes what is in `folder` (not the folder itself) as a tar stream that ends
 /// with an entry named after `mark`, without what `rules` exclude.
+///
+/// # Errors
+///
+/// As [`Sender`].
+pub fn send(folder: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow::Result<()> {
+    let mut sender = Sender::new(to);
+    sender.folder(folder, Path::new(""), rules, &|_, _| None)?;
+    sender.finish(mark).map(drop)
+}
+
+/// What went into a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Entries.
+    pub entries: u64,
+    /// Content of regular files, in bytes.
+    pub bytes: u64,
+    /// Content that the receiver has already and that was not sent, in bytes.
+    pub spared: u64,
+}
+
+/// Writes trees as one tar stream.
 ///
 /// Folders, regular files and links are sent; each name of a hard-linked file
 /// is sent as a file of its own. Devices, fifos and sockets are left out: none
@@ -23,78 +47,179 @@ use crate::transfer::last_entry;
 ///
 /// When something cannot be read, changes its length while it is read, or the
 /// stream takes no more.
-pub fn send(folder: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow::Result<()> {
-    let mut archive = Builder::new(to);
-    let mut walk = ignore::WalkBuilder::new(folder);
-    walk.standard_filters(false).follow_links(false);
-    let (top, rules) = (folder.to_owned(), rules.clone());
-    walk.filter_entry(move |entry| {
-        let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
-        let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
-        entry.depth() == 0 || !rules.excludes(relative, is_dir)
-    });
-    for entry in walk.build() {
-        let entry = entry?;
-        if entry.depth() == 0 {
-            continue;
+pub struct Sender<W: Write> {
+    archive: Builder<W>,
+    sent: Sent,
+}
+
+impl<W: Write> Sender<W> {
+    /// Begins a stream.
+    pub fn new(to: W) -> Sender<W> {
+        Sender {
+            archive: Builder::new(to),
+            sent: Sent::default(),
         }
-        let path = entry.path();
-        let name = path.strip_prefix(folder).unwrap_or(path);
-        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-        append(&mut archive, path, name, is_file)
-            .with_context(|| format!("{} cannot be sent", path.display()))?;
     }
-    let mut header = Header::new_ustar();
-    header.set_entry_type(EntryType::Regular);
-    header.set_size(0);
-    archive
-        .append_data(&mut header, last_entry(mark), io::empty())
-        .and_then(|()| archive.into_inner()?.flush())
-        .context("the stream cannot be ended")
+
+    /// Adds a folder under the name `at`, or when that is empty what is in the
+    /// folder, without what `rules`, on paths in the folder, exclude. Of a file for
+    /// which `known` gives a path only that is sent: the receiver has the file there,
+    /// with the same content, size, mode and times. `known` is asked with the
+    /// file's path in the folder.
+    ///
+    /// # Errors
+    ///
+    /// As said of the stream.
+    pub fn folder(
+        &mut self,
+        folder: &Path,
+        at: &Path,
+        rules: &Rules,
+        known: &dyn Fn(&Path, &Metadata) -> Option<PathBuf>,
+    ) -> anyhow::Result<()> {
+        let mut walk = ignore::WalkBuilder::new(folder);
+        walk.standard_filters(false).follow_links(false);
+        let (top, rules) = (folder.to_owned(), rules.clone());
+        walk.filter_entry(move |entry| {
+            let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
+            let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
+            entry.depth() == 0 || !rules.excludes(relative, is_dir)
+        });
+        for entry in walk.build() {
+            let entry = entry?;
+            if entry.depth() == 0 && at.as_os_str().is_empty() {
+                continue;
+            }
+            let path = entry.path();
+            let relative = path.strip_prefix(folder).unwrap_or(path);
+            let name = match entry.depth() {
+                0 => at.to_owned(),
+                _ => at.join(relative),
+            };
+            let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+            self.append(path, &name, is_file, &|metadata| known(relative, metadata))
+                .with_context(|| format!("{} cannot be sent", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a folder or file of ours, empty, of the mode 0755 or 0644.
+    ///
+    /// # Errors
+    ///
+    /// When the stream takes no more.
+    pub fn empty(&mut self, kind: EntryType, name: &Path) -> anyhow::Result<()> {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
+        header.set_size(0);
+        self.archive
+            .append_data(&mut header, name, io::empty())
+            .with_context(|| format!("{} cannot be sent", name.display()))
+    }
+
+    /// Adds a program of ours.
+    ///
+    /// # Errors
+    ///
+    /// As said of the stream.
+    pub fn program(&mut self, file: &Path, name: &Path) -> anyhow::Result<()> {
+        let content = File::open(file)?;
+        let length = content.metadata()?.len();
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o755);
+        header.set_size(length);
+        self.archive
+            .append_data(&mut header, name, Exactly::new(content, length))
+            .with_context(|| format!("{} cannot be sent", file.display()))
+    }
+
+    /// Ends the stream with an entry named after `mark`.
+    ///
+    /// # Errors
+    ///
+    /// When the stream takes no more.
+    pub fn finish(mut self, mark: &str) -> anyhow::Result<Sent> {
+        self.empty(EntryType::Regular, Path::new(&last_entry(mark)))
+            .and_then(|()| Ok(self.archive.into_inner()?.flush()?))
+            .context("the stream cannot be ended")?;
+        Ok(self.sent)
+    }
+
+    /// Adds an entry; `is_file` says that it was a regular file when it was listed.
+    fn append(
+        &mut self,
+        path: &Path,
+        name: &Path,
+        is_file: bool,
+        known: &dyn Fn(&Metadata) -> Option<PathBuf>,
+    ) -> anyhow::Result<()> {
+        if is_file {
+            return self.append_file(path, name, known);
+        }
+        let metadata = fs::symlink_metadata(path)?;
+        let kind = metadata.file_type();
+        let mut header = header_of(&metadata);
+        let archive = &mut self.archive;
+        if kind.is_dir() {
+            header.set_entry_type(EntryType::Directory);
+            send_time(archive, &metadata)?;
+            archive.append_data(&mut header, name, io::empty())?;
+        } else if kind.is_symlink() {
+            header.set_entry_type(EntryType::Symlink);
+            send_time(archive, &metadata)?;
+            archive.append_link(&mut header, name, fs::read_link(path)?)?;
+        } else if kind.is_file() {
+            return self.append_file(path, name, known);
+        } else {
+            return Ok(());
+        }
+        self.sent.entries += 1;
+        Ok(())
+    }
+
+    fn append_file(
+        &mut self,
+        path: &Path,
+        name: &Path,
+        known: &dyn Fn(&Metadata) -> Option<PathBuf>,
+    ) -> anyhow::Result<()> {
+        // It may have become something else since it was listed.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(path)?;
+        let metadata = file.metadata()?;
+        ensure!(metadata.is_file(), "it changed while it was being sent");
+        let mut header = header_of(&metadata);
+        header.set_entry_type(EntryType::Regular);
+        let length = metadata.len();
+        self.sent.entries += 1;
+        if let Some(there) = known(&metadata) {
+            let there = there.into_os_string();
+            let length = length.to_string();
+            self.archive.append_pax_extensions([
+                ("mtime", time_of(&metadata).as_bytes()),
+                (SAME_AS, there.as_bytes()),
+                (SAME_SIZE, length.as_bytes()),
+            ])?;
+            self.sent.spared += metadata.len();
+            return Ok(self.archive.append_data(&mut header, name, io::empty())?);
+        }
+        header.set_size(length);
+        send_time(&mut self.archive, &metadata)?;
+        self.archive
+            .append_data(&mut header, name, Exactly::new(file, length))?;
+        self.sent.bytes += length;
+        Ok(())
+    }
 }
 
-/// Adds an entry; `is_file` says that it was a regular file when it was listed.
-fn append(
-    archive: &mut Builder<impl Write>,
-    path: &Path,
-    name: &Path,
-    is_file: bool,
-) -> anyhow::Result<()> {
-    if is_file {
-        return append_file(archive, path, name);
+impl<W: Write> fmt::Debug for Sender<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("sent", &self.sent).finish()
     }
-    let metadata = fs::symlink_metadata(path)?;
-    let kind = metadata.file_type();
-    let mut header = header_of(&metadata);
-    if kind.is_dir() {
-        header.set_entry_type(EntryType::Directory);
-        send_time(archive, &metadata)?;
-        archive.append_data(&mut header, name, io::empty())?;
-    } else if kind.is_symlink() {
-        header.set_entry_type(EntryType::Symlink);
-        send_time(archive, &metadata)?;
-        archive.append_link(&mut header, name, fs::read_link(path)?)?;
-    } else if kind.is_file() {
-        append_file(archive, path, name)?;
-    }
-    Ok(())
-}
-
-fn append_file(archive: &mut Builder<impl Write>, path: &Path, name: &Path) -> anyhow::Result<()> {
-    // It may have become something else since it was listed.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path)?;
-    let metadata = file.metadata()?;
-    ensure!(metadata.is_file(), "it changed while it was being sent");
-    let mut header = header_of(&metadata);
-    header.set_entry_type(EntryType::Regular);
-    header.set_size(metadata.len());
-    send_time(archive, &metadata)?;
-    let mut exactly = Exactly::new(file, metadata.len());
-    archive.append_data(&mut header, name, &mut exactly)?;
-    Ok(())
 }
 
 fn header_of(metadata: &Metadata) -> Header {
@@ -107,8 +232,11 @@ fn header_of(metadata: &Metadata) -> Header {
 
 /// The time with its nanoseconds, as an extension of the entry that follows.
 fn send_time(archive: &mut Builder<impl Write>, metadata: &Metadata) -> io::Result<()> {
-    let time = format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec());
-    archive.append_pax_extensions([("mtime", time.as_bytes())])
+    archive.append_pax_extensions([("mtime", time_of(metadata).as_bytes())])
+}
+
+fn time_of(metadata: &Metadata) -> String {
+    format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())
 }
 
 /// A file that is read for the length its header promises: a log that grows

@@ -138,3 +138,61 @@ fn nothing_is_made_outside_or_through_a_link_and_nothing_but_folders_files_and_l
         assert!(!Path::new("/tmp/pixi-offline-escaped").exists());
     }
 }
+
+/// A stream of `folder` in which every file is the same as one that the receiver has.
+fn sent_as_known(folder: &Path) -> Vec<u8> {
+    let mut stream = Vec::new();
+    let mut sender = Sender::new(&mut stream);
+    sender
+        .folder(folder, Path::new("at"), &Rules::new(), &|path, _| {
+            Some(Path::new("had").join(path))
+        })
+        .unwrap();
+    sender.finish("mark").unwrap();
+    stream
+}
+
+#[test]
+fn what_the_receiver_has_is_not_sent_and_becomes_the_same_file() {
+    let (here, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::create_dir(here.path().join("sub")).unwrap();
+    fs::write(here.path().join("sub/large"), vec![7; 1 << 20]).unwrap();
+    let stream = sent_as_known(here.path());
+    assert!(stream.len() < 1 << 14, "{}", stream.len());
+    let there = [(Path::new("had"), here.path())];
+    let received = receive_with(&stream[..], target.path(), "mark", &there).unwrap();
+    assert_eq!((received.bytes, received.spared), (0, 1 << 20));
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let arrived = target.path().join("at/sub/large");
+    assert_eq!(inode(&arrived), inode(&here.path().join("sub/large")));
+}
+
+#[test]
+fn only_a_file_that_is_there_unchanged_and_through_no_link_is_taken() {
+    let root = tempfile::tempdir().unwrap();
+    let had = root.path().join("had");
+    fs::create_dir_all(had.join("sub")).unwrap();
+    fs::write(had.join("sub/file"), "content").unwrap();
+    let stream = sent_as_known(&had);
+    let receive = |there: &[(&Path, &Path)]| {
+        let target = tempfile::tempdir().unwrap();
+        let error = receive_with(&stream[..], target.path(), "mark", there).unwrap_err();
+        assert!(!target.path().join("at/sub/file").exists());
+        format!("{error:#}")
+    };
+    let there = [(Path::new("had"), had.as_path())];
+    assert!(receive(&[]).contains("nowhere here"));
+    assert!(receive(&[(Path::new("other"), &had)]).contains("nowhere here"));
+    // Of the same size, and changed.
+    fs::write(had.join("sub/file"), "CONTENT").unwrap();
+    assert!(receive(&there).contains("has changed"));
+    fs::remove_file(had.join("sub/file")).unwrap();
+    assert!(receive(&there).contains("is no file"));
+    symlink("/etc/passwd", had.join("sub/file")).unwrap();
+    assert!(receive(&there).contains("is no file"));
+    fs::rename(had.join("sub"), root.path().join("elsewhere")).unwrap();
+    fs::remove_file(root.path().join("elsewhere/file")).unwrap();
+    fs::write(root.path().join("elsewhere/file"), "content").unwrap();
+    symlink(root.path().join("elsewhere"), had.join("sub")).unwrap();
+    assert!(receive(&there).contains("is no file"));
+}

@@ -1,0 +1,278 @@
+//! Volumes of an engine that does not see this machine's files, and the container
+//! through which they are filled and emptied.
+
+use std::ffi::OsString;
+use std::io::PipeWriter;
+use std::path::Path;
+use std::sync::mpsc;
+
+use anyhow::Context as _;
+
+use crate::container::call::{Input, call_or, is_broken_pipe};
+use crate::container::engine::Engine;
+use crate::container::interruption::{Hold, LastResort, Tidy};
+use crate::container::mount::Mount;
+use crate::container::owner::{self, Owner};
+use crate::container::spec::ContainerName;
+use crate::failure::{self, Failure};
+use crate::request::ImageReference;
+use crate::tools::Conversation;
+use crate::transfer::Sender;
+
+/// Where our program lies in a container that is made for it.
+const PROGRAM: &str = "/.pixi-offline-program";
+
+/// What happened to an engine that does not answer any more.
+const GONE: &str = "the engine went away while files were carried to or from it";
+
+/// What starts a container's name that carries to and from volumes.
+const CARRIER: &str = "pixi-offline-carrier";
+
+/// A volume of this run: removed with this value, and until then no signal ends this
+/// process.
+#[derive(Debug)]
+pub struct Volume {
+    engine: Engine,
+    name: String,
+    hold: Option<Hold>,
+}
+
+impl Volume {
+    /// A name that no other run has.
+    pub fn name_for(nonce: &str) -> String {
+        format!("pixi-offline-{}", nonce.get(..12).unwrap_or(nonce))
+    }
+
+    /// Makes an empty volume.
+    ///
+    /// # Errors
+    ///
+    /// When the engine has one of this name: it is somebody's. Exit code 125 when it
+    /// makes none.
+    pub fn make(engine: &Engine, name: String) -> anyhow::Result<Volume> {
+        let client = engine.client();
+        if engine.has_volume(&name)? {
+            return Err(Failure::usage(format!(
+                "the engine has a volume {name} already, and it is not this run's; remove it with `{client} volume rm {name}` if nobody needs it, and run the command again"
+            )));
+        }
+        let hold = Hold::start()?;
+        let owner = Owner::this_process().map_or(String::new(), |owner| owner.label());
+        let label = format!("{}={owner}", owner::LABEL);
+        let made = engine.volume(&["create", "--label", &label, &name])?;
+        // From here on it is removed, also when it was made and the client failed.
+        let volume = Volume {
+            engine: engine.clone(),
+            name,
+            hold: Some(hold),
+        };
+        if made.succeeded() {
+            return Ok(volume);
+        }
+        Err(Failure::with_code(
+            failure::ENGINE,
+            format!("{client} could not make a volume: {}", made.stderr),
+        ))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether no signal came since it was made.
+    ///
+    /// # Errors
+    ///
+    /// 128+n.
+    pub fn not_interrupted(&self) -> anyhow::Result<()> {
+        self.hold.as_ref().map_or(Ok(()), Hold::check)
+    }
+
+    /// Keeps it for a later step of this run, while others work: a signal ends the
+    /// process again, after the volume was removed.
+    ///
+    /// # Errors
+    ///
+    /// 128+n when a signal came before; when signals cannot be watched for.
+    pub fn rest(mut self) -> anyhow::Result<RestingVolume> {
+        self.not_interrupted()?;
+        let (engine, name) = (self.engine.clone(), self.name.clone());
+        let tidy = Tidy::start(move || engine.remove_volume(&name))?;
+        self.hold = None;
+        Ok(RestingVolume { volume: self, tidy })
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        self.engine.remove_volume(&self.name);
+    }
+}
+
+/// A volume that waits for a later step; removed with this value.
+#[derive(Debug)]
+pub struct RestingVolume {
+    volume: Volume,
+    tidy: Tidy,
+}
+
+impl RestingVolume {
+    /// Takes it up again.
+    ///
+    /// # Errors
+    ///
+    /// When signals cannot be watched for.
+    pub fn wake(self) -> anyhow::Result<Volume> {
+        let RestingVolume { mut volume, tidy } = self;
+        volume.hold = Some(Hold::start()?);
+        drop(tidy);
+        Ok(volume)
+    }
+}
+
+/// A container that does nothing but carry: it has volumes and a copy of our
+/// program, which is started for each errand and reads from its input what it is
+/// sent for. It has no network and never runs anything of the image. Removed with
+/// this value.
+#[derive(Debug)]
+pub struct Carrier<'a> {
+    engine: &'a Engine,
+    name: ContainerName,
+}
+
+impl<'a> Carrier<'a> {
+    /// Makes it from an image that the engine has, with these volumes mounted, and
+    /// puts a copy of the static program `program` into it, to be called with `words`.
+    ///
+    /// # Errors
+    ///
+    /// 128+n after a signal; 125 when the engine refuses.
+    pub fn make(
+        engine: &'a Engine,
+        image: &ImageReference,
+        mounts: &[Mount],
+        program: &Path,
+        words: &[&str],
+        nonce: &str,
+    ) -> anyhow::Result<Carrier<'a>> {
+        let carrier = Carrier {
+            engine,
+            name: ContainerName::new(CARRIER, nonce),
+        };
+        let mut arguments: Vec<OsString> = ["create", "--interactive", "--name"]
+            .map(OsString::from)
+            .into();
+        arguments.push(carrier.name.as_str().into());
+        owner::push_labels(&mut arguments, "carrier");
+        // A user of the image's could not write into a volume of root's.
+        let fixed = "--log-driver none --network none --pull never --user 0:0 --entrypoint";
+        arguments.extend(fixed.split(' ').map(OsString::from));
+        arguments.push(PROGRAM.into());
+        for mount in mounts {
+            arguments.extend(["--mount".into(), mount.value()?.into()]);
+        }
+        arguments.push(image.as_str().into());
+        arguments.extend(words.iter().map(OsString::from));
+        let made = engine.program().capture(&arguments)?;
+        if !made.succeeded() {
+            return Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "{} could not make a container to carry files: {}",
+                    engine.client(),
+                    made.stderr
+                ),
+            ));
+        }
+        let program = program.to_owned();
+        let target = format!("{}:/", carrier.name.as_str());
+        let put = move |mut to: PipeWriter| {
+            let mut sender = Sender::new(&mut to);
+            sender.program(&program, Path::new(PROGRAM.trim_start_matches('/')))?;
+            sender.finish("").map(drop)
+        };
+        carrier.call(&["cp", "-", &target], put, |_| Ok(()))?;
+        Ok(carrier)
+    }
+
+    /// Starts our program, lets `send` write its input, and hands what it prints to
+    /// `take`; its errors are shown.
+    ///
+    /// # Errors
+    ///
+    /// 128+n after a signal; 125 when the engine does not answer any more, else the exit
+    /// code of our program; those of `send` and `take`.
+    pub fn errand<T>(
+        &self,
+        send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
+        take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let words = ["start", "--attach", "--interactive", self.name.as_str()];
+        self.call(&words, send, take)
+    }
+
+    fn call<T>(
+        &self,
+        words: &[&str],
+        send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
+        take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let (result, sent) = mpsc::channel();
+        let write = move |to: PipeWriter| {
+            let _ = result.send(send(to));
+        };
+        let (taken, ending) = call_or(
+            LastResort::Remove(self.engine.clone(), self.name.clone()),
+            self.engine,
+            &arguments,
+            Input::Stream(Box::new(write)),
+            take,
+        )?;
+        let code = ending.map_or(0, |ending| ending.code);
+        if code != 0 {
+            return Err(self.why(code, sent.try_recv().ok().and_then(Result::err)));
+        }
+        // Without an end it was killed, since what it printed could not be used; when it
+        // was cut, the engine may be why.
+        let taken = taken.map_err(|error| match self.engine.version() {
+            Ok(_) => error,
+            Err(gone) => gone.context(GONE),
+        })?;
+        sent.recv().context("the stream was not written")??;
+        Ok(taken)
+    }
+
+    /// Why a call ended with this exit code; `trouble` is what the sender met.
+    fn why(&self, code: u8, trouble: Option<anyhow::Error>) -> anyhow::Error {
+        let client = self.engine.client();
+        if let Err(gone) = self.engine.version() {
+            return gone.context(GONE);
+        }
+        match trouble {
+            // A reader that went away is told by its own words.
+            Some(error) if !is_broken_pipe(&error) => error,
+            _ if matches!(code, failure::NOT_STARTED | failure::MISSING_PROGRAM) => {
+                Failure::with_code(
+                    code,
+                    format!(
+                        "our program cannot be started on the engine behind {client}: is that of another processor than this machine's?"
+                    ),
+                )
+            }
+            _ => Failure::with_code(
+                code,
+                format!(
+                    "files could not be carried to or from the engine behind {client}; see its message above"
+                ),
+            ),
+        }
+    }
+}
+
+impl Drop for Carrier<'_> {
+    fn drop(&mut self) {
+        let _ = self.engine.remove(&self.name);
+    }
+}

@@ -1,0 +1,300 @@
+//! Folders of this machine on an engine that does not see them: carried there into
+//! volumes as streams, and back.
+
+pub(super) mod delegate;
+
+use std::collections::HashMap;
+use std::io::{BufWriter, PipeWriter, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use indicatif::HumanBytes;
+use tar::EntryType;
+
+use crate::container::{self, Carrier, Engine, Mount, Volume};
+use crate::failure::{self, Failure};
+use crate::report::Report;
+use crate::request::{ImageReference, Transfer};
+use crate::staging::Rules;
+use crate::steps::inside::{self, Order};
+use crate::surroundings;
+use crate::transfer::{self, Received, Sender, Sent};
+use delegate::{Errand, Stamp};
+
+/// Whether folders are carried. `folder` is one in which a file can be made, and
+/// `others` are to be seen as well.
+///
+/// # Errors
+///
+/// When they are to be mounted, and the engine does not see them (1).
+pub(super) fn is_needed(
+    transfer: Transfer,
+    engine: &Engine,
+    image: &ImageReference,
+    folder: &Path,
+    others: &[&Path],
+    report: &Report,
+) -> anyhow::Result<bool> {
+    if transfer == Transfer::Copy {
+        return Ok(true);
+    }
+    match (container::shares(engine, image, folder, others)?, transfer) {
+        (Ok(()), _) => Ok(false),
+        (Err(_), Transfer::Auto) => {
+            report.note(format_args!(
+                "the engine behind {} does not see this machine's files; they are carried there and back (--transfer copy)",
+                engine.client()
+            ));
+            Ok(true)
+        }
+        (Err(words), _) => Err(Failure::with_code(failure::GENERAL, words)),
+    }
+}
+
+/// What goes into one volume.
+#[derive(Debug, Default)]
+pub(super) struct Parcel {
+    /// Where the volume is in the container.
+    pub(super) target: String,
+    /// Whether it is only read there.
+    pub(super) read_only: bool,
+    /// Folders of this machine by their names in the volume; a single one without a
+    /// name is the volume itself.
+    pub(super) folders: Vec<(PathBuf, PathBuf)>,
+    /// Empty folders and files beside them.
+    pub(super) empty: Vec<(EntryType, PathBuf)>,
+}
+
+/// The mounts of parcels that are not yet filled, for this run's nonce.
+pub(super) fn mounts(parcels: &[Parcel], nonce: &str) -> Vec<Mount> {
+    let mount = |(number, parcel): (usize, &Parcel)| {
+        let mount = Mount::volume(volume_name(nonce, number), &parcel.target);
+        match parcel.read_only {
+            true => mount.only_read(),
+            false => mount,
+        }
+    };
+    parcels.iter().enumerate().map(mount).collect()
+}
+
+fn volume_name(nonce: &str, number: usize) -> String {
+    format!("{}-{number}", Volume::name_for(nonce))
+}
+
+/// Files that the engine has already, in a volume of an earlier step.
+pub(super) struct There<'a> {
+    /// The volume.
+    pub(super) volume: &'a Volume,
+    /// The folder in it.
+    pub(super) folder: &'a str,
+    /// Which folder of the first parcel has the same files, by its path in the volume.
+    pub(super) like: PathBuf,
+}
+
+/// Parcels on the engine.
+pub(super) struct Carried<'a> {
+    // Before the volumes: one that a container has cannot be removed.
+    carrier: Carrier<'a>,
+    volumes: Vec<Volume>,
+}
+
+/// Where the carrier has a volume.
+fn place(number: usize) -> String {
+    format!("/.pixi-offline/{number}")
+}
+
+impl<'a> Carried<'a> {
+    /// Makes a volume for each parcel, and fills them. `program` is a program of ours
+    /// that serves as the delegate.
+    ///
+    /// # Errors
+    ///
+    /// 128+n after a signal; 125 when the engine refuses or goes away, 1 when its disk is
+    /// full: nothing is left on it then.
+    pub(super) fn there(
+        engine: &'a Engine,
+        image: &ImageReference,
+        program: &Path,
+        parcels: Vec<Parcel>,
+        there: Option<&There<'_>>,
+        nonce: &str,
+        report: &Report,
+    ) -> anyhow::Result<Carried<'a>> {
+        let mut volumes = Vec::new();
+        let mut mounts = Vec::new();
+        for number in 0..parcels.len() {
+            let volume = Volume::make(engine, volume_name(nonce, number))?;
+            mounts.push(Mount::volume(volume.name(), place(number)));
+            volumes.push(volume);
+        }
+        if let Some(there) = there {
+            let place = place(parcels.len());
+            mounts.push(Mount::volume(there.volume.name(), place).only_read());
+        }
+        let order = serde_json::to_string(&Order::Carry)?;
+        let words = [inside::FIRST_WORD, &order];
+        let carrier = Carrier::make(engine, image, &mounts, program, &words, nonce)?;
+        let carried = Carried { carrier, volumes };
+        let reference = there.map(|there| {
+            let place = place(parcels.len());
+            (there, Path::new(&place).join(there.folder))
+        });
+        for (number, parcel) in parcels.into_iter().enumerate() {
+            carried.not_interrupted()?;
+            let reference = reference.as_ref().filter(|_| number == 0);
+            carried.fill(number, parcel, reference, report)?;
+        }
+        Ok(carried)
+    }
+
+    fn fill(
+        &self,
+        number: usize,
+        parcel: Parcel,
+        reference: Option<&(&There<'_>, PathBuf)>,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let known = match reference {
+            Some((_, folder)) => self.list(folder)?,
+            None => HashMap::new(),
+        };
+        let like = reference.map(|(there, _)| there.like.clone());
+        let begun = Instant::now();
+        let mark = surroundings::nonce();
+        let errand = Errand::Fill {
+            folder: place(number).into(),
+            there: reference.map(|(_, folder)| folder.clone()),
+            mark: mark.clone(),
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        let write = move |to: PipeWriter| {
+            let mut to = BufWriter::with_capacity(1 << 20, to);
+            put(&errand, &mut to)?;
+            let mut sender = Sender::new(&mut to);
+            for (at, folder) in &parcel.folders {
+                let is_like = |path: &Path, metadata: &std::fs::Metadata| {
+                    let path = at.join(path);
+                    let path = path.strip_prefix(like.as_ref()?).ok()?;
+                    let stamp = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+                    (known.get(path) == Some(&stamp)).then(|| path.to_owned())
+                };
+                sender.folder(folder, at, &Rules::new(), &is_like)?;
+            }
+            for (kind, name) in &parcel.empty {
+                sender.empty(*kind, name)?;
+            }
+            let sent = sender.finish(&mark)?;
+            to.flush()?;
+            let _ = tell.send(sent);
+            Ok(())
+        };
+        let received: Received = self.carrier.errand(write, |stream| {
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            // An empty one is told by the exit code.
+            Ok(serde_json::from_slice(&answer).unwrap_or_default())
+        })?;
+        let sent = told.recv().context("the stream was not written")?;
+        say(
+            "carried to the engine",
+            &Sent {
+                entries: received.entries,
+                ..sent
+            },
+            begun.elapsed(),
+            report,
+        );
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
+        let errand = Errand::List {
+            folder: folder.to_owned(),
+        };
+        self.carrier.errand(
+            move |mut to| put(&errand, &mut to),
+            |stream| {
+                let mut listing = Vec::new();
+                stream.read_to_end(&mut listing)?;
+                delegate::lines(&listing)
+            },
+        )
+    }
+
+    /// Brings what is in a parcel's volume into a folder that is there and empty, but
+    /// for what `leave_out`, rsync patterns, keep back. `here` are folders of this
+    /// machine by their names in the volume: what did not change since it came from
+    /// there is taken from there again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Carried::there`], and when something cannot be written here.
+    pub(super) fn back(
+        &self,
+        number: usize,
+        into: &Path,
+        leave_out: Vec<String>,
+        here: &[(&Path, &Path)],
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        self.not_interrupted()?;
+        let begun = Instant::now();
+        let mark = surroundings::nonce();
+        let errand = Errand::Empty {
+            folder: place(number).into(),
+            leave_out,
+            mark: mark.clone(),
+        };
+        let received = self.carrier.errand(
+            move |mut to| put(&errand, &mut to),
+            |stream| transfer::receive_with(stream, into, &mark, here),
+        )?;
+        let sent = Sent {
+            entries: received.entries,
+            bytes: received.bytes,
+            spared: received.spared,
+        };
+        say("carried back", &sent, begun.elapsed(), report);
+        Ok(())
+    }
+
+    /// Whether no signal came so far.
+    ///
+    /// # Errors
+    ///
+    /// 128+n.
+    pub(super) fn not_interrupted(&self) -> anyhow::Result<()> {
+        self.volumes.iter().try_for_each(Volume::not_interrupted)
+    }
+
+    /// Keeps the first parcel's volume and removes all else.
+    ///
+    /// # Errors
+    ///
+    /// When there were no parcels.
+    pub(super) fn into_first_volume(self) -> anyhow::Result<Volume> {
+        drop(self.carrier);
+        let first = self.volumes.into_iter().next();
+        first.context("nothing was carried")
+    }
+}
+
+fn put(errand: &Errand, to: &mut impl std::io::Write) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *to, errand)?;
+    Ok(to.write_all(b"\n")?)
+}
+
+fn say(what: &str, sent: &Sent, elapsed: Duration, report: &Report) {
+    let spared = match sent.spared {
+        0 => String::new(),
+        spared => format!(", {} more were there already", HumanBytes(spared)),
+    };
+    report.note(format_args!(
+        "{what}: {} entries, {}{spared}, in {:.1} s",
+        sent.entries,
+        HumanBytes(sent.bytes),
+        elapsed.as_secs_f64()
+    ));
+}

@@ -1,0 +1,134 @@
+//! The build on an engine that does not see this machine's files.
+
+use std::path::{Path, PathBuf};
+
+use crate::container::{self, Ended, RestingVolume};
+use crate::layout::{self, Workdir};
+use crate::packages::Lock;
+use crate::proof::{BuildState, WorkdirRecord};
+use crate::replacement::{Beside, Claim};
+use crate::report::Report;
+use crate::steps::build::{self, Logs};
+use crate::steps::carried::{self, Carried};
+use crate::steps::create_workdir_from_host::{COMMAND, Request, Seen};
+use crate::steps::{inside, new_workdir, secrets};
+use crate::surroundings::{self, Surroundings};
+
+impl Seen {
+    /// Carries the workdir that is staged in `staged` to the engine, builds it there
+    /// and brings it back into the workdir's place, which stays as it was when the
+    /// engine is at fault. A workdir in which a script failed is brought back, too.
+    pub(super) fn make_carried(
+        &self,
+        request: &Request,
+        claim: &Claim,
+        staged: &Beside,
+        record: &mut WorkdirRecord,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<RestingVolume> {
+        report.phase("build", "installing and verifying with a network");
+        let place = &self.place;
+        let workdir = &place.workdir;
+        let staged = Workdir::new(staged.path());
+        let cache = self.cache_to_begin_with(request, &staged, report);
+        // Beside the workdir: the next run sweeps it when this one is killed.
+        let logs_folder = Beside::new(claim, workdir.path())?;
+        let logs_in = Workdir::new(logs_folder.path());
+        build::prepare_logs(&logs_in)?;
+        let logs = Logs::of(&logs_in);
+        let (build, container) = (self.build(request), self.container(request));
+        let nonce = surroundings::nonce();
+        let parcels = build.parcels(&container, &staged, &cache, &nonce);
+        let mounts = carried::mounts(&parcels, &nonce);
+        let spec = build.spec(&container, COMMAND, mounts, &nonce, surroundings)?;
+        let carried = Carried::there(
+            &self.engine,
+            &request.image,
+            &surroundings.program,
+            parcels,
+            None,
+            &nonce,
+            report,
+        )?;
+        let Ended { outcome, end } =
+            container::run(&self.engine, &spec, None, &logs.phases(), report)?;
+        build::learn(&outcome, record);
+        let left_as_it_was = |error: &anyhow::Error, record: &WorkdirRecord| {
+            new_workdir::after_failure(error, claim, place, &logs_in, record)
+        };
+        if let Err(error) = end {
+            return Err(left_as_it_was(&error, record));
+        }
+        let judged = build.judge(&outcome, &logs, Some(&Logs::of(workdir)));
+
+        let beside = Beside::new(claim, workdir.path())?;
+        let new = Workdir::new(beside.path());
+        let mut leave_out: Vec<String> = inside::ENVIRONMENTS.map(str::to_owned).into();
+        leave_out.push(format!(
+            "/{}/{}",
+            layout::OUT,
+            container::nonce_file(&nonce)
+        ));
+        let here = [
+            (staged.projects(), staged.projects()),
+            (staged.resources(), staged.resources()),
+            (staged.cache(), cache),
+        ];
+        let here: Vec<(&Path, &Path)> = here
+            .iter()
+            .filter_map(|(named, folder)| Some((Path::new(named.file_name()?), folder.as_path())))
+            .collect();
+        let brought = carried
+            .back(0, new.path(), leave_out, &here, report)
+            .and_then(|()| self.complete(request, &new, &logs_in, record, judged.is_ok(), report))
+            .and_then(|()| carried.not_interrupted());
+        if let Err(error) = brought {
+            return Err(match judged {
+                Ok(()) => left_as_it_was(&error, record),
+                Err(failed) => {
+                    report.warning(format_args!("{error:#}"));
+                    left_as_it_was(&failed, record)
+                }
+            });
+        }
+        beside.take_place()?;
+        report.tell("workdir", workdir.path().display().to_string());
+        judged?;
+        carried.into_first_volume()?.rest()
+    }
+
+    /// The package cache that goes to the engine: that of the workdir which is
+    /// overwritten where that was asked for, else the new one, which is empty.
+    fn cache_to_begin_with(&self, request: &Request, staged: &Workdir, report: &Report) -> PathBuf {
+        let old = self.place.workdir.cache();
+        let reused = request.reuse_cache && old.is_dir();
+        if request.reuse_cache {
+            new_workdir::say_reused(reused, report);
+        }
+        if reused { old } else { staged.cache() }
+    }
+
+    /// Adds what a workdir that came back does not have yet.
+    fn complete(
+        &self,
+        request: &Request,
+        new: &Workdir,
+        logs: &Workdir,
+        record: &mut WorkdirRecord,
+        is_verified: bool,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        new_workdir::add_logs(logs, new)?;
+        new_workdir::make_own_folders(new)?;
+        self.place.helper.install(new)?;
+        record.lock.built = Lock::digest_of(&new.project(&self.name).join(layout::LOCK_FILE))?;
+        if record.lock.built != record.lock.staged {
+            secrets::warn_of_built_lock(&request.secrets, &new.project(&self.name), report)?;
+        }
+        if is_verified {
+            record.state = BuildState::Built;
+        }
+        record.write(new)
+    }
+}

@@ -1,0 +1,137 @@
+//! The final verification on an engine that does not see this machine's files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tar::EntryType;
+
+use crate::container::scripts;
+use crate::container::{self, Ended, PhaseLog, RestingVolume};
+use crate::layout;
+use crate::replacement::remove_folder;
+use crate::report::Report;
+use crate::steps::carried::{self, Carried, Parcel, There};
+use crate::steps::final_verify_product::{Run, container_for, memory_for};
+use crate::surroundings::{self, Surroundings};
+
+/// The product and an out folder, in one volume that stands for the folder which both
+/// are in inside the container.
+pub(super) fn parcel(product: &Path, nonce: &str) -> Parcel {
+    let out = inside(scripts::OUT);
+    Parcel {
+        target: Path::new(scripts::OUT)
+            .parent()
+            .map_or(String::new(), |parent| parent.display().to_string()),
+        read_only: false,
+        folders: vec![(inside(scripts::PRODUCT_SOURCE), product.to_owned())],
+        empty: vec![
+            (EntryType::Directory, out.clone()),
+            (EntryType::Regular, out.join(container::nonce_file(nonce))),
+        ],
+    }
+}
+
+/// The name of a folder in the volume.
+fn inside(path: &str) -> PathBuf {
+    Path::new(path)
+        .file_name()
+        .map_or_else(PathBuf::new, PathBuf::from)
+}
+
+impl Run<'_> {
+    /// Carries the product to the engine, installs and verifies it there, and brings back
+    /// what the verification wrote.
+    pub(super) fn run_elsewhere(
+        &self,
+        built: Option<RestingVolume>,
+        logs: &[PhaseLog],
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Ended> {
+        let product = self.product.path();
+        let nonce = surroundings::nonce();
+        let parcel = parcel(product, &nonce);
+        let mounts = carried::mounts(std::slice::from_ref(&parcel), &nonce);
+        // What is free of it is not known, so half of it counts as that.
+        let tmpfs = memory_for(product, self.engine.memory() / 2);
+        let spec = container_for(self.request, mounts, tmpfs, &nonce, surroundings)?;
+        let built = built.map(RestingVolume::wake).transpose()?;
+        let in_product = self.product.cache();
+        let there = built.as_ref().map(|volume| There {
+            volume,
+            folder: layout::CACHE,
+            like: inside(scripts::PRODUCT_SOURCE)
+                .join(in_product.strip_prefix(product).unwrap_or(&in_product)),
+        });
+        let carried = Carried::there(
+            self.engine,
+            &self.request.image,
+            &surroundings.program,
+            vec![parcel],
+            there.as_ref(),
+            &nonce,
+            report,
+        )?;
+        let mut ended = container::run(self.engine, &spec, None, logs, report)?;
+        // Without an end of the script there is nobody to answer.
+        if ended.outcome.finished.is_some() {
+            let brought = self.bring(&carried, &nonce, report);
+            if ended.end.is_ok() {
+                ended.end = brought;
+            } else if let Err(error) = brought {
+                report.warning(format_args!("{error:#}"));
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Brings what is in the out folder there into the one here.
+    fn bring(&self, carried: &Carried<'_>, nonce: &str, report: &Report) -> anyhow::Result<()> {
+        let out = inside(scripts::OUT);
+        let leave_out = vec![
+            format!("/{}", inside(scripts::PRODUCT_SOURCE).display()),
+            format!("/{}/{}", out.display(), container::nonce_file(nonce)),
+        ];
+        let cannot = || format!("{} cannot be written", self.out_dir.display());
+        let arrived = tempfile::Builder::new()
+            .prefix(".pixi-offline-arrived-")
+            .tempdir_in(self.out_dir)
+            .with_context(cannot)?;
+        carried.back(0, arrived.path(), leave_out, &[], report)?;
+        // What we wrote ourselves says more than a file of that name from there.
+        let own = [
+            self.logs.bootstrap(),
+            self.logs.verify(),
+            self.logs.verification(),
+        ];
+        merge(&arrived.path().join(out), self.out_dir, &own).with_context(cannot)
+    }
+}
+
+/// Moves what is in a folder into another one, in the place of what has the same name
+/// there, but not of `kept`.
+fn merge(from: &Path, into: &Path, kept: &[PathBuf]) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = into.join(entry.file_name());
+        if kept.contains(&target) {
+            continue;
+        }
+        let is_folder =
+            |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+        match (is_folder(&entry.path()), is_folder(&target)) {
+            (true, true) => merge(&entry.path(), &target, kept)?,
+            (_, true) => {
+                remove_folder(&target)?;
+                fs::rename(entry.path(), &target)?;
+            }
+            (true, false) => {
+                let _ = fs::remove_file(&target);
+                fs::rename(entry.path(), &target)?;
+            }
+            (false, false) => fs::rename(entry.path(), &target)?,
+        }
+    }
+    Ok(())
+}
