@@ -77,12 +77,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.engine {
         let place = FileSystem::Tmpfs.place(options.files * 50_000)?;
-        let row = engine::out_of_a_container(&programs, &place, options.files, options.rounds)?;
-        measured.push(rows::Measured {
-            place: "tmpfs, from a container".to_owned(),
-            rows: vec![row],
-            limits: Vec::new(),
-        });
+        measured.push(engine::out_of_a_container(
+            &programs,
+            &place,
+            options.files,
+            options.rounds,
+        )?);
     }
     let growth = singles::growth(&programs, options.growth, options.rounds)?;
     let mut singles = vec![

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
-use super::rows::Measured;
+use super::rows::{Measured, Row};
+use super::tree::{FILES_IN_PACKAGE, FOLDERS_IN_PACKAGE};
 
 /// A number with the limit that it must keep.
 pub struct Single {
@@ -47,10 +48,11 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
     writeln!(
         page,
         "# Performance\n\nThis page is written by `cargo xtask bench`, but for the [notes](#notes) at its end.\n\n\
-         {} files in about {} folders, about 1 GB, with links; both sides in turn, {} rounds, medians.\n\n\
+         The tree is a workdir whose package cache has {} files in {} folders, with links. Both sides run \
+         in turn, {} rounds; the times are medians. On the disk both wait until all is written (`sync -f`).\n\n\
          - {}\n- {}\n- {}",
         findings.files,
-        findings.files / 100 * 9,
+        findings.files / FILES_IN_PACKAGE * FOLDERS_IN_PACKAGE,
         findings.rounds,
         machine()?,
         first_line(&["rsync", "--version"]),
@@ -59,8 +61,8 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
     for measured in &findings.measured {
         writeln!(
             page,
-            "\n## On {}\n\n| work | ours | peer | ratio | target | met |\n|---|---|---|---|---|---|",
-            measured.place
+            "\n## On {}\n\n{}.\n\n| work | ours | peer | ratio | target | met |\n|---|---|---|---|---|---|",
+            measured.place, measured.tree
         )?;
         for row in &measured.rows {
             writeln!(
@@ -72,7 +74,7 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
                 seconds(row.peer),
                 row.ratio(),
                 row.target,
-                yes(row.ratio() <= row.target),
+                yes(row.met()),
             )?;
         }
         if !measured.limits.is_empty() {
@@ -80,6 +82,11 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
         }
         for limit in &measured.limits {
             writeln!(page, "| {} | {} |", limit.what, seconds(limit.taken))?;
+        }
+        let missed = measured.rows.iter().filter(|row| !row.met());
+        let reasons: Vec<String> = missed.filter_map(|row| reason(row, measured)).collect();
+        if !reasons.is_empty() {
+            writeln!(page, "\nMissed:\n\n{}", reasons.join("\n"))?;
         }
     }
     writeln!(
@@ -98,7 +105,7 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
     if !findings.growth.is_empty() {
         writeln!(
             page,
-            "\n## How time grows\n\nStaging files of a hundred bytes, on a tmpfs.\n\n\
+            "\n## How time grows\n\nStaging files of a hundred bytes, on a tmpfs; at most three rounds above 100,000 files.\n\n\
              ![time over number of files](performance.svg)\n\n\
              | files | ours | for each file | rsync -a | memory |\n|---|---|---|---|---|"
         )?;
@@ -116,6 +123,20 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
     }
     write!(page, "\n{NOTES}\n{notes}")?;
     Ok(page)
+}
+
+/// What a row that missed its target could have had at most.
+fn reason(row: &Row, measured: &Measured) -> Option<String> {
+    let bound = row.bound?;
+    let limit = measured.limits.iter().find(|limit| limit.what == bound)?;
+    let part = |time: Duration| time.as_secs_f64() / row.peer.as_secs_f64();
+    Some(format!(
+        "- {}: {:.2} of {}, of which {:.2} are the limit of it, {bound}",
+        row.work,
+        part(row.ours),
+        row.against,
+        part(limit.taken)
+    ))
 }
 
 /// Where the part begins that is not written by us.

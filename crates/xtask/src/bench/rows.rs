@@ -2,14 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use duct::cmd;
-use pixi_offline::layout::{DEFAULT_EXCLUDES, Workdir};
-use pixi_offline::proof::{BuildState, WorkdirRecord};
+use pixi_offline::layout::DEFAULT_EXCLUDES;
 use pixi_offline::replacement::remove_folder;
-use pixi_offline::request::Verification;
+use pixi_offline::staging::{Digest, Rules, look};
 
 use super::place::{FileSystem, Place};
 use super::race::{Runner, race};
@@ -26,6 +26,8 @@ pub struct Row {
     pub peer: Duration,
     /// At most this part of the peer's time.
     pub target: f64,
+    /// The limit that this work cannot be faster than.
+    pub bound: Option<&'static str>,
 }
 
 impl Row {
@@ -33,7 +35,21 @@ impl Row {
     pub fn ratio(&self) -> f64 {
         self.ours.as_secs_f64() / self.peer.as_secs_f64()
     }
+
+    /// Whether it is as fast as it must be.
+    pub fn met(&self) -> bool {
+        self.ratio() <= self.target
+    }
 }
+
+/// Bringing the bytes across, without anything else.
+const ONE_FILE: &str = "writing its bytes into one file, `cat` of every file";
+
+/// Reading and hashing, without anything else.
+const DIGESTS: &str = "the same digests with the processors' own instructions, by us";
+
+/// Bytes of a stream out of a container, and no files.
+pub const STREAM: &str = "as many bytes through `docker exec`, `cat` of one file to null";
 
 /// Something that bounds what can be had.
 #[derive(Debug, Clone)]
@@ -45,6 +61,8 @@ pub struct Limit {
 /// What was measured on one file system.
 pub struct Measured {
     pub place: String,
+    /// The tree, for people.
+    pub tree: String,
     pub rows: Vec<Row>,
     pub limits: Vec<Limit>,
 }
@@ -52,6 +70,17 @@ pub struct Measured {
 /// The words of a command.
 pub fn words<const N: usize>(words: [&dyn AsRef<OsStr>; N]) -> Vec<OsString> {
     words.map(|word| word.as_ref().to_owned()).into()
+}
+
+/// What is in a workdir, for people.
+pub fn tree(workdir: &Path) -> anyhow::Result<String> {
+    let seen = look(workdir, &Rules::new(), &|_, _| Digest::Unwanted)?;
+    let kept = seen.kept;
+    Ok(format!(
+        "{} entries with {:.2} GB",
+        kept.entries,
+        kept.bytes as f64 / 1e9
+    ))
 }
 
 /// The programs that are measured: the folder of their release builds.
@@ -79,19 +108,17 @@ impl Ground<'_> {
     /// Measures all that this file system can have.
     pub fn measure(&self) -> anyhow::Result<Measured> {
         self.make()?;
-        let mut rows = vec![
-            self.staging()?,
-            self.product(&["--link-mode", "copy"], 0.7)?,
-        ];
+        let mut rows = vec![self.staging()?, self.product(&["--link-mode", "copy"])?];
         if self.file_system.clones() {
-            rows.push(self.product(&["--link-mode", "clone"], 0.25)?);
+            rows.push(self.product(&["--link-mode", "clone"])?);
         }
-        rows.push(self.product(&["--link-mode", "hardlink"], 0.25)?);
-        rows.push(self.product(&["--move-cache"], 0.25)?);
+        rows.push(self.product(&["--link-mode", "hardlink"])?);
+        rows.push(self.product(&["--move-cache"])?);
         rows.push(self.product_in_memory()?);
         rows.push(self.check()?);
         Ok(Measured {
             place: self.place.name.clone(),
+            tree: tree(&self.workdir())?,
             rows,
             limits: self.limits()?,
         })
@@ -101,11 +128,7 @@ impl Ground<'_> {
         let packages = (self.files / FILES_IN_PACKAGE).to_string();
         let make = self.programs.part(&[&"make", &self.workdir(), &packages]);
         cmd(&make[0], &make[1..]).stdout_null().run()?;
-        fs::create_dir(self.workdir().join("resources"))?;
-        let verification = Verification::Command(vec!["true".to_owned()]);
-        let mut record = WorkdirRecord::new("demo", "/workdir", verification);
-        record.state = BuildState::Built;
-        record.write(&Workdir::new(self.workdir()))
+        Ok(())
     }
 
     fn workdir(&self) -> PathBuf {
@@ -122,6 +145,17 @@ impl Ground<'_> {
 
     fn target(&self) -> PathBuf {
         self.place.folder.join("target")
+    }
+
+    fn one_file(&self) -> PathBuf {
+        self.place.folder.join("one-file")
+    }
+
+    fn without_one_file(&self) -> anyhow::Result<()> {
+        match fs::remove_file(self.one_file()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The folder with a slash at its end, which makes rsync copy what is in it.
@@ -166,6 +200,7 @@ impl Ground<'_> {
         ours: &Runner<'_>,
         peer: &Runner<'_>,
         target: f64,
+        bound: &'static str,
     ) -> anyhow::Result<Row> {
         eprintln!("{work}, on {}", self.place.name);
         let taken = race(&[ours, peer], self.rounds)?;
@@ -175,7 +210,17 @@ impl Ground<'_> {
             ours: taken[0],
             peer: taken[1],
             target,
+            bound: Some(bound),
         })
+    }
+
+    /// The target of a work that writes all bytes: where the disk decides, rsync's time.
+    fn writing(&self, target: f64) -> f64 {
+        if self.file_system == FileSystem::Disk {
+            1.0
+        } else {
+            target
+        }
     }
 
     fn staging(&self) -> anyhow::Result<Row> {
@@ -188,13 +233,19 @@ impl Ground<'_> {
             .map(|pattern| format!("--exclude={pattern}").into())
             .collect();
         let work = "staging a project";
-        let row = self.contest(work, &ours, &self.rsync(&excludes), 0.5)?;
+        let row = self.contest(
+            work,
+            &ours,
+            &self.rsync(&excludes),
+            self.writing(0.5),
+            ONE_FILE,
+        )?;
         self.clean()?;
         Ok(row)
     }
 
     /// Makes the product; what was moved into the last one is taken back before.
-    fn product(&self, more: &[&str], target: f64) -> anyhow::Result<Row> {
+    fn product(&self, more: &[&str]) -> anyhow::Result<Row> {
         let program = self.programs.0.join("make-archive-ready-product");
         let mut command = words([&program, &"--workdir", &self.workdir()]);
         command.extend(more.iter().map(OsString::from));
@@ -216,7 +267,12 @@ impl Ground<'_> {
         };
         let mut peer = self.rsync(&[]);
         peer.before = Box::new(peer_before);
-        let row = self.contest(&work, &ours, &peer, target)?;
+        let (target, bound) = if more.contains(&"copy") {
+            (self.writing(0.7), ONE_FILE)
+        } else {
+            (0.25, DIGESTS)
+        };
+        let row = self.contest(&work, &ours, &peer, target, bound)?;
         before()?;
         Ok(row)
     }
@@ -242,6 +298,7 @@ impl Ground<'_> {
             &ours,
             &peer,
             0.7,
+            ONE_FILE,
         )
     }
 
@@ -261,7 +318,7 @@ impl Ground<'_> {
             nothing,
             words([&"sh", &"-c", &script, &"sh", &product, &parts.path()]),
         );
-        self.contest("checking a product, every byte", &ours, &peer, 0.6)
+        self.contest("checking a product, every byte", &ours, &peer, 0.6, DIGESTS)
     }
 
     fn limits(&self) -> anyhow::Result<Vec<Limit>> {
@@ -286,13 +343,22 @@ impl Ground<'_> {
             nothing,
             self.programs.part(&[&"hash", &cache]),
         );
-        let taken = race(&[&linked, &read, &summed, &hashed], self.rounds)?;
+        let script = "find \"$1\" -type f -print0 | xargs -0 cat >\"$2\"";
+        let joined = words([&"sh", &"-c", &script, &"sh", &cache, &self.one_file()]);
+        let joined = Runner::new(
+            "into one file",
+            || self.without_one_file(),
+            self.written(joined),
+        );
+        let taken = race(&[&linked, &read, &joined, &summed, &hashed], self.rounds)?;
         self.clean()?;
+        self.without_one_file()?;
         let names = [
             "hard-linking it, `cp -al`",
             "reading it, `cat` of every file to null on as many processors",
+            ONE_FILE,
             "`sha256sum` over it on as many processors",
-            "the same digests with the processors' own instructions, by us",
+            DIGESTS,
         ];
         Ok(names
             .into_iter()
