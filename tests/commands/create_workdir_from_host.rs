@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use testbed::sandbox::{binary, names};
@@ -441,8 +442,15 @@ fn walk(folder: &Path) -> usize {
 #[test]
 fn a_helper_that_is_nowhere_is_said_before_any_work() {
     let fake = Fake::new();
-    let alone = fake.sandbox.bin().join("create-workdir-from-host");
-    fs::copy(binary("create-workdir-from-host"), &alone).unwrap();
+    // By another process: a test that starts one just then would hand it our open file,
+    // and what is written to cannot be started ("Text file busy").
+    let copy = |program: &str| {
+        let copy = fake.sandbox.bin().join(program);
+        let mut cp = Command::new("cp");
+        testbed::sandbox::Run::of(cp.arg(binary(program)).arg(&copy)).success();
+        copy
+    };
+    let alone = copy("create-workdir-from-host");
     let words = [
         "--image",
         "img:1",
@@ -457,11 +465,7 @@ fn a_helper_that_is_nowhere_is_said_before_any_work() {
         .says("PATH");
     assert!(!fake.path("W").exists());
     // On PATH it is found.
-    fs::copy(
-        binary("make-archive-ready-product"),
-        fake.sandbox.bin().join("make-archive-ready-product"),
-    )
-    .unwrap();
+    copy("make-archive-ready-product");
     testbed::sandbox::Run::of(fake.sandbox.program(&alone).args(words)).success();
 }
 

@@ -184,6 +184,41 @@ fn an_engine_elsewhere_that_fails_leaves_the_workdir_as_it_was_and_keeps_nothing
 }
 
 #[test]
+fn an_engine_here_that_goes_away_in_a_build_leaves_the_workdir_as_it_was() {
+    const NAME: &str = "an_engine_here_that_goes_away_in_a_build_leaves_the_workdir_as_it_was";
+    if !rustix::process::geteuid().is_root() {
+        testbed::skip(NAME, "a second engine needs root");
+        return;
+    }
+    let mut real = Real::with_project(&image().reference, &Manifest::usual("demo"));
+    real.create::<&str>(&[]).success();
+    real.sandbox.write("W/marked", "by a person");
+    let packages = || {
+        fs::read_dir(real.path("W/pixi-cache/pkgs"))
+            .unwrap()
+            .count()
+    };
+    let before = packages();
+    let unseen = tempfile::tempdir().unwrap();
+    let mut engine = SecondEngine::start_on_tcp(unseen.path(), &real.image).unwrap();
+    let host = engine.host().to_owned();
+    let mut command = create(&real, "echo here; sleep 600");
+    command.env("DOCKER_HOST", host);
+    let sleeps = Running::until_it_prints(&mut command, "here");
+    assert!(!real.path("W/marked").exists());
+    engine.kill().unwrap();
+    let (code, stderr) = sleeps.end();
+    assert_ne!(code, 0);
+    assert!(stderr.contains("went away"), "{stderr}");
+    assert!(stderr.contains("W is as it was"), "{stderr}");
+    assert!(real.path("W/marked").exists());
+    assert_eq!(packages(), before);
+    real.sandbox.set("DOCKER_HOST", "");
+    real.make::<&str>(&[]).success();
+    testbed::ran(NAME, 1);
+}
+
+#[test]
 fn a_container_elsewhere_gives_a_product_and_the_product_an_image_there() {
     const NAME: &str = "a_container_elsewhere_gives_a_product_and_the_product_an_image_there";
     let Some((real, engine)) = elsewhere(NAME) else {
@@ -234,6 +269,7 @@ fn a_container_elsewhere_gives_a_product_and_the_product_an_image_there() {
 fn create(real: &Real, script: &str) -> Command {
     let mut command = real.sandbox.command("create-workdir-from-host");
     command.args(["--image", &real.image, "--project-dir", "demo"]);
-    command.args(["--workdir", "W"]).args(VERIFY).arg(script);
+    command.args(["--workdir", "W", "--reuse-cache"]);
+    command.args(VERIFY).arg(script);
     command
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use testbed::images::{Change, PixiImage, Variant, derived_image};
 use testbed::project::Manifest;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, names};
 
 use crate::real::{Real, image, images};
 use crate::running::SOON;
@@ -142,6 +142,41 @@ fn without_bash_the_build_falls_back_to_sh_and_the_final_verification_says_so() 
         ..real
     };
     real.verify::<&str>(&[]).code(127).says("no bash");
+}
+
+/// A `cp` that leaves a trace when the product is copied with it.
+const TRACED_CP: &str = "#!/bin/sh\n: >/pixi-offline/out/cp-was-called\nexec /bin/cp \"$@\"\n";
+
+#[test]
+fn our_program_copies_the_product_and_where_it_cannot_start_the_images_cp() {
+    let change = Change::Script {
+        text: TRACED_CP,
+        to: "/usr/local/bin/cp",
+    };
+    let traced = derived_image("traced-cp", &image().reference, &[change]).unwrap();
+    let real = project_on(&traced);
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    let words = ["--project-name", "demo", "--verify-task", "where"];
+    real.verify(&words).success();
+    let (out, trace) = (real.path("O"), "cp-was-called".to_owned());
+    assert!(!names(&out).contains(&trace), "{:?}", names(&out));
+
+    // In an image for another processor it cannot be started either.
+    let test = "our_program_copies_the_product_and_where_it_cannot_start_the_images_cp";
+    if !rustix::process::geteuid().is_root() {
+        testbed::skip(test, "only root mounts file systems");
+        return;
+    }
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "noexec", "tmpfs"]);
+    Run::of(mount.arg(&out)).success();
+    let run = real.verify(&words);
+    let left = names(&out);
+    Run::of(Command::new("umount").arg(&out)).success();
+    run.success();
+    assert!(left.contains(&trace), "{left:?}");
+    assert!(!left.iter().any(|name| name.starts_with('.')), "{left:?}");
 }
 
 #[test]

@@ -15,14 +15,15 @@ pub const COMMANDS: [&str; 6] = [
     "make-production-image",
 ];
 
-/// Builds the commands for release, and returns their folder.
+/// Builds the commands for release, and returns their folder; `more` packages go
+/// there too.
 ///
 /// # Errors
 /// When cargo fails.
-pub fn release() -> anyhow::Result<PathBuf> {
+pub fn release(more: &[&str]) -> anyhow::Result<PathBuf> {
     let root = workspace();
     // With the engine that tests play with.
-    let packages = COMMANDS.iter().chain(&["fake-engine"]);
+    let packages = COMMANDS.iter().chain(&["fake-engine"]).chain(more);
     let packages = packages.flat_map(|package| ["--package", *package]);
     let words = [
         "build",

@@ -19,7 +19,7 @@ use crate::build;
 pub fn run() -> anyhow::Result<()> {
     let mut times = Times::default();
     let parts = times.measure("set up engine, image and channel", testbed::ensure_all)?;
-    let binaries = times.measure("build the commands", build::release)?;
+    let binaries = times.measure("build the commands", || build::release(&[]))?;
     let folder = tempfile::Builder::new()
         .prefix("pixi-offline-demo-")
         .tempdir()?;

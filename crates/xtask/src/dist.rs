@@ -18,7 +18,7 @@ const LEVEL: i32 = 15;
 /// # Errors
 /// When the build fails or a file cannot be read or written.
 pub fn run() -> anyhow::Result<PathBuf> {
-    let binaries = build::release()?;
+    let binaries = build::release(&[])?;
     let name = format!(
         "pixi-offline-{}-{}-linux",
         env!("CARGO_PKG_VERSION"),

@@ -40,6 +40,8 @@ enum Task {
     },
     /// Run the tests of docs/reliability.md, those of many cases long, and write that page
     Reliability,
+    /// Measure the commands beside rsync and its like, and write docs/performance.md
+    Bench(bench::Options),
     /// A part of the benchmark, in a process of its own
     #[command(hide = true, subcommand)]
     BenchPart(bench::part::Part),
@@ -73,6 +75,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Reliability => reliability::run(),
+        Task::Bench(options) => bench::run(options),
         Task::Generate => generate::run(),
         Task::Dist => {
             println!("{}", dist::run()?.display());
@@ -80,7 +83,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         }
         Task::BenchPart(part) => part.run(),
         Task::Build => {
-            println!("{}", build::release()?.display());
+            println!("{}", build::release(&[])?.display());
             Ok(())
         }
     }

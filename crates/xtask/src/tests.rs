@@ -42,7 +42,7 @@ pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
         parts.image.reference, parts.image.version
     );
     eprintln!("channel: {}", parts.channel.url);
-    let binaries = build::release()?;
+    let binaries = build::release(&[])?;
     let skips = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
     let cases = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
 

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use crate::packages::conda::CondaCache;
 use crate::packages::need::Need;
-use crate::packages::python::PythonCache;
 use crate::packages::shipped::Shipped;
-use crate::staging::{self, How, Listing, Rules, Size};
+use crate::staging::{self, Digest, How, Listing, Size};
 
 /// How much of a cache was carried.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,22 +62,15 @@ pub fn carry(
     })
 }
 
-/// What [`carry`] will copy, at most: small parts that it leaves out count too.
-pub fn size(cache: &Path, need: Option<&Need>) -> Size {
-    let all = Rules::new();
-    let Some(need) = need else {
-        return staging::survey(cache, &all, |_| false).size;
-    };
-    let conda = CondaCache::new(cache);
-    let need_builds = need.builds_at_target();
-    let left = cache
-        .canonicalize()
-        .map(|cache| PythonCache::read(&cache).not_needed(need))
+/// What [`carry`] will copy. Where the cache cannot be read, or must not be carried,
+/// nothing: carrying it says why.
+pub fn size(cache: &Path, need: Option<&Need>, origin: Option<&Path>) -> Size {
+    let kept = Shipped::new(cache, need, origin)
+        .and_then(|shipped| staging::look(cache, &shipped, &|_, _| Digest::Unwanted))
+        .map(|seen| seen.kept)
         .unwrap_or_default();
-    let left = move |folder: &Path| !need_builds && left.contains(folder);
-    let mut size = staging::survey(&cache.join("uv-cache"), &all, left).size;
-    for entry in need.conda.iter().flat_map(|package| conda.entries(package)) {
-        size += staging::survey(&conda.folder().join(entry), &all, |_| false).size;
+    Size {
+        bytes: kept.bytes,
+        entries: kept.entries,
     }
-    size
 }

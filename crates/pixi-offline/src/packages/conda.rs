@@ -5,11 +5,12 @@
 //! are the archive's sha256, and older ones (seen with 0.15) nothing.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, statat};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
@@ -26,9 +27,15 @@ pub struct CondaCache {
 /// The part of `info/paths.json` that is checked (conda's package metadata,
 /// `paths_version` 1).
 #[derive(Deserialize)]
-struct Paths<'a> {
-    #[serde(borrow)]
-    paths: Vec<PathEntry<'a>>,
+struct Paths<Entry> {
+    paths: Vec<Entry>,
+}
+
+/// A file of the package: all that is wanted of it when only what is missing counts.
+#[derive(Deserialize)]
+struct ListedPath<'a> {
+    #[serde(rename = "_path", borrow)]
+    path: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -89,13 +96,15 @@ impl CondaCache {
             return vec![format!("{stem}: info/index.json {error}")];
         }
         let text = read(&folder.join("info/paths.json"));
-        let paths: Paths = match text.as_deref().map_err(Clone::clone).and_then(parse) {
-            Ok(paths) => paths,
-            Err(error) => return vec![format!("{stem}: info/paths.json {error}")],
+        let text = text.as_deref().map_err(Clone::clone);
+        let found = if deep {
+            text.and_then(|text| differences(&folder, text))
+        } else {
+            text.and_then(|text| missing(&folder, text))
         };
-        let inside = match File::open(&folder) {
-            Ok(inside) => inside,
-            Err(error) => return vec![format!("{stem}: cannot be read: {error}")],
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return vec![format!("{stem}: info/paths.json {error}")],
         };
         let mut problems = Vec::new();
         if let (Some(locked), Some(cached)) = (&package.sha256, self.recorded_sha256(stem))
@@ -103,14 +112,11 @@ impl CondaCache {
         {
             problems.push(format!("{stem}: the cache holds another archive of this name (sha256 {cached}, locked is {locked})"));
         }
-        for entry in &paths.paths {
-            let problem = if deep {
-                entry.differs(&folder.join(&*entry.path))
-            } else {
-                entry.is_missing(&inside)
-            };
-            problems.extend(problem.map(|problem| format!("{stem}: {} {problem}", entry.path)));
-        }
+        problems.extend(
+            found
+                .into_iter()
+                .map(|problem| format!("{stem}: {problem}")),
+        );
         problems
     }
 
@@ -121,13 +127,71 @@ impl CondaCache {
     }
 }
 
-impl PathEntry<'_> {
-    fn is_missing(&self, package: &File) -> Option<String> {
-        rustix::fs::statat(package, &*self.path, AtFlags::SYMLINK_NOFOLLOW)
-            .is_err()
-            .then(|| "is missing".to_owned())
-    }
+/// What is wrong with any file that a package lists.
+fn differences(folder: &Path, text: &[u8]) -> Result<Vec<String>, String> {
+    let paths: Paths<PathEntry<'_>> = parse(text)?;
+    let differs = |entry: &PathEntry<'_>| {
+        let problem = entry.differs(&folder.join(&*entry.path))?;
+        Some(format!("{} {problem}", entry.path))
+    };
+    Ok(paths.paths.iter().filter_map(differs).collect())
+}
 
+/// How many files of a folder must be listed for reading the folder to be less work
+/// than asking for each.
+const WORTH_READING: usize = 6;
+
+/// Which files that a package lists are not there.
+fn missing(folder: &Path, text: &[u8]) -> Result<Vec<String>, String> {
+    let paths: Paths<ListedPath<'_>> = parse(text)?;
+    // By folder; builders sort them by the whole path.
+    let mut paths: Vec<(&str, &str)> = paths.paths.iter().map(|entry| entry.split()).collect();
+    paths.sort_by_key(|(folder, _)| *folder);
+    let package = File::open(folder).map_err(|error| format!("cannot be looked up: {error}"))?;
+    let mut missing = Vec::new();
+    for siblings in paths.chunk_by(|(one, _), (other, _)| one == other) {
+        let inner = siblings[0].0;
+        let names = siblings.iter().map(|(_, name)| name.as_bytes());
+        let mut unseen: HashSet<&[u8]> = names.collect();
+        if siblings.len() >= WORTH_READING {
+            // What it does not show is asked for by itself below.
+            let _ = see(&package, inner, &mut unseen);
+        }
+        let lacks = |(_, name): &&(&str, &str)| unseen.contains(name.as_bytes());
+        for (_, name) in siblings.iter().filter(lacks) {
+            let path = if inner == HERE {
+                (*name).to_owned()
+            } else {
+                format!("{inner}/{name}")
+            };
+            if statat(&package, &*path, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+                missing.push(format!("{path} is missing"));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// A package's own folder, from there.
+const HERE: &str = ".";
+
+impl ListedPath<'_> {
+    /// The folder, and the name in it.
+    fn split(&self) -> (&str, &str) {
+        self.path.rsplit_once('/').unwrap_or((HERE, &self.path))
+    }
+}
+
+/// Takes the names that a folder of a package has out of `unseen`.
+fn see(package: &File, folder: &str, unseen: &mut HashSet<&[u8]>) -> rustix::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    for entry in Dir::new(openat(package, folder, flags, Mode::empty())?)? {
+        unseen.remove(entry?.file_name().to_bytes());
+    }
+    Ok(())
+}
+
+impl PathEntry<'_> {
     /// A link's sha256 is that of the file it leads to; builders write that of
     /// nothing where it leads to no file.
     fn leads_elsewhere(&self, link: &Path, is_link: bool) -> Option<String> {

@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::container::{EngineVersion, Image};
+use crate::processors;
 use crate::proof::Sha256Digest;
 use crate::proof::SourceState;
 
@@ -429,6 +430,21 @@ impl<'de> Deserialize<'de> for EncodedPath {
     }
 }
 
+/// How many entries are written by one processor at a time.
+const PIECE: usize = 4096;
+
+/// Some entries, a line for each.
+fn lines(entries: &[Entry]) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
+            text.extend_from_slice(b",\n");
+        }
+        serde_json::to_writer(&mut text, entry)?;
+    }
+    Ok(text)
+}
+
 impl Manifest {
     /// The file's bytes: the facts as JSON for people, then the entries, each on
     /// a line of its own, so that a shell can read them.
@@ -441,9 +457,12 @@ impl Manifest {
         // The brace that closes the facts, and the line end before it.
         text.truncate(text.len() - 2);
         text.extend_from_slice(b",\n  \"entries\": [");
-        for (index, entry) in self.entries.iter().enumerate() {
+        for (index, lines) in processors::map(self.entries.chunks(PIECE), |entries| lines(entries))
+            .into_iter()
+            .enumerate()
+        {
             text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-            serde_json::to_writer(&mut text, entry)?;
+            text.append(&mut lines?);
         }
         text.extend_from_slice(b"\n  ]\n}\n");
         Ok(text)

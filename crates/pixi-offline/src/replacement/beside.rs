@@ -111,25 +111,34 @@ impl Beside {
         }
     }
 
-    /// As [`Beside::take_place`], but the folder `kept`, from the top of both,
-    /// moves from what was there into the new one, where it is empty. Gives
-    /// whether there was one. A run that is killed meanwhile leaves the new one
-    /// whole, without it.
+    /// As [`Beside::take_place`], but what was there is kept until
+    /// [`Provisional::settle`], or comes back with [`Provisional::give_back`]. The
+    /// folder `kept`, if any, from the top of both, moves from what was there into the
+    /// new one, where it is empty. A run that is killed meanwhile leaves the new one in
+    /// place.
     ///
     /// # Errors
     ///
-    /// As [`Beside::take_place`], and when it cannot be moved.
-    pub fn take_place_keeping(self, kept: &str) -> anyhow::Result<bool> {
-        let Some(old) = self.exchange()? else {
-            return Ok(false);
+    /// As [`Beside::take_place`], and when the kept one cannot be moved.
+    pub fn take_place_for_now(self, kept: Option<&str>) -> anyhow::Result<Provisional> {
+        let old = self.exchange()?;
+        let target = self.target.clone();
+        // What is at our own name is for the provisional one to delete.
+        let own = std::mem::ManuallyDrop::new(self);
+        let mut provisional = Provisional {
+            own: own.path.clone(),
+            target,
+            old,
+            moved: None,
         };
-        let from = old.join(kept);
-        let is_there = fs::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_dir());
-        if is_there {
-            rename(&from, &self.target.join(kept))?;
+        if let (Some(kept), Some(old)) = (kept, &provisional.old) {
+            let from = old.join(kept);
+            if fs::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_dir()) {
+                rename(&from, &provisional.target.join(kept))?;
+                provisional.moved = Some(kept.to_owned());
+            }
         }
-        delete(&old)?;
-        Ok(is_there)
+        Ok(provisional)
     }
 
     /// Gives where the old folder is now, if there was one.
@@ -169,6 +178,62 @@ impl Beside {
                 )
             }),
         }
+    }
+}
+
+/// A new folder in its place, and the old one that may still come back.
+#[derive(Debug)]
+pub struct Provisional {
+    /// Where the new one was built.
+    own: PathBuf,
+    target: PathBuf,
+    /// Where what was there is now.
+    old: Option<PathBuf>,
+    /// The folder that moved from the old one into the new one.
+    moved: Option<String>,
+}
+
+impl Provisional {
+    /// Whether the folder that was to be kept was there and moved.
+    pub fn moved(&self) -> bool {
+        self.moved.is_some()
+    }
+
+    /// Deletes what was there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be deleted: the message names what is left.
+    pub fn settle(self) -> anyhow::Result<()> {
+        self.old.as_deref().map_or(Ok(()), delete)
+    }
+
+    /// Puts back what was there, and deletes the new one; gives whether there was
+    /// anything.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be put back, or the new one not be deleted: the message names
+    /// what is left where.
+    pub fn give_back(self) -> anyhow::Result<bool> {
+        let Some(old) = &self.old else {
+            return Ok(false);
+        };
+        if let Some(moved) = &self.moved {
+            rename(&self.target.join(moved), &old.join(moved))?;
+        }
+        // Two renames: the place is claimed, so that nobody looks between them. A run that
+        // is killed between them leaves the old one where the next run puts it back from.
+        let mut aside = self.own.clone().into_os_string();
+        aside.push(OLD);
+        let aside = PathBuf::from(aside);
+        if *old != aside {
+            rename(old, &aside)?;
+        }
+        rename(&self.target, &self.own)?;
+        rename(&aside, &self.target)?;
+        delete(&self.own)?;
+        Ok(true)
     }
 }
 
@@ -226,11 +291,40 @@ mod tests {
             let beside = Beside::new(&claim, &target).unwrap();
             fs::create_dir(beside.path().join("cache")).unwrap();
             fs::write(beside.path().join(round), "x").unwrap();
-            assert_eq!(beside.take_place_keeping("cache").unwrap(), kept);
+            let provisional = beside.take_place_for_now(Some("cache")).unwrap();
+            assert_eq!(provisional.moved(), kept);
+            provisional.settle().unwrap();
             assert_eq!(entries(&target), ["cache", round]);
             fs::write(target.join("cache").join(round), "x").unwrap();
         }
         assert_eq!(entries(&target.join("cache")), ["first", "second"]);
+        drop(claim);
+        assert_eq!(entries(root.path()), ["target"]);
+    }
+
+    #[test]
+    fn a_folder_that_was_replaced_for_now_comes_back_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("target");
+        let claim = Claim::alone(&target, "test").unwrap();
+        let begin = || {
+            let beside = Beside::new(&claim, &target).unwrap();
+            fs::create_dir(beside.path().join("cache")).unwrap();
+            fs::write(beside.path().join("new"), "x").unwrap();
+            beside.take_place_for_now(Some("cache")).unwrap()
+        };
+        assert!(!begin().give_back().unwrap(), "there was nothing");
+        fs::remove_dir_all(&target).unwrap();
+        fs::create_dir_all(target.join("cache")).unwrap();
+        fs::write(target.join("cache/old"), "x").unwrap();
+        let provisional = begin();
+        assert_eq!(entries(&target), ["cache", "new"]);
+        assert_eq!(entries(&target.join("cache")), ["old"]);
+        assert!(provisional.give_back().unwrap());
+        assert_eq!(entries(&target), ["cache"]);
+        assert_eq!(entries(&target.join("cache")), ["old"]);
+        drop(claim);
+        assert_eq!(entries(root.path()), ["target"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod mounts;
 mod remove;
 mod room;
 
-pub use beside::Beside;
+pub use beside::{Beside, Provisional};
 pub use claim::Claim;
 pub use file::{replace_file, sweep_files, write_file};
 pub use guard::{Guard, Standing};

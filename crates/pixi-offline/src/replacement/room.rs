@@ -1,5 +1,7 @@
 //! Whether there is room for a new folder, asked before anything is written.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -49,11 +51,16 @@ impl Room {
             bytes: 0,
             entries: Some(0),
         };
+        let mut asked = Vec::new();
         for source in sources {
-            let Ok(answer) = statvfs(*source) else {
+            let (Ok(answer), Ok(metadata)) = (statvfs(*source), fs::metadata(source)) else {
                 return false;
             };
-            used = used.and(&answer);
+            // Each file system counts once.
+            if !asked.contains(&metadata.dev()) {
+                asked.push(metadata.dev());
+                used = used.and(&answer);
+            }
         }
         self.holds(used.bytes, used.entries.unwrap_or(0))
     }

@@ -109,8 +109,14 @@ impl CachePlan {
     }
 
     /// What the copy of the cache will take.
-    pub(super) fn size(&self, workdir: &Workdir, full: bool) -> Size {
-        packages::size(&workdir.cache(), self.need.as_ref().filter(|_| !full))
+    pub(super) fn size(
+        &self,
+        workdir: &Workdir,
+        full: bool,
+        record: Option<&WorkdirRecord>,
+    ) -> Size {
+        let need = self.need.as_ref().filter(|_| !full);
+        packages::size(&workdir.cache(), need, origin(record).as_deref())
     }
 
     /// The lock of the project.

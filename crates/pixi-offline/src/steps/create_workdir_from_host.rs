@@ -6,10 +6,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::container::{self, Engine, EngineVersion, Image, RestingVolume};
+use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Beside, require_room};
+use crate::replacement::{Beside, Provisional, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
@@ -397,24 +398,24 @@ impl Seen {
             self.place.announce(&self.name, &record, report);
             return Ok((self.made(record), Some(volume)));
         }
+        let provisional =
+            beside.take_place_for_now(request.reuse_cache.then_some(layout::CACHE))?;
         if request.reuse_cache {
-            let reused = beside.take_place_keeping(layout::CACHE)?;
-            new_workdir::say_reused(reused, report);
-        } else {
-            beside.take_place()?;
+            new_workdir::say_reused(provisional.moved(), report);
         }
         report.tell("workdir", workdir.path().display().to_string());
 
         // STEP 4: install and verify in a container with network.
         report.phase("build", "installing and verifying with a network");
-        self.build(request).run_mounted(
+        let built = self.build(request).run_mounted(
             &self.container(request),
             COMMAND,
             workdir,
             &mut record,
             surroundings,
             report,
-        )?;
+        );
+        self.settle(provisional, built, report)?;
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), report)?;
         }
@@ -422,6 +423,34 @@ impl Seen {
         // STEP 5: say what is there and what comes next.
         self.place.announce(&self.name, &record, report);
         Ok((self.made(record), None))
+    }
+
+    /// Deletes the workdir that was replaced; but when the engine has gone away in the
+    /// middle of a build, that one comes back.
+    fn settle(
+        &self,
+        replaced: Provisional,
+        built: anyhow::Result<()>,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let Err(error) = built else {
+            return replaced.settle();
+        };
+        if self.engine.version().is_ok() {
+            if let Err(trouble) = replaced.settle() {
+                report.warning(format_args!("{trouble:#}"));
+            }
+            return Err(error);
+        }
+        let fate = match replaced.give_back() {
+            Ok(true) => format!("; {} is as it was", self.place.workdir.path().display()),
+            Ok(false) => String::new(),
+            Err(trouble) => format!("; and the workdir that was here: {trouble:#}"),
+        };
+        Err(Failure::with_code(
+            failure::exit_code(&error),
+            format!("the engine went away: {error:#}{fate}"),
+        ))
     }
 
     fn made(&self, record: WorkdirRecord) -> Made {

@@ -25,6 +25,7 @@ use crate::request::{
     ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
     ProjectName, SigningOptions, Transfer, Verification, text_for_mount,
 };
+use crate::staging;
 use crate::steps::carried;
 use crate::steps::evidence;
 use crate::steps::stage;
@@ -301,6 +302,7 @@ impl Run<'_> {
             let mounts = mounts(request, product, out_dir);
             let nonce = surroundings::nonce();
             let spec = container_for(request, mounts, tmpfs, &nonce, surroundings)?;
+            let _copier = (!request.in_place).then(|| Copier::lay(out_dir, surroundings));
             container::run(engine, &spec, Some(out_dir), &phase_logs, report)?
         };
         verified::learn(record, &outcome, request, logs)?;
@@ -358,6 +360,26 @@ impl Run<'_> {
             verdict::write_no_verification(&verify_log)?;
         }
         Ok(())
+    }
+}
+
+/// A copy of this program in the out folder, which copies the product inside the
+/// container (`Order::Copy`). Without it the image's cp does that.
+struct Copier(PathBuf);
+
+impl Copier {
+    fn lay(out_dir: &Path, surroundings: &Surroundings) -> Copier {
+        let copier = Copier(out_dir.join(scripts::COPIER));
+        if staging::copy_file(&surroundings.program, &copier.0).is_err() {
+            let _ = fs::remove_file(&copier.0);
+        }
+        copier
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 

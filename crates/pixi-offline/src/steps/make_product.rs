@@ -154,15 +154,21 @@ pub fn run(
     // STEP 2: build the new product beside the old one.
     let cache = workdir.cache();
     let (projects, resources) = (workdir.projects(), workdir.resources());
-    let mut sources = vec![projects.as_path(), resources.as_path()];
-    if !request.move_cache {
+    let mut sources = vec![projects.as_path()];
+    if resources.is_dir() {
+        sources.push(&resources);
+    }
+    // What is shared takes no room.
+    let copies_cache =
+        !request.move_cache && matches!(request.link_mode, LinkMode::Auto | LinkMode::Copy);
+    if copies_cache {
         sources.push(&cache);
     }
     let size = || {
         let mut size = stage::survey_project(&project, &rules).size;
         size += stage::size_of_folder(&workdir.resources());
-        if !request.move_cache {
-            size += plan.size(&workdir, request.full_cache);
+        if copies_cache {
+            size += plan.size(&workdir, request.full_cache, record.as_ref());
         }
         (size.bytes, size.entries)
     };
@@ -234,12 +240,13 @@ pub fn run(
     };
     listings.push((new.cache(), listing));
     let known = |path: &Path, size| {
-        let path = new.path().join(path);
-        listings.iter().find_map(|(top, listing)| {
-            path.strip_prefix(top)
-                .ok()
-                .and_then(|path| listing.digest(path, size))
-        })
+        // Each listing is of a folder in the product itself.
+        let mut parts = path.components();
+        let top = parts.next()?.as_os_str();
+        let (_, listing) = listings
+            .iter()
+            .find(|(of, _)| of.file_name() == Some(top))?;
+        listing.digest(parts.as_path(), size)
     };
     let (manifest, digest) = evidence::write(
         &new,

@@ -11,7 +11,7 @@ use pixi_offline::layout::{DEFAULT_EXCLUDES, Product};
 use pixi_offline::packages::{CondaCache, LocalChannel, Lock, Need};
 use pixi_offline::processors;
 use pixi_offline::proof::check::{Depth, check};
-use pixi_offline::staging::{How, Rules, copy_tree, copy_tree_as};
+use pixi_offline::staging::{Digest, How, Rules, copy_tree, copy_tree_as, look};
 use pixi_offline::transfer;
 
 use super::tree::{Sizes, workdir};
@@ -35,6 +35,8 @@ pub enum Part {
     Listed { source: PathBuf, target: PathBuf },
     /// Read the lock of a workdir and look whether its cache has everything
     Lock { workdir: PathBuf },
+    /// Read a tree for its digests
+    Hash { folder: PathBuf },
     /// Write a tree to stdout as a tar stream
     Send { folder: PathBuf },
     /// Unpack a tar stream from stdin into a new folder
@@ -77,6 +79,9 @@ impl Part {
                 anyhow::ensure!(listed as u64 == outcome.copied.entries, "{listed}");
             }
             Part::Lock { workdir } => lock(workdir)?,
+            Part::Hash { folder } => {
+                look(folder, &Rules::new(), &|_, _| Digest::Wanted)?;
+            }
             Part::Send { folder } => {
                 let stdout = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
                 transfer::send(folder, &Rules::new(), stdout, MARK)?;

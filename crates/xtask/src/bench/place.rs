@@ -74,10 +74,16 @@ impl FileSystem {
             _ => ("mkfs.btrfs", "btrfs-progs", &["-q"]),
         };
         let program = testbed::ensure_debian_package(program, package)?;
-        cmd(program, words.iter().map(std::ffi::OsString::from).chain([image.clone().into()]))
-            .stdout_null()
-            .run()
-            .with_context(|| format!("the {name} cannot be made"))?;
+        cmd(
+            program,
+            words
+                .iter()
+                .map(std::ffi::OsString::from)
+                .chain([image.clone().into()]),
+        )
+        .stdout_null()
+        .run()
+        .with_context(|| format!("the {name} cannot be made"))?;
         place.folder = place._scratch.path().join("mounted");
         fs::create_dir(&place.folder)?;
         let image = image.display().to_string();
@@ -88,9 +94,12 @@ impl FileSystem {
 
 impl Place {
     fn mount(&mut self, words: &[&str]) -> anyhow::Result<()> {
-        cmd("mount", words.iter().map(Path::new).chain([self.folder.as_path()]))
-            .run()
-            .with_context(|| format!("{} cannot be mounted; are we root?", self.name))?;
+        cmd(
+            "mount",
+            words.iter().map(Path::new).chain([self.folder.as_path()]),
+        )
+        .run()
+        .with_context(|| format!("{} cannot be mounted; are we root?", self.name))?;
         self.mounted.push(self.folder.clone());
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! Two commands side by side: one after the other, in each round, so that what
 //! else the machine does meets both.
 
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use duct::Expression;
+use duct::cmd;
 
 /// One side of a race.
 pub struct Runner<'a> {
@@ -13,25 +14,28 @@ pub struct Runner<'a> {
     /// What is done before each run, unmeasured.
     pub before: Box<dyn Fn() -> anyhow::Result<()> + 'a>,
     /// What is measured.
-    pub command: Expression,
+    pub words: Vec<OsString>,
 }
 
 impl<'a> Runner<'a> {
     pub fn new(
         name: &str,
         before: impl Fn() -> anyhow::Result<()> + 'a,
-        command: Expression,
+        words: Vec<OsString>,
     ) -> Runner<'a> {
         Runner {
             name: name.to_owned(),
             before: Box::new(before),
-            command,
+            words,
         }
     }
 
     fn run(&self) -> anyhow::Result<Duration> {
         (self.before)().with_context(|| format!("{} cannot be prepared", self.name))?;
-        let command = self.command.stdout_null().stderr_capture().unchecked();
+        let command = cmd(&self.words[0], &self.words[1..])
+            .stdout_null()
+            .stderr_capture()
+            .unchecked();
         let started = Instant::now();
         let output = command.run();
         let taken = started.elapsed();

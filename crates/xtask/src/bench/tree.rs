@@ -9,20 +9,25 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fastrand::Rng;
-use pixi_offline::proof::hexadecimal;
+use pixi_offline::layout::Workdir;
+use pixi_offline::proof::{BuildState, WorkdirRecord, hexadecimal};
+use pixi_offline::request::Verification;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-/// Files in a package; the folders of one are [`FOLDERS`] and its own.
+/// Files in a package.
 pub const FILES_IN_PACKAGE: u64 = 100;
+
+/// Folders of a package, with its own.
+pub const FOLDERS_IN_PACKAGE: u64 = FOLDERS.len() as u64 + 1;
 
 const FOLDERS: [&str; 6] = [
     "bin",
     "info",
     "lib",
-    "lib/python3.13/site-packages/package",
+    "lib/python3.13",
+    "lib/python3.13/package",
     "share",
-    "include",
 ];
 
 /// How large files are.
@@ -69,7 +74,11 @@ pub fn workdir(folder: &Path, packages: u64, sizes: Sizes) -> anyhow::Result<()>
         folder.join("project/demo/pixi.toml"),
         "[workspace]\nname = \"demo\"\nchannels = [\"https://conda.example/chan\"]\nplatforms = [\"linux-64\"]\n",
     )?;
-    Ok(())
+    fs::create_dir(folder.join("resources"))?;
+    let verification = Verification::Command(vec!["true".to_owned()]);
+    let mut record = WorkdirRecord::new("demo", "/workdir", verification);
+    record.state = BuildState::Built;
+    record.write(&Workdir::new(folder))
 }
 
 /// A package as pixi unpacks it, with the list of its files.
@@ -103,6 +112,8 @@ fn package(folder: &Path, rng: &mut Rng, pool: &[u8], sizes: Sizes) -> anyhow::R
             "sha256": hexadecimal(&Sha256::digest(content)),
         }));
     }
+    // As builders list them.
+    paths.sort_by(|one, other| one["_path"].as_str().cmp(&other["_path"].as_str()));
     fs::write(folder.join("info/index.json"), b"{}")?;
     let paths = json!({"paths": paths, "paths_version": 1});
     fs::write(folder.join("info/paths.json"), paths.to_string())?;

@@ -22,9 +22,22 @@ unset HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY \
 # The product's own scripts are bash scripts.
 need bash
 
+# With the program of ours that the host may have laid there, in half the time. Where it
+# cannot be started (an image for another processor, a mount without programs), or there
+# is something at the place already, the image's own does it.
+copy_product() {
+  if [ -z "$(ls -A "$product")" ] && "$copier" --version >/dev/null 2>&1; then
+    "$copier" --inside-container "{\"copy\": {\"from\": \"/pixi-offline/product\", \"to\": \"$product\"}}"
+  else
+    cp -a /pixi-offline/product/. "$product/"
+  fi
+}
+
+copier=$out/.pixi-offline-new-copier
 if [ "$how" = copy ]; then
-  mkdir -p "$product" && phase copy cp -a /pixi-offline/product/. "$product/" || exit
+  mkdir -p "$product" && phase copy copy_product || exit
 fi
+rm -f "$copier"
 
 cd "$product" || exit
 if command -v pixi >/dev/null 2>&1; then

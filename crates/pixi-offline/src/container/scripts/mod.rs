@@ -32,6 +32,10 @@ pub const BRING: &str = include_str!("bring.sh");
 /// Where [`FINAL_VERIFY`] finds the product when it is not used in place.
 pub const PRODUCT_SOURCE: &str = "/pixi-offline/product";
 
+/// The name in the out folder of a program that copies the product, where there is
+/// one. [`FINAL_VERIFY`] removes it, and `sweep_files` what a killed run leaves.
+pub const COPIER: &str = ".pixi-offline-new-copier";
+
 /// Where [`FINAL_VERIFY`] installs the product.
 pub const PRODUCT: &str = "/product";
 

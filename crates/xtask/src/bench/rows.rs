@@ -1,0 +1,369 @@
+//! The rows of the table: what is measured, against what, and how fast it must be.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use duct::cmd;
+use pixi_offline::layout::DEFAULT_EXCLUDES;
+use pixi_offline::replacement::remove_folder;
+use pixi_offline::staging::{Digest, Rules, look};
+
+use super::place::{FileSystem, Place};
+use super::race::{Runner, race};
+use super::tree::FILES_IN_PACKAGE;
+
+/// A row of the page.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The work.
+    pub work: String,
+    /// What it is measured against.
+    pub against: String,
+    pub ours: Duration,
+    pub peer: Duration,
+    /// At most this part of the peer's time.
+    pub target: f64,
+    /// The limit that this work cannot be faster than.
+    pub bound: Option<&'static str>,
+}
+
+impl Row {
+    /// Our time as a part of the peer's.
+    pub fn ratio(&self) -> f64 {
+        self.ours.as_secs_f64() / self.peer.as_secs_f64()
+    }
+
+    /// Whether it is as fast as it must be.
+    pub fn met(&self) -> bool {
+        self.ratio() <= self.target
+    }
+}
+
+/// Bringing the bytes across, without anything else.
+const ONE_FILE: &str = "writing its bytes into one file, `cat` of every file";
+
+/// Reading and hashing, without anything else.
+const DIGESTS: &str = "the same digests with the processors' own instructions, by us";
+
+/// Bytes of a stream out of a container, and no files.
+pub const STREAM: &str = "as many bytes through `docker exec`, `cat` of one file to null";
+
+/// Something that bounds what can be had.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    pub what: &'static str,
+    pub taken: Duration,
+}
+
+/// What was measured on one file system.
+pub struct Measured {
+    pub place: String,
+    /// The tree, for people.
+    pub tree: String,
+    pub rows: Vec<Row>,
+    pub limits: Vec<Limit>,
+}
+
+/// The words of a command.
+pub fn words<const N: usize>(words: [&dyn AsRef<OsStr>; N]) -> Vec<OsString> {
+    words.map(|word| word.as_ref().to_owned()).into()
+}
+
+/// What is in a workdir, for people.
+pub fn tree(workdir: &Path) -> anyhow::Result<String> {
+    let seen = look(workdir, &Rules::new(), &|_, _| Digest::Unwanted)?;
+    let kept = seen.kept;
+    Ok(format!(
+        "{} entries with {:.2} GB",
+        kept.entries,
+        kept.bytes as f64 / 1e9
+    ))
+}
+
+/// The programs that are measured: the folder of their release builds.
+pub struct Programs(pub PathBuf);
+
+impl Programs {
+    /// A part of the commands, in a process of its own; see [`super::part`].
+    pub fn part(&self, more: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
+        let mut all = words([&self.0.join("xtask"), &"bench-part"]);
+        all.extend(more.iter().map(|word| word.as_ref().to_owned()));
+        all
+    }
+}
+
+/// A file system with the tree on it.
+pub struct Ground<'a> {
+    pub programs: &'a Programs,
+    pub place: &'a Place,
+    pub file_system: FileSystem,
+    pub files: u64,
+    pub rounds: usize,
+}
+
+impl Ground<'_> {
+    /// Measures all that this file system can have.
+    pub fn measure(&self) -> anyhow::Result<Measured> {
+        self.make()?;
+        let mut rows = vec![self.staging()?, self.product(&["--link-mode", "copy"])?];
+        if self.file_system.clones() {
+            rows.push(self.product(&["--link-mode", "clone"])?);
+        }
+        rows.push(self.product(&["--link-mode", "hardlink"])?);
+        rows.push(self.product(&["--move-cache"])?);
+        rows.push(self.product_in_memory()?);
+        rows.push(self.check()?);
+        Ok(Measured {
+            place: self.place.name.clone(),
+            tree: tree(&self.workdir())?,
+            rows,
+            limits: self.limits()?,
+        })
+    }
+
+    fn make(&self) -> anyhow::Result<()> {
+        let packages = (self.files / FILES_IN_PACKAGE).to_string();
+        let make = self.programs.part(&[&"make", &self.workdir(), &packages]);
+        cmd(&make[0], &make[1..]).stdout_null().run()?;
+        Ok(())
+    }
+
+    fn workdir(&self) -> PathBuf {
+        self.place.folder.join("W")
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.workdir().join("pixi-cache")
+    }
+
+    fn made(&self) -> PathBuf {
+        self.workdir().join("product")
+    }
+
+    fn target(&self) -> PathBuf {
+        self.place.folder.join("target")
+    }
+
+    fn one_file(&self) -> PathBuf {
+        self.place.folder.join("one-file")
+    }
+
+    fn without_one_file(&self) -> anyhow::Result<()> {
+        match fs::remove_file(self.one_file()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder with a slash at its end, which makes rsync copy what is in it.
+    fn inside(folder: &Path) -> PathBuf {
+        folder.join("")
+    }
+
+    /// On a disk, where the bytes written decide, both sides wait for them; in the
+    /// same shell, so that it costs both the same.
+    fn written(&self, command: Vec<OsString>) -> Vec<OsString> {
+        if self.file_system != FileSystem::Disk {
+            return command;
+        }
+        let script = "folder=$1; shift; \"$@\" && sync -f \"$folder\"";
+        let mut all = words([&"sh", &"-c", &script, &"sh", &self.place.folder]);
+        all.extend(command);
+        all
+    }
+
+    /// What a side of a race is given before each run: nothing where it writes.
+    fn clean(&self) -> anyhow::Result<()> {
+        remove_folder(&self.target())?;
+        if self.file_system == FileSystem::Disk {
+            cmd!("sync", "-f", &self.place.folder).run()?;
+        }
+        Ok(())
+    }
+
+    fn rsync(&self, more: &[OsString]) -> Runner<'_> {
+        let mut command = words([&"rsync", &"-a"]);
+        command.extend_from_slice(more);
+        command.extend(words([
+            &Self::inside(&self.cache()),
+            &Self::inside(&self.target()),
+        ]));
+        Runner::new("rsync -a", || self.clean(), self.written(command))
+    }
+
+    fn contest(
+        &self,
+        work: &str,
+        ours: &Runner<'_>,
+        peer: &Runner<'_>,
+        target: f64,
+        bound: &'static str,
+    ) -> anyhow::Result<Row> {
+        eprintln!("{work}, on {}", self.place.name);
+        let taken = race(&[ours, peer], self.rounds)?;
+        Ok(Row {
+            work: work.to_owned(),
+            against: peer.name.clone(),
+            ours: taken[0],
+            peer: taken[1],
+            target,
+            bound: Some(bound),
+        })
+    }
+
+    /// The target of a work that writes all bytes: where the disk decides, rsync's time.
+    fn writing(&self, target: f64) -> f64 {
+        if self.file_system == FileSystem::Disk {
+            1.0
+        } else {
+            target
+        }
+    }
+
+    fn staging(&self) -> anyhow::Result<Row> {
+        let stage = self
+            .programs
+            .part(&[&"stage", &self.cache(), &self.target()]);
+        let ours = Runner::new("staging", || self.clean(), self.written(stage));
+        let excludes: Vec<OsString> = DEFAULT_EXCLUDES
+            .iter()
+            .map(|pattern| format!("--exclude={pattern}").into())
+            .collect();
+        let work = "staging a project";
+        let row = self.contest(
+            work,
+            &ours,
+            &self.rsync(&excludes),
+            self.writing(0.5),
+            ONE_FILE,
+        )?;
+        self.clean()?;
+        Ok(row)
+    }
+
+    /// Makes the product; what was moved into the last one is taken back before.
+    fn product(&self, more: &[&str]) -> anyhow::Result<Row> {
+        let program = self.programs.0.join("make-archive-ready-product");
+        let mut command = words([&program, &"--workdir", &self.workdir()]);
+        command.extend(more.iter().map(OsString::from));
+        let before = || {
+            let moved = self.made().join("pkg-cache");
+            if !self.cache().exists() {
+                fs::rename(moved, self.cache())?;
+            }
+            // The run measures the making, not the deleting of an old one.
+            remove_folder(&self.made())?;
+            self.clean()
+        };
+        let ours = Runner::new("make-archive-ready-product", before, self.written(command));
+        let work = format!("product with lists and digests, `{}`", more.join(" "));
+        // The peer copies what is there then.
+        let peer_before = || {
+            before()?;
+            self.clean()
+        };
+        let mut peer = self.rsync(&[]);
+        peer.before = Box::new(peer_before);
+        let (target, bound) = if more.contains(&"copy") {
+            (self.writing(0.7), ONE_FILE)
+        } else {
+            (0.25, DIGESTS)
+        };
+        let row = self.contest(&work, &ours, &peer, target, bound)?;
+        before()?;
+        Ok(row)
+    }
+
+    /// The product's way into the verification container: onto a file system in memory.
+    fn product_in_memory(&self) -> anyhow::Result<Row> {
+        let program = self.programs.0.join("make-archive-ready-product");
+        cmd!(program, "--workdir", self.workdir())
+            .stdout_null()
+            .stderr_null()
+            .run()?;
+        let memory = FileSystem::Tmpfs.place(self.files * 40_000)?;
+        let target = memory.folder.join("product");
+        let clean = || Ok(remove_folder(&target)?);
+        let ours = Runner::new(
+            "our copy",
+            clean,
+            self.programs.part(&[&"stage", &self.made(), &target]),
+        );
+        let peer = Runner::new("cp -a", clean, words([&"cp", &"-a", &self.made(), &target]));
+        self.contest(
+            "product onto a tmpfs, as the verification container has it",
+            &ours,
+            &peer,
+            0.7,
+            ONE_FILE,
+        )
+    }
+
+    fn check(&self) -> anyhow::Result<Row> {
+        let product = self.made();
+        let nothing = || Ok(());
+        let ours = Runner::new(
+            "our check",
+            nothing,
+            self.programs.part(&[&"check", &product]),
+        );
+        let script = "cd \"$1\" && split -n \"l/$(nproc)\" SHA256SUMS \"$2/part-\" && \
+                      ls \"$2\"/part-* | xargs -P \"$(nproc)\" -n 1 sha256sum -c --quiet";
+        let parts = tempfile::tempdir()?;
+        let peer = Runner::new(
+            "sha256sum -c on as many processors",
+            nothing,
+            words([&"sh", &"-c", &script, &"sh", &product, &parts.path()]),
+        );
+        self.contest("checking a product, every byte", &ours, &peer, 0.6, DIGESTS)
+    }
+
+    fn limits(&self) -> anyhow::Result<Vec<Limit>> {
+        eprintln!("limits, on {}", self.place.name);
+        let cache = self.cache();
+        let nothing = || Ok(());
+        let per_file = |program: &str| {
+            let script = format!(
+                "find \"$1\" -type f -print0 | xargs -0 -P \"$(nproc)\" -n 500 {program} >/dev/null"
+            );
+            words([&"sh", &"-c", &script, &"sh", &cache])
+        };
+        let linked = Runner::new(
+            "hard-linking it (cp -al)",
+            || self.clean(),
+            words([&"cp", &"-al", &cache, &self.target()]),
+        );
+        let read = Runner::new("reading it (cat to null)", nothing, per_file("cat"));
+        let summed = Runner::new("sha256sum over it", nothing, per_file("sha256sum"));
+        let hashed = Runner::new(
+            "sha256 by us",
+            nothing,
+            self.programs.part(&[&"hash", &cache]),
+        );
+        let script = "find \"$1\" -type f -print0 | xargs -0 cat >\"$2\"";
+        let joined = words([&"sh", &"-c", &script, &"sh", &cache, &self.one_file()]);
+        let joined = Runner::new(
+            "into one file",
+            || self.without_one_file(),
+            self.written(joined),
+        );
+        let taken = race(&[&linked, &read, &joined, &summed, &hashed], self.rounds)?;
+        self.clean()?;
+        self.without_one_file()?;
+        let names = [
+            "hard-linking it, `cp -al`",
+            "reading it, `cat` of every file to null on as many processors",
+            ONE_FILE,
+            "`sha256sum` over it on as many processors",
+            DIGESTS,
+        ];
+        Ok(names
+            .into_iter()
+            .zip(taken)
+            .map(|(what, taken)| Limit { what, taken })
+            .collect())
+    }
+}
