@@ -173,6 +173,16 @@ fn a_project_in_a_container_of_podmans_becomes_a_product() {
     ];
     assert_eq!(place.podman(&left).success().stdout, "");
     assert_eq!(place.containers(), [""; 0]);
+    // A signal ends what runs for us, and only that.
+    let mut command = place.real.sandbox.command("create-workdir-from-container");
+    command.args(source).args(["--workdir", "S"]);
+    command.args(["--verify-run", "--", "python", "-c", SLEEP]);
+    let running = Running::until_it_prints(&mut command, "asleep");
+    running.signal("TERM");
+    assert_eq!(running.end().0, 143);
+    let script = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '";
+    let runs = place.podman(&["exec", &container.name, "sh", "-c", script]);
+    assert!(!runs.success().stdout.contains("asl"), "{runs}");
     run(
         "create-workdir-from-container",
         &["--container-id", "there-is-none", "--workdir", "X"],
