@@ -61,15 +61,22 @@ pub(super) struct InspectedContainer {
     pub(super) state: ContainerState,
     /// The id of its image.
     pub(super) image: String,
-    pub(super) config: ContainerConfig,
 }
 
-/// The part of a container's configuration that says whose it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// The part of a container or a volume that says whose it is; podman tells no labels at all
+/// where there are none.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct ContainerConfig {
-    /// None at all with podman, when there are none.
-    pub(super) labels: Option<BTreeMap<String, String>>,
+struct Labelled {
+    labels: Option<BTreeMap<String, String>>,
+    /// A container's.
+    config: Option<Box<Labelled>>,
+}
+
+impl Labelled {
+    fn labels(self) -> Option<BTreeMap<String, String>> {
+        self.labels.or_else(|| self.config?.labels)
+    }
 }
 
 /// The part of a container's state that tells ends apart.
@@ -415,10 +422,15 @@ impl Engine {
 
     /// The memory of the engine's machine, in bytes; 0 where it does not tell.
     pub fn memory(&self) -> u64 {
-        let answer = self.ask(["info", "--format", "{{.MemTotal}}"]);
-        let text = answer.map_or(Vec::new(), |answer| answer.stdout);
-        let text = String::from_utf8_lossy(&text);
-        text.trim().parse().unwrap_or(0)
+        // docker's place for it, then podman's.
+        let told = |format| {
+            let answer = self.ask(["info", "--format", format]).ok()?;
+            String::from_utf8_lossy(&answer.stdout).trim().parse().ok()
+        };
+        ["{{.MemTotal}}", "{{.Host.MemTotal}}"]
+            .into_iter()
+            .find_map(told)
+            .unwrap_or(0)
     }
 
     /// Removes a container that does not run.
