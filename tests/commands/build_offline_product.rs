@@ -60,6 +60,18 @@ fn deeds(fake: &Fake) -> Vec<String> {
 }
 
 #[test]
+fn the_platform_of_a_container_is_its_own() {
+    let fake = Fake::new();
+    let words = ["--container-id", "box", "--project-path-in-container", "/p"];
+    let platform = ["--container-platform", "linux/amd64"];
+    fake.sandbox
+        .run("build-offline-product", [&words[..], &platform].concat())
+        .code(2)
+        .says("--container-platform is for --project-dir");
+    assert_eq!(fake.calls(), Vec::<Vec<String>>::new());
+}
+
+#[test]
 fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
     let fake = Fake::new();
     fake.sandbox.write("demo/notes.md", "four");

@@ -40,6 +40,8 @@ fn wrong_command_lines_end_with_2_and_touch_nothing() {
         (&["--container-workdir-path", ""], "is empty"),
         (&["--container-workdir-path", "/"], "root"),
         (&["--container-workdir-path", "rel"], "not absolute"),
+        (&["--container-platform", "amd64"], "linux/amd64"),
+        (&["--container-platform", "windows/amd64"], "is not Linux"),
         (&["--verify-task", ""], "--verify-task is empty"),
         (&["--verify-run"], "--verify-run"),
         (&["--verify-run", "x"], "--verify-run"),

@@ -161,6 +161,47 @@ fn the_container_is_asked_for_as_the_contract_says() {
 }
 
 #[test]
+fn the_platform_is_handed_to_the_engine_and_another_is_refused_before_anything_is_staged() {
+    let asked = |fake: &Fake, platform: &str, more: &[&str]| {
+        fake.create(&[&["--container-platform", platform], more].concat())
+    };
+    let fake = Fake::new();
+    asked(&fake, "linux/x86_64", &[]).success();
+    let (words, _) = fake.run_call();
+    assert!(
+        words
+            .windows(2)
+            .any(|pair| pair == ["--platform", "linux/amd64"])
+    );
+    let record = fs::read_to_string(fake.path("W/workdir.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["image"]["platform"], "linux/amd64");
+
+    // The image is another one.
+    let fake = Fake::new();
+    asked(&fake, "linux/arm64", &[]).code(2).says(
+        "image img:1 is for linux/amd64 on this engine; give that platform, or have the other fetched by `docker pull --platform linux/arm64 img:1`",
+    );
+    assert!(!fake.path("W").exists());
+    let other = Fake::new().with(json!({"architectures": {"img:1": "arm64"}}));
+    asked(&other, "linux/amd64", &[])
+        .code(2)
+        .says("is for linux/arm64");
+    assert!(!other.path("W").exists());
+
+    // The lock has nothing for it: known before anything is fetched.
+    let absent = Fake::new().with(json!({"images": []}));
+    asked(&absent, "linux/arm64", &[])
+        .code(2)
+        .says("linux-aarch64");
+    assert!(absent.calls().iter().all(|call| call[0] != "pull"));
+    asked(&absent, "linux/amd64", &[]).code(125);
+    let pull = ["pull", "--platform", "linux/amd64", "img:1"];
+    assert!(absent.calls().iter().any(|call| *call == pull));
+    assert!(!absent.path("W").exists());
+}
+
+#[test]
 fn without_a_verification_the_log_says_so() {
     let fake = Fake::new().with(json!({"phases": [["install", "x\n", 0]]}));
     fake.create::<&str>(&[]).success();

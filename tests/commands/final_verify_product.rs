@@ -24,6 +24,22 @@ fn verify(fake: &Fake, more: &[&str]) -> Run {
 }
 
 #[test]
+fn the_platform_is_handed_to_the_engine_and_another_image_is_refused() {
+    let fake = Fake::new();
+    product(&fake);
+    verify(&fake, &["--container-platform", "linux/s390x"])
+        .code(2)
+        .says("image img:1 is for linux/amd64 on this engine");
+    assert!(!fake.path("O").exists());
+    verify(&fake, &["--container-platform", "linux/amd64"]).success();
+    let asked = |call: &Vec<String>| {
+        call.windows(2)
+            .any(|pair| pair == ["--platform", "linux/amd64"])
+    };
+    assert_eq!(fake.calls().iter().filter(|call| asked(call)).count(), 1);
+}
+
+#[test]
 fn the_product_is_mounted_read_only_without_a_network() {
     let fake = Fake::new();
     product(&fake);

@@ -9,7 +9,8 @@ use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::report::{Format, Phases, Report, Verbosity};
 use pixi_offline::request::{
     ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, OFFICIAL_IMAGE,
-    ProductOptions, SecretOptions, SigningOptions, TransferOptions, VerifyOptions, WorkdirOptions,
+    PlatformOptions, ProductOptions, SecretOptions, SigningOptions, TransferOptions, VerifyOptions,
+    WorkdirOptions,
 };
 use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, Request, Source};
 use pixi_offline::steps::{create_workdir_from_container, create_workdir_from_host};
@@ -128,6 +129,10 @@ pub struct Options {
     #[allow(missing_docs)]
     pub transfer: TransferOptions,
 
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub platform: PlatformOptions,
+
     /// Hand ARG to the engine's `run` for the build container (repeatable)
     #[arg(
         long,
@@ -207,6 +212,12 @@ impl Options {
             let path = self.container_workdir_path.as_deref();
             ContainerPath::new("--container-workdir-path", path.unwrap_or(default.as_ref()))
         };
+        let platform = self.platform.meaning()?;
+        if platform.is_some() && self.container_id.is_some() {
+            return Err(Failure::usage(
+                "--container-platform is for --project-dir: the platform of --container-id is that of its container; leave it out",
+            ));
+        }
         let source = match (
             self.project_dir,
             self.container_id,
@@ -220,6 +231,7 @@ impl Options {
                 };
                 Source::Host(create_workdir_from_host::Request {
                     image,
+                    platform,
                     project_dir,
                     container_workdir: container_workdir(CONTAINER_WORKDIR)?,
                     resources_dir: self.resources_dir,

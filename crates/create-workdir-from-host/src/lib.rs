@@ -7,8 +7,8 @@ use clap::Parser;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, SecretOptions,
-    TransferOptions, VerifyOptions, WorkdirOptions,
+    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, PlatformOptions,
+    SecretOptions, TransferOptions, VerifyOptions, WorkdirOptions,
 };
 use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -65,6 +65,10 @@ pub struct Options {
     #[allow(missing_docs)]
     pub transfer: TransferOptions,
 
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub platform: PlatformOptions,
+
     /// Hand ARG to the engine's `run` for the build container (repeatable)
     #[arg(long, value_name = "ARG", help_heading = "Container engine")]
     pub engine_arg: Vec<OsString>,
@@ -81,6 +85,7 @@ impl TryFrom<Options> for Request {
         let (verification, expectations) = options.verify.meaning()?;
         Ok(Request {
             image: ImageReference::new(&options.image)?,
+            platform: options.platform.meaning()?,
             project_dir: options.project_dir,
             project_name: options.workdir.name()?,
             workdir: options.workdir.workdir,

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    EngineOptions, ImageReference, ProjectName, SigningOptions, TransferOptions, VerifyOptions,
+    EngineOptions, ImageReference, PlatformOptions, ProjectName, SigningOptions, TransferOptions,
+    VerifyOptions,
 };
 use pixi_offline::steps::final_verify_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -69,6 +70,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub platform: PlatformOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub verify: VerifyOptions,
 }
 
@@ -79,6 +84,7 @@ impl TryFrom<Options> for Request {
         let (verification, expectations) = options.verify.meaning()?;
         Ok(Request {
             image: ImageReference::new(&options.image)?,
+            platform: options.platform.meaning()?,
             product_dir: options.product_dir,
             out_dir: options.out_dir,
             project_name: options

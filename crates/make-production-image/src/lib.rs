@@ -117,7 +117,7 @@ pub struct Options {
     #[arg(long)]
     pub force: bool,
 
-    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker]
+    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<OsString>,
 

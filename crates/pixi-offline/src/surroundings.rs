@@ -30,6 +30,8 @@ pub struct Surroundings {
     pub home: Option<PathBuf>,
     /// `CONTAINER_ENGINE`, when set and not empty.
     pub container_engine: Option<OsString>,
+    /// How docker's client is led to its engine.
+    pub docker: DockerSettings,
     /// `PIXI_IMAGE`, when set and not empty: the image to build in.
     pub pixi_image: Option<OsString>,
     /// `PATH`.
@@ -50,6 +52,38 @@ pub struct Surroundings {
     pub may_draw: bool,
     /// SELinux is there and enforcing.
     pub selinux_enforcing: bool,
+}
+
+/// What leads docker's client to another engine than the usual one.
+#[derive(Debug, Clone, Default)]
+pub struct DockerSettings {
+    /// `DOCKER_HOST`, when set and not empty; it counts before any context.
+    pub host: Option<OsString>,
+    /// `DOCKER_TLS_VERIFY` or `DOCKER_TLS` is set: `host` is reached with TLS.
+    pub tls: bool,
+    /// A context is chosen: by `DOCKER_CONTEXT`, or in the client's configuration.
+    pub has_context: bool,
+}
+
+impl DockerSettings {
+    fn read(set: impl Fn(&'static str) -> Option<OsString>) -> DockerSettings {
+        let folder = set("DOCKER_CONFIG")
+            .map(PathBuf::from)
+            .or_else(|| Some(env::home_dir()?.join(".docker")));
+        let chosen = || {
+            let text = fs::read(folder?.join("config.json")).ok()?;
+            let settings: serde_json::Value = serde_json::from_slice(&text).ok()?;
+            let name = settings.get("currentContext")?.as_str()?;
+            (!name.is_empty()).then_some(())
+        };
+        DockerSettings {
+            host: set("DOCKER_HOST"),
+            tls: set("DOCKER_TLS_VERIFY")
+                .or_else(|| set("DOCKER_TLS"))
+                .is_some(),
+            has_context: set("DOCKER_CONTEXT").is_some() || chosen().is_some(),
+        }
+    }
 }
 
 impl Surroundings {
@@ -77,6 +111,7 @@ impl Surroundings {
             current_dir,
             home: env::home_dir().filter(|home| !home.as_os_str().is_empty()),
             container_engine: set("CONTAINER_ENGINE"),
+            docker: DockerSettings::read(set),
             pixi_image: set("PIXI_IMAGE"),
             search_path: set("PATH"),
             program: env::current_exe().context("this program's own file cannot be found")?,

@@ -158,6 +158,18 @@ pub struct Conversation {
 pub struct Killer(Arc<duct::ReaderHandle>);
 
 impl Killer {
+    /// Asks the program to end; one that has ended is left alone.
+    pub fn terminate(&self) {
+        for pid in self.0.pids() {
+            let pid = i32::try_from(pid)
+                .ok()
+                .and_then(rustix::process::Pid::from_raw);
+            if let (Some(pid), Ok(None)) = (pid, self.0.try_wait()) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+    }
+
     /// Kills the program; one that has ended is left alone.
     pub fn kill(&self) {
         let _ = self.0.kill();

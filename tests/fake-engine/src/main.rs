@@ -161,7 +161,7 @@ fn answer() -> anyhow::Result<u8> {
             }
             println!(
                 "{}",
-                serde_json::json!({"State": scenario.state, "Image": "sha256:feed"})
+                serde_json::json!([{"State": scenario.state, "Image": "sha256:feed"}])
             );
             Ok(0)
         }

@@ -12,7 +12,7 @@ use crate::container::engine::Engine;
 use crate::container::interruption::{self, LastResort, Watch};
 use crate::failure::{self, Failure};
 use crate::report::Report;
-use crate::request::ImageReference;
+use crate::request::{ContainerPlatform, ImageReference};
 use crate::tools::{Conversation, Ending};
 
 /// What the called program reads.
@@ -36,15 +36,24 @@ impl fmt::Debug for Input {
     }
 }
 
-/// Has the engine fetch an image from its registry; what the client prints is
+/// Has the engine fetch an image from its registry, for a platform when one is named; what the client prints is
 /// shown as it comes.
 ///
 /// # Errors
 ///
 /// Exit code 125, naming the image, when it cannot be fetched; 128+n after a
 /// signal.
-pub fn fetch(engine: &Engine, image: &ImageReference, report: &Report) -> anyhow::Result<()> {
-    let arguments = ["pull".into(), image.as_str().into()];
+pub fn fetch(
+    engine: &Engine,
+    image: &ImageReference,
+    platform: Option<&ContainerPlatform>,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let mut arguments: Vec<OsString> = vec!["pull".into()];
+    if let Some(platform) = platform {
+        arguments.extend(["--platform", platform.as_str()].map(OsString::from));
+    }
+    arguments.push(image.as_str().into());
     let (shown, ending) = call(engine, &arguments, Input::Held, |stream| {
         for line in BufReader::new(stream).lines() {
             report.fact(line.context("the engine's client cannot be read")?);

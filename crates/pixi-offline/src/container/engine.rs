@@ -1,5 +1,6 @@
 //! The engine's client, and what can be asked of it.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::thread;
@@ -8,11 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::container::endpoint;
 use crate::container::mount::Mount;
 use crate::container::owner::{self, Owner};
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
-use crate::request::ImageReference;
+use crate::report::Report;
+use crate::request::{ContainerPlatform, ImageReference};
 use crate::surroundings::Surroundings;
 use crate::tools::{Captured, Program};
 
@@ -23,7 +26,7 @@ pub struct Engine {
 }
 
 /// What an engine says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineVersion {
     /// The client's name as it was called.
     pub client: String,
@@ -32,6 +35,9 @@ pub struct EngineVersion {
     /// The operating system and architecture that it runs on, where it tells.
     #[serde(skip)]
     pub platform: Option<String>,
+    /// Whether it is podman, whatever its client is called.
+    #[serde(skip)]
+    pub is_podman: bool,
 }
 
 /// An image that the engine has.
@@ -41,7 +47,8 @@ pub struct Image {
     pub reference: String,
     /// The engine's id for it: the digest of its configuration.
     pub id: String,
-    /// Digests under which registries know it.
+    /// Digests under which registries know it, as far as the engine tells.
+    #[serde(default)]
     pub repo_digests: Vec<String>,
     /// Operating system and architecture, `linux/amd64` for example.
     pub platform: String,
@@ -54,6 +61,15 @@ pub(super) struct InspectedContainer {
     pub(super) state: ContainerState,
     /// The id of its image.
     pub(super) image: String,
+    pub(super) config: ContainerConfig,
+}
+
+/// The part of a container's configuration that says whose it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct ContainerConfig {
+    /// None at all with podman, when there are none.
+    pub(super) labels: Option<BTreeMap<String, String>>,
 }
 
 /// The part of a container's state that tells ends apart.
@@ -67,18 +83,31 @@ pub(super) struct ContainerState {
 }
 
 impl Engine {
-    /// Finds the client: the one asked for, `CONTAINER_ENGINE`, else `docker`.
+    /// Finds the client: the one asked for, `CONTAINER_ENGINE`, else `docker`, and where
+    /// there is none `podman`, which is said.
     ///
     /// # Errors
     ///
     /// Exit code 127 when it is not there.
-    pub fn find(asked: Option<&OsStr>, surroundings: &Surroundings) -> anyhow::Result<Engine> {
-        let name = asked
-            .or(surroundings.container_engine.as_deref())
-            .unwrap_or(OsStr::new("docker"));
-        Ok(Engine {
-            program: Program::find(name, surroundings)?,
-        })
+    pub fn find(
+        asked: Option<&OsStr>,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Engine> {
+        let find = |name: &OsStr| Program::find(name, surroundings);
+        let program = match asked.or(surroundings.container_engine.as_deref()) {
+            Some(name) => find(name)?,
+            None => find("docker".as_ref()).or_else(|missing| {
+                let podman = find("podman".as_ref()).map_err(|_| missing)?;
+                report.note(format_args!(
+                    "there is no docker on PATH: {} does the work; --engine or CONTAINER_ENGINE names another",
+                    podman.path().display()
+                ));
+                Ok::<_, anyhow::Error>(podman)
+            })?,
+        };
+        endpoint::warn(&program, surroundings, report);
+        Ok(Engine { program })
     }
 
     /// Asks the engine for its version, and so whether it answers at all.
@@ -90,10 +119,16 @@ impl Engine {
         let answer = self.ask(["version", "--format", "{{json .}}"])?;
         let client = self.client();
         if !answer.succeeded() {
+            // Before the client has looked for an engine.
+            let advice = if answer.stderr.contains("context \"") {
+                "`docker context ls` shows those that there are; choose one with DOCKER_CONTEXT or `docker context use`"
+            } else {
+                "start it (systemctl start docker), or name another with --engine or DOCKER_HOST"
+            };
             return Err(Failure::with_code(
                 failure::ENGINE,
                 format!(
-                    "the container engine behind {client} does not answer: {}; start it (systemctl start docker), or name another with --engine or DOCKER_HOST",
+                    "the container engine behind {client} does not answer: {}; {advice}",
                     answer.stderr
                 ),
             ));
@@ -106,6 +141,12 @@ impl Engine {
             os: String,
             #[serde(default)]
             arch: String,
+            // podman's, instead of the latter.
+            #[serde(default)]
+            os_arch: String,
+            // docker writes it `ApiVersion`.
+            #[serde(default, rename = "APIVersion")]
+            podman_api: Option<String>,
         }
         // podman without a service has a client only.
         #[derive(Deserialize)]
@@ -119,10 +160,14 @@ impl Engine {
         let side = sides.server.or(sides.client);
         Ok(EngineVersion {
             client,
+            is_podman: side.as_ref().is_some_and(|side| side.podman_api.is_some()),
             platform: side
                 .as_ref()
-                .filter(|side| !side.os.is_empty() && !side.arch.is_empty())
-                .map(|side| format!("{}/{}", side.os, side.arch)),
+                .map(|side| match (side.os.as_str(), side.arch.as_str()) {
+                    ("", _) | (_, "") => side.os_arch.clone(),
+                    (os, architecture) => format!("{os}/{architecture}"),
+                })
+                .filter(|platform| !platform.is_empty()),
             version: side.map(|side| side.version).unwrap_or_default(),
         })
     }
@@ -154,10 +199,30 @@ impl Engine {
         })?;
         Ok(images.into_iter().next().map(|image| Image {
             reference: reference.as_str().to_owned(),
-            id: image.id,
+            id: image_id(image.id),
             repo_digests: image.repo_digests.unwrap_or_default(),
             platform: format!("{}/{}", image.os, image.architecture),
         }))
+    }
+
+    /// Checks that an image is for the platform that was asked for, if one was.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 naming both, and how to fetch the other.
+    pub fn require_platform(
+        &self,
+        image: &Image,
+        asked: Option<&ContainerPlatform>,
+    ) -> anyhow::Result<()> {
+        let Some(asked) = asked.filter(|asked| !asked.takes(&image.platform)) else {
+            return Ok(());
+        };
+        let client = self.client();
+        Err(Failure::usage(format!(
+            "--container-platform {asked}: image {0} is for {1} on this engine; give that platform, or have the other fetched by `{client} pull --platform {asked} {0}`",
+            image.reference, image.platform
+        )))
     }
 
     /// Checks that the engine can run programs of an image: it is of the engine's own
@@ -210,13 +275,23 @@ impl Engine {
 
     /// What the engine says of a container; `None` when it is not there.
     pub(super) fn inspect(&self, container: &str) -> anyhow::Result<Option<InspectedContainer>> {
-        let answer = self.ask(["container", "inspect", "--format", "{{json .}}", container])?;
+        // Without a template: to that of `{{json .}}` docker answers with an object for each
+        // container, podman with one list.
+        let answer = self.ask(["container", "inspect", container])?;
         if !answer.succeeded() {
             return Ok(None);
         }
-        serde_json::from_slice(&answer.stdout)
-            .map(Some)
-            .with_context(|| format!("what {} says of a container cannot be read", self.client()))
+        let found: Vec<InspectedContainer> =
+            serde_json::from_slice(&answer.stdout).with_context(|| {
+                format!("what {} says of a container cannot be read", self.client())
+            })?;
+        Ok(found
+            .into_iter()
+            .next()
+            .map(|container| InspectedContainer {
+                image: image_id(container.image),
+                ..container
+            }))
     }
 
     /// Whether the engine sees these files and folders of this machine; if not, its
@@ -280,37 +355,50 @@ impl Engine {
 
     /// The containers that have this label and do not run: id, and the label's value.
     pub(super) fn stopped_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let statuses = ["created", "exited", "dead"].map(|status| format!("status={status}"));
-        let mut words = vec!["ps", "--all", "--no-trunc"];
-        words.extend(statuses.iter().flat_map(|filter| ["--filter", filter]));
-        self.labelled(&words, "{{.ID}}", label)
+        let filter = format!("label={label}");
+        let mut words = vec!["ps", "--all", "--no-trunc", "--filter", &filter];
+        // podman refuses docker's `status=dead`, which is rare.
+        words.extend(["--filter", "status=created", "--filter", "status=exited"]);
+        words.extend(["--format", "{{.ID}}"]);
+        // `ps` tells labels to docker by `.Label`, to podman by `.Labels`: `inspect` to both alike.
+        let found = self.listed(&words)?.into_iter().filter_map(|id| {
+            let found = self.inspect(&id).transpose()?;
+            let value = |container: InspectedContainer| {
+                let labels = container.config.labels.unwrap_or_default();
+                let value = labels.get(label).cloned();
+                (id.to_owned(), value.unwrap_or_default())
+            };
+            Some(found.map(value))
+        });
+        found.collect()
     }
 
     /// The volumes that have this label: name, and the label's value.
     pub(super) fn volumes_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        self.labelled(&["volume", "ls"], "{{.Name}}", label)
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Inspected {
+            #[serde(default)]
+            labels: Option<BTreeMap<String, String>>,
+        }
+        let filter = format!("label={label}");
+        let words = ["volume", "ls", "--quiet", "--filter", &filter];
+        let found = self.listed(&words)?.into_iter().filter_map(|name| {
+            // It may be gone meanwhile.
+            let answer = self.volume(&["inspect", &name]).ok()?;
+            let volumes: Vec<Inspected> = serde_json::from_slice(&answer.stdout).ok()?;
+            let labels = volumes.into_iter().next()?.labels?;
+            Some((name, labels.get(label)?.clone()))
+        });
+        Ok(found.collect())
     }
 
-    /// What a listing shows of all that has this label: `field`, and the label's value.
-    fn labelled(
-        &self,
-        listing: &[&str],
-        field: &str,
-        label: &str,
-    ) -> anyhow::Result<Vec<(String, String)>> {
-        let filter = format!("label={label}");
-        let format = format!("{field} {{{{.Label \"{label}\"}}}}");
-        let words = listing
-            .iter()
-            .copied()
-            .chain(["--filter", &filter, "--format", &format]);
-        let words: Vec<OsString> = words.map(OsString::from).collect();
+    /// The lines of what the client lists.
+    fn listed(&self, words: &[&str]) -> anyhow::Result<Vec<String>> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let answer = self.program.capture(&words)?;
-        let text = String::from_utf8_lossy(&answer.stdout);
-        let lines = text.lines().filter_map(|line| line.split_once(' '));
-        Ok(lines
-            .map(|(id, value)| (id.to_owned(), value.to_owned()))
-            .collect())
+        let lines = String::from_utf8_lossy(&answer.stdout).into_owned();
+        Ok(lines.lines().map(str::to_owned).collect())
     }
 
     /// Whether there is a volume of this name.
@@ -351,4 +439,10 @@ impl Engine {
     fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
         self.program.capture(&words.map(OsString::from))
     }
+}
+
+/// An image's id as docker writes it: podman leaves the kind of digest away.
+pub(super) fn image_id(id: String) -> String {
+    let is_bare = id.len() == 64 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_bare { format!("sha256:{id}") } else { id }
 }

@@ -6,7 +6,7 @@ use std::io::{PipeWriter, Read as _, Write};
 use anyhow::Context as _;
 
 use crate::container::call::{Input, call, call_or, is_broken_pipe};
-use crate::container::engine::Engine;
+use crate::container::engine::{Engine, EngineVersion, image_id};
 use crate::container::interruption::LastResort;
 use crate::container::owner;
 use crate::container::spec::ContainerName;
@@ -64,7 +64,7 @@ impl Engine {
     /// Has an image built without a network from the context that `send` writes, shows
     /// what the builder says, and returns the image's id. The image gets a name for the
     /// time being, since nothing else keeps it from being tidied away; `build` is the
-    /// value of the argument `PIXI_OFFLINE_BUILD`.
+    /// value of the argument `PIXI_OFFLINE_BUILD`, `engine` what the engine said of itself.
     ///
     /// # Errors
     ///
@@ -75,6 +75,7 @@ impl Engine {
         send: impl FnOnce(&mut PipeWriter) -> anyhow::Result<()> + Send + 'static,
         name: &ImageTag,
         build: &str,
+        engine: &EngineVersion,
         report: &Report,
     ) -> anyhow::Result<String> {
         let folder = tempfile::tempdir().context("no temporary folder can be made")?;
@@ -85,6 +86,10 @@ impl Engine {
             ["build", "--network", "none", "--force-rm", "--no-cache"]
                 .map(OsString::from)
                 .into();
+        if engine.is_podman {
+            // Its own format knows no health check.
+            arguments.extend(["--format", "docker"].map(OsString::from));
+        }
         arguments.extend(["--iidfile".into(), id_file.clone().into_os_string()]);
         arguments.extend(["--tag", name.as_str(), "--build-arg"].map(OsString::from));
         arguments.extend([format!("PIXI_OFFLINE_BUILD={build}").into(), "-".into()]);
@@ -95,7 +100,14 @@ impl Engine {
             let _ = result.send(done);
         };
         let show = |stream: &mut Conversation| show(stream, report);
-        let (shown, ending) = call(self, &arguments, Input::Stream(Box::new(write)), show)?;
+        let called = call(self, &arguments, Input::Stream(Box::new(write)), show);
+        if engine.is_podman && called.is_err() {
+            report.note(format_args!(
+                "{0} keeps the working containers of a build that a signal ended: `{0} ps --all --external` lists them, `{0} rm` removes them",
+                self.client()
+            ));
+        }
+        let (shown, ending) = called?;
         shown?;
         let code = ending.map_or(failure::GENERAL, |ending| ending.code);
         if code != 0 {
@@ -118,7 +130,7 @@ impl Engine {
         sent.recv().context("the build context was not sent")??;
         let id = std::fs::read_to_string(&id_file)
             .with_context(|| format!("{} build did not tell the image's id", self.client()))?;
-        let id = id.trim().to_owned();
+        let id = image_id(id.trim().to_owned());
         let built = ImageReference::new(id.as_ref())?;
         if self.image(&built)?.is_none() {
             return Err(Failure::with_code(

@@ -40,7 +40,7 @@ pub(super) struct Watch {
 /// What was started and can be stopped.
 #[derive(Debug)]
 struct Started {
-    /// Taken when it is closed; without one the client is killed instead.
+    /// Taken when it is closed; without one the client is asked to end instead.
     input: Option<PipeWriter>,
     client: Killer,
     stopping: bool,
@@ -165,7 +165,8 @@ impl Stop {
                 started.stopping = true;
                 match started.input.take() {
                     Some(input) => drop(input),
-                    None => started.client.kill(),
+                    // podman leaves what it runs for a build when it is killed at once.
+                    None => started.client.terminate(),
                 }
             }
             // Nothing is started yet, or it is being stopped already.

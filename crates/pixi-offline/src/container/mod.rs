@@ -11,6 +11,7 @@
 
 mod call;
 mod demultiplexer;
+mod endpoint;
 mod engine;
 mod images;
 mod interruption;

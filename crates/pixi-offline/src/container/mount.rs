@@ -82,7 +82,12 @@ impl Mount {
             format!("target={target}"),
         ];
         if self.read_only {
-            fields.push("readonly".to_owned());
+            // podman 4.3 takes `readonly` of folders only; docker takes both of both.
+            let word = match self.source {
+                Source::Folder(_) => "readonly",
+                Source::Volume(_) => "ro",
+            };
+            fields.push(word.to_owned());
         }
         let fields: Vec<String> = fields.iter().map(|field| csv_field(field)).collect();
         Ok(fields.join(","))
@@ -122,8 +127,8 @@ mod tests {
             "type=bind,source=/a,target=/t,readonly"
         );
         assert_eq!(
-            Mount::volume("a", "/t").value().unwrap(),
-            "type=volume,source=a,target=/t"
+            Mount::volume("a", "/t").only_read().value().unwrap(),
+            "type=volume,source=a,target=/t,ro"
         );
     }
 

@@ -329,6 +329,12 @@ fn why_the_container_ended(
         format!(
             "the container ran out of memory and was killed (exit code {code}); give it more, or free some"
         )
+    } else if never_started && code == failure::MISSING_PROGRAM && state.error.is_empty() {
+        // podman keeps no reason, and has this code for programs of its own too.
+        format!(
+            "a container of image {image} was not started (exit code {code}): the image has no shell (sh), which every command here needs, or {} lacks a program; its own message is above",
+            engine.client()
+        )
     } else if never_started && code == failure::MISSING_PROGRAM {
         format!(
             "image {image} has no shell (sh), which every command here needs; its start failed: {}",

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use crate::container::Mount;
 use crate::container::owner::{self, Owner};
 use crate::container::scripts::Script;
-use crate::request::{ContainerVariable, ImageReference};
+use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
 
 /// The label that every container of ours carries.
 pub(super) const LABEL: &str = "io.github.pixi-offline.command";
@@ -65,6 +65,8 @@ pub struct ContainerSpec {
     pub owner: Option<Owner>,
     /// Its image.
     pub image: ImageReference,
+    /// What the image shall be for; the engine's choice when `None`.
+    pub platform: Option<ContainerPlatform>,
     /// Folders of the host in it.
     pub mounts: Vec<Mount>,
     /// A file system in memory in it.
@@ -104,6 +106,9 @@ impl ContainerSpec {
         push("--log-driver", "none");
         if self.network == Network::None {
             push("--network", "none");
+        }
+        if let Some(platform) = &self.platform {
+            push("--platform", platform.as_str());
         }
         if self.pull == Pull::Never {
             push("--pull", "never");
@@ -169,6 +174,7 @@ mod tests {
             command: "final-verify-product",
             owner: Owner::this_process(),
             image: ImageReference::new(OsStr::new("img:1")).unwrap(),
+            platform: Some(ContainerPlatform::new(OsStr::new("linux/amd64")).unwrap()),
             mounts: vec![Mount::read_only("/p,q", "/src")],
             tmpfs: Some(Tmpfs {
                 target: "/product".into(),
@@ -200,6 +206,8 @@ mod tests {
                 "none",
                 "--network",
                 "none",
+                "--platform",
+                "linux/amd64",
                 "--pull",
                 "never",
                 "--security-opt",

@@ -142,15 +142,36 @@ pub struct VirtualPackages {
 /// Where the packages of a product were fetched and built.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
-    /// The image.
+    /// The image. Its digests in registries are not written: which of them are known depends
+    /// on the engine, and products of one cache are one product. `provenance.json` has them.
+    #[serde(serialize_with = "without_registries")]
     pub image: Option<Image>,
-    /// The engine.
+    /// The engine; not written either, for the same reason. Older products tell it.
+    #[serde(default, skip_serializing)]
     pub engine: Option<EngineVersion>,
     /// The version of pixi, such as `0.77.0`.
     pub pixi: Option<String>,
     /// The patterns of what was left out besides the usual: those of the workdir,
     /// then those of the product.
     pub excludes: Vec<String>,
+}
+
+fn without_registries<S: Serializer>(
+    image: &Option<Image>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Known<'a> {
+        reference: &'a str,
+        id: &'a str,
+        platform: &'a str,
+    }
+    let known = image.as_ref().map(|image| Known {
+        reference: &image.reference,
+        id: &image.id,
+        platform: &image.platform,
+    });
+    known.serialize(serializer)
 }
 
 /// How many packages the environments need, each counted once.

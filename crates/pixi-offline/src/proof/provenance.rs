@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
+use crate::container::EngineVersion;
 use crate::proof::Sha256Digest;
-use crate::proof::manifest::Facts;
+use crate::proof::manifest::{Build, Facts, Tool};
 
 /// How the parameters of a build of ours are to be read; `docs/manifest.md` says
 /// it. It names a format, and nothing is found there.
@@ -13,6 +14,9 @@ const BUILD_TYPE: &str = "urn:pixi-offline:make-archive-ready-product:v1";
 
 /// Who made it: these commands, on whatever machine.
 const BUILDER: &str = "urn:pixi-offline:builder";
+
+/// What an image's address in a registry starts with.
+const IMAGE: &str = "docker://";
 
 /// A run of the command that made a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,36 @@ pub struct Invocation {
     pub finished: Option<String>,
 }
 
+/// Adds to what a manifest says of a build what only its statement says: the engine, and
+/// the image's digests in registries.
+pub fn complete(build: &mut Build, statement: &Value) {
+    let predicate = &statement["predicate"];
+    let versions = predicate["runDetails"]["builder"]["version"].as_object();
+    let engine = versions.into_iter().flatten().find(|(name, _)| {
+        // The others that a statement names.
+        ![Tool::this().name.as_str(), "pixi"].contains(&name.as_str())
+    });
+    if let Some((client, version)) = engine
+        && build.engine.is_none()
+    {
+        build.engine = Some(EngineVersion {
+            client: client.clone(),
+            version: version.as_str().unwrap_or_default().to_owned(),
+            ..EngineVersion::default()
+        });
+    }
+    let materials = predicate["buildDefinition"]["resolvedDependencies"].as_array();
+    let known = materials.into_iter().flatten().filter_map(|material| {
+        let uri = material["uri"].as_str()?;
+        uri.strip_prefix(IMAGE).map(str::to_owned)
+    });
+    if let Some(image) = build.image.as_mut()
+        && image.repo_digests.is_empty()
+    {
+        image.repo_digests.extend(known);
+    }
+}
+
 /// The statement on the product with this digest.
 pub fn statement(facts: &Facts, digest: &Sha256Digest, invocation: &Invocation) -> Value {
     let mut materials = Vec::new();
@@ -31,7 +65,7 @@ pub fn statement(facts: &Facts, digest: &Sha256Digest, invocation: &Invocation) 
             if let Some((_, sha256)) = known.rsplit_once("@sha256:") {
                 materials.push(json!({
                     "name": image.reference,
-                    "uri": format!("docker://{known}"),
+                    "uri": format!("{IMAGE}{known}"),
                     "digest": {"sha256": sha256},
                 }));
             }
@@ -91,4 +125,45 @@ pub fn statement(facts: &Facts, digest: &Sha256Digest, invocation: &Invocation) 
             },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::container::Image;
+
+    use super::*;
+
+    #[test]
+    fn what_a_manifest_does_not_say_of_a_build_comes_back_from_the_statement() {
+        let digest = format!("localhost/img@sha256:{}", "ab".repeat(32));
+        let build = Build {
+            image: Some(Image {
+                reference: "img:1".into(),
+                id: format!("sha256:{}", "cd".repeat(32)),
+                repo_digests: vec![digest.clone()],
+                platform: "linux/amd64".into(),
+            }),
+            engine: Some(EngineVersion {
+                client: "podman".into(),
+                version: "4.3.1".into(),
+                ..EngineVersion::default()
+            }),
+            pixi: Some("0.77.0".into()),
+            excludes: Vec::new(),
+        };
+        let mut read: Build =
+            serde_json::from_value(serde_json::to_value(&build).unwrap()).unwrap();
+        assert_eq!(read.engine, None);
+        assert!(read.image.as_ref().unwrap().repo_digests.is_empty());
+        let versions = json!({"pixi": "0.77.0", "pixi-offline": "0.1.0", "podman": "4.3.1"});
+        let materials = json!([{"name": "pixi.lock"}, {"uri": format!("docker://{digest}")}]);
+        let statement = json!({"predicate": {
+            "buildDefinition": {"resolvedDependencies": materials},
+            "runDetails": {"builder": {"version": versions}},
+        }});
+        complete(&mut read, &statement);
+        assert_eq!(read, build);
+        complete(&mut read, &json!({}));
+        assert_eq!(read, build);
+    }
 }

@@ -76,7 +76,9 @@ impl Report {
 
     /// Something to know that stops nothing: `NOTE: …`.
     pub fn note(&self, line: impl Display) {
-        if !self.phases.as_ref().is_some_and(Phases::is_quiet) {
+        // Several steps may see the same.
+        let is_new = |phases: &Phases| !phases.is_quiet() && phases.noted(&line.to_string());
+        if self.phases.as_ref().is_none_or(is_new) {
             self.line("NOTE: ", printable(&line.to_string()));
         }
     }

@@ -60,6 +60,8 @@ struct State {
     present: Option<Present>,
     /// Every warning so far.
     warned: HashSet<String>,
+    /// Every note so far.
+    noted: HashSet<String>,
     /// The line of the container's output that is not complete yet.
     line: Vec<u8>,
     /// The last complete ones of the present phase.
@@ -142,6 +144,11 @@ impl Phases {
             present.warnings.push(line.to_owned());
         }
         is_new
+    }
+
+    /// Keeps a note in mind; whether it was not given before.
+    pub(super) fn noted(&self, line: &str) -> bool {
+        self.state().noted.insert(line.to_owned())
     }
 
     /// Whether anybody sees the bar.

@@ -8,6 +8,7 @@ mod environments;
 mod image;
 mod names;
 mod options;
+mod platform;
 mod secrets;
 mod verification;
 
@@ -18,9 +19,10 @@ pub use names::{
     ProjectName,
 };
 pub use options::{
-    EngineOptions, EnvironmentOptions, ProductOptions, SecretOptions, SigningOptions, Transfer,
-    TransferOptions, VerifyOptions, WorkdirOptions,
+    EngineOptions, EnvironmentOptions, PlatformOptions, ProductOptions, SecretOptions,
+    SigningOptions, Transfer, TransferOptions, VerifyOptions, WorkdirOptions,
 };
+pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};
 pub use verification::{Expectations, Verification};
 

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 use crate::request::{
-    ContainerVariable, EnvironmentName, Environments, Expectations, ProductVariable, ProjectName,
-    SecretAction, SecretPolicy, Verification,
+    ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations,
+    ProductVariable, ProjectName, SecretAction, SecretPolicy, Verification,
 };
 use crate::staging::LinkMode;
 
@@ -210,7 +210,7 @@ pub struct SigningOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
 pub struct EngineOptions {
-    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker]
+    /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<OsString>,
 
@@ -253,6 +253,30 @@ pub struct TransferOptions {
     /// for an engine that does not see them (another machine, docker in docker); auto tries
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Transfer::Auto)]
     pub transfer: Transfer,
+}
+
+/// What the image shall be for.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Container engine")]
+pub struct PlatformOptions {
+    /// Have the image for this platform, such as linux/amd64, and refuse another [default: what
+    /// the engine has or takes]
+    #[arg(long, value_name = "PLATFORM")]
+    pub container_platform: Option<OsString>,
+}
+
+impl PlatformOptions {
+    /// The platform, when one is asked for.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`ContainerPlatform::new`].
+    pub fn meaning(&self) -> anyhow::Result<Option<ContainerPlatform>> {
+        self.container_platform
+            .as_deref()
+            .map(ContainerPlatform::new)
+            .transpose()
+    }
 }
 
 /// What happens to what looks like a secret.

@@ -11,7 +11,7 @@ use crate::layout::{self, Product};
 use crate::packages::{Inventory, Lock, PythonCache};
 use crate::proof::manifest::{Facts, Manifest};
 use crate::proof::report_page::{self, Approval};
-use crate::proof::{Sha256Digest, check, sbom, sums};
+use crate::proof::{Sha256Digest, check, provenance, sbom, sums};
 use crate::replacement::{replace_file, write_file};
 
 /// Writes `sbom.cdx.json`, before the product is listed. `cache` is where the
@@ -67,8 +67,13 @@ pub(super) fn rewrite_page(product: &Product) -> anyhow::Result<()> {
         |file: &Path| fs::read(file).with_context(|| format!("{} cannot be read", file.display()));
     let digest = sums::product_digest(&read(&product.sums())?);
     let file = product.manifest();
-    let manifest = Manifest::parse(&read(&file)?)
+    let mut manifest = Manifest::parse(&read(&file)?)
         .with_context(|| format!("{} is no manifest that can be read", file.display()))?;
+    // Without its statement the page says less.
+    let statement = fs::read(product.provenance()).unwrap_or_default();
+    if let Ok(statement) = serde_json::from_slice(&statement) {
+        provenance::complete(&mut manifest.facts.build, &statement);
+    }
     write_page(product, &product.cache(), &manifest, &digest)
 }
 

@@ -18,7 +18,8 @@ use crate::packages::{LocalChannel, Lock};
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::report::Report;
 use crate::request::{
-    ContainerPath, ContainerVariable, Expectations, ImageReference, ProjectName, Verification,
+    ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, ProjectName,
+    Verification,
 };
 use crate::steps::carried::Parcel;
 use crate::steps::verdict::{self, Phase};
@@ -71,6 +72,8 @@ pub(super) struct Build<'a> {
 /// The new container that a build runs in.
 pub(super) struct Container<'a> {
     pub(super) image: &'a ImageReference,
+    /// What the image shall be for.
+    pub(super) platform: Option<&'a ContainerPlatform>,
     /// Words for the engine's `run`.
     pub(super) engine_arguments: &'a [OsString],
     /// Channels in the project: pixi looks for them where they were locked.
@@ -197,6 +200,7 @@ impl Build<'_> {
             command,
             owner: Owner::this_process(),
             image: container.image.clone(),
+            platform: container.platform.cloned(),
             mounts,
             tmpfs: None,
             network: Network::Default,

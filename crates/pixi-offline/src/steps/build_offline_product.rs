@@ -14,8 +14,8 @@ use crate::proof::verification::VerificationRecord;
 use crate::replacement::Guard;
 use crate::report::Report;
 use crate::request::{
-    EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName, SecretAction,
-    SecretPolicy, SigningOptions, Transfer, Verification,
+    ContainerPlatform, EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName,
+    SecretAction, SecretPolicy, SigningOptions, Transfer, Verification,
 };
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
@@ -99,8 +99,8 @@ pub fn dry_run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<()> {
-    look(request, surroundings)?;
-    plan::Plan::of(request, surroundings)?.show(report);
+    look(request, surroundings, report)?;
+    plan::Plan::of(request, surroundings, report)?.show(report);
     Ok(())
 }
 
@@ -135,7 +135,7 @@ impl Progress {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         report.phase("look", "looking before anything is touched");
-        look(request, surroundings)?;
+        look(request, surroundings, report)?;
         let (made, built) = match &request.source {
             // STEP 2 and 3: stage, build and verify with a network.
             Source::Host(source) => {
@@ -242,7 +242,7 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<()> {
+fn look(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     let choices = &request.product;
     let workdir = asked_workdir(request, surroundings);
     if let Some(output) = &choices.output {
@@ -286,7 +286,7 @@ fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<()> {
     }
     evidence::signing_key(&choices.signing, surroundings)?;
     if let Source::Container(source) = &request.source {
-        let engine = Engine::find(source.engine.as_deref(), surroundings)?;
+        let engine = Engine::find(source.engine.as_deref(), surroundings, report)?;
         let container = Resident::find(&engine, &source.container)?;
         let (image, of_whom) = match &request.image {
             Some(image) => (image.clone(), "--image"),
@@ -427,12 +427,13 @@ fn verification_in(
     product: &Path,
 ) -> final_verify_product::Request {
     let (verification, expectations, environment) = verified(request);
-    let (engine, variables) = match &request.source {
-        Source::Host(source) => (&source.engine, &source.variables),
-        Source::Container(source) => (&source.engine, &source.variables),
+    let (engine, variables, platform) = match &request.source {
+        Source::Host(source) => (&source.engine, &source.variables, source.platform.clone()),
+        Source::Container(source) => (&source.engine, &source.variables, None),
     };
     final_verify_product::Request {
         image,
+        platform,
         product_dir: product.to_owned(),
         out_dir: out_dir(request, workdir),
         project_name: Some(project.clone()),
@@ -588,6 +589,10 @@ fn verify_command(verify: &final_verify_product::Request) -> String {
     let transfer = verify.transfer.to_possible_value();
     let transfer = transfer.filter(|_| verify.transfer != Transfer::default());
     line.option_if("--transfer", transfer.as_ref().map(|how| how.get_name()));
+    line.option_if(
+        "--container-platform",
+        verify.platform.as_ref().map(ContainerPlatform::as_str),
+    );
     line.signing(&verify.signing);
     line.option_if(
         "--verify-environment",
@@ -623,6 +628,7 @@ mod tests {
         let verification = Verification::new(None, Some(&words)).unwrap();
         let request = final_verify_product::Request {
             image: ImageReference::new(OsStr::new("img:1")).unwrap(),
+            platform: Some(ContainerPlatform::new(OsStr::new("linux/amd64")).unwrap()),
             product_dir: "/w d/product".into(),
             out_dir: "/w d/proof".into(),
             project_name: Some(ProjectName::new(OsStr::new("demo")).unwrap()),
@@ -643,7 +649,7 @@ mod tests {
         assert_eq!(
             verify_command(&request),
             "final-verify-product --image img:1 --product-dir '/w d/product' --out-dir '/w d/proof' \
-             --project-name demo --attach --engine podman --transfer copy --sign-key key --verify-environment test \
+             --project-name demo --attach --engine podman --transfer copy --container-platform linux/amd64 --sign-key key --verify-environment test \
              --expect-output a --expect-file b --verify-run -- python -c 'print('\\''a b'\\'')'"
         );
     }

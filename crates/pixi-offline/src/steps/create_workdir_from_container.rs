@@ -94,7 +94,7 @@ pub fn run(
         )));
     }
     let order = stage_order(request, &name)?;
-    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
     let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
     let version = engine.version()?;
     let container = Resident::find(&engine, &request.container)?;

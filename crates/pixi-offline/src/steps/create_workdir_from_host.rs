@@ -13,8 +13,9 @@ use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, Provisional, require_room};
 use crate::report::Report;
 use crate::request::{
-    ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations, ImageReference,
-    ProjectName, SecretPolicy, Transfer, Verification, text_for_mount,
+    ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
+    Expectations, ImageReference, ProjectName, SecretPolicy, Transfer, Verification,
+    text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::{How, Size};
@@ -35,6 +36,8 @@ const COMMAND: &str = "create-workdir-from-host";
 pub struct Request {
     /// An image that has pixi.
     pub image: ImageReference,
+    /// What the image shall be for.
+    pub platform: Option<ContainerPlatform>,
     /// The project.
     pub project_dir: PathBuf,
     /// The workdir; below the workspace root when `None`.
@@ -98,12 +101,17 @@ pub(super) fn run_and_keep(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<(Made, Option<RestingVolume>)> {
-    let mut seen = Seen::look(request, surroundings)?;
+    let mut seen = Seen::look(request, surroundings, report)?;
     seen.warn(request, report)?;
     container::sweep(&seen.engine);
     if seen.image.is_none() {
         // Before the old workdir goes: the name may be wrong.
-        container::fetch(&seen.engine, &request.image, report)?;
+        container::fetch(
+            &seen.engine,
+            &request.image,
+            request.platform.as_ref(),
+            report,
+        )?;
         seen.image = seen.engine.image(&request.image)?;
         seen.require_image_that_fits(request)?;
     }
@@ -135,11 +143,15 @@ impl Seen {
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn look(request: &Request, surroundings: &Surroundings) -> anyhow::Result<Seen> {
+    pub(super) fn look(
+        request: &Request,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Seen> {
         // STEP 1: the command line, then the engine's client, as the scripts do.
         let rules = ProjectRules::new(&request.excludes)?;
         let mut search = SecretSearch::new(&request.secrets)?;
-        let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+        let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
 
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = surroundings.absolute(&request.project_dir);
@@ -205,13 +217,16 @@ impl Seen {
     /// Requires that the engine can run the image, if it is there, and that the
     /// lock has what it needs.
     fn require_image_that_fits(&self, request: &Request) -> anyhow::Result<()> {
+        let asked = request.platform.as_ref();
         if let Some(image) = &self.image {
+            self.engine.require_platform(image, asked)?;
             self.engine.require_runnable(image, &self.version)?;
         }
-        let platform = self
-            .image
-            .as_ref()
-            .and_then(|image| environments::platform_of(&image.platform));
+        let platform = match &self.image {
+            Some(image) => Some(image.platform.as_str()),
+            None => asked.map(ContainerPlatform::as_str),
+        };
+        let platform = platform.and_then(environments::platform_of);
         match &self.lock {
             Some(lock) if !request.update_lock => environments::require_some_platform(
                 lock,
@@ -295,6 +310,7 @@ impl Seen {
     fn container<'a>(&'a self, request: &'a Request) -> Container<'a> {
         Container {
             image: &request.image,
+            platform: request.platform.as_ref(),
             engine_arguments: &request.engine_arguments,
             channels: &self.channels,
         }

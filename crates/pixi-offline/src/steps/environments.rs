@@ -95,9 +95,11 @@ pub(super) fn require_some_platform(
     refusal
 }
 
-/// Pixi's name for the platform of an image, `linux-64` for `linux/amd64`.
+/// Pixi's name for the platform of an image, `linux-64` for `linux/amd64`; pixi does not
+/// tell variants of an architecture apart.
 pub(super) fn platform_of(image_platform: &str) -> Option<&'static str> {
-    Some(match image_platform.split_once('/')? {
+    let mut parts = image_platform.split('/');
+    Some(match (parts.next()?, parts.next()?) {
         ("linux", "amd64") => "linux-64",
         ("linux", "arm64") => "linux-aarch64",
         ("linux", "ppc64le") => "linux-ppc64le",

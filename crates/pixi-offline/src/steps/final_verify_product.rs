@@ -22,8 +22,8 @@ use crate::proof::verification::VerificationRecord;
 use crate::replacement::{Claim, sweep_files};
 use crate::report::Report;
 use crate::request::{
-    ContainerVariable, EnvironmentName, Expectations, ImageReference, ProjectName, SigningOptions,
-    Transfer, Verification, text_for_mount,
+    ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
+    ProjectName, SigningOptions, Transfer, Verification, text_for_mount,
 };
 use crate::staging;
 use crate::steps::carried;
@@ -45,6 +45,8 @@ const MEMORY_PER_ENTRY: u64 = 6 * 1024;
 pub struct Request {
     /// An image that has pixi and bash.
     pub image: ImageReference,
+    /// What the image shall be for.
+    pub platform: Option<ContainerPlatform>,
     /// The product.
     pub product_dir: PathBuf,
     /// Where the logs go.
@@ -115,7 +117,7 @@ pub(super) fn run_after(
             "a verification needs --project-name: it runs in that folder of the product",
         ));
     }
-    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
     let product_dir = surroundings.absolute(&request.product_dir);
     let out_dir = surroundings.absolute(&request.out_dir);
     stage::require_folder("--product-dir", &product_dir)?;
@@ -169,6 +171,7 @@ pub(super) fn run_after(
             ),
         ));
     };
+    engine.require_platform(&image, request.platform.as_ref())?;
     engine.require_runnable(&image, &version)?;
 
     // STEP 2: look whether the product is whole, run its own bootstrap, then the
@@ -446,6 +449,7 @@ fn container_for(
         command: COMMAND,
         owner: Owner::this_process(),
         image: request.image.clone(),
+        platform: request.platform.clone(),
         mounts,
         tmpfs: tmpfs.map(|size| Tmpfs {
             target: scripts::PRODUCT.to_owned(),

@@ -131,7 +131,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     if let Some(archive) = &archive {
         require_free(archive, request.force)?;
     }
-    let engine = Engine::find(request.engine.as_deref(), surroundings)?;
+    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
     let version = engine.version()?;
     container::sweep(&engine);
     let build = there(&engine, "--build-image", &request.build_image)?;
@@ -165,6 +165,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
             move |to| context.send(to),
             &unfinished.name,
             &unfinished.build,
+            &version,
             report,
         )?;
 

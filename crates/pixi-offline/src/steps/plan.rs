@@ -37,10 +37,14 @@ impl Plan {
     /// # Errors
     ///
     /// As the looking part of the build.
-    pub(super) fn of(request: &Request, surroundings: &Surroundings) -> anyhow::Result<Plan> {
+    pub(super) fn of(
+        request: &Request,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Plan> {
         match &request.source {
-            Source::Host(source) => of_host(source, request, surroundings),
-            Source::Container(source) => of_container(source, request, surroundings),
+            Source::Host(source) => of_host(source, request, surroundings, report),
+            Source::Container(source) => of_container(source, request, surroundings, report),
         }
     }
 
@@ -91,8 +95,9 @@ fn of_host(
     source: &from_host::Request,
     request: &Request,
     surroundings: &Surroundings,
+    report: &Report,
 ) -> anyhow::Result<Plan> {
-    let seen = Seen::look(source, surroundings)?;
+    let seen = Seen::look(source, surroundings, report)?;
     let staged = stage::survey_project(&seen.project_dir, &seen.rules);
     let resources = seen
         .resources_dir
@@ -169,8 +174,9 @@ fn of_container(
     source: &from_container::Request,
     request: &Request,
     surroundings: &Surroundings,
+    report: &Report,
 ) -> anyhow::Result<Plan> {
-    let engine = Engine::find(source.engine.as_deref(), surroundings)?;
+    let engine = Engine::find(source.engine.as_deref(), surroundings, report)?;
     let place = NewWorkdir::look(source.workdir.as_ref(), &[], source.force, surroundings)?;
     let version = engine.version()?;
     let container = Resident::find(&engine, &source.container)?;
