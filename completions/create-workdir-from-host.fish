@@ -12,10 +12,10 @@ complete -c create-workdir-from-host -l allow-secret -d 'Pass over what matches 
 complete -c create-workdir-from-host -s e -l environment -d 'Install this environment, and later have the product install it (repeatable) [default: default]' -r
 complete -c create-workdir-from-host -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]' -r
 complete -c create-workdir-from-host -l container-env -d 'Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)' -r
+complete -c create-workdir-from-host -l container-platform -d 'Have the image for this platform, such as linux/amd64, and refuse another [default: what the engine has or takes]' -r
 complete -c create-workdir-from-host -l transfer -d 'How the engine gets at folders of this machine: mounted, or carried there and back as streams for an engine that does not see them (another machine, docker in docker); auto tries' -r -f -a "auto\t'Mount them where the engine sees them, else carry them'
 mount\t'Mount them; an engine that does not see them is refused'
 copy\t'Carry them there and back as streams, into volumes that are removed'"
-complete -c create-workdir-from-host -l container-platform -d 'Have the image for this platform, such as linux/amd64, and refuse another [default: what the engine has or takes]' -r
 complete -c create-workdir-from-host -l engine-arg -d 'Hand ARG to the engine\'s `run` for the build container (repeatable)' -r
 complete -c create-workdir-from-host -l verify-task -d 'Run `pixi run TASK` in the project and require exit code 0' -r
 complete -c create-workdir-from-host -l verify-environment -d 'Verify in this environment [default: default, or the first that is installed]' -r

@@ -29,11 +29,12 @@ use page::{Kind, Page};
 use place::Place;
 
 /// The pages with blocks that are run; each has a test of its own.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "README.md",
     "docs/guide.md",
     "docs/build-offline-product.md",
     "docs/manifest.md",
+    "docs/engines.md",
 ];
 
 /// Pages whose blocks `tests/production_image` runs, with the images that they need.
@@ -114,8 +115,11 @@ fn every_fence_says_what_it_holds_and_few_are_not_run() {
 
 /// Runs the blocks of a page.
 fn run(name: &str) {
+    run_in(Place::new(), name);
+}
+
+fn run_in(mut place: Place, name: &str) {
     let page = Page::read(&root(), name);
-    let mut place = Place::new();
     for fence in &page.fences {
         match fence.kind {
             Kind::Here => place.here().run(name, fence),
@@ -143,4 +147,16 @@ fn the_page_of_build_offline_product() {
 #[test]
 fn the_page_of_the_evidence() {
     run(PAGES[3]);
+}
+
+#[test]
+fn the_page_of_the_engines() {
+    if !rustix::process::geteuid().is_root() {
+        testbed::skip(
+            "the_page_of_the_engines",
+            "podman and a second engine need root",
+        );
+        return;
+    }
+    run_in(Place::with_engines(), PAGES[4]);
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use testbed::project::{Manifest, lock_project};
 use testbed::sandbox::{Run, Sandbox, binary};
-use testbed::{Parts, ensure_debian_package};
+use testbed::{Parts, SecondEngine, ensure_debian_package, ensure_podman};
 
 use crate::root;
 use crate::shell::Shell;
@@ -14,6 +14,9 @@ const OFFICIAL: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
 
 /// The plain image of the docs.
 const PLAIN: &str = "debian:bookworm";
+
+/// The engine of another machine.
+const BIG: &str = "ssh://ada@big";
 
 /// The home of the docs.
 const HOME: &str = "/home/ada";
@@ -26,6 +29,8 @@ pub struct Place {
     container: String,
     here: Option<Shell>,
     target: Option<Shell>,
+    /// The engine of another machine.
+    big: Option<SecondEngine>,
 }
 
 impl Place {
@@ -64,7 +69,25 @@ impl Place {
             container,
             here: None,
             target: None,
+            big: None,
         }
+    }
+
+    /// One with podman, and an engine that sees nothing of it.
+    pub fn with_engines() -> Place {
+        let mut place = Place::new();
+        let podman = ensure_podman().unwrap();
+        podman.bring(&place.image).unwrap();
+        for (name, value) in podman.variables() {
+            place.sandbox.set(name, value);
+        }
+        ensure_debian_package("make", "make").unwrap();
+        let makefile = root().join("examples/several-engines/Makefile");
+        let makefile = std::fs::read(makefile).unwrap();
+        place.sandbox.write("Makefile", makefile);
+        let work = place.sandbox.work();
+        place.big = Some(SecondEngine::start_on_tcp(&work, &place.image).unwrap());
+        place
     }
 
     fn instead(&self) -> Vec<(String, String)> {
@@ -76,6 +99,7 @@ impl Place {
             own("demo-box", &self.container),
             own("weather-box", &self.container),
             own(HOME, &work),
+            own(BIG, self.big.as_ref().map_or(BIG, SecondEngine::host)),
         ]
     }
 

@@ -1,9 +1,13 @@
 //! Where docker's own settings lead: contexts, `DOCKER_HOST`, and engines that do not answer.
 
+use std::time::Instant;
+
+use testbed::SecondEngine;
 use testbed::project::Manifest;
 use testbed::sandbox::Run;
 
 use crate::real::{Real, image};
+use crate::running::{Running, SLEEP, SOON};
 
 /// A sandbox with docker's client set up for itself, and a project.
 fn place() -> Real {
@@ -82,4 +86,65 @@ fn plain_tcp_to_another_machine_is_warned_of_once() {
     // Without certificates that fails, but in no clear text.
     real.sandbox.set("DOCKER_TLS_VERIFY", "1");
     warned(&real, 0);
+}
+
+#[test]
+fn a_context_leads_to_its_engine_and_one_that_goes_away_is_said() {
+    let name = "settings::a_context_leads_to_its_engine_and_one_that_goes_away_is_said";
+    if !rustix::process::geteuid().is_root() {
+        testbed::skip(name, "a second engine needs root");
+        return;
+    }
+    let mut real = place();
+    let hidden = real.path("hidden");
+    std::fs::create_dir(&hidden).unwrap();
+    let engine = SecondEngine::start_on_tcp(&hidden, &image().reference).unwrap();
+    // An image by a name that only this engine knows.
+    let there = format!("pixi-offline-test/only-there:{}", std::process::id());
+    let host = ["--host", engine.host()];
+    let tag = ["tag", &image().reference, &there];
+    docker(&real, &[&host[..], &tag].concat()).success();
+    let to_it = format!("host={}", engine.host());
+    let create = ["context", "create", "there", "--docker", &to_it];
+    docker(&real, &create).success();
+
+    real.build(&["--image", &there]).code(125);
+    real.sandbox.set("DOCKER_CONTEXT", "there");
+    let run = real.build(&["--image", &there, "--verify-task", "where"]);
+    // Plain TCP, but on loopback.
+    run.success().says_not("without TLS");
+    docker(&real, &["context", "use", "there"]).success();
+    real.sandbox.set("DOCKER_CONTEXT", "");
+    real.verify(&["--image", &there]).success();
+
+    // It goes away in the middle.
+    let before = std::fs::read(real.path("W/workdir.json")).unwrap();
+    let product = std::fs::read(real.path("W/product/SHA256SUMS")).unwrap();
+    let mut command = real.sandbox.command("final-verify-product");
+    command.args([
+        "--image",
+        &there,
+        "--product-dir",
+        "W/product",
+        "--out-dir",
+        "O",
+    ]);
+    command.args(["--project-name", "demo", "--attach"]);
+    command.args(["--verify-run", "--", "python", "-c", SLEEP]);
+    let running = Running::until_it_prints(&mut command, "asleep");
+    drop(engine);
+    let since = Instant::now();
+    let (code, stderr) = running.end();
+    assert!(since.elapsed() < 2 * SOON, "{:?}", since.elapsed());
+    assert_ne!(code, 0);
+    assert!(stderr.contains("ERROR: "), "{stderr}");
+    assert!(stderr.contains("stop"), "{stderr}");
+    eprintln!("{code}: {stderr}");
+    assert_eq!(std::fs::read(real.path("W/workdir.json")).unwrap(), before);
+    assert_eq!(
+        std::fs::read(real.path("W/product/SHA256SUMS")).unwrap(),
+        product
+    );
+    real.create::<&str>(&[]).code(125).says("does not answer");
+    assert_eq!(std::fs::read(real.path("W/workdir.json")).unwrap(), before);
 }

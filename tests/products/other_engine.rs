@@ -37,19 +37,19 @@ fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_str
     };
 
     let start = Instant::now();
-    check(&real.create::<&str>(&[]), start);
+    check(&real.create(&["--transfer", "mount"]), start);
     assert_eq!(folders(), "");
     // Nothing was staged for it, and what was there is there.
     assert_eq!(fs::read(real.path("W/workdir.json")).unwrap(), before);
     let start = Instant::now();
-    check(&real.verify::<&str>(&[]), start);
+    check(&real.verify(&["--transfer", "mount"]), start);
     assert_eq!(folders(), "");
 
     // Folders of the same names there, as a careless `-v` has made them.
     engine.sh("mkdir -p \"$1/O\" \"$1/W/product\"").unwrap();
     let there = folders();
     let start = Instant::now();
-    check(&real.verify::<&str>(&[]), start);
+    check(&real.verify(&["--transfer", "mount"]), start);
     assert_eq!(folders(), there);
     let left = engine_containers(&engine);
     assert_eq!(left, "");

@@ -63,11 +63,11 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub transfer: TransferOptions,
+    pub platform: PlatformOptions,
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub platform: PlatformOptions,
+    pub transfer: TransferOptions,
 
     /// Hand ARG to the engine's `run` for the build container (repeatable)
     #[arg(long, value_name = "ARG", help_heading = "Container engine")]

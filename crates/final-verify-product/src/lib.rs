@@ -66,11 +66,11 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub transfer: TransferOptions,
+    pub platform: PlatformOptions,
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub platform: PlatformOptions,
+    pub transfer: TransferOptions,
 
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -61,15 +61,22 @@ pub(super) struct InspectedContainer {
     pub(super) state: ContainerState,
     /// The id of its image.
     pub(super) image: String,
-    pub(super) config: ContainerConfig,
 }
 
-/// The part of a container's configuration that says whose it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// The part of a container or a volume that says whose it is; podman tells no labels at all
+/// where there are none.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct ContainerConfig {
-    /// None at all with podman, when there are none.
-    pub(super) labels: Option<BTreeMap<String, String>>,
+struct Labelled {
+    labels: Option<BTreeMap<String, String>>,
+    /// A container's.
+    config: Option<Box<Labelled>>,
+}
+
+impl Labelled {
+    fn labels(self) -> Option<BTreeMap<String, String>> {
+        self.labels.or_else(|| self.config?.labels)
+    }
 }
 
 /// The part of a container's state that tells ends apart.
@@ -355,50 +362,46 @@ impl Engine {
 
     /// The containers that have this label and do not run: id, and the label's value.
     pub(super) fn stopped_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let filter = format!("label={label}");
-        let mut words = vec!["ps", "--all", "--no-trunc", "--filter", &filter];
         // podman refuses docker's `status=dead`, which is rare.
-        words.extend(["--filter", "status=created", "--filter", "status=exited"]);
-        words.extend(["--format", "{{.ID}}"]);
-        // `ps` tells labels to docker by `.Label`, to podman by `.Labels`: `inspect` to both alike.
-        let found = self.listed(&words)?.into_iter().filter_map(|id| {
-            let found = self.inspect(&id).transpose()?;
-            let value = |container: InspectedContainer| {
-                let labels = container.config.labels.unwrap_or_default();
-                let value = labels.get(label).cloned();
-                (id.to_owned(), value.unwrap_or_default())
-            };
-            Some(found.map(value))
-        });
-        found.collect()
+        let statuses = ["created", "exited"].map(|status| format!("status={status}"));
+        let mut words = vec!["ps", "--all", "--no-trunc"];
+        words.extend(statuses.iter().flat_map(|filter| ["--filter", filter]));
+        self.labelled("container", &words, "{{.ID}}", label)
     }
 
     /// The volumes that have this label: name, and the label's value.
     pub(super) fn volumes_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Inspected {
-            #[serde(default)]
-            labels: Option<BTreeMap<String, String>>,
-        }
-        let filter = format!("label={label}");
-        let words = ["volume", "ls", "--quiet", "--filter", &filter];
-        let found = self.listed(&words)?.into_iter().filter_map(|name| {
-            // It may be gone meanwhile.
-            let answer = self.volume(&["inspect", &name]).ok()?;
-            let volumes: Vec<Inspected> = serde_json::from_slice(&answer.stdout).ok()?;
-            let labels = volumes.into_iter().next()?.labels?;
-            Some((name, labels.get(label)?.clone()))
-        });
-        Ok(found.collect())
+        self.labelled("volume", &["volume", "ls"], "{{.Name}}", label)
     }
 
-    /// The lines of what the client lists.
-    fn listed(&self, words: &[&str]) -> anyhow::Result<Vec<String>> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    /// What a listing shows of all of a kind that has this label: `field`, and the label's value.
+    fn labelled(
+        &self,
+        kind: &str,
+        listing: &[&str],
+        field: &str,
+        label: &str,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        let filter = format!("label={label}");
+        let words = listing
+            .iter()
+            .copied()
+            .chain(["--filter", &filter, "--format", field]);
+        let words: Vec<OsString> = words.map(OsString::from).collect();
         let answer = self.program.capture(&words)?;
-        let lines = String::from_utf8_lossy(&answer.stdout).into_owned();
-        Ok(lines.lines().map(str::to_owned).collect())
+        let names = String::from_utf8_lossy(&answer.stdout).into_owned();
+        // Listings tell labels to docker by `.Label`, to podman by `.Labels`; `inspect` to both alike.
+        names
+            .lines()
+            .map(|name| {
+                let answer = self.ask([kind, "inspect", name])?;
+                let found: Vec<Labelled> =
+                    serde_json::from_slice(&answer.stdout).unwrap_or_default();
+                let labels = found.into_iter().next().and_then(Labelled::labels);
+                let value = labels.and_then(|labels| labels.get(label).cloned());
+                Ok((name.to_owned(), value.unwrap_or_default()))
+            })
+            .collect()
     }
 
     /// Whether there is a volume of this name.

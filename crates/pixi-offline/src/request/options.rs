@@ -233,28 +233,6 @@ impl EngineOptions {
     }
 }
 
-/// How an engine gets at the folders of this machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Transfer {
-    /// Mount them where the engine sees them, else carry them.
-    #[default]
-    Auto,
-    /// Mount them; an engine that does not see them is refused.
-    Mount,
-    /// Carry them there and back as streams, into volumes that are removed.
-    Copy,
-}
-
-/// How the engine gets at the folders that the work is about.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Container engine")]
-pub struct TransferOptions {
-    /// How the engine gets at folders of this machine: mounted, or carried there and back as streams
-    /// for an engine that does not see them (another machine, docker in docker); auto tries
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Transfer::Auto)]
-    pub transfer: Transfer,
-}
-
 /// What the image shall be for.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
@@ -277,6 +255,28 @@ impl PlatformOptions {
             .map(ContainerPlatform::new)
             .transpose()
     }
+}
+
+/// How an engine gets at the folders of this machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Transfer {
+    /// Mount them where the engine sees them, else carry them.
+    #[default]
+    Auto,
+    /// Mount them; an engine that does not see them is refused.
+    Mount,
+    /// Carry them there and back as streams, into volumes that are removed.
+    Copy,
+}
+
+/// How the engine gets at the folders that the work is about.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Container engine")]
+pub struct TransferOptions {
+    /// How the engine gets at folders of this machine: mounted, or carried there and back as streams
+    /// for an engine that does not see them (another machine, docker in docker); auto tries
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Transfer::Auto)]
+    pub transfer: Transfer,
 }
 
 /// What happens to what looks like a secret.

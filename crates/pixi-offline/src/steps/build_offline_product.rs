@@ -586,13 +586,13 @@ fn verify_command(verify: &final_verify_product::Request) -> String {
     );
     line.flag_if("--attach", verify.attach);
     line.option_if("--engine", verify.engine.as_ref());
-    let transfer = verify.transfer.to_possible_value();
-    let transfer = transfer.filter(|_| verify.transfer != Transfer::default());
-    line.option_if("--transfer", transfer.as_ref().map(|how| how.get_name()));
     line.option_if(
         "--container-platform",
         verify.platform.as_ref().map(ContainerPlatform::as_str),
     );
+    let transfer = verify.transfer.to_possible_value();
+    let transfer = transfer.filter(|_| verify.transfer != Transfer::default());
+    line.option_if("--transfer", transfer.as_ref().map(|how| how.get_name()));
     line.signing(&verify.signing);
     line.option_if(
         "--verify-environment",
@@ -649,8 +649,9 @@ mod tests {
         assert_eq!(
             verify_command(&request),
             "final-verify-product --image img:1 --product-dir '/w d/product' --out-dir '/w d/proof' \
-             --project-name demo --attach --engine podman --transfer copy --container-platform linux/amd64 --sign-key key --verify-environment test \
-             --expect-output a --expect-file b --verify-run -- python -c 'print('\\''a b'\\'')'"
+             --project-name demo --attach --engine podman --container-platform linux/amd64 --transfer copy \
+             --sign-key key --verify-environment test --expect-output a --expect-file b \
+             --verify-run -- python -c 'print('\\''a b'\\'')'"
         );
     }
 }
