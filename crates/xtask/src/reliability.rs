@@ -157,7 +157,9 @@ fn machine() -> anyhow::Result<String> {
             .stderr_null()
             .read()
             .with_context(|| format!("{program} does not answer"))?;
-        Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+        let line = text.lines().next().unwrap_or_default();
+        let words = line.split_whitespace().filter(|word| *word != "--");
+        Ok(words.collect::<Vec<_>>().join(" "))
     };
     Ok(format!(
         "{}, commit {}, Linux {}, {} cores, Docker {}, {}, {}",
