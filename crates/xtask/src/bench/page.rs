@@ -51,7 +51,7 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
         page,
         "# Performance\n\nThis page is written by `cargo xtask bench`, but for the [notes](#notes) at its end.\n\n\
          The tree is a workdir whose package cache has {} files in {} folders, with links. Both sides run \
-         in turn, {} rounds; the times are medians. On the disk both wait until all is written (`sync -f`).\n\n\
+         in turn, {} rounds; the times are medians. But on tmpfs both wait until all is written (`sync -f`), as a product does before it takes its place.\n\n\
          - {}; its load average before the run was {}\n- {}\n- {}",
         findings.files,
         findings.files / FILES_IN_PACKAGE * FOLDERS_IN_PACKAGE,
