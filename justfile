@@ -52,6 +52,11 @@ test-staging CASES='2000':
 reliability:
     cargo xtask reliability
 
+# Measure the commands beside rsync and its like, as root (20 minutes of a quiet machine), and write docs/performance.md
+[group('checkout')]
+bench *WORDS:
+    cargo xtask bench "$@"
+
 # Try what the core promises on many more random inputs than the tests do; a SEED gives others
 [group('checkout')]
 fuzz SEED='5':

@@ -54,6 +54,7 @@ pub struct Options {
 /// # Errors
 /// When a part cannot be built, set up or run.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    let load = page::load()?;
     for (program, package) in [("rsync", "rsync"), ("sync", "coreutils")] {
         testbed::ensure_debian_package(program, package)?;
     }
@@ -97,6 +98,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let findings = Findings {
         files: options.files,
         rounds: options.rounds,
+        load,
         measured,
         singles,
         growth,

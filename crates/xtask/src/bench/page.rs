@@ -29,6 +29,8 @@ pub struct Growth {
 pub struct Findings {
     pub files: u64,
     pub rounds: usize,
+    /// What else the machine did before: its load average of a minute.
+    pub load: String,
     pub measured: Vec<Measured>,
     pub singles: Vec<Single>,
     pub growth: Vec<Growth>,
@@ -49,12 +51,13 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
         page,
         "# Performance\n\nThis page is written by `cargo xtask bench`, but for the [notes](#notes) at its end.\n\n\
          The tree is a workdir whose package cache has {} files in {} folders, with links. Both sides run \
-         in turn, {} rounds; the times are medians. On the disk both wait until all is written (`sync -f`).\n\n\
-         - {}\n- {}\n- {}",
+         in turn, {} rounds; the times are medians. But on tmpfs both wait until all is written (`sync -f`), as a product does before it takes its place.\n\n\
+         - {}; its load average before the run was {}\n- {}\n- {}",
         findings.files,
         findings.files / FILES_IN_PACKAGE * FOLDERS_IN_PACKAGE,
         findings.rounds,
         machine()?,
+        findings.load,
         first_line(&["rsync", "--version"]),
         first_line(&["cp", "--version"]),
     )?;
@@ -170,6 +173,12 @@ fn machine() -> anyhow::Result<String> {
         kibibytes as f64 / 1e6,
         release.trim()
     ))
+}
+
+/// The load average of the last minute (proc(5), `loadavg`).
+pub fn load() -> anyhow::Result<String> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn first_line(words: &[&str]) -> String {

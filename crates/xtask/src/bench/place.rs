@@ -108,7 +108,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         for folder in self.mounted.drain(..).rev() {
-            if let Err(error) = cmd!("umount", &folder).run() {
+            // Lazily: the kernel lets go of a loop's file a moment after its file system.
+            if let Err(error) = cmd!("umount", "--lazy", &folder).run() {
                 eprintln!("{} is still mounted: {error}", folder.display());
             }
         }

@@ -163,10 +163,11 @@ impl Ground<'_> {
         folder.join("")
     }
 
-    /// On a disk, where the bytes written decide, both sides wait for them; in the
-    /// same shell, so that it costs both the same.
+    /// Where a file system writes its blocks later, both sides wait for that, as a
+    /// product does before it takes its place; in the same shell, so that it costs both
+    /// the same.
     fn written(&self, command: Vec<OsString>) -> Vec<OsString> {
-        if self.file_system != FileSystem::Disk {
+        if self.file_system == FileSystem::Tmpfs {
             return command;
         }
         let script = "folder=$1; shift; \"$@\" && sync -f \"$folder\"";
@@ -178,7 +179,7 @@ impl Ground<'_> {
     /// What a side of a race is given before each run: nothing where it writes.
     fn clean(&self) -> anyhow::Result<()> {
         remove_folder(&self.target())?;
-        if self.file_system == FileSystem::Disk {
+        if self.file_system != FileSystem::Tmpfs {
             cmd!("sync", "-f", &self.place.folder).run()?;
         }
         Ok(())
