@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::panic::resume_unwind;
 use std::path::Path;
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -23,6 +25,21 @@ use crate::tools::{Captured, Program};
 #[derive(Debug, Clone)]
 pub struct Engine {
     program: Program,
+    background: Arc<Background>,
+}
+
+/// What is asked of the engine while others work; waited for when the last one who
+/// uses the engine lets go of it.
+#[derive(Debug, Default)]
+struct Background(Mutex<Vec<JoinHandle<()>>>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let threads = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What an engine says of itself.
@@ -114,7 +131,40 @@ impl Engine {
             })?,
         };
         endpoint::warn(&program, surroundings, report);
-        Ok(Engine { program })
+        Ok(Engine {
+            program,
+            background: Arc::default(),
+        })
+    }
+
+    /// Has work on the engine done while others go on. It is over before the last
+    /// one who uses the engine lets go of it.
+    pub(super) fn meanwhile(&self, work: impl FnOnce(&Engine) + Send + 'static) {
+        let engine = Engine {
+            program: self.program.clone(),
+            background: Arc::default(),
+        };
+        let thread = thread::spawn(move || work(&engine));
+        let threads = self.background.0.lock();
+        threads.unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    /// Asks for the version and an image at once: each question takes as long as
+    /// copying thousands of files.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::version`] and [`Engine::image`].
+    pub fn version_and_image(
+        &self,
+        reference: &ImageReference,
+    ) -> anyhow::Result<(EngineVersion, Option<Image>)> {
+        thread::scope(|scope| {
+            let image = scope.spawn(|| self.image(reference));
+            let version = self.version()?;
+            let image = image.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok((version, image))
+        })
     }
 
     /// Asks the engine for its version, and so whether it answers at all.
@@ -342,7 +392,9 @@ impl Engine {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let done = self.program.capture(&words)?;
         if done.succeeded() {
-            self.remove_stopped(String::from_utf8_lossy(&done.stdout).trim())?;
+            let id = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+            // A removal takes longer than all the rest.
+            self.meanwhile(move |engine| drop(engine.remove_stopped(&id)));
         }
         Ok(done)
     }

@@ -187,8 +187,7 @@ impl Seen {
         let environments = environments::resolve(&request.environments, lock.as_ref())?;
         let verified =
             environments::verified(request.verify_environment.as_ref(), &environments)?.to_owned();
-        let version = engine.version()?;
-        let image = engine.image(&request.image)?;
+        let (version, image) = engine.version_and_image(&request.image)?;
         search.project(&project_dir, &rules);
         if let Some(resources) = &resources_dir {
             search.resources(resources);

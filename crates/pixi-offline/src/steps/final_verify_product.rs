@@ -158,9 +158,9 @@ pub(super) fn run_after(
         .as_ref()
         .map(|file| VerifyingKey::read(&surroundings.absolute(file)))
         .transpose()?;
-    let version = engine.version()?;
+    let (version, image) = engine.version_and_image(&request.image)?;
     container::sweep(&engine);
-    let Some(image) = engine.image(&request.image)? else {
+    let Some(image) = image else {
         return Err(Failure::with_code(
             failure::ENGINE,
             format!(
