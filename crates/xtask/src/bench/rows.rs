@@ -108,12 +108,8 @@ impl Ground<'_> {
     /// Measures all that this file system can have.
     pub fn measure(&self) -> anyhow::Result<Measured> {
         self.make()?;
-        let mut rows = vec![self.staging()?, self.product(&["--link-mode", "copy"])?];
-        if self.file_system.clones() {
-            rows.push(self.product(&["--link-mode", "clone"])?);
-        }
-        rows.push(self.product(&["--link-mode", "hardlink"])?);
-        rows.push(self.product(&["--move-cache"])?);
+        let mut rows = vec![self.staging()?];
+        rows.extend(self.products()?);
         rows.push(self.product_in_memory()?);
         rows.push(self.check()?);
         Ok(Measured {
@@ -245,37 +241,55 @@ impl Ground<'_> {
         Ok(row)
     }
 
-    /// Makes the product; what was moved into the last one is taken back before.
-    fn product(&self, more: &[&str]) -> anyhow::Result<Row> {
-        let program = self.programs.0.join("make-archive-ready-product");
-        let mut command = words([&program, &"--workdir", &self.workdir()]);
-        command.extend(more.iter().map(OsString::from));
+    /// Makes the product in each way, all of them and their peer in turn in one race:
+    /// the peer takes the longest by far, and is the same for all.
+    fn products(&self) -> anyhow::Result<Vec<Row>> {
+        let mut ways = vec![vec!["--link-mode", "copy"]];
+        if self.file_system.clones() {
+            ways.push(vec!["--link-mode", "clone"]);
+        }
+        ways.extend([vec!["--link-mode", "hardlink"], vec!["--move-cache"]]);
+        // What was moved into the last product is taken back.
         let before = || {
-            let moved = self.made().join("pkg-cache");
             if !self.cache().exists() {
-                fs::rename(moved, self.cache())?;
+                fs::rename(self.made().join("pkg-cache"), self.cache())?;
             }
             // The run measures the making, not the deleting of an old one.
             remove_folder(&self.made())?;
             self.clean()
         };
-        let ours = Runner::new("make-archive-ready-product", before, self.written(command));
-        let work = format!("product with lists and digests, `{}`", more.join(" "));
-        // The peer copies what is there then.
-        let peer_before = || {
-            before()?;
-            self.clean()
-        };
+        let program = self.programs.0.join("make-archive-ready-product");
+        let mut runners: Vec<Runner<'_>> = ways
+            .iter()
+            .map(|way| {
+                let mut command = words([&program, &"--workdir", &self.workdir()]);
+                command.extend(way.iter().map(OsString::from));
+                Runner::new(&way.join(" "), before, self.written(command))
+            })
+            .collect();
         let mut peer = self.rsync(&[]);
-        peer.before = Box::new(peer_before);
-        let (target, bound) = if more.contains(&"copy") {
-            (self.writing(0.7), ONE_FILE)
-        } else {
-            (0.25, DIGESTS)
-        };
-        let row = self.contest(&work, &ours, &peer, target, bound)?;
+        peer.before = Box::new(before);
+        let against = peer.name.clone();
+        runners.push(peer);
+        eprintln!("product, on {}", self.place.name);
+        let taken = race(&runners.iter().collect::<Vec<_>>(), self.rounds)?;
         before()?;
-        Ok(row)
+        let row = |(way, ours): (&Vec<&str>, &Duration)| {
+            let (target, bound) = if way.contains(&"copy") {
+                (self.writing(0.7), ONE_FILE)
+            } else {
+                (0.25, DIGESTS)
+            };
+            Row {
+                work: format!("product with lists and digests, `{}`", way.join(" ")),
+                against: against.clone(),
+                ours: *ours,
+                peer: taken[taken.len() - 1],
+                target,
+                bound: Some(bound),
+            }
+        };
+        Ok(ways.iter().zip(&taken).map(row).collect())
     }
 
     /// The product's way into the verification container: onto a file system in memory.
