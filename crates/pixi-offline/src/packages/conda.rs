@@ -5,12 +5,13 @@
 //! are the archive's sha256, and older ones (seen with 0.15) nothing.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
@@ -86,11 +87,10 @@ impl CondaCache {
     pub fn problems(&self, package: &CondaPackage, deep: bool) -> Vec<String> {
         let folder = self.packages.join(&package.stem);
         let stem = &package.stem;
-        match fs::symlink_metadata(&folder) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return vec![format!("{stem}: {} is no folder", folder.display())],
-            Err(_) => return vec![format!("{stem}: is not in the package cache")],
-        }
+        let opened = match open(&folder) {
+            Ok(opened) => opened,
+            Err(error) => return vec![format!("{stem}: {error}")],
+        };
         let index = read(&folder.join("info/index.json"));
         if let Err(error) = index.and_then(|text| parse::<IgnoredAny>(&text).map(drop)) {
             return vec![format!("{stem}: info/index.json {error}")];
@@ -100,7 +100,7 @@ impl CondaCache {
         let found = if deep {
             text.and_then(|text| differences(&folder, text))
         } else {
-            text.and_then(|text| missing(&folder, text))
+            text.and_then(|text| missing(&opened, text))
         };
         let found = match found {
             Ok(found) => found,
@@ -141,35 +141,86 @@ fn differences(folder: &Path, text: &[u8]) -> Result<Vec<String>, String> {
 /// than asking for each.
 const WORTH_READING: usize = 6;
 
+/// What the names of a folder are read into, in bytes: those of a few hundred at once.
+type Names = [MaybeUninit<u8>; 16 << 10];
+
 /// Which files that a package lists are not there.
-fn missing(folder: &Path, text: &[u8]) -> Result<Vec<String>, String> {
+fn missing(package: &OwnedFd, text: &[u8]) -> Result<Vec<String>, String> {
     let paths: Paths<ListedPath<'_>> = parse(text)?;
     // By folder; builders sort them by the whole path.
     let mut paths: Vec<(&str, &str)> = paths.paths.iter().map(|entry| entry.split()).collect();
     paths.sort_by_key(|(folder, _)| *folder);
-    let package = File::open(folder).map_err(|error| format!("cannot be looked up: {error}"))?;
     let mut missing = Vec::new();
+    // One for all folders: there are as many as a tenth of the files.
+    let mut buffer: Names = [MaybeUninit::uninit(); _];
+    let mut wanted = Wanted(Vec::new());
     for siblings in paths.chunk_by(|(one, _), (other, _)| one == other) {
         let inner = siblings[0].0;
-        let names = siblings.iter().map(|(_, name)| name.as_bytes());
-        let mut unseen: HashSet<&[u8]> = names.collect();
         if siblings.len() >= WORTH_READING {
+            wanted.set(siblings.iter().map(|(_, name)| name.as_bytes()));
             // What it does not show is asked for by itself below.
-            let _ = see(&package, inner, &mut unseen);
+            if let Ok(true) = wanted.see(package, inner, &mut buffer) {
+                continue;
+            }
+        } else {
+            wanted.0.clear();
         }
-        let lacks = |(_, name): &&(&str, &str)| unseen.contains(name.as_bytes());
-        for (_, name) in siblings.iter().filter(lacks) {
+        for (_, name) in siblings.iter().filter(|(_, name)| !wanted.has_seen(name)) {
             let path = if inner == HERE {
                 (*name).to_owned()
             } else {
                 format!("{inner}/{name}")
             };
-            if statat(&package, &*path, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            if statat(package, &*path, AtFlags::SYMLINK_NOFOLLOW).is_err() {
                 missing.push(format!("{path} is missing"));
             }
         }
     }
     Ok(missing)
+}
+
+/// The names that a folder should have, sorted, and whether it has them.
+struct Wanted<'a>(Vec<(&'a [u8], bool)>);
+
+impl<'a> Wanted<'a> {
+    fn set(&mut self, names: impl Iterator<Item = &'a [u8]>) {
+        self.0.clear();
+        self.0.extend(names.map(|name| (name, false)));
+        // Little work: as a rule they are sorted.
+        self.0.sort_unstable();
+    }
+
+    fn at(&self, name: &[u8]) -> Option<usize> {
+        self.0.binary_search_by_key(&name, |(name, _)| name).ok()
+    }
+
+    fn has_seen(&self, name: &str) -> bool {
+        self.at(name.as_bytes()).is_some_and(|at| self.0[at].1)
+    }
+
+    /// Reads a folder of a package until it has shown all; whether it did. Of a name
+    /// that is listed twice one stays unseen.
+    fn see(
+        &mut self,
+        package: &OwnedFd,
+        folder: &str,
+        buffer: &mut Names,
+    ) -> rustix::io::Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(package, folder, flags, Mode::empty())?;
+        let mut entries = RawDir::new(folder, buffer);
+        let mut unseen = self.0.len();
+        while unseen > 0
+            && let Some(entry) = entries.next()
+        {
+            if let Some(at) = self.at(entry?.file_name().to_bytes())
+                && !std::mem::replace(&mut self.0[at].1, true)
+            {
+                unseen -= 1;
+            }
+        }
+        Ok(unseen == 0)
+    }
 }
 
 /// A package's own folder, from there.
@@ -180,15 +231,6 @@ impl ListedPath<'_> {
     fn split(&self) -> (&str, &str) {
         self.path.rsplit_once('/').unwrap_or((HERE, &self.path))
     }
-}
-
-/// Takes the names that a folder of a package has out of `unseen`.
-fn see(package: &File, folder: &str, unseen: &mut HashSet<&[u8]>) -> rustix::io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    for entry in Dir::new(openat(package, folder, flags, Mode::empty())?)? {
-        unseen.remove(entry?.file_name().to_bytes());
-    }
-    Ok(())
 }
 
 impl PathEntry<'_> {
@@ -252,10 +294,28 @@ pub(super) fn sha256_of(file: &Path) -> io::Result<String> {
     Ok(hexadecimal(&hasher.finalize()))
 }
 
+/// Opens a package's folder, to look for what is below it.
+fn open(folder: &Path) -> Result<OwnedFd, String> {
+    // Not to read it: no permission for that is wanted.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(CWD, folder, flags, Mode::empty()).map_err(|error| match fs::symlink_metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => {
+            format!("{} cannot be opened: {error}", folder.display())
+        }
+        Ok(_) => format!("{} is no folder", folder.display()),
+        Err(_) => "is not in the package cache".to_owned(),
+    })
+}
+
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(|error| format!("cannot be read: {error}"))
 }
 
 fn parse<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|error| format!("cannot be parsed: {error}"))
+    // All of it at once takes less than each text in it by itself.
+    match str::from_utf8(text) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(text),
+    }
+    .map_err(|error| format!("cannot be parsed: {error}"))
 }
