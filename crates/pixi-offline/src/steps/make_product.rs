@@ -155,7 +155,8 @@ pub fn run(
     let cache = workdir.cache();
     let (projects, resources) = (workdir.projects(), workdir.resources());
     let mut sources = vec![projects.as_path()];
-    if resources.is_dir() {
+    let has_resources = stage::is_folder(&resources)?;
+    if has_resources {
         sources.push(&resources);
     }
     // What is shared takes no room.
@@ -187,7 +188,7 @@ pub fn run(
         new.project(&name),
         stage::copy_project(&project, &new.project(&name), &rules, &how, report)?.listing,
     )];
-    if workdir.resources().is_dir() {
+    if has_resources {
         let outcome = stage::copy_folder(&workdir.resources(), &new.resources(), &how, report)?;
         listings.push((new.resources(), outcome.listing));
     } else {

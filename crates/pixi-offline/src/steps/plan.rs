@@ -356,7 +356,8 @@ impl Why {
         is_here: bool,
     ) -> Why {
         let configuration = Path::new(layout::PROJECT_CONFIG);
-        if relative == configuration && is_here && stage::takes_configuration(project, rules) {
+        let is_taken = || stage::takes_configuration(project, rules).unwrap_or(true);
+        if relative == configuration && is_here && is_taken() {
             return Why {
                 staged: true,
                 rule: None,

@@ -51,7 +51,7 @@ impl SecretSearch {
             let file = Path::new(file);
             let goes_along = match file.parent() {
                 Some(folder) if !folder.as_os_str().is_empty() => {
-                    stage::takes_configuration(source, rules)
+                    stage::takes_configuration(source, rules).unwrap_or(true)
                 }
                 _ => source.join(file).is_file() && !rules.all().excludes(file, false),
             };

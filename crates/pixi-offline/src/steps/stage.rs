@@ -1,10 +1,11 @@
 //! Staging a project and what goes with it into a workdir.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::Context as _;
+use rustix::io::Errno;
 
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
@@ -78,7 +79,7 @@ pub(super) fn copy_project(
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
-    if takes_configuration(source, rules) {
+    if takes_configuration(source, rules)? {
         let config = Path::new(layout::PROJECT_CONFIG);
         let folder = config.parent().unwrap_or(config);
         let mut config_alone = Rules::new();
@@ -102,17 +103,46 @@ pub(super) fn copy_project(
 }
 
 /// Whether the project's committed Pixi configuration is taken along.
-pub(super) fn takes_configuration(source: &Path, rules: &ProjectRules) -> bool {
+///
+/// # Errors
+///
+/// When a disk that breaks keeps it from being seen: it must not stay behind unsaid.
+pub(super) fn takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow::Result<bool> {
     let config = Path::new(layout::PROJECT_CONFIG);
     let folder = config.parent().unwrap_or(config);
     // A `.pixi` that is a link was copied as one.
-    let is_file = fs::symlink_metadata(source.join(folder)).is_ok_and(|m| m.is_dir())
-        && fs::metadata(source.join(config)).is_ok_and(|m| m.is_file());
+    let (folder, file) = (source.join(folder), source.join(config));
+    let is_file = there(&folder, fs::symlink_metadata(&folder))?.is_some_and(|m| m.is_dir())
+        && there(&file, fs::metadata(&file))?.is_some_and(|m| m.is_file());
     let unwanted = config.ancestors().any(|path| {
         let is_dir = path != config;
         !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
     });
-    is_file && !unwanted
+    Ok(is_file && !unwanted)
+}
+
+/// Whether there is a folder, links followed.
+///
+/// # Errors
+///
+/// When that cannot be known.
+pub(super) fn is_folder(path: &Path) -> anyhow::Result<bool> {
+    Ok(there(path, fs::metadata(path))?.is_some_and(|metadata| metadata.is_dir()))
+}
+
+/// What was asked of a path; `None` when nothing of that name can be reached. A disk
+/// that breaks is another matter: what it hides must not be left out.
+fn there(path: &Path, asked: io::Result<fs::Metadata>) -> anyhow::Result<Option<fs::Metadata>> {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match asked {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => {
+            Ok(None)
+        }
+        // A link that leads in a circle leads nowhere.
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be looked at", path.display())),
+    }
 }
 
 /// Takes `detached-environments` out of a staged configuration: it would put the
@@ -126,7 +156,7 @@ fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::R
         )
     };
     // A link is copied as one; where it leads nowhere any more, pixi reads nothing.
-    if fs::metadata(config).is_err() {
+    if there(config, fs::metadata(config))?.is_none() {
         return Ok(());
     }
     let text = fs::read_to_string(config).with_context(editing)?;
