@@ -63,49 +63,75 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         [] => FileSystem::ALL.to_vec(),
         chosen => chosen.to_vec(),
     };
-    let mut measured = Vec::new();
-    for file_system in file_systems {
-        // Three copies of the tree at most, and what the file system takes for itself.
-        let place = file_system.place(options.files * 50_000)?;
-        let ground = Ground {
-            programs: &programs,
-            place: &place,
-            file_system,
-            files: options.files,
-            rounds: options.rounds,
-        };
-        measured.push(ground.measure()?);
+    let mut findings = Findings {
+        files: options.files,
+        rounds: options.rounds,
+        load,
+        measured: Vec::new(),
+        singles: Vec::new(),
+        growth: Vec::new(),
+    };
+    // The disk last: it takes as long as all the others.
+    let (disk, memory): (Vec<_>, Vec<_>) = file_systems
+        .into_iter()
+        .partition(|file_system| *file_system == FileSystem::Disk);
+    for file_system in memory {
+        findings.measured.push(on(file_system, &programs, options)?);
+        write(&findings, options)?;
     }
+    findings.singles.extend([
+        singles::help(&programs, options.rounds)?,
+        singles::lock(&programs, options.rounds)?,
+    ]);
     if options.engine {
         let place = FileSystem::Tmpfs.place(options.files * 50_000)?;
-        measured.push(engine::out_of_a_container(
+        findings.measured.push(engine::out_of_a_container(
             &programs,
             &place,
             options.files,
             options.rounds,
         )?);
+        drop(place);
+        findings
+            .singles
+            .push(engine::added(&programs, options.rounds)?);
+        write(&findings, options)?;
     }
-    let growth = singles::growth(&programs, options.growth, options.rounds)?;
-    let mut singles = vec![
-        singles::help(&programs, options.rounds)?,
-        singles::lock(&programs, options.rounds)?,
-    ];
-    if options.engine {
-        singles.push(engine::added(&programs, options.rounds)?);
+    findings.growth = singles::growth(&programs, options.growth, options.rounds)?;
+    let growth = &findings.growth;
+    let of_growth = [singles::memory(growth), singles::linear(growth)];
+    findings.singles.extend(of_growth.into_iter().flatten());
+    write(&findings, options)?;
+    for file_system in disk {
+        findings.measured.push(on(file_system, &programs, options)?);
+        write(&findings, options)?;
     }
-    singles.extend(singles::memory(&growth));
-    singles.extend(singles::linear(&growth));
-    let findings = Findings {
+    Ok(())
+}
+
+/// Measures what a file system can have.
+fn on(
+    file_system: FileSystem,
+    programs: &Programs,
+    options: &Options,
+) -> anyhow::Result<rows::Measured> {
+    // Three copies of the tree at most, and what the file system takes for itself.
+    let place = file_system.place(options.files * 50_000)?;
+    Ground {
+        programs,
+        place: &place,
+        file_system,
         files: options.files,
         rounds: options.rounds,
-        load,
-        measured,
-        singles,
-        growth,
-    };
+    }
+    .measure()
+}
+
+/// Writes what is known so far: a run that is ended before its time has a page, too.
+fn write(findings: &Findings, options: &Options) -> anyhow::Result<()> {
     let page = build::workspace().join(&options.page);
     let old = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, page::text(&findings, page::notes_of(&old))?)?;
+    fs::write(&page, page::text(findings, page::notes_of(&old))?)?;
     if !findings.growth.is_empty() {
         fs::write(page.with_extension("svg"), plot::svg(&findings.growth))?;
     }

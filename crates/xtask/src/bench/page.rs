@@ -108,7 +108,7 @@ pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
     if !findings.growth.is_empty() {
         writeln!(
             page,
-            "\n## How time grows\n\nStaging files of a hundred bytes, on a tmpfs; at most three rounds above 100,000 files.\n\n\
+            "\n## How time grows\n\nStaging files of a hundred bytes, on a tmpfs; at most three rounds above 100,000 files, one above 300,000.\n\n\
              ![time over number of files](performance.svg)\n\n\
              | files | ours | for each file | rsync -a | memory |\n|---|---|---|---|---|"
         )?;
