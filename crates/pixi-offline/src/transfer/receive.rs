@@ -180,19 +180,18 @@ impl Receiver<'_> {
         let Extensions { time, same } = extensions_of(entry)?;
         // Neither setuid nor setgid: the owner is the caller now.
         let mode = entry.header().mode()? & 0o1777;
-        match kind {
-            EntryType::Directory => {
+        match (kind, same) {
+            (EntryType::Directory, _) => {
                 fs::create_dir(&path)?;
                 fs::set_permissions(&path, Permissions::from_mode(0o700))?;
                 self.made.insert(name.to_owned());
                 self.unfinished.push((path, mode, time));
             }
-            EntryType::Regular if same.is_some() => {
-                let Some(same) = same else { return Ok(()) };
+            (EntryType::Regular, Some(same)) => {
                 self.take_same(&same, time, mode, &path)?;
                 self.received.spared += same.size;
             }
-            EntryType::Regular => {
+            (EntryType::Regular, None) => {
                 let mut file = OpenOptions::new()
                     .write(true)
                     .create_new(true)
