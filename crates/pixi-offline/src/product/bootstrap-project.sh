@@ -13,10 +13,14 @@ has_python_packages='no'
 needs_git='no'
 architecture=''
 glibc=''
+platform_name=''
 install_bytes=''
 install_entries=''
 bundled_pixi='no'
 carries_manifest='no'
+virtual_packages=()
+preferred_platforms=()
+overrides=()
 # END FACTS
 
 usage() {

@@ -1,5 +1,7 @@
 //! What a product records for its own scripts.
 
+use std::collections::BTreeMap;
+
 use super::quote::shell_quote;
 
 /// What `bootstrap-project.sh` compares with the place where it runs. Whatever
@@ -23,6 +25,19 @@ pub struct Facts {
     pub architecture: Option<String>,
     /// The oldest glibc that the packages run on: major and minor version.
     pub glibc: Option<(u32, u32)>,
+    /// The platform in pixi.lock that was installed: `linux-64`, or the name that
+    /// the project gave to one of its own.
+    pub platform_name: Option<String>,
+    /// What that platform asks of the machine, so that pixi refuses to install it
+    /// elsewhere: virtual packages with a conda version range, `__cuda >=12`. A
+    /// version that a lock gives to a platform (`__cuda=12.0`) is the least: `__cuda >=12.0`.
+    pub virtual_packages: Vec<String>,
+    /// The other platforms of pixi.lock for the same kind of machine that pixi takes
+    /// first where the machine has what they ask for, in pixi's order: each the name,
+    /// then after a line end each what it asks for, in the form of `virtual_packages`.
+    pub preferred_platforms: Vec<String>,
+    /// What the build was told of the machine, by variable: `CONDA_OVERRIDE_CUDA`.
+    pub overrides: BTreeMap<String, String>,
     /// The bytes that installing all environments takes beside the product.
     pub install_bytes: Option<u64>,
     /// The files, folders and links that installing all environments makes.
@@ -36,14 +51,7 @@ pub struct Facts {
 impl Facts {
     /// The facts as assignments for bash, a line each.
     pub(super) fn assignments(&self) -> Vec<u8> {
-        let mut lines = b"environments=(".to_vec();
-        for (index, environment) in self.environments.iter().enumerate() {
-            if index > 0 {
-                lines.push(b' ');
-            }
-            lines.extend(shell_quote(environment.as_bytes()));
-        }
-        lines.extend(b")\n");
+        let mut lines = array("environments", &self.environments);
         let mut assign = |name: &str, value: &str| {
             lines.extend(name.as_bytes());
             lines.push(b'=');
@@ -61,12 +69,37 @@ impl Facts {
             self.architecture.as_deref().unwrap_or_default(),
         );
         assign("glibc", &text(glibc));
+        assign(
+            "platform_name",
+            self.platform_name.as_deref().unwrap_or_default(),
+        );
         assign("install_bytes", &text(self.install_bytes));
         assign("install_entries", &text(self.install_entries));
         assign("bundled_pixi", yes_or_no(self.bundled_pixi));
         assign("carries_manifest", yes_or_no(self.carries_manifest));
+        lines.extend(array("virtual_packages", &self.virtual_packages));
+        lines.extend(array("preferred_platforms", &self.preferred_platforms));
+        let overrides: Vec<String> = self
+            .overrides
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        lines.extend(array("overrides", &overrides));
         lines
     }
+}
+
+/// An assignment of an array, on a line of its own where no value has a line end.
+fn array(name: &str, values: &[String]) -> Vec<u8> {
+    let mut line = format!("{name}=(").into_bytes();
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            line.push(b' ');
+        }
+        line.extend(shell_quote(value.as_bytes()));
+    }
+    line.extend(b")\n");
+    line
 }
 
 /// A value that may not be known: then the empty text.

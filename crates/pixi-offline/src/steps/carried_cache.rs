@@ -158,6 +158,15 @@ impl CachePlan {
                 .and_then(architecture)
                 .map(str::to_owned),
             glibc: need.and_then(Need::glibc),
+            platform_name: self.platform.clone(),
+            virtual_packages: need.map_or_else(Vec::new, |need| {
+                need.virtual_packages()
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect()
+            }),
+            preferred_platforms: Vec::new(),
+            overrides: record.map_or_else(Default::default, |record| record.overrides.clone()),
             install_bytes: Some(carried.bytes),
             install_entries: Some(carried.entries),
             bundled_pixi: false,
