@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-use testbed::sandbox::{Run, Sandbox, names};
+use testbed::sandbox::{Run, Sandbox, binary, names};
 
 fn workdir() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -76,6 +76,42 @@ fn the_product_holds_what_the_contract_says() {
             .unwrap()
             .ino()
     );
+}
+
+#[test]
+fn umask_and_the_bits_of_the_folder_around_show_in_no_product() {
+    let mut digests = Vec::new();
+    for (umask, around) in [
+        ("022", 0o755),
+        ("000", 0o777),
+        ("077", 0o700),
+        ("027", 0o2775),
+    ] {
+        let sandbox = workdir();
+        fs::remove_dir_all(sandbox.work().join("W/resources")).unwrap();
+        sandbox.write("W/pixi-cache/pixi-offline-bin/pixi", "pixi");
+        let mode = fs::Permissions::from_mode(around);
+        fs::set_permissions(sandbox.work().join("W"), mode).unwrap();
+        let words = "umask $0; exec \"$@\" --workdir W --bundle-pixi";
+        let run = Run::of(
+            sandbox
+                .program("sh")
+                .args(["-c", words, umask])
+                .arg(binary("make-archive-ready-product"))
+                .env("SOURCE_DATE_EPOCH", "1000000000"),
+        );
+        run.success();
+        let product = sandbox.work().join("W/product");
+        for folder in ["", "res", "bin", "pkg-cache"] {
+            let mode = fs::metadata(product.join(folder)).unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o755, "{folder:?} under umask {umask}");
+        }
+        let sums = fs::read_to_string(product.join("manifest.json")).unwrap();
+        digests.push(sums);
+    }
+    for other in &digests[1..] {
+        assert_eq!(&digests[0], other);
+    }
 }
 
 #[test]

@@ -10,7 +10,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -150,12 +149,25 @@ pub fn now() -> u64 {
         .map_or(0, |elapsed| elapsed.as_secs())
 }
 
-/// A number that nobody can guess, as 32 hexadecimal digits: names of one run,
-/// and the proof that it was our script that spoke.
+/// A name that no other run has, as 32 hexadecimal digits; nobody can guess it.
 pub fn nonce() -> String {
-    // The standard library seeds this from the system's random source.
-    let random = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", random(), random())
+    random_words(1, 16)
+}
+
+/// So many words of so many random bytes each from the kernel (getrandom(2)), as
+/// hexadecimal digits with a space between.
+///
+/// # Panics
+///
+/// When the kernel gives no random bytes: nothing that must not be guessed could be made.
+pub fn random_words(words: usize, bytes: usize) -> String {
+    let mut random = vec![0; words * bytes];
+    getrandom::fill(&mut random).expect("the kernel gives random bytes");
+    let words: Vec<String> = random
+        .chunks(bytes)
+        .map(|word| data_encoding::HEXLOWER.encode(word))
+        .collect();
+    words.join(" ")
 }
 
 /// `MemAvailable` of Linux's `/proc/meminfo` (proc(5)), in bytes.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -169,6 +170,7 @@ impl WorkdirRecord {
             text.push(b'\n');
             let new = workdir.path().join(UNFINISHED);
             fs::write(&new, text)
+                .and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(0o644)))
                 .and_then(|()| fs::rename(&new, &file))
                 .inspect_err(|_| drop(fs::remove_file(&new)))?;
             Ok(())

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::replacement::claim::Claim;
+use crate::replacement::file::make_folder;
 use crate::replacement::remove::remove_folder;
 use crate::surroundings;
 
@@ -40,7 +41,7 @@ impl Beside {
         let (parent, mut name) = Beside::place(target)?;
         name.push(&surroundings::nonce()[..12]);
         let path = parent.join(name);
-        fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        make_folder(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(Beside {
             path,
             target: target.to_owned(),

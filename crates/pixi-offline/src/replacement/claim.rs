@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::fs::OFlags;
 
 use crate::failure::{self, Failure};
 
@@ -22,6 +23,12 @@ pub struct Claim {
     folder: PathBuf,
     lock: Option<(PathBuf, File)>,
 }
+
+/// How often a lock file may go away under us before that is an error.
+const ATTEMPTS: usize = 1000;
+
+/// How much of a lock file is read, in bytes: a line that names its holder.
+const LONGEST_HOLDER: u64 = 4096;
 
 /// Whether others may hold the folder at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,17 +120,23 @@ fn take(
     sharing: Sharing,
     folder: &Path,
 ) -> anyhow::Result<io::Result<(PathBuf, File)>> {
-    loop {
+    for _ in 0..ATTEMPTS {
+        require_lock_file(path)?;
         let opened = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o644)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(path);
         let mut file = match opened {
             Ok(file) => file,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                // Something else may have been put there since it was looked at.
+                require_lock_file(path)?;
+                return Ok(Err(error));
+            }
         };
         let locked = match sharing {
             Sharing::Alone => file.try_lock(),
@@ -140,6 +153,7 @@ fn take(
                 .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()))
         };
         if file.metadata().is_ok_and(is_same) {
+            require_lock_file(path)?;
             let holder = format!("{command}, process {}\n", std::process::id());
             // On a full disk the lock holds without a name in it.
             let _ = file
@@ -147,7 +161,38 @@ fn take(
                 .and_then(|()| file.write_all(holder.as_bytes()));
             return Ok(Ok((path.to_owned(), file)));
         }
+        thread::sleep(Duration::from_millis(1));
     }
+    Err(Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "{} is replaced again and again by other processes, so {} could not be claimed; wait until these have ended",
+            path.display(),
+            folder.display()
+        ),
+    ))
+}
+
+/// Refuses what lies in a lock file's place and is not one of ours: it is neither
+/// followed nor waited for nor written to.
+fn require_lock_file(path: &Path) -> anyhow::Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let what = match there.file_type() {
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if kind.is_dir() => "a folder",
+        kind if !kind.is_file() => "no regular file",
+        _ if there.nlink() > 1 => "a file that has other names too (hard links)",
+        _ => return Ok(()),
+    };
+    Err(Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "{} is {what}, and a lock file of these commands belongs in its place; look at it, remove it, and run the command again",
+            path.display()
+        ),
+    ))
 }
 
 /// The error for a folder that another run holds.
@@ -157,7 +202,7 @@ fn held(file: &mut File, folder: &Path) -> anyhow::Error {
         holder.clear();
         let read = file
             .rewind()
-            .and_then(|()| file.read_to_string(&mut holder));
+            .and_then(|()| Read::take(&*file, LONGEST_HOLDER).read_to_string(&mut holder));
         if read.is_ok() && holder.ends_with('\n') {
             break;
         }
@@ -220,6 +265,54 @@ mod tests {
         drop(second);
         assert!(names(root.path()).is_empty());
         Claim::alone(&folder, "writer").unwrap();
+    }
+
+    #[test]
+    fn what_is_no_lock_file_is_refused_and_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        let lock = file_beside(&folder).unwrap();
+        let precious = root.path().join("precious");
+        fs::write(&precious, "precious\n").unwrap();
+        let remove = || match fs::symlink_metadata(&lock).unwrap().is_dir() {
+            true => fs::remove_dir(&lock).unwrap(),
+            false => fs::remove_file(&lock).unwrap(),
+        };
+        let node = |kind| {
+            use rustix::fs::{CWD, Mode, mknodat};
+            mknodat(CWD, &lock, kind, Mode::from_raw_mode(0o666), 0).unwrap();
+        };
+        let socket = || {
+            std::os::unix::net::UnixListener::bind(&lock).unwrap();
+        };
+        let make: [(&str, &dyn Fn()); 7] = [
+            ("link", &|| {
+                std::os::unix::fs::symlink(&precious, &lock).unwrap()
+            }),
+            ("link", &|| {
+                std::os::unix::fs::symlink("missing", &lock).unwrap()
+            }),
+            ("link", &|| {
+                std::os::unix::fs::symlink(&lock, &lock).unwrap()
+            }),
+            ("hard links", &|| fs::hard_link(&precious, &lock).unwrap()),
+            ("folder", &|| fs::create_dir(&lock).unwrap()),
+            ("no regular file", &|| node(rustix::fs::FileType::Fifo)),
+            ("no regular file", &socket),
+        ];
+        for (what, make) in make {
+            make();
+            for claim in [Claim::alone, Claim::with_readers] {
+                let error = claim(&folder, "test").unwrap_err().to_string();
+                assert!(error.contains(what), "{what}: {error}");
+                assert!(error.contains(".W.pixi-offline-lock"), "{error}");
+            }
+            remove();
+            assert_eq!(fs::read(&precious).unwrap(), b"precious\n", "{what}");
+        }
+        assert!(!root.path().join("missing").exists());
+        drop(Claim::alone(&folder, "test").unwrap());
+        assert_eq!(names(root.path()), ["precious"]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A file that is replaced in one step.
+//! Files and folders that are made with fixed permissions, whatever the umask; a file that
+//! is replaced in one step.
 
 use std::fs;
 use std::io::Write as _;
@@ -29,6 +30,17 @@ pub fn sweep_files(folder: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes a folder that everybody may read and its owner may write, whatever the umask and
+/// the folder that it lies in.
+///
+/// # Errors
+///
+/// When it is there already or cannot be made.
+pub fn make_folder(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
 /// Writes a file into a folder that is not in its place yet: nobody looks at it, and

@@ -15,7 +15,7 @@ mod room;
 
 pub use beside::{Beside, Provisional};
 pub use claim::Claim;
-pub use file::{replace_file, sweep_files, write_file};
+pub use file::{make_folder, replace_file, sweep_files, write_file};
 pub use guard::{Guard, Standing};
 pub use remove::{clear_folder, remove_folder};
 pub use room::{Room, require_room};

@@ -3,14 +3,17 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
-/// The mounts that this process sees; none where there is no such table.
+use crate::failure::Failure;
+
+/// Where the kernel shows them.
+const TABLE: &str = "/proc/self/mountinfo";
+
+/// The mounts that this process sees.
 pub(super) struct Mounts(Vec<Mount>);
 
 struct Mount {
@@ -39,15 +42,33 @@ impl Place {
 }
 
 impl Mounts {
+    /// Reads the table of this process.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it cannot be read, is empty or has a line that cannot be
+    /// understood: then nobody knows what a folder holds.
     pub(super) fn read() -> anyhow::Result<Mounts> {
-        match fs::read("/proc/self/mountinfo") {
-            Ok(table) => Ok(Mounts::parse(&table)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Mounts(Vec::new())),
-            Err(error) => Err(error).context("/proc/self/mountinfo cannot be read"),
+        Mounts::read_from(Path::new(TABLE))
+    }
+
+    fn read_from(table: &Path) -> anyhow::Result<Mounts> {
+        let unknown = |why: String| {
+            Failure::usage(format!(
+                "the table of mounts {} {why}, so it is not known whether a folder that would be deleted holds a mount; mount /proc (mount -t proc proc /proc) and run the command again",
+                table.display()
+            ))
+        };
+        let text = fs::read(table).map_err(|error| unknown(format!("cannot be read ({error})")))?;
+        match Mounts::parse(&text) {
+            Some(mounts) if !mounts.0.is_empty() => Ok(mounts),
+            Some(_) => Err(unknown("is empty".to_owned())),
+            None => Err(unknown("cannot be understood".to_owned())),
         }
     }
 
-    fn parse(table: &[u8]) -> Mounts {
+    /// `None` when there is a line that is none of such a table.
+    fn parse(table: &[u8]) -> Option<Mounts> {
         let mount = |line: &[u8]| {
             let mut fields = line.split(|&byte| byte == b' ');
             let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
@@ -59,12 +80,12 @@ impl Mounts {
                 point: unescape_octal(fields.next()?),
             })
         };
-        Mounts(
-            table
-                .split(|&byte| byte == b'\n')
-                .filter_map(mount)
-                .collect(),
-        )
+        table
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(mount)
+            .collect::<Option<_>>()
+            .map(Mounts)
     }
 
     /// Where the folder of a path without links lies; `None` when that cannot be
@@ -148,11 +169,40 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_tells_nothing_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("mountinfo");
+        let refused = |why: &str| {
+            let error = Mounts::read_from(&table).err().expect(why);
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(crate::failure::exit_code(&error), crate::failure::USAGE);
+        };
+        refused("cannot be read");
+        for (text, why) in [
+            ("", "is empty"),
+            ("\n", "is empty"),
+            ("rootfs / rootfs rw 0 0\n", "cannot be understood"),
+            (
+                "21 1 8:1 / / rw - ext4 a rw\n22 21 8:1 /\n",
+                "cannot be understood",
+            ),
+        ] {
+            fs::write(&table, text).unwrap();
+            refused(why);
+        }
+        fs::remove_file(&table).unwrap();
+        fs::create_dir(&table).unwrap();
+        refused("cannot be read");
+        assert!(Mounts::read().is_ok(), "the kernel's own");
+    }
+
+    #[test]
     fn a_mount_in_a_folder_is_found_by_the_folders_other_path() {
         // `/data` is shown at `/mnt` as well, and `/data/x/y` is covered.
         let mounts = Mounts::parse(
             b"21 1 8:1 / / rw - ext4 /dev/a rw\n22 21 8:1 /data /mnt rw - ext4 /dev/a rw\n23 21 0:9 / /data/x/y rw - tmpfs t rw\n",
-        );
+        )
+        .unwrap();
         let [root, data, _] = mounts.0.as_slice() else {
             panic!("three mounts");
         };

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -16,6 +15,7 @@ use crate::container::{
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{BuildState, WorkdirRecord};
+use crate::replacement::make_folder;
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, ProjectName,
@@ -372,5 +372,5 @@ impl Logs {
 /// Makes the out folder that a build inside a container keeps its logs in.
 pub(super) fn prepare_logs(workdir: &Workdir) -> anyhow::Result<()> {
     let out = workdir.out();
-    fs::create_dir(&out).with_context(|| format!("{} cannot be made", out.display()))
+    make_folder(&out).with_context(|| format!("{} cannot be made", out.display()))
 }

@@ -12,6 +12,7 @@ use crate::packages::{self, Carried, CondaCache, HandOver, LocalChannel, Lock, N
 use crate::processors;
 use crate::product::Facts;
 use crate::proof::WorkdirRecord;
+use crate::replacement::make_folder;
 use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
 use crate::staging::{How, Size};
@@ -48,6 +49,7 @@ impl CachePlan {
             || vec![DEFAULT_ENVIRONMENT.to_owned()],
             |record| record.environments.clone(),
         );
+        environments::require_names(&environments, "workdir.json")?;
         let mut plan = CachePlan {
             platform: None,
             need: None,
@@ -275,7 +277,7 @@ pub(super) fn bundle_pixi(workdir: &Workdir, target: &Path) -> anyhow::Result<()
     use std::os::unix::fs::PermissionsExt as _;
     let copy = || -> std::io::Result<()> {
         if let Some(folder) = target.parent() {
-            fs::create_dir(folder)?;
+            make_folder(folder)?;
         }
         crate::staging::copy_file(&workdir.pixi(), target)?;
         fs::set_permissions(target, fs::Permissions::from_mode(0o755))

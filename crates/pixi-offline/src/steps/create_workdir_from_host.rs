@@ -10,7 +10,7 @@ use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Beside, Provisional, require_room};
+use crate::replacement::{Beside, Provisional, make_folder, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
@@ -386,7 +386,7 @@ impl Seen {
                 copied.entries += more.entries;
                 copied.bytes += more.bytes;
             }
-            None => std::fs::create_dir(new.resources())?,
+            None => make_folder(&new.resources())?,
         }
         self.place.helper.install(&new)?;
         report.tell("entries", copied.entries);

@@ -9,17 +9,39 @@ use crate::request::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 ///
 /// # Errors
 ///
-/// Exit code 2 when all are asked for and there is no lock that names them.
+/// Exit code 2 when all are asked for and there is no lock that names them, or it
+/// names one as pixi would not.
 pub(super) fn resolve(asked: &Environments, lock: Option<&Lock>) -> anyhow::Result<Vec<String>> {
     match (asked, lock) {
         (Environments::Named(names), _) => {
             Ok(names.iter().map(|name| name.as_str().to_owned()).collect())
         }
-        (Environments::All, Some(lock)) => Ok(lock.environments().map(str::to_owned).collect()),
+        (Environments::All, Some(lock)) => {
+            let names: Vec<String> = lock.environments().map(str::to_owned).collect();
+            require_names(&names, "pixi.lock")?;
+            Ok(names)
+        }
         (Environments::All, None) => Err(Failure::usage(
             "--all-environments takes the names from pixi.lock, which the project has not; lock it with pixi first, or name them with --environment",
         )),
     }
+}
+
+/// Checks names of environments that were read from a file: they become words of command
+/// lines.
+///
+/// # Errors
+///
+/// Exit code 2 for one that pixi would not take.
+pub(super) fn require_names(names: &[String], file: &str) -> anyhow::Result<()> {
+    for name in names {
+        EnvironmentName::new(name.as_ref()).map_err(|error| {
+            Failure::usage(format!(
+                "{file} was not written by pixi or by these commands, or was changed since: {error}; make it again"
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 /// The environment that a verification runs in: the one that was asked for, else
@@ -108,4 +130,36 @@ pub(super) fn platform_of(image_platform: &str) -> Option<&'static str> {
         ("linux", "386") => "linux-32",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_environments_of_a_lock_are_named_as_pixi_names_them() {
+        let lock = |name: &str| {
+            Lock::parse(format!(
+                "version: 6\nenvironments:\n  default:\n    channels: []\n    packages: {{}}\n  {name:?}:\n    channels: []\n    packages: {{}}\npackages: []\n"
+            ))
+            .unwrap()
+        };
+        let good = lock("py311-test");
+        assert_eq!(
+            resolve(&Environments::All, Some(&good)).unwrap(),
+            ["default", "py311-test"]
+        );
+        for bad in [
+            "default --manifest-path /tmp/evil.toml",
+            "-e",
+            "a/b",
+            "a;b",
+            "$(id)",
+            "two\nlines",
+        ] {
+            let error = resolve(&Environments::All, Some(&lock(bad))).unwrap_err();
+            assert_eq!(crate::failure::exit_code(&error), crate::failure::USAGE);
+            assert!(error.to_string().contains("pixi.lock"), "{error}");
+        }
+    }
 }

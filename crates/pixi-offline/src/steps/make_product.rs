@@ -13,7 +13,7 @@ use crate::product;
 use crate::proof::listing;
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Mode};
 use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
-use crate::replacement::{Beside, Claim, Guard, require_room};
+use crate::replacement::{Beside, Claim, Guard, make_folder, require_room};
 use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
 use crate::staging::{How, LinkMode, Listing};
@@ -193,7 +193,7 @@ pub fn run(
         listings.push((new.resources(), outcome.listing));
     } else {
         let folder = new.resources();
-        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        make_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     let (hand_over, mut carried) = if request.move_cache {
         let (hand_over, carried) =

@@ -10,7 +10,7 @@ use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
 use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Beside, Claim, Guard, Standing};
+use crate::replacement::{Beside, Claim, Guard, Standing, make_folder};
 use crate::report::Report;
 use crate::request::ProjectName;
 use crate::staging;
@@ -158,7 +158,7 @@ pub(super) fn after_failure(
 /// machine's.
 pub(super) fn make_own_folders(workdir: &Workdir) -> anyhow::Result<()> {
     for folder in [workdir.helpers(), workdir.product().path().to_owned()] {
-        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        make_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ fn keep_logs(
     let new = Workdir::new(beside.path());
     record.write(&new)?;
     stage::make_folders(&new)?;
-    fs::create_dir(new.resources())?;
+    make_folder(&new.resources())?;
     place.helper.install(&new)?;
     add_logs(logs, &new)?;
     beside.take_place()

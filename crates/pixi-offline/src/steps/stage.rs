@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::proof;
-use crate::replacement::{Beside, Claim};
+use crate::replacement::{Beside, Claim, make_folder, write_file};
 use crate::report::Report;
 use crate::staging::{self, How, Outcome, Rules, RulesAndSkip, Size, Survey, Verdict};
 use crate::surroundings::Surroundings;
@@ -168,7 +168,7 @@ fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::R
     document.remove(SETTING);
     // A new file: a link would lead the writing into somebody's own.
     fs::remove_file(config).with_context(editing)?;
-    fs::write(config, document.to_string()).with_context(editing)?;
+    write_file(config, document.to_string().as_bytes())?;
     report.note(format_args!(
         "{SETTING} was taken out of the copy of {}: the product keeps its environments in the project",
         layout::PROJECT_CONFIG
@@ -230,7 +230,7 @@ pub(super) fn make_folders(workdir: &Workdir) -> anyhow::Result<()> {
         workdir.helpers(),
         workdir.product().path().to_owned(),
     ] {
-        fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        make_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     Ok(())
 }
