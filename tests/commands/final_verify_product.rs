@@ -36,7 +36,8 @@ fn the_platform_is_handed_to_the_engine_and_another_image_is_refused() {
         call.windows(2)
             .any(|pair| pair == ["--platform", "linux/amd64"])
     };
-    assert_eq!(fake.calls().iter().filter(|call| asked(call)).count(), 1);
+    let runs = |call: &&Vec<String>| call[0] == "run" && asked(call);
+    assert_eq!(fake.calls().iter().filter(runs).count(), 1);
 }
 
 #[test]
@@ -130,6 +131,105 @@ fn an_install_that_tried_to_reach_the_network_is_a_failure() {
         .code(1)
         .says("tried to reach the network (3 attempts")
         .says("bootstrap.offline.log");
+}
+
+/// What the record says of the network.
+fn network(fake: &Fake) -> serde_json::Value {
+    let text = fs::read(fake.path("O/deep/verification.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    record["network"].clone()
+}
+
+#[test]
+fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
+    let words = ["--project-name", "demo", "--verify-task", "t"];
+    let fake = Fake::new().with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
+    product(&fake);
+    verify(&fake, &words).success().says_not("in the container itself");
+    let known_by = network(&fake)["known_by"].to_string();
+    assert!(known_by.contains("from outside"), "{known_by}");
+    let calls = fake.calls();
+    let counter = |call: &&Vec<String>| call[0] == "create" && call.contains(&"--interactive".to_owned());
+    let counter = calls.iter().find(counter).expect("a second container");
+    let (first, _) = fake.run_call();
+    let name = first.windows(2).find(|pair| pair[0] == "--name").unwrap()[1].clone();
+    for pair in [
+        ["--network", &format!("container:{name}")],
+        ["--cap-drop", "ALL"],
+        ["--security-opt", "no-new-privileges"],
+        ["--pids-limit", "32"],
+        ["--pull", "never"],
+        ["--entrypoint", "/.pixi-offline-program"],
+    ] {
+        assert!(counter.windows(2).any(|words| words == pair), "{pair:?}: {counter:?}");
+    }
+    for shared in ["--pid", "--volumes-from", "--mount", "--ipc"] {
+        assert!(!counter.iter().any(|word| word == shared), "{counter:?}");
+    }
+    // Both are removed, the second one first.
+    let removal = calls.iter().rfind(|call| call[0] == "rm").unwrap();
+    let names: Vec<&str> = removal[3..].iter().map(String::as_str).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names[0].starts_with("pixi-offline-counter-"), "{names:?}");
+    assert_eq!(names[1], name);
+
+    // None can be made: the container's own counts are taken, and that is said.
+    let fake = fake.with(json!({"counts_nothing": true}));
+    verify(&fake, &words)
+        .success()
+        .says("in the container itself")
+        .says("no second container")
+        .says("NOTE: the verification tried to reach the network: 2");
+    let known_by = network(&fake)["known_by"].to_string();
+    assert!(known_by.contains("in the container itself"), "{known_by}");
+
+    // It began to count and does not any more: nothing is known of the rest.
+    let fake = fake.with(json!({"counts_nothing": false, "counts_once": true}));
+    verify(&fake, &words)
+        .code(1)
+        .says("does not answer any more");
+}
+
+#[test]
+fn a_container_that_contradicts_itself_has_not_passed() {
+    let whole = [
+        "ready start",
+        "begin bootstrap",
+        "end bootstrap 0",
+        "attempts bootstrap 0",
+        "finished 0",
+    ];
+    let with = |place: usize, words: &[&str]| {
+        let mut all: Vec<&str> = whole.to_vec();
+        all.splice(place..place, words.iter().copied());
+        all.into_iter().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let fake = Fake::new().with(json!({"signals": with(0, &[])}));
+    product(&fake);
+    verify(&fake, &[]).success();
+    for signals in [
+        with(3, &["end bootstrap 0"]),
+        with(3, &["begin bootstrap"]),
+        with(3, &["attempts verify 0"]),
+        with(3, &["attempts bootstrap 0"]),
+        with(3, &["begin copy", "end copy 0"]),
+        with(1, &["begin install", "end install 0"]),
+        with(1, &["attempts bootstrap 0"]),
+        with(2, &["finished 0"]),
+        with(5, &["finished 0"]),
+        with(5, &["begin verify", "end verify 0", "finished 0"]),
+        with(1, &["started bash"]),
+        with(1, &["anything else"]),
+    ] {
+        let fake = Fake::new().with(json!({"signals": signals}));
+        product(&fake);
+        verify(&fake, &[])
+            .code(1)
+            .says("the output of the container contradicts itself");
+        let text = fs::read(fake.path("O/deep/verification.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(record["outcome"], "failed", "{signals:?}");
+    }
 }
 
 #[test]

@@ -120,3 +120,33 @@ fn a_signal_while_the_engine_still_fetches_the_image_ends_the_client() {
         start.elapsed()
     );
 }
+
+#[test]
+fn a_phase_that_takes_too_long_is_ended_and_named() {
+    let start = std::time::Instant::now();
+    for phase in ["install", "verify"] {
+        let fake = Fake::new().with(json!({"hang_in": phase}));
+        fake.create(&["--timeout", "1500ms"])
+            .code(124)
+            .says(&format!("phase {phase} took longer than --timeout 1500ms"));
+        assert!(fake.calls().iter().any(|call| call[0] == "rm"));
+        let record = std::fs::read_to_string(fake.path("W/workdir.json")).unwrap();
+        let state = if phase == "install" { "staged" } else { "installed" };
+        assert!(record.contains(&format!("\"state\": \"{state}\"")), "{record}");
+        // The next run accepts what is left.
+        fake.with(json!({"hang_in": null}))
+            .create(&["--timeout", "1h"])
+            .success();
+    }
+    // So is an engine that fetches and fetches.
+    let fake = Fake::new().with(json!({"fetching": true, "images": []}));
+    fake.create(&["--timeout", "1s"])
+        .code(124)
+        .says("fetching the image took longer than --timeout 1s");
+    assert!(start.elapsed() < std::time::Duration::from_secs(60));
+    for command in ["create-workdir-from-host", "build-offline-product"] {
+        fake.run(command, &["--timeout", "90"])
+            .code(2)
+            .says("90s for seconds");
+    }
+}

@@ -20,6 +20,7 @@ mod containers;
 mod elsewhere;
 mod ends;
 mod exit_codes;
+mod forging;
 mod images;
 mod other_engine;
 mod proxies;

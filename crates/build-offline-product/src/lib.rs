@@ -248,6 +248,7 @@ impl Options {
                     verification,
                     expectations,
                     variables: self.engine.variables()?,
+                    timeout: self.engine.time_limit()?,
                     engine: self.engine.engine,
                     transfer,
                 })
@@ -271,6 +272,7 @@ impl Options {
                     verification,
                     expectations,
                     variables: self.engine.variables()?,
+                    timeout: self.engine.time_limit()?,
                     engine: self.engine.engine,
                 })
             }

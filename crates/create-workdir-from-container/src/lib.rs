@@ -97,6 +97,7 @@ impl TryFrom<Options> for Request {
             verification,
             expectations,
             variables: options.engine.variables()?,
+            timeout: options.engine.time_limit()?,
             engine: options.engine.engine,
         })
     }

@@ -104,6 +104,7 @@ impl TryFrom<Options> for Request {
             verification,
             expectations,
             variables: options.engine.variables()?,
+            timeout: options.engine.time_limit()?,
             engine: options.engine.engine,
             transfer: options.transfer.transfer,
             engine_arguments: options.engine_arg,

@@ -10,6 +10,8 @@ use std::fmt;
 pub const GENERAL: u8 = 1;
 /// The command line or an input path is wrong; nothing was touched.
 pub const USAGE: u8 = 2;
+/// Something took longer than `--timeout` allows (the code of timeout(1)).
+pub const TIMED_OUT: u8 = 124;
 /// The container engine refused or does not answer (the code that the docker
 /// client itself uses for this).
 pub const ENGINE: u8 = 125;

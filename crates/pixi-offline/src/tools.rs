@@ -113,8 +113,11 @@ impl Program {
         arguments: &[OsString],
         input: impl IntoRawFd,
     ) -> anyhow::Result<Conversation> {
-        let reader = duct::cmd(&self.path, arguments)
-            .stdin_file(input)
+        self.read(duct::cmd(&self.path, arguments).stdin_file(input))
+    }
+
+    fn read(&self, command: duct::Expression) -> anyhow::Result<Conversation> {
+        let reader = command
             .unchecked()
             .before_spawn(|command| {
                 command.process_group(0);
@@ -125,6 +128,20 @@ impl Program {
         Ok(Conversation {
             reader: Arc::new(reader),
         })
+    }
+
+    /// As [`Program::converse`], with what it says on standard error thrown away.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn converse_silently(
+        &self,
+        arguments: &[OsString],
+    ) -> anyhow::Result<(Conversation, PipeWriter)> {
+        let (input, writer) = std::io::pipe().context("no pipe could be made")?;
+        let command = duct::cmd(&self.path, arguments).stderr_null();
+        Ok((self.read(command.stdin_file(input))?, writer))
     }
 
     /// As [`Program::listen`], with a pipe as the input.

@@ -13,11 +13,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pixi_offline::container::signal::Signal;
+use pixi_offline::container::signal::{Signal, Tokens};
 use serde::Deserialize;
 
 /// How the fake behaves.
@@ -44,12 +44,20 @@ struct Scenario {
     phases: Vec<(String, String, u8)>,
     /// Files that the container leaves: path below a mount's target, content.
     writes: BTreeMap<String, String>,
+    /// No second container can be made that counts attempts to reach the network.
+    counts_nothing: bool,
+    /// It ends after the first count.
+    counts_once: bool,
+    /// After its start the script says these, and nothing else.
+    signals: Vec<String>,
     /// How often something tried to reach the network, by phase.
     attempts: BTreeMap<String, u64>,
     /// The engine fetches an image for a minute, and then has none.
     fetching: bool,
     /// The container goes on until its input is closed.
     hang: bool,
+    /// The same, in this phase.
+    hang_in: Option<String>,
     /// The container dies with this code before the script ends.
     die: Option<u8>,
     /// `docker container inspect` finds nothing.
@@ -88,9 +96,13 @@ impl Default for Scenario {
             credentials: Vec::new(),
             phases: Vec::new(),
             writes: BTreeMap::new(),
+            counts_nothing: false,
+            counts_once: false,
+            signals: Vec::new(),
             attempts: BTreeMap::new(),
             fetching: false,
             hang: false,
+            hang_in: None,
             die: None,
             no_container: false,
             state: serde_json::json!({"Status": "exited", "Error": "", "OOMKilled": false}),
@@ -165,7 +177,16 @@ fn answer() -> anyhow::Result<u8> {
             );
             Ok(0)
         }
+        ["create", ..] if scenario.counts_nothing && words.contains(&"--interactive") => {
+            eprintln!("Error: no second container");
+            Ok(125)
+        }
         ["rm" | "ps" | "create", ..] => Ok(0),
+        ["cp", "-", _] => {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+            Ok(0)
+        }
+        ["start", ..] => count(&scenario),
         ["volume", "inspect", _] => Ok(u8::from(!scenario.has_every_volume)),
         ["volume", ..] => Ok(0),
         ["pull", image] => {
@@ -267,6 +288,23 @@ fn exec(words: &[&str]) -> anyhow::Result<u8> {
     Ok(u8::try_from(status.code().unwrap_or(137))?)
 }
 
+/// The second container: tells how often something tried to reach the network, for each
+/// line, the phases one after the other.
+fn count(scenario: &Scenario) -> anyhow::Result<u8> {
+    let of = |phase: &str| scenario.attempts.get(phase).copied().unwrap_or(0);
+    let mut count = 7;
+    let mut more = [of("bootstrap"), of("verify")].into_iter();
+    for line in std::io::stdin().lines() {
+        line?;
+        println!("{count}");
+        count += more.next().unwrap_or(0);
+        if scenario.counts_once {
+            return Ok(1);
+        }
+    }
+    Ok(0)
+}
+
 fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     if let Some((message, code)) = &scenario.refuse {
         eprintln!("{message}");
@@ -279,13 +317,28 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     // IMAGE -c LAUNCH pixi-offline SCRIPT NONCE WORDS…
     let launch = words.iter().position(|word| *word == "-c").unwrap_or(0);
     let nonce = words.get(launch + 4).copied().unwrap_or_default();
-    let say = |signal: Signal| {
-        println!("\u{1e}{nonce} {signal}\u{1e}");
+    let mut input = std::io::stdin().lock();
+    let mut line = String::new();
+    input.read_line(&mut line)?;
+    let tokens = Tokens::parse(&line);
+    let mut number = 0;
+    let mut say = |signal: Signal| {
+        if !matches!(signal, Signal::Credential(_)) {
+            number += 1;
+        }
+        let token = tokens.get(number, signal.tone()).unwrap_or_default();
+        println!("\u{1e}{token} {signal}\u{1e}");
         std::io::stdout().flush()
     };
-    say(Signal::Started("bash".into()))?;
     for variable in &scenario.credentials {
         say(Signal::Credential(variable.clone()))?;
+    }
+    say(Signal::Started("bash".into()))?;
+    if !scenario.signals.is_empty() {
+        for words in &scenario.signals {
+            say(Signal::parse(words))?;
+        }
+        return Ok(0);
     }
     let mounts = mounts(words);
     let nonce_is_there = mounts
@@ -311,9 +364,27 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         std::fs::write(place, content)?;
     }
     let mut code = 0;
-    for (phase, output, end) in &scenario.phases {
+    let phases = phases_of(scenario, words);
+    let is_offline = words.windows(2).any(|pair| pair == ["--network", "none"]);
+    for (phase, output, end) in phases {
+        let point = match phase.as_str() {
+            "bootstrap" => Some("start"),
+            "verify" if is_offline => Some("bootstrap"),
+            _ => None,
+        };
+        if let Some(point) = point {
+            say(Signal::Ready(point.to_owned()))?;
+            input.read_line(&mut line)?;
+        }
         say(Signal::Begin(phase.clone()))?;
         print!("{output}");
+        if scenario.hang_in.as_ref() == Some(phase) {
+            std::io::stdout().flush()?;
+            input.read_to_end(&mut Vec::new())?;
+            say(Signal::Interrupted)?;
+            say(Signal::Finished(143))?;
+            return Ok(143);
+        }
         say(Signal::End(phase.clone(), *end))?;
         if let Some(count) = scenario.attempts.get(phase) {
             say(Signal::Attempts(phase.clone(), *count))?;
@@ -329,11 +400,24 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     if scenario.hang {
         println!("hanging");
         std::io::stdout().flush()?;
-        std::io::stdin().read_to_end(&mut Vec::new())?;
+        input.read_to_end(&mut Vec::new())?;
         code = 143;
     }
     say(Signal::Finished(code))?;
     Ok(code)
+}
+
+/// The phases of the scenario that the script in these words has, in its order.
+fn phases_of<'a>(scenario: &'a Scenario, words: &[&str]) -> Vec<&'a (String, String, u8)> {
+    let is_offline = words.windows(2).any(|pair| pair == ["--network", "none"]);
+    let own = if is_offline {
+        &["copy", "bootstrap", "verify"][..]
+    } else {
+        &["install", "verify"]
+    };
+    own.iter()
+        .flat_map(|own| scenario.phases.iter().filter(move |phase| phase.0 == *own))
+        .collect()
 }
 
 /// Source and target of each `--mount`, read as the engine reads it.

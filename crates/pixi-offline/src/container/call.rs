@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::Context as _;
 
 use crate::container::engine::Engine;
-use crate::container::interruption::{self, LastResort, Watch};
+use crate::container::interruption::{LastResort, Watch};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference};
@@ -100,7 +100,7 @@ pub(super) fn call_or<T>(
     input: Input,
     take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
 ) -> anyhow::Result<(anyhow::Result<T>, Option<Ending>)> {
-    let watch = Watch::start(last_resort)?;
+    let watch = Watch::start(last_resort, errand(arguments), engine.time_limit())?;
     let done = engine
         .program()
         .converse(arguments)
@@ -125,8 +125,20 @@ pub(super) fn call_or<T>(
             Ok((taken, conversation.ending()?))
         });
     match watch.finish() {
-        Some(signal) => Err(interruption::interrupted(signal)),
+        Some(cause) => Err(cause.into()),
         None => done,
+    }
+}
+
+/// What the client is called for, in a sentence.
+fn errand(arguments: &[OsString]) -> &'static str {
+    match arguments.first().and_then(|word| word.to_str()) {
+        Some("pull") => "fetching the image",
+        Some("build") => "building the image",
+        Some("save") => "saving the image",
+        Some("cp" | "start") => "carrying files to or from the engine",
+        Some("exec") => "our work in the container",
+        _ => "a call of the engine",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::container::signal::{SEPARATOR, Signal};
+use crate::container::signal::{SEPARATOR, Signal, Tokens, Tone};
 
 /// Longest signal that is looked for; what goes on longer is output.
 const LONGEST: usize = 8 * 1024;
@@ -14,25 +14,28 @@ pub enum Piece {
     Output(Vec<u8>),
     /// Something that our script said.
     Signal(Signal),
+    /// Something with a token of ours that our script cannot have said like this: a
+    /// program caught a signal on its way and repeated, changed or kept it.
+    Forged(String),
 }
 
-/// Separates signals that carry one nonce from everything else, however the
-/// stream is cut into reads. Output is never held back longer than it could
-/// still turn out to be a signal.
+/// Separates signals that carry the tokens of one run from everything else, however the
+/// stream is cut into reads. Output is never held back longer than it could still turn
+/// out to be a signal, and what is held back is never more than [`LONGEST`] and a read.
 #[derive(Debug)]
 pub struct Demultiplexer {
-    opening: Vec<u8>,
+    tokens: Tokens,
+    /// The number of the signal that comes next.
+    next: usize,
     pending: Vec<u8>,
 }
 
 impl Demultiplexer {
-    /// For signals that carry `nonce`.
-    pub fn new(nonce: &str) -> Demultiplexer {
-        let mut opening = vec![SEPARATOR];
-        opening.extend_from_slice(nonce.as_bytes());
-        opening.push(b' ');
+    /// For signals that carry `tokens`.
+    pub fn new(tokens: Tokens) -> Demultiplexer {
         Demultiplexer {
-            opening,
+            tokens,
+            next: 1,
             pending: Vec::new(),
         }
     }
@@ -45,11 +48,11 @@ impl Demultiplexer {
         while let Some(found) = memchr(SEPARATOR, &self.pending[search..]) {
             let at = search + found;
             match self.signal_at(at) {
-                At::Signal(signal, end) => {
+                At::Signal(number, tone, signal, end) => {
                     if at > start {
                         each(Piece::Output(self.pending[start..at].to_vec()));
                     }
-                    each(Piece::Signal(signal));
+                    each(self.judge(number, tone, signal));
                     start = end;
                     search = end;
                 }
@@ -74,22 +77,47 @@ impl Demultiplexer {
         self.pending
     }
 
-    fn signal_at(&self, at: usize) -> At {
-        let rest = &self.pending[at..];
-        let common = rest.len().min(self.opening.len());
-        if rest[..common] != self.opening[..common] {
-            return At::Output;
+    /// Whether a signal with a token of ours is one that the script says now.
+    fn judge(&mut self, number: usize, tone: Tone, signal: Signal) -> Piece {
+        let is_credential = matches!(signal, Signal::Credential(_));
+        let fits = tone == signal.tone()
+            && match number {
+                0 => is_credential && self.next == 1,
+                // Its handler may run when a token is taken and not yet spent.
+                _ if signal == Signal::Interrupted => (self.next..=self.next + 1).contains(&number),
+                _ => !is_credential && number == self.next,
+            };
+        self.next = self.next.max(number + 1);
+        if fits {
+            Piece::Signal(signal)
+        } else {
+            Piece::Forged(signal.to_string())
         }
-        let words = &rest[common..];
+    }
+
+    fn signal_at(&self, at: usize) -> At {
+        let rest = &self.pending[at + 1..];
+        let opening = |token: &str| {
+            let common = rest.len().min(token.len());
+            rest[..common] == token.as_bytes()[..common]
+                && rest.get(common).is_none_or(|&byte| byte == b' ')
+        };
+        let Some((number, tone, token)) = self.tokens.each().find(|(_, _, token)| opening(token))
+        else {
+            return At::Output;
+        };
+        let Some(words) = rest.get(token.len() + 1..) else {
+            return At::Undecided;
+        };
         match memchr(SEPARATOR, words) {
-            _ if common < self.opening.len() => At::Undecided,
             None if words.len() > LONGEST => At::Output,
             None => At::Undecided,
             Some(length) => match words.get(length + 1) {
                 None => At::Undecided,
                 Some(b'\n') => {
                     let text = String::from_utf8_lossy(&words[..length]);
-                    At::Signal(Signal::parse(&text), at + common + length + 2)
+                    let end = at + 1 + token.len() + 1 + length + 2;
+                    At::Signal(number, tone, Signal::parse(&text), end)
                 }
                 Some(_) => At::Output,
             },
@@ -98,7 +126,7 @@ impl Demultiplexer {
 }
 
 enum At {
-    Signal(Signal, usize),
+    Signal(usize, Tone, Signal, usize),
     Undecided,
     Output,
 }
@@ -107,6 +135,12 @@ enum At {
 mod tests {
     use super::*;
 
+    /// Pairs of tokens: `aa0 bb0 aa1 bb1 …`
+    fn tokens() -> Tokens {
+        let pair = |number: usize| format!("aa{number} bb{number}");
+        Tokens::parse(&(0..9).map(pair).collect::<Vec<_>>().join(" "))
+    }
+
     /// Feeds `stream` in reads of `size` bytes; neighbouring output is joined.
     fn pieces(stream: &[u8], size: usize) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = Vec::new();
@@ -114,7 +148,7 @@ mod tests {
             (Some(Piece::Output(before)), Piece::Output(more)) => before.extend(more),
             (_, piece) => pieces.push(piece),
         };
-        let mut demultiplexer = Demultiplexer::new("abc");
+        let mut demultiplexer = Demultiplexer::new(tokens());
         for read in stream.chunks(size) {
             demultiplexer.feed(read, &mut add);
         }
@@ -127,15 +161,15 @@ mod tests {
 
     #[test]
     fn signals_are_found_however_the_stream_is_cut() {
-        let stream = b"one\x1eabc begin install\x1e\ntwo\n\x1e\x1eabd x\x1e\n\x1eabc end install 7\x1e\nno newline\x1eabc finished 7\x1e\n\x1eabc";
+        let stream = b"one\x1eaa1 begin install\x1e\ntwo\n\x1e\x1eaax x\x1e\n\x1ebb2 end install 7\x1e\nno newline\x1ebb3 finished 7\x1e\n\x1eaa4";
         let expected = vec![
             Piece::Output(b"one".to_vec()),
             Piece::Signal(Signal::Begin("install".into())),
-            Piece::Output(b"two\n\x1e\x1eabd x\x1e\n".to_vec()),
+            Piece::Output(b"two\n\x1e\x1eaax x\x1e\n".to_vec()),
             Piece::Signal(Signal::End("install".into(), 7)),
             Piece::Output(b"no newline".to_vec()),
             Piece::Signal(Signal::Finished(7)),
-            Piece::Output(b"\x1eabc".to_vec()),
+            Piece::Output(b"\x1eaa4".to_vec()),
         ];
         for size in 1..=stream.len() {
             assert_eq!(pieces(stream, size), expected, "reads of {size}");
@@ -143,8 +177,44 @@ mod tests {
     }
 
     #[test]
+    fn what_was_caught_and_said_otherwise_is_known() {
+        let forged = |stream: &str| {
+            let of_stream = |size| {
+                let is_forged = |piece: &Piece| matches!(piece, Piece::Forged(_));
+                pieces(stream.as_bytes(), size).iter().any(is_forged)
+            };
+            assert_eq!(of_stream(1), of_stream(stream.len()), "{stream:?}");
+            of_stream(stream.len())
+        };
+        let good = "\x1eaa0 credential A=u://a:b@c\x1e\n\x1eaa0 credential B=u://a:b@c\x1e\n\x1eaa1 started bash\x1e\n\x1eaa2 begin install\x1e\n\x1ebb3 end install 1\x1e\n\x1ebb4 finished 1\x1e\n";
+        assert!(!forged(good));
+        for (from, to) in [
+            // A failure said as a success.
+            ("bb3 end install 1", "bb3 end install 0"),
+            ("bb4 finished 1", "bb4 finished 0"),
+            // A success that is none any more.
+            ("aa2 begin install", "aa2 missing-file x"),
+            // One that was kept back, one that was said twice, two in the other order.
+            ("\x1ebb3 end install 1\x1e\n", ""),
+            ("\x1ebb3 end", "\x1eaa2 begin install\x1e\n\x1ebb3 end"),
+            ("bb3 end install 1\x1e\n\x1ebb4 finished 1", "bb4 finished 1\x1e\n\x1ebb3 end install 1"),
+            // The token for credentials is spent once the script has started.
+            ("aa2 begin install", "aa0 credential A=u://a:b@c"),
+            ("aa2 begin install", "aa2 credential A=u://a:b@c"),
+            ("bb4 finished 1", "bb4 something else"),
+        ] {
+            let stream = good.replace(from, to);
+            assert_ne!(stream, good);
+            // What nobody knows is for whoever hears it to refuse.
+            assert_eq!(forged(&stream), to != "bb4 something else", "{stream:?}");
+        }
+        // A signal of a script that was interrupted while it took a token.
+        assert!(!forged("\x1eaa1 started sh\x1e\n\x1ebb3 interrupted\x1e\n\x1ebb4 finished 143\x1e\n"));
+    }
+
+    #[test]
     fn output_is_not_held_back() {
-        let mut demultiplexer = Demultiplexer::new("abc");
+        let mut demultiplexer = Demultiplexer::new(tokens());
         let mut seen = Vec::new();
         demultiplexer.feed(b"prompt> ", |piece| seen.push(piece));
         assert_eq!(seen, [Piece::Output(b"prompt> ".to_vec())]);
@@ -152,8 +222,24 @@ mod tests {
 
     #[test]
     fn an_opening_without_an_end_becomes_output() {
-        let mut stream = b"\x1eabc ".to_vec();
+        let mut stream = b"\x1eaa1 ".to_vec();
         stream.resize(LONGEST + 100, b'x');
         assert_eq!(pieces(&stream, 4096), [Piece::Output(stream.clone())]);
+    }
+
+    #[test]
+    fn a_flood_is_handed_on_and_not_kept() {
+        let mut demultiplexer = Demultiplexer::new(tokens());
+        let flood = [b"\x1e", "\x1eaa1 x".repeat(100).as_bytes(), &[b'y'; 64 * 1024]].concat();
+        let mut bytes = 0;
+        for _ in 0..1000 {
+            demultiplexer.feed(&flood, |piece| {
+                if let Piece::Output(output) = piece {
+                    bytes += output.len();
+                }
+            });
+            assert!(demultiplexer.pending.len() <= LONGEST + flood.len());
+        }
+        assert!(bytes + demultiplexer.finish().len() == 1000 * flood.len());
     }
 }

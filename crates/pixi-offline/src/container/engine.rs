@@ -17,7 +17,7 @@ use crate::container::owner::{self, Owner};
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::report::Report;
-use crate::request::{ContainerPlatform, ImageReference};
+use crate::request::{ContainerPlatform, ImageReference, TimeLimit};
 use crate::surroundings::Surroundings;
 use crate::tools::{Captured, Program};
 
@@ -26,6 +26,8 @@ use crate::tools::{Captured, Program};
 pub struct Engine {
     program: Program,
     background: Arc<Background>,
+    /// How long each phase of what runs on it may take.
+    time_limit: Option<TimeLimit>,
 }
 
 /// What is asked of the engine while others work; waited for when the last one who
@@ -134,7 +136,22 @@ impl Engine {
         Ok(Engine {
             program,
             background: Arc::default(),
+            time_limit: None,
         })
+    }
+
+    /// Ends what runs on it when a phase takes longer than this.
+    #[must_use]
+    pub fn with_time_limit(self, limit: Option<&TimeLimit>) -> Engine {
+        Engine {
+            time_limit: limit.cloned(),
+            ..self
+        }
+    }
+
+    /// How long each phase of what runs on it may take.
+    pub(super) fn time_limit(&self) -> Option<&TimeLimit> {
+        self.time_limit.as_ref()
     }
 
     /// Has work on the engine done while others go on. It is over before the last
@@ -143,6 +160,7 @@ impl Engine {
         let engine = Engine {
             program: self.program.clone(),
             background: Arc::default(),
+            time_limit: None,
         };
         let thread = thread::spawn(move || work(&engine));
         let threads = self.background.0.lock();
@@ -490,10 +508,13 @@ impl Engine {
         self.ask(["rm", "--volumes", id]).map(drop)
     }
 
-    /// Removes a container, running or not. One that is not there is no error.
-    pub(super) fn remove(&self, name: &ContainerName) -> anyhow::Result<()> {
-        self.ask(["rm", "--force", "--volumes", name.as_str()])
-            .map(drop)
+    /// Removes containers, running or not, in this order. One that is not there is no
+    /// error.
+    pub(super) fn remove(&self, names: &[ContainerName]) -> anyhow::Result<()> {
+        let words = ["rm", "--force", "--volumes"].into_iter();
+        let words = words.chain(names.iter().map(ContainerName::as_str));
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        self.program.capture(&words).map(drop)
     }
 
     fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {

@@ -1,10 +1,10 @@
 //! Ctrl-C and its kin while a container runs.
 
-use std::io::PipeWriter;
+use std::io::{PipeWriter, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use signal_hook::SigId;
@@ -15,12 +15,17 @@ use signal_hook::low_level::{emulate_default_handler, unregister};
 
 use crate::container::engine::Engine;
 use crate::container::spec::ContainerName;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use crate::request::TimeLimit;
 use crate::tools::Killer;
 
 /// How long a container gets to stop by itself and give its files back before
 /// it is removed by force.
 pub(super) const GRACE: Duration = Duration::from_millis(1500);
+
+/// How long the client gets to end after the script has: what the script has left running
+/// in somebody's container may hold its output open.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// What ends a run of ours.
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
@@ -35,6 +40,7 @@ pub(super) struct Watch {
     stop: Stop,
     handle: Handle,
     thread: JoinHandle<()>,
+    limit: Option<TimeLimit>,
 }
 
 /// What was started and can be stopped.
@@ -58,8 +64,8 @@ pub(super) struct Stop(Arc<Shared>);
 /// What is done when the script does not end by itself.
 #[derive(Debug)]
 pub(super) enum LastResort {
-    /// Remove the container: it is ours.
-    Remove(Engine, ContainerName),
+    /// Remove the containers, in this order: they are ours.
+    Remove(Engine, Vec<ContainerName>),
     /// Nothing: the container is somebody's, and the script's own watchdog kills
     /// what it runs.
     Wait,
@@ -69,11 +75,44 @@ impl Shared {
     /// No more patience: the container goes, if it is ours, and so does the
     /// client, which may still be fetching an image.
     fn force(&self) {
-        if let LastResort::Remove(engine, name) = &self.last_resort {
-            let _ = engine.remove(name);
+        if let LastResort::Remove(engine, names) = &self.last_resort {
+            let _ = engine.remove(names);
         }
         if let Some(started) = &*lock(&self.started) {
             started.client.kill();
+        }
+    }
+}
+
+/// What may take how long.
+#[derive(Debug)]
+struct Clock {
+    /// The phase that runs, in a sentence.
+    what: String,
+    since: Instant,
+    /// Whether its time is over.
+    rang: bool,
+}
+
+/// Why a run was ended from our side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// This signal came.
+    Signal(i32),
+    /// This took longer than the limit.
+    TooLong(String, TimeLimit),
+}
+
+impl From<Cause> for anyhow::Error {
+    fn from(cause: Cause) -> anyhow::Error {
+        match cause {
+            Cause::Signal(signal) => interrupted(signal),
+            Cause::TooLong(what, limit) => Failure::with_code(
+                failure::TIMED_OUT,
+                format!(
+                    "{what} took longer than --timeout {limit}; what ran in the container was ended"
+                ),
+            ),
         }
     }
 }
@@ -82,6 +121,7 @@ impl Shared {
 struct Shared {
     last_resort: LastResort,
     started: Mutex<Option<Started>>,
+    clock: Mutex<Clock>,
     signal: AtomicI32,
     ended: Mutex<bool>,
     ended_changed: Condvar,
@@ -89,10 +129,20 @@ struct Shared {
 
 impl Watch {
     /// Starts to watch, before anything is started that a signal would leave behind.
-    pub(super) fn start(last_resort: LastResort) -> anyhow::Result<Watch> {
+    /// What is started first is `what`, in a sentence; a phase may take as long as `limit`.
+    pub(super) fn start(
+        last_resort: LastResort,
+        what: &str,
+        limit: Option<&TimeLimit>,
+    ) -> anyhow::Result<Watch> {
         let stop = Stop(Arc::new(Shared {
             last_resort,
             started: Mutex::new(None),
+            clock: Mutex::new(Clock {
+                what: what.to_owned(),
+                since: Instant::now(),
+                rang: false,
+            }),
             signal: AtomicI32::new(0),
             ended: Mutex::new(false),
             ended_changed: Condvar::new(),
@@ -117,10 +167,15 @@ impl Watch {
             }
         });
         suspend_defaults();
+        if let Some(limit) = limit {
+            let (stop, duration) = (stop.clone(), limit.duration());
+            thread::spawn(move || stop.when_it_takes_longer_than(duration));
+        }
         Ok(Watch {
             stop,
             handle,
             thread,
+            limit: limit.cloned(),
         })
     }
 
@@ -133,7 +188,8 @@ impl Watch {
         };
         *lock(&self.stop.0.started) = Some(started);
         // A signal may have come before there was anything to stop.
-        if self.stop.0.signal.load(Ordering::SeqCst) != 0 {
+        let rang = lock(&self.stop.0.clock).rang;
+        if rang || self.stop.0.signal.load(Ordering::SeqCst) != 0 {
             self.stop.now();
         }
     }
@@ -143,21 +199,71 @@ impl Watch {
         self.stop.clone()
     }
 
-    /// The client has ended: stops watching and tells the signal, if one came.
-    pub(super) fn finish(self) -> Option<i32> {
+    /// The client has ended: stops watching and tells why it was ended, if it was.
+    pub(super) fn finish(self) -> Option<Cause> {
         *lock(&self.stop.0.ended) = true;
         self.stop.0.ended_changed.notify_all();
         restore_defaults();
         self.handle.close();
         let _ = self.thread.join();
         match self.stop.0.signal.load(Ordering::SeqCst) {
-            0 => None,
-            signal => Some(signal),
+            0 => {
+                let clock = lock(&self.stop.0.clock);
+                let limit = self.limit.filter(|_| clock.rang)?;
+                Some(Cause::TooLong(clock.what.clone(), limit))
+            }
+            signal => Some(Cause::Signal(signal)),
         }
     }
 }
 
 impl Stop {
+    /// Another phase runs from now on.
+    pub(super) fn runs(&self, what: String) {
+        let mut clock = lock(&self.0.clock);
+        if !clock.rang {
+            clock.what = what;
+            clock.since = Instant::now();
+        }
+    }
+
+    /// Waits for the end, and ends what runs when a phase takes longer than this.
+    fn when_it_takes_longer_than(&self, limit: Duration) {
+        let mut ended = lock(&self.0.ended);
+        loop {
+            let left = limit.saturating_sub(lock(&self.0.clock).since.elapsed());
+            if *ended {
+                return;
+            }
+            if left.is_zero() {
+                break;
+            }
+            ended = self
+                .0
+                .ended_changed
+                .wait_timeout(ended, left)
+                .map_or_else(|error| error.into_inner().0, |(ended, _)| ended);
+        }
+        drop(ended);
+        lock(&self.0.clock).rang = true;
+        self.now();
+    }
+
+    /// Tells a script that waits for us to go on.
+    pub(super) fn answer(&self) {
+        if let Some(started) = &mut *lock(&self.0.started)
+            && let Some(input) = &mut started.input
+        {
+            // One that is gone is told by its end.
+            let _ = input.write_all(b"\n");
+        }
+    }
+
+    /// The script has ended: what does not let go of its output soon is not waited for.
+    pub(super) fn soon(&self) {
+        self.force_after(LINGER);
+    }
+
     /// Closes the script's input, and takes the last resort when that does not help.
     pub(super) fn now(&self) {
         match &mut *lock(&self.0.started) {
@@ -172,12 +278,16 @@ impl Stop {
             // Nothing is started yet, or it is being stopped already.
             _ => return,
         }
+        self.force_after(GRACE);
+    }
+
+    fn force_after(&self, patience: Duration) {
         let shared = Arc::clone(&self.0);
         thread::spawn(move || {
             let ended = lock(&shared.ended);
             let (ended, _) = shared
                 .ended_changed
-                .wait_timeout_while(ended, GRACE, |ended| !*ended)
+                .wait_timeout_while(ended, patience, |ended| !*ended)
                 .unwrap_or_else(PoisonError::into_inner);
             if !*ended {
                 drop(ended);
@@ -269,7 +379,7 @@ impl Drop for Tidy {
 }
 
 /// The failure of a run that a signal ended.
-pub(super) fn interrupted(signal: i32) -> anyhow::Error {
+fn interrupted(signal: i32) -> anyhow::Error {
     let message = format!("interrupted by signal {signal}; what ran in the container was ended");
     Failure::signal(signal, message)
 }

@@ -5,10 +5,11 @@
 //! and no layout: paths and words are handed to it.
 //!
 //! A run is a conversation. The script inside writes its output and, between,
-//! [`signal`]s that carry a secret made for this run; our side separates the
+//! [`signal`]s that carry tokens made for this run; our side separates the
 //! two, so a log per phase comes out, and success is what the script said, not
 //! what an exit code of the client suggests.
 
+mod attempts;
 mod call;
 mod demultiplexer;
 mod endpoint;
@@ -17,6 +18,7 @@ mod images;
 mod interruption;
 mod masking;
 mod mount;
+mod outcome;
 mod owner;
 mod resident;
 pub mod scripts;
@@ -25,12 +27,18 @@ pub mod signal;
 mod spec;
 mod volume;
 
+pub use attempts::{Counting, tell as tell_attempts};
 pub use call::fetch;
 pub use engine::{Engine, EngineVersion, Image};
 pub use images::Look;
 pub use mount::Mount;
 pub use owner::{Owner, sweep};
 pub use resident::{Brought, Resident};
-pub use session::{Ended, Outcome, PhaseLog, nonce_file, run, run_in, shares};
+pub use outcome::Outcome;
+pub use session::{Ended, PhaseLog, nonce_file, run, run_in, shares};
 pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};
 pub use volume::{Carrier, RestingVolume, Volume};
+
+/// The first point at which a script waits for the host: nothing of what is verified has
+/// run. The others are called as the phase that is over.
+pub const START: &str = "start";

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::container::attempts::{Counter, Outside};
 use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::engine::Engine;
-use crate::container::interruption::{self, GRACE, LastResort, Stop, Watch};
+use crate::container::interruption::{Cause, GRACE, LastResort, Stop, Watch};
 use crate::container::masking::Masking;
 use crate::container::mount::Mount;
+use crate::container::outcome::{Contradiction, Outcome};
 use crate::container::resident::Resident;
+use crate::container::scripts::Script;
 use crate::container::signal::Signal;
 use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
@@ -33,66 +36,6 @@ pub struct PhaseLog {
     pub file: PathBuf,
 }
 
-/// What the script in the container said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// The shell that it ran in, `bash` or `sh`; `None` when it never ran.
-    pub shell: Option<String>,
-    /// What `pixi --version` printed there.
-    pub pixi: Option<String>,
-    /// The phases that ended, in order, with their exit codes.
-    pub phases: Vec<(String, u8)>,
-    /// How often packets found no way out of the container, by phase.
-    pub attempts: Vec<(String, u64)>,
-    /// Programs that the image lacks.
-    pub missing_programs: Vec<String>,
-    /// Files that the verification should have left and did not.
-    pub missing_files: Vec<String>,
-    /// The out folder in the container is not the one on this machine.
-    pub out_folder_is_not_ours: bool,
-    /// Phases in which the kernel killed a process for lack of memory.
-    pub out_of_memory: Vec<String>,
-    /// Somebody ended the script with a signal, or its input ended.
-    pub interrupted: bool,
-    /// The script's own exit code; `None` when it did not get to its end.
-    pub finished: Option<u8>,
-}
-
-impl Outcome {
-    /// The exit code of a phase that ended.
-    pub fn phase(&self, name: &str) -> Option<u8> {
-        self.phases
-            .iter()
-            .find(|(phase, _)| phase == name)
-            .map(|(_, code)| *code)
-    }
-
-    /// How often packets found no way out during a phase; `None` when that is not
-    /// known.
-    pub fn attempts(&self, phase: &str) -> Option<u64> {
-        self.attempts
-            .iter()
-            .find(|(name, _)| name == phase)
-            .map(|(_, count)| *count)
-    }
-
-    fn hear(&mut self, signal: Signal) {
-        match signal {
-            Signal::Started(shell) => self.shell = Some(shell),
-            Signal::OutFolderIsNotOurs => self.out_folder_is_not_ours = true,
-            Signal::MissingProgram(name) => self.missing_programs.push(name),
-            Signal::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
-            Signal::End(phase, code) => self.phases.push((phase, code)),
-            Signal::Attempts(phase, count) => self.attempts.push((phase, count)),
-            Signal::MissingFile(file) => self.missing_files.push(file),
-            Signal::OutOfMemory(phase) => self.out_of_memory.push(phase),
-            Signal::Interrupted => self.interrupted = true,
-            Signal::Finished(code) => self.finished = Some(code),
-            Signal::Credential(_) | Signal::Begin(_) | Signal::Unknown(_) => {}
-        }
-    }
-}
-
 /// A run that is over.
 #[derive(Debug)]
 pub struct Ended {
@@ -107,14 +50,15 @@ pub struct Ended {
 /// removes the container however the run ends.
 ///
 /// `out` is the folder of this machine that the container sees as its out
-/// folder, if it sees any: the nonce laid into it tells the script that it is really
+/// folder, if it sees any: a file named after the nonce tells the script that it is really
 /// this one. Into a volume, who fills it lays the nonce ([`nonce_file`]).
 ///
 /// A script that did not get to its end is told in [`Ended::end`], with the exit
 /// code that `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
 /// its client says), out of memory or killed (137), a signal to this process
 /// (128+n), a closed stdout (141), a log that cannot be written (1), an entry
-/// point that swallowed the script (1), an out folder that is not ours (1).
+/// point that swallowed the script (1), an out folder that is not ours (1), output that
+/// contradicts itself (1).
 ///
 /// # Errors
 ///
@@ -130,15 +74,28 @@ pub fn run(
     let _nonce = out
         .map(|out| NonceFile::lay(out, spec.script.nonce()))
         .transpose()?;
-    let last_resort = LastResort::Remove(engine.clone(), spec.name.clone());
-    let end = converse(
+    // podman does not remove one whose network another has.
+    let mut names = vec![spec.name.clone()];
+    if spec.counting.is_some() {
+        names.insert(0, Counter::name(spec.script.nonce()));
+    }
+    let last_resort = LastResort::Remove(engine.clone(), names.clone());
+    let mut outside = Outside::new(engine, spec);
+    let mut end = converse(
         engine,
         &arguments,
-        spec.script.nonce(),
+        &spec.script,
         last_resort,
         logs,
+        &mut outside,
         report,
     )?;
+    if let Some(why) = outside.why_not() {
+        report.note(format_args!(
+            "attempts to reach the network were counted in the container itself, since no second container could do that: {why}"
+        ));
+    }
+    let counted = outside.end(&mut end.outcome);
     let ended = end.judge(engine, |outcome, client| {
         if outcome.out_folder_is_not_ours {
             return Ok((
@@ -152,8 +109,11 @@ pub fn run(
         }
         why_the_container_ended(engine, spec, outcome, client)
     });
-    engine.remove(&spec.name)?;
-    Ok(ended)
+    engine.remove(&names)?;
+    Ok(Ended {
+        end: ended.end.and(counted),
+        ..ended
+    })
 }
 
 /// Whether the engine sees `folder`, in which a file is made for a moment, and the
@@ -200,8 +160,15 @@ pub fn run_in(
     report: &Report,
 ) -> anyhow::Result<Ended> {
     let arguments = spec.exec_arguments(container.id());
-    let nonce = spec.script.nonce();
-    let end = converse(engine, &arguments, nonce, LastResort::Wait, logs, report)?;
+    let end = converse(
+        engine,
+        &arguments,
+        &spec.script,
+        LastResort::Wait,
+        logs,
+        &mut Outside::Unable(String::new()),
+        report,
+    )?;
     Ok(end.judge(engine, |outcome, client| {
         container.why_it_ended(outcome.shell.is_some(), client)
     }))
@@ -211,24 +178,35 @@ pub fn run_in(
 fn converse(
     engine: &Engine,
     arguments: &[OsString],
-    nonce: &str,
+    script: &Script,
     last_resort: LastResort,
     logs: &[PhaseLog],
+    outside: &mut Outside<'_>,
     report: &Report,
 ) -> anyhow::Result<End> {
-    let mut listener = Listener::new(logs, report)?;
-    let watch = Watch::start(last_resort)?;
+    let mut listener = Listener::new(script.phases(), logs, report)?;
+    let watch = Watch::start(last_resort, "the start of the container", engine.time_limit())?;
     let stop = watch.stop();
-    let (mut conversation, input) = engine.program().converse(arguments)?;
+    let (mut conversation, mut input) = engine.program().converse(arguments)?;
+    // The pipe takes it whole, whoever reads it; a client that has ended already is
+    // told below.
+    let _ = input.write_all(format!("{}\n", script.tokens().line()).as_bytes());
     watch.started(Some(input), conversation.killer());
 
-    let mut demultiplexer = Demultiplexer::new(nonce);
+    let mut demultiplexer = Demultiplexer::new(script.tokens().clone());
     let mut buffer = vec![0; 64 * 1024];
     let ended = loop {
         match conversation.read(&mut buffer) {
             Ok(0) => break conversation.ending(),
             Ok(length) => {
-                demultiplexer.feed(&buffer[..length], |piece| listener.take(piece, &stop));
+                demultiplexer.feed(&buffer[..length], |piece| {
+                    match &piece {
+                        Piece::Signal(Signal::Started(_)) => outside.start(),
+                        Piece::Signal(Signal::Ready(point)) => outside.count(point),
+                        _ => {}
+                    }
+                    listener.take(piece, &stop);
+                });
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(error),
@@ -236,12 +214,12 @@ fn converse(
     };
     listener.take(Piece::Output(demultiplexer.finish()), &stop);
     listener.let_go(&stop);
-    let signal = watch.finish();
+    let cause = watch.finish();
     Ok(End {
         client: ended
             .context("the engine's client cannot be read")?
             .context("the engine's client closed its output and goes on")?,
-        signal,
+        cause,
         trouble: listener.trouble,
         outcome: listener.outcome,
     })
@@ -250,7 +228,7 @@ fn converse(
 /// How a run ended, from our side.
 struct End {
     client: Ending,
-    signal: Option<i32>,
+    cause: Option<Cause>,
     trouble: Option<anyhow::Error>,
     outcome: Outcome,
 }
@@ -265,13 +243,13 @@ impl End {
     ) -> Ended {
         let End {
             client,
-            signal,
+            cause,
             trouble,
             outcome,
         } = self;
         let finished = outcome.finished.is_some() && !outcome.out_folder_is_not_ours;
-        let end = if let Some(signal) = signal {
-            Err(interruption::interrupted(signal))
+        let end = if let Some(cause) = cause {
+            Err(cause.into())
         } else if let Some(trouble) = trouble {
             Err(trouble)
         } else if let (true, Some(code)) = (outcome.interrupted, outcome.finished) {
@@ -372,6 +350,7 @@ fn why_the_container_ended(
 /// Takes pieces of output, shows and keeps them.
 struct Listener<'a> {
     outcome: Outcome,
+    phases: &'static [&'static str],
     report: &'a Report,
     logs: Vec<(PhaseLog, File)>,
     current: Option<usize>,
@@ -380,7 +359,11 @@ struct Listener<'a> {
 }
 
 impl<'a> Listener<'a> {
-    fn new(logs: &[PhaseLog], report: &'a Report) -> anyhow::Result<Listener<'a>> {
+    fn new(
+        phases: &'static [&'static str],
+        logs: &[PhaseLog],
+        report: &'a Report,
+    ) -> anyhow::Result<Listener<'a>> {
         let open = |log: &PhaseLog| {
             let file = File::create(&log.file)
                 .with_context(|| format!("the log {} cannot be written", log.file.display()))?;
@@ -388,6 +371,7 @@ impl<'a> Listener<'a> {
         };
         Ok(Listener {
             outcome: Outcome::default(),
+            phases,
             report,
             logs: logs.iter().map(open).collect::<anyhow::Result<_>>()?,
             current: None,
@@ -407,14 +391,24 @@ impl<'a> Listener<'a> {
                 self.let_go(stop);
                 match &signal {
                     Signal::Begin(phase) => {
+                        stop.runs(format!("phase {phase}"));
+                        self.report.runs(&format!("phase {phase} in the container"));
                         self.current = self.logs.iter().position(|(log, _)| log.phase == phase);
                     }
-                    Signal::End(..) => self.current = None,
+                    Signal::End(phase, _) => {
+                        stop.runs(format!("what follows phase {phase}"));
+                        self.current = None;
+                    }
                     Signal::Credential(variable) => self.masking.learn(variable),
+                    Signal::Ready(_) => stop.answer(),
+                    Signal::Finished(_) => stop.soon(),
                     _ => {}
                 }
-                self.outcome.hear(signal);
+                if let Err(contradiction) = self.outcome.hear(signal, self.phases) {
+                    self.give_up(contradiction.into(), stop);
+                }
             }
+            Piece::Forged(words) => self.give_up(Contradiction(words).into(), stop),
         }
     }
 
@@ -428,9 +422,14 @@ impl<'a> Listener<'a> {
         if self.trouble.is_none()
             && let Err(trouble) = self.keep(bytes)
         {
-            self.trouble = Some(trouble);
-            stop.now();
+            self.give_up(trouble, stop);
         }
+    }
+
+    /// Ends the run; the first trouble is what it ends for.
+    fn give_up(&mut self, trouble: anyhow::Error, stop: &Stop) {
+        self.trouble.get_or_insert(trouble);
+        stop.now();
     }
 
     fn keep(&mut self, bytes: &[u8]) -> anyhow::Result<()> {

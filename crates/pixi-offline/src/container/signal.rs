@@ -1,14 +1,86 @@
 //! What the script in a container says to us between its output.
 //!
-//! A signal is the byte 0x1e (ASCII record separator), the run's nonce, a space,
-//! words, 0x1e and a newline. The script composes it at run time from a nonce
-//! that it is handed as a word, so an entry point that merely echoes its words
-//! cannot say anything.
+//! A signal is the byte 0x1e (ASCII record separator), a token, a space, words, 0x1e and
+//! a newline. Tokens are random, and each is good for one signal: the script reads them
+//! from its input before anything of the product or the project runs, and keeps them in a
+//! shell variable that it does not export. Two belong to each signal. The script spends
+//! the first when the signal tells a success, and the second when it tells a failure: a
+//! program that catches a signal on its way (it can open the container's output for
+//! reading) can neither turn a failure into a success nor say anything of its own.
 
 use std::fmt;
 
+use crate::surroundings;
+
 /// The byte that opens and closes a signal.
 pub const SEPARATOR: u8 = 0x1e;
+
+/// How many signals a run may have; the scripts say fewer.
+const MOST: usize = 64;
+
+/// The random bytes of a token; it is twice as many hexadecimal digits.
+const TOKEN_BYTES: usize = 8;
+
+/// The tokens of one run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tokens(Vec<[String; 2]>);
+
+/// Which of the two tokens of a signal is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// The one for a success.
+    Success,
+    /// The one for a failure.
+    Failure,
+}
+
+impl Tokens {
+    /// Tokens that nobody can guess.
+    pub fn random() -> Tokens {
+        Tokens::parse(&surroundings::random_words(2 * MOST, TOKEN_BYTES))
+    }
+
+    /// Reads what [`Tokens::line`] gave.
+    pub fn parse(line: &str) -> Tokens {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let pair = |pair: &[&str]| [pair[0].to_owned(), pair[1].to_owned()];
+        Tokens(words.chunks_exact(2).map(pair).collect())
+    }
+
+    /// The line that the script reads from its input: all tokens in their order, with a
+    /// space between.
+    pub fn line(&self) -> String {
+        self.0.concat().join(" ")
+    }
+
+    /// The token of the signal with this number. The first one, 0, is for credentials,
+    /// any number of them, before the script says that it has started.
+    pub fn get(&self, number: usize, tone: Tone) -> Option<&str> {
+        let [success, failure] = self.0.get(number)?;
+        Some(match tone {
+            Tone::Success => success,
+            Tone::Failure => failure,
+        })
+    }
+
+    /// All of them, each with its number.
+    pub(super) fn each(&self) -> impl Iterator<Item = (usize, Tone, &str)> {
+        self.0.iter().enumerate().flat_map(|(number, pair)| {
+            let [success, failure] = pair;
+            [
+                (number, Tone::Success, success.as_str()),
+                (number, Tone::Failure, failure.as_str()),
+            ]
+        })
+    }
+}
+
+/// Keeps them out of whatever is printed.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({})", self.0.len())
+    }
+}
 
 /// One thing that the script says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +102,9 @@ pub enum Signal {
     End(String, u8),
     /// During a phase, packets found no way out of the container, so many times.
     Attempts(String, u64),
+    /// The script waits for a line on its input: it is about to begin, or the named
+    /// phase is over.
+    Ready(String),
     /// A file that the verification should have left is not there.
     MissingFile(String),
     /// The kernel killed a process for lack of memory during a phase.
@@ -68,11 +143,37 @@ impl Signal {
                 Some((phase, count)) => Signal::Attempts(phase.to_owned(), count),
                 None => Signal::Unknown(words.to_owned()),
             },
+            "ready" => Signal::Ready(rest.to_owned()),
             "missing-file" => Signal::MissingFile(rest.to_owned()),
             "out-of-memory" => Signal::OutOfMemory(rest.to_owned()),
             "interrupted" => Signal::Interrupted,
             "finished" => code(rest).map_or(Signal::Unknown(words.to_owned()), Signal::Finished),
             _ => Signal::Unknown(words.to_owned()),
+        }
+    }
+}
+
+impl Signal {
+    /// Which token it needs.
+    pub fn tone(&self) -> Tone {
+        match self {
+            Signal::Started(_)
+            | Signal::Pixi(_)
+            | Signal::Credential(_)
+            | Signal::Begin(_)
+            | Signal::Ready(_)
+            | Signal::End(_, 0)
+            | Signal::Attempts(_, 0)
+            | Signal::Finished(0) => Tone::Success,
+            Signal::OutFolderIsNotOurs
+            | Signal::MissingProgram(_)
+            | Signal::MissingFile(_)
+            | Signal::OutOfMemory(_)
+            | Signal::Interrupted
+            | Signal::End(..)
+            | Signal::Attempts(..)
+            | Signal::Finished(_)
+            | Signal::Unknown(_) => Tone::Failure,
         }
     }
 }
@@ -89,6 +190,7 @@ impl fmt::Display for Signal {
             Signal::Begin(phase) => write!(f, "begin {phase}"),
             Signal::End(phase, code) => write!(f, "end {phase} {code}"),
             Signal::Attempts(phase, count) => write!(f, "attempts {phase} {count}"),
+            Signal::Ready(point) => write!(f, "ready {point}"),
             Signal::MissingFile(file) => write!(f, "missing-file {file}"),
             Signal::OutOfMemory(phase) => write!(f, "out-of-memory {phase}"),
             Signal::Interrupted => write!(f, "interrupted"),
@@ -113,6 +215,7 @@ mod tests {
             Signal::Begin("install".into()),
             Signal::End("install".into(), 255),
             Signal::Attempts("bootstrap".into(), 3),
+            Signal::Ready("bootstrap".into()),
             Signal::MissingFile("a b/c".into()),
             Signal::OutOfMemory("verify".into()),
             Signal::Interrupted,
@@ -122,5 +225,20 @@ mod tests {
         ] {
             assert_eq!(Signal::parse(&signal.to_string()), signal);
         }
+    }
+
+    #[test]
+    fn tokens_are_read_back_and_no_two_are_the_same() {
+        let tokens = Tokens::random();
+        let line = tokens.line();
+        assert_eq!(Tokens::parse(&line), tokens);
+        // A pipe of one page takes them without anybody who reads it.
+        assert!(line.len() < 4096, "{}", line.len());
+        let mut each: Vec<&str> = tokens.each().map(|(_, _, token)| token).collect();
+        assert_eq!(each.len(), 2 * MOST);
+        each.sort_unstable();
+        each.dedup();
+        assert_eq!(each.len(), 2 * MOST);
+        assert!(!format!("{tokens:?}").contains(each[0]));
     }
 }

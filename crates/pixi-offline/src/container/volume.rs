@@ -20,7 +20,7 @@ use crate::tools::Conversation;
 use crate::transfer::Sender;
 
 /// Where our program lies in a container that is made for it.
-const PROGRAM: &str = "/.pixi-offline-program";
+pub(super) const PROGRAM: &str = "/.pixi-offline-program";
 
 /// What happened to an engine that does not answer any more.
 const GONE: &str = "the engine went away while files were carried to or from it";
@@ -224,7 +224,7 @@ impl<'a> Carrier<'a> {
             let _ = result.send(send(to));
         };
         let (taken, ending) = call_or(
-            LastResort::Remove(self.engine.clone(), self.name.clone()),
+            LastResort::Remove(self.engine.clone(), vec![self.name.clone()]),
             self.engine,
             &arguments,
             Input::Stream(Box::new(write)),
@@ -273,6 +273,6 @@ impl<'a> Carrier<'a> {
 
 impl Drop for Carrier<'_> {
     fn drop(&mut self) {
-        let _ = self.engine.remove(&self.name);
+        let _ = self.engine.remove(std::slice::from_ref(&self.name));
     }
 }

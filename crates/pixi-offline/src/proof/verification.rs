@@ -124,18 +124,34 @@ pub struct NetworkRecord {
     pub known_by: String,
 }
 
+/// Where attempts to reach a network were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Nowhere.
+    Not,
+    /// In the container itself.
+    Inside,
+    /// In a second container that has the same network namespace.
+    Outside,
+}
+
 impl NetworkRecord {
-    /// A container without a network; `counted` says whether it shows the
-    /// kernel's counters.
-    pub fn none(counted: bool) -> NetworkRecord {
-        let known_by = if counted {
-            "the container had no network interface but loopback (--network none); the kernel's counters of packets without a way out and of datagrams to closed ports (/proc/net/snmp, /proc/net/snmp6) were read before and after each phase"
-        } else {
-            "the container was started without a network (--network none); it showed no /proc/net/snmp, so attempts were not counted"
+    /// A container without a network.
+    pub fn none(counted: Counted) -> NetworkRecord {
+        let known_by = match counted {
+            Counted::Outside => {
+                "the container had no network interface but loopback (--network none); the kernel's counters of packets without a way out and of datagrams to closed ports (/proc/net/snmp, /proc/net/snmp6) were read from outside, by a second container in the same network namespace in which nothing of the product runs: before the first phase, between phases, and after the container had ended"
+            }
+            Counted::Inside => {
+                "the container had no network interface but loopback (--network none); the kernel's counters of packets without a way out and of datagrams to closed ports (/proc/net/snmp, /proc/net/snmp6) were read before and after each phase, in the container itself: no second container could be started in its network namespace"
+            }
+            Counted::Not => {
+                "the container was started without a network (--network none); it showed no /proc/net/snmp, so attempts were not counted"
+            }
         };
         NetworkRecord {
             mode: "none".to_owned(),
-            attempts_counted: counted,
+            attempts_counted: counted != Counted::Not,
             known_by: known_by.to_owned(),
         }
     }
@@ -160,7 +176,7 @@ impl VerificationRecord {
             verify_environment: None,
             ran: Vec::new(),
             expected: Expected::default(),
-            network: NetworkRecord::none(false),
+            network: NetworkRecord::none(Counted::Not),
             image: None,
             engine: None,
             pixi: None,

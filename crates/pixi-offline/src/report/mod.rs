@@ -4,31 +4,41 @@
 //! and byte for byte, so that a pipeline can read it. A command that runs several
 //! steps reports in [phases](Phases) instead.
 
+mod heartbeat;
 mod phases;
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use heartbeat::Heartbeat;
 pub use phases::{Format, Phases, Verbosity};
 
 /// Where the lines of a run go.
 #[derive(Debug, Default)]
 pub struct Report {
     phases: Option<Phases>,
+    /// Where somebody waits for a line.
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Report {
     /// A report on this process's stdout and stderr.
     pub fn new() -> Report {
-        Report::default()
+        Report {
+            phases: None,
+            heartbeat: io::stderr().is_terminal().then(Heartbeat::start),
+        }
     }
 
     /// A report in phases.
     pub fn in_phases(phases: Phases) -> Report {
+        // A line that moves says as much.
+        let is_still = !phases.is_quiet() && !phases.moves();
         Report {
             phases: Some(phases),
+            heartbeat: is_still.then(Heartbeat::start),
         }
     }
 
@@ -99,6 +109,7 @@ impl Report {
 
     /// Help, version and other text that was asked for, on stdout.
     pub fn text(&self, text: impl Display) {
+        self.printed();
         let _ = write!(io::stdout(), "{text}");
     }
 
@@ -110,8 +121,12 @@ impl Report {
     /// When stdout takes no more, `BrokenPipe` above all: the reader went away.
     pub fn container_output(&self, bytes: &[u8]) -> io::Result<()> {
         if let Some(phases) = &self.phases {
+            if phases.is_verbose() {
+                self.printed();
+            }
             return phases.container_output(bytes);
         }
+        self.printed();
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
         stdout.flush()
@@ -122,6 +137,24 @@ impl Report {
     pub fn phase(&self, name: &'static str, what: &str) {
         if let Some(phases) = &self.phases {
             phases.begin(name, what);
+        }
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.runs(what);
+        }
+        self.printed();
+    }
+
+    /// Says what of the present phase runs now, for the line that says so when nothing is
+    /// printed.
+    pub fn runs(&self, what: &str) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.runs(what);
+        }
+    }
+
+    fn printed(&self) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.printed();
         }
     }
 
@@ -170,6 +203,7 @@ impl Report {
     }
 
     fn line(&self, prefix: &str, line: impl Display) {
+        self.printed();
         // One write for a line, so that lines of several processes stay whole.
         // A closed stderr is no reason to stop the work.
         let write = || {

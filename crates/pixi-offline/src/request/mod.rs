@@ -10,6 +10,7 @@ mod names;
 mod options;
 mod platform;
 mod secrets;
+mod time_limit;
 mod verification;
 
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
@@ -24,6 +25,7 @@ pub use options::{
 };
 pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};
+pub use time_limit::TimeLimit;
 pub use verification::{Expectations, Verification};
 
 use std::ffi::OsStr;

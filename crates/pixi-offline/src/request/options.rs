@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::failure::Failure;
 use crate::request::{
     ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations,
-    ProductVariable, ProjectName, SecretAction, SecretPolicy, Verification,
+    ProductVariable, ProjectName, SecretAction, SecretPolicy, TimeLimit, Verification,
 };
 use crate::staging::LinkMode;
 
@@ -217,9 +217,23 @@ pub struct EngineOptions {
     /// Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub container_env: Vec<OsString>,
+
+    /// End what runs in a container when one phase of it (install, bootstrap, verification), or one
+    /// errand of the engine, takes longer than this: 90s, 15m or 2h [default: no limit]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<OsString>,
 }
 
 impl EngineOptions {
+    /// The time limit of `--timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`TimeLimit::new`].
+    pub fn time_limit(&self) -> anyhow::Result<Option<TimeLimit>> {
+        self.timeout.as_deref().map(TimeLimit::new).transpose()
+    }
+
     /// The variables of `--container-env`.
     ///
     /// # Errors

@@ -208,6 +208,7 @@ impl Build<'_> {
             variables: self.variables.to_vec(),
             engine_arguments: container.engine_arguments.to_vec(),
             selinux_enforcing: surroundings.selinux_enforcing,
+            counting: None,
             script: self.script(Where::Mounted, "", nonce)?,
         })
     }

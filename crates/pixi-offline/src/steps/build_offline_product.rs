@@ -286,7 +286,8 @@ fn look(request: &Request, surroundings: &Surroundings, report: &Report) -> anyh
     }
     evidence::signing_key(&choices.signing, surroundings)?;
     if let Source::Container(source) = &request.source {
-        let engine = Engine::find(source.engine.as_deref(), surroundings, report)?;
+        let engine = Engine::find(source.engine.as_deref(), surroundings, report)?
+            .with_time_limit(source.timeout.as_ref());
         let container = Resident::find(&engine, &source.container)?;
         let (image, of_whom) = match &request.image {
             Some(image) => (image.clone(), "--image"),
@@ -427,9 +428,14 @@ fn verification_in(
     product: &Path,
 ) -> final_verify_product::Request {
     let (verification, expectations, environment) = verified(request);
-    let (engine, variables, platform) = match &request.source {
-        Source::Host(source) => (&source.engine, &source.variables, source.platform.clone()),
-        Source::Container(source) => (&source.engine, &source.variables, None),
+    let (engine, timeout, variables, platform) = match &request.source {
+        Source::Host(source) => (
+            &source.engine,
+            &source.timeout,
+            &source.variables,
+            source.platform.clone(),
+        ),
+        Source::Container(source) => (&source.engine, &source.timeout, &source.variables, None),
     };
     final_verify_product::Request {
         image,
@@ -445,6 +451,7 @@ fn verification_in(
         verification: verification.clone(),
         expectations: expectations.clone(),
         engine: engine.clone(),
+        timeout: timeout.clone(),
         variables: variables.clone(),
         transfer: request.transfer,
     }
@@ -586,6 +593,7 @@ fn verify_command(verify: &final_verify_product::Request) -> String {
     );
     line.flag_if("--attach", verify.attach);
     line.option_if("--engine", verify.engine.as_ref());
+    line.option_if("--timeout", verify.timeout.as_ref().map(ToString::to_string));
     line.option_if(
         "--container-platform",
         verify.platform.as_ref().map(ContainerPlatform::as_str),
@@ -643,6 +651,7 @@ mod tests {
             expectations: Expectations::new(&["a".into()], &["b".into()], &verification).unwrap(),
             verification,
             engine: Some("podman".into()),
+            timeout: None,
             variables: Vec::new(),
             transfer: Transfer::Copy,
         };

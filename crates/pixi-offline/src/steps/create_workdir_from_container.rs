@@ -65,6 +65,8 @@ pub struct Request {
     pub expectations: Expectations,
     /// The engine's client, when one was named.
     pub engine: Option<OsString>,
+    /// How long each phase may take.
+    pub timeout: Option<TimeLimit>,
     /// Variables for build and verification.
     pub variables: Vec<ContainerVariable>,
 }
@@ -94,7 +96,8 @@ pub fn run(
         )));
     }
     let order = stage_order(request, &name)?;
-    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
+    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
+        .with_time_limit(request.timeout.as_ref());
     let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
     let version = engine.version()?;
     let container = Resident::find(&engine, &request.container)?;

@@ -68,6 +68,8 @@ pub struct Request {
     pub expectations: Expectations,
     /// The engine's client, when one was named.
     pub engine: Option<OsString>,
+    /// How long each phase may take.
+    pub timeout: Option<TimeLimit>,
     /// Words for the engine's `run`.
     pub engine_arguments: Vec<OsString>,
     /// Variables for the container.
@@ -151,7 +153,8 @@ impl Seen {
         // STEP 1: the command line, then the engine's client, as the scripts do.
         let rules = ProjectRules::new(&request.excludes)?;
         let mut search = SecretSearch::new(&request.secrets)?;
-        let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
+        let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
+        .with_time_limit(request.timeout.as_ref());
 
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = surroundings.absolute(&request.project_dir);

@@ -28,6 +28,7 @@ use crate::request::{
 use crate::staging;
 use crate::steps::carried;
 use crate::steps::evidence;
+use crate::steps::inside;
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
 use crate::steps::verified::{self, Written};
@@ -70,6 +71,8 @@ pub struct Request {
     pub expectations: Expectations,
     /// The engine's client, when one was named.
     pub engine: Option<OsString>,
+    /// How long each phase may take.
+    pub timeout: Option<TimeLimit>,
     /// Variables for the container.
     pub variables: Vec<ContainerVariable>,
     /// How the engine gets at the product.
@@ -117,7 +120,8 @@ pub(super) fn run_after(
             "a verification needs --project-name: it runs in that folder of the product",
         ));
     }
-    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
+    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
+        .with_time_limit(request.timeout.as_ref());
     let product_dir = surroundings.absolute(&request.product_dir);
     let out_dir = surroundings.absolute(&request.out_dir);
     stage::require_folder("--product-dir", &product_dir)?;
@@ -460,6 +464,7 @@ fn container_for(
         variables: request.variables.clone(),
         engine_arguments: Vec::new(),
         selinux_enforcing: surroundings.selinux_enforcing,
+        counting: Some(inside::counting(surroundings)?),
         script: Script::new(
             scripts::FINAL_VERIFY,
             nonce,

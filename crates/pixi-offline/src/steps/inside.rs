@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
+use crate::container::{self, Counting};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
@@ -74,11 +75,22 @@ pub enum Order {
     /// Fill a volume from a stream, or make a stream of one: what exactly is said on
     /// the input.
     Carry,
+    /// Tell, for each line of the input, how often something tried to reach a network.
+    CountAttempts,
     /// Delete the workdir.
     Remove {
         /// The workdir.
         workdir: PathBuf,
     },
+}
+
+/// This program, as what counts attempts to reach a network.
+pub(super) fn counting(surroundings: &Surroundings) -> anyhow::Result<Counting> {
+    let order = serde_json::to_string(&Order::CountAttempts)?;
+    Ok(Counting {
+        program: surroundings.program.clone(),
+        words: vec![FIRST_WORD.to_owned(), order],
+    })
 }
 
 /// The answer to [`Order::Stage`].
@@ -111,10 +123,13 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
             return staging::copy_tree(from, to, &Rules::new(), &|_| false).map(drop);
         }
         Order::Carry => return delegate::run(),
+        Order::CountAttempts => {
+            return container::tell_attempts(io::stdin().lock(), io::stdout().lock());
+        }
         _ => end_with_the_host(surroundings.program.clone()),
     }
     match order {
-        Order::Copy { .. } | Order::Carry => Ok(()),
+        Order::Copy { .. } | Order::Carry | Order::CountAttempts => Ok(()),
         Order::Stage {
             project,
             resources,

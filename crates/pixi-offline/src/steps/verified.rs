@@ -14,7 +14,7 @@ use crate::layout::{OfflineLogs, Product};
 use crate::proof::check::{self, Depth, Verified};
 use crate::proof::signature::{SigningKey, VerifyingKey};
 use crate::proof::verification::{
-    Expected, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict, VerificationRecord,
+    Counted, Expected, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict, VerificationRecord,
 };
 use crate::proof::{self, Sha256Digest};
 use crate::replacement::replace_file;
@@ -192,7 +192,11 @@ pub(super) fn learn(
             network_attempts: outcome.attempts(phase),
         });
     }
-    record.network = NetworkRecord::none(outcome.attempts("bootstrap").is_some());
+    record.network = NetworkRecord::none(match outcome.attempts("bootstrap") {
+        None => Counted::Not,
+        Some(_) if outcome.counted_outside => Counted::Outside,
+        Some(_) => Counted::Inside,
+    });
     record.pixi = outcome
         .pixi
         .as_deref()

@@ -75,15 +75,19 @@ phase_offline() {
     phase "$@"
     status=$?
     count_attempts
-    say "attempts $1 $((total - before))"
+    say_number "attempts $1" $((total - before))
     return "$status"
   fi
   phase "$@"
 }
 
+# The host reads the same counters from outside, where it can: now, after the
+# bootstrap and when this container has ended.
+wait_for_host start
 phase_offline bootstrap ./bootstrap-project.sh ${name:+--project-name "$name"} || exit
 
 if [ $# -gt 0 ]; then
+  wait_for_host bootstrap
   # What the product installs is what is verified: the default environment where
   # it is among that, else the first.
   # shellcheck disable=SC2016 # expanded there

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use crate::container::signal::Tokens;
+
 /// Finds a shell and hands over to the script proper.
 const LAUNCH: &str = include_str!("launch.sh");
 
@@ -13,17 +15,34 @@ macro_rules! script {
     };
 }
 
+/// A script proper.
+#[derive(Debug, Clone, Copy)]
+pub struct Text {
+    /// Its lines.
+    text: &'static str,
+    /// Its phases, in their order.
+    phases: &'static [&'static str],
+}
+
 /// Installs the staged project online and verifies it.
+/// Input of all of them: a line of tokens (see [`signal`](super::signal)), then an empty
+/// line for each time that it says it is ready; its end ends the script.
 /// Words: `mounted` when the workdir is the host's (else `inside`), workdir,
 /// project name, `pixi install` options, environments (one space between),
 /// expected files (one a line), the program of ours to remove when nobody listens
 /// any more or nothing, then the words after `pixi` for the verification.
-pub const BUILD: &str = script!("build.sh");
+pub const BUILD: Text = Text {
+    text: script!("build.sh"),
+    phases: &["install", "verify"],
+};
 
 /// Installs a product without a network and verifies it.
 /// Words: `copy` or `in-place`, project name or nothing, `chosen` when the words
 /// for pixi name an environment, expected files (one a line), then the words after `pixi` for the verification.
-pub const FINAL_VERIFY: &str = script!("final-verify.sh");
+pub const FINAL_VERIFY: Text = Text {
+    text: script!("final-verify.sh"),
+    phases: &["copy", "bootstrap", "verify"],
+};
 
 /// Takes a program from its input into a container.
 /// Words: the program's name and size in bytes, then the folders to try.
@@ -45,15 +64,17 @@ pub const OUT: &str = "/pixi-offline/out";
 /// A script with the words it is given.
 #[derive(Debug, Clone)]
 pub struct Script {
-    text: &'static str,
+    text: Text,
     nonce: String,
+    tokens: Tokens,
     words: Vec<OsString>,
 }
 
 impl Script {
-    /// A script of ours, the run's nonce, its own words and those for pixi.
+    /// A script of ours, the run's nonce, its own words and those for pixi. It gets
+    /// tokens that no other script has.
     pub fn new<'a, 'b>(
-        text: &'static str,
+        text: Text,
         nonce: &str,
         own: impl IntoIterator<Item = &'a str>,
         pixi: impl IntoIterator<Item = &'b str>,
@@ -63,18 +84,30 @@ impl Script {
         Script {
             text,
             nonce: nonce.to_owned(),
+            tokens: Tokens::random(),
             words,
         }
     }
 
-    /// The nonce that its signals carry.
+    /// The run's name, which everybody may know: container and nonce file have it in
+    /// theirs.
     pub fn nonce(&self) -> &str {
         &self.nonce
     }
 
+    /// What its signals carry. It reads them from its input.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Its phases, in their order.
+    pub fn phases(&self) -> &'static [&'static str] {
+        self.text.phases
+    }
+
     /// The words after `sh`.
     pub fn shell_arguments(&self) -> Vec<OsString> {
-        let fixed = ["-c", LAUNCH, "pixi-offline", self.text, &self.nonce];
+        let fixed = ["-c", LAUNCH, "pixi-offline", self.text.text, &self.nonce];
         fixed
             .into_iter()
             .map(OsString::from)

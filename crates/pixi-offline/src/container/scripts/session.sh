@@ -3,24 +3,58 @@
 # The beginning of every script of ours in a container: how it talks to the
 # host, how it ends, and who owns what it leaves.
 
+# Neither shown nor exported, whatever the image has set: what comes now is secret.
+set +avx
+unset tokens token credential_token
+# Tokens for what is said to the host, two for each signal, which are in no command
+# line and no environment; see signal.rs. Only builtins of the shell see them.
+IFS= read -r tokens <&9 || exit 1
+
 shell=$1
 nonce=$2
 shift 2
 
-# Says something to the host; see signal.rs.
-say() {
-  printf '\036%s %s\036\n' "$nonce" "$1"
+# The next token: that for a success, or with `failure` that for one.
+take_token() {
+  token=${tokens%% *}
+  tokens=${tokens#* }
+  [ "$1" = success ] || token=${tokens%% *}
+  tokens=${tokens#* }
 }
-say "started $shell"
+
+# Says something to the host. What tells that something went wrong is said with
+# `failure` as the second word.
+say() {
+  take_token "${2:-success}"
+  printf '\036%s %s\036\n' "$token" "$1"
+}
+# The same of something with an exit code or a count: 0 is the success.
+say_number() {
+  if [ "$2" = 0 ]; then say "$1 $2"; else say "$1 $2" failure; fi
+}
+take_token success
+credential_token=$token
 
 # The engine's configuration puts proxies into the environment, with user and
 # password: the host keeps out of its logs what it is told here. A signal is no
 # longer than 8 KiB.
 env | while IFS= read -r variable; do
   case $variable in
-    *://*@*) [ "${#variable}" -lt 4000 ] && say "credential $variable" ;;
+    *://*@*)
+      [ "${#variable}" -lt 4000 ] &&
+        printf '\036%s credential %s\036\n' "$credential_token" "$variable"
+      ;;
   esac
 done
+say "started $shell"
+# A program of its own would have the token in its command line.
+case $(command -v printf) in
+  */*)
+    say 'missing-program shell with a printf of its own' failure
+    say 'finished 127' failure
+    exit 127
+    ;;
+esac
 
 PATH=$PATH:$PIXI_OFFLINE_IMAGE_PATH
 export PATH
@@ -59,14 +93,14 @@ ended() {
   code=$?
   trap '' TERM INT HUP
   return_files
-  say "finished $code"
+  say_number finished "$code"
   [ -n "$watchdog" ] && kill -KILL "$watchdog" 2>/dev/null
   exit "$code"
 }
 
 interrupted() {
   trap '' TERM INT HUP
-  say interrupted
+  say interrupted failure
   [ -z "$brought" ] || rm -f -- "$brought"
   if [ -n "$child" ]; then
     kill -KILL -- "-$child" 2>/dev/null || kill -KILL "$child" 2>/dev/null
@@ -79,14 +113,24 @@ trap interrupted TERM INT HUP
 
 # The host holds the other end of our input. When that closes, whoever started
 # us is gone, killed perhaps, and nobody would remove this container.
-exec 3<&0 </dev/null
-(
-  trap - EXIT TERM INT HUP
-  cat <&3
-  kill -TERM $$
-) >/dev/null 2>&1 &
-watchdog=$!
-exec 3<&-
+watch() {
+  (
+    trap - EXIT TERM INT HUP
+    # Nothing is to be read: a line would be no better than the end.
+    read -r line <&9
+    kill -TERM $$
+  ) >/dev/null 2>&1 &
+  watchdog=$!
+}
+watch
+
+# Says what is over, and waits for the host's answer, a line.
+wait_for_host() {
+  { kill -KILL "$watchdog" && wait "$watchdog"; } 2>/dev/null
+  say "ready $1"
+  read -r answer <&9 || interrupted
+  watch
+}
 
 # Runs a command as a named phase; the host logs its output under that name.
 # It runs in the background and in a process group of its own, since a shell
@@ -98,7 +142,7 @@ phase() {
   [ "$shell" = bash ] && set -m
   count_kills
   kills_before=$kills
-  "$@" &
+  "$@" 9<&- &
   child=$!
   [ "$shell" = bash ] && set +m
   wait "$child"
@@ -106,9 +150,9 @@ phase() {
   child=
   if [ "$code" != 0 ]; then
     count_kills
-    [ "$kills" = "$kills_before" ] || say "out-of-memory $phase"
+    [ "$kills" = "$kills_before" ] || say "out-of-memory $phase" failure
   fi
-  say "end $phase $code"
+  say_number "end $phase" "$code"
   return "$code"
 }
 
@@ -126,26 +170,27 @@ count_kills() {
 
 need() {
   command -v "$1" >/dev/null 2>&1 && return
-  say "missing-program $1"
+  say "missing-program $1" failure
   exit 127
 }
 
-# The host has put the nonce into the out folder it mounted here. An engine on
+# The host has put a file named after the nonce into the out folder it mounted here. An engine on
 # another machine mounts a folder of its own instead, an empty one.
 check_out_folder() {
   [ -e "$out/.pixi-offline-$nonce" ] && return
-  say out-folder-is-not-ours
+  say out-folder-is-not-ours failure
   exit 1
 }
 
-# Looks for each line of $2 below $1 and below the out folder.
+# Looks for each line of $2 below $1 and below the out folder; says the first 20 that
+# are missing.
 check_expected_files() {
   [ -n "$2" ] || return 0
   missing=
   while IFS= read -r file; do
     [ -e "$1/$file" ] || [ -e "$out/$file" ] && continue
-    say "missing-file $file"
-    missing=yes
+    [ "${#missing}" -ge 20 ] || say "missing-file $file" failure
+    missing=x$missing
   done <<END_OF_FILES
 $2
 END_OF_FILES

@@ -1,0 +1,350 @@
+//! Attempts to reach a network where there is none, counted from outside of the container
+//! that makes them.
+//!
+//! The kernel counts packets that find no way out for each network namespace (proc(5),
+//! `/proc/net/snmp`). A second container in the same namespace reads these counters. It
+//! has nothing else in common with the first one and runs nothing but our own program, so
+//! what runs in the first one can neither change what is told nor keep it from being told.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufRead, BufReader, PipeWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::container::engine::Engine;
+use crate::container::outcome::Outcome;
+use crate::container::owner;
+use crate::container::spec::{ContainerName, ContainerSpec};
+use crate::container::volume::PROGRAM;
+use crate::tools::{Conversation, Killer};
+use crate::transfer::Sender;
+
+/// How long the second container gets to start, and to tell a count.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What starts the second container's name.
+const COUNTER: &str = "pixi-offline-counter";
+
+/// The program that counts in a second container.
+#[derive(Debug, Clone)]
+pub struct Counting {
+    /// This program, which is static.
+    pub program: PathBuf,
+    /// The words that have it call [`tell`].
+    pub words: Vec<String>,
+}
+
+/// For each line that is read, writes one with the count as it is then. Ends with the
+/// input.
+///
+/// # Errors
+///
+/// When the counters cannot be read, or what is asked or told cannot be.
+pub fn tell(questions: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
+    for question in questions.lines() {
+        question.context("what is asked cannot be read")?;
+        writeln!(answers, "{}", count()?).and_then(|()| answers.flush())?;
+    }
+    Ok(())
+}
+
+/// What the kernel has counted in this network namespace.
+fn count() -> anyhow::Result<u64> {
+    let snmp = fs::read_to_string("/proc/net/snmp").context("/proc/net/snmp cannot be read")?;
+    // Not there without IPv6.
+    let snmp6 = match fs::read_to_string("/proc/net/snmp6") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text.context("/proc/net/snmp6 cannot be read")?,
+    };
+    total(&snmp, &snmp6).context("/proc/net/snmp does not have the counters that it should have")
+}
+
+/// Packets without a way out, and datagrams to a resolver on loopback that is not there.
+fn total(snmp: &str, snmp6: &str) -> Option<u64> {
+    // A line of names, then one of values, for each protocol.
+    let counter = |protocol: &str, name: &str| {
+        let mut lines = snmp.lines().filter(|line| line.starts_with(protocol));
+        let place = lines.next()?.split_whitespace().position(|word| word == name)?;
+        lines.next()?.split_whitespace().nth(place)?.parse().ok()
+    };
+    let counters6 = snmp6.lines().filter_map(|line| {
+        let (name, value) = line.split_once(char::is_whitespace)?;
+        let is_wanted = matches!(name, "Ip6OutNoRoutes" | "Udp6NoPorts");
+        is_wanted.then(|| value.trim().parse::<u64>().ok())?
+    });
+    let ours: u64 = counter("Ip:", "OutNoRoutes")?;
+    Some(ours + counter("Udp:", "NoPorts")? + counters6.sum::<u64>())
+}
+
+/// What is counted during a run, if anything.
+#[derive(Debug)]
+pub(super) enum Outside<'a> {
+    /// Nothing: it was not asked for, or cannot be done here; and why.
+    Unable(String),
+    /// It may be done once the container has started.
+    Wanted(&'a Engine, &'a ContainerSpec, &'a Counting),
+    /// The second container is being started.
+    Starting(Receiver<anyhow::Result<Counter>>),
+    /// It counts: the counter, and the counts so far, each with the point that it was read
+    /// at.
+    Counting(Box<Counter>, Vec<(String, u64)>),
+    /// It counted, and then could not any more.
+    Lost(String),
+}
+
+impl<'a> Outside<'a> {
+    pub(super) fn new(engine: &'a Engine, spec: &'a ContainerSpec) -> Outside<'a> {
+        match &spec.counting {
+            Some(counting) => Outside::Wanted(engine, spec, counting),
+            None => Outside::Unable(String::new()),
+        }
+    }
+
+    /// The container runs: the second one is started meanwhile.
+    pub(super) fn start(&mut self) {
+        let Outside::Wanted(engine, spec, counting) = *self else {
+            return;
+        };
+        let (engine, spec, counting) = (engine.clone(), spec.clone(), counting.clone());
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            // Nobody waits any more: what was started goes with the value.
+            let _ = sender.send(Counter::start(&engine, &spec, &counting));
+        });
+        *self = Outside::Starting(receiver);
+    }
+
+    /// The script waits at a point: counts.
+    pub(super) fn count(&mut self, point: &str) {
+        let old = std::mem::replace(self, Outside::Unable(String::new()));
+        *self = match old {
+            Outside::Starting(receiver) => {
+                let started = receiver.recv_timeout(PATIENCE);
+                let counter = started.context("it did not start in time").flatten();
+                match counter.and_then(|mut counter| Ok((counter.ask()?, counter))) {
+                    Ok((count, counter)) => {
+                        Outside::Counting(Box::new(counter), vec![(point.to_owned(), count)])
+                    }
+                    Err(error) => Outside::Unable(format!("{error:#}")),
+                }
+            }
+            Outside::Counting(mut counter, mut counts) => match counter.ask() {
+                Ok(count) => {
+                    counts.push((point.to_owned(), count));
+                    Outside::Counting(counter, counts)
+                }
+                Err(error) => Outside::Lost(format!("{error:#}")),
+            },
+            other => other,
+        };
+    }
+
+    /// Why it cannot be done here, where it was asked for.
+    pub(super) fn why_not(&self) -> Option<&str> {
+        match self {
+            Outside::Unable(why) if !why.is_empty() => Some(why),
+            _ => None,
+        }
+    }
+
+    /// The container has ended: counts once more, and tells the outcome what each phase
+    /// has to answer for. What was counted inside does not count then.
+    ///
+    /// # Errors
+    ///
+    /// When it counted at first and cannot any more: whoever verifies must not be able to
+    /// have the counting changed by what is verified.
+    pub(super) fn end(mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
+        if matches!(self, Outside::Counting(..)) {
+            let last = outcome.last_phase().unwrap_or(super::START).to_owned();
+            self.count(&last);
+        }
+        match self {
+            Outside::Counting(_, counts) => {
+                outcome.counted_outside = true;
+                outcome.attempts = between(&counts);
+                Ok(())
+            }
+            // Whoever removes it shall find it.
+            Outside::Starting(counter) => {
+                drop(counter.recv_timeout(PATIENCE));
+                Ok(())
+            }
+            Outside::Lost(why) => anyhow::bail!(
+                "attempts to reach the network were counted from a second container, which does not answer any more: {why}; run it again"
+            ),
+            Outside::Unable(_) | Outside::Wanted(..) => Ok(()),
+        }
+    }
+}
+
+/// What was counted up to each point since the one before.
+fn between(counts: &[(String, u64)]) -> Vec<(String, u64)> {
+    let mut phases: Vec<(String, u64)> = Vec::new();
+    for pair in counts.windows(2) {
+        let (phase, more) = (&pair[1].0, pair[1].1.saturating_sub(pair[0].1));
+        match phases.iter_mut().find(|(known, _)| known == phase) {
+            // The last phase once more, when the container has ended.
+            Some((_, count)) => *count += more,
+            None => phases.push((phase.clone(), more)),
+        }
+    }
+    phases
+}
+
+/// A second container that counts. It ends with this value; who removes the first one
+/// removes it.
+#[derive(Debug)]
+pub(super) struct Counter {
+    input: Option<PipeWriter>,
+    answers: Receiver<io::Result<String>>,
+    client: Killer,
+}
+
+impl Counter {
+    /// The name of the container that counts for one with this nonce.
+    pub(super) fn name(nonce: &str) -> ContainerName {
+        ContainerName::new(COUNTER, nonce)
+    }
+
+    fn start(
+        engine: &Engine,
+        spec: &ContainerSpec,
+        counting: &Counting,
+    ) -> anyhow::Result<Counter> {
+        let name = Counter::name(spec.script.nonce());
+        let made = engine.program().capture(&create_arguments(&name, spec, counting))?;
+        anyhow::ensure!(made.succeeded(), "{}", made.stderr);
+        put_program(engine, &name, &counting.program)?;
+        let start = ["start", "--attach", "--interactive", name.as_str()].map(OsString::from);
+        let (conversation, input) = engine.program().converse_silently(&start)?;
+        let client = conversation.killer();
+        let (sender, answers) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(conversation).lines() {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Counter {
+            input: Some(input),
+            answers,
+            client,
+        })
+    }
+
+    fn ask(&mut self) -> anyhow::Result<u64> {
+        let input = self.input.as_mut().context("it has ended")?;
+        input.write_all(b"\n").context("it has ended")?;
+        let answer = self.answers.recv_timeout(PATIENCE);
+        let answer = answer.context("it does not answer")??;
+        answer.trim().parse().with_context(|| format!("it answers {answer:?}"))
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        self.client.kill();
+    }
+}
+
+/// The words that make the second container. It has the first one's network namespace and
+/// none of its others, no rights beyond those of a plain program, and room for a few
+/// processes.
+fn create_arguments(
+    name: &ContainerName,
+    spec: &ContainerSpec,
+    counting: &Counting,
+) -> Vec<OsString> {
+    let mut words: Vec<OsString> = ["create", "--interactive", "--name", name.as_str()]
+        .map(OsString::from)
+        .into();
+    owner::push_labels(&mut words, "counter");
+    let network = format!("container:{}", spec.name.as_str());
+    words.extend(["--network".into(), network.into()]);
+    if let Some(platform) = &spec.platform {
+        words.extend(["--platform".into(), platform.as_str().into()]);
+    }
+    let fixed = "--log-driver none --pull never --user 0:0 --cap-drop ALL --security-opt no-new-privileges --pids-limit 32 --entrypoint";
+    words.extend(fixed.split(' ').map(OsString::from));
+    words.extend([PROGRAM.into(), spec.image.as_str().into()]);
+    words.extend(counting.words.iter().map(OsString::from));
+    words
+}
+
+/// Puts a copy of our program into a container that has not started.
+fn put_program(engine: &Engine, name: &ContainerName, program: &Path) -> anyhow::Result<()> {
+    let target = format!("{}:/", name.as_str());
+    let words = ["cp", "-", &target].map(OsString::from);
+    let (mut conversation, to): (Conversation, PipeWriter) =
+        engine.program().converse_silently(&words)?;
+    let mut sender = Sender::new(to);
+    let sent = sender
+        .program(program, Path::new(PROGRAM.trim_start_matches('/')))
+        .and_then(|()| sender.finish("").map(drop));
+    io::copy(&mut conversation, &mut io::sink())?;
+    let ending = conversation.ending()?;
+    anyhow::ensure!(
+        ending.is_some_and(|ending| ending.code == 0),
+        "our program could not be put into it"
+    );
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SNMP: &str = "Ip: Forwarding DefaultTTL OutNoRoutes
+Ip: 1 64 3
+Icmp: InMsgs
+Icmp: 9
+Udp: InDatagrams NoPorts
+Udp: 5 4
+UdpLite: InDatagrams NoPorts
+UdpLite: 0 100
+";
+
+    #[test]
+    fn counters_of_both_protocols_are_added() {
+        let snmp6 = "Ip6InReceives 50\nIp6OutNoRoutes                  \t10\nUdp6NoPorts \t20\nUdpLite6NoPorts 1000\n";
+        assert_eq!(total(SNMP, ""), Some(7));
+        assert_eq!(total(SNMP, snmp6), Some(37));
+        for broken in ["", "Ip: OutNoRoutes\nIp: x\n", "Ip: OutNoRoutes\nIp: 3\n"] {
+            assert_eq!(total(broken, snmp6), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn this_kernel_tells_a_count_for_each_line() {
+        let mut told = Vec::new();
+        tell(&b"\n\n"[..], &mut told).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        assert_eq!(told.lines().count(), 2, "{told:?}");
+        assert!(told.lines().all(|line| line.parse::<u64>().is_ok()), "{told:?}");
+    }
+
+    #[test]
+    fn each_phase_answers_for_what_came_since_the_point_before() {
+        let counts = |counts: &[(&str, u64)]| -> Vec<(String, u64)> {
+            counts.iter().map(|(point, n)| ((*point).to_owned(), *n)).collect()
+        };
+        assert_eq!(
+            between(&counts(&[("start", 5), ("bootstrap", 5), ("verify", 9)])),
+            counts(&[("bootstrap", 0), ("verify", 4)])
+        );
+        // Nothing was verified: what the bootstrap left running counts as its own.
+        assert_eq!(
+            between(&counts(&[("start", 5), ("bootstrap", 6), ("bootstrap", 8)])),
+            counts(&[("bootstrap", 3)])
+        );
+        assert_eq!(between(&counts(&[("start", 5)])), []);
+    }
+}

@@ -1,0 +1,200 @@
+//! What the script in a container said, and whether it can have said it.
+
+use crate::container::signal::Signal;
+use crate::failure::{self, Failure};
+
+/// What the script in the container said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The shell that it ran in, `bash` or `sh`; `None` when it never ran.
+    pub shell: Option<String>,
+    /// What `pixi --version` printed there.
+    pub pixi: Option<String>,
+    /// The phases that ended, in order, with their exit codes.
+    pub phases: Vec<(String, u8)>,
+    /// How often packets found no way out of the container, by phase.
+    pub attempts: Vec<(String, u64)>,
+    /// Whether these were counted from outside of the container.
+    pub counted_outside: bool,
+    /// Programs that the image lacks.
+    pub missing_programs: Vec<String>,
+    /// Files that the verification should have left and did not.
+    pub missing_files: Vec<String>,
+    /// The out folder in the container is not the one on this machine.
+    pub out_folder_is_not_ours: bool,
+    /// Phases in which the kernel killed a process for lack of memory.
+    pub out_of_memory: Vec<String>,
+    /// Somebody ended the script with a signal, or its input ended.
+    pub interrupted: bool,
+    /// The script's own exit code; `None` when it did not get to its end.
+    pub finished: Option<u8>,
+    /// The phase that began and has not ended.
+    running: Option<String>,
+}
+
+impl Outcome {
+    /// The exit code of a phase that ended.
+    pub fn phase(&self, name: &str) -> Option<u8> {
+        self.phases
+            .iter()
+            .find(|(phase, _)| phase == name)
+            .map(|(_, code)| *code)
+    }
+
+    /// How often packets found no way out during a phase; `None` when that is not
+    /// known.
+    pub fn attempts(&self, phase: &str) -> Option<u64> {
+        self.attempts
+            .iter()
+            .find(|(name, _)| name == phase)
+            .map(|(_, count)| *count)
+    }
+
+
+    /// The phase that has begun last, ended or not.
+    pub(super) fn last_phase(&self) -> Option<&str> {
+        let ended = || self.phases.last().map(|(phase, _)| phase.as_str());
+        self.running.as_deref().or_else(ended)
+    }
+
+    /// Takes in what the script says. `phases` are those that it has, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the script cannot have said that after what it said before.
+    pub(super) fn hear(&mut self, signal: Signal, phases: &[&str]) -> Result<(), Contradiction> {
+        let words = signal.to_string();
+        if self.may_follow(&signal, phases) {
+            self.learn(signal);
+            Ok(())
+        } else {
+            Err(Contradiction(words))
+        }
+    }
+
+    fn may_follow(&self, signal: &Signal, phases: &[&str]) -> bool {
+        let place = |phase: &str| phases.iter().position(|known| *known == phase);
+        let runs = |phase: &str| self.running.as_deref() == Some(phase);
+        let has_ended = |phase: &str| self.phase(phase).is_some();
+        if self.finished.is_some() {
+            return false;
+        }
+        match signal {
+            Signal::Started(_) => self.shell.is_none(),
+            Signal::Credential(_) => true,
+            // Everything else comes after the start.
+            _ if self.shell.is_none() => false,
+            Signal::Begin(phase) => {
+                let last = self.phases.last().and_then(|(last, _)| place(last));
+                self.running.is_none() && place(phase).is_some_and(|place| last < Some(place))
+            }
+            Signal::End(phase, _) | Signal::OutOfMemory(phase) => runs(phase),
+            Signal::Attempts(phase, _) => has_ended(phase) && self.attempts(phase).is_none(),
+            Signal::Ready(point) => {
+                self.running.is_none() && (point == super::START || has_ended(point))
+            }
+            Signal::Pixi(_) => self.pixi.is_none() && self.running.is_none(),
+            Signal::OutFolderIsNotOurs => self.phases.is_empty() && self.running.is_none(),
+            Signal::MissingProgram(_) | Signal::MissingFile(_) => self.running.is_none(),
+            Signal::Interrupted => !self.interrupted,
+            Signal::Finished(_) => self.running.is_none() || self.interrupted,
+            Signal::Unknown(_) => false,
+        }
+    }
+
+    fn learn(&mut self, signal: Signal) {
+        match signal {
+            Signal::Started(shell) => self.shell = Some(shell),
+            Signal::OutFolderIsNotOurs => self.out_folder_is_not_ours = true,
+            Signal::MissingProgram(name) => self.missing_programs.push(name),
+            Signal::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
+            Signal::Begin(phase) => self.running = Some(phase),
+            Signal::End(phase, code) => {
+                self.running = None;
+                self.phases.push((phase, code));
+            }
+            Signal::Attempts(phase, count) => self.attempts.push((phase, count)),
+            Signal::MissingFile(file) => self.missing_files.push(file),
+            Signal::OutOfMemory(phase) => self.out_of_memory.push(phase),
+            Signal::Interrupted => self.interrupted = true,
+            Signal::Finished(code) => self.finished = Some(code),
+            Signal::Credential(_) | Signal::Ready(_) | Signal::Unknown(_) => {}
+        }
+    }
+}
+
+/// Something that our script cannot have said when it was said, in its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Contradiction(pub(super) String);
+
+impl From<Contradiction> for anyhow::Error {
+    fn from(Contradiction(words): Contradiction) -> anyhow::Error {
+        let words: String = words.chars().take(100).collect();
+        Failure::with_code(
+            failure::GENERAL,
+            format!(
+                "the output of the container contradicts itself (it says {words:?} where our script cannot say that): a program in the container tries to speak for our script, so nothing is known of the result, and what ran was ended"
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHASES: [&str; 3] = ["copy", "bootstrap", "verify"];
+
+    /// The number of the signal that is refused, counted from 0.
+    fn refused(signals: &[&str]) -> Option<usize> {
+        let mut outcome = Outcome::default();
+        signals
+            .iter()
+            .position(|words| outcome.hear(Signal::parse(words), &PHASES).is_err())
+    }
+
+    #[test]
+    fn what_our_scripts_say_is_heard() {
+        for signals in [
+            &["credential A=b", "started bash", "pixi x", "begin copy", "end copy 0", "ready start",
+              "begin bootstrap", "end bootstrap 0", "attempts bootstrap 0", "ready bootstrap",
+              "begin verify", "out-of-memory verify", "end verify 1", "attempts verify 3", "finished 1"][..],
+            &["started sh", "begin bootstrap", "end bootstrap 0", "missing-file a", "missing-file b", "finished 1"],
+            &["started sh", "begin verify", "interrupted", "finished 143"],
+            &["started sh", "out-folder-is-not-ours", "finished 1"],
+            &["started sh", "missing-program bash", "finished 127"],
+            &["started sh", "pixi", "pixi", "finished 127"],
+        ] {
+            assert_eq!(refused(signals), None, "{signals:?}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for signals in [
+            &["begin copy"][..],
+            &["started bash", "started bash"],
+            &["started bash", "begin other"],
+            &["started bash", "begin copy", "begin bootstrap"],
+            &["started bash", "end copy 0"],
+            &["started bash", "begin copy", "end bootstrap 0"],
+            &["started bash", "begin copy", "end copy 1", "end copy 0"],
+            &["started bash", "begin copy", "end copy 0", "begin copy"],
+            &["started bash", "begin bootstrap", "end bootstrap 0", "begin copy"],
+            &["started bash", "attempts bootstrap 0"],
+            &["started bash", "begin bootstrap", "attempts bootstrap 0"],
+            &["started bash", "begin bootstrap", "end bootstrap 0", "attempts bootstrap 0", "attempts bootstrap 0"],
+            &["started bash", "begin bootstrap", "end bootstrap 0", "attempts verify 0"],
+            &["started bash", "begin bootstrap", "ready start"],
+            &["started bash", "ready bootstrap"],
+            &["started bash", "begin bootstrap", "finished 0"],
+            &["started bash", "finished 0", "finished 0"],
+            &["started bash", "finished 0", "begin copy"],
+            &["started bash", "finished 1", "interrupted"],
+            &["started bash", "end copy 256"],
+            &["started bash", "hello"],
+        ] {
+            assert_eq!(refused(signals), Some(signals.len() - 1), "{signals:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A line now and then that says what runs, where nothing else is printed.
+
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long nothing may be printed.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Prints the lines, as long as it is there.
+#[derive(Debug)]
+pub(super) struct Heartbeat(Arc<Mutex<Silence>>);
+
+impl Heartbeat {
+    pub(super) fn start() -> Heartbeat {
+        let silence = Arc::new(Mutex::new(Silence::new(EVERY, Instant::now())));
+        let watched = Arc::downgrade(&silence);
+        thread::spawn(move || {
+            while let Some(silence) = watched.upgrade() {
+                let line = lock(&silence).line(Instant::now());
+                drop(silence);
+                if let Some(line) = line {
+                    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+                }
+                thread::sleep(LOOK);
+            }
+        });
+        Heartbeat(silence)
+    }
+
+    /// Something was printed.
+    pub(super) fn printed(&self) {
+        lock(&self.0).printed(Instant::now());
+    }
+
+    /// From now on this runs.
+    pub(super) fn runs(&self, what: &str) {
+        lock(&self.0).runs(what, Instant::now());
+    }
+}
+
+fn lock(silence: &Mutex<Silence>) -> MutexGuard<'_, Silence> {
+    silence.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long nothing was printed.
+#[derive(Debug)]
+struct Silence {
+    every: Duration,
+    /// What runs, and since when.
+    what: Option<(String, Instant)>,
+    printed: Instant,
+    /// When the last line of ours was, if nothing was printed since.
+    said: Option<Instant>,
+}
+
+impl Silence {
+    fn new(every: Duration, now: Instant) -> Silence {
+        Silence {
+            every,
+            what: None,
+            printed: now,
+            said: None,
+        }
+    }
+
+    fn printed(&mut self, now: Instant) {
+        self.printed = now;
+        self.said = None;
+    }
+
+    fn runs(&mut self, what: &str, now: Instant) {
+        self.what = Some((what.to_owned(), now));
+    }
+
+    /// The line that is due, if one is.
+    fn line(&mut self, now: Instant) -> Option<String> {
+        let (what, begun) = self.what.as_ref()?;
+        let last = self.said.unwrap_or(self.printed);
+        if now.saturating_duration_since(last) < self.every {
+            return None;
+        }
+        self.said = Some(now);
+        let minutes = |since: Instant| (now.saturating_duration_since(since).as_secs() + 30) / 60;
+        Some(format!(
+            "still running: {what}, for {} min; nothing was printed for {} min",
+            minutes(*begun),
+            minutes(self.printed)
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_each_minute_without_one_and_none_else() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut silence = Silence::new(EVERY, start);
+        assert_eq!(silence.line(at(100)), None, "nothing runs");
+        silence.printed(at(100));
+        silence.runs("installing", at(100));
+        assert_eq!(silence.line(at(159)), None);
+        assert_eq!(
+            silence.line(at(160)).unwrap(),
+            "still running: installing, for 1 min; nothing was printed for 1 min"
+        );
+        assert_eq!(silence.line(at(161)), None);
+        assert_eq!(silence.line(at(219)), None);
+        assert_eq!(
+            silence.line(at(220)).unwrap(),
+            "still running: installing, for 2 min; nothing was printed for 2 min"
+        );
+        silence.printed(at(225));
+        assert_eq!(silence.line(at(284)), None);
+        silence.runs("verifying", at(270));
+        assert_eq!(
+            silence.line(at(285)).unwrap(),
+            "still running: verifying, for 0 min; nothing was printed for 1 min"
+        );
+        // A machine that slept says it once.
+        assert!(silence.line(at(9000)).is_some());
+        assert_eq!(silence.line(at(9001)), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! A hostile program in the final verification tries to speak for our script.
+
+use std::fs;
+
+use serde_json::Value;
+use testbed::images::{Change, derived_image};
+use testbed::project::Manifest;
+use testbed::sandbox::Run;
+
+use crate::real::{Real, containers_of, image};
+
+/// A product on an image whose pixi forges. That one fills no cache, so the project needs
+/// nothing.
+fn product() -> Real {
+    let change = Change::Script {
+        text: include_str!("forging-pixi.sh"),
+        to: "/usr/local/bin/pixi",
+    };
+    let forging = derived_image("forging-pixi", &image().reference, &[change]).unwrap();
+    let real = Real::with_project(&image().reference, &Manifest::new("demo"));
+    let real = Real {
+        image: forging,
+        ..real
+    };
+    real.create::<&str>(&[]).success();
+    real.make::<&str>(&[]).success();
+    real
+}
+
+fn verify(real: &Real, forge: &str) -> (Run, Value) {
+    let forge = format!("FORGE={forge}");
+    let words = ["--project-name", "demo", "--container-env", &forge];
+    let words = [&words[..], &["--verify-run", "--", "true"]].concat();
+    let run = real.verify(&words);
+    let record = fs::read(real.path("O/verification.json")).unwrap();
+    (run, serde_json::from_slice(&record).unwrap())
+}
+
+#[test]
+fn a_program_that_forges_signals_does_not_change_the_verdict() {
+    let real = product();
+    let (run, record) = verify(&real, "nothing");
+    run.success();
+    assert_eq!(record["outcome"], "passed");
+
+    for (forge, code, text) in [
+        ("words", 1, "tried to reach the network (3 attempts"),
+        ("verify-words", 7, "the verification failed with exit code 7"),
+    ] {
+        let (run, record) = verify(&real, forge);
+        run.code(code).says(text);
+        assert_eq!(record["outcome"], "failed", "{forge}");
+    }
+    for forge in ["catch", "verify-catch"] {
+        let (run, record) = verify(&real, forge);
+        // Who reads first is chance: what was caught is a contradiction, and what was
+        // not is the end as it was.
+        assert_ne!(run.code, 0, "{forge}: {run}");
+        assert_eq!(record["outcome"], "failed", "{forge}");
+    }
+    assert_eq!(containers_of(&real), "");
+}
+
+#[test]
+fn attempts_are_counted_from_outside_of_the_container() {
+    let real = product();
+    let counts = |record: &Value| {
+        let known_by = record["network"]["known_by"].as_str().unwrap();
+        assert!(known_by.contains("from outside"), "{known_by}");
+        let ran = record["ran"].as_array().unwrap();
+        let count = |phase: &Value| phase["network_attempts"].as_u64().unwrap();
+        ran.iter().map(count).collect::<Vec<_>>()
+    };
+    let (run, record) = verify(&real, "nothing");
+    run.success().says_not("in the container itself");
+    assert_eq!(counts(&record), [0, 0]);
+    let (run, record) = verify(&real, "verify-attempts");
+    run.success()
+        .says("NOTE: the verification tried to reach the network: 2");
+    assert_eq!(counts(&record), [0, 2]);
+    let (run, record) = verify(&real, "words");
+    run.code(1);
+    assert_eq!(counts(&record), [3]);
+    assert_eq!(containers_of(&real), "");
+}
