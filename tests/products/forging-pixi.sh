@@ -38,7 +38,7 @@ catch() {
       [[ $line == *" end '"$1"' "* ]] && break
       printf "%s\n" "$line" >>/tmp/caught
     done </proc/1/fd/1
-    line=${line/%[0-9]*/}
+    line=${line%[0-9]*}
     printf "%s0\036\n" "$line" >/proc/1/fd/1
   ' >/dev/null 2>&1 &
   sleep 1
