@@ -145,11 +145,14 @@ fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
     let words = ["--project-name", "demo", "--verify-task", "t"];
     let fake = Fake::new().with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
     product(&fake);
-    verify(&fake, &words).success().says_not("in the container itself");
+    verify(&fake, &words)
+        .success()
+        .says_not("in the container itself");
     let known_by = network(&fake)["known_by"].to_string();
     assert!(known_by.contains("from outside"), "{known_by}");
     let calls = fake.calls();
-    let counter = |call: &&Vec<String>| call[0] == "create" && call.contains(&"--interactive".to_owned());
+    let counter =
+        |call: &&Vec<String>| call[0] == "create" && call.contains(&"--interactive".to_owned());
     let counter = calls.iter().find(counter).expect("a second container");
     let (first, _) = fake.run_call();
     let name = first.windows(2).find(|pair| pair[0] == "--name").unwrap()[1].clone();
@@ -161,7 +164,10 @@ fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
         ["--pull", "never"],
         ["--entrypoint", "/.pixi-offline-program"],
     ] {
-        assert!(counter.windows(2).any(|words| words == pair), "{pair:?}: {counter:?}");
+        assert!(
+            counter.windows(2).any(|words| words == pair),
+            "{pair:?}: {counter:?}"
+        );
     }
     for shared in ["--pid", "--volumes-from", "--mount", "--ipc"] {
         assert!(!counter.iter().any(|word| word == shared), "{counter:?}");

@@ -131,8 +131,15 @@ fn a_phase_that_takes_too_long_is_ended_and_named() {
             .says(&format!("phase {phase} took longer than --timeout 1500ms"));
         assert!(fake.calls().iter().any(|call| call[0] == "rm"));
         let record = std::fs::read_to_string(fake.path("W/workdir.json")).unwrap();
-        let state = if phase == "install" { "staged" } else { "installed" };
-        assert!(record.contains(&format!("\"state\": \"{state}\"")), "{record}");
+        let state = if phase == "install" {
+            "staged"
+        } else {
+            "installed"
+        };
+        assert!(
+            record.contains(&format!("\"state\": \"{state}\"")),
+            "{record}"
+        );
         // The next run accepts what is left.
         fake.with(json!({"hang_in": null}))
             .create(&["--timeout", "1h"])

@@ -45,7 +45,11 @@ fn a_program_that_forges_signals_does_not_change_the_verdict() {
 
     for (forge, code, text) in [
         ("words", 1, "tried to reach the network (3 attempts"),
-        ("verify-words", 7, "the verification failed with exit code 7"),
+        (
+            "verify-words",
+            7,
+            "the verification failed with exit code 7",
+        ),
     ] {
         let (run, record) = verify(&real, forge);
         run.code(code).says(text);

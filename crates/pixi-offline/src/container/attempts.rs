@@ -69,7 +69,10 @@ fn total(snmp: &str, snmp6: &str) -> Option<u64> {
     // A line of names, then one of values, for each protocol.
     let counter = |protocol: &str, name: &str| {
         let mut lines = snmp.lines().filter(|line| line.starts_with(protocol));
-        let place = lines.next()?.split_whitespace().position(|word| word == name)?;
+        let place = lines
+            .next()?
+            .split_whitespace()
+            .position(|word| word == name)?;
         lines.next()?.split_whitespace().nth(place)?.parse().ok()
     };
     let counters6 = snmp6.lines().filter_map(|line| {
@@ -218,7 +221,9 @@ impl Counter {
         counting: &Counting,
     ) -> anyhow::Result<Counter> {
         let name = Counter::name(spec.script.nonce());
-        let made = engine.program().capture(&create_arguments(&name, spec, counting))?;
+        let made = engine
+            .program()
+            .capture(&create_arguments(&name, spec, counting))?;
         anyhow::ensure!(made.succeeded(), "{}", made.stderr);
         put_program(engine, &name, &counting.program)?;
         let start = ["start", "--attach", "--interactive", name.as_str()].map(OsString::from);
@@ -244,7 +249,10 @@ impl Counter {
         input.write_all(b"\n").context("it has ended")?;
         let answer = self.answers.recv_timeout(PATIENCE);
         let answer = answer.context("it does not answer")??;
-        answer.trim().parse().with_context(|| format!("it answers {answer:?}"))
+        answer
+            .trim()
+            .parse()
+            .with_context(|| format!("it answers {answer:?}"))
     }
 }
 
@@ -328,13 +336,19 @@ UdpLite: 0 100
         tell(&b"\n\n"[..], &mut told).unwrap();
         let told = String::from_utf8(told).unwrap();
         assert_eq!(told.lines().count(), 2, "{told:?}");
-        assert!(told.lines().all(|line| line.parse::<u64>().is_ok()), "{told:?}");
+        assert!(
+            told.lines().all(|line| line.parse::<u64>().is_ok()),
+            "{told:?}"
+        );
     }
 
     #[test]
     fn each_phase_answers_for_what_came_since_the_point_before() {
         let counts = |counts: &[(&str, u64)]| -> Vec<(String, u64)> {
-            counts.iter().map(|(point, n)| ((*point).to_owned(), *n)).collect()
+            counts
+                .iter()
+                .map(|(point, n)| ((*point).to_owned(), *n))
+                .collect()
         };
         assert_eq!(
             between(&counts(&[("start", 5), ("bootstrap", 5), ("verify", 9)])),

@@ -197,7 +197,10 @@ mod tests {
             // One that was kept back, one that was said twice, two in the other order.
             ("\x1ebb3 end install 1\x1e\n", ""),
             ("\x1ebb3 end", "\x1eaa2 begin install\x1e\n\x1ebb3 end"),
-            ("bb3 end install 1\x1e\n\x1ebb4 finished 1", "bb4 finished 1\x1e\n\x1ebb3 end install 1"),
+            (
+                "bb3 end install 1\x1e\n\x1ebb4 finished 1",
+                "bb4 finished 1\x1e\n\x1ebb3 end install 1",
+            ),
             // The token for credentials is spent once the script has started.
             ("aa2 begin install", "aa0 credential A=u://a:b@c"),
             ("aa2 begin install", "aa2 credential A=u://a:b@c"),
@@ -209,7 +212,9 @@ mod tests {
             assert_eq!(forged(&stream), to != "bb4 something else", "{stream:?}");
         }
         // A signal of a script that was interrupted while it took a token.
-        assert!(!forged("\x1eaa1 started sh\x1e\n\x1ebb3 interrupted\x1e\n\x1ebb4 finished 143\x1e\n"));
+        assert!(!forged(
+            "\x1eaa1 started sh\x1e\n\x1ebb3 interrupted\x1e\n\x1ebb4 finished 143\x1e\n"
+        ));
     }
 
     #[test]
@@ -230,7 +235,12 @@ mod tests {
     #[test]
     fn a_flood_is_handed_on_and_not_kept() {
         let mut demultiplexer = Demultiplexer::new(tokens());
-        let flood = [b"\x1e", "\x1eaa1 x".repeat(100).as_bytes(), &[b'y'; 64 * 1024]].concat();
+        let flood = [
+            b"\x1e",
+            "\x1eaa1 x".repeat(100).as_bytes(),
+            &[b'y'; 64 * 1024],
+        ]
+        .concat();
         let mut bytes = 0;
         for _ in 0..1000 {
             demultiplexer.feed(&flood, |piece| {

@@ -175,11 +175,11 @@ impl Engine {
             .map(OsString::from),
         );
         arguments.extend(words.iter().cloned());
-        let last_resort = LastResort::Remove(self.clone(), name.clone());
+        let last_resort = LastResort::Remove(self.clone(), vec![name.clone()]);
         let show = |stream: &mut Conversation| show(stream, report);
         let done = call_or(last_resort, self, &arguments, Input::Held, show);
         let state = self.state(name.as_str());
-        self.remove(name)?;
+        self.remove(std::slice::from_ref(name))?;
         let (shown, ending) = done?;
         shown?;
         let code = ending.map_or(failure::GENERAL, |ending| ending.code);

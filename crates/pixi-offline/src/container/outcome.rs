@@ -50,7 +50,6 @@ impl Outcome {
             .map(|(_, count)| *count)
     }
 
-
     /// The phase that has begun last, ended or not.
     pub(super) fn last_phase(&self) -> Option<&str> {
         let ended = || self.phases.last().map(|(phase, _)| phase.as_str());
@@ -156,10 +155,31 @@ mod tests {
     #[test]
     fn what_our_scripts_say_is_heard() {
         for signals in [
-            &["credential A=b", "started bash", "pixi x", "begin copy", "end copy 0", "ready start",
-              "begin bootstrap", "end bootstrap 0", "attempts bootstrap 0", "ready bootstrap",
-              "begin verify", "out-of-memory verify", "end verify 1", "attempts verify 3", "finished 1"][..],
-            &["started sh", "begin bootstrap", "end bootstrap 0", "missing-file a", "missing-file b", "finished 1"],
+            &[
+                "credential A=b",
+                "started bash",
+                "pixi x",
+                "begin copy",
+                "end copy 0",
+                "ready start",
+                "begin bootstrap",
+                "end bootstrap 0",
+                "attempts bootstrap 0",
+                "ready bootstrap",
+                "begin verify",
+                "out-of-memory verify",
+                "end verify 1",
+                "attempts verify 3",
+                "finished 1",
+            ][..],
+            &[
+                "started sh",
+                "begin bootstrap",
+                "end bootstrap 0",
+                "missing-file a",
+                "missing-file b",
+                "finished 1",
+            ],
             &["started sh", "begin verify", "interrupted", "finished 143"],
             &["started sh", "out-folder-is-not-ours", "finished 1"],
             &["started sh", "missing-program bash", "finished 127"],
@@ -180,11 +200,27 @@ mod tests {
             &["started bash", "begin copy", "end bootstrap 0"],
             &["started bash", "begin copy", "end copy 1", "end copy 0"],
             &["started bash", "begin copy", "end copy 0", "begin copy"],
-            &["started bash", "begin bootstrap", "end bootstrap 0", "begin copy"],
+            &[
+                "started bash",
+                "begin bootstrap",
+                "end bootstrap 0",
+                "begin copy",
+            ],
             &["started bash", "attempts bootstrap 0"],
             &["started bash", "begin bootstrap", "attempts bootstrap 0"],
-            &["started bash", "begin bootstrap", "end bootstrap 0", "attempts bootstrap 0", "attempts bootstrap 0"],
-            &["started bash", "begin bootstrap", "end bootstrap 0", "attempts verify 0"],
+            &[
+                "started bash",
+                "begin bootstrap",
+                "end bootstrap 0",
+                "attempts bootstrap 0",
+                "attempts bootstrap 0",
+            ],
+            &[
+                "started bash",
+                "begin bootstrap",
+                "end bootstrap 0",
+                "attempts verify 0",
+            ],
             &["started bash", "begin bootstrap", "ready start"],
             &["started bash", "ready bootstrap"],
             &["started bash", "begin bootstrap", "finished 0"],

@@ -185,7 +185,11 @@ fn converse(
     report: &Report,
 ) -> anyhow::Result<End> {
     let mut listener = Listener::new(script.phases(), logs, report)?;
-    let watch = Watch::start(last_resort, "the start of the container", engine.time_limit())?;
+    let watch = Watch::start(
+        last_resort,
+        "the start of the container",
+        engine.time_limit(),
+    )?;
     let stop = watch.stop();
     let (mut conversation, mut input) = engine.program().converse(arguments)?;
     // The pipe takes it whole, whoever reads it; a client that has ended already is

@@ -22,11 +22,11 @@ impl TimeLimit {
     ///
     /// Exit code 2 when it has no unit, or is no time longer than none.
     pub fn new(text: &OsStr) -> anyhow::Result<TimeLimit> {
-        let refuse = |cure: String| {
-            Failure::usage(format!("--timeout {}: {cure}", text.to_string_lossy()))
-        };
+        let refuse =
+            |cure: String| Failure::usage(format!("--timeout {}: {cure}", text.to_string_lossy()));
         let typed = text.to_string_lossy();
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_number(&typed) {
             return Err(refuse(format!(
                 "a number needs its unit; give {typed}s for seconds, {typed}m for minutes or {typed}h for hours"
@@ -90,7 +90,17 @@ mod tests {
             error.to_string()
         };
         assert!(refused("90").contains("90s for seconds"));
-        for text in ["", "0s", "-5s", "5s ago", "s", "5 apples", "1e9h", "\u{661}s", "99999999999999999999h"] {
+        for text in [
+            "",
+            "0s",
+            "-5s",
+            "5s ago",
+            "s",
+            "5 apples",
+            "1e9h",
+            "\u{661}s",
+            "99999999999999999999h",
+        ] {
             assert!(refused(text).contains("such as 90s, 15m or 2h"), "{text:?}");
         }
     }

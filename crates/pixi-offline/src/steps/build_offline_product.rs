@@ -593,7 +593,10 @@ fn verify_command(verify: &final_verify_product::Request) -> String {
     );
     line.flag_if("--attach", verify.attach);
     line.option_if("--engine", verify.engine.as_ref());
-    line.option_if("--timeout", verify.timeout.as_ref().map(ToString::to_string));
+    line.option_if(
+        "--timeout",
+        verify.timeout.as_ref().map(ToString::to_string),
+    );
     line.option_if(
         "--container-platform",
         verify.platform.as_ref().map(ContainerPlatform::as_str),

@@ -14,7 +14,7 @@ use crate::replacement::{Beside, Claim, Standing};
 use crate::report::Report;
 use crate::request::{
     ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
-    ProjectName, SecretPolicy, Verification, text_for_engine,
+    ProjectName, SecretPolicy, TimeLimit, Verification, text_for_engine,
 };
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::environments;

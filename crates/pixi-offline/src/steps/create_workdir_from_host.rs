@@ -14,7 +14,7 @@ use crate::replacement::{Beside, Provisional, make_folder, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
-    Expectations, ImageReference, ProjectName, SecretPolicy, Transfer, Verification,
+    Expectations, ImageReference, ProjectName, SecretPolicy, TimeLimit, Transfer, Verification,
     text_for_mount,
 };
 use crate::secrets::Finding;
@@ -154,7 +154,7 @@ impl Seen {
         let rules = ProjectRules::new(&request.excludes)?;
         let mut search = SecretSearch::new(&request.secrets)?;
         let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
-        .with_time_limit(request.timeout.as_ref());
+            .with_time_limit(request.timeout.as_ref());
 
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = surroundings.absolute(&request.project_dir);

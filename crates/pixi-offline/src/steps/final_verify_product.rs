@@ -23,7 +23,7 @@ use crate::replacement::{Claim, sweep_files};
 use crate::report::Report;
 use crate::request::{
     ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
-    ProjectName, SigningOptions, Transfer, Verification, text_for_mount,
+    ProjectName, SigningOptions, TimeLimit, Transfer, Verification, text_for_mount,
 };
 use crate::staging;
 use crate::steps::carried;
