@@ -12,6 +12,7 @@ complete -c create-workdir-from-container -l allow-secret -d 'Pass over what mat
 complete -c create-workdir-from-container -s e -l environment -d 'Install this environment, and later have the product install it (repeatable) [default: default]' -r
 complete -c create-workdir-from-container -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]' -r
 complete -c create-workdir-from-container -l container-env -d 'Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)' -r
+complete -c create-workdir-from-container -l timeout -d 'End what runs in a container when one phase of it (install, bootstrap, verification), or one errand of the engine, takes longer than this: 90s, 15m or 2h [default: no limit]' -r
 complete -c create-workdir-from-container -l verify-task -d 'Run `pixi run TASK` in the project and require exit code 0' -r
 complete -c create-workdir-from-container -l verify-environment -d 'Verify in this environment [default: default, or the first that is installed]' -r
 complete -c create-workdir-from-container -l expect-output -d 'Require TEXT in what the verification prints (repeatable)' -r

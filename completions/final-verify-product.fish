@@ -7,6 +7,7 @@ complete -c final-verify-product -l sign-key -d 'Sign with this secret key of mi
 complete -c final-verify-product -l sign-password-file -d 'Read the key\'s password from the first line of this file [default: ask at the terminal]' -r -F
 complete -c final-verify-product -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]' -r
 complete -c final-verify-product -l container-env -d 'Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)' -r
+complete -c final-verify-product -l timeout -d 'End what runs in a container when one phase of it (install, bootstrap, verification), or one errand of the engine, takes longer than this: 90s, 15m or 2h [default: no limit]' -r
 complete -c final-verify-product -l container-platform -d 'Have the image for this platform, such as linux/amd64, and refuse another [default: what the engine has or takes]' -r
 complete -c final-verify-product -l transfer -d 'How the engine gets at folders of this machine: mounted, or carried there and back as streams for an engine that does not see them (another machine, docker in docker); auto tries' -r -f -a "auto\t'Mount them where the engine sees them, else carry them'
 mount\t'Mount them; an engine that does not see them is refused'

@@ -3,11 +3,21 @@
 use std::fs;
 
 use serde_json::Value;
-use testbed::images::{Change, derived_image};
-use testbed::project::Manifest;
+use testbed::images::{Change, derived_image, ensure_base_image};
 use testbed::sandbox::Run;
 
-use crate::real::{Real, containers_of, image};
+use crate::real::{Real, containers_of};
+
+/// A lock that needs nothing.
+const LOCK: &str = "version: 6
+environments:
+  default:
+    channels:
+    - url: http://conda.example/chan/
+    packages:
+      linux-64: []
+packages: []
+";
 
 /// A product on an image whose pixi forges. That one fills no cache, so the project needs
 /// nothing.
@@ -16,12 +26,11 @@ fn product() -> Real {
         text: include_str!("forging-pixi.sh"),
         to: "/usr/local/bin/pixi",
     };
-    let forging = derived_image("forging-pixi", &image().reference, &[change]).unwrap();
-    let real = Real::with_project(&image().reference, &Manifest::new("demo"));
-    let real = Real {
-        image: forging,
-        ..real
-    };
+    let base = ensure_base_image().unwrap();
+    let real = Real::new(&derived_image("forging-pixi", base, &[change]).unwrap());
+    real.sandbox
+        .write("demo/pixi.toml", "[project]\nname = 'demo'\n");
+    real.sandbox.write("demo/pixi.lock", LOCK);
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
     real

@@ -117,7 +117,7 @@ watch() {
   (
     trap - EXIT TERM INT HUP
     # Nothing is to be read: a line would be no better than the end.
-    read -r line <&9
+    read -r _ <&9
     kill -TERM $$
   ) >/dev/null 2>&1 &
   watchdog=$!
@@ -128,7 +128,7 @@ watch
 wait_for_host() {
   { kill -KILL "$watchdog" && wait "$watchdog"; } 2>/dev/null
   say "ready $1"
-  read -r answer <&9 || interrupted
+  read -r _ <&9 || interrupted
   watch
 }
 
