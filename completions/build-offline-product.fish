@@ -45,6 +45,7 @@ complete -c build-offline-product -l update-lock -d 'Let pixi bring a stale pixi
 complete -c build-offline-product -l reuse-cache -d 'Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched'
 complete -c build-offline-product -l fresh -d 'Start with an empty package cache, also where WORKDIR has one'
 complete -c build-offline-product -l all-environments -d 'Install every environment that pixi.lock has'
+complete -c build-offline-product -l keep-generated -d 'Pack the files too that the install or the verification made in the project'
 complete -c build-offline-product -l deep -d 'Compare every file of every package with the checksums that the packages carry'
 complete -c build-offline-product -l bundle-pixi -d 'Put the pixi of the build into the product, so that the target needs only bash and coreutils'
 complete -c build-offline-product -l move-cache -d 'Move the package cache into the product, so that the workdir has none any more: no other product can be made of it'

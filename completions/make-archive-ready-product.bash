@@ -23,7 +23,7 @@ _make__archive__ready__product() {
 
     case "${cmd}" in
         make__archive__ready__product)
-            opts="-h -V --workdir --project-name --exclude --output --env --cache --deep --bundle-pixi --link-mode --move-cache --force --secrets --allow-secret --sign-key --sign-password-file --help --version"
+            opts="-h -V --workdir --project-name --exclude --drop-generated --output --env --cache --deep --bundle-pixi --link-mode --move-cache --force --secrets --allow-secret --sign-key --sign-password-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

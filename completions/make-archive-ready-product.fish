@@ -15,6 +15,7 @@ off\t''"
 complete -c make-archive-ready-product -l allow-secret -d 'Pass over what matches this rsync pattern, a path as in --exclude (repeatable)' -r
 complete -c make-archive-ready-product -l sign-key -d 'Sign with this secret key of minisign' -r -F
 complete -c make-archive-ready-product -l sign-password-file -d 'Read the key\'s password from the first line of this file [default: ask at the terminal]' -r -F
+complete -c make-archive-ready-product -l drop-generated -d 'Leave out the files that the build made in the project and that nobody changed since'
 complete -c make-archive-ready-product -l deep -d 'Compare every file of every package with the checksums that the packages carry'
 complete -c make-archive-ready-product -l bundle-pixi -d 'Put the pixi of the build into the product, so that the target needs only bash and coreutils'
 complete -c make-archive-ready-product -l move-cache -d 'Move the package cache into the product, so that the workdir has none any more: no other product can be made of it'

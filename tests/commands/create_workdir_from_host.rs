@@ -502,16 +502,6 @@ fn resources_that_hold_the_workdir_are_copied_without_it() {
 }
 
 #[test]
-fn a_link_in_place_of_the_pixi_folder_stays_a_link() {
-    let fake = Fake::new();
-    fs::rename(fake.path("demo/.pixi"), fake.path("elsewhere")).unwrap();
-    std::os::unix::fs::symlink("../elsewhere", fake.path("demo/.pixi")).unwrap();
-    fake.create::<&str>(&[]).success();
-    let link = fs::read_link(fake.path("W/project/demo/.pixi")).unwrap();
-    assert_eq!(link, Path::new("../elsewhere"));
-}
-
-#[test]
 fn odd_spellings_of_a_workdir_are_looked_at_before_anything_is_staged() {
     let fake = Fake::new();
     fs::create_dir(fake.path("empty")).unwrap();

@@ -25,5 +25,6 @@ mod make_archive_ready_product;
 mod make_production_image;
 mod package_cache;
 mod product_scripts;
+mod project_inputs;
 mod secrets;
 mod shims;

@@ -48,7 +48,7 @@ impl Case {
 
 fn search(root: &Path) -> (u64, Vec<Finding>) {
     let mut search = Search::new(Rules::new()).unwrap();
-    let files = search.folder(root, &Rules::new(), &|_| false);
+    let files = search.folder(root, &Rules::new()).files;
     (files, search.findings())
 }
 

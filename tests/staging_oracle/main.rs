@@ -30,7 +30,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use pixi_offline::staging::{Copied, Rules, copy_tree};
+use pixi_offline::layout::DEFAULT_EXCLUDES;
+use pixi_offline::staging::{Copied, How, PatternError, Rules, Selection, copy_tree, copy_tree_as};
+use pixi_offline::steps::ProjectRules;
 
 use crate::tree::{Found, Tree};
 
@@ -94,7 +96,9 @@ fn copies_as_rsync_does() {
         matching,
         leaving_out,
         troubled,
+        left_here,
     } = tally;
+    let left_here = left_here.into_inner();
     let (patterns, matching) = (patterns.into_inner(), matching.into_inner());
     say(&format!(
         "oracle: {} cases without a difference, {} entries; {matching} of {patterns} patterns \
@@ -108,6 +112,13 @@ fn copies_as_rsync_does() {
     assert!(
         matching * 2 > patterns,
         "only {matching} of {patterns} patterns matched something, so little was compared"
+    );
+    say(&format!(
+        "oracle: {left_here} links and git files stayed behind in projects"
+    ));
+    assert!(
+        left_here > 0,
+        "no tree had a link or file that a project leaves"
     );
     testbed::ran("copies_as_rsync_does", cases.into_inner());
 }
@@ -221,6 +232,8 @@ struct Tally {
     matching: AtomicU64,
     leaving_out: AtomicU64,
     troubled: AtomicU64,
+    /// Entries that rsync copies and a copy of a project leaves.
+    left_here: AtomicU64,
 }
 
 /// Makes the tree of this number and compares `sets` copies of it.
@@ -241,7 +254,11 @@ fn one_tree(seed: u64, number: u64, sets: u64, folder: &Path, tally: &Tally) -> 
             let _ = fs::remove_file(&given);
             std::os::unix::fs::symlink("source", &given).expect("a link");
         }
-        let compared = compare(&given, folder, &patterns);
+        let whose = match rng.bool() {
+            true => Whose::Project,
+            false => Whose::AnyFolder,
+        };
+        let compared = compare(&given, folder, &patterns, whose, &tally.left_here);
         let (entries, troubled) = compared.map_err(|difference| {
             let mut text = format!("seed {seed}, tree {number}: {difference}\npatterns:\n");
             for pattern in &patterns {
@@ -257,8 +274,8 @@ fn one_tree(seed: u64, number: u64, sets: u64, folder: &Path, tally: &Tally) -> 
             .leaving_out
             .fetch_add((entries < whole).into(), Ordering::Relaxed);
         for pattern in &patterns {
-            let mut alone = Rules::new();
-            alone.push(pattern).map_err(|error| error.to_string())?;
+            let alone =
+                rules_of(std::slice::from_ref(pattern)).map_err(|error| error.to_string())?;
             let matches = tree
                 .nodes
                 .iter()
@@ -271,15 +288,56 @@ fn one_tree(seed: u64, number: u64, sets: u64, folder: &Path, tally: &Tally) -> 
     Ok(())
 }
 
+/// What is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// By the patterns alone, as rsync does.
+    AnyFolder,
+    /// As a project: the usual excludes first, and beside rsync's patterns the two rules
+    /// that `docs/compatibility.md` has in "Staging".
+    Project,
+}
+
+impl Whose {
+    /// The arguments of `--exclude` before those of the caller.
+    fn usual(self) -> &'static [&'static str] {
+        match self {
+            Whose::AnyFolder => &[],
+            Whose::Project => &DEFAULT_EXCLUDES,
+        }
+    }
+
+    /// Whether an entry that rsync copies stays behind here.
+    fn leaves(self, path: &Path, found: &Found) -> bool {
+        let is_usual = |name: &OsStr| {
+            let mut usual = DEFAULT_EXCLUDES.iter();
+            usual.any(|pattern| OsStr::new(pattern.trim_end_matches('/')) == name)
+        };
+        let content = found.content.as_deref().unwrap_or_default();
+        self == Whose::Project
+            && path.file_name().is_some_and(|name| {
+                found.is_link() && is_usual(name)
+                    || name == ".git" && content.starts_with(b"gitdir: ")
+            })
+    }
+}
+
 /// Copies `source` with both, and tells how many entries the copies have and
 /// whether both met trouble; or what differs.
-fn compare(source: &Path, folder: &Path, patterns: &[OsString]) -> Result<(usize, bool), String> {
+fn compare(
+    source: &Path,
+    folder: &Path,
+    patterns: &[OsString],
+    whose: Whose,
+    left_here: &AtomicU64,
+) -> Result<(usize, bool), String> {
     let theirs = folder.join("theirs");
     let mut from = source.as_os_str().to_owned();
     from.push("/");
     let mut command = Command::new("rsync");
     command.arg("-a");
-    for pattern in patterns {
+    let usual = whose.usual().iter().map(OsStr::new);
+    for pattern in usual.chain(patterns.iter().map(OsString::as_os_str)) {
         let mut argument = OsString::from("--exclude=");
         argument.push(pattern);
         command.arg(argument);
@@ -300,11 +358,14 @@ fn compare(source: &Path, folder: &Path, patterns: &[OsString]) -> Result<(usize
     };
 
     let ours = folder.join("ours");
-    let mut rules = Rules::new();
-    for pattern in patterns {
-        rules.push(pattern).map_err(|error| error.to_string())?;
-    }
-    let result = copy_tree(source, &ours, &rules, &|_| false);
+    let rules = rules_of(patterns).map_err(|error| error.to_string())?;
+    let project = ProjectRules::new(patterns).map_err(|error| error.to_string())?;
+    let selection: &dyn Selection = match whose {
+        Whose::AnyFolder => &rules,
+        Whose::Project => &project,
+    };
+    let result = copy_tree_as(source, &ours, selection, &How::default());
+    let result = result.map(|outcome| outcome.copied);
     if result.is_err() != rsync_met_trouble {
         return Err(format!(
             "we say {result:?}, rsync says {}: {}",
@@ -313,7 +374,10 @@ fn compare(source: &Path, folder: &Path, patterns: &[OsString]) -> Result<(usize
         ));
     }
 
-    let (expected, got) = (tree::look(&theirs), tree::look(&ours));
+    let (mut expected, got) = (tree::look(&theirs), tree::look(&ours));
+    let all = expected.len();
+    expected.retain(|path, found| !whose.leaves(path, found));
+    left_here.fetch_add((all - expected.len()) as u64, Ordering::Relaxed);
     if expected != got {
         return Err(difference(&expected, &got));
     }
@@ -324,6 +388,14 @@ fn compare(source: &Path, folder: &Path, patterns: &[OsString]) -> Result<(usize
     tree::remove(&ours);
     // The folder itself is among what was found.
     Ok((got.len() - 1, rsync_met_trouble))
+}
+
+fn rules_of(patterns: &[OsString]) -> Result<Rules, PatternError> {
+    let mut rules = Rules::new();
+    patterns
+        .iter()
+        .try_for_each(|pattern| rules.push(pattern))?;
+    Ok(rules)
 }
 
 /// Checks what `copy_tree` says it did against what is there.

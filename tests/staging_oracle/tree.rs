@@ -30,6 +30,9 @@ const NAMES: &[&[u8]] = &[
     b"x.csv",
     b".env",
     b".git",
+    b".pixi",
+    b".venv",
+    b"__pycache__",
     b".hidden",
     b"build",
     b"A",
@@ -190,6 +193,7 @@ impl Tree {
             63..=64 => Kind::Socket,
             65 if root => Kind::Device,
             66 => Kind::File(vec![rng.u8(..); 300_000]),
+            67..=70 => Kind::File(b"gitdir: ../.git/worktrees/x\n".to_vec()),
             _ => Kind::File((0..rng.usize(..60)).map(|_| rng.u8(..)).collect()),
         }
     }
@@ -356,6 +360,12 @@ pub struct Found {
     device: u64,
     leads_to: Option<PathBuf>,
     pub content: Option<Vec<u8>>,
+}
+
+impl Found {
+    pub fn is_link(&self) -> bool {
+        self.leads_to.is_some()
+    }
 }
 
 impl fmt::Debug for Found {

@@ -13,7 +13,7 @@ use pixi_offline::request::{
     WorkdirOptions,
 };
 use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, Request, Source};
-use pixi_offline::steps::{create_workdir_from_container, create_workdir_from_host};
+use pixi_offline::steps::{Generated, create_workdir_from_container, create_workdir_from_host};
 use pixi_offline::surroundings::Surroundings;
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -109,6 +109,10 @@ pub struct Options {
     #[allow(missing_docs)]
     pub environments: EnvironmentOptions,
 
+    /// Pack the files too that the install or the verification made in the project
+    #[arg(long, help_heading = "Product")]
+    pub keep_generated: bool,
+
     #[command(flatten)]
     #[allow(missing_docs)]
     pub product: ProductOptions,
@@ -197,6 +201,10 @@ impl Options {
         let output_choices = ProductChoices {
             variables: self.product.variables()?,
             output: self.product.output,
+            generated: match self.keep_generated {
+                true => Generated::Keep,
+                false => Generated::Drop,
+            },
             deep: self.product.deep,
             full_cache: self.product.cache == "full",
             bundle_pixi: self.product.bundle_pixi,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{ProductOptions, ProjectName, SecretOptions, SigningOptions};
+use pixi_offline::steps::Generated;
 use pixi_offline::steps::make_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
 
@@ -33,6 +34,10 @@ pub struct Options {
     /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
     #[arg(long, value_name = "PATTERN")]
     pub exclude: Vec<OsString>,
+
+    /// Leave out the files that the build made in the project and that nobody changed since
+    #[arg(long)]
+    pub drop_generated: bool,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -64,6 +69,10 @@ impl TryFrom<Options> for Request {
                 .transpose()?,
             variables: options.product.variables()?,
             excludes: options.exclude,
+            generated: match options.drop_generated {
+                true => Generated::Drop,
+                false => Generated::Keep,
+            },
             secrets: options.secrets.meaning(),
             deep: options.product.deep,
             full_cache: options.product.cache == "full",

@@ -23,7 +23,11 @@ pub const LOCK_FILE: &str = "pixi.lock";
 /// The part of a project's `.pixi/` that people commit.
 pub const PROJECT_CONFIG: &str = ".pixi/config.toml";
 
-/// What staging and product leave out of a project, as rsync patterns.
+/// What git keeps a repository in; in a worktree or a submodule a file that names it.
+pub const GIT: &str = ".git";
+
+/// What staging and product leave out of a project, as rsync patterns; links of these
+/// names stay behind, too.
 pub const DEFAULT_EXCLUDES: [&str; 8] = [
     ".git/",
     ".pixi/",

@@ -18,5 +18,7 @@ mod timestamp;
 pub mod verification;
 
 pub use digest::{Sha256Digest, hexadecimal};
-pub use record::{BuildState, LockRecord, SourceState, WorkdirRecord, is_workdir};
+pub use record::{
+    BuildState, GeneratedEntry, GeneratedFiles, LockRecord, SourceState, WorkdirRecord, is_workdir,
+};
 pub use timestamp::rfc3339;

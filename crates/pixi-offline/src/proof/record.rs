@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{EngineVersion, Image};
 use crate::layout::Workdir;
 use crate::proof::Sha256Digest;
+use crate::proof::manifest::EncodedPath;
 use crate::request::Verification;
 
 /// The format that this version reads and writes.
@@ -52,6 +53,37 @@ pub struct SourceState {
     /// Whether something in the project differed from that commit, files that
     /// git does not know included; `None` when git did not tell.
     pub dirty: Option<bool>,
+}
+
+/// What a build made in the project, beside the environments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeneratedFiles {
+    /// Everything that was not staged, folders before what is in them; `pixi.lock` is not
+    /// among it.
+    pub entries: Vec<GeneratedEntry>,
+    /// Why this is not known, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+impl GeneratedFiles {
+    /// What the build made is not known.
+    pub fn unknown(why: String) -> GeneratedFiles {
+        GeneratedFiles {
+            entries: Vec::new(),
+            unknown: Some(why),
+        }
+    }
+}
+
+/// A file, link or folder that a build made in the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeneratedEntry {
+    /// Its path below the project.
+    pub path: EncodedPath,
+    /// The sha256 of a file's content, or of a link's target; a folder has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Digest>,
 }
 
 /// What `workdir.json` says.
@@ -95,6 +127,9 @@ pub struct WorkdirRecord {
     /// Where the package cache was moved to, when that was asked for; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_moved: Option<String>,
+    /// What the build made in the project; `None` before it, and in workdirs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<GeneratedFiles>,
 }
 
 impl WorkdirRecord {
@@ -122,6 +157,7 @@ impl WorkdirRecord {
             overrides: BTreeMap::new(),
             started: None,
             cache_moved: None,
+            generated: None,
         }
     }
 

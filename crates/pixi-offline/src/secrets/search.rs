@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Contents, Finding, kind_of_name, kind_of_variable};
-use crate::staging::Rules;
+use crate::staging::{self, Rules, Selection, Survey, SurveyedFile};
 
 /// Longest file that is read, in bytes. Longer ones are data.
 const LONGEST: u64 = 1024 * 1024;
@@ -35,50 +35,40 @@ impl Search {
         })
     }
 
-    /// Looks at every file that a copy of `root` by `rules` would hold. `skip`
-    /// is asked for each folder, as the copy asks it. Gives the number of files.
+    /// Looks at every file that a copy of `root` by `selection` would hold, and gives
+    /// what else that copy would be.
     ///
     /// What cannot be read is passed over: the copy will say so.
-    pub fn folder(&mut self, root: &Path, rules: &Rules, skip: &dyn Fn(&Path) -> bool) -> u64 {
-        let mut files = 0;
-        let mut folders = vec![PathBuf::new()];
-        while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(root.join(&folder)) else {
-                continue;
-            };
-            let mut entries: Vec<_> = entries.flatten().collect();
-            entries.sort_by_key(fs::DirEntry::file_name);
-            for entry in entries {
-                let relative = folder.join(entry.file_name());
-                // A link is copied as one: what it leads to is not ours to judge.
-                let Ok(kind) = entry.file_type() else {
-                    continue;
-                };
-                if rules.excludes(&relative, kind.is_dir())
-                    || self.known.excludes(&relative, kind.is_dir())
-                {
-                    continue;
-                }
-                if kind.is_dir() && !skip(&entry.path()) {
-                    folders.push(relative);
-                } else if kind.is_file() {
-                    files += 1;
-                    self.look(&entry.path(), &relative, LONGEST);
-                }
+    pub fn folder(&mut self, root: &Path, selection: &dyn Selection) -> Survey {
+        staging::survey(root, selection, &mut |file| {
+            if !self.is_known(file.relative) {
+                self.look(file, LONGEST);
             }
-        }
-        files
+        })
     }
 
     /// Looks at one file of `root`, unless it is known, read whole however long
     /// it is.
     pub fn file(&mut self, root: &Path, relative: &Path) {
-        let known = relative
-            .ancestors()
-            .any(|path| self.known.excludes(path, path != relative));
-        if !known {
-            self.look(&root.join(relative), relative, u64::MAX);
+        let path = root.join(relative);
+        let length = fs::metadata(&path).map(|metadata| metadata.len());
+        if let Ok(length) = length
+            && !self.is_known(relative)
+        {
+            let file = SurveyedFile {
+                path: &path,
+                relative,
+                length,
+                content: None,
+            };
+            self.look(file, u64::MAX);
         }
+    }
+
+    /// Whether a file, or a folder that it lies in, is passed over.
+    fn is_known(&self, relative: &Path) -> bool {
+        let mut above = relative.ancestors();
+        !self.known.is_empty() && above.any(|path| self.known.excludes(path, path != relative))
     }
 
     /// Looks at a variable; `place` is what its finding shows, and what a
@@ -102,24 +92,34 @@ impl Search {
         self.findings
     }
 
-    fn look(&mut self, file: &Path, relative: &Path, longest: u64) {
-        let Ok(length) = fs::metadata(file).map(|metadata| metadata.len()) else {
-            return;
-        };
+    fn look(&mut self, file: SurveyedFile<'_>, longest: u64) {
         // An empty file holds nothing, whatever its name.
-        if length == 0 {
+        if file.length == 0 {
             return;
         }
-        if let Some(kind) = kind_of_name(relative) {
-            self.findings.push(Finding::in_file(file, None, kind));
+        if let Some(kind) = kind_of_name(file.relative) {
+            self.findings.push(Finding::in_file(file.path, None, kind));
             return;
         }
-        if let Ok(Some(content)) = text_of(file, longest) {
-            let found = self.contents.find(&content, relative);
-            let finding = |(line, kind)| Finding::in_file(file, Some(line), kind);
+        let read;
+        let content = match file.content {
+            Some(content) => Some(content).filter(|content| is_text(content)),
+            None => {
+                read = text_of(file.path, longest).unwrap_or_default();
+                read.as_deref()
+            }
+        };
+        if let Some(content) = content {
+            let found = self.contents.find(content, file.relative);
+            let finding = |(line, kind)| Finding::in_file(file.path, Some(line), kind);
             self.findings.extend(found.into_iter().map(finding));
         }
     }
+}
+
+/// Whether the start of a file is that of a text.
+fn is_text(start: &[u8]) -> bool {
+    memchr::memchr(0, start).is_none()
 }
 
 /// The content of a file that is text and no longer than `longest`.
@@ -137,7 +137,7 @@ fn text_of(file: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
         }
     }
     content.truncate(length);
-    if memchr::memchr(0, &content).is_some() {
+    if !is_text(&content) {
         return Ok(None);
     }
     file.read_to_end(&mut content)?;

@@ -1,13 +1,16 @@
 //! What lies in one folder.
 
 use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::Read as _;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::fs::{FileType, OFlags, RawDir};
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// How an entry is opened that was listed as a folder.
 pub(super) const FOLDER: OFlags = OFlags::RDONLY
@@ -33,6 +36,19 @@ pub(super) fn child(path: &mut Vec<u8>, folder: usize, name: &CStr) {
         path.push(b'/');
     }
     path.extend_from_slice(name.to_bytes());
+}
+
+/// Whether a regular file in a folder begins with `text`. A link is not followed, and
+/// nothing else is waited for; what cannot be read does not.
+pub(super) fn begins_with(folder: impl AsFd, name: impl Arg, text: &[u8]) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else {
+        return false;
+    };
+    let is_file = rustix::fs::fstat(&file)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    let mut start = vec![0; text.len()];
+    is_file && File::from(file).read_exact(&mut start).is_ok() && start == text
 }
 
 /// The entries of a folder, in memory that is used again for the next one.

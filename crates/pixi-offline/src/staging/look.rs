@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use super::copy::Left;
 use super::copy::content::{ContentError, Copier};
-use super::folder::{Entries, FOLDER, at, child, path_of};
+use super::folder::{Entries, FOLDER, at, begins_with, child, path_of};
 use super::listing::{ListedFolder, Listing, New};
 use super::queue::Queue;
 use super::selection::{LinkFate, Selection};
@@ -173,6 +173,14 @@ impl Worker<'_> {
                 let number = job.folders.fetch_add(1, Ordering::Relaxed);
                 self.found.push((self.path.as_slice().into(), number));
                 New::Folder { number }
+            }
+            FileType::RegularFile
+                if job
+                    .selection
+                    .excludes_content(relative, &|text| begins_with(folder, name, text)) =>
+            {
+                self.seen.left.push(relative.to_owned());
+                return Ok(());
             }
             FileType::RegularFile => {
                 let size = u64::try_from(stat.st_size).unwrap_or(0);

@@ -30,4 +30,4 @@ pub use look::{Digest, Digests, Seen, look};
 pub use pattern::Pattern;
 pub use rules::{PatternError, Rules, Verdict};
 pub use selection::{LinkFate, RulesAndSkip, Selection};
-pub use survey::{Explanation, Size, Survey, explain, survey};
+pub use survey::{Examples, Explanation, Size, Survey, SurveyedFile, explain, survey};

@@ -70,6 +70,11 @@ impl Rules {
         Ok(())
     }
 
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// What the first matching rule says of `relative`, a path below the root
     /// of the copy; `None` when no rule matches. The root itself, the empty
     /// path, is never matched.

@@ -1,5 +1,6 @@
 //! What of a tree is copied, decided while it is walked.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::rules::Rules;
@@ -13,6 +14,19 @@ pub trait Selection: Sync {
     /// Whether an entry stays behind. `is_dir` is about the entry itself, so it is
     /// false for a link to a folder.
     fn excludes(&self, relative: &Path, is_dir: bool) -> bool;
+
+    /// Whether a regular file that is not excluded stays behind for what it holds:
+    /// `begins_with` reads the start of it.
+    fn excludes_content(&self, relative: &Path, begins_with: &dyn Fn(&[u8]) -> bool) -> bool {
+        let _ = (relative, begins_with);
+        false
+    }
+
+    /// The rule that decides on an entry, as it was given; `None` when none matches.
+    fn deciding(&self, relative: &Path, is_dir: bool) -> Option<&OsStr> {
+        let _ = (relative, is_dir);
+        None
+    }
 
     /// Whether a folder that is not excluded is left out all the same, and told of
     /// as left out. `folder` is its absolute path, with no link in it.
@@ -55,6 +69,10 @@ impl Selection for Rules {
     fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
         Rules::excludes(self, relative, is_dir)
     }
+
+    fn deciding(&self, relative: &Path, is_dir: bool) -> Option<&OsStr> {
+        Rules::deciding(self, relative, is_dir)
+    }
 }
 
 /// Rules, and a function that leaves out folders which they keep.
@@ -68,6 +86,10 @@ pub struct RulesAndSkip<'a> {
 impl Selection for RulesAndSkip<'_> {
     fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
         self.rules.excludes(relative, is_dir)
+    }
+
+    fn deciding(&self, relative: &Path, is_dir: bool) -> Option<&OsStr> {
+        self.rules.deciding(relative, is_dir)
     }
 
     fn skips(&self, folder: &Path) -> bool {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs;
 use std::ops::AddAssign;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use ignore::WalkBuilder;
+use serde::{Deserialize, Serialize};
 
-use crate::staging::Rules;
+use crate::staging::folder::begins_with;
+use crate::staging::selection::{LinkFate, Selection};
 
 /// What a tree takes on a disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,60 +33,289 @@ impl AddAssign for Size {
 pub struct Survey {
     /// What would be copied.
     pub size: Size,
+    /// How many regular files are among that.
+    pub files: u64,
     /// For each rule that keeps something back, how many entries it meets; what
     /// lies in a folder that is left counts with that folder.
     pub left: BTreeMap<OsString, u64>,
-    /// Folders of which `skip` said true, from the source's top.
+    /// Folders that the selection skips, from the source's top.
     pub skipped: Vec<PathBuf>,
+    /// Links that would be copied and lead out of the tree, or to what stays behind,
+    /// whether something is there or not; each as `link -> target`.
+    pub links_out: Examples,
+    /// Files that hold a Git LFS pointer in place of their content.
+    pub lfs_pointers: Examples,
+}
+
+/// How often something was met, and the first few by name, fit for a terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examples {
+    /// How often.
+    pub count: u64,
+    /// The first, sorted.
+    pub first: Vec<String>,
+}
+
+impl Examples {
+    /// How many are named.
+    const NAMED: usize = 5;
+
+    /// Adds one more.
+    pub fn add(&mut self, name: &str) {
+        self.count += 1;
+        let name = name.replace(|c: char| c.is_control(), "\u{fffd}");
+        let place = self.first.partition_point(|other| *other < name);
+        if place < Examples::NAMED {
+            self.first.insert(place, name);
+            self.first.truncate(Examples::NAMED);
+        }
+    }
+}
+
+impl fmt::Display for Examples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.first.join(", "))?;
+        match self.count - self.first.len() as u64 {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// A regular file that a [`survey`] comes to.
+#[derive(Debug, Clone, Copy)]
+pub struct SurveyedFile<'a> {
+    /// Its path.
+    pub path: &'a Path,
+    /// Its path below the source.
+    pub relative: &'a Path,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its content, where the survey has read it.
+    pub content: Option<&'a [u8]>,
 }
 
 /// Looks at what [`copy_tree`](crate::staging::copy_tree) would do with `source`
-/// by `rules`, without the folders of which `skip` says true. What cannot be
-/// looked at counts nothing: the copy will name it. Nothing is there where
+/// by `selection`, and shows each regular file that it would copy to `visit`. What
+/// cannot be looked at counts nothing: the copy will name it. Nothing is there where
 /// `source` is not.
 pub fn survey(
     source: &Path,
-    rules: &Rules,
-    skip: impl Fn(&Path) -> bool + Send + Sync + 'static,
+    selection: &dyn Selection,
+    visit: &mut dyn FnMut(SurveyedFile<'_>),
 ) -> Survey {
     let Ok(root) = source.canonicalize() else {
         return Survey::default();
     };
-    // Filled by the walk's filter, which decides what is not even entered.
-    let survey = Arc::new(Mutex::new(Survey::default()));
-    let (top, rules, filled) = (root.clone(), rules.clone(), Arc::clone(&survey));
-    let mut walk = WalkBuilder::new(&root);
-    walk.standard_filters(false).follow_links(false);
-    walk.filter_entry(move |entry| {
-        let path = entry.path();
-        let relative = path.strip_prefix(&top).unwrap_or(path);
-        let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
-        let mut survey = filled.lock().unwrap_or_else(PoisonError::into_inner);
-        if rules.excludes(relative, is_dir) {
-            let rule = rules.deciding(relative, is_dir).unwrap_or_default();
-            *survey.left.entry(rule.to_owned()).or_default() += 1;
-            false
-        } else if entry.depth() > 0 && is_dir && skip(path) {
-            survey.skipped.push(relative.to_owned());
-            false
-        } else {
-            true
-        }
-    });
-    let mut size = Size::default();
-    for entry in walk.build().flatten() {
-        let Ok(metadata) = fs::symlink_metadata(entry.path()) else {
+    let mut survey = Survey::default();
+    survey.size.entries = 1;
+    let tree = Tree {
+        root: &root,
+        selection,
+    };
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(root.join(&folder)) else {
             continue;
         };
-        size.entries += 1;
-        size.bytes += if metadata.is_file() {
-            metadata.size()
-        } else {
-            0
-        };
+        let mut entries: Vec<_> = entries.flatten().collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            let relative = folder.join(entry.file_name());
+            match tree.fate(&relative, EntryKind::of(kind)) {
+                Fate::Kept => {}
+                Fate::Left => {
+                    let rule = selection.deciding(&relative, kind.is_dir());
+                    let rule = rule.or_else(|| selection.deciding(&relative, true));
+                    *survey
+                        .left
+                        .entry(rule.unwrap_or_default().to_owned())
+                        .or_default() += 1;
+                    continue;
+                }
+                Fate::Skipped => {
+                    survey.skipped.push(relative);
+                    continue;
+                }
+            }
+            survey.size.entries += 1;
+            if kind.is_dir() {
+                folders.push(relative);
+            } else if kind.is_file() {
+                survey.file(&entry, &relative, source, visit);
+            } else if kind.is_symlink()
+                && let Ok(target) = fs::read_link(entry.path())
+                && tree.leads_out(&relative, &target)
+            {
+                let text = format!("{} -> {}", relative.display(), target.display());
+                survey.links_out.add(&text);
+            }
+        }
     }
-    let survey = std::mem::take(&mut *survey.lock().unwrap_or_else(PoisonError::into_inner));
-    Survey { size, ..survey }
+    survey
+}
+
+impl Survey {
+    fn file(
+        &mut self,
+        entry: &fs::DirEntry,
+        relative: &Path,
+        source: &Path,
+        visit: &mut dyn FnMut(SurveyedFile<'_>),
+    ) {
+        let Ok(length) = entry.metadata().map(|metadata| metadata.len()) else {
+            return;
+        };
+        self.files += 1;
+        self.size.bytes += length;
+        let content = lfs::LENGTHS
+            .contains(&length)
+            .then(|| fs::read(entry.path()).ok())
+            .flatten();
+        if content.as_deref().is_some_and(lfs::is_pointer) {
+            self.lfs_pointers.add(&relative.to_string_lossy());
+        }
+        visit(SurveyedFile {
+            // As the caller named it, for messages.
+            path: &source.join(relative),
+            relative,
+            length,
+            content: content.as_deref(),
+        });
+    }
+}
+
+/// Files of Git LFS; see <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
+mod lfs {
+    use std::ops::RangeInclusive;
+
+    /// How long a pointer may be, in bytes. The shortest has the three lines that every
+    /// pointer has.
+    pub(super) const LENGTHS: RangeInclusive<u64> = 100..=1024;
+
+    /// What a pointer begins with.
+    const VERSION: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+    /// Whether the content of a file is a pointer.
+    pub(super) fn is_pointer(content: &[u8]) -> bool {
+        content.starts_with(VERSION)
+            && memchr::memmem::find(content, b"\noid ").is_some()
+            && memchr::memmem::find(content, b"\nsize ").is_some()
+    }
+}
+
+/// What an entry is, as far as a selection asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntryKind {
+    Folder,
+    File,
+    Link,
+    Other,
+}
+
+impl EntryKind {
+    fn of(kind: fs::FileType) -> EntryKind {
+        if kind.is_dir() {
+            EntryKind::Folder
+        } else if kind.is_file() {
+            EntryKind::File
+        } else if kind.is_symlink() {
+            EntryKind::Link
+        } else {
+            EntryKind::Other
+        }
+    }
+}
+
+/// What a copy does with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Left,
+    Skipped,
+}
+
+/// A tree on this machine and the selection of its copy.
+struct Tree<'a> {
+    /// Its absolute path, without links.
+    root: &'a Path,
+    selection: &'a dyn Selection,
+}
+
+impl Tree<'_> {
+    fn fate(&self, relative: &Path, kind: EntryKind) -> Fate {
+        let selection = self.selection;
+        let path = || self.root.join(relative);
+        let is_left = selection.excludes(relative, kind == EntryKind::Folder)
+            || match kind {
+                EntryKind::Link => {
+                    let target = fs::read_link(path()).unwrap_or_default();
+                    matches!(selection.link(relative, &target), Ok(LinkFate::LeftOut))
+                }
+                EntryKind::File => selection
+                    .excludes_content(relative, &|text| begins_with(rustix::fs::CWD, path(), text)),
+                EntryKind::Folder | EntryKind::Other => false,
+            };
+        if is_left {
+            Fate::Left
+        } else if kind == EntryKind::Folder && selection.skips(&path()) {
+            Fate::Skipped
+        } else {
+            Fate::Kept
+        }
+    }
+
+    /// Whether a link leads out of the tree, or to what stays behind of it. Links on
+    /// the way are followed; where they lead in a circle the link leads nowhere.
+    fn leads_out(&self, link: &Path, target: &Path) -> bool {
+        const MOST_LINKS: usize = 40;
+        let steps = |target: &Path| {
+            let steps: Vec<OsString> = target
+                .components()
+                .map(|step| step.as_os_str().to_owned())
+                .collect();
+            steps.into_iter().rev()
+        };
+        let mut place = link.parent().unwrap_or(Path::new("")).to_owned();
+        let mut ahead: Vec<OsString> = steps(target).collect();
+        let mut followed = 0;
+        while let Some(step) = ahead.pop() {
+            match step.as_encoded_bytes() {
+                b"/" => return true,
+                b"." => continue,
+                b".." => {
+                    if !place.pop() {
+                        return true;
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let next = place.join(&step);
+            let kind = match fs::symlink_metadata(self.root.join(&next)) {
+                Ok(metadata) => EntryKind::of(metadata.file_type()),
+                // Nothing is there; a way through it would be one through a folder.
+                Err(_) if ahead.is_empty() => EntryKind::Other,
+                Err(_) => EntryKind::Folder,
+            };
+            if self.fate(&next, kind) != Fate::Kept {
+                return true;
+            }
+            match kind {
+                EntryKind::Link if followed == MOST_LINKS => return false,
+                EntryKind::Link => {
+                    followed += 1;
+                    let target = fs::read_link(self.root.join(&next)).unwrap_or_default();
+                    ahead.extend(steps(&target));
+                }
+                _ => place = next,
+            }
+        }
+        false
+    }
 }
 
 /// Why a path below the top of a tree is copied, or is not.
@@ -102,9 +331,14 @@ pub struct Explanation {
     pub rule: Option<OsString>,
 }
 
-/// Explains what `rules` say of `relative`, a path below the top; `is_dir` is
-/// about the entry itself.
-pub fn explain(relative: &Path, is_dir: bool, rules: &Rules) -> Explanation {
+/// Explains what becomes of `relative`, a path below the top, by `selection`; `is_dir`
+/// is about the entry itself. `source` is the top where it can be looked at.
+pub fn explain(
+    source: Option<&Path>,
+    relative: &Path,
+    is_dir: bool,
+    selection: &dyn Selection,
+) -> Explanation {
     let mut above: Vec<&Path> = relative
         .ancestors()
         .filter(|path| !path.as_os_str().is_empty())
@@ -112,11 +346,14 @@ pub fn explain(relative: &Path, is_dir: bool, rules: &Rules) -> Explanation {
     above.reverse();
     for path in above {
         let is_dir = is_dir || path != relative;
-        if rules.excludes(path, is_dir) || path == relative {
+        let left = stays_behind(source, path, is_dir, selection);
+        if left || path == relative {
+            let rule = selection.deciding(path, is_dir);
+            let rule = rule.or_else(|| selection.deciding(path, true).filter(|_| left));
             return Explanation {
                 decided: path.to_owned(),
-                left: rules.excludes(path, is_dir),
-                rule: rules.deciding(path, is_dir).map(OsStr::to_owned),
+                left,
+                rule: rule.map(OsStr::to_owned),
             };
         }
     }
@@ -127,12 +364,30 @@ pub fn explain(relative: &Path, is_dir: bool, rules: &Rules) -> Explanation {
     }
 }
 
+/// Whether an entry stays behind. What it is, is looked up in `source` where that can be.
+fn stays_behind(
+    source: Option<&Path>,
+    relative: &Path,
+    is_dir: bool,
+    selection: &dyn Selection,
+) -> bool {
+    let found =
+        source.and_then(|root| Some((root, fs::symlink_metadata(root.join(relative)).ok()?)));
+    match found {
+        Some((root, metadata)) => {
+            let kind = EntryKind::of(metadata.file_type());
+            Tree { root, selection }.fate(relative, kind) == Fate::Left
+        }
+        None => selection.excludes(relative, is_dir),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::staging::copy_tree;
+    use crate::staging::{Rules, RulesAndSkip, copy_tree};
 
     #[test]
     fn what_is_surveyed_is_what_is_copied() {
@@ -146,7 +401,14 @@ mod tests {
         let mut rules = Rules::new();
         rules.push(OsStr::new("left/")).unwrap();
         let skip = |folder: &Path| folder.ends_with("skipped");
-        let survey = survey(&source, &rules, skip);
+        let selection = RulesAndSkip {
+            rules: &rules,
+            skip: &skip,
+        };
+        let mut seen = Vec::new();
+        let survey = survey(&source, &selection, &mut |file| {
+            seen.push((file.relative.to_owned(), file.length));
+        });
         let size = survey.size;
         let copied = copy_tree(&source, &root.path().join("target"), &rules, &skip).unwrap();
         // The top folder takes an inode too.
@@ -157,6 +419,127 @@ mod tests {
         assert_eq!((size.bytes, size.entries), (3, 5));
         assert_eq!(survey.left, BTreeMap::from([("left/".into(), 1)]));
         assert_eq!(survey.skipped, [Path::new("skipped")]);
+        assert_eq!(seen, [(PathBuf::from("a/b/file"), 3)]);
+        assert_eq!(survey.files, 1);
+    }
+
+    /// What of these links is told to lead out, of a tree with `left/` excluded.
+    fn links_out(links: &[(&str, &str)]) -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        let source = root.path().join("source");
+        for folder in ["a/b", "left", "workdir"] {
+            fs::create_dir_all(source.join(folder)).unwrap();
+        }
+        fs::write(source.join("a/file"), "").unwrap();
+        fs::write(root.path().join("beside"), "").unwrap();
+        for (link, target) in links {
+            symlink(target, source.join(link)).unwrap();
+        }
+        let mut rules = Rules::new();
+        for rule in ["left/", "*.secret"] {
+            rules.push(OsStr::new(rule)).unwrap();
+        }
+        let selection = RulesAndSkip {
+            rules: &rules,
+            skip: &|folder: &Path| folder.ends_with("workdir"),
+        };
+        let survey = survey(&source, &selection, &mut |_| {});
+        assert!(survey.links_out.count as usize >= survey.links_out.first.len());
+        survey.links_out.first
+    }
+
+    #[test]
+    fn links_are_told_that_lead_out_or_to_what_stays_behind_there_or_not() {
+        for target in [
+            "/etc/hostname",
+            "/nowhere/at/all",
+            "../beside",
+            "../missing",
+            "a/../../source/a",
+            "left",
+            "left/missing/deep",
+            "./a/b/../../left/x",
+            "workdir/file",
+            "x.secret",
+        ] {
+            assert_eq!(
+                links_out(&[("link", target)]),
+                [format!("link -> {target}")]
+            );
+        }
+        for target in [
+            "a",
+            "a/file",
+            "missing",
+            "missing/deep",
+            "a/b/../file",
+            ".",
+            "link",
+        ] {
+            assert_eq!(links_out(&[("link", target)]), [""; 0], "{target}");
+        }
+    }
+
+    #[test]
+    fn links_on_the_way_of_a_link_are_followed() {
+        // By the text alone, one of them stays in the tree and the other leaves it.
+        assert_eq!(
+            links_out(&[
+                ("a/b/up", "../.."),
+                ("x", "a/b/up/left/y"),
+                ("y", "a/b/up/a")
+            ]),
+            ["x -> a/b/up/left/y"]
+        );
+        assert_eq!(
+            links_out(&[
+                ("deep", "a/b"),
+                ("deep-out", "deep/../../../beside"),
+                ("in", "deep/../file")
+            ]),
+            ["deep-out -> deep/../../../beside"]
+        );
+        assert_eq!(links_out(&[("one", "two"), ("two", "one")]), [""; 0]);
+        // The link that is excluded is not told of; one that leads to it is.
+        assert_eq!(
+            links_out(&[("x.secret", "/etc"), ("to-it", "x.secret")]),
+            ["to-it -> x.secret"]
+        );
+    }
+
+    #[test]
+    fn the_first_five_are_named_whatever_the_order_and_nothing_reaches_the_terminal() {
+        let mut examples = Examples::default();
+        for name in ["g", "b", "a\u{1b}[2J\n", "f", "c", "d", "e"] {
+            examples.add(name);
+        }
+        assert_eq!(examples.count, 7);
+        assert_eq!(
+            examples.to_string(),
+            "a\u{fffd}[2J\u{fffd}, b, c, d, e and 2 more"
+        );
+    }
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_told_from_a_text_about_one() {
+        let root = tempfile::tempdir().unwrap();
+        let pointer = format!(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 0\n",
+            "0".repeat(64)
+        );
+        let extended = pointer.replace("\noid", "\next-0-x sha256:1\noid");
+        for (name, content) in [
+            ("pointer.bin", pointer.clone()),
+            ("extended", extended),
+            ("about", format!("# {pointer}")),
+            ("short", pointer[..80].to_owned()),
+            ("long", format!("{pointer}{}", " ".repeat(1024))),
+            ("empty", String::new()),
+        ] {
+            fs::write(root.path().join(name), content).unwrap();
+        }
+        let survey = survey(root.path(), &Rules::new(), &mut |_| {});
+        assert_eq!(survey.lfs_pointers.first, ["extended", "pointer.bin"]);
     }
 
     #[test]
@@ -166,7 +549,7 @@ mod tests {
             rules.push(OsStr::new(rule)).unwrap();
         }
         let explained = |path: &str, is_dir| {
-            let explanation = explain(Path::new(path), is_dir, &rules);
+            let explanation = explain(None, Path::new(path), is_dir, &rules);
             (
                 explanation.decided.display().to_string(),
                 explanation.left,

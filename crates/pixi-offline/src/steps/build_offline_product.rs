@@ -20,8 +20,8 @@ use crate::request::{
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
 use crate::steps::{
-    Made, create_workdir_from_container, create_workdir_from_host, evidence, final_verify_product,
-    make_product, plan,
+    Generated, Made, create_workdir_from_container, create_workdir_from_host, evidence,
+    final_verify_product, make_product, plan,
 };
 use crate::surroundings::Surroundings;
 
@@ -57,6 +57,8 @@ pub struct ProductChoices {
     pub output: Option<PathBuf>,
     /// Variables that `envs.sh` exports.
     pub variables: Vec<ProductVariable>,
+    /// What becomes of the files that the build made in the project.
+    pub generated: Generated,
     /// Whether every file of every needed package is read and compared.
     pub deep: bool,
     /// Whether the cache is carried whole.
@@ -356,7 +358,8 @@ fn product_of(request: &Request, made: &Made) -> make_product::Request {
         workdir: made.workdir.clone(),
         project_name: Some(made.project.clone()),
         variables: choices.variables.clone(),
-        excludes: Vec::new(),
+        excludes: excludes(request).to_vec(),
+        generated: choices.generated,
         secrets: secret_policy(request).clone(),
         deep: choices.deep,
         full_cache: choices.full_cache,
@@ -482,6 +485,13 @@ fn asked_product(request: &Request, workdir: &Workdir, surroundings: &Surroundin
     }
 }
 
+fn excludes(request: &Request) -> &[OsString] {
+    match &request.source {
+        Source::Host(source) => &source.excludes,
+        Source::Container(source) => &source.excludes,
+    }
+}
+
 fn secret_policy(request: &Request) -> &SecretPolicy {
     match &request.source {
         Source::Host(source) => &source.secrets,
@@ -558,6 +568,10 @@ fn make_command(request: &Request, made: &Made) -> String {
     line.option("--project-name", made.project.as_os_str());
     line.option_if("--output", choices.output.as_ref());
     line.flag_if("--force", choices.force && choices.output.is_some());
+    for pattern in excludes(request) {
+        line.option("--exclude", pattern);
+    }
+    line.flag_if("--drop-generated", choices.generated == Generated::Drop);
     line.flag_if("--deep", choices.deep);
     line.option_if("--cache", choices.full_cache.then_some("full"));
     line.flag_if("--bundle-pixi", choices.bundle_pixi);

@@ -18,10 +18,11 @@ use crate::request::{
 };
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::environments;
+use crate::steps::generated;
 use crate::steps::inside::{self, Order, Staged};
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
-use crate::steps::stage;
+use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::{self, Surroundings};
 use crate::transfer;
 
@@ -151,6 +152,8 @@ pub fn run(
     let staged: Staged = serde_json::from_slice(&staged)
         .context("the answer out of the container cannot be read")?;
     secrets::warn(&staged.secrets, report);
+    stage::warn_of_survey("project", &staged.project_warnings, report);
+    stage::warn_of_survey("resources", &staged.resources_warnings, report);
     if request.reuse_cache {
         new_workdir::say_reused(staged.cache_reused, report);
     }
@@ -270,6 +273,14 @@ impl Visit<'_> {
             let project = new.project(self.name);
             secrets::warn_of_built_lock(&request.secrets, &project, report)?;
         }
+        generated::record(
+            &new,
+            self.name,
+            &ProjectRules::new(&request.excludes)?,
+            &staged.paths,
+            record,
+            report,
+        );
         record.write(&new)?;
         self.delegate.not_interrupted()?;
         beside.take_place()
@@ -315,7 +326,7 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
         text_for_engine("--resources-path-in-container", resources.as_os_str())?;
     }
     // Read here too: a wrong pattern is found before the container is touched.
-    stage::ProjectRules::new(&request.excludes)?;
+    ProjectRules::new(&request.excludes)?;
     SecretSearch::new(&request.secrets)?;
     let patterns = |option: &str, patterns: &[OsString]| {
         patterns

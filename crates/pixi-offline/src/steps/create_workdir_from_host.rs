@@ -9,7 +9,7 @@ use crate::container::{self, Engine, EngineVersion, Image, RestingVolume};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{self, WorkdirRecord};
+use crate::proof::{self, BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Provisional, make_folder, require_room};
 use crate::report::Report;
 use crate::request::{
@@ -18,10 +18,11 @@ use crate::request::{
     text_for_mount,
 };
 use crate::secrets::Finding;
-use crate::staging::{How, Size};
+use crate::staging::{How, Outcome, Size, Survey};
 use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::carried;
 use crate::steps::environments;
+use crate::steps::generated::{self, StagedPaths};
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
@@ -137,6 +138,9 @@ pub(super) struct Seen {
     /// The environment that is verified.
     verified: String,
     pub(super) secrets: Vec<Finding>,
+    /// What the copy of the project will be, and that of the resources.
+    pub(super) project: Survey,
+    pub(super) resources: Survey,
 }
 
 impl Seen {
@@ -191,10 +195,11 @@ impl Seen {
         let verified =
             environments::verified(request.verify_environment.as_ref(), &environments)?.to_owned();
         let (version, image) = engine.version_and_image(&request.image)?;
-        search.project(&project_dir, &rules);
-        if let Some(resources) = &resources_dir {
-            search.resources(resources);
-        }
+        let project = search.project(&project_dir, &rules);
+        let resources = match &resources_dir {
+            Some(resources) => search.resources(resources)?,
+            None => Survey::default(),
+        };
         let secrets = search.findings();
         let seen = Seen {
             rules,
@@ -210,6 +215,8 @@ impl Seen {
             environments,
             verified,
             secrets,
+            project,
+            resources,
         };
         seen.require_image_that_fits(request)?;
         secrets::refuse(&request.secrets, &seen.secrets)?;
@@ -243,6 +250,8 @@ impl Seen {
     /// Says what may bite later.
     fn warn(&self, request: &Request, report: &Report) -> anyhow::Result<()> {
         secrets::warn(&self.secrets, report);
+        stage::warn_of_survey("project", &(&self.project).into(), report);
+        stage::warn_of_survey("resources", &(&self.resources).into(), report);
         if self.lock.is_none() {
             new_workdir::warn_without_lock(report);
         }
@@ -262,11 +271,9 @@ impl Seen {
 
     /// What the staged copies will take.
     pub(super) fn size(&self) -> Size {
-        let mut size = stage::survey_project(&self.project_dir, &self.rules).size;
+        let mut size = self.project.size;
         size += self.place.helper.size();
-        if let Some(resources) = &self.resources_dir {
-            size += stage::size_of_folder(resources);
-        }
+        size += self.resources.size;
         size
     }
 
@@ -375,14 +382,19 @@ impl Seen {
             progress: Some(&|bytes| report.progress(bytes)),
             ..How::default()
         };
-        let mut copied = stage::copy_project(
+        let how_to_list = How { list: true, ..how };
+        let Outcome {
+            mut copied,
+            listing,
+            ..
+        } = stage::copy_project(
             &self.project_dir,
             &new.project(&self.name),
             &self.rules,
-            &how,
+            &how_to_list,
             report,
-        )?
-        .copied;
+        )?;
+        let staged = StagedPaths::from(&listing);
         match &self.resources_dir {
             Some(resources) => {
                 let more = stage::copy_folder(resources, &new.resources(), &how, report)?.copied;
@@ -395,8 +407,14 @@ impl Seen {
         report.tell("entries", copied.entries);
         report.tell("bytes", copied.bytes);
         if is_carried {
-            let volume =
-                self.make_carried(request, &claim, &beside, &mut record, surroundings, report)?;
+            let volume = self.make_carried(
+                request,
+                &claim,
+                (&beside, &staged),
+                &mut record,
+                surroundings,
+                report,
+            )?;
             self.place.announce(&self.name, &record, report);
             return Ok((self.made(record), Some(volume)));
         }
@@ -417,6 +435,17 @@ impl Seen {
             surroundings,
             report,
         );
+        if record.state != BuildState::Staged {
+            generated::record(
+                workdir,
+                &self.name,
+                &self.rules,
+                &staged,
+                &mut record,
+                report,
+            );
+            record.write(workdir)?;
+        }
         self.settle(provisional, built, report)?;
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), report)?;

@@ -7,11 +7,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::Context as _;
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, geteuid, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::container::{self, Counting};
@@ -23,11 +24,12 @@ use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
 use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
 use crate::secrets::Finding;
-use crate::staging::{self, How, Rules};
+use crate::staging::{self, How, Rules, Survey};
 use crate::steps::carried::delegate;
+use crate::steps::generated::StagedPaths;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
-use crate::steps::stage::{self, ProjectRules};
+use crate::steps::stage::{self, ProjectRules, SurveyWarnings};
 use crate::surroundings::Surroundings;
 use crate::transfer;
 
@@ -108,6 +110,12 @@ pub struct Staged {
     pub cache_reused: bool,
     /// The git commit of the project, where git is there and knows one.
     pub source: Option<SourceState>,
+    /// What of the project is staged.
+    pub paths: StagedPaths,
+    /// What people are warned of in the project.
+    pub project_warnings: SurveyWarnings,
+    /// The same of the resources.
+    pub resources_warnings: SurveyWarnings,
 }
 
 /// Carries an order out.
@@ -225,38 +233,33 @@ fn stage_project(
             Failure::usage(text)
         })?;
     let mut search = SecretSearch::new(policy)?;
-    search.project(project, rules);
-    if let Some(resources) = &resources {
-        search.resources(resources);
-    }
+    let survey = search.project(project, rules);
+    let resources_survey = match &resources {
+        Some(resources) => search.resources(resources)?,
+        None => Survey::default(),
+    };
     let findings = search.findings();
     secrets::refuse(policy, &findings)?;
 
     let cache = workdir.cache();
-    let cache_reused = reuse_cache && standing == Standing::Ours && cache.is_dir();
-    if standing == Standing::Ours || path.exists() {
-        let kept = cache_reused.then_some(cache.as_path());
-        replacement::clear_folder(path, &workdir.record(), kept)
-    } else {
-        fs::create_dir_all(path)
-    }
-    .with_context(|| format!("--container-workdir-path {} cannot be made; is the container read-only? name a place on a file system in memory", path.display()))?;
+    let cache_reused = reuse_cache && standing == Standing::Ours && stage::is_own_cache(&cache);
+    make_workdir(workdir, standing, cache_reused)?;
     let source = source_state::of(project, surroundings);
     // First of all the mark: an interrupted run must know its own.
     let text = name.for_engine()?;
     let container_workdir = path.to_string_lossy();
     WorkdirRecord::new(text, &container_workdir, Verification::None).write(workdir)?;
-    for folder in [workdir.projects(), cache, workdir.out()] {
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("{} cannot be made", folder.display()))?;
+    // Each is made here: through a link that somebody else put there the build would
+    // write into another folder.
+    let made = [workdir.projects(), workdir.out()];
+    for folder in made.iter().chain((!cache_reused).then_some(&cache)) {
+        fs::create_dir(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
-    stage::copy_project(
-        project,
-        &workdir.project(name),
-        rules,
-        &How::default(),
-        report,
-    )?;
+    let how = How {
+        list: true,
+        ..How::default()
+    };
+    let copy = stage::copy_project(project, &workdir.project(name), rules, &how, report)?;
     match &resources {
         Some(resources) => {
             stage::copy_folder(resources, &workdir.resources(), &How::default(), report)?;
@@ -283,7 +286,51 @@ fn stage_project(
         resources: resources.is_some(),
         cache_reused,
         source,
+        paths: StagedPaths::from(&copy.listing),
+        project_warnings: (&survey).into(),
+        resources_warnings: (&resources_survey).into(),
     })
+}
+
+/// Makes the folder of the workdir, or empties the one that is there, but for the package
+/// cache where that is used again.
+///
+/// # Errors
+///
+/// Exit code 2 for a folder that somebody else could put a link in the place of.
+fn make_workdir(workdir: &Workdir, standing: Standing, cache_reused: bool) -> anyhow::Result<()> {
+    let path = workdir.path();
+    let advice = || {
+        format!(
+            "--container-workdir-path {} cannot be made; is the container read-only? name a place on a file system in memory",
+            path.display()
+        )
+    };
+    if standing == Standing::Free && fs::symlink_metadata(path).is_err() {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(advice)?;
+        }
+        // Not with its parents: a link that is put there now is not followed.
+        return fs::create_dir(path).with_context(advice);
+    }
+    let owner = |path: &Path| fs::symlink_metadata(path).map(|metadata| metadata.uid());
+    let parent = path.parent().unwrap_or(path);
+    let in_reach_of_others = fs::metadata(parent)
+        .is_ok_and(|parent| parent.mode() & 0o022 != 0 && same_file_system(path, &parent));
+    if in_reach_of_others && owner(path).with_context(advice)? != geteuid().as_raw() {
+        return Err(Failure::usage(format!(
+            "--container-workdir-path {} belongs to another user of the container, who could put a link in its place; name another place, or remove it there",
+            path.display()
+        )));
+    }
+    let cache = workdir.cache();
+    let kept = cache_reused.then_some(cache.as_path());
+    replacement::clear_folder(path, &workdir.record(), kept).with_context(advice)
+}
+
+/// Whether a folder is on its parent's file system, and so no mount point.
+fn same_file_system(folder: &Path, parent: &fs::Metadata) -> bool {
+    fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.dev() == parent.dev())
 }
 
 /// What stays behind of a workdir that is sent: the environments that the build

@@ -20,6 +20,7 @@ use crate::staging::{How, LinkMode, Listing};
 use crate::steps::approval;
 use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::evidence::{self, Choices};
+use crate::steps::generated::{self, Generated};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
@@ -38,6 +39,8 @@ pub struct Request {
     pub variables: Vec<ProductVariable>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
+    /// What becomes of the files that the build made in the project.
+    pub generated: Generated,
     /// What happens to what looks like a secret.
     pub secrets: SecretPolicy,
     /// Whether every file of every needed package is read and compared.
@@ -88,7 +91,7 @@ pub fn run(
             workdir.path().display()
         )));
     }
-    let rules = ProjectRules::new(&request.excludes)?;
+    let mut rules = ProjectRules::of_built(&request.excludes)?;
     let signing_key = evidence::signing_key(&request.signing, surroundings)?;
     // Nobody changes what is looked at from here on.
     let claim = Claim::alone(workdir.path(), COMMAND)?;
@@ -144,8 +147,16 @@ pub fn run(
         require_movable(&workdir, &target, record.as_ref())?;
     }
     let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, report)?;
-    search.project(&project, &rules);
-    search.resources(&workdir.resources());
+    generated::apply(
+        request.generated,
+        &project,
+        &name,
+        record.as_ref(),
+        &mut rules,
+        report,
+    )?;
+    let mut staged = search.project(&project, &rules).size;
+    staged += search.resources(&workdir.resources())?.size;
     search.variables(&request.variables);
     let findings = search.findings();
     secrets::refuse(&request.secrets, &findings)?;
@@ -166,8 +177,7 @@ pub fn run(
         sources.push(&cache);
     }
     let size = || {
-        let mut size = stage::survey_project(&project, &rules).size;
-        size += stage::size_of_folder(&workdir.resources());
+        let mut size = staged;
         if copies_cache {
             size += plan.size(&workdir, request.full_cache, record.as_ref());
         }

@@ -13,6 +13,7 @@ pub mod create_workdir_from_host;
 mod environments;
 mod evidence;
 pub mod final_verify_product;
+mod generated;
 pub mod inside;
 pub mod make_product;
 pub mod make_production_image;
@@ -24,4 +25,6 @@ mod stage;
 mod verdict;
 mod verified;
 
+pub use generated::Generated;
 pub use new_workdir::Made;
+pub use stage::ProjectRules;

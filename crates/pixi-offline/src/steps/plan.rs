@@ -98,12 +98,8 @@ fn of_host(
     report: &Report,
 ) -> anyhow::Result<Plan> {
     let seen = Seen::look(source, surroundings, report)?;
-    let staged = stage::survey_project(&seen.project_dir, &seen.rules);
-    let resources = seen
-        .resources_dir
-        .as_deref()
-        .map(stage::size_of_folder)
-        .unwrap_or_default();
+    let staged = &seen.project;
+    let resources = seen.resources.size;
     let mut plan = Plan {
         facts: json!({
             "project": seen.project_dir.display().to_string(),
@@ -123,13 +119,15 @@ fn of_host(
         seen.name,
         seen.place.workdir.path().display()
     ));
-    say_staged(&mut plan, &staged);
+    say_staged(&mut plan, staged);
+    say_warnings(&mut plan, "project", staged);
     if resources.entries > 0 {
         plan.say(format!(
             "resources: {} entries, {} bytes",
             resources.entries, resources.bytes
         ));
     }
+    say_warnings(&mut plan, "resources", &seen.resources);
     let download = say_packages(&mut plan, &seen)?;
     let secrets: Vec<String> = seen.secrets.iter().map(ToString::to_string).collect();
     plan.facts["secrets"] = json!(secrets);
@@ -253,6 +251,27 @@ fn say_staged(plan: &mut Plan, staged: &Survey) {
     plan.facts["workdirs_left"] = json!(skipped);
 }
 
+/// Says of what the build will warn.
+fn say_warnings(plan: &mut Plan, what: &str, survey: &Survey) {
+    for (key, examples, text) in [
+        (
+            "links_out",
+            &survey.links_out,
+            "links that lead out of what is copied, or to what stays behind",
+        ),
+        (
+            "lfs_pointers",
+            &survey.lfs_pointers,
+            "Git LFS pointers in place of files",
+        ),
+    ] {
+        if examples.count > 0 {
+            plan.facts["warnings"][what][key] = json!(examples);
+            plan.say(format!("{what}: {} {text}: {examples}", examples.count));
+        }
+    }
+}
+
 /// Gives the bytes that are to be fetched, as far as the lock says.
 fn say_packages(plan: &mut Plan, seen: &Seen) -> anyhow::Result<u64> {
     let Some(lock) = &seen.lock else {
@@ -369,7 +388,7 @@ impl Why {
             decided,
             left,
             rule,
-        } = staging::explain(relative, is_dir, rules.all());
+        } = staging::explain(is_here.then_some(project), relative, is_dir, rules);
         let workdir = relative
             .ancestors()
             .filter(|path| is_here && !path.as_os_str().is_empty())

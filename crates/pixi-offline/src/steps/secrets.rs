@@ -1,5 +1,6 @@
 //! Looking for secrets before anything is copied, and what is done about them.
 
+use std::fs;
 use std::path::Path;
 
 use crate::failure::Failure;
@@ -9,7 +10,7 @@ use crate::proof::manifest::Secrets;
 use crate::report::Report;
 use crate::request::{ProductVariable, SecretAction, SecretPolicy};
 use crate::secrets::{Finding, Search};
-use crate::staging::Rules;
+use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
 use crate::steps::stage::{self, ProjectRules};
 
 /// How many findings are shown.
@@ -42,30 +43,52 @@ impl SecretSearch {
         Ok(SecretSearch(search))
     }
 
-    /// Looks at what [`stage::copy_project`] would copy. The lock is read
-    /// however long it is: every URL of a channel is in it.
-    pub(super) fn project(&mut self, source: &Path, rules: &ProjectRules) {
-        let Some(search) = &mut self.0 else { return };
-        search.folder(source, rules.all(), &proof::is_workdir);
+    /// Looks at what [`stage::copy_project`] would copy, and gives the survey of that.
+    /// The lock is read however long it is: every URL of a channel is in it.
+    pub(super) fn project(&mut self, source: &Path, rules: &ProjectRules) -> Survey {
+        let mut survey = match &mut self.0 {
+            Some(search) => search.folder(source, rules),
+            None => staging::survey(source, rules, &mut |_| {}),
+        };
+        let takes_configuration = stage::takes_configuration(source, rules).unwrap_or(true);
+        if takes_configuration {
+            let length = fs::metadata(source.join(layout::PROJECT_CONFIG));
+            survey.size.bytes += length.map_or(0, |metadata| metadata.len());
+            // Its folder, too.
+            survey.size.entries += 2;
+            survey.files += 1;
+        }
+        let Some(search) = &mut self.0 else {
+            return survey;
+        };
         for file in [layout::LOCK_FILE, layout::PROJECT_CONFIG] {
             let file = Path::new(file);
             let goes_along = match file.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => {
-                    stage::takes_configuration(source, rules).unwrap_or(true)
-                }
-                _ => source.join(file).is_file() && !rules.all().excludes(file, false),
+                Some(folder) if !folder.as_os_str().is_empty() => takes_configuration,
+                _ => source.join(file).is_file() && !rules.excludes(file, false),
             };
             if goes_along {
                 search.file(source, file);
             }
         }
+        survey
     }
 
-    /// Looks at what is copied whole.
-    pub(super) fn resources(&mut self, source: &Path) {
-        if let Some(search) = &mut self.0 {
-            search.folder(source, &Rules::new(), &proof::is_workdir);
-        }
+    /// Looks at what is copied whole, and gives the survey of that.
+    ///
+    /// # Errors
+    ///
+    /// As [`stage::without_our_traces`].
+    pub(super) fn resources(&mut self, source: &Path) -> anyhow::Result<Survey> {
+        let rules = stage::without_our_traces()?;
+        let selection = RulesAndSkip {
+            rules: &rules,
+            skip: &proof::is_workdir,
+        };
+        Ok(match &mut self.0 {
+            Some(search) => search.folder(source, &selection),
+            None => staging::survey(source, &selection, &mut |_| {}),
+        })
     }
 
     /// Looks at what `envs.sh` will export.

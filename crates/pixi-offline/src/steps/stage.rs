@@ -1,42 +1,76 @@
 //! Staging a project and what goes with it into a workdir.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::Context as _;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::proof;
 use crate::replacement::{Beside, Claim, make_folder, write_file};
 use crate::report::Report;
-use crate::staging::{self, How, Outcome, Rules, RulesAndSkip, Size, Survey, Verdict};
+use crate::staging::{
+    self, Examples, How, LinkFate, Outcome, Rules, RulesAndSkip, Selection, Size, Survey, Verdict,
+};
 use crate::surroundings::Surroundings;
 use crate::tools::Program;
 
-/// The rules for a project: the usual ones first, then the caller's.
+/// What of a project is copied: the usual excludes decide first, then the caller's
+/// patterns.
 #[derive(Debug, Clone)]
-pub(super) struct ProjectRules {
+pub struct ProjectRules {
     all: Rules,
+    /// [`layout::DEFAULT_EXCLUDES`] alone.
+    usual: Rules,
     callers: Rules,
+    /// Whether the project's Pixi configuration is read through links.
+    follows_configuration: bool,
+    /// Files and folders that the build made and that stay behind.
+    generated: BTreeSet<PathBuf>,
 }
 
 impl ProjectRules {
+    /// For a project that a container could write: nothing is read through a link that
+    /// lies there.
+    ///
+    /// # Errors
+    ///
+    /// As [`ProjectRules::new`].
+    pub fn of_built(excludes: &[OsString]) -> anyhow::Result<ProjectRules> {
+        let mut rules = ProjectRules::new(excludes)?;
+        rules.follows_configuration = false;
+        Ok(rules)
+    }
+
+    /// Leaves these paths of the project, too.
+    pub(super) fn leave_generated(&mut self, paths: BTreeSet<PathBuf>) {
+        self.generated = paths;
+    }
+
     /// Reads the arguments of `--exclude`.
     ///
     /// # Errors
     ///
     /// Exit code 2 for a pattern that cannot be one.
-    pub(super) fn new(excludes: &[OsString]) -> anyhow::Result<ProjectRules> {
+    pub fn new(excludes: &[OsString]) -> anyhow::Result<ProjectRules> {
         let mut rules = ProjectRules {
-            all: Rules::new(),
+            all: without_our_traces()?,
+            usual: Rules::new(),
             callers: Rules::new(),
+            follows_configuration: true,
+            generated: BTreeSet::new(),
         };
-        rules.all = without_our_traces()?;
         for pattern in layout::DEFAULT_EXCLUDES {
             rules.all.push(OsStr::new(pattern))?;
+            rules.usual.push(OsStr::new(pattern))?;
         }
         for pattern in excludes {
             let usage =
@@ -46,10 +80,35 @@ impl ProjectRules {
         }
         Ok(rules)
     }
+}
 
-    /// The usual rules and the caller's.
-    pub(super) fn all(&self) -> &Rules {
-        &self.all
+/// Beside rsync's own patterns: a link that is named like a usual exclude, and a `.git`
+/// that is a file of git's, stay behind.
+impl Selection for ProjectRules {
+    fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
+        self.all.excludes(relative, is_dir) || self.generated.contains(relative)
+    }
+
+    /// A link of the name of a usual exclude leads to what that is to keep back: pixi
+    /// would install through one named `.pixi`.
+    fn link(&self, relative: &Path, _leads_to: &Path) -> anyhow::Result<LinkFate> {
+        Ok(match self.usual.excludes(relative, true) {
+            true => LinkFate::LeftOut,
+            false => LinkFate::AsItIs,
+        })
+    }
+
+    /// The `.git` of a worktree or a submodule is a file that names a folder of this machine.
+    fn excludes_content(&self, relative: &Path, begins_with: &dyn Fn(&[u8]) -> bool) -> bool {
+        relative.file_name() == Some(OsStr::new(layout::GIT)) && begins_with(b"gitdir: ")
+    }
+
+    fn deciding(&self, relative: &Path, is_dir: bool) -> Option<&OsStr> {
+        self.all.deciding(relative, is_dir)
+    }
+
+    fn skips(&self, folder: &Path) -> bool {
+        proof::is_workdir(folder)
     }
 }
 
@@ -75,31 +134,69 @@ pub(super) fn copy_project(
     how: &How,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
-    let mut outcome = copy_by(source, target, &rules.all, how, report)?;
+    let mut outcome = copy_by(source, target, rules, how, report)?;
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
     if takes_configuration(source, rules)? {
-        let config = Path::new(layout::PROJECT_CONFIG);
-        let folder = config.parent().unwrap_or(config);
+        let length = copy_configuration(source, target)?;
+        keep_environments_in_the_project(&target.join(layout::PROJECT_CONFIG), report)?;
+        let copied = &mut outcome.copied;
+        copied.entries += 2;
+        copied.files += 1;
+        copied.bytes += length;
+        restore_folder_time(source, target)?;
+    }
+    Ok(outcome)
+}
+
+/// Longest configuration that is read through a link, in bytes: a link may lead anywhere.
+const LONGEST_LINKED_CONFIGURATION: u64 = 1024 * 1024;
+
+/// Copies the project's Pixi configuration, and gives its length. A link, or what lies behind one,
+/// becomes a file: nothing of the copy leads out of it.
+fn copy_configuration(source: &Path, target: &Path) -> anyhow::Result<u64> {
+    let (from, to) = (
+        source.join(layout::PROJECT_CONFIG),
+        target.join(layout::PROJECT_CONFIG),
+    );
+    let copying = || format!("{} cannot be copied", from.display());
+    let folder = |file: &Path| file.parent().map(Path::to_owned).unwrap_or_default();
+    if !is_behind_a_link(source) {
         let mut config_alone = Rules::new();
         for rule in ["+ /config.toml", "*"] {
             config_alone.push(OsStr::new(rule))?;
         }
-        let more = staging::copy_tree(
-            &source.join(folder),
-            &target.join(folder),
-            &config_alone,
-            &|_| false,
-        )?;
-        keep_environments_in_the_project(&target.join(config), report)?;
-        let copied = &mut outcome.copied;
-        copied.entries += more.entries + 1;
-        copied.files += more.files;
-        copied.bytes += more.bytes;
-        restore_folder_time(source, target)?;
+        let copied = staging::copy_tree(&folder(&from), &folder(&to), &config_alone, &|_| false)?;
+        return Ok(copied.bytes);
     }
-    Ok(outcome)
+    let flags = (OFlags::NONBLOCK).bits().cast_signed();
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(&from)
+        .with_context(copying)?;
+    let metadata = file.metadata().with_context(copying)?;
+    let mut content = Vec::new();
+    file.take(LONGEST_LINKED_CONFIGURATION)
+        .read_to_end(&mut content)
+        .with_context(copying)?;
+    let write = || -> io::Result<()> {
+        fs::create_dir(folder(&to))?;
+        fs::write(&to, &content)?;
+        fs::File::open(&to)?.set_modified(metadata.modified()?)
+    };
+    write().with_context(|| format!("{} cannot be written", to.display()))?;
+    Ok(content.len() as u64)
+}
+
+/// Whether the project's Pixi configuration, or its folder, is a link.
+fn is_behind_a_link(source: &Path) -> bool {
+    let config = Path::new(layout::PROJECT_CONFIG);
+    let parts = config
+        .ancestors()
+        .filter(|part| !part.as_os_str().is_empty());
+    parts.into_iter().any(|part| source.join(part).is_symlink())
 }
 
 /// Whether the project's committed Pixi configuration is taken along.
@@ -109,16 +206,17 @@ pub(super) fn copy_project(
 /// When a disk that breaks keeps it from being seen: it must not stay behind unsaid.
 pub(super) fn takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow::Result<bool> {
     let config = Path::new(layout::PROJECT_CONFIG);
-    let folder = config.parent().unwrap_or(config);
-    // A `.pixi` that is a link was copied as one.
-    let (folder, file) = (source.join(folder), source.join(config));
-    let is_file = there(&folder, fs::symlink_metadata(&folder))?.is_some_and(|m| m.is_dir())
-        && there(&file, fs::metadata(&file))?.is_some_and(|m| m.is_file());
+    let file = source.join(config);
+    let behind_a_link = is_behind_a_link(source);
+    let is_file = there(&file, fs::metadata(&file))?.is_some_and(|metadata| {
+        metadata.is_file() && (!behind_a_link || metadata.len() < LONGEST_LINKED_CONFIGURATION)
+    });
     let unwanted = config.ancestors().any(|path| {
         let is_dir = path != config;
         !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
     });
-    Ok(is_file && !unwanted)
+    let follows = !behind_a_link || rules.follows_configuration;
+    Ok(is_file && follows && !unwanted)
 }
 
 /// Whether there is a folder, links followed.
@@ -190,35 +288,77 @@ pub(super) fn copy_folder(
     how: &How,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
-    copy_by(source, target, &without_our_traces()?, how, report)
+    let selection = RulesAndSkip {
+        rules: &without_our_traces()?,
+        skip: &proof::is_workdir,
+    };
+    copy_by(source, target, &selection, how, report)
 }
 
 fn copy_by(
     source: &Path,
     target: &Path,
-    rules: &Rules,
+    selection: &dyn Selection,
     how: &How,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
-    let selection = RulesAndSkip {
-        rules,
-        skip: &proof::is_workdir,
-    };
-    let outcome = staging::copy_tree_as(source, target, &selection, how)?;
+    let outcome = staging::copy_tree_as(source, target, selection, how)?;
     for (path, why) in &outcome.copied.skipped {
         report.note(format_args!("{}: {why}", path.display()));
     }
     Ok(outcome)
 }
 
-/// What the copy of a project will do.
-pub(super) fn survey_project(source: &Path, rules: &ProjectRules) -> Survey {
-    staging::survey(source, &rules.all, proof::is_workdir)
+/// Warns of what a copy would hold and what is no use at another place.
+/// `what` is the folder for people: `project` or `resources`.
+pub(super) fn warn_of_survey(what: &str, survey: &SurveyWarnings, report: &Report) {
+    let SurveyWarnings {
+        links_out,
+        lfs_pointers,
+    } = survey;
+    if links_out.count > 0 {
+        report.warning(format_args!(
+            "{} links of the {what} lead out of what is copied, or to what stays behind, and will lead nowhere or to something else at another place: {links_out}",
+            links_out.count
+        ));
+    }
+    if lfs_pointers.count > 0 {
+        report.warning(format_args!(
+            "{} files of the {what} are Git LFS pointers and not their content; `git lfs pull` fetches it: {lfs_pointers}",
+            lfs_pointers.count
+        ));
+    }
 }
 
-/// What the copy of a folder will take.
-pub(super) fn size_of_folder(source: &Path) -> Size {
-    staging::survey(source, &Rules::new(), proof::is_workdir).size
+/// The part of a [`Survey`] that people are warned of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurveyWarnings {
+    /// As [`Survey::links_out`].
+    pub links_out: Examples,
+    /// As [`Survey::lfs_pointers`].
+    pub lfs_pointers: Examples,
+}
+
+impl From<&Survey> for SurveyWarnings {
+    fn from(survey: &Survey) -> SurveyWarnings {
+        SurveyWarnings {
+            links_out: survey.links_out.clone(),
+            lfs_pointers: survey.lfs_pointers.clone(),
+        }
+    }
+}
+
+/// Whether a package cache that is there can be used again: it is a folder, and no link in it
+/// leads what is installed elsewhere.
+pub(super) fn is_own_cache(cache: &Path) -> bool {
+    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let has_link = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut kinds = entries.map(|entry| entry.file_type());
+        kinds.any(|kind| kind.is_ok_and(|kind| kind.is_symlink()))
+    };
+    let folders = ["", "pkgs", "pixi-offline-bin"];
+    is_folder(cache) && !folders.iter().any(|name| has_link(cache.join(name)))
 }
 
 /// Makes the folders of a new workdir that are not copies.

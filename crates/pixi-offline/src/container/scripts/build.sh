@@ -37,6 +37,7 @@ install() {
 phase install install || exit
 
 # The pixi that a product may take along. Missing it is no failure here.
+rm -rf "$PIXI_CACHE_DIR/pixi-offline-bin"
 mkdir -p "$PIXI_CACHE_DIR/pixi-offline-bin" &&
   cp -L "$(command -v pixi)" "$PIXI_CACHE_DIR/pixi-offline-bin/pixi" 2>/dev/null
 

@@ -161,25 +161,26 @@ pub fn copy_tree_as(
     Job::new(source, &root, target, selection, how)?.run()
 }
 
-/// Makes sure that `target` is an empty folder.
+/// Makes sure that `target` is an empty folder, and no link to one.
 fn prepare(target: &Path) -> anyhow::Result<()> {
-    match fs::read_dir(target) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
-                bail!(
-                    "{} is not empty; the copy goes to a new folder",
-                    target.display()
-                );
-            }
-            Ok(())
+    // Nobody else looks into a copy that is not finished.
+    match DirBuilder::new().mode(0o700).create(target) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be made", target.display()));
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Nobody else looks into a copy that is not finished.
-            DirBuilder::new()
-                .mode(0o700)
-                .create(target)
-                .with_context(|| format!("{} cannot be made", target.display()))
-        }
-        Err(error) => Err(error).with_context(|| format!("{} cannot be used", target.display())),
     }
+    let using = || format!("{} cannot be used", target.display());
+    let found = fs::symlink_metadata(target).with_context(using)?;
+    if !found.is_dir() {
+        bail!("{} cannot be used: it is not a folder", target.display());
+    }
+    if fs::read_dir(target).with_context(using)?.next().is_some() {
+        bail!(
+            "{} is not empty; the copy goes to a new folder",
+            target.display()
+        );
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use super::content::{Clones, Content, ContentError, Copier};
 use super::trouble::{Trouble, Troubles, changed};
 use super::{Copied, How, Left, LinkMode, Outcome};
 use crate::processors;
-use crate::staging::folder::{Entries, FOLDER, at, child, path_of};
+use crate::staging::folder::{Entries, FOLDER, at, begins_with, child, path_of};
 use crate::staging::listing::{ListedFolder, Listing, New};
 use crate::staging::queue::Queue;
 use crate::staging::selection::{LinkFate, Selection};
@@ -82,8 +82,7 @@ impl<'a> Job<'a> {
         let looks = rustix::fs::fstat(&from)
             .with_context(|| format!("{} cannot be read", source.display()))?;
         let using = || format!("{} cannot be used", target.display());
-        let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let to = rustix::fs::open(target, open, Mode::empty()).with_context(using)?;
+        let to = rustix::fs::open(target, FOLDER, Mode::empty()).with_context(using)?;
         let found = rustix::fs::fstat(&to).with_context(using)?;
         Ok(Job {
             source,
@@ -358,6 +357,14 @@ impl<'a> Worker<'a> {
 
     pub(super) fn file(&mut self, place: &Place<'_>) -> Result<Made, Trouble> {
         let job = self.job;
+        let begins_with = |text: &[u8]| begins_with(place.from, place.name, text);
+        if job
+            .selection
+            .excludes_content(path_of(&self.path), &begins_with)
+        {
+            self.leave(place, FileType::RegularFile);
+            return Ok(Made::Nothing);
+        }
         let own =
             job.how.link_mode == LinkMode::Hardlink && job.selection.own_copy(path_of(&self.path));
         if job.how.link_mode == LinkMode::Hardlink && !own {

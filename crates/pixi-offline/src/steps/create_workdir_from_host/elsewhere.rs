@@ -11,7 +11,8 @@ use crate::report::Report;
 use crate::steps::build::{self, Logs};
 use crate::steps::carried::{self, Carried};
 use crate::steps::create_workdir_from_host::{COMMAND, Request, Seen};
-use crate::steps::{inside, new_workdir, secrets};
+use crate::steps::generated::{self, StagedPaths};
+use crate::steps::{inside, new_workdir, secrets, stage};
 use crate::surroundings::{self, Surroundings};
 
 impl Seen {
@@ -22,7 +23,7 @@ impl Seen {
         &self,
         request: &Request,
         claim: &Claim,
-        staged: &Beside,
+        (staged, staged_paths): (&Beside, &StagedPaths),
         record: &mut WorkdirRecord,
         surroundings: &Surroundings,
         report: &Report,
@@ -82,6 +83,11 @@ impl Seen {
         let brought = carried
             .back(0, new.path(), leave_out, &here, report)
             .and_then(|()| self.complete(request, &new, &logs_in, record, judged.is_ok(), report))
+            .and_then(|()| {
+                let (name, rules) = (&self.name, &self.rules);
+                generated::record(&new, name, rules, staged_paths, record, report);
+                record.write(&new)
+            })
             .and_then(|()| carried.not_interrupted());
         if let Err(error) = brought {
             return Err(match judged {
@@ -102,7 +108,7 @@ impl Seen {
     /// overwritten where that was asked for, else the new one, which is empty.
     fn cache_to_begin_with(&self, request: &Request, staged: &Workdir, report: &Report) -> PathBuf {
         let old = self.place.workdir.cache();
-        let reused = request.reuse_cache && old.is_dir();
+        let reused = request.reuse_cache && stage::is_own_cache(&old);
         if request.reuse_cache {
             new_workdir::say_reused(reused, report);
         }

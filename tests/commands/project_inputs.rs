@@ -1,0 +1,466 @@
+//! Projects as people have them: links for folders that git or pixi use, worktrees, links out
+//! of the project, files that Git LFS did not fetch.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use testbed::sandbox::{Run, names};
+
+use crate::create_workdir_from_container::Container;
+use crate::fake::{Fake, LOCK};
+
+/// Puts a link to a new folder in the place of something, and gives the folder.
+fn replace_by_link(fake: &Fake, path: &str) -> PathBuf {
+    let scratch = fake.sandbox.root().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let path = fake.path(path);
+    if path.is_dir() {
+        fs::remove_dir_all(&path).unwrap();
+    }
+    symlink(&scratch, path).unwrap();
+    scratch
+}
+
+#[test]
+fn links_named_like_a_usual_exclude_stay_behind_and_the_configuration_is_read_through_one() {
+    let fake = Fake::new();
+    let scratch = replace_by_link(&fake, "demo/.pixi");
+    fs::write(scratch.join("config.toml"), "x = 2\n").unwrap();
+    fs::create_dir_all(scratch.join("envs/default")).unwrap();
+    for name in [".venv", "__pycache__", ".mypy_cache", "src/.pytest_cache"] {
+        symlink(&scratch, fake.path("demo").join(name)).unwrap();
+    }
+    // Not of the eight: rsync copies it.
+    symlink("src", fake.path("demo/.tox")).unwrap();
+    fake.create(&[""; 0])
+        .success()
+        .says_not("stays behind, and");
+    let staged = fake.path("W/project/demo");
+    assert_eq!(
+        names(&staged),
+        [".pixi", ".tox", "pixi.lock", "pixi.toml", "src"]
+    );
+    assert_eq!(names(&staged.join("src")), ["main.py"]);
+    assert!(!staged.join(".pixi").is_symlink());
+    assert_eq!(names(&staged.join(".pixi")), ["config.toml"]);
+    assert_eq!(
+        fs::read_to_string(staged.join(".pixi/config.toml")).unwrap(),
+        "x = 2\n"
+    );
+    assert_eq!(names(&scratch), ["config.toml", "envs"]);
+}
+
+#[test]
+fn what_cannot_be_a_configuration_is_not_read_through_a_link() {
+    for kind in ["folder", "fifo", "large", "dangling", "circle"] {
+        let fake = Fake::new();
+        let scratch = replace_by_link(&fake, "demo/.pixi");
+        let config = scratch.join("config.toml");
+        match kind {
+            "folder" => fs::create_dir(&config).unwrap(),
+            "fifo" => {
+                let mode = rustix::fs::Mode::RWXU;
+                let fifo = rustix::fs::FileType::Fifo;
+                rustix::fs::mknodat(rustix::fs::CWD, &config, fifo, mode, 0).unwrap();
+            }
+            "large" => fs::write(&config, vec![b'#'; 1 << 20]).unwrap(),
+            "dangling" => symlink("/nowhere", &config).unwrap(),
+            _ => symlink("config.toml", &config).unwrap(),
+        }
+        fake.create(&[""; 0]).success();
+        assert!(!fake.path("W/project/demo/.pixi").exists(), "{kind}");
+    }
+    // It is the link that bounds it: a file of the project itself may be longer.
+    let fake = Fake::new();
+    fake.sandbox
+        .write("demo/.pixi/config.toml", vec![b'#'; 1 << 20]);
+    fake.create(&[""; 0]).success();
+    assert!(fake.path("W/project/demo/.pixi/config.toml").is_file());
+    // Left out on request, behind a link too.
+    for pattern in [".pixi/config.toml", ".pixi", "*.toml"] {
+        let fake = Fake::new();
+        let scratch = replace_by_link(&fake, "demo/.pixi");
+        fs::write(scratch.join("config.toml"), "x = 2\n").unwrap();
+        fake.create(&["--exclude", pattern]).success();
+        assert!(!fake.path("W/project/demo/.pixi").exists(), "{pattern}");
+    }
+}
+
+#[test]
+fn a_git_file_of_a_worktree_stays_behind_and_any_other_of_that_name_is_kept() {
+    let fake = Fake::new();
+    fs::remove_dir_all(fake.path("demo/.git")).unwrap();
+    fake.sandbox
+        .write("demo/.git", "gitdir: /home/me/demo/.git/worktrees/wt\n");
+    fake.sandbox
+        .write("demo/sub/.git", "gitdir: ../.git/modules/sub\n");
+    fake.sandbox.write("demo/other/.git", "gitdir:x");
+    fake.sandbox.write("demo/src/x.git", "gitdir: x");
+    fake.create(&[""; 0]).success();
+    let staged = fake.path("W/project/demo");
+    assert!(!staged.join(".git").exists());
+    assert_eq!(names(&staged.join("sub")), [""; 0]);
+    assert_eq!(names(&staged.join("other")), [".git"]);
+    assert_eq!(names(&staged.join("src")), ["main.py", "x.git"]);
+    let explain = |path: &str| fake.run("build-offline-product", &["--explain", path]);
+    explain("sub/.git").success().prints("stays behind: .git/");
+    explain("other/.git").success().prints("is staged");
+}
+
+#[test]
+fn links_out_and_lfs_pointers_are_named_before_anything_is_staged() {
+    let fake = Fake::new().with(serde_json::json!({"refuse": ["no such thing", 125]}));
+    for number in 0..7 {
+        let link = fake.path(&format!("demo/out-{number}"));
+        symlink(format!("/elsewhere/{number}\u{1b}[2J"), link).unwrap();
+    }
+    symlink(".git/annex/x", fake.path("demo/annexed")).unwrap();
+    symlink("src/main.py", fake.path("demo/fine")).unwrap();
+    fake.sandbox.write("data/small.txt", "x");
+    symlink("../demo/src", fake.path("data/code")).unwrap();
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{:064}\nsize 699009\n",
+        1
+    );
+    fake.sandbox.write("demo/model.bin", &pointer);
+    fake.sandbox.write("data/deep/weights", &pointer);
+    for secrets in ["warn", "off"] {
+        let words = ["--resources-dir", "data", "--secrets", secrets];
+        let run = fake.create(&words);
+        run.code(125);
+        let lines: Vec<_> = run
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("WARNING: "))
+            .collect();
+        assert_eq!(lines.len(), 4, "{lines:#?}");
+        assert!(
+            lines[0].starts_with("WARNING: 8 links of the project"),
+            "{}",
+            lines[0]
+        );
+        assert!(
+            lines[0].contains("annexed -> .git/annex/x, out-0 -> /elsewhere/0\u{fffd}[2J, "),
+            "{}",
+            lines[0]
+        );
+        assert!(lines[0].ends_with(" and 3 more"), "{}", lines[0]);
+        assert!(!lines[0].contains("fine"), "{}", lines[0]);
+        assert!(
+            lines[1].contains("1 files of the project are Git LFS pointers"),
+            "{}",
+            lines[1]
+        );
+        assert!(lines[1].ends_with(": model.bin"), "{}", lines[1]);
+        assert!(
+            lines[2].contains("1 links of the resources"),
+            "{}",
+            lines[2]
+        );
+        assert!(lines[2].ends_with(": code -> ../demo/src"), "{}", lines[2]);
+        assert!(lines[3].ends_with(": deep/weights"), "{}", lines[3]);
+    }
+    // A project without any says nothing.
+    let fake = Fake::new();
+    fake.create(&[""; 0]).success().says_not("WARNING: ");
+}
+
+#[test]
+fn pixi_in_a_container_never_installs_through_a_link_of_the_project() {
+    let container = Container::new();
+    let fake = &container.fake;
+    let scratch = replace_by_link(fake, "demo/.pixi");
+    fs::write(scratch.join("config.toml"), "x = 2\n").unwrap();
+    symlink("/nowhere", fake.path("demo/gone")).unwrap();
+    container
+        .create(&[])
+        .success()
+        .says("1 links of the project")
+        .says("gone -> /nowhere");
+    assert_eq!(names(&scratch), ["config.toml"]);
+    assert!(
+        container
+            .path
+            .join("project/demo/.pixi/envs/default/big")
+            .is_file()
+    );
+    let staged = fake.path("W/project/demo/.pixi/config.toml");
+    assert_eq!(fs::read_to_string(staged).unwrap(), "x = 2\n");
+}
+
+#[test]
+fn links_that_lie_in_the_container_before_the_build_are_never_followed() {
+    let victim_is_untouched = |victim: &Path| assert_eq!(names(victim), ["mine"]);
+    for name in [
+        "project",
+        "resources",
+        "pixi-cache",
+        "out",
+        "pixi-cache/pkgs",
+        "workdir.json.new",
+    ] {
+        let container = Container::new();
+        let victim = container.fake.sandbox.root().join("victim");
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("mine"), "mine").unwrap();
+        // A workdir of an earlier run, in which somebody has put a link.
+        container.create(&[]).success();
+        let place = container.path.join(name);
+        if place.is_dir() {
+            fs::remove_dir_all(&place).unwrap();
+        }
+        symlink(&victim, &place).unwrap();
+        container.create(&["--reuse-cache"]).success();
+        victim_is_untouched(&victim);
+        assert!(!place.is_symlink(), "{name}");
+        assert_eq!(fs::read_to_string(victim.join("mine")).unwrap(), "mine");
+    }
+    // The workdir itself.
+    let container = Container::new();
+    let victim = container.fake.sandbox.root().join("victim");
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("mine"), "mine").unwrap();
+    symlink(&victim, &container.path).unwrap();
+    container.create(&[]).code(2);
+    victim_is_untouched(&victim);
+}
+
+#[test]
+fn a_configuration_behind_a_link_of_a_built_project_is_not_packed() {
+    let fake = Fake::new();
+    fake.create(&[""; 0]).success();
+    let staged = fake.path("W/project/demo");
+    fs::remove_dir_all(staged.join(".pixi")).unwrap();
+    fake.sandbox.write("private/config.toml", "secret = 1\n");
+    symlink(fake.path("private"), staged.join(".pixi")).unwrap();
+    let make = ["--workdir", "W"];
+    fake.sandbox
+        .run("make-archive-ready-product", make)
+        .success();
+    assert_eq!(
+        names(&fake.path("W/product/demo")),
+        ["pixi.lock", "pixi.toml", "src"]
+    );
+    fs::remove_file(staged.join(".pixi")).unwrap();
+    fs::create_dir(staged.join(".pixi")).unwrap();
+    symlink(
+        fake.path("private/config.toml"),
+        staged.join(".pixi/config.toml"),
+    )
+    .unwrap();
+    fake.sandbox
+        .run("make-archive-ready-product", make)
+        .success();
+    assert_eq!(
+        names(&fake.path("W/product/demo")),
+        ["pixi.lock", "pixi.toml", "src"]
+    );
+}
+
+/// A build that makes files in the project, beside the environments.
+fn building() -> Fake {
+    Fake::new().with(json!({"writes": {
+        "/workdir/project/demo/build/CMakeCache.txt": "CMAKE_HOME=/workdir/project/demo\n",
+        "/workdir/project/demo/build/sub/empty.o": "",
+        "/workdir/project/demo/src/_version.py": "version = '1.0'\n",
+        "/workdir/project/demo/src/__pycache__/main.pyc": "x",
+        "/workdir/project/demo/.pixi/envs/default/x": "/workdir/project/demo",
+    }}))
+}
+
+fn make(fake: &Fake, more: &[&str]) -> Run {
+    let words = ["--workdir", "W"].iter().chain(more);
+    fake.sandbox.run("make-archive-ready-product", words)
+}
+
+fn generated(fake: &Fake) -> Value {
+    let record: Value =
+        serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap();
+    record["generated"].clone()
+}
+
+#[test]
+fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
+    let fake = building();
+    let run = fake.create(&[""; 0]);
+    run.success().says(
+        "WARNING: 1 files that the build made in the project hold its path in the container, /workdir,",
+    );
+    run.says(": build/CMakeCache.txt\n");
+    let listed = generated(&fake);
+    let paths: Vec<&str> = listed["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "build",
+            "build/CMakeCache.txt",
+            "build/sub",
+            "build/sub/empty.o",
+            "src/_version.py"
+        ]
+    );
+    assert_eq!(listed["entries"][0]["sha256"], Value::Null);
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(listed["entries"][3]["sha256"], empty);
+    // A build that makes nothing says nothing.
+    let fake = Fake::new();
+    fake.create(&[""; 0]).success().says_not("the build made");
+    assert_eq!(generated(&fake)["entries"], json!([]));
+}
+
+#[test]
+fn alone_the_product_has_what_the_build_made_unless_it_is_dropped() {
+    let fake = building();
+    fake.create(&[""; 0]).success();
+    make(&fake, &[])
+        .success()
+        .says("1 files that the build made in the project are packed and hold its path");
+    let product = fake.path("W/product/demo");
+    assert_eq!(
+        names(&product),
+        [".pixi", "build", "pixi.lock", "pixi.toml", "src"]
+    );
+    let run = make(&fake, &["--drop-generated"]);
+    run.success().says(
+        "NOTE: 3 files that the build made in the project stay behind: build/CMakeCache.txt, build/sub/empty.o, src/_version.py; --keep-generated packs them",
+    );
+    run.says_not("hold its path");
+    assert_eq!(names(&product), [".pixi", "pixi.lock", "pixi.toml", "src"]);
+    assert_eq!(names(&product.join("src")), ["main.py"]);
+}
+
+#[test]
+fn what_a_person_adds_or_changes_after_the_build_is_always_packed() {
+    let fake = building();
+    fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
+    let fake = fake.with(json!({"writes": {
+        "/workdir/project/demo/build/one": "1",
+        "/workdir/project/demo/build/two": "2",
+        "/workdir/project/demo/pixi.lock": LOCK,
+        "/workdir/project/demo/new/only": "x",
+    }}));
+    fake.create(&[""; 0]).success();
+    let staged = fake.path("W/project/demo");
+    fs::write(staged.join("build/two"), "changed").unwrap();
+    fs::write(staged.join("build/three"), "added").unwrap();
+    fs::remove_file(staged.join("new/only")).unwrap();
+    symlink("../src/main.py", staged.join("new/only")).unwrap();
+    make(&fake, &["--drop-generated"])
+        .success()
+        .says("1 files that the build made")
+        .says(": build/one;");
+    let product = fake.path("W/product/demo");
+    assert_eq!(
+        names(&product),
+        [".pixi", "build", "new", "pixi.lock", "pixi.toml", "src"]
+    );
+    assert_eq!(names(&product.join("build")), ["three", "two"]);
+    assert!(product.join("new/only").is_symlink());
+}
+
+#[test]
+fn what_is_not_known_is_never_taken_for_nothing() {
+    let fake = building();
+    fake.create(&[""; 0]).success();
+    let file = fake.path("W/workdir.json");
+    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for generated in [
+        Value::Null,
+        json!({"entries": [], "unknown": "it is more than can be listed"}),
+    ] {
+        record["generated"] = generated;
+        fs::write(&file, record.to_string()).unwrap();
+        make(&fake, &["--drop-generated"])
+            .code(2)
+            .says("cannot be left out");
+        assert_eq!(names(&fake.path("W/product")), [""; 0]);
+    }
+    make(&fake, &[]).success();
+    // A path that leads out of the project is nobody's.
+    fake.sandbox.write("outside", "x");
+    let digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    record["generated"] = json!({"entries": [{"path": "../../../outside", "sha256": digest}]});
+    fs::write(&file, record.to_string()).unwrap();
+    make(&fake, &["--drop-generated"])
+        .success()
+        .says_not("stay behind");
+    assert!(fake.path("W/product/demo/build/CMakeCache.txt").is_file());
+}
+
+#[test]
+fn a_build_that_made_more_than_can_be_listed_is_told_from_one_that_made_nothing() {
+    let container = Container::new();
+    let fake = &container.fake;
+    // Paths of 3,000 bytes and more, some 9,000 in the list each as it is counted.
+    let pixi = "#!/bin/bash
+case $1 in
+--version) echo pixi 0.77.0 ;;
+install) mkdir -p \"$PIXI_CACHE_DIR/pkgs\"
+  long=$(printf 'x%.0s' {1..250})
+  deep=flood; for _ in {1..12}; do deep=$deep/$long; done
+  mkdir -p \"$deep\"; (cd \"$deep\" && seq 1 9000 | xargs touch) ;;
+esac
+";
+    fs::write(fake.sandbox.bin().join("pixi"), pixi).unwrap();
+    let run = container.run("build-offline-product", &["--verify-task", "t"]);
+    run.code(2)
+        .says("it is more than can be listed (9013 entries in flood alone)");
+    run.says("--exclude");
+    assert!(fs::metadata(fake.path("W/workdir.json")).unwrap().len() < 10_000);
+    // As it says.
+    let words = ["--verify-task", "t", "--exclude", "/flood/"];
+    container.run("build-offline-product", &words).success();
+    assert!(!fake.path("W/product/demo/flood").exists());
+}
+
+#[test]
+fn in_one_go_excludes_and_what_was_made_stay_behind_in_the_product_too() {
+    let pixi = "#!/bin/bash
+case $1 in
+--version) echo pixi 0.77.0 ;;
+install) mkdir -p \"$PIXI_CACHE_DIR/pkgs\" build excluded; pwd > build/CMakeCache.txt; touch excluded/x ;;
+run) touch made-by-the-verification ;;
+esac
+";
+    let container = Container::new();
+    let fake = &container.fake;
+    fs::write(fake.sandbox.bin().join("pixi"), pixi).unwrap();
+    let words = ["--verify-task", "t", "--exclude", "/excluded/"];
+    let run = container.run("build-offline-product", &words);
+    run.success().says(
+        "NOTE: 2 files that the build made in the project stay behind: build/CMakeCache.txt, made-by-the-verification; --keep-generated packs them",
+    );
+    run.says("hold its path in the container");
+    let product = fake.path("W/product/demo");
+    assert_eq!(
+        names(&product),
+        [".env.d", ".pixi", "pixi.lock", "pixi.toml", "src"]
+    );
+    let run = container.run(
+        "build-offline-product",
+        &["--verify-task", "t", "--keep-generated"],
+    );
+    run.success()
+        .says("are packed and hold its path")
+        .says(": build/CMakeCache.txt");
+    assert_eq!(
+        names(&product),
+        [
+            ".env.d",
+            ".pixi",
+            "build",
+            "excluded",
+            "made-by-the-verification",
+            "pixi.lock",
+            "pixi.toml",
+            "src"
+        ]
+    );
+}
