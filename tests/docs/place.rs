@@ -182,9 +182,7 @@ fn demo(sandbox: &Sandbox, parts: &Parts) {
     let manifest = std::fs::read_to_string(source.join("pixi.toml"))
         .unwrap()
         .replace("CHANNEL", &parts.channel.url)
-        .replace("PLATFORM", parts.channel.subdir)
-        // Its thousands of files show nothing here but how long they take.
-        .replace("many-files = \"*\"\n", "");
+        .replace("PLATFORM", parts.channel.subdir);
     sandbox.write("demo/pixi.toml", manifest);
     let report = std::fs::read(source.join("src/report.py")).unwrap();
     sandbox.write("demo/src/report.py", report);

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use testbed::limit::{COMMAND, Limit};
+
 use crate::page::{Fence, require_lines};
 
 /// What a shell says after each command, before its exit code.
@@ -37,8 +39,10 @@ impl Shell {
         }
     }
 
-    /// Runs a command; what it prints, on both streams, and its exit code.
+    /// Runs a command within the limit of time; what it prints, on both streams, and its exit
+    /// code.
     pub fn command(&mut self, text: &str) -> (String, i32) {
+        let limit = Limit::on(self.child.id(), COMMAND);
         writeln!(
             self.input,
             "{{ {text}\n}} </dev/null; printf '\\n%s %s\\n' {MARK} $?"
@@ -48,12 +52,16 @@ impl Shell {
         loop {
             let mut line = Vec::new();
             let read = self.output.read_until(b'\n', &mut line).unwrap();
-            let text = String::from_utf8_lossy(&line).into_owned();
-            if let Some(code) = text.strip_prefix(MARK) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if let Some(code) = line.strip_prefix(MARK) {
                 return (printed.concat(), code.trim().parse().unwrap());
             }
-            assert!(read > 0, "the shell ended: {text}\n{}", printed.concat());
-            printed.push(text);
+            printed.push(line);
+            if read == 0 {
+                let why = limit.reached();
+                let why = why.as_deref().unwrap_or("ended the shell");
+                panic!("$ {text}\n{why}\n{}", printed.concat());
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use testbed::ensure_debian_package;
+use testbed::limit::output;
 
 /// What touches the disk, or leads to it.
 const CALLS: &str = "openat,mkdir,mkdirat,copy_file_range,ioctl,write,ftruncate,utimensat,chmod,fchmod,\
@@ -77,9 +78,7 @@ fn strace(log: &Path, command: &Command, more: &[&str]) -> Command {
 /// calls from the first that names `from` on.
 pub fn points(command: &Command, log: &Path, from: &str, count: usize) -> Vec<Point> {
     let trace = format!("trace={CALLS}");
-    let run = strace(log, command, &["-s", "200", "-e", &trace])
-        .output()
-        .unwrap();
+    let run = output(&mut strace(log, command, &["-s", "200", "-e", &trace]));
     assert!(run.status.success(), "{run:?}");
     let text = std::fs::read(log).unwrap();
     let mut counts: HashMap<(String, String), usize> = HashMap::new();
@@ -131,9 +130,7 @@ pub fn inject(command: &Command, log: &Path, point: &Point, fault: Fault) -> (Ou
         point.ordinal
     );
     let trace = format!("trace={}", point.call);
-    let output = strace(log, command, &["-e", &trace, "-e", &injection])
-        .output()
-        .unwrap();
+    let output = output(&mut strace(log, command, &["-e", &trace, "-e", &injection]));
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
     let mut injected = text.lines().filter(|line| line.contains("(INJECTED)"));
     let hit_disk = injected.all(|line| !NO_DISK.iter().any(|path| line.contains(path)));

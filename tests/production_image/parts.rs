@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use testbed::images::{Change, PixiImage, derived_image, ensure_base_image};
+use testbed::limit::{COMMAND as LIMIT, Limit, finish};
 use testbed::project::{Manifest, lock_project};
 use testbed::python::ensure_python_index;
 use testbed::sandbox::{Run, Sandbox};
@@ -217,6 +218,7 @@ pub fn listing(image: &str) -> BTreeMap<String, Seen> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let _limit = Limit::on(export.id(), LIMIT);
     let mut archive = tar::Archive::new(export.stdout.take().unwrap());
     let mut all = BTreeMap::new();
     for entry in archive.entries().unwrap() {
@@ -261,7 +263,7 @@ pub fn buildkit_client(sandbox: &Sandbox) -> Option<String> {
         let mut probe = probe.ok()?;
         let dockerfile = format!("FROM {}\nCMD [\"probe\"]\n", base());
         std::io::Write::write_all(&mut probe.stdin.take()?, dockerfile.as_bytes()).ok()?;
-        let output = probe.wait_with_output().ok()?;
+        let output = finish(probe, "the probe of BuildKit");
         if !output.status.success() {
             return None;
         }

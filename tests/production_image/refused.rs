@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use testbed::images::{Change, Variant, derived_image};
+use testbed::limit::{COMMAND as LIMIT, Limit};
 use testbed::project::Manifest;
 
 use crate::parts::{
@@ -147,6 +148,7 @@ fn a_signal_in_the_middle_leaves_no_name_no_image_and_no_container() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let limit = Limit::on(child.id(), LIMIT);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut before = String::new();
         loop {
@@ -176,6 +178,7 @@ fn a_signal_in_the_middle_leaves_no_name_no_image_and_no_container() {
             .read_to_string(&mut stderr)
             .unwrap();
         let code = child.wait().unwrap().code();
+        assert_eq!(limit.reached(), None, "{stderr}");
         let expected = if signal == "INT" { 130 } else { 143 };
         assert_eq!(code, Some(expected), "{stderr}");
         assert!(!name.exists());

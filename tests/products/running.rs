@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use testbed::limit::{COMMAND, Limit};
+
 use crate::real::{Real, containers_of};
 
 /// How long something may take that is to take two seconds, on a machine that
@@ -21,6 +23,7 @@ pub const SLEEP: &str =
 pub struct Running {
     child: Child,
     stderr: JoinHandle<String>,
+    limit: Limit,
 }
 
 impl Running {
@@ -71,7 +74,12 @@ impl Running {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Running { child, stderr }
+        let limit = Limit::on(child.id(), COMMAND);
+        Running {
+            child,
+            stderr,
+            limit,
+        }
     }
 
     /// The process that it has started with this text among its words.
@@ -93,15 +101,24 @@ impl Running {
         send(signal, self.child.id());
     }
 
-    /// Waits for its end: the exit code as a shell shows it, and its standard error.
+    /// Waits for its end, which must come in time: the exit code as a shell shows it, and its
+    /// standard error.
     pub fn end(self) -> (i32, String) {
-        let Running { mut child, stderr } = self;
+        let Running {
+            mut child,
+            stderr,
+            limit,
+        } = self;
         drop(child.stdout.take());
         let status = child.wait().unwrap();
+        let stderr = stderr.join().unwrap();
+        if let Some(why) = limit.reached() {
+            panic!("the command {why}\n{stderr}");
+        }
         let code = status
             .code()
             .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        (code, stderr.join().unwrap())
+        (code, stderr)
     }
 }
 

@@ -4,13 +4,15 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use crate::process::say;
+use crate::process::{LONG_PATIENCE, say};
 
 /// `$XDG_CACHE_HOME/pixi-offline`, or `~/.cache/pixi-offline`; made when it is not there.
 ///
@@ -63,12 +65,25 @@ impl Turn {
                 say(format_args!(
                     "waiting for another process that sets up {part} ..."
                 ));
-                flock(&file, FlockOperation::LockExclusive)
+                wait_for(&file)
             }
             other => other,
         };
         locked.with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(Turn { _file: file })
+    }
+}
+
+/// Until the other one is done, which has its own limits: this one ends too where they fail.
+fn wait_for(file: &File) -> rustix::io::Result<()> {
+    let since = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if since.elapsed() < LONG_PATIENCE => {
+                sleep(Duration::from_millis(50));
+            }
+            end => return end,
+        }
     }
 }
 

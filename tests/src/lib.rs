@@ -25,11 +25,13 @@ mod fingerprint;
 mod hadolint;
 mod httpd;
 pub mod images;
+pub mod limit;
 pub mod pixi;
 mod platform;
 mod podman;
 mod process;
 pub mod project;
+pub mod published;
 pub mod python;
 mod reliability;
 pub mod sandbox;
@@ -46,6 +48,8 @@ pub use reliability::{cases, ran};
 pub use second_engine::SecondEngine;
 pub use skips::skip;
 
+use std::thread;
+
 use anyhow::Result;
 use images::PixiImage;
 
@@ -58,13 +62,63 @@ pub struct Parts {
     pub channel: Channel,
 }
 
-/// Sets up whatever is missing.
+/// Sets up whatever is missing; the image and the channel side by side, since much of both is
+/// waiting for a network.
 ///
 /// # Errors
 /// When a part is missing and cannot be made here: which one, and what to do.
 pub fn ensure_all() -> Result<Parts> {
     ensure_engine()?;
-    let image = images::ensure_pixi_image()?;
-    let channel = ensure_channel()?;
-    Ok(Parts { image, channel })
+    thread::scope(|scope| {
+        let channel = scope.spawn(ensure_channel);
+        let image = images::ensure_pixi_image();
+        let channel = channel.join().expect("setting up does not panic");
+        Ok(Parts {
+            image: image?,
+            channel: channel?,
+        })
+    })
 }
+
+/// As [`ensure_all`], with the pixi from the crates registry, and with what single tests need
+/// beside the parts. What of the latter cannot be had is left to the tests: they say so.
+///
+/// # Errors
+/// As [`ensure_all`].
+pub fn ensure_all_for_tests() -> Result<Parts> {
+    ensure_engine()?;
+    thread::scope(|scope| {
+        let registry = scope.spawn(|| pixi::registry_pixi().map(drop));
+        scope.spawn(|| {
+            for (program, package) in PROGRAMS {
+                let _ = ensure_debian_package(program, package);
+            }
+            let _ = ensure_podman();
+        });
+        scope.spawn(|| {
+            let _ = python::ensure_uv();
+            let _ = ensure_hadolint();
+            let _ = python::ensure_cyclonedx();
+            let _ = python::ensure_python_index();
+        });
+        let parts = ensure_all();
+        registry.join().expect("setting up does not panic")?;
+        parts
+    })
+}
+
+/// The programs that single tests use, and Debian's packages that have them.
+const PROGRAMS: [(&str, &str); 12] = [
+    ("rsync", "rsync"),
+    ("strace", "strace"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
+    ("dash", "dash"),
+    ("git", "git"),
+    ("make", "make"),
+    ("minisign", "minisign"),
+    ("busybox", "busybox"),
+    ("shellcheck", "shellcheck"),
+    ("ssh-keygen", "openssh-client"),
+    ("pip3", "python3-pip"),
+];

@@ -1,14 +1,15 @@
 #!/bin/sh
-# Locks a copy of /source, made at $1, and leaves the lock file in /out.
+# Locks a copy of /source, made at $1, within $2 seconds, and leaves the lock file in /out.
 set -eu
 umask 022
 
 # A pixi that waits for ever must not make a test wait for ever.
+limit=$2
 limited() {
     if ! command -v timeout >/dev/null; then
         "$@"
-    elif ! timeout 300 "$@"; then
-        echo "$*: failed, or did not end within 300 s" >&2
+    elif ! timeout "$limit" "$@"; then
+        echo "$*: failed, or did not end within $limit s" >&2
         return 1
     fi
 }

@@ -4,15 +4,25 @@
 //! shortened to its end, only when the program fails.
 
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use duct::Expression;
 
+use crate::limit::run_within;
+
 /// How often a long step says that it is still alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+
+/// How long one step of the setting up may take: an installation by apt-get or pip, say, over a
+/// slow network.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// As [`PATIENCE`], for the steps that tell that they take long: a build of pixi on one slow core.
+pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(150 * 60);
 
 /// Says what is being set up, does it, and says how long it took.
 pub(crate) fn announced<T>(what: impl Display, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -34,25 +44,47 @@ pub(crate) fn say(line: impl Display) {
 /// Runs to the end without input and returns stdout without the last line break.
 ///
 /// # Errors
-/// When the program is not there, or fails: `what` and the end of what it wrote.
+/// When the program is not there, fails, or does not end within [`PATIENCE`]: `what` and the
+/// end of what it wrote.
 pub(crate) fn captured(what: impl Display, expression: Expression) -> Result<String> {
-    let output = expression
+    captured_within(PATIENCE, what, expression)
+}
+
+/// As [`captured`], within another limit.
+///
+/// # Errors
+/// As [`captured`].
+pub(crate) fn captured_within(
+    limit: Duration,
+    what: impl Display,
+    expression: Expression,
+) -> Result<String> {
+    // In files: who reads pipes waits for all that inherited them.
+    let [stdout, stderr] = [tempfile::tempfile()?, tempfile::tempfile()?];
+    let expression = expression
         .stdin_null()
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
+        .stdout_file(stdout.try_clone()?)
+        .stderr_file(stderr.try_clone()?);
+    let end = run_within(&expression, limit, |_| ())
         .with_context(|| format!("cannot start: {what}"))?;
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{what}: {}\n{}",
-            output.status,
-            last_lines(&format!("{stdout}{stderr}"))
-        );
-    }
-    Ok(stdout.trim_end_matches('\n').to_owned())
+    let [stdout, stderr] = [stdout, stderr].map(text_of);
+    let problem = match end {
+        Ok(status) if status.success() => return Ok(stdout.trim_end_matches('\n').to_owned()),
+        Ok(status) => status.to_string(),
+        Err(still_running) => still_running,
+    };
+    bail!(
+        "{what}: {problem}\n{}",
+        last_lines(&format!("{stdout}{stderr}"))
+    );
+}
+
+fn text_of(mut file: File) -> String {
+    let mut bytes = Vec::new();
+    // A file that was just written is there; what cannot be read of it is only shown.
+    let _ = file.rewind();
+    let _ = file.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whether it runs and ends with 0; nothing that it writes is shown.
@@ -63,22 +95,13 @@ pub(crate) fn succeeds(expression: Expression) -> bool {
 /// Runs something long with its output in a file, with a sign of life each minute.
 ///
 /// # Errors
-/// When the program is not there, or fails: `what`, the end of the log and where it is.
+/// When the program is not there, fails, or does not end within [`LONG_PATIENCE`]: `what`, the
+/// end of the log and where it is.
 pub(crate) fn logged(what: impl Display, log: &Path, expression: Expression) -> Result<()> {
-    let handle = expression
-        .stdin_null()
-        .stderr_to_stdout()
-        .stdout_path(log)
-        .unchecked()
-        .start()
-        .with_context(|| format!("cannot start: {what}"))?;
-    let since = Instant::now();
+    let expression = expression.stdin_null().stderr_to_stdout().stdout_path(log);
     let mut next_sign = SIGN_OF_LIFE;
-    let status = loop {
-        if let Some(output) = handle.try_wait()? {
-            break output.status;
-        }
-        if since.elapsed() >= next_sign {
+    let sign = |running: Duration| {
+        if running >= next_sign {
             say(format_args!(
                 "... {} min, log in {}",
                 next_sign.as_secs() / 60,
@@ -86,16 +109,19 @@ pub(crate) fn logged(what: impl Display, log: &Path, expression: Expression) -> 
             ));
             next_sign += SIGN_OF_LIFE;
         }
-        sleep(Duration::from_millis(100));
     };
-    if !status.success() {
-        bail!(
-            "{what}: {status}\n{}\nwhole log: {}",
-            end_of(log),
-            log.display()
-        );
-    }
-    Ok(())
+    let end = run_within(&expression, LONG_PATIENCE, sign)
+        .with_context(|| format!("cannot start: {what}"))?;
+    let problem = match end {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => status.to_string(),
+        Err(still_running) => still_running,
+    };
+    bail!(
+        "{what}: {problem}\n{}\nwhole log: {}",
+        end_of(log),
+        log.display()
+    );
 }
 
 /// The last lines of a log file, or why it cannot be read.
@@ -135,6 +161,19 @@ mod tests {
         assert!(error.contains("exit status: 3"), "{error}");
         assert!(error.ends_with("100\nbroken"), "{error}");
         assert!(!error.contains("\n50\n"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended_and_named_with_what_it_wrote() {
+        let script = "echo begun; sleep 986; true";
+        let sleeping = cmd!("sh", "-c", script);
+        let limit = Duration::from_millis(300);
+        let error = captured_within(limit, "the script", sleeping)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("the script: did not end within"), "{error}");
+        assert!(error.contains("sleep 986"), "{error}");
+        assert!(error.ends_with("begun"), "{error}");
     }
 
     #[test]

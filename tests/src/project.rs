@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -115,6 +116,15 @@ pub fn lock_project(image: &str, folder: &Path) -> Result<()> {
 /// # Errors
 /// As [`lock_project`].
 pub fn lock_project_at(image: &str, folder: &Path, place: &str) -> Result<()> {
+    lock_within(LOCKING, image, folder, place)
+}
+
+/// How long pixi may take to lock a project.
+const LOCKING: Duration = Duration::from_secs(300);
+
+/// As [`lock_project_at`], within a limit of time.
+pub(crate) fn lock_within(limit: Duration, image: &str, folder: &Path, place: &str) -> Result<()> {
+    let seconds = limit.as_secs().to_string();
     announced(
         format_args!("locking the project {}", folder.display()),
         || {
@@ -134,7 +144,7 @@ pub fn lock_project_at(image: &str, folder: &Path, place: &str) -> Result<()> {
                 "sh",
             ];
             arguments.extend(["--mount", &source, "--mount", &target, image]);
-            arguments.extend(["-c", LOCK, "lock", place]);
+            arguments.extend(["-c", LOCK, "lock", place, &seconds]);
             captured(
                 format_args!("locking {} in the image {image}", folder.display()),
                 docker(arguments),

@@ -6,6 +6,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::limit::output;
+
 /// A folder with a home, a folder of programs and a place to work, removed with
 /// this value.
 #[derive(Debug)]
@@ -125,16 +127,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs a prepared command to its end.
+    /// Runs a prepared command to its end, within the limit of [`limit::COMMAND`](crate::limit::COMMAND).
     pub fn of(command: &mut Command) -> Run {
         let words = format!("{command:?}");
         let Output {
             status,
             stdout,
             stderr,
-        } = command
-            .output()
-            .unwrap_or_else(|error| panic!("{words} cannot be started: {error}"));
+        } = output(command);
         Run {
             code: status
                 .code()

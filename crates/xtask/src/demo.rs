@@ -6,31 +6,50 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use clap::Args;
 use duct::cmd;
 use serde_json::Value;
-use testbed::Parts;
+use testbed::published::{Place, Published};
 
 use crate::build;
+
+/// Where the demo looks for an image and a channel before it makes some.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// An image with pixi, used where it is on the engine or can be pulled
+    #[arg(long, value_name = "IMAGE", default_value_t = Published::default().image)]
+    image: String,
+    /// A conda channel with python 3.11, used where a container reaches it
+    #[arg(long, value_name = "CHANNEL", default_value_t = Published::default().channel)]
+    channel: String,
+}
 
 /// Runs the demo.
 ///
 /// # Errors
 /// When a part cannot be set up or a step fails.
-pub fn run() -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let published = Published {
+        image: options.image.clone(),
+        channel: options.channel.clone(),
+    };
     let mut times = Times::default();
-    let parts = times.measure("set up engine, image and channel", testbed::ensure_all)?;
+    let place = times.measure("set up engine, image and channel", || {
+        published.or_made_here()
+    })?;
+    println!("{}", place.told);
     let binaries = times.measure("build the commands", || build::release(&[]))?;
     let folder = tempfile::Builder::new()
         .prefix("pixi-offline-demo-")
         .tempdir()?;
     let here = folder.path();
     times.measure("write and lock the project", || {
-        project(&parts, &here.join("demo"))
+        project(&place, &here.join("demo"))
     })?;
     fs::create_dir(here.join("data"))?;
     fs::write(here.join("data/model.bin"), "weights of a model\n")?;
 
-    let image = parts.image.reference.as_str();
+    let image = place.image.reference.as_str();
     let shell = Shell {
         here,
         binaries: &binaries,
@@ -115,15 +134,15 @@ fn tell_evidence(product: &Path) -> anyhow::Result<()> {
 
 /// Writes the demo's project and locks it: the channel's address is not known
 /// before it is served.
-fn project(parts: &Parts, folder: &Path) -> anyhow::Result<()> {
+fn project(place: &Place, folder: &Path) -> anyhow::Result<()> {
     let source = build::workspace().join("tests/demo-project");
     fs::create_dir_all(folder.join("src"))?;
     let manifest = fs::read_to_string(source.join("pixi.toml"))?
-        .replace("CHANNEL", &parts.channel.url)
-        .replace("PLATFORM", parts.channel.subdir);
+        .replace("CHANNEL", &place.channel)
+        .replace("PLATFORM", place.subdir);
     fs::write(folder.join("pixi.toml"), manifest)?;
     fs::copy(source.join("src/report.py"), folder.join("src/report.py"))?;
-    testbed::project::lock_project(&parts.image.reference, folder)
+    testbed::project::lock_project(&place.image.reference, folder)
 }
 
 /// Runs commands in the demo's folder and shows them.

@@ -31,7 +31,7 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Set up what is missing and take a small project the whole way, each command shown
-    Demo,
+    Demo(demo::Options),
     /// Set up what is missing and run every test, those with the real engine too
     Test {
         /// Words for `cargo test`, a name to filter by for example
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 
 fn run(task: &Task) -> anyhow::Result<()> {
     match task {
-        Task::Demo => demo::run(),
+        Task::Demo(options) => demo::run(options),
         Task::Test { words } => {
             let account = tests::run(words, Length::Short)?;
             // With a filter most rows have nothing to show.

@@ -1,22 +1,47 @@
 //! Every test, and an honest account of those that could not run.
 
+mod programs;
+mod runner;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use duct::cmd;
 
 use crate::build;
+use programs::{Program, Words};
+use runner::{End, Runner, Test};
 
 /// Tests that may be left out on some machine, one a line, with the reason.
 const ALLOWED_SKIPS: &str = include_str!("../../../tests/allowed-skips.txt");
+
+/// The tests that show a reader's commands, and what pixi prints: program and begin of the name.
+/// They run with the registry's pixi alone too, which is all that a bare machine has.
+const FOR_READERS: [(&str, &str); 2] = [("docs", "the_"), ("production_image", "page::every_")];
+
+/// How many of the slowest tests are listed.
+const SLOWEST: usize = 20;
 
 /// How long the tests of many cases take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
     Short,
     Long,
+}
+
+impl Length {
+    /// How long one test may take. The longest takes some minutes on a machine that does
+    /// nothing else.
+    fn limit(self) -> Duration {
+        let minutes = match self {
+            Length::Short => 25,
+            Length::Long => 180,
+        };
+        Duration::from_secs(minutes * 60)
+    }
 }
 
 /// What a run of the tests showed.
@@ -30,50 +55,49 @@ pub struct Account {
     pub skipped: BTreeMap<String, String>,
 }
 
-/// Sets up the real parts, builds the release binaries, runs `cargo test` over
-/// the workspace with `words`, and lists what was skipped.
+/// Sets up the real parts, builds the release binaries, runs the tests of the workspace that
+/// `words` choose, each in a process of its own, and lists the slowest and what was skipped.
 ///
 /// # Errors
 /// When a part cannot be set up, a test fails, or a test that must run was skipped.
 pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
-    let parts = testbed::ensure_all()?;
-    eprintln!(
+    let since = Instant::now();
+    let words = Words::of(words);
+    let (parts, binaries, programs) = set_up(&words)?;
+    println!(
         "image: {} (pixi {})",
         parts.image.reference, parts.image.version
     );
-    eprintln!("channel: {}", parts.channel.url);
-    let binaries = build::release(&[])?;
+    println!("channel: {}", parts.channel.url);
+    println!("set up in {}", in_words(since.elapsed()));
+
     let skips = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
     let cases = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
-
-    let long = match length {
-        Length::Short => "",
-        Length::Long => "1",
-    };
-    let mut tests = cmd(
-        build::cargo(),
-        ["test", "--workspace", "--no-fail-fast"]
-            .into_iter()
-            .map(str::to_owned)
-            .chain(words.iter().cloned()),
-    )
-    .dir(build::workspace())
-    .env("PIXI_OFFLINE_BIN_DIR", binaries)
-    .env("PIXI_OFFLINE_SKIPS", skips.path())
-    .env("PIXI_OFFLINE_CASES_RUN", cases.path())
-    .env("PIXI_OFFLINE_LONG", long)
-    .unchecked()
-    .reader()?;
-    let mut account = Account::default();
-    for line in BufReader::new(&mut tests).lines() {
-        let line = line?;
-        if let Some((test, passed)) = result(&line) {
-            account.passed.insert(test.to_owned(), passed);
-        }
-        println!("{line}");
+    let mut environment = vec![
+        ("PIXI_OFFLINE_BIN_DIR", binaries),
+        ("PIXI_OFFLINE_SKIPS", skips.path().to_owned()),
+        ("PIXI_OFFLINE_CASES_RUN", cases.path().to_owned()),
+        ("PIXI_OFFLINE_XTASK", std::env::current_exe()?),
+    ];
+    if length == Length::Long {
+        environment.push(("PIXI_OFFLINE_LONG", "1".into()));
     }
-    let status = tests.try_wait()?.context("cargo did not end")?.status;
+    let registry = testbed::pixi::registry_pixi()?.version;
+    let tests = chosen(&programs, &words, parts.image.version != registry)?;
+    let runner = Runner {
+        environment,
+        limit: length.limit(),
+        at_once: at_once(),
+    };
+    let ends = runner.run(tests)?;
 
+    let mut account = Account::default();
+    for end in &ends {
+        let name = end.name.rsplit("::").next().unwrap_or(&end.name);
+        // One that runs twice must pass twice.
+        let passed = account.passed.entry(name.to_owned()).or_insert(true);
+        *passed &= end.passed;
+    }
     for line in fs::read_to_string(cases.path())?.lines() {
         if let Some((test, count)) = line.split_once('\t') {
             account.cases.insert(test.to_owned(), count.parse()?);
@@ -84,7 +108,8 @@ pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
         account.skipped.insert(test.to_owned(), reason.to_owned());
     }
     let unexpected = tell(&account.skipped);
-    anyhow::ensure!(status.success(), "tests failed");
+    tell_slowest(&ends);
+    require_all_passed(&ends, since)?;
     anyhow::ensure!(
         unexpected == 0,
         "{unexpected} tests were skipped that tests/allowed-skips.txt does not allow"
@@ -92,15 +117,54 @@ pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
     Ok(account)
 }
 
-/// The test that a line of libtest's tells the result of, and whether it passed.
-fn result(line: &str) -> Option<(&str, bool)> {
-    let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    let passed = match result {
-        "ok" => true,
-        "FAILED" => false,
-        _ => return None,
-    };
-    Some((name.rsplit("::").next()?, passed))
+/// What takes a network or an engine beside what takes processors.
+fn set_up(words: &Words) -> anyhow::Result<(testbed::Parts, PathBuf, Vec<Program>)> {
+    thread::scope(|scope| {
+        let parts = scope.spawn(testbed::ensure_all_for_tests);
+        let built = || anyhow::Ok((build::release(&[])?, programs::build(words)?));
+        let built = built();
+        let parts = parts.join().expect("setting up does not panic")?;
+        let (binaries, programs) = built?;
+        Ok((parts, binaries, programs))
+    })
+}
+
+/// The tests that the words choose; those for readers a second time where the first time they
+/// have another pixi than the registry's.
+fn chosen<'a>(
+    programs: &'a [Program],
+    words: &Words,
+    twice: bool,
+) -> anyhow::Result<Vec<Test<'a>>> {
+    let mut tests = Vec::new();
+    for program in programs {
+        for name in program.tests(&words.choice)? {
+            let is_for_readers = FOR_READERS
+                .iter()
+                .any(|(of, begin)| program.name == *of && name.starts_with(begin));
+            let mut add = |registry_only| {
+                tests.push(Test {
+                    program,
+                    name: name.clone(),
+                    registry_only,
+                });
+            };
+            add(false);
+            if twice && is_for_readers {
+                add(true);
+            }
+        }
+    }
+    Ok(tests)
+}
+
+/// As many as there are processors, and one more: much of a test is waiting for the engine.
+/// `RUST_TEST_THREADS` is another number, as for any test program of Rust's.
+fn at_once() -> usize {
+    let asked = std::env::var("RUST_TEST_THREADS").ok();
+    let asked = asked.and_then(|number| number.parse().ok());
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    asked.unwrap_or(processors + 1).max(1)
 }
 
 /// Lists the tests that did not run; how many of them had to.
@@ -112,7 +176,7 @@ fn tell(skipped: &BTreeMap<String, String>) -> usize {
             .any(|line| line.split_whitespace().next() == Some(test))
     };
     let mut unexpected = 0;
-    eprintln!(
+    println!(
         "\nnot run: {}",
         if skipped.is_empty() { "nothing" } else { "" }
     );
@@ -123,7 +187,37 @@ fn tell(skipped: &BTreeMap<String, String>) -> usize {
             unexpected += 1;
             "NOT ALLOWED"
         };
-        eprintln!("  {test}: {reason} ({mark})");
+        println!("  {test}: {reason} ({mark})");
     }
     unexpected
+}
+
+fn tell_slowest(ends: &[End]) {
+    let mut slowest: Vec<&End> = ends.iter().collect();
+    slowest.sort_by_key(|end| std::cmp::Reverse(end.took));
+    slowest.truncate(SLOWEST);
+    println!("\nthe slowest tests:");
+    for end in slowest {
+        println!("{:>9.2} s  {}", end.took.as_secs_f64(), end.title);
+    }
+}
+
+fn require_all_passed(ends: &[End], since: Instant) -> anyhow::Result<()> {
+    let failed: Vec<&str> = ends
+        .iter()
+        .filter(|end| !end.passed)
+        .map(|end| end.title.as_str())
+        .collect();
+    println!(
+        "\n{} tests passed, {} failed, in {}",
+        ends.len() - failed.len(),
+        failed.len(),
+        in_words(since.elapsed())
+    );
+    anyhow::ensure!(failed.is_empty(), "tests failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn in_words(time: Duration) -> String {
+    format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
 }

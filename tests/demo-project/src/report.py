@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 prefix = pathlib.Path(sys.prefix)
@@ -12,7 +11,6 @@ facts = {
     "prefix": str(prefix),
     "files in the environment": sum(1 for path in prefix.rglob("*") if path.is_file()),
     "resources": sorted(os.listdir(os.environ["PRODUCT_RES_DIR"])),
-    "tool": subprocess.run(["prefix-tool"], check=True, capture_output=True, text=True).stdout,
 }
 print(json.dumps(facts, indent=2))
 

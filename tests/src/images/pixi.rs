@@ -14,11 +14,13 @@ use crate::cache::scratch_folder;
 use crate::docker::{docker, image_id, image_label};
 use crate::engine::ensure_engine;
 use crate::fingerprint::Fingerprint;
-use crate::pixi::{cached_pixis, parse_version, pixi_bin, registry, registry_pixi, version_of};
+use crate::pixi::{
+    cached_pixis, is_registry_only, parse_version, pixi_bin, registry, registry_pixi, version_of,
+};
 use crate::process::{announced, captured, end_of, say};
 
 /// pixi's own image, used where a container registry can be reached.
-const OFFICIAL: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
+pub const OFFICIAL: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
 
 /// Says of an image with pixi what it was made from, whichever pixi it has: one of another
 /// make is not taken for an earlier run's.
@@ -37,41 +39,57 @@ pub struct PixiImage {
 }
 
 /// An image with pixi, from the first of these that there is: `PIXI_IMAGE`; one made from
-/// `PIXI_BIN`; the newest that an earlier run made; pixi's own image, when it can be pulled; one
-/// made from the newest program in `<cache>/pixi-bin/`, or else from the crates registry.
+/// `PIXI_BIN`; the newest that an earlier run made, or one made from a newer program in
+/// `<cache>/pixi-bin/`; pixi's own image, when it can be pulled; one made from the newest program
+/// in `<cache>/pixi-bin/`, or else from the crates registry.
 ///
 /// # Errors
 /// When there is no engine, what a variable names is not a pixi, or making the image fails.
 pub fn ensure_pixi_image() -> Result<PixiImage> {
     ensure_engine()?;
-    if let Some(reference) = env::var("PIXI_IMAGE")
-        .ok()
-        .filter(|reference| !reference.is_empty())
-    {
-        if image_id(&reference).is_none() {
-            pull(&reference)
-                .context("PIXI_IMAGE must name an image that is there or can be pulled")?;
-        }
-        return named(reference);
+    if is_registry_only() {
+        return ensure_image_with(&registry_pixi()?.path);
     }
-    if let Some(pixi) = pixi_bin()? {
-        return ensure_image_with(&pixi.path);
-    }
-    if let Some(image) = newest_made_before()? {
+    if let Some(image) = chosen_by_variable()? {
         return Ok(image);
     }
-    if image_id(OFFICIAL).is_some() {
-        return named(OFFICIAL.to_owned());
-    }
-    match announced(format_args!("pulling {OFFICIAL}"), || pull(OFFICIAL)) {
-        Ok(()) => return named(OFFICIAL.to_owned()),
-        Err(error) => say(format_args!("{error:#}; making an image here instead")),
-    }
-    let newest = cached_pixis()?
+    let cached = cached_pixis()?
         .into_iter()
         .max_by(|a, b| a.version.cmp(&b.version));
-    let pixi = newest.map_or_else(registry_pixi, Ok)?;
+    if let Some(image) = newest_made_before()? {
+        return match cached {
+            Some(pixi) if pixi.version > image.version => ensure_image_with(&pixi.path),
+            _ => Ok(image),
+        };
+    }
+    match ensure_published(OFFICIAL) {
+        Ok(image) => return Ok(image),
+        Err(error) => say(format_args!("{error:#}; making an image here instead")),
+    }
+    let pixi = cached.map_or_else(registry_pixi, Ok)?;
     ensure_image_with(&pixi.path)
+}
+
+/// The image that `PIXI_IMAGE` names, or one with the pixi that `PIXI_BIN` names; nothing where
+/// neither is set.
+pub(crate) fn chosen_by_variable() -> Result<Option<PixiImage>> {
+    let reference = env::var("PIXI_IMAGE").unwrap_or_default();
+    if !reference.is_empty() {
+        return ensure_published(&reference)
+            .context("PIXI_IMAGE must name an image that is there or can be pulled")
+            .map(Some);
+    }
+    pixi_bin()?
+        .map(|pixi| ensure_image_with(&pixi.path))
+        .transpose()
+}
+
+/// An image with pixi that others made, pulled where the engine does not have it.
+pub(crate) fn ensure_published(reference: &str) -> Result<PixiImage> {
+    if image_id(reference).is_none() {
+        announced(format_args!("pulling {reference}"), || pull(reference))?;
+    }
+    named(reference.to_owned())
 }
 
 /// Makes `pixi-offline-test/pixi:<version>` from the base image with this pixi at

@@ -17,6 +17,15 @@ use crate::process::captured;
 
 pub use registry::registry_pixi;
 
+/// Set to anything: as if no pixi were here but the one from the crates registry, which is all
+/// that a bare machine has. `cargo xtask test` runs the tests of README and docs so too.
+pub const REGISTRY_ONLY: &str = "PIXI_OFFLINE_REGISTRY_PIXI_ONLY";
+
+/// Whether [`REGISTRY_ONLY`] is set.
+pub(crate) fn is_registry_only() -> bool {
+    env::var_os(REGISTRY_ONLY).is_some_and(|value| !value.is_empty())
+}
+
 /// A pixi on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pixi {
@@ -56,6 +65,9 @@ impl fmt::Display for Origin {
 /// # Errors
 /// When one of them does not say its version, or the registry's cannot be built.
 pub fn pixis() -> Result<Vec<Pixi>> {
+    if is_registry_only() {
+        return Ok(vec![registry_pixi()?]);
+    }
     let mut found: Vec<Pixi> = pixi_bin()?.into_iter().chain(cached_pixis()?).collect();
     if env::var_os("PIXI_BIN").is_none() || registry::is_built()? {
         found.push(registry_pixi()?);
