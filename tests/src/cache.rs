@@ -50,6 +50,7 @@ pub(crate) fn scratch_folder(purpose: &str) -> Result<TempDir> {
 }
 
 /// Makes two processes that set up the same thing take turns. Held until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Turn {
     _file: File,
 }
@@ -71,6 +72,18 @@ impl Turn {
         };
         locked.with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(Turn { _file: file })
+    }
+
+    /// The turn at `part`, if nobody has it.
+    pub(crate) fn at_once(part: &str) -> Result<Option<Turn>> {
+        let path = cache_folder()?.join(format!("{part}.lock"));
+        let file = open(&path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            end => end
+                .with_context(|| format!("cannot lock {}", path.display()))
+                .map(|()| Some(Turn { _file: file })),
+        }
     }
 }
 

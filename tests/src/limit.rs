@@ -116,6 +116,9 @@ fn finish_within(mut child: Child, words: &str, limit: Duration) -> Output {
     let status = child
         .wait()
         .unwrap_or_else(|error| panic!("{words}: {error}"));
+    let reached = limit.reached();
+    // Its number may be another process's from now on.
+    drop(limit);
     // What it started may hold its streams open; nothing waits for that without an end either.
     let deadline = deadline.max(Instant::now() + GRACE);
     let ended = stdout.ends_by(deadline) && stderr.ends_by(deadline);
@@ -127,7 +130,7 @@ fn finish_within(mut child: Child, words: &str, limit: Duration) -> Output {
             String::from_utf8_lossy(&stderr)
         )
     };
-    if let Some(why) = limit.reached() {
+    if let Some(why) = reached {
         panic!("{}", told(&why));
     }
     assert!(
@@ -326,7 +329,14 @@ mod tests {
         // The grandchild has the pipes too.
         let script = "echo begun; echo oops >&2; sleep 987.1 & sleep 987.2; true";
         let message = message_of(script, Duration::from_millis(300));
-        for part in ["sh", "within 0.3 s", "sleep 987.1", "sleep 987.2", "begun\n", "oops\n"] {
+        for part in [
+            "sh",
+            "within 0.3 s",
+            "sleep 987.1",
+            "sleep 987.2",
+            "begun\n",
+            "oops\n",
+        ] {
             assert!(message.contains(part), "no {part:?} in {message}");
         }
         assert!(since.elapsed() < 3 * GRACE, "{:?}", since.elapsed());
@@ -357,6 +367,9 @@ mod tests {
         let script = "echo out; echo err >&2; exit 3";
         let output = output(Command::new("sh").args(["-c", script]));
         assert_eq!(output.status.code(), Some(3));
-        assert_eq!((&*output.stdout, &*output.stderr), (&b"out\n"[..], &b"err\n"[..]));
+        assert_eq!(
+            (&*output.stdout, &*output.stderr),
+            (&b"out\n"[..], &b"err\n"[..])
+        );
     }
 }

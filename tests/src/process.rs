@@ -65,8 +65,8 @@ pub(crate) fn captured_within(
         .stdin_null()
         .stdout_file(stdout.try_clone()?)
         .stderr_file(stderr.try_clone()?);
-    let end = run_within(&expression, limit, |_| ())
-        .with_context(|| format!("cannot start: {what}"))?;
+    let end =
+        run_within(&expression, limit, |_| ()).with_context(|| format!("cannot start: {what}"))?;
     let [stdout, stderr] = [stdout, stderr].map(text_of);
     let problem = match end {
         Ok(status) if status.success() => return Ok(stdout.trim_end_matches('\n').to_owned()),
@@ -171,7 +171,10 @@ mod tests {
         let error = captured_within(limit, "the script", sleeping)
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("the script: did not end within"), "{error}");
+        assert!(
+            error.starts_with("the script: did not end within"),
+            "{error}"
+        );
         assert!(error.contains("sleep 986"), "{error}");
         assert!(error.ends_with("begun"), "{error}");
     }

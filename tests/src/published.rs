@@ -94,11 +94,15 @@ impl Published {
     }
 
     fn channel(&self, image: &PixiImage, subdir: &str) -> Result<(String, String)> {
-        let asked = announced(format_args!("asking for the channel {}", self.channel), || {
-            ask(&self.channel, subdir, image)
-        });
+        let asked = announced(
+            format_args!("asking for the channel {}", self.channel),
+            || ask(&self.channel, subdir, image),
+        );
         match asked {
-            Ok(()) => Ok((self.channel.clone(), format!("{}, as published", self.channel))),
+            Ok(()) => Ok((
+                self.channel.clone(),
+                format!("{}, as published", self.channel),
+            )),
             Err(error) => {
                 let reason = format!("{error:#}");
                 say(reason.lines().next().unwrap_or_default());

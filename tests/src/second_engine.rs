@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use duct::cmd;
 
+use crate::cache::Turn;
+use crate::channel::ensure_channel;
 use crate::debian::{find_program, system_path};
 use crate::docker::docker;
 use crate::process::{announced, captured, end_of, succeeds};
@@ -38,6 +40,8 @@ pub struct SecondEngine {
     hidden: PathBuf,
     host: String,
     daemon: Child,
+    /// Its part of the first engine's bridge, which no other second engine has meanwhile.
+    _addresses: Option<Turn>,
 }
 
 impl SecondEngine {
@@ -54,21 +58,56 @@ impl SecondEngine {
     }
 
     /// As [`SecondEngine::start`], but reached through TCP on loopback, and with a part of the
-    /// first engine's bridge for its containers: they reach what those of that engine do.
+    /// first engine's bridge for its containers: they reach what those of that engine do, the
+    /// channel too.
     ///
     /// # Errors
-    /// As [`SecondEngine::start`], and when the first engine has no bridge `docker0`.
+    /// As [`SecondEngine::start`], and when the first engine has no bridge `docker0` on this
+    /// machine, or the channel is not reached through it.
     pub fn start_on_tcp(hidden: &Path, image: &str) -> Result<SecondEngine> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let (addresses, turn) = a_part_of_the_bridge()?;
         let network = [
             "--bridge=docker0".to_owned(),
-            format!("--fixed-cidr={}", a_part_of_the_bridge()?),
+            format!("--fixed-cidr={addresses}"),
             "--iptables=false".to_owned(),
             "--ip-masq=false".to_owned(),
             "--tls=false".to_owned(),
         ];
         let host = format!("tcp://127.0.0.1:{port}");
-        SecondEngine::launch(state_folder()?, host, &[], &network, hidden, image)
+        let mut engine = SecondEngine::launch(state_folder()?, host, &[], &network, hidden, image)?;
+        engine._addresses = Some(turn);
+        engine.require_the_channel(image)?;
+        Ok(engine)
+    }
+
+    /// An install without a way to the channel would wait for minutes, and say nothing of it.
+    fn require_the_channel(&self, image: &str) -> Result<()> {
+        let url = ensure_channel()?.url;
+        let authority = url.split('/').nth(2).unwrap_or_default();
+        let (address, port) = authority.split_once(':').unwrap_or((authority, "80"));
+        let script = format!("exec 3<>/dev/tcp/{address}/{port}");
+        let ask = docker([
+            "--host",
+            self.host(),
+            "run",
+            "--rm",
+            "--entrypoint",
+            "timeout",
+            image,
+            "10",
+            "bash",
+            "-c",
+            &script,
+        ]);
+        captured("a container of the second engine", ask)
+            .map(drop)
+            .with_context(|| {
+                format!(
+                    "the second engine's containers do not reach the channel at {url}: \
+                     the first engine must be on this machine, with the bridge docker0"
+                )
+            })
     }
 
     fn launch(
@@ -118,6 +157,7 @@ impl SecondEngine {
             hidden: hidden.to_owned(),
             host,
             daemon,
+            _addresses: None,
         };
         announced("starting a second engine", || {
             engine.wait_for_answer(&log)?;
@@ -199,8 +239,12 @@ fn state_folder() -> Result<tempfile::TempDir> {
         .tempdir_in("/var/lib")?)
 }
 
-/// The last sixteenth of the addresses of `docker0`, which the first engine hands out last.
-fn a_part_of_the_bridge() -> Result<String> {
+/// How many second engines there may be at a time.
+const ENGINES: u32 = 16;
+
+/// A part of the last sixteenth of the addresses of `docker0`, which the first engine hands out
+/// last, that no other second engine has.
+fn a_part_of_the_bridge() -> Result<(String, Turn)> {
     let words = ["-4", "-oneline", "address", "show", "docker0"];
     let shown = captured("ip address", cmd("ip", words))?;
     let address = shown
@@ -210,12 +254,22 @@ fn a_part_of_the_bridge() -> Result<String> {
     let (address, length) = address
         .and_then(|address| address.split_once('/'))
         .with_context(|| format!("docker0 has no address: {shown}"))?;
-    let address: Ipv4Addr = address.parse()?;
-    let length: u32 = length.parse()?;
+    let (address, length) = (address.parse()?, length.parse()?);
+    for number in 0..ENGINES {
+        if let Some(turn) = Turn::at_once(&format!("second-engine-{number}"))? {
+            return Ok((part_of(address, length, number), turn));
+        }
+    }
+    bail!("{ENGINES} second engines are running")
+}
+
+/// The part of this number of the last sixteenth of a network.
+fn part_of(address: Ipv4Addr, length: u32, number: u32) -> String {
     let hosts = u32::MAX.checked_shr(length).unwrap_or(0);
-    let part = hosts >> 4;
-    let first = (u32::from(address) | hosts) & !part;
-    Ok(format!("{}/{}", Ipv4Addr::from(first), length + 4))
+    let (last, part) = (hosts >> 4, hosts >> 8);
+    let first = (u32::from(address) | hosts) & !last;
+    let first = first + number * (part + 1);
+    format!("{}/{}", Ipv4Addr::from(first), length + 8)
 }
 
 /// Ends the shims of containers, which outlive a daemon that is killed, and what they run.
@@ -250,5 +304,18 @@ impl Drop for SecondEngine {
         end_what_it_left(self.state.path());
         // What its containers had mounted, in its own namespace, is gone with it.
         let _ = fs::remove_dir_all(self.state.path());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_engine_has_a_part_of_its_own_at_the_end_of_the_network() {
+        let bridge = Ipv4Addr::new(172, 17, 0, 1);
+        assert_eq!(part_of(bridge, 16, 0), "172.17.240.0/24");
+        assert_eq!(part_of(bridge, 16, 15), "172.17.255.0/24");
+        assert_eq!(part_of(Ipv4Addr::new(10, 1, 2, 3), 20, 1), "10.1.15.16/28");
     }
 }

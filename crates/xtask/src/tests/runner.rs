@@ -79,10 +79,8 @@ impl Runner {
         };
         thread::scope(|scope| {
             let workers: Vec<_> = (0..self.at_once).map(|_| scope.spawn(work)).collect();
-            let ended = workers.into_iter().map(|worker| worker.join());
-            ended
-                .map(|end| end.expect("no worker panics"))
-                .collect::<anyhow::Result<()>>()
+            let mut ended = workers.into_iter().map(|worker| worker.join());
+            ended.try_for_each(|end| end.expect("no worker panics"))
         })?;
         let ends = ends.into_inner().expect("no worker panics");
         times.keep(&ends);
@@ -156,14 +154,19 @@ struct Times {
 impl Times {
     /// Nothing where there are none, or none that can be read: they only order the tests.
     fn read() -> Times {
-        let file = testbed::cache_folder().ok().map(|folder| folder.join("test-times"));
+        let file = testbed::cache_folder()
+            .ok()
+            .map(|folder| folder.join("test-times"));
         let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
         let line = |line: &str| {
             let (seconds, test) = line.split_once('\t')?;
             Some((test.to_owned(), seconds.parse().ok()?))
         };
         Times {
-            seconds: text.iter().flat_map(|text| text.lines().filter_map(line)).collect(),
+            seconds: text
+                .iter()
+                .flat_map(|text| text.lines().filter_map(line))
+                .collect(),
             file,
         }
     }
@@ -173,10 +176,14 @@ impl Times {
     }
 
     fn keep(&mut self, ends: &[End]) {
-        let new = ends.iter().map(|end| (end.title.clone(), end.took.as_secs_f64()));
+        let new = ends
+            .iter()
+            .map(|end| (end.title.clone(), end.took.as_secs_f64()));
         self.seconds.extend(new);
         let lines = self.seconds.iter();
-        let text: String = lines.map(|(test, seconds)| format!("{seconds:.2}\t{test}\n")).collect();
+        let text: String = lines
+            .map(|(test, seconds)| format!("{seconds:.2}\t{test}\n"))
+            .collect();
         if let Some(file) = &self.file {
             let _ = fs::write(file, text);
         }
