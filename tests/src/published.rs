@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use crate::cache::scratch_folder;
 use crate::channel::ensure_channel;
 use crate::engine::ensure_engine;
-use crate::images::{OFFICIAL, PixiImage, chosen_by_variable, ensure_pixi_image, ensure_published};
+use crate::images::{
+    OFFICIAL, PixiImage, chosen_by_variable, ensure_image_made_here, ensure_published,
+};
 use crate::platform::Platform;
 use crate::process::{announced, say};
 use crate::project::lock_within;
@@ -83,7 +85,7 @@ impl Published {
             }
             Err(error) => {
                 say(format_args!("{error:#}"));
-                let image = ensure_pixi_image()?;
+                let image = ensure_image_made_here()?;
                 let told = format!(
                     "{}, made on this machine (no {} can be had)",
                     image.reference, self.image

@@ -9,7 +9,7 @@ mod variants;
 pub use base::{BASE_IMAGE, ensure_base_image};
 pub use derived::{Change, derived_image};
 pub use pixi::{OFFICIAL, PixiImage, ensure_image_with, ensure_pixi_image};
-pub(crate) use pixi::{chosen_by_variable, ensure_published};
+pub(crate) use pixi::{chosen_by_variable, ensure_image_made_here, ensure_published};
 pub use variants::Variant;
 
 use crate::fingerprint::Fingerprint;

@@ -53,21 +53,27 @@ pub fn ensure_pixi_image() -> Result<PixiImage> {
     if let Some(image) = chosen_by_variable()? {
         return Ok(image);
     }
+    if newest_made_before()?.is_none() {
+        match ensure_published(OFFICIAL) {
+            Ok(image) => return Ok(image),
+            Err(error) => say(format_args!("{error:#}; making an image here instead")),
+        }
+    }
+    ensure_image_made_here()
+}
+
+/// The newest image that an earlier run made, or one made from a newer program in
+/// `<cache>/pixi-bin/`; where there is neither, one with the pixi from the crates registry.
+pub(crate) fn ensure_image_made_here() -> Result<PixiImage> {
     let cached = cached_pixis()?
         .into_iter()
         .max_by(|a, b| a.version.cmp(&b.version));
-    if let Some(image) = newest_made_before()? {
-        return match cached {
-            Some(pixi) if pixi.version > image.version => ensure_image_with(&pixi.path),
-            _ => Ok(image),
-        };
+    match (newest_made_before()?, cached) {
+        (Some(image), Some(pixi)) if pixi.version > image.version => ensure_image_with(&pixi.path),
+        (Some(image), _) => Ok(image),
+        (None, Some(pixi)) => ensure_image_with(&pixi.path),
+        (None, None) => ensure_image_with(&registry_pixi()?.path),
     }
-    match ensure_published(OFFICIAL) {
-        Ok(image) => return Ok(image),
-        Err(error) => say(format_args!("{error:#}; making an image here instead")),
-    }
-    let pixi = cached.map_or_else(registry_pixi, Ok)?;
-    ensure_image_with(&pixi.path)
 }
 
 /// The image that `PIXI_IMAGE` names, or one with the pixi that `PIXI_BIN` names; nothing where
