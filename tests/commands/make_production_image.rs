@@ -136,7 +136,8 @@ fn an_image_is_built_then_named_and_what_was_unfinished_goes() {
         "{dockerfile}"
     );
     assert!(
-        dockerfile.contains("\"/pixi-offline/build.sh\", \"demo\", \"default\", \"/app\"]"),
+        dockerfile
+            .contains("\"/pixi-offline/build.sh\", \"demo\", \"default\", \"/app\", \"sha256:"),
         "{dockerfile}"
     );
     assert_eq!(context["product/demo/a b/$c.txt"].1, "text");
@@ -147,6 +148,10 @@ fn an_image_is_built_then_named_and_what_was_unfinished_goes() {
         !context.contains_key("product/verification.json"),
         "only what is listed goes along"
     );
+    for list in ["SHA256SUMS", "manifest.json"] {
+        let own = fs::read_to_string(fake.path("W/product").join(list)).unwrap();
+        assert_eq!(context[&format!("product/{list}")].1, own);
+    }
 }
 
 #[test]
@@ -200,13 +205,23 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
         [".dockerignore", "Dockerfile", "build.sh", "entrypoint.sh"]
     );
     let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
+    let sums = Run::of(
+        fake.sandbox
+            .program("sha256sum")
+            .arg("W/product/SHA256SUMS"),
+    );
+    let digest = &sums.success().stdout[..64];
     for line in [
         "FROM img:1 AS build\n",
-        "RUN [\"sh\", \"/pixi-offline/build.sh\", \"demo\", \"test\", \"/srv/app\", \"a b/$c.txt\", \"src\"]\n",
+        &format!(
+            "RUN [\"sh\", \"/pixi-offline/build.sh\", \"demo\", \"test\", \"/srv/app\", \"sha256:{digest}\", \"a b/$c.txt\", \"src\"]\n"
+        ),
         "\nFROM base:1\n",
         "COPY --from=build /srv/app/.pixi/envs/test /srv/app/.pixi/envs/test\n",
         "COPY product/res /srv/res\n",
-        "ENV PRODUCT_RES_DIR=\"/srv/res\" \\\n    A=\"\\$x \\\"y\\\"\" \\\n    B=\"\"\n",
+        "ENV PATH=\"/srv/app/.pixi/envs/test/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}\" \\\n    \
+         CONDA_PREFIX=\"/srv/app/.pixi/envs/test\" \\\n",
+        "    CONDA_DEFAULT_ENV=\"demo:test\" \\\n    PRODUCT_RES_DIR=\"/srv/res\" \\\n    A=\"\\$x \\\"y\\\"\" \\\n    B=\"\"\n",
         "EXPOSE 80 53/udp\n",
         "USER 1000:1000\n",
         "HEALTHCHECK CMD [\"/srv/app/.pixi/entrypoint.sh\", \"sh\", \"-c\", \"x && y\"]\n",
@@ -451,4 +466,351 @@ fn a_product_that_is_not_what_was_verified_is_refused() {
     make(&fake, &["--tag", "demo:1"])
         .code(1)
         .says("SHA256SUMS is missing");
+}
+
+/// Makes a pair of keys, `work/mine.key` and `mine.pub`, and another.
+fn keys(fake: &Fake) {
+    let minisign = testbed::ensure_debian_package("minisign", "minisign").unwrap();
+    for name in ["mine", "other"] {
+        let (secret, public) = (format!("{name}.key"), format!("{name}.pub"));
+        let mut command = fake.sandbox.program(&minisign);
+        Run::of(command.args(["-G", "-W", "-f", "-p", &public, "-s", &secret])).success();
+    }
+}
+
+#[test]
+fn with_a_key_only_a_product_and_a_verification_that_it_signed_become_an_image() {
+    let fake = made(json!({}));
+    keys(&fake);
+    let image = |more: &[&str]| {
+        let words = ["--tag", "demo:1", "--force", "--verify-key", "mine.pub"];
+        make(&fake, &[&words, more].concat())
+    };
+    let product = |signed: &[&str]| {
+        let words = ["--workdir", "W", "--cache", "full"];
+        let words = words.iter().chain(signed);
+        fake.sandbox
+            .run("make-archive-ready-product", words)
+            .success();
+    };
+    let verify = |signed: &[&str]| {
+        let words = "--image img:1 --product-dir W/product --out-dir O --attach";
+        let words = words.split(' ').chain(signed.iter().copied());
+        fake.sandbox.run("final-verify-product", words).success();
+    };
+    let (mine, other) = (["--sign-key", "mine.key"], ["--sign-key", "other.key"]);
+    image(&[]).code(1).says("SHA256SUMS.minisig is missing");
+    product(&other);
+    image(&[])
+        .code(1)
+        .says("is no signature of SHA256SUMS by the key of --verify-key");
+    product(&mine);
+    image(&[]).code(1).says("verification.json is missing");
+    image(&["--unverified"])
+        .success()
+        .says("WARNING: ")
+        .says("has no verification.json");
+    verify(&[]);
+    image(&[])
+        .code(1)
+        .says("verification.json.minisig is missing");
+    verify(&other);
+    image(&[])
+        .code(1)
+        .says("is no signature of verification.json by the key of --verify-key");
+    verify(&mine);
+    image(&[])
+        .success()
+        .says("Signed comment: ")
+        .says(" file:SHA256SUMS project:demo ")
+        .says(" file:verification.json project:demo ");
+
+    // A right signature of the same person's, for a product of another day.
+    let record = fake.path("W/product/verification.json");
+    let signature = fake.path("W/product/verification.json.minisig");
+    let kept = [&record, &signature].map(|file| fs::read(file).unwrap());
+    fs::write(fake.path("W/project/demo/src/main.py"), "print(3)\n").unwrap();
+    product(&mine);
+    for (file, content) in [&record, &signature].iter().zip(kept) {
+        fs::write(file, content).unwrap();
+    }
+    image(&[])
+        .code(1)
+        .says("was made for another product: it names the product sha256:");
+
+    // What the signature does not cover.
+    verify(&mine);
+    fake.sandbox
+        .write("W/product/demo/.pixi/envs/default/bin/python", "x");
+    image(&[])
+        .code(1)
+        .says("that no signature covers, demo/.pixi/envs for example");
+}
+
+/// The part of the build stage's script that compares the product, to be run on this
+/// machine with `root` in the place of the stage's folder.
+fn comparison(fake: &Fake, root: &str) -> std::path::PathBuf {
+    make(fake, &["--emit-dockerfile", "E", "--force"]).success();
+    let script = fs::read_to_string(fake.path("E/build.sh")).unwrap();
+    let (compares, _) = script
+        .split_once("# ---- The project at its place.")
+        .unwrap();
+    let file = fake.path("compare.sh");
+    fs::write(
+        &file,
+        compares.replace("/pixi-offline/", &format!("{root}/")),
+    )
+    .unwrap();
+    file
+}
+
+/// The product's digest, as the Dockerfile has it.
+fn digest_in_dockerfile(fake: &Fake) -> String {
+    let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("RUN ")).unwrap();
+    let words: Vec<String> = serde_json::from_str(&line[4..]).unwrap();
+    words[5].clone()
+}
+
+/// A change to the product in a folder.
+type Change = Box<dyn Fn(&std::path::Path)>;
+
+#[test]
+fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
+    let test = "the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other";
+    let fake = Fake::new();
+    for name in [
+        "a b",
+        "c%d",
+        "q\"uote",
+        "back\\slash",
+        "new\nline",
+        "grün",
+        "-dash",
+        "\x1b[2J",
+    ] {
+        fake.sandbox.write(format!("demo/odd/{name}"), name);
+        symlink(name, fake.path("demo/odd").join(format!("{name}.link"))).unwrap();
+        fs::create_dir(fake.path("demo/odd").join(format!("{name}.folder"))).unwrap();
+    }
+    fs::remove_dir_all(fake.path("demo/.pixi")).unwrap();
+    fake.sandbox.write("demo/empty/one", "");
+    fake.sandbox.write("demo/empty/two", "");
+    symlink("one", fake.path("demo/empty/link")).unwrap();
+    fake.sandbox.write("res/model.bin", "model");
+    fake.create(&["--resources-dir", "res"]).success();
+    let words = ["--workdir", "W", "--cache", "full"];
+    fake.sandbox
+        .run("make-archive-ready-product", words)
+        .success();
+    let words = "--image img:1 --product-dir W/product --out-dir O --attach";
+    fake.sandbox
+        .run("final-verify-product", words.split(' '))
+        .success();
+    let root = fake.path("stage");
+    let script = comparison(&fake, root.to_str().unwrap());
+    let digest = digest_in_dockerfile(&fake);
+    let busybox = testbed::ensure_debian_package("busybox", "busybox").unwrap();
+    let applets = fake.path("applets");
+    fs::create_dir(&applets).unwrap();
+    for name in [
+        "sh",
+        "sed",
+        "cut",
+        "sort",
+        "uniq",
+        "head",
+        "find",
+        "grep",
+        "sha256sum",
+        "od",
+        "awk",
+        "tr",
+        "rm",
+        "rmdir",
+        "readlink",
+        "cat",
+    ] {
+        symlink(&busybox, applets.join(name)).unwrap();
+    }
+    let run = |shell: &str, path: Option<&std::path::Path>, change: &dyn Fn(&std::path::Path)| {
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir(&root).unwrap();
+        let copy = Run::of(
+            fake.sandbox
+                .program("cp")
+                .arg("-a")
+                .arg(fake.path("W/product"))
+                .arg(&root),
+        );
+        copy.success();
+        change(&root.join("product"));
+        let mut command = fake.sandbox.program(shell);
+        if let Some(path) = path {
+            command.env("PATH", path);
+        }
+        Run::of(
+            command
+                .arg(&script)
+                .args(["demo", "default", "/app", &digest]),
+        )
+    };
+    let applet = applets.join("sh");
+    // busybox' sha256sum knows no escaped names.
+    let plain = |_: &std::path::Path| {};
+    for (shell, path) in [("sh", None), ("bash", None)] {
+        run(shell, path, &plain).success();
+        run(shell, path, &|product| {
+            fs::remove_dir_all(product.join("res")).unwrap()
+        })
+        .success();
+        run(shell, path, &|product| {
+            fs::create_dir(product.join("demo/.pixi")).unwrap()
+        })
+        .success();
+    }
+    run(applet.to_str().unwrap(), Some(&applets), &plain)
+        .code(1)
+        .says("ERROR: ");
+
+    let tampered: Vec<(&str, Change)> = vec![
+        (
+            "added file",
+            Box::new(|product| fs::write(product.join("demo/sitecustomize.py"), "x").unwrap()),
+        ),
+        (
+            "added program",
+            Box::new(|product| {
+                fs::create_dir(product.join("bin")).unwrap();
+                fs::write(product.join("bin/pixi"), "x").unwrap();
+            }),
+        ),
+        (
+            "added at the top",
+            Box::new(|product| fs::write(product.join("x"), "x").unwrap()),
+        ),
+        (
+            "added below res",
+            Box::new(|product| fs::write(product.join("res/x"), "x").unwrap()),
+        ),
+        (
+            "added folder",
+            Box::new(|product| fs::create_dir(product.join("pkg-cache/x")).unwrap()),
+        ),
+        (
+            "added link",
+            Box::new(|product| symlink("x", product.join("demo/x")).unwrap()),
+        ),
+        (
+            "added pipe",
+            Box::new(|product| {
+                let made = std::process::Command::new("mkfifo")
+                    .arg(product.join("demo/x"))
+                    .status();
+                assert!(made.unwrap().success());
+            }),
+        ),
+        (
+            "added with a newline",
+            Box::new(|product| fs::write(product.join("demo/a\nb\"file\""), "x").unwrap()),
+        ),
+        (
+            "environment",
+            Box::new(|product| {
+                fs::create_dir_all(product.join("demo/.pixi/envs/default/bin")).unwrap();
+            }),
+        ),
+        (
+            "link for .pixi",
+            Box::new(|product| symlink("/tmp", product.join("demo/.pixi")).unwrap()),
+        ),
+        (
+            "changed bytes",
+            Box::new(|product| fs::write(product.join("demo/src/main.py"), "x").unwrap()),
+        ),
+        (
+            "changed script",
+            Box::new(|product| fs::write(product.join("envs.sh"), "x").unwrap()),
+        ),
+        (
+            "missing",
+            Box::new(|product| fs::remove_file(product.join("demo/src/main.py")).unwrap()),
+        ),
+        (
+            "changed link",
+            Box::new(|product| {
+                fs::remove_file(product.join("demo/empty/link")).unwrap();
+                symlink("two", product.join("demo/empty/link")).unwrap();
+            }),
+        ),
+        (
+            "link for a file of the same bytes",
+            Box::new(|product| {
+                fs::remove_file(product.join("demo/empty/one")).unwrap();
+                symlink("two", product.join("demo/empty/one")).unwrap();
+            }),
+        ),
+        (
+            "one link for another",
+            Box::new(|product| {
+                fs::remove_file(product.join("demo/empty/link")).unwrap();
+                symlink("one", product.join("demo/empty/other")).unwrap();
+            }),
+        ),
+        (
+            "folder for a folder",
+            Box::new(|product| {
+                fs::remove_dir(product.join("demo/odd/a b.folder")).unwrap();
+                fs::create_dir(product.join("demo/odd/other.folder")).unwrap();
+            }),
+        ),
+        (
+            "lists of its own",
+            Box::new(|product| {
+                let text = fs::read_to_string(product.join("SHA256SUMS")).unwrap();
+                fs::write(
+                    product.join("SHA256SUMS"),
+                    text.lines().skip(1).collect::<String>(),
+                )
+                .unwrap();
+            }),
+        ),
+        (
+            "changed manifest",
+            Box::new(|product| {
+                let text = fs::read_to_string(product.join("manifest.json")).unwrap();
+                fs::write(
+                    product.join("manifest.json"),
+                    text.replace("demo/odd", "demo/0dd"),
+                )
+                .unwrap();
+            }),
+        ),
+        (
+            "no manifest",
+            Box::new(|product| fs::remove_file(product.join("manifest.json")).unwrap()),
+        ),
+        (
+            "no lists",
+            Box::new(|product| fs::remove_file(product.join("SHA256SUMS")).unwrap()),
+        ),
+        (
+            "a folder of an uncovered name",
+            Box::new(|product| {
+                let _ = fs::remove_file(product.join("report.html"));
+                fs::create_dir(product.join("report.html")).unwrap();
+            }),
+        ),
+    ];
+    for (what, change) in &tampered {
+        for (shell, path) in [
+            ("sh", None),
+            (applet.to_str().unwrap(), Some(applets.as_path())),
+        ] {
+            let run = run(shell, path, change);
+            assert_eq!(run.code, 1, "{what}: {run}");
+            run.says("the product beside the Dockerfile is not the one");
+        }
+    }
+    testbed::ran(test, 2 * tampered.len() as u64);
 }

@@ -207,6 +207,7 @@ impl Case {
             secrets: Some(&self.secrets),
             sums_signed: self.signed,
             verification_signed: self.signed,
+            provenance_signed: self.signed,
         })
     }
 }

@@ -238,6 +238,31 @@ const FINAL: Subject = Subject {
     from: "pixi-offline-lock",
 };
 
+/// The whole way: the workdir is replaced around a product that has passed.
+const ALL: Subject = Subject {
+    command: "build-offline-product",
+    words: |_| {
+        "--image img:1 --project-dir demo --resources-dir res --workdir W --verify-task t --cache full"
+            .split(' ')
+            .map(str::to_owned)
+            .collect()
+    },
+    prepare: |place| {
+        for generation in ["old", "new"] {
+            place.fill("demo/data", generation);
+            place.fill("res", generation);
+            if generation == "old" {
+                Run::of(&mut place.command(&ALL)).success();
+            }
+        }
+    },
+    target: "W/product",
+    parts: &["."],
+    untouched: &["demo", "res"],
+    removes_itself: false,
+    from: "pixi-offline-lock",
+};
+
 /// What of a product has the times of runs in it.
 const TIMED: [&str; 3] = ["provenance.json", "verification.json", "report.html"];
 
@@ -266,6 +291,9 @@ fn one(subject: &Subject, point: &crate::injection::Point, fault: Fault) -> bool
     );
     let (after, still) = state(&place, subject);
     assert_eq!(still, untouched, "{case}");
+    if subject.command == ALL.command {
+        require_passed(&place, &case);
+    }
     assert!(!came || !stderr.contains("panicked"), "{case}");
 
     let next = Run::of(&mut place.command(subject));
@@ -284,6 +312,20 @@ fn one(subject: &Subject, point: &crate::injection::Point, fault: Fault) -> bool
     }
     assert_eq!(temporaries(&place.path("")), [] as [&Path; 0], "{case}");
     came
+}
+
+/// The product is there, whole, with the record that it passed.
+fn require_passed(place: &Place, case: &str) {
+    let product = place.path("W/product");
+    let record = fs::read_to_string(product.join("verification.json"));
+    let record = record.unwrap_or_else(|error| panic!("{error}: {case}"));
+    assert!(
+        record.contains("\"outcome\": \"passed\""),
+        "{case}\n{record}"
+    );
+    let mut check = Command::new("sha256sum");
+    check.args(["--check", "--quiet", "SHA256SUMS"]);
+    assert_eq!(Run::of(check.current_dir(product)).code, 0, "{case}");
 }
 
 /// The paths in which a tree is neither the one nor the other.
@@ -363,4 +405,14 @@ fn a_product_is_the_old_or_the_new_one_after_any_fault() {
 #[test]
 fn a_verified_product_is_what_it_was_after_any_fault() {
     all_over("a_verified_product_is_what_it_was_after_any_fault", &FINAL);
+}
+
+/// The last product that passed, until a new one has: whatever the moment, `product/` holds
+/// one that passed, the old or the new.
+#[test]
+fn a_product_that_has_passed_is_the_old_or_the_new_one_after_any_fault() {
+    all_over(
+        "a_product_that_has_passed_is_the_old_or_the_new_one_after_any_fault",
+        &ALL,
+    );
 }

@@ -113,6 +113,11 @@ pub struct Options {
     #[arg(long)]
     pub unverified: bool,
 
+    /// Require that SHA256SUMS and verification.json in the product are signed with this public key of
+    /// minisign
+    #[arg(long, value_name = "FILE")]
+    pub verify_key: Option<PathBuf>,
+
     /// Replace an image of this name, or files that are to be written
     #[arg(long)]
     pub force: bool,
@@ -211,6 +216,7 @@ impl TryFrom<Options> for Request {
                 .map(|text| word("a word of the command", text))
                 .collect::<anyhow::Result<_>>()?,
             unverified: options.unverified,
+            verify_key: options.verify_key,
             force: options.force,
             engine: options.engine,
         })

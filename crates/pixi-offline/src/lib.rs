@@ -28,3 +28,4 @@ pub mod steps;
 pub mod surroundings;
 pub mod tools;
 pub mod transfer;
+mod visible;

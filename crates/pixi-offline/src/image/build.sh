@@ -3,14 +3,53 @@
 # environment of the product at the path that it has in the image, captures its
 # activation, and lays the project's files ready.
 # Words: the project's folder in the product, the environment, the path in the
-# image, then the project's files to take; none means all.
+# image, the product's digest, then the project's files to take; none means all.
 set -eu
 umask 022
+
+# ---- What is there, for the comparison below, in the form of manifest.json: this very
+# script, called by find with a kind and paths.
+
+# A name with % and two hexadecimal digits for what is not plain ASCII.
+encoded() {
+  case $1 in
+    *[\"%\\]* | *[!\ -~]*)
+      printf '%s' "$1" | od -An -v -tx1 | tr -d '\n' | LC_ALL=C awk '{
+        for (at = 1; at <= NF; at++) {
+          byte = (index("0123456789abcdef", substr($at, 1, 1)) - 1) * 16 + index("0123456789abcdef", substr($at, 2, 1)) - 1
+          if (byte >= 32 && byte < 127 && byte != 34 && byte != 37 && byte != 92) printf "%c", byte
+          else printf "%%%02X", byte
+        }
+      }'
+      ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
+if [ "$1" = --names ]; then
+  LC_ALL=C
+  export LC_ALL
+  kind=$2
+  shift 2
+  for path in "$@"; do
+    # Without a newline of its own, so that none of the target's is lost.
+    if [ "$kind" = link ]; then
+      target=$(readlink -n -- "$path" && printf x)
+      target=$(encoded "${target%x}")
+    fi
+    case $path in
+      *[\"%\\]* | *[!\ -~]*) path=$(encoded "$path") ;;
+    esac
+    printf '%s"%s"%s\n' "${path#./}" "$kind" "${target-}"
+  done
+  exit 0
+fi
 
 name=$1
 environment=$2
 app=$3
-shift 3
+digest=$4
+shift 4
 
 product=/pixi-offline/product
 ready=/pixi-offline/project
@@ -22,6 +61,52 @@ fail() {
   printf 'ERROR: %s\n' "$*" >&2
   exit 1
 }
+
+# ---- The product is the one that the Dockerfile names: before anything of it runs.
+
+refuse_product() {
+  fail "the product beside the Dockerfile is not the one that it was made for ($digest): $*; put that product there, whole, or make the Dockerfile again"
+}
+
+# The lists without resources, where these stayed out of the context.
+without_resources() {
+  if [ -d "$product/res" ]; then cat; else grep -v "$1" || :; fi
+}
+
+for list in SHA256SUMS manifest.json; do
+  if [ ! -f "$product/$list" ] || [ -L "$product/$list" ]; then refuse_product "it has no $list"; fi
+done
+found=$(sha256sum <"$product/SHA256SUMS") || fail "the build image has no sha256sum"
+[ "sha256:${found%% *}" = "$digest" ] || refuse_product "its digest is sha256:${found%% *}"
+without_resources '^\\\{0,1\}[0-9a-f]\{64\} [ *]res/' <"$product/SHA256SUMS" >/pixi-offline/sums
+if ! (cd "$product" && sha256sum -c /pixi-offline/sums) >/pixi-offline/compared 2>&1; then
+  refuse_product "$(grep -v ': OK$' /pixi-offline/compared | head -n 20)"
+fi
+# Now manifest.json is what it was, and names everything: additions, links and folders too.
+sed -n '/^  "entries": \[/,$p' "$product/manifest.json" | cut -s -d '"' -f 4,8,12 |
+  without_resources '^res["/]' |
+  LC_ALL=C sed -e '/^$/d' -e '/^[^"]*"link"/!s/^\([^"]*"[^"]*"\).*$/\1/' >/pixi-offline/listed
+(
+  cd "$product"
+  # The files that are written after the lists.
+  set -- ./manifest.json ./SHA256SUMS ./SHA256SUMS.minisig ./provenance.json ./provenance.json.minisig \
+    ./report.html ./verification.json ./verification.json.minisig
+  for path in "$@"; do
+    if [ -f "$path" ] && [ ! -L "$path" ]; then rm -f -- "$path"; fi
+  done
+  # What an install leaves there stays out of the context, but for the folder itself.
+  if [ ! -L "$name/.pixi" ]; then rmdir -- "$name/.pixi" 2>/dev/null || :; fi
+  find . ! -name . -type f -exec sh "$0" --names file {} +
+  find . ! -name . -type d -exec sh "$0" --names directory {} +
+  find . ! -name . -type l -exec sh "$0" --names link {} +
+  find . ! -name . ! -type f ! -type d ! -type l -exec sh "$0" --names special {} +
+) >/pixi-offline/found
+# A pipe or the like may be missing: it means nothing in an image, and is not sent.
+special='"\(fifo\|socket\|block-device\|character-device\)"$'
+sed -n "s/$special/\"special\"/p" /pixi-offline/listed >/pixi-offline/special
+other=$(sed "/$special/d" /pixi-offline/listed |
+  LC_ALL=C sort - /pixi-offline/found /pixi-offline/special /pixi-offline/special | LC_ALL=C uniq -u | head -n 20)
+[ -z "$other" ] || refuse_product "these are not as manifest.json lists them: $other"
 
 # ---- The project at its place.
 

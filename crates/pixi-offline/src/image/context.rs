@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tar::{Builder, EntryType, Header};
 
 use crate::layout::Product;
+use crate::proof::evidence_file::{self, LONGEST_LIST};
 use crate::proof::manifest::{Kind, Manifest};
 use crate::transfer::Exactly;
 
@@ -58,6 +59,14 @@ impl Context {
             append_text(&mut archive, name, text)?;
         }
         append_folder(&mut archive, Path::new("product"), 0o755, 0)?;
+        // By which the build stage compares what it got.
+        let product = Product::new(&self.product);
+        for list in [product.sums(), product.manifest()] {
+            let name = Path::new("product").join(list.file_name().unwrap_or_default());
+            let text = evidence_file::read(&list, LONGEST_LIST)?
+                .with_context(|| format!("{} is missing", list.display()))?;
+            append_file(&mut archive, &name, &text)?;
+        }
         let resources = Product::new("").resources();
         for entry in &self.manifest.entries {
             let path = entry.path.path();
@@ -105,12 +114,20 @@ impl Context {
 }
 
 fn append_text(archive: &mut Builder<impl Write>, name: &str, text: &str) -> anyhow::Result<()> {
+    append_file(archive, Path::new(name), text.as_bytes())
+}
+
+fn append_file(
+    archive: &mut Builder<impl Write>,
+    name: &Path,
+    content: &[u8],
+) -> anyhow::Result<()> {
     let mut header = header(0o644, 0);
     header.set_entry_type(EntryType::Regular);
-    header.set_size(text.len() as u64);
+    header.set_size(content.len() as u64);
     archive
-        .append_data(&mut header, name, text.as_bytes())
-        .with_context(|| format!("{name} cannot be sent"))
+        .append_data(&mut header, name, content)
+        .with_context(|| format!("{} cannot be sent", name.display()))
 }
 
 fn append_folder(

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::image::activation::BASE_PATH;
 use crate::image::{Label, PRODUCT_DIGEST};
 use crate::proof::Sha256Digest;
 use crate::request::{
@@ -30,7 +31,11 @@ pub struct Dockerfile {
     pub product_digest: Sha256Digest,
     /// The labels, that of the product among them.
     pub labels: Vec<Label>,
-    /// The variables.
+    /// What activation sets whatever runs in the image, each with its value.
+    pub activated: Vec<(String, String)>,
+    /// What the build was told of the machine: `CONDA_OVERRIDE_CUDA` and its like.
+    pub overrides: Vec<(String, String)>,
+    /// The variables that were asked for.
     pub variables: Vec<ImageSetting>,
     /// The ports that are announced.
     pub ports: Vec<ExposedPort>,
@@ -53,7 +58,8 @@ impl Dockerfile {
             app, environment, ..
         } = self;
         let mut words = vec!["sh", "/pixi-offline/build.sh", self.project.for_engine()?];
-        words.extend([environment.as_str(), app.as_str()]);
+        let digest = format!("sha256:{}", self.product_digest);
+        words.extend([environment.as_str(), app.as_str(), &digest]);
         words.extend(self.copies.iter().map(CopiedPath::as_str));
         let prefix = app.join(&format!(".pixi/envs/{}", environment.as_str()));
         let entrypoint = app.join(".pixi/entrypoint.sh");
@@ -70,6 +76,14 @@ impl Dockerfile {
         line(&format!("FROM {} AS build", self.build_image));
         line("ARG PIXI_OFFLINE_BUILD=by-hand");
         line(&unfinished);
+        let overrides = self.overrides.iter();
+        let overrides: Vec<String> = overrides
+            .map(|(name, value)| format!("{name}={}", quoted(value)))
+            .collect();
+        if !overrides.is_empty() {
+            line("# What the build of the product was told of the machine.");
+            line(&format!("ENV {}", overrides.join(" \\\n    ")));
+        }
         line("COPY build.sh entrypoint.sh /pixi-offline/");
         line("COPY product /pixi-offline/product");
         line(&format!("RUN {}", words_in_json(&words)));
@@ -85,7 +99,18 @@ impl Dockerfile {
             "COPY --from=build /pixi-offline/project {}",
             app.as_str()
         ));
-        let mut variables = Vec::new();
+        // For what is started past the entry point.
+        let mut variables: Vec<String> = self
+            .activated
+            .iter()
+            .map(|(name, value)| {
+                let value = quoted(value).replace(
+                    BASE_PATH,
+                    "${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}",
+                );
+                format!("{name}={value}")
+            })
+            .collect();
         if let Some(resources) = &self.resources {
             line(&format!("COPY product/res {}", resources.as_str()));
             variables.push(format!("PRODUCT_RES_DIR={}", quoted(resources.as_str())));
@@ -130,7 +155,8 @@ pub fn unfinished(product: &Sha256Digest, build: &str) -> String {
 /// How it is used by hand.
 const INTRODUCTION: &str = "\
 # From a product to an image without pixi. Beside this file: build.sh, entrypoint.sh,
-# .dockerignore and the product, as product/. No step needs a network:
+# .dockerignore and the product, as product/, which must be the one whose digest stands
+# below. No step needs a network:
 #   docker build --network none --tag NAME .
 
 ";
@@ -181,6 +207,11 @@ mod tests {
                 Label::new("a.b", "c \"d\""),
                 Label::new(crate::image::PRODUCT_DIGEST, "sha256:00"),
             ],
+            activated: vec![
+                ("PATH".into(), format!("/app/bin:{BASE_PATH}")),
+                ("X".into(), "$y \"z\"".into()),
+            ],
+            overrides: vec![("CONDA_OVERRIDE_CUDA".into(), "12.4".into())],
             variables: vec![ImageSetting::variable(os("A=$x \\ \"y\" 'z'")).unwrap()],
             ports: vec![
                 ExposedPort::new(os("80")).unwrap(),
@@ -199,9 +230,11 @@ mod tests {
             r#"FROM pixi:1 AS build
 ARG PIXI_OFFLINE_BUILD=by-hand
 LABEL io.github.pixi-offline.product.digest="unfinished $PIXI_OFFLINE_BUILD sha256:0000000000000000000000000000000000000000000000000000000000000000"
+# What the build of the product was told of the machine.
+ENV CONDA_OVERRIDE_CUDA="12.4"
 COPY build.sh entrypoint.sh /pixi-offline/
 COPY product /pixi-offline/product
-RUN ["sh", "/pixi-offline/build.sh", "my \"project\"", "prod", "/app", "a b"]
+RUN ["sh", "/pixi-offline/build.sh", "my \"project\"", "prod", "/app", "sha256:0000000000000000000000000000000000000000000000000000000000000000", "a b"]
 
 FROM debian:12
 ARG PIXI_OFFLINE_BUILD=by-hand
@@ -212,7 +245,9 @@ COPY --from=build /app/.pixi/envs/prod /app/.pixi/envs/prod
 COPY --from=build /app/.pixi/entrypoint.sh /app/.pixi/entrypoint.sh
 COPY --from=build /pixi-offline/project /app
 COPY product/res /data
-ENV PRODUCT_RES_DIR="/data" \
+ENV PATH="/app/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}" \
+    X="\$y \"z\"" \
+    PRODUCT_RES_DIR="/data" \
     A="\$x \\ \"y\" 'z'"
 EXPOSE 80 53/udp
 USER 1000:1000

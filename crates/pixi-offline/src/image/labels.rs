@@ -1,10 +1,9 @@
 //! What an image says of itself.
 
-use toml_edit::{DocumentMut, Item, TableLike};
-
-use crate::proof::Sha256Digest;
 use crate::proof::manifest::Facts;
+use crate::proof::{ProjectMetadata, Sha256Digest};
 use crate::request::{EnvironmentName, ImageReference, ImageSetting};
+use crate::visible::one_line;
 
 /// The label with the digest of the product that an image was made from.
 pub const PRODUCT_DIGEST: &str = "io.github.pixi-offline.product.digest";
@@ -28,68 +27,6 @@ impl Label {
     }
 }
 
-/// What a project's manifest says of the project.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProjectFacts {
-    /// Its version.
-    pub version: Option<String>,
-    /// Where its source is.
-    pub source: Option<String>,
-}
-
-impl ProjectFacts {
-    /// Reads the text of a `pixi.toml` or `pyproject.toml`. What cannot be read says
-    /// nothing: labels are no reason to fail.
-    pub fn of(name: &str, text: &str) -> ProjectFacts {
-        let Ok(document) = text.parse::<DocumentMut>() else {
-            return ProjectFacts::default();
-        };
-        let table = |path: &[&str]| -> Option<&dyn TableLike> {
-            let mut item: &Item = document.as_item();
-            for key in path {
-                item = item.as_table_like()?.get(key)?;
-            }
-            item.as_table_like()
-        };
-        let text = |table: Option<&dyn TableLike>, keys: &[&str]| {
-            let table = table?;
-            keys.iter()
-                .find_map(|key| table.get(key)?.as_str())
-                .filter(|text| !text.chars().any(char::is_control))
-                .map(str::to_owned)
-        };
-        let is_python = name == "pyproject.toml";
-        let top: &[&str] = if is_python { &["tool", "pixi"] } else { &[] };
-        let own = |last: &'static str| table(&[top, &[last]].concat());
-        let pixi = own("workspace").or_else(|| own("project"));
-        let package = own("package");
-        let python = is_python.then(|| table(&["project"])).flatten();
-        let urls = is_python.then(|| table(&["project", "urls"])).flatten();
-        ProjectFacts {
-            version: text(pixi, &["version"])
-                .or_else(|| text(package, &["version"]))
-                .or_else(|| text(python, &["version"])),
-            // Names of PyPI's list of well-known labels.
-            source: text(pixi, &["repository"])
-                .or_else(|| text(package, &["repository"]))
-                .or_else(|| {
-                    text(
-                        urls,
-                        &[
-                            "Repository",
-                            "repository",
-                            "Source",
-                            "source",
-                            "Source Code",
-                            "GitHub",
-                            "github",
-                        ],
-                    )
-                }),
-        }
-    }
-}
-
 /// An address without the login that it may have: a label can be read by everybody.
 fn without_login(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else {
@@ -106,7 +43,7 @@ fn without_login(address: &str) -> String {
 pub fn labels(
     facts: &Facts,
     digest: &Sha256Digest,
-    project: &ProjectFacts,
+    project: &ProjectMetadata,
     environment: &EnvironmentName,
     base: &ImageReference,
     asked: &[ImageSetting],
@@ -122,10 +59,7 @@ pub fn labels(
     let lock = facts.project.lock.as_ref();
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut labels = vec![
-        Label::new(
-            "org.opencontainers.image.title",
-            one_line(&facts.project.name),
-        ),
+        Label::new("org.opencontainers.image.title", &facts.project.name),
         Label::new("org.opencontainers.image.version", known(&project.version)),
         Label::new(
             "org.opencontainers.image.source",
@@ -141,16 +75,15 @@ pub fn labels(
         ),
         Label::new(PRODUCT_DIGEST, format!("sha256:{digest}")),
     ];
+    // What comes out of a product is one line of words in a Dockerfile, whatever it is.
+    for label in &mut labels {
+        label.value = one_line(&label.value);
+    }
     for setting in asked {
         labels.retain(|label| label.key != setting.key());
         labels.push(Label::new(setting.key(), setting.value()));
     }
     labels
-}
-
-/// A Dockerfile has no word for a control character.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -169,35 +102,6 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(without_login(address), label);
-        }
-    }
-
-    #[test]
-    fn version_and_source_are_read_from_either_manifest() {
-        let facts = |version: &str, source: &str| ProjectFacts {
-            version: Some(version.to_owned()),
-            source: Some(source.to_owned()),
-        };
-        let pixi = "[workspace]\nversion = '1.2'\nrepository = 'https://a.example'\n";
-        assert_eq!(
-            ProjectFacts::of("pixi.toml", pixi),
-            facts("1.2", "https://a.example")
-        );
-        let old = pixi.replace("workspace", "project");
-        assert_eq!(
-            ProjectFacts::of("pixi.toml", &old),
-            facts("1.2", "https://a.example")
-        );
-        let python = "[project]\nversion = '2'\nurls = { Source = 'https://b.example' }\n[tool.pixi.workspace]\nchannels = []\n";
-        assert_eq!(
-            ProjectFacts::of("pyproject.toml", python),
-            facts("2", "https://b.example")
-        );
-        for nothing in ["", "no toml", "[workspace]\nversion = 3\n"] {
-            assert_eq!(
-                ProjectFacts::of("pixi.toml", nothing),
-                ProjectFacts::default()
-            );
         }
     }
 }

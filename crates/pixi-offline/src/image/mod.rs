@@ -5,12 +5,14 @@
 //! line that would be fetched), the scripts that it uses, and the product. The same
 //! files serve our own build and whoever builds by hand. This folder knows no engine.
 
+mod activation;
 mod context;
 mod dockerfile;
 mod labels;
 mod system;
 
+pub use activation::Activated;
 pub use context::{Context, FILES};
 pub use dockerfile::{Dockerfile, unfinished};
-pub use labels::{Label, PRODUCT_DIGEST, ProjectFacts, labels};
+pub use labels::{Label, PRODUCT_DIGEST, labels};
 pub use system::{LOOK, Libc, System};

@@ -53,6 +53,17 @@ const VERIFICATION: &str = "verification.json";
 /// The helper that a workdir carries, as the binary and under its old name.
 pub const HELPER: &str = "make-archive-ready-product";
 
+/// What is added to the name of a product, or of the folder with its logs, that has not
+/// passed its final verification while an earlier one that has is in its place.
+const FAILED: &str = ".failed";
+
+/// The place beside `folder` of one that has not passed its final verification.
+pub fn failed(folder: &Path) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(FAILED);
+    PathBuf::from(name)
+}
+
 /// A workdir: inputs and outputs of one build, side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workdir(PathBuf);
@@ -183,7 +194,7 @@ pub struct Product(PathBuf);
 
 impl Product {
     /// Names that a product uses for itself, or will: no project may have one.
-    const OWN_ENTRIES: [&str; 13] = [
+    const OWN_ENTRIES: [&str; 14] = [
         "res",
         "pkg-cache",
         "bin",
@@ -194,6 +205,7 @@ impl Product {
         "SHA256SUMS.minisig",
         "sbom.cdx.json",
         "provenance.json",
+        "provenance.json.minisig",
         VERIFICATION,
         "verification.json.minisig",
         "report.html",
@@ -204,10 +216,11 @@ impl Product {
 
     /// The files of a product that `SHA256SUMS` does not cover, since they are
     /// written after it: all speak of its digest.
-    pub const UNCOVERED: [&str; 6] = [
+    pub const UNCOVERED: [&str; 7] = [
         "SHA256SUMS",
         "SHA256SUMS.minisig",
         "provenance.json",
+        "provenance.json.minisig",
         "verification.json",
         "verification.json.minisig",
         "report.html",

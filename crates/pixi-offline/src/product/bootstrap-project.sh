@@ -278,7 +278,7 @@ found_entries() {
   shopt -s dotglob nullglob
   for entry in *; do
     case $entry in
-      manifest.json | SHA256SUMS | SHA256SUMS.minisig | provenance.json | report.html | verification.json | verification.json.minisig)
+      manifest.json | SHA256SUMS | SHA256SUMS.minisig | provenance.json | provenance.json.minisig | report.html | verification.json | verification.json.minisig)
         if [ ! -f "$entry" ] || [ -L "$entry" ]; then trees+=("./$entry"); fi
         ;;
       "$name")
@@ -466,6 +466,23 @@ compare_with_lists() {
   fi
   compare_entries $((number + 1))
   if [ "$checking" = yes ]; then compare_bytes; fi
+}
+
+# The comment that was signed with SHA256SUMS: which product, of which day. Whether the
+# signature is right is for minisign to say, so plain characters of it are shown only.
+check_signed_comment() {
+  local -x LC_ALL=C
+  local line comment='' here file=$root/SHA256SUMS.minisig
+  if [ "$checking" = no ] || [ ! -f "$file" ] || [ -L "$file" ]; then return; fi
+  while IFS= read -r line; do
+    case $line in 'trusted comment: '*) comment=${line#*: } && break ;; esac
+  done < <(head -c 16384 -- "$file")
+  note "the signature of SHA256SUMS names: ${comment//[![:print:]]/ } (check it: minisign -Vm SHA256SUMS -p KEY.pub)"
+  here=$(sha256sum <"$root/SHA256SUMS") || return 0
+  case "$comment " in
+    *product:sha256:"${here%% *}"[![:alnum:]]*) ;;
+    *product:sha256:*) warning "the signature of SHA256SUMS was made for another product" ;;
+  esac
 }
 
 # What the attached verification says, and what that is worth.
@@ -731,6 +748,7 @@ check_old_environments() {
 check_everything() {
   check_product_is_whole
   check_files
+  check_signed_comment
   check_verification
   check_writable
   check_pixi

@@ -416,17 +416,24 @@ pub enum Verified {
 ///
 /// As [`VerificationRecord::read`].
 pub fn verified(product: &Product, digest: &Sha256Digest) -> anyhow::Result<Verified> {
-    let Some(record) = VerificationRecord::read(&product.verification())? else {
-        return Ok(Verified::Never);
-    };
-    if record.product_digest.as_deref() != Some(&format!("sha256:{digest}")) {
-        return Ok(Verified::OfAnother {
-            digest: record.product_digest,
-        });
-    }
-    let record = Box::new(record);
-    Ok(match record.outcome {
-        Verdict::Passed => Verified::Passed(record),
-        Verdict::Failed => Verified::Failed(record),
+    Ok(match VerificationRecord::read(&product.verification())? {
+        Some(record) => Verified::of(record, digest),
+        None => Verified::Never,
     })
+}
+
+impl Verified {
+    /// What a record is worth for the product with this digest.
+    pub fn of(record: VerificationRecord, digest: &Sha256Digest) -> Verified {
+        if record.product_digest.as_deref() != Some(&format!("sha256:{digest}")) {
+            return Verified::OfAnother {
+                digest: record.product_digest,
+            };
+        }
+        let record = Box::new(record);
+        match record.outcome {
+            Verdict::Passed => Verified::Passed(record),
+            Verdict::Failed => Verified::Failed(record),
+        }
+    }
 }

@@ -100,6 +100,10 @@ impl Tool {
 pub struct Project {
     /// Its name, for people: what of it is not UTF-8 is replaced.
     pub name: String,
+    /// Its version, when its manifest states one; products of older versions do not
+    /// say it.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Its folder in the product.
     pub folder: EncodedPath,
     /// The file that says that it is a Pixi project.

@@ -5,9 +5,11 @@
 
 pub mod check;
 mod digest;
+pub mod evidence_file;
 pub mod listing;
 pub mod manifest;
 mod marks;
+mod project_metadata;
 pub mod provenance;
 mod record;
 pub mod report_page;
@@ -15,9 +17,11 @@ pub mod sbom;
 pub mod signature;
 pub mod sums;
 mod timestamp;
+pub mod trusted_comment;
 pub mod verification;
 
 pub use digest::{Sha256Digest, hexadecimal};
+pub use project_metadata::ProjectMetadata;
 pub use record::{
     BuildState, GeneratedEntry, GeneratedFiles, LockRecord, SourceState, WorkdirRecord, is_workdir,
 };

@@ -194,6 +194,17 @@ impl WorkdirRecord {
             .with_context(|| format!("{} is damaged; make the workdir again", file.display()))
     }
 
+    /// The file's bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the values cannot be written as JSON.
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
     /// Writes the record into the workdir, the old one replaced in one step.
     ///
     /// # Errors
@@ -202,8 +213,7 @@ impl WorkdirRecord {
     pub fn write(&self, workdir: &Workdir) -> anyhow::Result<()> {
         let file = workdir.record();
         let write = || -> anyhow::Result<()> {
-            let mut text = serde_json::to_vec_pretty(self)?;
-            text.push(b'\n');
+            let text = self.to_json()?;
             let new = workdir.path().join(UNFINISHED);
             fs::write(&new, text)
                 .and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(0o644)))

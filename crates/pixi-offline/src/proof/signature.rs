@@ -8,7 +8,14 @@ use std::path::Path;
 use anyhow::Context as _;
 use minisign::{PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use crate::layout::Product;
+use crate::proof::evidence_file;
+use crate::proof::trusted_comment::TrustedComment;
+
+/// The most that a file with a signature may have, in bytes; those of minisign have
+/// fewer than 9,000.
+const LONGEST_SIGNATURE: u64 = 64 * 1024;
 
 /// A key that signs.
 #[derive(Clone)]
@@ -58,7 +65,8 @@ impl SigningKey {
         }
         let key = SigningKey(key);
         // One without a password has no checksum that would tell whether it is whole.
-        key.sign(b"", "").map_err(|error| unusable(&error))?;
+        key.sign(b"", &TrustedComment::default())
+            .map_err(|error| unusable(&error))?;
         Ok(key)
     }
 
@@ -67,13 +75,13 @@ impl SigningKey {
     /// # Errors
     ///
     /// When the system has no random numbers, or the key is damaged.
-    pub fn sign(&self, content: &[u8], trusted_comment: &str) -> anyhow::Result<String> {
+    pub fn sign(&self, content: &[u8], trusted_comment: &TrustedComment) -> anyhow::Result<String> {
         let public = PublicKey::from_secret_key(&self.0)?;
         minisign::sign(
             Some(&public),
             &self.0,
             Cursor::new(content),
-            Some(trusted_comment),
+            Some(&trusted_comment.to_string()),
             Some("signature of pixi-offline, to be checked with minisign"),
         )
         .map(SignatureBox::into_string)
@@ -110,7 +118,7 @@ impl VerifyingKey {
     /// # Errors
     ///
     /// When it is no signature, another key's, or one of something else.
-    pub fn check(&self, content: &[u8], signature: &str) -> anyhow::Result<String> {
+    pub fn check(&self, content: &[u8], signature: &str) -> anyhow::Result<TrustedComment> {
         let signature = SignatureBox::from_string(signature)?;
         minisign::verify(
             &self.0,
@@ -120,7 +128,42 @@ impl VerifyingKey {
             false,
             false,
         )?;
-        Ok(signature.trusted_comment()?)
+        Ok(TrustedComment::parse(&signature.trusted_comment()?))
+    }
+
+    /// Requires that a file of a product has a signature of this key beside it, and gives
+    /// the file's content and the comment that was signed with it.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 when file or signature are missing, are no regular files, or the
+    /// signature is another key's or one of something else.
+    pub fn require_signed(
+        &self,
+        file: &Path,
+        limit: u64,
+    ) -> anyhow::Result<(Vec<u8>, TrustedComment)> {
+        let refuse = |why: String| Failure::with_code(failure::GENERAL, why);
+        let beside = Product::signature_of(file);
+        let content = evidence_file::read(file, limit)?
+            .ok_or_else(|| refuse(format!("{} is missing", file.display())))?;
+        let signature = evidence_file::read(&beside, LONGEST_SIGNATURE)?.ok_or_else(|| {
+            refuse(format!(
+                "the product is not signed: {} is missing; make it with --sign-key, or leave --verify-key out",
+                beside.display()
+            ))
+        })?;
+        let comment = String::from_utf8(signature)
+            .context("it is no text")
+            .and_then(|signature| self.check(&content, &signature));
+        comment.map(|comment| (content, comment)).map_err(|error| {
+            let name = file.file_name().unwrap_or_default();
+            refuse(format!(
+                "{} is no signature of {} by the key of --verify-key: {error}",
+                beside.display(),
+                name.display()
+            ))
+        })
     }
 }
 
@@ -160,13 +203,14 @@ mod tests {
         fs::write(path("other"), other.pk.to_box().unwrap().to_bytes()).unwrap();
 
         let key = SigningKey::read(&path("key"), None).unwrap();
-        let signature = key.sign(b"content", "comment").unwrap();
+        let comment = TrustedComment::parse("file:name\tproject:comment");
+        let signature = key.sign(b"content", &comment).unwrap();
         let public = VerifyingKey::read(&path("pub")).unwrap();
-        assert_eq!(public.check(b"content", &signature).unwrap(), "comment");
+        assert_eq!(public.check(b"content", &signature).unwrap(), comment);
         assert!(public.check(b"Content", &signature).is_err());
         let other = VerifyingKey::read(&path("other")).unwrap();
         assert!(other.check(b"content", &signature).is_err());
-        let forged = signature.replace("comment: comment", "comment: another");
+        let forged = signature.replace("project:comment", "project:another");
         assert_ne!(forged, signature);
         assert!(public.check(b"content", &forged).is_err());
     }

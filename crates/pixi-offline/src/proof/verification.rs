@@ -1,15 +1,13 @@
 //! `verification.json`: what a final verification found, for programs.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{EngineVersion, Image};
-use crate::proof::Sha256Digest;
 use crate::proof::manifest::Tool;
+use crate::proof::{Sha256Digest, evidence_file};
 
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -200,17 +198,22 @@ impl VerificationRecord {
     ///
     /// When it cannot be read, is no such record, or one of another format.
     pub fn read(file: &Path) -> anyhow::Result<Option<VerificationRecord>> {
-        let text = match fs::read(file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be read", file.display()));
-            }
+        let Some(text) = evidence_file::read(file, evidence_file::LONGEST_RECORD)? else {
+            return Ok(None);
         };
-        super::marks::require(&text, KIND, FORMAT)
-            .and_then(|()| Ok(serde_json::from_slice(&text)?))
+        VerificationRecord::parse(&text)
             .map(Some)
             .with_context(|| format!("{} is no verification that can be read", file.display()))
+    }
+
+    /// Reads the bytes of a record.
+    ///
+    /// # Errors
+    ///
+    /// When they are no such record, or one of another format.
+    pub fn parse(text: &[u8]) -> anyhow::Result<VerificationRecord> {
+        super::marks::require(text, KIND, FORMAT)?;
+        Ok(serde_json::from_slice(text)?)
     }
 }
 

@@ -10,12 +10,15 @@ use anyhow::Context as _;
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::replacement::claim::Claim;
-use crate::replacement::file::make_folder;
+use crate::replacement::file::{make_folder, write_file};
 use crate::replacement::remove::remove_folder;
 use crate::surroundings;
 
 /// What is added to the name of a folder that waits for its successor.
 const OLD: &str = "-old";
+
+/// What is added to the name of a folder's mark while its entries are replaced.
+const INTERIM: &str = "-interim";
 
 /// A new folder, in the same parent as its target so that a rename puts it
 /// there. Dropped before [`Beside::take_place`], it is removed again and the
@@ -129,10 +132,10 @@ impl Beside {
         let mut provisional = Provisional {
             own: own.path.clone(),
             target,
-            old,
+            way: Way::Whole(old),
             moved: None,
         };
-        if let (Some(kept), Some(old)) = (kept, &provisional.old) {
+        if let (Some(kept), Way::Whole(Some(old))) = (kept, &provisional.way) {
             let from = old.join(kept);
             if fs::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_dir()) {
                 rename(&from, &provisional.target.join(kept))?;
@@ -144,41 +147,124 @@ impl Beside {
 
     /// Gives where the old folder is now, if there was one.
     fn exchange(&self) -> anyhow::Result<Option<PathBuf>> {
-        // One sync of the file system for the whole tree: after a power cut the
-        // new name must not lead to files that are still empty.
-        let folder = File::open(&self.path)
-            .with_context(|| format!("{} cannot be opened", self.path.display()))?;
-        rustix::fs::syncfs(&folder)
-            .with_context(|| format!("{} cannot be brought to the disk", self.path.display()))?;
+        sync(&self.path)?;
         if fs::symlink_metadata(&self.target).is_err() {
             return rename(&self.path, &self.target).map(|()| None);
         }
-        match rustix::fs::renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::EXCHANGE) {
-            // Our name now holds the old folder.
-            Ok(()) => Ok(Some(self.path.clone())),
-            // File systems that cannot exchange: two renames, the old folder
-            // kept until the second has gone well.
-            Err(
-                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP,
-            ) => {
-                let mut aside = self.path.clone().into_os_string();
-                aside.push(OLD);
-                let aside = PathBuf::from(aside);
-                rename(&self.target, &aside)?;
-                if let Err(error) = rename(&self.path, &self.target) {
-                    rename(&aside, &self.target)?;
-                    return Err(error);
-                }
-                Ok(Some(aside))
+        exchange(&self.path, &self.target, &aside(&self.path)).map(Some)
+    }
+
+    /// Replaces what is in the target, entry by entry, and leaves alone what of it is
+    /// named in `stay`: that is at no moment anywhere else. `mark` is the file that says
+    /// what the folder is; it reads `interim` until everything else has been replaced,
+    /// so that a run that is killed meanwhile leaves a folder that says that it is not
+    /// complete.
+    ///
+    /// # Errors
+    ///
+    /// When the target is no folder, the data cannot be brought to the disk, or an entry
+    /// cannot be replaced: what was replaced has come back.
+    pub fn replace_entries(
+        self,
+        stay: &[&str],
+        mark: &str,
+        interim: &[u8],
+    ) -> anyhow::Result<Provisional> {
+        let new = names(&self.path)?;
+        let mut interim_mark = self.path.join(mark).into_os_string();
+        interim_mark.push(INTERIM);
+        let interim_mark = PathBuf::from(interim_mark);
+        write_file(&interim_mark, interim)?;
+        sync(&self.path)?;
+        let there = self.target.join(mark);
+        let old_mark = match fs::symlink_metadata(&there) {
+            Ok(_) => Some(exchange(&interim_mark, &there, &aside(&interim_mark))?),
+            Err(_) => {
+                rename(&interim_mark, &there)?;
+                None
             }
-            Err(error) => Err(io::Error::from(error)).with_context(|| {
-                format!(
-                    "{} cannot be put in the place of {}",
-                    self.path.display(),
-                    self.target.display()
-                )
+        };
+        let own = std::mem::ManuallyDrop::new(self);
+        let mut replaced = Provisional {
+            own: own.path.clone(),
+            target: own.target.clone(),
+            way: Way::Entries {
+                exchanged: Vec::new(),
+                taken: Vec::new(),
+                put: Vec::new(),
+                mark: mark.to_owned(),
+                old_mark,
+            },
+            moved: None,
+        };
+        match replaced.replace_entries(&new, stay) {
+            Ok(()) => Ok(replaced),
+            Err(error) => Err(match replaced.give_back() {
+                Ok(_) => error,
+                Err(trouble) => error.context(format!("{trouble:#}")),
             }),
         }
+    }
+}
+
+/// Puts a folder that is complete, `from`, in the place of `target` in one step; gives
+/// where what was there is now, if anything was. The target is in the claimed folder or
+/// is that folder itself.
+///
+/// # Errors
+///
+/// When that cannot be done: both are as they were.
+pub fn put_in_place(claim: &Claim, from: &Path, target: &Path) -> anyhow::Result<Option<PathBuf>> {
+    anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
+    sync(from)?;
+    if fs::symlink_metadata(target).is_err() {
+        return rename(from, target).map(|()| None);
+    }
+    // Where `Beside::sweep` looks for it.
+    let (parent, mut name) = Beside::place(target)?;
+    name.push(&surroundings::nonce()[..12]);
+    name.push(OLD);
+    exchange(from, target, &parent.join(name)).map(Some)
+}
+
+/// One sync of the file system for a whole tree: after a power cut a new name must not
+/// lead to files that are still empty.
+fn sync(folder: &Path) -> anyhow::Result<()> {
+    let opened =
+        File::open(folder).with_context(|| format!("{} cannot be opened", folder.display()))?;
+    rustix::fs::syncfs(&opened)
+        .with_context(|| format!("{} cannot be brought to the disk", folder.display()))
+}
+
+/// The name of what waits for its successor at `path`.
+fn aside(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(OLD);
+    PathBuf::from(aside)
+}
+
+/// Puts `new` in the place of `target`, both being there, and gives where the old one is
+/// then: at the name of the new one or, where the file system cannot exchange, `aside`.
+fn exchange(new: &Path, target: &Path, aside: &Path) -> anyhow::Result<PathBuf> {
+    match rustix::fs::renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(new.to_owned()),
+        // File systems that cannot exchange: two renames, the old one kept until the
+        // second has gone well.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+            rename(target, aside)?;
+            if let Err(error) = rename(new, target) {
+                rename(aside, target)?;
+                return Err(error);
+            }
+            Ok(aside.to_owned())
+        }
+        Err(error) => Err(io::Error::from(error)).with_context(|| {
+            format!(
+                "{} cannot be put in the place of {}",
+                new.display(),
+                target.display()
+            )
+        }),
     }
 }
 
@@ -188,10 +274,29 @@ pub struct Provisional {
     /// Where the new one was built.
     own: PathBuf,
     target: PathBuf,
-    /// Where what was there is now.
-    old: Option<PathBuf>,
+    way: Way,
     /// The folder that moved from the old one into the new one.
     moved: Option<String>,
+}
+
+/// How the old folder was replaced.
+#[derive(Debug)]
+enum Way {
+    /// As a whole; with where the old one is, if there was one.
+    Whole(Option<PathBuf>),
+    /// Entry by entry, by their names; the old ones are in the folder that the new one
+    /// was built in.
+    Entries {
+        /// In both folders, each with where the old one is.
+        exchanged: Vec<(OsString, PathBuf)>,
+        /// In the old one only.
+        taken: Vec<OsString>,
+        /// In the new one only.
+        put: Vec<OsString>,
+        mark: String,
+        /// Where the old mark is, if there was one.
+        old_mark: Option<PathBuf>,
+    },
 }
 
 impl Provisional {
@@ -206,7 +311,10 @@ impl Provisional {
     ///
     /// When it cannot be deleted: the message names what is left.
     pub fn settle(self) -> anyhow::Result<()> {
-        self.old.as_deref().map_or(Ok(()), delete)
+        match &self.way {
+            Way::Whole(old) => old.as_deref().map_or(Ok(()), delete),
+            Way::Entries { .. } => delete(&self.own),
+        }
     }
 
     /// Puts back what was there, and deletes the new one; gives whether there was
@@ -217,17 +325,17 @@ impl Provisional {
     /// When it cannot be put back, or the new one not be deleted: the message names
     /// what is left where.
     pub fn give_back(self) -> anyhow::Result<bool> {
-        let Some(old) = &self.old else {
-            return Ok(false);
+        let old = match &self.way {
+            Way::Whole(None) => return Ok(false),
+            Way::Whole(Some(old)) => old,
+            Way::Entries { .. } => return self.give_back_entries().map(|()| true),
         };
         if let Some(moved) = &self.moved {
             rename(&self.target.join(moved), &old.join(moved))?;
         }
         // Two renames: the place is claimed, so that nobody looks between them. A run that
         // is killed between them leaves the old one where the next run puts it back from.
-        let mut aside = self.own.clone().into_os_string();
-        aside.push(OLD);
-        let aside = PathBuf::from(aside);
+        let aside = aside(&self.own);
         if *old != aside {
             rename(old, &aside)?;
         }
@@ -236,6 +344,77 @@ impl Provisional {
         delete(&self.own)?;
         Ok(true)
     }
+
+    /// Replaces the entries; what was done is noted at once, for [`Self::give_back`].
+    fn replace_entries(&mut self, new: &[OsString], stay: &[&str]) -> anyhow::Result<()> {
+        let Way::Entries {
+            exchanged,
+            taken,
+            put,
+            mark,
+            ..
+        } = &mut self.way
+        else {
+            return Ok(());
+        };
+        let stays = |name: &OsString| *name == **mark || stay.iter().any(|one| name == one);
+        for name in names(&self.target)?.into_iter().filter(|name| !stays(name)) {
+            let (own, there) = (self.own.join(&name), self.target.join(&name));
+            if new.contains(&name) {
+                let old = exchange(&own, &there, &aside(&own))?;
+                exchanged.push((name, old));
+            } else {
+                rename(&there, &own)?;
+                taken.push(name);
+            }
+        }
+        for name in new {
+            let (own, there) = (self.own.join(name), self.target.join(name));
+            if fs::symlink_metadata(&there).is_err() {
+                rename(&own, &there)?;
+                put.push(name.clone());
+            }
+        }
+        rename(&self.own.join(&*mark), &self.target.join(&*mark))
+    }
+
+    fn give_back_entries(self) -> anyhow::Result<()> {
+        let Way::Entries {
+            exchanged,
+            taken,
+            put,
+            mark,
+            old_mark,
+        } = &self.way
+        else {
+            return Ok(());
+        };
+        for name in put {
+            rename(&self.target.join(name), &self.own.join(name))?;
+        }
+        for name in taken {
+            rename(&self.own.join(name), &self.target.join(name))?;
+        }
+        for (name, old) in exchanged {
+            exchange(old, &self.target.join(name), &aside(&self.own.join(name)))?;
+        }
+        let file = self.target.join(mark);
+        match old_mark {
+            Some(old) => rename(old, &file)?,
+            None => fs::remove_file(&file)
+                .with_context(|| format!("{} cannot be removed", file.display()))?,
+        }
+        delete(&self.own)
+    }
+}
+
+/// What is at the top of a folder.
+fn names(folder: &Path) -> anyhow::Result<Vec<OsString>> {
+    let reading = || format!("{} cannot be read", folder.display());
+    fs::read_dir(folder)
+        .with_context(reading)?
+        .map(|entry| Ok(entry.with_context(reading)?.file_name()))
+        .collect()
 }
 
 fn delete(old: &Path) -> anyhow::Result<()> {
@@ -326,6 +505,99 @@ mod tests {
         assert_eq!(entries(&target.join("cache")), ["old"]);
         drop(claim);
         assert_eq!(entries(root.path()), ["target"]);
+    }
+
+    /// A target whose entries are replaced by new ones, but for `stays`.
+    fn with_an_entry_that_stays(root: &Path) -> (Claim, PathBuf, Beside) {
+        let target = root.join("target");
+        for folder in ["both", "stays", "old only"] {
+            fs::create_dir_all(target.join(folder)).unwrap();
+            fs::write(target.join(folder).join("old"), "x").unwrap();
+        }
+        fs::write(target.join("mark"), "old").unwrap();
+        let claim = Claim::alone(&target, "test").unwrap();
+        let beside = Beside::new(&claim, &target).unwrap();
+        for folder in ["both", "stays", "new only"] {
+            fs::create_dir_all(beside.path().join(folder)).unwrap();
+            fs::write(beside.path().join(folder).join("new"), "x").unwrap();
+        }
+        fs::write(beside.path().join("mark"), "new").unwrap();
+        (claim, target, beside)
+    }
+
+    #[test]
+    fn what_stays_is_never_moved_while_everything_else_is_replaced_or_comes_back() {
+        let root = tempfile::tempdir().unwrap();
+        let (claim, target, beside) = with_an_entry_that_stays(root.path());
+        let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
+        let stays = inode(&target.join("stays"));
+        let mark = || fs::read_to_string(target.join("mark")).unwrap();
+
+        let replaced = beside
+            .replace_entries(&["stays", "absent"], "mark", b"interim")
+            .unwrap();
+        assert_eq!(entries(&target), ["both", "mark", "new only", "stays"]);
+        assert_eq!(entries(&target.join("both")), ["new"]);
+        assert_eq!(entries(&target.join("stays")), ["old"]);
+        assert_eq!(
+            (inode(&target.join("stays")), mark()),
+            (stays, "new".into())
+        );
+        assert!(replaced.give_back().unwrap());
+        assert_eq!(entries(&target), ["both", "mark", "old only", "stays"]);
+        assert_eq!(entries(&target.join("both")), ["old"]);
+        assert_eq!(
+            (inode(&target.join("stays")), mark()),
+            (stays, "old".into())
+        );
+        drop(claim);
+        assert_eq!(entries(root.path()), ["target"]);
+
+        let (claim, target, beside) = with_an_entry_that_stays(root.path());
+        let replaced = beside
+            .replace_entries(&["stays"], "mark", b"interim")
+            .unwrap();
+        replaced.settle().unwrap();
+        assert_eq!(entries(&target), ["both", "mark", "new only", "stays"]);
+        drop(claim);
+        assert_eq!(entries(root.path()), ["target"]);
+    }
+
+    #[test]
+    fn entries_that_cannot_all_be_replaced_come_back() {
+        let root = tempfile::tempdir().unwrap();
+        let (claim, target, beside) = with_an_entry_that_stays(root.path());
+        fs::remove_file(beside.path().join("mark")).unwrap();
+        let error = beside
+            .replace_entries(&["stays"], "mark", b"interim")
+            .unwrap_err();
+        assert!(
+            format!("{error:#}").contains("cannot be renamed"),
+            "{error:#}"
+        );
+        assert_eq!(entries(&target), ["both", "mark", "old only", "stays"]);
+        assert_eq!(fs::read_to_string(target.join("mark")).unwrap(), "old");
+        assert_eq!(entries(&target.join("both")), ["old"]);
+        drop(claim);
+        assert_eq!(entries(root.path()), ["target"]);
+    }
+
+    #[test]
+    fn a_complete_folder_is_put_in_place_of_none_and_of_an_old_one() {
+        let root = tempfile::tempdir().unwrap();
+        let (new, target) = (root.path().join("new"), root.path().join("target"));
+        let claim = Claim::alone(&target, "test").unwrap();
+        for round in ["first", "second"] {
+            fs::create_dir(&new).unwrap();
+            fs::write(new.join(round), "x").unwrap();
+            let old = put_in_place(&claim, &new, &target).unwrap();
+            assert_eq!(entries(&target), [round]);
+            assert_eq!(old.is_some(), round == "second");
+            old.into_iter().for_each(|old| remove_folder(&old).unwrap());
+        }
+        drop(claim);
+        assert_eq!(entries(root.path()), ["target"]);
+        assert!(put_in_place(&Claim::alone(&new, "test").unwrap(), &new, &target).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +31,45 @@ const ATTEMPTS: usize = 1000;
 /// How much of a lock file is read, in bytes: a line that names its holder.
 const LONGEST_HOLDER: u64 = 4096;
 
+/// A claim for several steps, each of which claims the same folder for itself: the steps
+/// of this process get it, others do not.
+#[derive(Debug)]
+pub struct RunClaim(Claim);
+
+/// The folders that a [`RunClaim`] of this process holds.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn held_by_this_run() -> MutexGuard<'static, Vec<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RunClaim {
+    /// Claims `folder` for `command` until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claim::alone`].
+    pub fn new(folder: &Path, command: &str) -> anyhow::Result<RunClaim> {
+        let claim = Claim::alone(folder, command)?;
+        held_by_this_run().push(folder.to_owned());
+        Ok(RunClaim(claim))
+    }
+
+    /// The claim, for what is replaced by the run itself.
+    pub fn claim(&self) -> &Claim {
+        &self.0
+    }
+}
+
+impl Drop for RunClaim {
+    fn drop(&mut self) {
+        let mut held = held_by_this_run();
+        if let Some(place) = held.iter().position(|folder| *folder == self.0.folder) {
+            held.swap_remove(place);
+        }
+    }
+}
+
 /// Whether others may hold the folder at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sharing {
@@ -50,6 +90,9 @@ impl Claim {
     /// When another run holds it: exit code 1, naming that run. When no lock can
     /// be made at all.
     pub fn alone(folder: &Path, command: &str) -> anyhow::Result<Claim> {
+        if let Some(claim) = Claim::of_this_run(folder) {
+            return Ok(claim);
+        }
         let making = || format!("{} cannot be claimed", folder.display());
         let beside = file_beside(folder)?;
         if let Some(parent) = folder.parent() {
@@ -77,6 +120,9 @@ impl Claim {
     ///
     /// When a run that changes it holds it: exit code 1, naming that run.
     pub fn with_readers(folder: &Path, command: &str) -> anyhow::Result<Claim> {
+        if let Some(claim) = Claim::of_this_run(folder) {
+            return Ok(claim);
+        }
         let beside = file_beside(folder)?;
         let lock = take(&beside, command, Sharing::WithReaders, folder)?;
         Ok(Claim {
@@ -85,8 +131,17 @@ impl Claim {
         })
     }
 
+    /// A claim without a lock of its own, where the run holds one on the folder.
+    fn of_this_run(folder: &Path) -> Option<Claim> {
+        let is_held = held_by_this_run().iter().any(|held| held == folder);
+        is_held.then(|| Claim {
+            folder: folder.to_owned(),
+            lock: None,
+        })
+    }
+
     /// Whether `target` is the claimed folder or lies in it.
-    pub(super) fn covers(&self, target: &Path) -> bool {
+    pub fn covers(&self, target: &Path) -> bool {
         target.starts_with(&self.folder)
     }
 }
@@ -313,6 +368,30 @@ mod tests {
         assert!(!root.path().join("missing").exists());
         drop(Claim::alone(&folder, "test").unwrap());
         assert_eq!(names(root.path()), ["precious"]);
+    }
+
+    #[test]
+    fn the_steps_of_a_run_get_what_the_run_holds_until_it_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        let run = RunClaim::new(&folder, "run").unwrap();
+        // Another process would not get it: the lock is the run's alone.
+        let other = take(
+            &file_beside(&folder).unwrap(),
+            "x",
+            Sharing::WithReaders,
+            &folder,
+        );
+        assert!(other.unwrap_err().to_string().contains("run, process "));
+        for step in [Claim::alone, Claim::with_readers] {
+            let (one, two) = (step(&folder, "step"), step(&folder, "step"));
+            assert!(one.unwrap().covers(&folder) && two.is_ok());
+        }
+        assert!(run.claim().covers(&folder.join("product")));
+        drop(run);
+        assert!(names(root.path()).is_empty());
+        let _first = Claim::alone(&folder, "first").unwrap();
+        Claim::alone(&folder, "second").unwrap_err();
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod mounts;
 mod remove;
 mod room;
 
-pub use beside::{Beside, Provisional};
-pub use claim::Claim;
+pub use beside::{Beside, Provisional, put_in_place};
+pub use claim::{Claim, RunClaim};
 pub use file::{make_folder, replace_file, sweep_files, write_file};
 pub use guard::{Guard, Standing};
 pub use remove::{clear_folder, remove_folder};

@@ -12,7 +12,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use crate::visible::visible_lines;
 use heartbeat::Heartbeat;
+
 pub use phases::{Format, Phases, Verbosity};
 
 /// Where the lines of a run go.
@@ -69,7 +71,7 @@ impl Report {
 
     /// What helps after a failure; shown however little was asked for.
     pub fn advice(&self, line: impl Display) {
-        self.line("", printable(&line.to_string()));
+        self.line("", line);
     }
 
     /// What was asked for instead of a run, on stdout: as lines, or as one object
@@ -79,7 +81,7 @@ impl Report {
             self.text(format_args!("{}\n", phases::of_answer(name, facts)));
         } else {
             for line in lines {
-                self.text(format_args!("{line}\n"));
+                self.text(format_args!("{}\n", visible_lines(line)));
             }
         }
     }
@@ -89,7 +91,7 @@ impl Report {
         // Several steps may see the same.
         let is_new = |phases: &Phases| !phases.is_quiet() && phases.noted(&line.to_string());
         if self.phases.as_ref().is_none_or(is_new) {
-            self.line("NOTE: ", printable(&line.to_string()));
+            self.line("NOTE: ", line);
         }
     }
 
@@ -98,13 +100,13 @@ impl Report {
         // Several steps may see the same.
         let is_new = |phases: &Phases| phases.warned(&line.to_string());
         if self.phases.as_ref().is_none_or(is_new) {
-            self.line("WARNING: ", printable(&line.to_string()));
+            self.line("WARNING: ", line);
         }
     }
 
     /// The end of a failed run: `ERROR: …`, with the chain of causes.
     pub fn error(&self, error: &anyhow::Error) {
-        self.line("ERROR: ", printable(&format!("{error:#}")));
+        self.line("ERROR: ", format_args!("{error:#}"));
     }
 
     /// Help, version and other text that was asked for, on stdout.
@@ -204,6 +206,9 @@ impl Report {
 
     fn line(&self, prefix: &str, line: impl Display) {
         self.printed();
+        // What a lock, a product or a container says goes into lines too.
+        let line = line.to_string();
+        let line = visible_lines(&line);
         // One write for a line, so that lines of several processes stay whole.
         // A closed stderr is no reason to stop the work.
         let write = || {
@@ -214,17 +219,4 @@ impl Report {
             None => write(),
         }
     }
-}
-
-/// A text with its control characters written out, but for newlines: in what a
-/// lock or a container says they would be orders to the terminal.
-fn printable(text: &str) -> String {
-    text.chars().fold(String::new(), |mut all, c| {
-        if c.is_control() && c != '\n' {
-            all.extend(c.escape_default());
-        } else {
-            all.push(c);
-        }
-        all
-    })
 }

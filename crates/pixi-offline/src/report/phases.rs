@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use crate::failure;
+use crate::visible::visible;
 
 /// The version of the objects on stdout, documented in `docs/build-offline-product.md`.
 const SCHEMA: u32 = 1;
@@ -278,7 +279,7 @@ fn style(template: &str) -> ProgressStyle {
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let plain = console::strip_ansi_codes(&text);
-    plain.chars().filter(|char| !char.is_control()).collect()
+    visible(&plain.replace(char::is_control, "")).into_owned()
 }
 
 /// The facts that fit into a line: texts and numbers.
@@ -287,7 +288,7 @@ fn summary(facts: &Map<String, Value>) -> String {
         .iter()
         .filter_map(|(key, value)| {
             let value = match value {
-                Value::String(text) => text.clone(),
+                Value::String(text) => visible(text).into_owned(),
                 Value::Number(number) => number.to_string(),
                 _ => return None,
             };

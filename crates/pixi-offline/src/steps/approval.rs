@@ -6,13 +6,17 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde_json::Value;
 
 use crate::layout::{self, Product};
 use crate::packages::{Inventory, Lock, PythonCache};
+use crate::proof::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
 use crate::proof::manifest::{Facts, Manifest};
 use crate::proof::report_page::{self, Approval};
+use crate::proof::signature::VerifyingKey;
 use crate::proof::{Sha256Digest, check, provenance, sbom, sums};
 use crate::replacement::{replace_file, write_file};
+use crate::report::Report;
 
 /// Writes `sbom.cdx.json`, before the product is listed. `cache` is where the
 /// product's package cache lies now.
@@ -44,7 +48,10 @@ pub(super) fn write_page(
     manifest: &Manifest,
     digest: &Sha256Digest,
 ) -> anyhow::Result<()> {
-    let is_signed = |file| Product::signature_of(file).is_file();
+    let is_signed = |file| {
+        let beside = fs::symlink_metadata(Product::signature_of(file));
+        beside.is_ok_and(|beside| beside.is_file())
+    };
     let text = report_page::text(&Approval {
         manifest,
         digest,
@@ -53,28 +60,60 @@ pub(super) fn write_page(
         secrets: manifest.facts.secrets.as_ref(),
         sums_signed: is_signed(&product.sums()),
         verification_signed: is_signed(&product.verification()),
+        provenance_signed: is_signed(&product.provenance()),
     });
     replace_file(&product.report(), text.as_bytes())
 }
 
-/// Writes `report.html` of a product that lies there complete.
+/// Writes `report.html` of a product that lies there complete. With a key, only a
+/// statement that is signed with it has a say.
 ///
 /// # Errors
 ///
 /// As [`write_page`], and when its lists cannot be read.
-pub(super) fn rewrite_page(product: &Product) -> anyhow::Result<()> {
-    let read =
-        |file: &Path| fs::read(file).with_context(|| format!("{} cannot be read", file.display()));
+pub(super) fn rewrite_page(
+    product: &Product,
+    key: Option<&VerifyingKey>,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let read = |file: &Path| {
+        evidence_file::read(file, LONGEST_LIST)?
+            .with_context(|| format!("{} is missing", file.display()))
+    };
     let digest = sums::product_digest(&read(&product.sums())?);
     let file = product.manifest();
     let mut manifest = Manifest::parse(&read(&file)?)
         .with_context(|| format!("{} is no manifest that can be read", file.display()))?;
-    // Without its statement the page says less.
-    let statement = fs::read(product.provenance()).unwrap_or_default();
-    if let Ok(statement) = serde_json::from_slice(&statement) {
+    if let Some(statement) = statement(product, &digest, key, report) {
         provenance::complete(&mut manifest.facts.build, &statement);
     }
     write_page(product, &product.cache(), &manifest, &digest)
+}
+
+/// The statement of provenance that lies in a product; without it the page says less.
+fn statement(
+    product: &Product,
+    digest: &Sha256Digest,
+    key: Option<&VerifyingKey>,
+    report: &Report,
+) -> Option<Value> {
+    let file = product.provenance();
+    let content = match key {
+        Some(key) => {
+            key.require_signed(&file, LONGEST_RECORD)
+                .inspect_err(|error| {
+                    report.warning(format_args!(
+                        "report.html leaves out what provenance.json states: {error:#}"
+                    ));
+                })
+                .ok()?
+                .0
+        }
+        None => evidence_file::read(&file, LONGEST_RECORD).ok()??,
+    };
+    let statement: Value = serde_json::from_slice(&content).ok()?;
+    let subject = statement["subject"][0]["digest"]["sha256"].as_str()?;
+    (subject == digest.to_string()).then_some(statement)
 }
 
 /// The packages of a product's environments; `None` when it has no lock.

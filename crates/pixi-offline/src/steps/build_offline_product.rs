@@ -1,21 +1,28 @@
 //! From a project to a product that is proved, in one go.
 
-use std::ffi::{OsStr, OsString};
+mod commands;
+mod places;
+mod requests;
+
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum as _;
-
-use crate::container::{self, Engine, Resident};
+pub(super) use self::commands::pasteable;
+use self::commands::{make_command, verify_command};
+use self::places::Places;
+pub(super) use self::requests::planned_verification;
+use self::requests::{product_of, verification_of};
+use crate::container::{Engine, Resident};
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product, Workdir};
-use crate::product::{is_product, shell_quote};
+use crate::product::is_product;
 use crate::proof::verification::VerificationRecord;
 use crate::replacement::Guard;
 use crate::report::Report;
 use crate::request::{
-    ContainerPlatform, EnvironmentName, Expectations, ImageReference, ProductVariable, ProjectName,
-    SecretAction, SecretPolicy, SigningOptions, Transfer, Verification,
+    EnvironmentName, Expectations, ImageReference, ProductVariable, SecretPolicy, SigningOptions,
+    Transfer, Verification,
 };
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
@@ -24,6 +31,9 @@ use crate::steps::{
     final_verify_product, make_product, plan,
 };
 use crate::surroundings::Surroundings;
+
+/// The command's name.
+const COMMAND: &str = "build-offline-product";
 
 /// Where the project is.
 #[derive(Debug, Clone)]
@@ -123,6 +133,7 @@ pub fn explain(
 /// How far a run came.
 #[derive(Default)]
 struct Progress {
+    places: Option<Places>,
     made: Option<Made>,
     product: Option<MadeProduct>,
 }
@@ -138,14 +149,20 @@ impl Progress {
         // it is the first step's.
         report.phase("look", "looking before anything is touched");
         look(request, surroundings, report)?;
+        let workdir = asked_workdir(request, surroundings);
+        let _claims = Places::of(request, &workdir, surroundings).claim()?;
+        // Nobody changes what is there from here on.
+        let places = Places::of(request, &workdir, surroundings);
+        let places = &*self.places.insert(places);
+        let stay = places.stay();
         let (made, built) = match &request.source {
             // STEP 2 and 3: stage, build and verify with a network.
             Source::Host(source) => {
-                create_workdir_from_host::run_and_keep(source, surroundings, report)?
+                create_workdir_from_host::run_and_keep(source, stay, surroundings, report)?
             }
             Source::Container(source) => {
-                let made = create_workdir_from_container::run(source, surroundings, report)?;
-                (made, None)
+                let run = create_workdir_from_container::run_and_keep;
+                (run(source, stay, surroundings, report)?, None)
             }
         };
         let made = self.made.insert(made);
@@ -154,17 +171,18 @@ impl Progress {
         report.tell("environments", &made.record.environments);
         report.tell("lock_sha256", made.record.lock.built.as_ref());
 
-        // STEP 4: the product.
-        let product = make_product::run(&product_of(request, made), surroundings, report)?;
+        // STEP 4: the product, beside one that has passed.
+        let product = make_product::run(&product_of(request, made, places), surroundings, report)?;
         let product = self.product.insert(product);
 
-        // STEP 5: install and verify it without a network.
-        let mut verify = verification_of(request, made, &product.path)?;
+        // STEP 5: install and verify it without a network. Only then it takes its place.
+        let mut verify = verification_of(request, made, places)?;
         if built.is_some() {
             // What the first step found out.
             verify.transfer = Transfer::Copy;
         }
         let record = final_verify_product::run_after(&verify, built, surroundings, report)?;
+        places.accept(product, report)?;
 
         // STEP 6: what can be said now.
         report.phase("proof", "writing down what was proved");
@@ -189,7 +207,15 @@ impl Progress {
                 report.advice(format_args!("  | {line}"));
             }
         }
-        let offline = OfflineLogs::new(surroundings.absolute(&out_dir(request, workdir.path())));
+        let unclaimed;
+        let places = match &self.places {
+            Some(places) => places,
+            None => {
+                unclaimed = Places::of(request, &workdir, surroundings);
+                &unclaimed
+            }
+        };
+        let offline = OfflineLogs::new(places.new_logs());
         let logs = match phase {
             "build" => vec![workdir.install_log(), workdir.verify_log()],
             "verify" => vec![offline.bootstrap(), offline.verify()],
@@ -200,18 +226,11 @@ impl Progress {
                 report.advice(format_args!("All of it: {}", log.display()));
             }
         }
+        self.tell_what_stays(places, report);
         let remade = self.made.as_ref().map(|made| {
-            let verify = match &self.product {
-                Some(product) => verification_of(request, made, &product.path),
-                None => verification_of(
-                    request,
-                    made,
-                    &asked_product(request, &workdir, surroundings),
-                ),
-            };
             (
-                make_command(request, made),
-                verify.map(|verify| verify_command(&verify)),
+                make_command(&product_of(request, made, places)),
+                verification_of(request, made, places).map(|verify| verify_command(&verify)),
             )
         });
         let variables = match &request.source {
@@ -234,6 +253,25 @@ impl Progress {
             )),
             ("look", _) => {}
             _ => report.advice("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
+        }
+    }
+}
+
+impl Progress {
+    /// Says what has become of the product that has passed, and of one that has not.
+    fn tell_what_stays(&self, places: &Places, report: &Report) {
+        if self.places.is_none() || !places.has_passed() {
+            return;
+        }
+        report.advice(format_args!(
+            "The last product that passed is still in its place: {}",
+            places.product().display()
+        ));
+        if self.product.is_some() {
+            report.advice(format_args!(
+                "The new one, which did not pass, is kept until the next run: {}",
+                places.new_product().display()
+            ));
         }
     }
 }
@@ -273,14 +311,19 @@ fn look(request: &Request, surroundings: &Surroundings, report: &Report) -> anyh
         )?;
     }
     let product = asked_product(request, &workdir, surroundings);
-    let out_dir = surroundings.absolute(&out_dir(request, workdir.path()));
+    let out_dir = surroundings.absolute(&asked_out_dir(request, workdir.path()));
+    let places = Places::of(request, &workdir, surroundings);
+    if places.has_passed() && !product.starts_with(workdir.path()) {
+        let new = places.new_product();
+        Guard::new(surroundings).check("the place of a new product", &new, is_product, false)?;
+    }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
             "--out-dir {} is no folder; name another",
             out_dir.display()
         )));
     }
-    if out_dir.starts_with(&product) {
+    if out_dir.starts_with(&product) || out_dir.starts_with(places.new_product()) {
         return Err(Failure::usage(format!(
             "--out-dir {} lies in the product, which must stay as it is; choose another place",
             out_dir.display()
@@ -352,115 +395,7 @@ fn conclude(
     )
 }
 
-fn product_of(request: &Request, made: &Made) -> make_product::Request {
-    let choices = &request.product;
-    make_product::Request {
-        workdir: made.workdir.clone(),
-        project_name: Some(made.project.clone()),
-        variables: choices.variables.clone(),
-        excludes: excludes(request).to_vec(),
-        generated: choices.generated,
-        secrets: secret_policy(request).clone(),
-        deep: choices.deep,
-        full_cache: choices.full_cache,
-        bundle_pixi: choices.bundle_pixi,
-        link_mode: choices.link_mode,
-        move_cache: choices.move_cache,
-        signing: choices.signing.clone(),
-        output: choices.output.clone(),
-        force: choices.force,
-    }
-}
-
-fn verification_of(
-    request: &Request,
-    made: &Made,
-    product: &Path,
-) -> anyhow::Result<final_verify_product::Request> {
-    let image = final_image(request, made.record.image.as_ref())?.ok_or_else(|| {
-        Failure::usage(
-            "the image of the container is not known; name one for the final verification with --image",
-        )
-    })?;
-    Ok(verification_in(
-        request,
-        image,
-        &made.workdir,
-        &made.project,
-        product,
-    ))
-}
-
-/// The image of the final verification: the one that was named, else that of the
-/// build, by its id.
-fn final_image(
-    request: &Request,
-    built: Option<&container::Image>,
-) -> anyhow::Result<Option<ImageReference>> {
-    match (&request.image, built) {
-        (Some(image), _) => Ok(Some(image.clone())),
-        (None, Some(built)) => ImageReference::new(built.id.as_ref()).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-/// The final verification of a build that is only planned; `built` is the build's
-/// image where the engine has it.
-pub(super) fn planned_verification(
-    request: &Request,
-    built: Option<&container::Image>,
-    workdir: &Workdir,
-    project: &ProjectName,
-    surroundings: &Surroundings,
-) -> anyhow::Result<Option<final_verify_product::Request>> {
-    let asked = match &request.source {
-        Source::Host(source) => Some(source.image.clone()),
-        Source::Container(_) => None,
-    };
-    let product = asked_product(request, workdir, surroundings);
-    Ok(final_image(request, built)?
-        .or(asked)
-        .map(|image| verification_in(request, image, workdir.path(), project, &product)))
-}
-
-fn verification_in(
-    request: &Request,
-    image: ImageReference,
-    workdir: &Path,
-    project: &ProjectName,
-    product: &Path,
-) -> final_verify_product::Request {
-    let (verification, expectations, environment) = verified(request);
-    let (engine, timeout, variables, platform) = match &request.source {
-        Source::Host(source) => (
-            &source.engine,
-            &source.timeout,
-            &source.variables,
-            source.platform.clone(),
-        ),
-        Source::Container(source) => (&source.engine, &source.timeout, &source.variables, None),
-    };
-    final_verify_product::Request {
-        image,
-        platform,
-        product_dir: product.to_owned(),
-        out_dir: out_dir(request, workdir),
-        project_name: Some(project.clone()),
-        in_place: false,
-        verify_environment: environment.cloned(),
-        attach: true,
-        verify_key: None,
-        signing: request.product.signing.clone(),
-        verification: verification.clone(),
-        expectations: expectations.clone(),
-        engine: engine.clone(),
-        timeout: timeout.clone(),
-        variables: variables.clone(),
-        transfer: request.transfer,
-    }
-}
-
-fn out_dir(request: &Request, workdir: &Path) -> PathBuf {
+fn asked_out_dir(request: &Request, workdir: &Path) -> PathBuf {
     request
         .out_dir
         .clone()
@@ -511,173 +446,5 @@ fn verified(request: &Request) -> (&Verification, &Expectations, Option<&Environ
             &source.expectations,
             source.verify_environment.as_ref(),
         ),
-    }
-}
-
-/// A command line that can be pasted, put together word by word.
-struct CommandLine(Vec<OsString>);
-
-impl CommandLine {
-    fn of(program: &str) -> CommandLine {
-        CommandLine(vec![program.into()])
-    }
-
-    fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
-        self.0.extend([name.into(), value.as_ref().to_owned()]);
-    }
-
-    fn option_if(&mut self, name: &str, value: Option<impl AsRef<OsStr>>) {
-        if let Some(value) = value {
-            self.option(name, value);
-        }
-    }
-
-    fn flag_if(&mut self, name: &str, is_given: bool) {
-        if is_given {
-            self.0.push(name.into());
-        }
-    }
-
-    fn signing(&mut self, signing: &SigningOptions) {
-        self.option_if("--sign-key", signing.sign_key.as_ref());
-        self.option_if("--sign-password-file", signing.sign_password_file.as_ref());
-    }
-
-    fn pasteable(&self) -> String {
-        let words: Vec<String> = self.0.iter().map(|word| pasteable(word)).collect();
-        words.join(" ")
-    }
-}
-
-/// A word as it can be pasted into a shell.
-pub(super) fn pasteable(word: &OsStr) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(byte);
-    let bytes = word.as_encoded_bytes();
-    if !bytes.is_empty() && bytes.iter().all(is_plain) {
-        return word.to_string_lossy().into_owned();
-    }
-    String::from_utf8_lossy(&shell_quote(bytes)).into_owned()
-}
-
-/// The command that makes the same product, but for the values of variables,
-/// which are not shown.
-fn make_command(request: &Request, made: &Made) -> String {
-    let choices = &request.product;
-    let mut line = CommandLine::of("make-archive-ready-product");
-    line.option("--workdir", &made.workdir);
-    line.option("--project-name", made.project.as_os_str());
-    line.option_if("--output", choices.output.as_ref());
-    line.flag_if("--force", choices.force && choices.output.is_some());
-    for pattern in excludes(request) {
-        line.option("--exclude", pattern);
-    }
-    line.flag_if("--drop-generated", choices.generated == Generated::Drop);
-    line.flag_if("--deep", choices.deep);
-    line.option_if("--cache", choices.full_cache.then_some("full"));
-    line.flag_if("--bundle-pixi", choices.bundle_pixi);
-    line.flag_if("--move-cache", choices.move_cache);
-    let mode = choices.link_mode.to_possible_value();
-    let mode = mode.filter(|_| choices.link_mode != LinkMode::default());
-    line.option_if("--link-mode", mode.as_ref().map(|mode| mode.get_name()));
-    let policy = secret_policy(request);
-    line.option_if(
-        "--secrets",
-        match policy.action {
-            SecretAction::Warn => None,
-            SecretAction::Deny => Some("deny"),
-            SecretAction::Off => Some("off"),
-        },
-    );
-    for pattern in &policy.known {
-        line.option("--allow-secret", pattern);
-    }
-    line.signing(&choices.signing);
-    line.pasteable()
-}
-
-/// The command of a final verification, but for the values of variables.
-fn verify_command(verify: &final_verify_product::Request) -> String {
-    let mut line = CommandLine::of("final-verify-product");
-    line.option("--image", verify.image.as_str());
-    line.option("--product-dir", &verify.product_dir);
-    line.option("--out-dir", &verify.out_dir);
-    line.option_if(
-        "--project-name",
-        verify.project_name.as_ref().map(ProjectName::as_os_str),
-    );
-    line.flag_if("--attach", verify.attach);
-    line.option_if("--engine", verify.engine.as_ref());
-    line.option_if(
-        "--timeout",
-        verify.timeout.as_ref().map(ToString::to_string),
-    );
-    line.option_if(
-        "--container-platform",
-        verify.platform.as_ref().map(ContainerPlatform::as_str),
-    );
-    let transfer = verify.transfer.to_possible_value();
-    let transfer = transfer.filter(|_| verify.transfer != Transfer::default());
-    line.option_if("--transfer", transfer.as_ref().map(|how| how.get_name()));
-    line.signing(&verify.signing);
-    line.option_if(
-        "--verify-environment",
-        verify
-            .verify_environment
-            .as_ref()
-            .map(EnvironmentName::as_str),
-    );
-    for text in verify.expectations.output() {
-        line.option("--expect-output", text);
-    }
-    for file in verify.expectations.files() {
-        line.option("--expect-file", file);
-    }
-    match &verify.verification {
-        Verification::None => {}
-        Verification::Task(task) => line.option("--verify-task", task),
-        Verification::Command(words) => {
-            line.option("--verify-run", "--");
-            line.0.extend(words.iter().map(OsString::from));
-        }
-    }
-    line.pasteable()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_to_go_on_with_has_every_option_of_the_verification() {
-        let words = ["python", "-c", "print('a b')"].map(OsString::from);
-        let verification = Verification::new(None, Some(&words)).unwrap();
-        let request = final_verify_product::Request {
-            image: ImageReference::new(OsStr::new("img:1")).unwrap(),
-            platform: Some(ContainerPlatform::new(OsStr::new("linux/amd64")).unwrap()),
-            product_dir: "/w d/product".into(),
-            out_dir: "/w d/proof".into(),
-            project_name: Some(ProjectName::new(OsStr::new("demo")).unwrap()),
-            in_place: false,
-            verify_environment: Some(EnvironmentName::new(OsStr::new("test")).unwrap()),
-            attach: true,
-            verify_key: None,
-            signing: SigningOptions {
-                sign_key: Some("key".into()),
-                sign_password_file: None,
-            },
-            expectations: Expectations::new(&["a".into()], &["b".into()], &verification).unwrap(),
-            verification,
-            engine: Some("podman".into()),
-            timeout: None,
-            variables: Vec::new(),
-            transfer: Transfer::Copy,
-        };
-        assert_eq!(
-            verify_command(&request),
-            "final-verify-product --image img:1 --product-dir '/w d/product' --out-dir '/w d/proof' \
-             --project-name demo --attach --engine podman --container-platform linux/amd64 --transfer copy \
-             --sign-key key --verify-environment test --expect-output a --expect-file b \
-             --verify-run -- python -c 'print('\\''a b'\\'')'"
-        );
     }
 }

@@ -85,6 +85,20 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
+    run_and_keep(request, Vec::new(), surroundings, report)
+}
+
+/// As [`run`], but what is named in `stay` of a workdir that is replaced stays where it is.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) fn run_and_keep(
+    request: &Request,
+    stay: Vec<String>,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<Made> {
     // STEP 1: everything that can be known without touching anything.
     let name = match &request.project_name {
         Some(name) => name.clone(),
@@ -99,7 +113,8 @@ pub fn run(
     let order = stage_order(request, &name)?;
     let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
         .with_time_limit(request.timeout.as_ref());
-    let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
+    let mut place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
+    place.stay = stay;
     let version = engine.version()?;
     let container = Resident::find(&engine, &request.container)?;
     new_workdir::warn_of_colon(
@@ -283,7 +298,7 @@ impl Visit<'_> {
         );
         record.write(&new)?;
         self.delegate.not_interrupted()?;
-        beside.take_place()
+        self.place.put(beside, record)
     }
 
     /// Unpacks the container's workdir into a folder of this machine.

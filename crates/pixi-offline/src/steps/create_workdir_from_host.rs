@@ -90,21 +90,24 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
-    run_and_keep(request, surroundings, report).map(|(made, _)| made)
+    run_and_keep(request, Vec::new(), surroundings, report).map(|(made, _)| made)
 }
 
-/// As [`run`]; where the workdir was carried to the engine, the volume that it was
-/// built in is kept for a step that needs the same packages there.
+/// As [`run`], but what is named in `stay` of a workdir that is replaced stays where it is;
+/// where the workdir was carried to the engine, the volume that it was built in is kept
+/// for a step that needs the same packages there.
 ///
 /// # Errors
 ///
 /// As [`run`].
 pub(super) fn run_and_keep(
     request: &Request,
+    stay: Vec<String>,
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<(Made, Option<RestingVolume>)> {
     let mut seen = Seen::look(request, surroundings, report)?;
+    seen.place.stay = stay;
     seen.warn(request, report)?;
     container::sweep(&seen.engine);
     if seen.image.is_none() {
@@ -418,10 +421,10 @@ impl Seen {
             self.place.announce(&self.name, &record, report);
             return Ok((self.made(record), Some(volume)));
         }
-        let provisional =
-            beside.take_place_for_now(request.reuse_cache.then_some(layout::CACHE))?;
+        let kept = request.reuse_cache.then_some(layout::CACHE);
+        let (provisional, is_kept) = self.place.put_for_now(beside, kept, &record)?;
         if request.reuse_cache {
-            new_workdir::say_reused(provisional.moved(), report);
+            new_workdir::say_reused(is_kept, report);
         }
         report.tell("workdir", workdir.path().display().to_string());
 

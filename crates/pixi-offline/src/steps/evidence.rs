@@ -16,7 +16,8 @@ use crate::proof::manifest::{
 };
 use crate::proof::provenance::{self, Invocation};
 use crate::proof::signature::SigningKey;
-use crate::proof::{self, Sha256Digest, WorkdirRecord, sums};
+use crate::proof::trusted_comment::TrustedComment;
+use crate::proof::{self, ProjectMetadata, Sha256Digest, WorkdirRecord, sums};
 use crate::replacement::write_file;
 use crate::report::Report;
 use crate::request::{ProjectName, SigningOptions};
@@ -66,7 +67,7 @@ pub(super) fn facts(
     choices: &Choices<'_>,
     surroundings: &Surroundings,
 ) -> anyhow::Result<Facts> {
-    let project = product.project(name);
+    let (manifest, metadata) = project_manifest(&product.project(name))?;
     let lock = plan.lock().map(|lock| LockFacts {
         sha256: *lock.digest(),
         version: lock.version(),
@@ -85,8 +86,9 @@ pub(super) fn facts(
         created: surroundings.source_date_epoch.and_then(proof::rfc3339),
         project: Project {
             name: name.to_string(),
+            version: metadata.version,
             folder: EncodedPath::new(name.as_os_str()),
-            manifest: project_manifest(&project)?,
+            manifest,
             lock,
             git: record.and_then(|record| record.source.clone()),
         },
@@ -118,17 +120,20 @@ pub(super) fn facts(
     })
 }
 
-/// The first of the files that make a folder a Pixi project, as pixi takes them.
-fn project_manifest(project: &Path) -> anyhow::Result<DigestedFile> {
+/// The first of the files that make a folder a Pixi project, as pixi takes them, and
+/// what it states about the project.
+fn project_manifest(project: &Path) -> anyhow::Result<(DigestedFile, ProjectMetadata)> {
     for name in layout::PROJECT_MANIFESTS {
         let file = project.join(name);
         if file.is_file() {
             let bytes =
                 fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-            return Ok(DigestedFile {
+            let metadata = ProjectMetadata::of(name, &String::from_utf8_lossy(&bytes));
+            let digested = DigestedFile {
                 name: name.to_owned(),
                 sha256: Sha256Digest::from(Sha256::digest(bytes)),
-            });
+            };
+            return Ok((digested, metadata));
         }
     }
     anyhow::bail!(
@@ -161,8 +166,8 @@ fn count(need: Option<&Need>, choices: &Choices<'_>) -> PackageCounts {
 }
 
 /// Lists a product that is otherwise complete: writes `manifest.json`,
-/// `SHA256SUMS`, its signature and `provenance.json`, and gives the manifest and
-/// the product's digest. `known` are digests that need not be computed again;
+/// `SHA256SUMS`, `provenance.json` and the signatures of the last two, and gives the
+/// manifest and the product's digest. `known` are digests that need not be computed again;
 /// `elsewhere` are entries that are not in the product yet. `started` says when the making began, in seconds since
 /// 1970.
 ///
@@ -193,14 +198,13 @@ pub(super) fn write(
     let now = surroundings
         .source_date_epoch
         .unwrap_or_else(surroundings::now);
-    if let Some(key) = signing {
-        let comment = format!("timestamp:{now}\tfile:SHA256SUMS\tproduct:sha256:{digest}");
-        let signature = key.sign(&sums_text, &comment)?;
-        write_file(
-            &Product::signature_of(&product.sums()),
-            signature.as_bytes(),
-        )?;
-    }
+    let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
+        let Some(key) = signing else { return Ok(()) };
+        let comment = TrustedComment::of(file, now, Some((&manifest.facts, &digest)));
+        let signature = key.sign(content, &comment)?;
+        write_file(&Product::signature_of(file), signature.as_bytes())
+    };
+    sign(&product.sums(), &sums_text)?;
     let invocation = Invocation {
         started,
         finished: proof::rfc3339(now),
@@ -212,6 +216,7 @@ pub(super) fn write(
     ))?;
     statement.push(b'\n');
     write_file(&product.provenance(), &statement)?;
+    sign(&product.provenance(), &statement)?;
 
     let mut escaped = manifest
         .entries

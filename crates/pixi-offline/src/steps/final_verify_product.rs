@@ -31,7 +31,7 @@ use crate::steps::evidence;
 use crate::steps::inside;
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
-use crate::steps::verified::{self, Written};
+use crate::steps::verified::{self, Known, Written};
 use crate::surroundings::{self, Surroundings};
 
 /// The command's name.
@@ -221,15 +221,17 @@ pub(super) fn run_after(
         logs: &logs,
         is_carried,
     };
-    let end = run.to_its_end(built, &mut record, surroundings, report);
+    let mut known = Known::default();
+    let end = run.to_its_end(built, (&mut known, &mut record), surroundings, report);
     verified::conclude(&mut record, &end);
 
     // STEP 3: write down what was found, whatever it was.
-    let written = Written::of(&record, signing_key.as_ref());
+    let speaks_of = known.facts.as_ref().zip(known.digest.as_ref());
+    let written = Written::of(&record, speaks_of, signing_key.as_ref());
     let kept = written.and_then(|written| {
         written.put(&logs.verification())?;
         if request.attach {
-            verified::attach(&written, &record, &product, report)?;
+            verified::attach(&written, &record, &product, verify_key.as_ref(), report)?;
         }
         Ok(())
     });
@@ -271,13 +273,18 @@ impl Run<'_> {
     fn to_its_end(
         &self,
         built: Option<RestingVolume>,
-        record: &mut VerificationRecord,
+        (known, record): (&mut Known, &mut VerificationRecord),
         surroundings: &Surroundings,
         report: &Report,
     ) -> anyhow::Result<()> {
-        let known = verified::look(self.product, self.verify_key, report)?;
-        record.environments = known.environments;
-        let digest = known.digest.filter(|_| !self.request.in_place);
+        *known = verified::look(self.product, self.verify_key, report)?;
+        if let Some(facts) = &known.facts {
+            record.environments.clone_from(&facts.environments);
+        }
+        if self.request.in_place {
+            known.digest = None;
+        }
+        let digest = known.digest;
         record.product_digest = digest.as_ref().map(|digest| format!("sha256:{digest}"));
         let Run {
             request,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::failure::Failure;
-use crate::layout::{Product, Workdir};
+use crate::layout::{self, Product, Workdir};
 use crate::product;
 use crate::proof::listing;
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Mode};
@@ -315,7 +315,8 @@ fn target(
         return Ok(target);
     };
     let target = Product::new(surroundings.absolute(output));
-    if target == workdir.product() {
+    let product = workdir.product();
+    if target == product || target.path() == layout::failed(product.path()) {
         guard.check("--output", target.path(), |_| true, false)?;
         return Ok(target);
     }

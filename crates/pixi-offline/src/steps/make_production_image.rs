@@ -13,20 +13,24 @@ use sha2::{Digest as _, Sha256};
 use crate::container::{self, ContainerName, Engine, Image, Look};
 use crate::failure::{self, Failure};
 use crate::image::{
-    self, Context, Dockerfile, FILES, LOOK, Libc, PRODUCT_DIGEST, ProjectFacts, System,
+    self, Activated, Context, Dockerfile, FILES, LOOK, Libc, PRODUCT_DIGEST, System,
 };
 use crate::layout::{LOCK_FILE, Product};
 use crate::packages::{Lock, Package};
 use crate::product::shell_quote;
 use crate::proof::check::{self, Checked, Depth, Verified};
-use crate::proof::manifest::{Entry, Facts, Kind, Mode};
-use crate::proof::{self, Sha256Digest};
+use crate::proof::evidence_file;
+use crate::proof::manifest::{Entry, Facts, Kind, Manifest, Mode};
+use crate::proof::signature::VerifyingKey;
+use crate::proof::verification::VerificationRecord;
+use crate::proof::{self, ProjectMetadata, Sha256Digest};
 use crate::replacement::{Claim, replace_file};
 use crate::report::Report;
 use crate::request::{
     AppFolder, CopiedPath, DEFAULT_ENVIRONMENT, EnvironmentName, ExposedPort, ImageReference,
     ImageSetting, ImageTag, ImageUser, ProjectName,
 };
+use crate::steps::signed_product::{SignedProduct, require_signed_verification};
 use crate::steps::stage;
 use crate::surroundings::{self, Surroundings};
 
@@ -70,6 +74,8 @@ pub struct Request {
     pub command: Vec<String>,
     /// Whether a product will do that no final verification has passed.
     pub unverified: bool,
+    /// The key that product and verification must be signed with.
+    pub verify_key: Option<PathBuf>,
     /// Whether an image of the same name, or files, may be replaced.
     pub force: bool,
     /// The engine's client, when one was named.
@@ -97,7 +103,7 @@ pub enum Purpose {
 /// # Errors
 ///
 /// Exit code 2 before anything is touched for what is wrong with the request or the
-/// images, 1 for a product that is damaged and a build that failed, 125 and 127 when
+/// images, 1 for a product that is damaged or not signed as required and a build that failed, 125 and 127 when
 /// client, engine, image or pixi are missing; else that of the verification.
 pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
     // STEP 1: look at the product.
@@ -108,8 +114,21 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         Some(workdir) if proof::is_workdir(workdir) => Some(Claim::with_readers(workdir, COMMAND)?),
         _ => None,
     };
+    let key = request
+        .verify_key
+        .as_ref()
+        .map(|file| VerifyingKey::read(&surroundings.absolute(file)))
+        .transpose()?;
+    // Nothing else of the product is read before its signature is right.
+    let signed = key
+        .as_ref()
+        .map(|key| SignedProduct::require(&product, key))
+        .transpose()?;
     let checked = whole(&product)?;
-    require_verified(&product, &checked.digest, request, report)?;
+    if let Some(signed) = signed {
+        signed.require_is(&product, &checked, report)?;
+    }
+    require_verified(&product, &checked, request, key.as_ref(), report)?;
     let facts = &checked.manifest.facts;
     let project = ProjectName::new(facts.project.folder.path().as_os_str())?;
     let environment = environment(request, facts)?;
@@ -219,11 +238,19 @@ fn whole(product: &Product) -> anyhow::Result<Checked> {
 
 fn require_verified(
     product: &Product,
-    digest: &Sha256Digest,
+    checked: &Checked,
     request: &Request,
+    key: Option<&VerifyingKey>,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let why = match check::verified(product, digest)? {
+    let verified = match key {
+        Some(key) if !request.unverified => {
+            let record = require_signed_verification(product, checked, key, report)?;
+            Verified::of(VerificationRecord::parse(&record)?, &checked.digest)
+        }
+        _ => check::verified(product, &checked.digest)?,
+    };
+    let why = match verified {
         Verified::Passed(_) => return Ok(()),
         Verified::Never => "has no verification.json",
         Verified::OfAnother { .. } => "has a verification.json that speaks of another product",
@@ -292,6 +319,22 @@ fn dockerfile(
     let name = &facts.project.manifest.name;
     let file = product.project(project).join(name);
     let manifest = fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let text = String::from_utf8_lossy(&manifest);
+    let platform = facts.platform.as_deref().unwrap_or_default();
+    let lock = Lock::read(&product.project(project).join(LOCK_FILE))?;
+    let activated = Activated {
+        app: &request.app,
+        environment,
+        platform,
+        manifest: name,
+        text: &text,
+        of_packages: &variables_of_packages(
+            product,
+            &checked.manifest,
+            lock.as_ref(),
+            environment,
+        )?,
+    };
     Ok(Dockerfile {
         build_image: request.build_image.clone(),
         base_image: request.base_image.clone(),
@@ -304,17 +347,78 @@ fn dockerfile(
         labels: image::labels(
             facts,
             &checked.digest,
-            &ProjectFacts::of(name, &String::from_utf8_lossy(&manifest)),
+            &ProjectMetadata::of(name, &text),
             environment,
             &request.base_image,
             &request.labels,
         ),
+        activated: activated.variables(),
+        overrides: overrides(facts),
         variables: request.variables.clone(),
         ports: request.ports.clone(),
         user: request.user.clone(),
         healthcheck: request.healthcheck.clone(),
         command: request.command.clone(),
     })
+}
+
+/// What the build was told of the machine, as far as a Dockerfile has words for it.
+fn overrides(facts: &Facts) -> Vec<(String, String)> {
+    let is_name = |name: &str| {
+        name.strip_prefix("CONDA_OVERRIDE_").is_some_and(|rest| {
+            rest.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+    };
+    facts
+        .virtual_packages
+        .overrides
+        .iter()
+        .filter(|(name, value)| is_name(name) && !value.chars().any(char::is_control))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The texts of `etc/conda/env_vars.d/*.json` of the environment's packages, by the names
+/// of the files: so they are read in an environment.
+fn variables_of_packages(
+    product: &Product,
+    manifest: &Manifest,
+    lock: Option<&Lock>,
+    environment: &EnvironmentName,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    const LONGEST: u64 = 1 << 20;
+    let platform = manifest.facts.platform.as_deref().unwrap_or_default();
+    let packages = lock.and_then(|lock| lock.packages(environment.as_str(), platform));
+    let cache = product.cache().join("pkgs");
+    let cache = cache.strip_prefix(product.path()).unwrap_or(&cache);
+    let places: Vec<PathBuf> = packages
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|package| match package {
+            Package::Conda(conda) => Some(cache.join(&conda.stem).join("etc/conda/env_vars.d")),
+            _ => None,
+        })
+        .collect();
+    let mut files: Vec<&Path> = manifest
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+        .map(|entry| entry.path.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .filter(|path| {
+            path.parent()
+                .is_some_and(|parent| places.iter().any(|place| place == parent))
+        })
+        .collect();
+    files.sort_by_key(|path| path.file_name());
+    files
+        .into_iter()
+        .map(|path| {
+            let text = evidence_file::read(&product.path().join(path), LONGEST)?;
+            Ok(text.unwrap_or_default())
+        })
+        .collect()
 }
 
 /// Says what may be missed in the image.

@@ -20,6 +20,7 @@ pub mod make_production_image;
 mod new_workdir;
 mod plan;
 mod secrets;
+mod signed_product;
 mod source_state;
 mod stage;
 mod verdict;

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
-use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Beside, Claim, Guard, Standing, make_folder};
+use crate::proof::{self, BuildState, WorkdirRecord};
+use crate::replacement::{Beside, Claim, Guard, Provisional, Standing, make_folder};
 use crate::report::Report;
 use crate::request::ProjectName;
 use crate::staging;
@@ -38,6 +38,8 @@ pub(super) struct NewWorkdir {
     /// What is there now.
     pub(super) standing: Standing,
     pub(super) helper: Helper,
+    /// Entries of the workdir that is there which stay while the rest of it is replaced.
+    pub(super) stay: Vec<String>,
 }
 
 impl NewWorkdir {
@@ -76,6 +78,7 @@ impl NewWorkdir {
             workdir,
             standing,
             helper,
+            stay: Vec::new(),
         })
     }
 
@@ -89,6 +92,48 @@ impl NewWorkdir {
         let claim = Claim::alone(self.workdir.path(), command)?;
         Beside::sweep(&claim, self.workdir.path())?;
         Ok(claim)
+    }
+
+    /// Puts a new workdir with this record in its place; what was there can come back.
+    /// The folder `kept`, if any, is taken over from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Beside::take_place_for_now`] and [`Beside::replace_entries`].
+    pub(super) fn put_for_now(
+        &self,
+        beside: Beside,
+        kept: Option<&str>,
+        record: &WorkdirRecord,
+    ) -> anyhow::Result<(Provisional, bool)> {
+        if self.stay.is_empty() {
+            let provisional = beside.take_place_for_now(kept)?;
+            let moved = provisional.moved();
+            return Ok((provisional, moved));
+        }
+        let is_folder = |name: &&str| {
+            let there = fs::symlink_metadata(self.workdir.path().join(name));
+            there.is_ok_and(|there| there.is_dir())
+        };
+        let kept = kept.filter(is_folder);
+        let stay: Vec<&str> = self.stay.iter().map(String::as_str).chain(kept).collect();
+        // A run that is killed meanwhile leaves a workdir that no product is made of.
+        let mut interim = record.clone();
+        interim.state = BuildState::Staged;
+        let mark = self.workdir.record();
+        let mark = mark.file_name().unwrap_or_default().to_string_lossy();
+        let provisional = beside.replace_entries(&stay, &mark, &interim.to_json()?)?;
+        Ok((provisional, kept.is_some()))
+    }
+
+    /// As [`Self::put_for_now`], and deletes what was there.
+    ///
+    /// # Errors
+    ///
+    /// As that, and when it cannot be deleted.
+    pub(super) fn put(&self, beside: Beside, record: &WorkdirRecord) -> anyhow::Result<()> {
+        let (provisional, _) = self.put_for_now(beside, None, record)?;
+        provisional.settle()
     }
 
     /// Says what is there and what comes next.

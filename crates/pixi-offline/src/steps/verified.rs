@@ -12,7 +12,9 @@ use crate::container::{EngineVersion, Image, Outcome};
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::proof::check::{self, Depth, Verified};
+use crate::proof::manifest::Facts;
 use crate::proof::signature::{SigningKey, VerifyingKey};
+use crate::proof::trusted_comment::TrustedComment;
 use crate::proof::verification::{
     Counted, Expected, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict, VerificationRecord,
 };
@@ -21,14 +23,16 @@ use crate::replacement::replace_file;
 use crate::report::Report;
 use crate::steps::approval;
 use crate::steps::final_verify_product::Request;
+use crate::steps::signed_product::SignedProduct;
 use crate::surroundings::{self, Surroundings};
 
 /// What is known of a product before it is installed.
+#[derive(Default)]
 pub(super) struct Known {
     /// Its digest, when it has one and is as it lists itself.
     pub(super) digest: Option<Sha256Digest>,
-    /// The environments that it installs, when it says so.
-    pub(super) environments: Vec<String>,
+    /// What its manifest states, when it has one.
+    pub(super) facts: Option<Facts>,
 }
 
 /// Compares a product with its lists, every byte of it, and checks their
@@ -42,25 +46,20 @@ pub(super) fn look(
     key: Option<&VerifyingKey>,
     report: &Report,
 ) -> anyhow::Result<Known> {
+    // Nothing else of the product is read before its signature is right.
+    let signed = key
+        .map(|key| SignedProduct::require(product, key))
+        .transpose()?;
     let Some(checked) = check::check(product, Depth::Full)? else {
-        if key.is_some() {
-            return Err(Failure::with_code(
-                failure::GENERAL,
-                format!(
-                    "{} has no SHA256SUMS, so nothing in it is signed; make the product again, with --sign-key",
-                    product.path().display()
-                ),
-            ));
-        }
         report.note("the product has no manifest.json (an older version made it): whether it is whole is not known, and the verification speaks of no digest");
         return Ok(Known {
             digest: None,
-            environments: Vec::new(),
+            facts: None,
         });
     };
     checked.require_as_listed(product)?;
-    if let Some(key) = key {
-        require_signature(product, key)?;
+    if let Some(signed) = signed {
+        signed.require_is(product, &checked, report)?;
     }
     match check::verified(product, &checked.digest)? {
         Verified::OfAnother { .. } => report.warning(
@@ -78,32 +77,7 @@ pub(super) fn look(
     }
     Ok(Known {
         digest: as_listed.then_some(checked.digest),
-        environments: checked.manifest.facts.environments,
-    })
-}
-
-fn require_signature(product: &Product, key: &VerifyingKey) -> anyhow::Result<()> {
-    let sums = product.sums();
-    let signature = Product::signature_of(&sums);
-    let refuse = |why: String| Failure::with_code(failure::GENERAL, why);
-    let text = match fs::read_to_string(&signature) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(refuse(format!(
-                "the product is not signed: {} is missing; make it with --sign-key, or leave --verify-key out",
-                signature.display()
-            )));
-        }
-        Err(error) => {
-            return Err(error).with_context(|| format!("{} cannot be read", signature.display()));
-        }
-    };
-    let content = fs::read(&sums).with_context(|| format!("{} cannot be read", sums.display()))?;
-    key.check(&content, &text).map(drop).map_err(|error| {
-        refuse(format!(
-            "{} is no signature of SHA256SUMS by the key of --verify-key: {error}",
-            signature.display()
-        ))
+        facts: Some(checked.manifest.facts),
     })
 }
 
@@ -253,12 +227,12 @@ impl Written {
     /// When it cannot be signed.
     pub(super) fn of(
         record: &VerificationRecord,
+        product: Option<(&Facts, &Sha256Digest)>,
         key: Option<&SigningKey>,
     ) -> anyhow::Result<Written> {
         let content = record.to_json()?;
-        let product = record.product_digest.as_deref().unwrap_or("none");
-        let now = surroundings::now();
-        let comment = format!("timestamp:{now}\tfile:verification.json\tproduct:{product}");
+        let file = Product::new("").verification();
+        let comment = TrustedComment::of(&file, surroundings::now(), product);
         let signature = key.map(|key| key.sign(&content, &comment)).transpose()?;
         Ok(Written { content, signature })
     }
@@ -278,7 +252,8 @@ impl Written {
     }
 }
 
-/// Puts a record into the product that it speaks of.
+/// Puts a record into the product that it speaks of; `key` is the one that the product must
+/// be signed with.
 ///
 /// # Errors
 ///
@@ -287,6 +262,7 @@ pub(super) fn attach(
     written: &Written,
     record: &VerificationRecord,
     product: &Product,
+    key: Option<&VerifyingKey>,
     report: &Report,
 ) -> anyhow::Result<()> {
     if record.product_digest.is_none() || record.product_unchanged != Some(true) {
@@ -296,7 +272,7 @@ pub(super) fn attach(
         return Ok(());
     }
     written.put(&product.verification())?;
-    approval::rewrite_page(product)?;
+    approval::rewrite_page(product, key, report)?;
     if written.signature.is_none() {
         report.note("verification.json is not signed: whoever can write to the product can write one that says that it passed; --sign-key signs it");
     }

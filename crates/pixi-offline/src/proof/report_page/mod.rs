@@ -33,6 +33,8 @@ pub struct Approval<'a> {
     pub sums_signed: bool,
     /// Whether `verification.json` has one.
     pub verification_signed: bool,
+    /// Whether `provenance.json` has one.
+    pub provenance_signed: bool,
 }
 
 /// Only the style below may be used, and nothing may be loaded: a page that was

@@ -11,6 +11,7 @@ use crate::container::Image;
 use crate::layout;
 use crate::packages::{Described, PackageKind, PackageSource};
 use crate::product::shell_quote;
+use crate::proof::Sha256Digest;
 use crate::proof::check::Verified;
 use crate::proof::manifest::Facts;
 use crate::proof::manifest::Secrets;
@@ -145,6 +146,10 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
     facts_table(&[
         ("Project", html! { (Text(&facts.project.name)) }),
         (
+            "Version",
+            or_unknown(facts.project.version.as_deref(), "", "not stated"),
+        ),
+        (
             "Product digest",
             html! { code { "sha256:" (approval.digest) } },
         ),
@@ -217,7 +222,7 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
             "Engine",
             html! {
                 @match &facts.build.engine {
-                    Some(engine) => { (Text(&engine.client)) " " (Text(&engine.version)) }
+                    Some(engine) => (as_stated(html! { (Text(&engine.client)) " " (Text(&engine.version)) }, approval)),
                     None => "not known",
                 }
             },
@@ -309,27 +314,57 @@ fn verification(approval: &Approval<'_>) -> Markup {
 fn how_to_check(approval: &Approval<'_>) -> Markup {
     html! {
         p {
-            "This page is a summary for people. It is not covered by the digest, and whoever can change the product can change it: "
-            "take the digest from someone you trust, and compare. In the folder of the product:"
+            "This page and " code { "bootstrap-project.sh" } " are parts of the product: whoever can change it can change them. "
+            "Get the digest or the public key from another source than the product, from someone you trust. "
+            "Then, in the folder of the product, with programs of your own and in this order:"
         }
-        pre {
-            "sha256sum SHA256SUMS               # must print " (approval.digest) "\n"
-            "sha256sum --quiet -c SHA256SUMS    # every listed file is what it was\n"
-            "./bootstrap-project.sh --check     # the same, and that nothing was added; installs nothing\n"
-        }
-        @if approval.sums_signed || approval.verification_signed {
-            p { "The signatures, with the public key that you were given in another way:" }
-            pre {
-                @if approval.sums_signed { "minisign -V -p KEY.pub -m SHA256SUMS\n" }
-                @if approval.verification_signed { "minisign -V -p KEY.pub -m verification.json\n" }
+        ol {
+            li {
+                "Who made it. "
+                @if approval.sums_signed {
+                    "The signed comment that is printed names project, version, platform and date: a right signature of an older "
+                    "product, or of another project, is right, too."
+                    pre { "minisign -V -p KEY.pub -m SHA256SUMS\n" }
+                } @else {
+                    code { "SHA256SUMS" } " is not signed: only the digest, from someone you trust, tells that nothing was changed on the way."
+                }
+                pre { "sha256sum SHA256SUMS    # must print the digest that you were told\n# this page says: " (approval.digest) "\n" }
             }
-        }
-        @if !approval.sums_signed {
-            p { code { "SHA256SUMS" } " is not signed: only the digest above, from someone you trust, tells that nothing was changed on the way." }
+            li {
+                "The bytes of every listed file."
+                pre { "sha256sum --quiet -c SHA256SUMS\n" }
+            }
+            @if approval.verification_signed || approval.provenance_signed {
+                li {
+                    "What " code { "SHA256SUMS" } " does not cover, and has a signature of its own."
+                    pre {
+                        @if approval.verification_signed { "minisign -V -p KEY.pub -m verification.json\n" }
+                        @if approval.provenance_signed { "minisign -V -p KEY.pub -m provenance.json\n" }
+                    }
+                }
+            }
+            li {
+                "Only now something of the product itself: additions, links, modes, and what lies in " code { ".pixi/" } ". It installs nothing."
+                pre { "./bootstrap-project.sh --check\n" }
+            }
         }
         p {
             "For programs: " code { "manifest.json" } " lists every file, " code { "sbom.cdx.json" }
             " every package (CycloneDX), " code { "provenance.json" } " tells how the product was made (in-toto, SLSA)."
+        }
+    }
+}
+
+/// A value that no list of the product covers: `provenance.json` states it.
+fn as_stated(value: Markup, approval: &Approval<'_>) -> Markup {
+    html! {
+        (value)
+        span.soft {
+            @if approval.provenance_signed {
+                " (as provenance.json states it; " a href="#check" { "check its signature" } ")"
+            } @else {
+                " (as provenance.json states it, which is not signed: anyone could have written it)"
+            }
         }
     }
 }
@@ -577,27 +612,28 @@ fn left_out(facts: &Facts) -> Markup {
 
 fn digests(approval: &Approval<'_>) -> Markup {
     let facts = &approval.manifest.facts;
+    let digest = |sha256: &Sha256Digest| html! { code { "sha256:" (sha256) } };
+    let named = |id: &str| html! { code { (Text(id)) } };
     let mut rows = vec![
         (
             "SHA256SUMS: the product".to_owned(),
-            format!("sha256:{}", approval.digest),
+            digest(approval.digest),
         ),
         (
             facts.project.manifest.name.clone(),
-            format!("sha256:{}", facts.project.manifest.sha256),
+            digest(&facts.project.manifest.sha256),
         ),
     ];
     if let Some(lock) = &facts.project.lock {
         let name = format!("{}, format {}", layout::LOCK_FILE, lock.version);
-        rows.push((name, format!("sha256:{}", lock.sha256)));
+        rows.push((name, digest(&lock.sha256)));
     }
     if let Some(image) = &facts.build.image {
-        rows.push(("Image of the build, id".to_owned(), image.id.clone()));
-        let digests = image.repo_digests.iter();
-        rows.extend(digests.map(|digest| {
+        rows.push(("Image of the build, id".to_owned(), named(&image.id)));
+        rows.extend(image.repo_digests.iter().map(|known| {
             (
                 "Image of the build, in a registry".to_owned(),
-                digest.clone(),
+                as_stated(named(known), approval),
             )
         }));
     }
@@ -605,7 +641,7 @@ fn digests(approval: &Approval<'_>) -> Markup {
         table.facts {
             tbody {
                 @for (name, digest) in &rows {
-                    tr { th scope="row" { (Text(name)) } td { code { (Text(digest)) } } }
+                    tr { th scope="row" { (Text(name)) } td { (digest) } }
                 }
             }
         }

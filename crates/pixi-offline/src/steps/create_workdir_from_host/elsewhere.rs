@@ -98,7 +98,7 @@ impl Seen {
                 }
             });
         }
-        beside.take_place()?;
+        place.put(beside, record)?;
         report.tell("workdir", workdir.path().display().to_string());
         judged?;
         carried.into_first_volume()?.rest()

@@ -1,0 +1,115 @@
+//! What the later steps are asked for, as it follows from the whole request.
+
+use super::places::Places;
+use super::{Request, Source, excludes, secret_policy, verified};
+use crate::container;
+use crate::failure::Failure;
+use crate::layout::Workdir;
+use crate::request::{ImageReference, ProjectName};
+use crate::steps::{Made, final_verify_product, make_product};
+use crate::surroundings::Surroundings;
+
+pub(super) fn product_of(request: &Request, made: &Made, places: &Places) -> make_product::Request {
+    let choices = &request.product;
+    let (output, force) = match places.has_passed() {
+        true => (Some(places.new_product()), false),
+        false => (choices.output.clone(), choices.force),
+    };
+    make_product::Request {
+        workdir: made.workdir.clone(),
+        project_name: Some(made.project.clone()),
+        variables: choices.variables.clone(),
+        excludes: excludes(request).to_vec(),
+        generated: choices.generated,
+        secrets: secret_policy(request).clone(),
+        deep: choices.deep,
+        full_cache: choices.full_cache,
+        bundle_pixi: choices.bundle_pixi,
+        link_mode: choices.link_mode,
+        move_cache: choices.move_cache,
+        signing: choices.signing.clone(),
+        output,
+        force,
+    }
+}
+
+pub(super) fn verification_of(
+    request: &Request,
+    made: &Made,
+    places: &Places,
+) -> anyhow::Result<final_verify_product::Request> {
+    let image = final_image(request, made.record.image.as_ref())?.ok_or_else(|| {
+        Failure::usage(
+            "the image of the container is not known; name one for the final verification with --image",
+        )
+    })?;
+    Ok(verification_in(request, image, &made.project, places))
+}
+
+/// The image of the final verification: the one that was named, else that of the
+/// build, by its id.
+fn final_image(
+    request: &Request,
+    built: Option<&container::Image>,
+) -> anyhow::Result<Option<ImageReference>> {
+    match (&request.image, built) {
+        (Some(image), _) => Ok(Some(image.clone())),
+        (None, Some(built)) => ImageReference::new(built.id.as_ref()).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The final verification of a build that is only planned; `built` is the build's
+/// image where the engine has it.
+pub(in crate::steps) fn planned_verification(
+    request: &Request,
+    built: Option<&container::Image>,
+    workdir: &Workdir,
+    project: &ProjectName,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Option<final_verify_product::Request>> {
+    let asked = match &request.source {
+        Source::Host(source) => Some(source.image.clone()),
+        Source::Container(_) => None,
+    };
+    let places = Places::of(request, workdir, surroundings);
+    Ok(final_image(request, built)?
+        .or(asked)
+        .map(|image| verification_in(request, image, project, &places)))
+}
+
+fn verification_in(
+    request: &Request,
+    image: ImageReference,
+    project: &ProjectName,
+    places: &Places,
+) -> final_verify_product::Request {
+    let (verification, expectations, environment) = verified(request);
+    let (engine, timeout, variables, platform) = match &request.source {
+        Source::Host(source) => (
+            &source.engine,
+            &source.timeout,
+            &source.variables,
+            source.platform.clone(),
+        ),
+        Source::Container(source) => (&source.engine, &source.timeout, &source.variables, None),
+    };
+    final_verify_product::Request {
+        image,
+        platform,
+        product_dir: places.new_product(),
+        out_dir: places.new_logs(),
+        project_name: Some(project.clone()),
+        in_place: false,
+        verify_environment: environment.cloned(),
+        attach: true,
+        verify_key: None,
+        signing: request.product.signing.clone(),
+        verification: verification.clone(),
+        expectations: expectations.clone(),
+        engine: engine.clone(),
+        timeout: timeout.clone(),
+        variables: variables.clone(),
+        transfer: request.transfer,
+    }
+}

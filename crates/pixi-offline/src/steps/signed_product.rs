@@ -1,0 +1,103 @@
+//! What the signatures of a product are worth under a key that the caller trusts.
+
+use crate::failure::{self, Failure};
+use crate::layout::Product;
+use crate::proof::check::Checked;
+use crate::proof::evidence_file::{LONGEST_LIST, LONGEST_RECORD};
+use crate::proof::manifest::EncodedPath;
+use crate::proof::signature::VerifyingKey;
+use crate::proof::trusted_comment::TrustedComment;
+use crate::proof::{Sha256Digest, sums};
+use crate::report::Report;
+
+/// A signature of `SHA256SUMS` that is right.
+pub(super) struct SignedProduct {
+    digest: Sha256Digest,
+    comment: TrustedComment,
+}
+
+impl SignedProduct {
+    /// Checks the signature of a product's `SHA256SUMS`, before anything else of the
+    /// product is read.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 when there is none, or it is not one by this key.
+    pub(super) fn require(product: &Product, key: &VerifyingKey) -> anyhow::Result<SignedProduct> {
+        if std::fs::symlink_metadata(product.sums()).is_err() {
+            return Err(refused(format!(
+                "{} has no SHA256SUMS, so nothing in it is signed; make the product again, with --sign-key",
+                product.path().display()
+            )));
+        }
+        let (content, comment) = key.require_signed(&product.sums(), LONGEST_LIST)?;
+        Ok(SignedProduct {
+            digest: sums::product_digest(&content),
+            comment,
+        })
+    }
+
+    /// Requires that what was signed is the product that was compared with its lists,
+    /// by its digest and by what the signed comment names; shows the comment.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 when it is another one, or holds what no signature covers.
+    pub(super) fn require_is(
+        &self,
+        product: &Product,
+        checked: &Checked,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        if self.digest != checked.digest {
+            return Err(refused(format!(
+                "{} was changed while it was read; copy the product again, whole",
+                product.sums().display()
+            )));
+        }
+        let signature = Product::signature_of(&product.sums());
+        let facts = &checked.manifest.facts;
+        self.comment
+            .require_product(&signature, facts, &checked.digest)?;
+        if let Some(first) = checked.left_by_install.first() {
+            return Err(refused(format!(
+                "{} holds {} files and folders that no signature covers, {} for example: something was installed in it, or they were added on its way; copy the product again, whole",
+                product.path().display(),
+                checked.left_by_install.len(),
+                EncodedPath::new(first)
+            )));
+        }
+        if self.comment.field("project").is_none() {
+            report.note("the signature names no project, version and platform, so it would fit any product of that signer; compare the digest, or have the product made again with --sign-key");
+        }
+        report.fact(format_args!("Signed comment: {}", self.comment.shown()));
+        Ok(())
+    }
+}
+
+/// Requires that the verification in a product is signed by the key, for this product;
+/// gives its bytes.
+///
+/// # Errors
+///
+/// Exit code 1 when it is not.
+pub(super) fn require_signed_verification(
+    product: &Product,
+    checked: &Checked,
+    key: &VerifyingKey,
+    report: &Report,
+) -> anyhow::Result<Vec<u8>> {
+    let file = product.verification();
+    let (content, comment) = key.require_signed(&file, LONGEST_RECORD)?;
+    comment.require_product(
+        &Product::signature_of(&file),
+        &checked.manifest.facts,
+        &checked.digest,
+    )?;
+    report.fact(format_args!("Signed comment: {}", comment.shown()));
+    Ok(content)
+}
+
+fn refused(why: String) -> anyhow::Error {
+    Failure::with_code(failure::GENERAL, why)
+}
