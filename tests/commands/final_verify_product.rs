@@ -133,6 +133,19 @@ fn an_install_that_tried_to_reach_the_network_is_a_failure() {
         .says("bootstrap.offline.log");
 }
 
+#[test]
+fn plain_output_gives_the_terminal_no_orders_and_the_log_keeps_them() {
+    let order = "\u{1b}[2Jcleared\u{9b}1m\n";
+    let fake = Fake::new().with(json!({"phases": [["bootstrap", order, 0]]}));
+    product(&fake);
+    verify(&fake, &[]).success().prints(order);
+    let run = verify(&fake, &["--plain-output"]);
+    run.success().prints("\\u{1b}[2Jcleared\\u{9b}1m\n");
+    assert!(!run.stdout.contains('\u{1b}'), "{run}");
+    let log = fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap();
+    assert_eq!(log, order);
+}
+
 /// What the record says of the network.
 fn network(fake: &Fake) -> serde_json::Value {
     let text = fs::read(fake.path("O/deep/verification.json")).unwrap();

@@ -59,6 +59,7 @@ run)
   verify-words) forge && exit 7 ;;
   verify-catch) catch verify && exit 7 ;;
   verify-attempts) attempt 2 ;;
+  verify-hang) sleep 600 ;;
   esac
   echo verified
   ;;

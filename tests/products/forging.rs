@@ -1,6 +1,7 @@
 //! A hostile program in the final verification tries to speak for our script.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testbed::images::{Change, derived_image, ensure_base_image};
@@ -94,5 +95,22 @@ fn attempts_are_counted_from_outside_of_the_container() {
     let (run, record) = verify(&real, "words");
     run.code(1);
     assert_eq!(counts(&record), [3, 0]);
+    assert_eq!(containers_of(&real), "");
+}
+
+#[test]
+fn a_verification_that_hangs_is_ended_after_its_time() {
+    let real = product();
+    let start = Instant::now();
+    let words =
+        "--project-name demo --container-env FORGE=verify-hang --timeout 5s --verify-run -- true";
+    real.verify(&words.split(' ').collect::<Vec<_>>())
+        .code(124)
+        .says("phase verify took longer than --timeout 5s");
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(containers_of(&real), "");
 }

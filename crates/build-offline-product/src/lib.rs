@@ -307,6 +307,9 @@ impl Options {
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, _: &Report) -> anyhow::Result<()> {
     let report = options.show.report(surroundings);
+    if options.engine.plain_output {
+        report.show_plainly();
+    }
     let (dry_run, explain) = (options.show.dry_run, options.show.explain.clone());
     let request = options.request(surroundings)?;
     match explain {

@@ -118,5 +118,8 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    if options.engine.plain_output {
+        report.show_plainly();
+    }
     step::run(&Request::try_from(options)?, surroundings, report).map(drop)
 }

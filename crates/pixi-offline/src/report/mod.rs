@@ -6,9 +6,11 @@
 
 mod heartbeat;
 mod phases;
+mod plain;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 
@@ -16,6 +18,7 @@ use crate::visible::visible_lines;
 use heartbeat::Heartbeat;
 
 pub use phases::{Format, Phases, Verbosity};
+use plain::Plain;
 
 /// Where the lines of a run go.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Report {
     phases: Option<Phases>,
     /// Where somebody waits for a line.
     heartbeat: Option<Heartbeat>,
+    /// Where control characters of what runs in a container are written out.
+    plain: OnceLock<Mutex<Plain>>,
 }
 
 impl Report {
@@ -31,6 +36,7 @@ impl Report {
         Report {
             phases: None,
             heartbeat: io::stderr().is_terminal().then(Heartbeat::start),
+            plain: OnceLock::new(),
         }
     }
 
@@ -41,6 +47,7 @@ impl Report {
         Report {
             phases: Some(phases),
             heartbeat: is_still.then(Heartbeat::start),
+            plain: OnceLock::new(),
         }
     }
 
@@ -115,6 +122,12 @@ impl Report {
         let _ = write!(io::stdout(), "{text}");
     }
 
+    /// From now on control characters of what runs in a container are written out where
+    /// it is shown: it gives a terminal no orders.
+    pub fn show_plainly(&self) {
+        let _ = self.plain.set(Mutex::default());
+    }
+
     /// Bytes from the container, on stdout, at once. In phases they are shown as
     /// these were asked to.
     ///
@@ -122,6 +135,11 @@ impl Report {
     ///
     /// When stdout takes no more, `BrokenPipe` above all: the reader went away.
     pub fn container_output(&self, bytes: &[u8]) -> io::Result<()> {
+        let plain = self.plain.get().map(|plain| {
+            let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+            plain.text(bytes)
+        });
+        let bytes = plain.as_deref().map_or(bytes, str::as_bytes);
         if let Some(phases) = &self.phases {
             if phases.is_verbose() {
                 self.printed();

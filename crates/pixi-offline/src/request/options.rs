@@ -222,6 +222,11 @@ pub struct EngineOptions {
     /// errand of the engine, takes longer than this: 90s, 15m or 2h [default: no limit]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<OsString>,
+
+    /// Show what runs in the containers with its control characters written out, so that it gives
+    /// the terminal no orders; logs keep every byte
+    #[arg(long)]
+    pub plain_output: bool,
 }
 
 impl EngineOptions {
