@@ -186,8 +186,8 @@ fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
         assert!(!counter.iter().any(|word| word == shared), "{counter:?}");
     }
     // Both are removed, the second one first.
-    let removal = calls.iter().rfind(|call| call[0] == "rm").unwrap();
-    let names: Vec<&str> = removal[3..].iter().map(String::as_str).collect();
+    let removals = calls.iter().filter(|call| call[0] == "rm");
+    let names: Vec<&str> = removals.map(|call| call[3].as_str()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(names[0].starts_with("pixi-offline-counter-"), "{names:?}");
     assert_eq!(names[1], name);

@@ -511,10 +511,12 @@ impl Engine {
     /// Removes containers, running or not, in this order. One that is not there is no
     /// error.
     pub(super) fn remove(&self, names: &[ContainerName]) -> anyhow::Result<()> {
-        let words = ["rm", "--force", "--volumes"].into_iter();
-        let words = words.chain(names.iter().map(ContainerName::as_str));
-        let words: Vec<OsString> = words.map(OsString::from).collect();
-        self.program.capture(&words).map(drop)
+        // One after the other: podman drops a running container from its books when
+        // another one of the same call is not there.
+        for name in names {
+            self.ask(["rm", "--force", "--volumes", name.as_str()])?;
+        }
+        Ok(())
     }
 
     fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
