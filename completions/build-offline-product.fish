@@ -49,6 +49,7 @@ complete -c build-offline-product -l keep-generated -d 'Pack the files too that 
 complete -c build-offline-product -l deep -d 'Compare every file of every package with the checksums that the packages carry'
 complete -c build-offline-product -l bundle-pixi -d 'Put the pixi of the build into the product, so that the target needs only bash and coreutils'
 complete -c build-offline-product -l move-cache -d 'Move the package cache into the product, so that the workdir has none any more: no other product can be made of it'
+complete -c build-offline-product -l plain-output -d 'Show what runs in the containers with its control characters written out, so that it gives the terminal no orders; logs keep every byte'
 complete -c build-offline-product -l dry-run -d 'Show the plan, touch nothing, start nothing'
 complete -c build-offline-product -l quiet -d 'Show warnings and errors only'
 complete -c build-offline-product -l verbose -d 'Show what runs in the containers too'

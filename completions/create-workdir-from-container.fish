@@ -22,6 +22,7 @@ complete -c create-workdir-from-container -l update-lock -d 'Let pixi bring a st
 complete -c create-workdir-from-container -l reuse-cache -d 'Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched'
 complete -c create-workdir-from-container -l clean -d 'Remove the container path in the end'
 complete -c create-workdir-from-container -l all-environments -d 'Install every environment that pixi.lock has'
+complete -c create-workdir-from-container -l plain-output -d 'Show what runs in the containers with its control characters written out, so that it gives the terminal no orders; logs keep every byte'
 complete -c create-workdir-from-container -l verify-run -d 'Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…'
 complete -c create-workdir-from-container -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c create-workdir-from-container -s V -l version -d 'Print version'

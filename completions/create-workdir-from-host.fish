@@ -26,6 +26,7 @@ complete -c create-workdir-from-host -l force -d 'Overwrite WORKDIR also when it
 complete -c create-workdir-from-host -l update-lock -d 'Let pixi bring a stale pixi.lock up to date instead of refusing it'
 complete -c create-workdir-from-host -l reuse-cache -d 'Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched'
 complete -c create-workdir-from-host -l all-environments -d 'Install every environment that pixi.lock has'
+complete -c create-workdir-from-host -l plain-output -d 'Show what runs in the containers with its control characters written out, so that it gives the terminal no orders; logs keep every byte'
 complete -c create-workdir-from-host -l verify-run -d 'Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…'
 complete -c create-workdir-from-host -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c create-workdir-from-host -s V -l version -d 'Print version'

@@ -23,7 +23,7 @@ _final__verify__product() {
 
     case "${cmd}" in
         final__verify__product)
-            opts="-h -V --image --product-dir --out-dir --project-name --in-place --attach --verify-key --sign-key --sign-password-file --engine --container-env --timeout --container-platform --transfer --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
+            opts="-h -V --image --product-dir --out-dir --project-name --in-place --attach --verify-key --sign-key --sign-password-file --engine --container-env --timeout --plain-output --container-platform --transfer --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

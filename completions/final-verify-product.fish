@@ -18,6 +18,7 @@ complete -c final-verify-product -l expect-output -d 'Require TEXT in what the v
 complete -c final-verify-product -l expect-file -d 'Require PATH, below the project or $VERIFY_OUT_DIR, to exist after the verification (repeatable)' -r
 complete -c final-verify-product -l in-place -d 'Install into the product itself, which is changed by that, instead of a copy'
 complete -c final-verify-product -l attach -d 'Put verification.json, which says what was found, into the product too'
+complete -c final-verify-product -l plain-output -d 'Show what runs in the containers with its control characters written out, so that it gives the terminal no orders; logs keep every byte'
 complete -c final-verify-product -l verify-run -d 'Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…'
 complete -c final-verify-product -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c final-verify-product -s V -l version -d 'Print version'

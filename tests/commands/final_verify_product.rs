@@ -186,7 +186,7 @@ fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
         assert!(!counter.iter().any(|word| word == shared), "{counter:?}");
     }
     // Both are removed, the second one first.
-    let removals = calls.iter().filter(|call| call[0] == "rm");
+    let removals = calls.iter().filter(|call| call[..2] == ["rm", "--force"]);
     let names: Vec<&str> = removals.map(|call| call[3].as_str()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(names[0].starts_with("pixi-offline-counter-"), "{names:?}");
