@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testbed::ensure_podman;
 use testbed::images::{Change, derived_image, ensure_base_image};
 use testbed::sandbox::Run;
 
@@ -23,18 +24,27 @@ packages: []
 /// A product on an image whose pixi forges. That one fills no cache, so the project needs
 /// nothing.
 fn product() -> Real {
+    let real = Real::new(&image());
+    make_product(&real);
+    real
+}
+
+/// An image whose pixi forges.
+fn image() -> String {
     let change = Change::Script {
         text: include_str!("forging-pixi.sh"),
         to: "/usr/local/bin/pixi",
     };
     let base = ensure_base_image().unwrap();
-    let real = Real::new(&derived_image("forging-pixi", base, &[change]).unwrap());
+    derived_image("forging-pixi", base, &[change]).unwrap()
+}
+
+fn make_product(real: &Real) {
     real.sandbox
         .write("demo/pixi.toml", "[project]\nname = 'demo'\n");
     real.sandbox.write("demo/pixi.lock", LOCK);
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    real
 }
 
 fn verify(real: &Real, forge: &str) -> (Run, Value) {
@@ -113,4 +123,32 @@ fn a_verification_that_hangs_is_ended_after_its_time() {
         start.elapsed()
     );
     assert_eq!(containers_of(&real), "");
+}
+
+#[test]
+fn podman_counts_from_outside_too() {
+    let test = "forging::podman_counts_from_outside_too";
+    if !rustix::process::geteuid().is_root() {
+        testbed::skip(test, "the podman of the tests runs as root");
+        return;
+    }
+    let podman = ensure_podman().unwrap();
+    let image = image();
+    podman.bring(&image).unwrap();
+    let mut real = Real::new(&image);
+    for (name, value) in podman.variables() {
+        real.sandbox.set(name, value);
+    }
+    real.sandbox.set("CONTAINER_ENGINE", podman.program());
+    make_product(&real);
+    let (run, record) = verify(&real, "words");
+    run.code(1)
+        .says("tried to reach the network (3 attempts")
+        .says_not("in the container itself");
+    let known_by = record["network"]["known_by"].as_str().unwrap();
+    assert!(known_by.contains("from outside"), "{known_by}");
+    let label = "label=io.github.pixi-offline.command";
+    let left = ["ps", "--all", "--quiet", "--filter", label];
+    let mut list = real.sandbox.program(podman.program());
+    assert_eq!(Run::of(list.args(left)).success().stdout, "");
 }
