@@ -132,6 +132,9 @@ fn a_cache_that_may_not_be_moved_stays_with_its_workdir() {
     let elsewhere = workdir.sandbox.work().join("elsewhere");
     fs::rename(&cache, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &cache).unwrap();
-    workdir.make(&["--move-cache"]).code(2).says("is a link");
+    workdir
+        .make(&["--move-cache"])
+        .code(2)
+        .says("is a symbolic link");
     assert_eq!(inodes(&elsewhere), before);
 }

@@ -95,6 +95,10 @@ fn the_container_is_asked_for_as_the_contract_says() {
         let field = format!("type=bind,source={}/{name}", fake.path("W").display());
         format!("{field},\"target=/tmp/w d/{name}\"")
     };
+    let out = format!(
+        "type=bind,source={}/out/.pixi-offline-out,\"target=/tmp/w d/out\"",
+        fake.path("W").display()
+    );
     assert_eq!(options[..2], ["run", "--interactive"]);
     assert_eq!(options[2], "--name");
     let name = options[3].clone();
@@ -119,7 +123,7 @@ fn the_container_is_asked_for_as_the_contract_says() {
             "--mount",
             &mount("resources"),
             "--mount",
-            &mount("out"),
+            &out,
             "--mount",
             &mount("pixi-cache"),
             "--env",

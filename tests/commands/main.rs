@@ -20,6 +20,7 @@ mod create_workdir_from_host;
 mod delete_guard;
 mod evidence;
 mod final_verify_product;
+mod hostile_container;
 mod interruptions;
 mod make_archive_ready_product;
 mod make_production_image;

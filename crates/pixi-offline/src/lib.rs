@@ -28,4 +28,5 @@ pub mod steps;
 pub mod surroundings;
 pub mod tools;
 pub mod transfer;
+pub mod untrusted_dir;
 mod visible;

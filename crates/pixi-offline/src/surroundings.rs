@@ -170,6 +170,12 @@ pub fn random_words(words: usize, bytes: usize) -> String {
     words.join(" ")
 }
 
+/// How much of a disk stays free while a container writes to it, in bytes, where the
+/// tests set it; not for people.
+pub fn reserved_space() -> Option<u64> {
+    env::var("PIXI_OFFLINE_RESERVED_SPACE").ok()?.parse().ok()
+}
+
 /// `MemAvailable` of Linux's `/proc/meminfo` (proc(5)), in bytes.
 fn available_memory() -> Option<u64> {
     let table = fs::read_to_string("/proc/meminfo").ok()?;

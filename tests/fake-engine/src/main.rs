@@ -50,6 +50,9 @@ struct Scenario {
     counts_once: bool,
     /// After its start the script says these, and nothing else.
     signals: Vec<String>,
+    /// What a hostile container puts in the place of whatever is there: path below a
+    /// mount's target, and `fifo`, `sparse` or what a link leads to.
+    plants: BTreeMap<String, String>,
     /// How often something tried to reach the network, by phase.
     attempts: BTreeMap<String, u64>,
     /// The engine fetches an image for a minute, and then has none.
@@ -99,6 +102,7 @@ impl Default for Scenario {
             counts_nothing: false,
             counts_once: false,
             signals: Vec::new(),
+            plants: BTreeMap::new(),
             attempts: BTreeMap::new(),
             fetching: false,
             hang: false,
@@ -363,6 +367,15 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         std::fs::create_dir_all(place.parent().unwrap_or(&place))?;
         std::fs::write(place, content)?;
     }
+    for (file, what) in &scenario.plants {
+        let place = mounts.iter().find_map(|(source, target)| {
+            Some(source.join(Path::new(file).strip_prefix(target).ok()?))
+        });
+        plant(
+            &place.ok_or_else(|| anyhow::anyhow!("{file} is below no mount"))?,
+            what,
+        )?;
+    }
     let mut code = 0;
     let phases = phases_of(scenario, words);
     let is_offline = words.windows(2).any(|pair| pair == ["--network", "none"]);
@@ -418,6 +431,23 @@ fn phases_of<'a>(scenario: &'a Scenario, words: &[&str]) -> Vec<&'a (String, Str
     own.iter()
         .flat_map(|own| scenario.phases.iter().filter(move |phase| phase.0 == *own))
         .collect()
+}
+
+fn plant(place: &Path, what: &str) -> anyhow::Result<()> {
+    if std::fs::symlink_metadata(place).is_ok_and(|metadata| metadata.is_dir()) {
+        std::fs::remove_dir_all(place)?;
+    } else {
+        let _ = std::fs::remove_file(place);
+    }
+    match what {
+        "fifo" => {
+            let made = std::process::Command::new("mkfifo").arg(place).status()?;
+            anyhow::ensure!(made.success(), "no fifo was made");
+        }
+        "sparse" => std::fs::File::create(place)?.set_len(10 << 30)?,
+        target => std::os::unix::fs::symlink(target, place)?,
+    }
+    Ok(())
 }
 
 /// Source and target of each `--mount`, read as the engine reads it.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, PipeWriter};
+use std::io::{self, BufRead as _, BufReader, PipeWriter, Read};
 use std::thread;
 
 use anyhow::Context as _;
@@ -14,6 +14,7 @@ use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference};
 use crate::tools::{Conversation, Ending};
+use crate::untrusted_dir::RECORD_LIMIT;
 
 /// What the called program reads.
 pub(super) enum Input {
@@ -142,6 +143,25 @@ fn errand(arguments: &[OsString]) -> &'static str {
     }
 }
 
+/// What a program in a container answers, which is bounded: the container decides how
+/// much that is.
+///
+/// # Errors
+///
+/// When it cannot be read, or is longer than [`RECORD_LIMIT`].
+pub fn read_answer(stream: impl Read) -> anyhow::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    stream
+        .take(RECORD_LIMIT + 1)
+        .read_to_end(&mut answer)
+        .context("the engine's client cannot be read")?;
+    anyhow::ensure!(
+        answer.len() as u64 <= RECORD_LIMIT,
+        "the answer out of the container is longer than {RECORD_LIMIT} bytes"
+    );
+    Ok(answer)
+}
+
 /// Whether a writer failed since the other side had stopped reading.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -149,4 +169,16 @@ pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_an_end_is_not_kept() {
+        assert_eq!(read_answer(&b"answer"[..]).unwrap(), b"answer");
+        let error = read_answer(io::repeat(b'x')).unwrap_err().to_string();
+        assert!(error.contains("longer than"), "{error}");
+    }
 }

@@ -12,6 +12,7 @@
 mod attempts;
 mod call;
 mod demultiplexer;
+mod disk_watch;
 mod endpoint;
 mod engine;
 mod images;
@@ -28,7 +29,7 @@ mod spec;
 mod volume;
 
 pub use attempts::{Counting, tell as tell_attempts};
-pub use call::fetch;
+pub use call::{fetch, read_answer};
 pub use engine::{Engine, EngineVersion, Image};
 pub use images::Look;
 pub use mount::Mount;

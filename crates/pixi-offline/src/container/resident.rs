@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::container::call::{Input, call};
+use crate::container::call::{Input, call, read_answer};
 use crate::container::engine::Engine;
 use crate::container::interruption::Hold;
 use crate::container::scripts;
@@ -19,6 +19,9 @@ use crate::tools::Ending;
 /// Where a program may be put in a container, in order of preference; the last
 /// two are file systems in memory, for containers that are read-only.
 const PLACES: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run"];
+
+/// The program's name in the directory that is made for it; `bring.sh` has it too.
+const IN_PLACE: &str = "/program";
 
 /// How long after the end of a killed process its container may still count as
 /// running.
@@ -101,7 +104,9 @@ impl Resident {
             hold: Hold::start()?,
         };
         let arguments = self.exec(true, &words);
-        let (answer, ending) = call(&self.engine, &arguments, Input::File(input), read_all)?;
+        let (answer, ending) = call(&self.engine, &arguments, Input::File(input), |stream| {
+            read_answer(stream)
+        })?;
         let answer = answer?;
         let ending = ending.context(STILL_THERE)?;
         match ending.code {
@@ -109,7 +114,10 @@ impl Resident {
                 // Any other answer is not that of our script.
                 let file = String::from_utf8(answer).ok();
                 brought.file = file
-                    .filter(|file| brought.places.contains(file))
+                    .filter(|file| {
+                        let place = file.strip_suffix(IN_PLACE);
+                        place.is_some_and(|place| brought.places.iter().any(|own| own == place))
+                    })
                     .ok_or_else(|| {
                         Failure::with_code(
                             failure::GENERAL,
@@ -191,21 +199,12 @@ impl Resident {
 /// What should never be said of a client.
 const STILL_THERE: &str = "the engine's client closed its output and goes on";
 
-/// What a call prints, up to its end.
-fn read_all(stream: &mut (impl Read + ?Sized)) -> anyhow::Result<Vec<u8>> {
-    let mut all = Vec::new();
-    stream
-        .read_to_end(&mut all)
-        .context("the engine's client cannot be read")?;
-    Ok(all)
-}
-
 /// A program of ours in somebody's container, there as long as this is, or until
 /// its input ends while it runs: then it removes itself.
 #[derive(Debug)]
 pub struct Brought<'a> {
     container: &'a Resident,
-    /// Where it may lie, wholly or in part.
+    /// The directories that it may lie in, wholly or in part.
     places: [String; PLACES.len()],
     file: String,
     hold: Hold,
@@ -233,7 +232,7 @@ impl Brought<'_> {
     /// 128+n after a signal; with its exit code when it fails, and when it cannot
     /// run there at all (another processor).
     pub fn run(&self, words: &[&str]) -> anyhow::Result<Vec<u8>> {
-        self.listen(words, |stream| read_all(stream))
+        self.listen(words, |stream| read_answer(stream))
     }
 
     /// Runs the program and hands what it prints to `take`; its errors are shown.
@@ -290,7 +289,7 @@ impl Brought<'_> {
 
 impl Drop for Brought<'_> {
     fn drop(&mut self) {
-        let mut words = vec!["rm", "-f"];
+        let mut words = vec!["rm", "-rf"];
         words.extend(self.places.iter().map(String::as_str));
         let _ = self
             .container

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use crate::container::attempts::{Counter, Outside};
 use crate::container::demultiplexer::{Demultiplexer, Piece};
+use crate::container::disk_watch::DiskWatch;
 use crate::container::engine::Engine;
 use crate::container::interruption::{Cause, GRACE, LastResort, Stop, Watch};
 use crate::container::masking::Masking;
@@ -23,6 +24,7 @@ use crate::report::Report;
 use crate::request::ImageReference;
 use crate::surroundings;
 use crate::tools::Ending;
+use crate::untrusted_dir::UntrustedDir;
 
 /// SIGPIPE: what a closed stdout would have ended a shell pipeline with.
 const SIGPIPE: i32 = 13;
@@ -81,12 +83,16 @@ pub fn run(
     }
     let last_resort = LastResort::Remove(engine.clone(), names.clone());
     let mut outside = Outside::new(engine, spec);
+    let written = Written {
+        mounts: &spec.mounts,
+        logs,
+    };
     let mut end = converse(
         engine,
         &arguments,
         &spec.script,
         last_resort,
-        logs,
+        &written,
         &mut outside,
         report,
     )?;
@@ -165,7 +171,7 @@ pub fn run_in(
         &arguments,
         &spec.script,
         LastResort::Wait,
-        logs,
+        &Written { mounts: &[], logs },
         &mut Outside::Unable(String::new()),
         report,
     )?;
@@ -174,23 +180,39 @@ pub fn run_in(
     }))
 }
 
-/// Starts the client, listens to the script until the client ends.
+/// What is written on this machine while a container runs.
+struct Written<'a> {
+    mounts: &'a [Mount],
+    logs: &'a [PhaseLog],
+}
+
+impl Written<'_> {
+    fn dirs(&self) -> impl Iterator<Item = PathBuf> {
+        let mounted = self.mounts.iter().filter_map(Mount::source);
+        let logs = self.logs.iter().filter_map(|log| log.file.parent());
+        mounted.chain(logs).map(Path::to_owned)
+    }
+}
+
+/// Starts the client, listens to the script until the client ends, or until a disk
+/// that is `written` to is nearly full.
 fn converse(
     engine: &Engine,
     arguments: &[OsString],
     script: &Script,
     last_resort: LastResort,
-    logs: &[PhaseLog],
+    written: &Written<'_>,
     outside: &mut Outside<'_>,
     report: &Report,
 ) -> anyhow::Result<End> {
-    let mut listener = Listener::new(script.phases(), logs, report)?;
+    let mut listener = Listener::new(script.phases(), written.logs, report)?;
     let watch = Watch::start(
         last_resort,
         "the start of the container",
         engine.time_limit(),
     )?;
     let stop = watch.stop();
+    let disks = DiskWatch::start(written.dirs(), watch.stop());
     let (mut conversation, mut input) = engine.program().converse(arguments)?;
     // The pipe takes it whole, whoever reads it; a client that has ended already is
     // told below.
@@ -218,13 +240,14 @@ fn converse(
     };
     listener.take(Piece::Output(demultiplexer.finish()), &stop);
     listener.let_go(&stop);
+    let full = disks.finish();
     let cause = watch.finish();
     Ok(End {
         client: ended
             .context("the engine's client cannot be read")?
             .context("the engine's client closed its output and goes on")?,
         cause,
-        trouble: listener.trouble,
+        trouble: full.or(listener.trouble),
         outcome: listener.outcome,
     })
 }
@@ -369,7 +392,8 @@ impl<'a> Listener<'a> {
         report: &'a Report,
     ) -> anyhow::Result<Listener<'a>> {
         let open = |log: &PhaseLog| {
-            let file = File::create(&log.file)
+            let file = UntrustedDir::of_file(&log.file)
+                .and_then(|(dir, name)| dir.create_file(name))
                 .with_context(|| format!("the log {} cannot be written", log.file.display()))?;
             Ok((log.clone(), file))
         };

@@ -6,6 +6,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use tar::EntryType;
+
 use crate::request::{ContainerPath, ProjectName};
 
 /// Where a workdir is made in somebody's container when no place is named.
@@ -39,15 +41,20 @@ pub const DEFAULT_EXCLUDES: [&str; 8] = [
     ".venv/",
 ];
 
-const PROJECT: &str = "project";
-const RESOURCES: &str = "resources";
+/// The directory of a workdir with the staged projects.
+pub const PROJECT: &str = "project";
+/// The resources of a workdir.
+pub const RESOURCES: &str = "resources";
 /// The package cache of a workdir.
 pub const CACHE: &str = "pixi-cache";
 /// The folder of a workdir with logs and what verifications write.
 pub const OUT: &str = "out";
+/// The hidden directory in an out directory that a container has as its own.
+pub const CONTAINER_OUT: &str = ".pixi-offline-out";
 const HELPERS: &str = "helpers";
 const PRODUCT: &str = "product";
-const RECORD: &str = "workdir.json";
+/// What marks a workdir, and what is known of its build.
+pub const RECORD: &str = "workdir.json";
 const VERIFICATION: &str = "verification.json";
 
 /// The helper that a workdir carries, as the binary and under its old name.
@@ -74,6 +81,15 @@ impl Workdir {
 
     /// Those that every workdir of the old scripts has.
     pub const CORE_FOLDERS: [&str; 4] = [PROJECT, CACHE, OUT, HELPERS];
+
+    /// What a workdir has that comes out of a container, with the kind of each.
+    pub const FROM_CONTAINER: [(&str, EntryType); 5] = [
+        (PROJECT, EntryType::Directory),
+        (RESOURCES, EntryType::Directory),
+        (CACHE, EntryType::Directory),
+        (OUT, EntryType::Directory),
+        (RECORD, EntryType::Regular),
+    ];
 
     /// The workdir in this folder, there or not.
     pub fn new(folder: impl Into<PathBuf>) -> Workdir {
@@ -118,6 +134,11 @@ impl Workdir {
     /// Logs, and what verifications write.
     pub fn out(&self) -> PathBuf {
         self.0.join(OUT)
+    }
+
+    /// The container's out directory, while one runs.
+    pub fn container_out(&self) -> PathBuf {
+        self.out().join(CONTAINER_OUT)
     }
 
     /// The log of the online `pixi install`.
@@ -317,6 +338,26 @@ impl OfflineLogs {
     /// The logs in this out folder.
     pub fn new(out: impl Into<PathBuf>) -> OfflineLogs {
         OfflineLogs(out.into())
+    }
+
+    /// The out folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The container's out directory, while one runs.
+    pub fn container_out(&self) -> PathBuf {
+        self.0.join(CONTAINER_OUT)
+    }
+
+    /// The files that only this machine writes.
+    pub fn files(&self) -> [PathBuf; 4] {
+        [
+            self.bootstrap(),
+            self.verify(),
+            self.verification(),
+            Product::signature_of(&self.verification()),
+        ]
     }
 
     /// The log of `bootstrap-project.sh`.

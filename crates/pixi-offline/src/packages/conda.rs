@@ -5,7 +5,7 @@
 //! are the archive's sha256, and older ones (seen with 0.15) nothing.
 
 use std::borrow::Cow;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, TryLockError};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::packages::lock::CondaPackage;
 use crate::proof::hexadecimal;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// The conda packages of a cache folder.
 #[derive(Debug, Clone)]
@@ -122,7 +123,8 @@ impl CondaCache {
 
     /// The sha256 that pixi recorded when it unpacked the archive.
     fn recorded_sha256(&self, stem: &str) -> Option<String> {
-        let record = fs::read(self.packages.join(format!("{stem}.lock"))).ok()?;
+        let file = self.packages.join(format!("{stem}.lock"));
+        let record = UntrustedDir::read_file(&file, RECORD_LIMIT).ok()?;
         record.get(8..40).map(hexadecimal)
     }
 }
@@ -131,7 +133,7 @@ impl CondaCache {
 fn differences(folder: &Path, text: &[u8]) -> Result<Vec<String>, String> {
     let paths: Paths<PathEntry<'_>> = parse(text)?;
     let differs = |entry: &PathEntry<'_>| {
-        let problem = entry.differs(&folder.join(&*entry.path))?;
+        let problem = entry.differs(folder, &folder.join(&*entry.path))?;
         Some(format!("{} {problem}", entry.path))
     };
     Ok(paths.paths.iter().filter_map(differs).collect())
@@ -236,23 +238,24 @@ impl ListedPath<'_> {
 impl PathEntry<'_> {
     /// A link's sha256 is that of the file it leads to; builders write that of
     /// nothing where it leads to no file.
-    fn leads_elsewhere(&self, link: &Path, is_link: bool) -> Option<String> {
+    fn leads_elsewhere(&self, package: &Path, link: &Path, is_link: bool) -> Option<String> {
         if !is_link {
             return Some("is no link".to_owned());
         }
         let wanted = self.sha256.as_ref()?;
         let of_nothing = hexadecimal(&Sha256::digest([]));
-        let leads_to_file = fs::metadata(link).is_ok_and(|metadata| metadata.is_file());
-        let found = if leads_to_file {
-            sha256_of(link).ok()?
-        } else {
-            of_nothing.clone()
+        // What it leads to outside of the package is not looked at.
+        let package = package.canonicalize().ok()?;
+        let leads_to = link.canonicalize().ok();
+        let found = match leads_to.filter(|real| real.starts_with(package) && real.is_file()) {
+            Some(file) => sha256_of(&file).ok()?,
+            None => of_nothing.clone(),
         };
         (found != *wanted && *wanted != of_nothing)
             .then(|| "leads to something else than its package says (sha256)".to_owned())
     }
 
-    fn differs(&self, file: &Path) -> Option<String> {
+    fn differs(&self, package: &Path, file: &Path) -> Option<String> {
         let metadata = match fs::symlink_metadata(file) {
             Ok(metadata) => metadata,
             Err(_) => return Some("is missing".to_owned()),
@@ -261,7 +264,7 @@ impl PathEntry<'_> {
             return (!metadata.is_dir()).then(|| "is no folder".to_owned());
         }
         if self.path_type == "softlink" {
-            return self.leads_elsewhere(file, metadata.is_symlink());
+            return self.leads_elsewhere(package, file, metadata.is_symlink());
         }
         if !metadata.is_file() {
             return Some("is no file".to_owned());
@@ -283,15 +286,15 @@ impl PathEntry<'_> {
 /// Whether another program has locked a file (flock(2), as pixi and uv do).
 pub(super) fn is_held(lock: &Path) -> bool {
     // Closing the file gives our own lock back.
-    File::open(lock)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    UntrustedDir::of_file(lock)
+        .and_then(|(dir, name)| dir.open_file(name))
+        .is_ok_and(|(file, _)| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The sha256 of a file's content.
 pub(super) fn sha256_of(file: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut File::open(file)?, &mut hasher)?;
-    Ok(hexadecimal(&hasher.finalize()))
+    let (dir, name) = UntrustedDir::of_file(file)?;
+    Ok(dir.digest(name, u64::MAX)?.to_string())
 }
 
 /// Opens a package's folder, to look for what is below it.
@@ -308,7 +311,7 @@ fn open(folder: &Path) -> Result<OwnedFd, String> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    fs::read(file).map_err(|error| format!("cannot be read: {error}"))
+    UntrustedDir::read_file(file, RECORD_LIMIT).map_err(|error| format!("cannot be read: {error}"))
 }
 
 fn parse<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, String> {

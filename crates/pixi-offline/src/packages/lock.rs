@@ -5,7 +5,6 @@
 //! facts that decide whether an offline install can work.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::proof::{Sha256Digest, hexadecimal};
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// A `pixi.lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,29 +101,27 @@ impl Lock {
     /// When it is there and cannot be read; exit code 2 when it is no lock that
     /// this version understands. The file is named.
     pub fn read(file: &Path) -> anyhow::Result<Option<Lock>> {
-        match fs::read_to_string(file) {
-            Ok(text) => Lock::parse(text).map(Some).map_err(|error| {
-                Failure::usage(format!(
-                    "{} is no lock file that can be used: {error}",
+        match UntrustedDir::read_file(file, RECORD_LIMIT) {
+            Ok(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| {
+                    Failure::usage(format!(
+                        "{} is no lock file: it is not text",
+                        file.display()
+                    ))
+                })?;
+                Lock::parse(text).map(Some).map_err(|error| {
+                    Failure::usage(format!(
+                        "{} is no lock file that can be used: {error}",
+                        file.display()
+                    ))
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(Failure::usage(format!(
+                    "{} cannot be used: {error}; put the lock file itself in its place",
                     file.display()
-                ))
-            }),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Failure::usage(
-                format!("{} is no lock file: it is not text", file.display()),
-            )),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
-        }
-    }
-
-    /// The sha256 of a lock file, whatever it holds; `None` when there is none.
-    ///
-    /// # Errors
-    ///
-    /// When it is there and cannot be read.
-    pub fn digest_of(file: &Path) -> anyhow::Result<Option<Sha256Digest>> {
-        match fs::read(file) {
-            Ok(bytes) => Ok(Some(Sha256Digest::from(Sha256::digest(bytes)))),
+                )))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
         }

@@ -14,6 +14,7 @@ use memchr::memmem;
 use crate::packages::conda::{is_held, sha256_of};
 use crate::packages::lock::{PythonKind, PythonPackage};
 use crate::packages::need::Need;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// The longest file that is read as a pointer, in bytes.
 const LONGEST_POINTER: u64 = 256 * 1024;
@@ -108,7 +109,10 @@ impl PythonCache {
             .archives
             .iter()
             .filter(|archive| archive.is_of(package))
-            .map(|archive| stated_licence(&fs::read(archive.metadata.join("METADATA")).ok()?))
+            .map(|archive| {
+                let file = archive.metadata.join("METADATA");
+                stated_licence(&UntrustedDir::read_file(&file, RECORD_LIMIT).ok()?)
+            })
             .collect();
         match said.len() {
             1 => said.into_iter().next()?,
@@ -151,13 +155,13 @@ impl Archive {
 
     fn problems(&self, deep: bool) -> Vec<String> {
         let record = self.metadata.join("RECORD");
-        let mut reader = match csv::ReaderBuilder::new()
-            .has_headers(false)
-            .from_path(&record)
-        {
-            Ok(reader) => reader,
+        let record = match UntrustedDir::read_file(&record, RECORD_LIMIT) {
+            Ok(record) => record,
             Err(error) => return vec![format!("RECORD cannot be read: {error}")],
         };
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(record.as_slice());
         let mut problems = Vec::new();
         for line in reader.byte_records() {
             let line = match line {
@@ -249,7 +253,7 @@ fn pointers_in(folder: &Path) -> Vec<Vec<u8>> {
                 && entry
                     .metadata()
                     .is_ok_and(|m| m.is_file() && m.len() <= LONGEST_POINTER))
-            .then(|| fs::read(entry.path()).ok())?
+            .then(|| UntrustedDir::read_file(entry.path(), LONGEST_POINTER).ok())?
         })
         .collect()
 }

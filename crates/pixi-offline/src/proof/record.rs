@@ -1,19 +1,21 @@
 //! `workdir.json`: what later commands know of a build.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::Permissions;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{EngineVersion, Image};
-use crate::layout::Workdir;
+use crate::layout::{self, Workdir};
 use crate::proof::Sha256Digest;
 use crate::proof::manifest::EncodedPath;
 use crate::request::Verification;
+use crate::untrusted_dir::{DirEntry, RECORD_LIMIT, UntrustedDir};
 
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -84,6 +86,15 @@ pub struct GeneratedEntry {
     /// The sha256 of a file's content, or of a link's target; a folder has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256Digest>,
+}
+
+impl SourceState {
+    /// Whether the commit is a name that git could have given: 40 hexadecimal digits,
+    /// or 64 in a repository with sha256. A container may say anything.
+    pub fn has_plain_commit(&self) -> bool {
+        matches!(self.commit.len(), 40 | 64)
+            && self.commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
 }
 
 /// What `workdir.json` says.
@@ -174,7 +185,9 @@ impl WorkdirRecord {
     /// When the file cannot be read, is no record, or one of another format.
     pub fn read(workdir: &Workdir) -> anyhow::Result<Option<WorkdirRecord>> {
         let file = workdir.record();
-        let text = match fs::read(&file) {
+        let read = UntrustedDir::open(workdir.path())
+            .and_then(|dir| dir.read(layout::RECORD, RECORD_LIMIT));
+        let text = match read {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
@@ -214,11 +227,12 @@ impl WorkdirRecord {
         let file = workdir.record();
         let write = || -> anyhow::Result<()> {
             let text = self.to_json()?;
-            let new = workdir.path().join(UNFINISHED);
-            fs::write(&new, text)
-                .and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(0o644)))
-                .and_then(|()| fs::rename(&new, &file))
-                .inspect_err(|_| drop(fs::remove_file(&new)))?;
+            let dir = UntrustedDir::open(workdir.path())?;
+            let mut file = dir.create_file(UNFINISHED)?;
+            file.write_all(&text)
+                .and_then(|()| file.set_permissions(Permissions::from_mode(0o644)))
+                .and_then(|()| dir.rename(UNFINISHED, &dir, layout::RECORD))
+                .inspect_err(|_| drop(dir.remove(UNFINISHED)))?;
             Ok(())
         };
         write().with_context(|| format!("{} cannot be written", file.display()))
@@ -244,42 +258,44 @@ impl Marks {
 /// holding nothing but one that a killed run had begun to write; or of the old
 /// scripts, by having their folders, their helper and nothing else.
 pub fn is_workdir(folder: &Path) -> bool {
-    let record = Workdir::new(folder).record();
-    if let Ok(text) = fs::read(record) {
-        return Marks::of(&text).is_ok();
-    }
-    let Ok(entries) = fs::read_dir(folder) else {
+    let Ok(dir) = UntrustedDir::open(folder) else {
         return false;
     };
+    match dir.read(layout::RECORD, RECORD_LIMIT) {
+        Ok(text) => Marks::of(&text).is_ok(),
+        Err(_) => is_begun_or_of_the_scripts(&dir).unwrap_or(false),
+    }
+}
+
+fn is_begun_or_of_the_scripts(dir: &UntrustedDir) -> io::Result<bool> {
     let mut names = Vec::new();
     let mut begun = false;
-    for entry in entries {
-        if entry
-            .as_ref()
-            .is_ok_and(|entry| entry.file_name() == UNFINISHED)
-        {
-            begun = true;
-            continue;
+    let foreign = |entry: DirEntry| io::Error::other(format!("{:?} is not ours", entry.name));
+    dir.for_each_entry(|entry| {
+        match entry.name.to_str() {
+            Some(UNFINISHED) => begun = true,
+            Some(name) if entry.kind == FileType::Directory && Workdir::FOLDERS.contains(&name) => {
+                names.push(name.to_owned());
+            }
+            _ => return Err(foreign(entry)),
         }
-        let folder = entry
-            .ok()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        match folder.and_then(|entry| entry.file_name().into_string().ok()) {
-            Some(name) if Workdir::FOLDERS.contains(&name.as_str()) => names.push(name),
-            _ => return false,
-        }
-    }
+        Ok(())
+    })?;
     if names.is_empty() {
-        return begun;
+        return Ok(begun);
     }
-    Workdir::CORE_FOLDERS
+    let core = Workdir::CORE_FOLDERS
         .iter()
-        .all(|core| names.iter().any(|name| name == core))
-        && Workdir::new(folder).helper_shim().is_file()
+        .all(|core| names.iter().any(|name| name == core));
+    let shim = Workdir::new("").helper_shim();
+    Ok(core && dir.kind(shim)? == Some(FileType::RegularFile))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -325,5 +341,33 @@ mod tests {
         assert!(is_workdir(folder.path()));
         fs::write(folder.path().join("thesis.txt"), "").unwrap();
         assert!(!is_workdir(folder.path()));
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_record_leads_nowhere() {
+        let root = tempfile::tempdir().unwrap();
+        let victim = root.path().join("victim");
+        let folder = root.path().join("W");
+        fs::create_dir(&folder).unwrap();
+        let workdir = Workdir::new(&folder);
+        let record = WorkdirRecord::new("demo", "/workdir", Verification::None);
+        record.write(&workdir).unwrap();
+        fs::rename(workdir.record(), &victim).unwrap();
+        let before = fs::read(&victim).unwrap();
+        for name in [UNFINISHED, "workdir.json"] {
+            symlink(&victim, folder.join(name)).unwrap();
+        }
+        // Neither read through the link nor taken for a workdir because of it.
+        let error = format!("{:#}", WorkdirRecord::read(&workdir).unwrap_err());
+        assert!(
+            error.contains("workdir.json cannot be read: it is a symbolic link"),
+            "{error}"
+        );
+        assert!(!is_workdir(&folder));
+        record.write(&workdir).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), before);
+        assert_eq!(WorkdirRecord::read(&workdir).unwrap(), Some(record));
+        assert!(fs::symlink_metadata(workdir.record()).unwrap().is_file());
+        assert!(fs::symlink_metadata(folder.join(UNFINISHED)).is_err());
     }
 }

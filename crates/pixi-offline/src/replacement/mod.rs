@@ -18,4 +18,4 @@ pub use claim::{Claim, RunClaim};
 pub use file::{make_folder, replace_file, sweep_files, write_file};
 pub use guard::{Guard, Standing};
 pub use remove::{clear_folder, remove_folder};
-pub use room::{Room, require_room};
+pub use room::{Reserve, Room, require_room};

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rustix::fs::{StatVfs, statvfs};
 
 use crate::failure::{self, Failure};
+use crate::surroundings;
 
 /// The room on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,50 @@ impl Room {
     }
 }
 
+/// Space on a disk that stays free while somebody else decides how much is written to
+/// it: a gibibyte, or half of what is free at the beginning where that is less.
+#[derive(Debug)]
+pub struct Reserve {
+    place: PathBuf,
+    bytes: u64,
+}
+
+impl Reserve {
+    /// The reserve on the file system of `place`.
+    ///
+    /// # Errors
+    ///
+    /// When the space on it cannot be asked for.
+    pub fn on(place: &Path) -> anyhow::Result<Reserve> {
+        const GIBIBYTE: u64 = 1 << 30;
+        let free = Room::free(place)?.bytes;
+        Ok(Reserve {
+            place: place.to_owned(),
+            bytes: surroundings::reserved_space().unwrap_or(GIBIBYTE.min(free / 2)),
+        })
+    }
+
+    /// Requires that it is still free.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 when it is not.
+    pub fn require(&self) -> anyhow::Result<()> {
+        let free = Room::free(&self.place)?.bytes;
+        if free >= self.bytes {
+            return Ok(());
+        }
+        Err(Failure::with_code(
+            failure::GENERAL,
+            format!(
+                "the disk of {} is nearly full: {free} bytes are free, and the run ends where less than {} are left; free some, or choose another place",
+                self.place.display(),
+                self.bytes
+            ),
+        ))
+    }
+}
+
 /// Requires that copies of `sources` fit on the file system of `place`.
 /// `measure` gives their size, in bytes of content and in entries, and is asked
 /// only where it can matter.
@@ -134,6 +179,17 @@ mod tests {
         if Room::free(root.path()).unwrap().entries.is_some() {
             require_room(root.path(), &sources, || (1, u64::MAX)).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_reserve_that_is_used_up_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        let mut reserve = Reserve::on(root.path()).unwrap();
+        reserve.require().unwrap();
+        reserve.bytes = u64::MAX;
+        let error = reserve.require().unwrap_err();
+        assert_eq!(failure::exit_code(&error), failure::GENERAL);
+        assert!(error.to_string().contains("nearly full"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A walk over what will be copied.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::{Contents, Finding, kind_of_name, kind_of_variable};
 use crate::staging::{self, Rules, Selection, Survey, SurveyedFile};
+use crate::untrusted_dir::UntrustedDir;
 
 /// Longest file that is read, in bytes. Longer ones are data.
 const LONGEST: u64 = 1024 * 1024;
@@ -124,8 +125,9 @@ fn is_text(start: &[u8]) -> bool {
 
 /// The content of a file that is text and no longer than `longest`.
 fn text_of(file: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut file = File::open(file)?;
-    if file.metadata()?.len() > longest {
+    let mut file = UntrustedDir::open_listed(file)?;
+    let size = file.metadata()?.len();
+    if size > longest {
         return Ok(None);
     }
     let mut content = vec![0; BINARY_WITHIN];
@@ -140,6 +142,6 @@ fn text_of(file: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
     if !is_text(&content) {
         return Ok(None);
     }
-    file.read_to_end(&mut content)?;
+    file.take(size).read_to_end(&mut content)?;
     Ok(Some(content))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ use crate::container::{
 };
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{BuildState, WorkdirRecord};
+use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::make_folder;
 use crate::report::Report;
 use crate::request::{
@@ -22,8 +23,10 @@ use crate::request::{
     Verification,
 };
 use crate::steps::carried::Parcel;
+use crate::steps::container_out::ContainerOut;
 use crate::steps::verdict::{self, Phase};
 use crate::surroundings::{self, Surroundings};
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// How the lock file is treated by the install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +109,7 @@ impl Build<'_> {
         surroundings: &Surroundings,
         report: &Report,
     ) -> anyhow::Result<()> {
+        let container_out = ContainerOut::make(&workdir.out())?;
         let mounts = self.mounts(container, workdir);
         let spec = self.spec(
             container,
@@ -115,16 +119,17 @@ impl Build<'_> {
             surroundings,
         )?;
         let logs = Logs::of(workdir);
-        let out = workdir.out();
+        let out = container_out.path();
         let Ended { outcome, end } =
             container::run(self.engine, &spec, Some(&out), &logs.phases(), report)?;
 
+        let brought = container_out.bring("", &logs.files(), report);
         learn(&outcome, record);
-        let lock = workdir.project(self.project).join(layout::LOCK_FILE);
-        record.lock.built = Lock::digest_of(&lock)?;
+        record.lock.built = lock_digest(workdir, self.project)?;
         let recorded = record.write(workdir);
         // A full disk is told by the log that it cut, not by what came after.
         end?;
+        brought?;
         recorded?;
         self.judge(&outcome, &logs, Some(&logs))?;
         record.state = BuildState::Built;
@@ -138,7 +143,7 @@ impl Build<'_> {
         [
             Mount::writable(workdir.projects(), inside.projects()),
             Mount::writable(workdir.resources(), inside.resources()),
-            Mount::writable(workdir.out(), inside.out()),
+            Mount::writable(workdir.container_out(), inside.out()),
             Mount::writable(workdir.cache(), inside.cache()),
         ]
         .into_iter()
@@ -347,6 +352,28 @@ pub(super) fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
     }
 }
 
+/// The sha256 of the lock in a project that a container could write; `None` when there
+/// is none.
+///
+/// # Errors
+///
+/// When there is something else in its place, or it cannot be read.
+pub(super) fn lock_digest(
+    workdir: &Workdir,
+    project: &ProjectName,
+) -> anyhow::Result<Option<Sha256Digest>> {
+    let lock = Path::new(layout::PROJECT)
+        .join(project)
+        .join(layout::LOCK_FILE);
+    let digest = UntrustedDir::open(workdir.path())
+        .and_then(|dir| dir.digest(&lock, RECORD_LIMIT).map(Some))
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(None),
+            _ => Err(error),
+        });
+    digest.with_context(|| format!("{} cannot be read", workdir.path().join(lock).display()))
+}
+
 /// The logs of a build.
 pub(super) struct Logs {
     install: PathBuf,
@@ -359,6 +386,11 @@ impl Logs {
             install: workdir.install_log(),
             verify: workdir.verify_log(),
         }
+    }
+
+    /// The files of these logs.
+    pub(super) fn files(&self) -> [PathBuf; 2] {
+        [self.install.clone(), self.verify.clone()]
     }
 
     pub(super) fn phases(&self) -> [PhaseLog; 2] {

@@ -1,7 +1,8 @@
 //! What of a workdir's package cache goes into the product, and whether it is
 //! all there.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -17,6 +18,7 @@ use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
 use crate::staging::{How, Size};
 use crate::steps::environments;
+use crate::untrusted_dir::UntrustedDir;
 
 /// How many problems of a cache are shown.
 const SHOWN: usize = 40;
@@ -259,13 +261,33 @@ fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<()> {
 ///
 /// Exit code 2 when the workdir has none.
 pub(super) fn require_pixi(workdir: &Workdir) -> anyhow::Result<()> {
-    if fs::metadata(workdir.pixi()).is_ok_and(|metadata| metadata.is_file()) {
-        return Ok(());
-    }
+    let error = match open_pixi(workdir) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "is not there; the workdir was made by an older version".to_owned()
+        }
+        Err(error) => format!("cannot be used: {error}"),
+    };
     Err(Failure::usage(format!(
-        "--bundle-pixi: {} is not there; the workdir was made by an older version, create it again",
+        "--bundle-pixi: {} {error}; create the workdir again",
         workdir.pixi().display()
     )))
+}
+
+/// The largest file that is taken for a pixi, in bytes.
+const LARGEST_PIXI: u64 = 1 << 30;
+
+/// Opens the pixi that built the workdir, and gives its size.
+fn open_pixi(workdir: &Workdir) -> io::Result<(File, u64)> {
+    let pixi = workdir.pixi();
+    let relative = pixi.strip_prefix(workdir.path()).unwrap_or(&pixi);
+    let (file, size) = UntrustedDir::open(workdir.path())?.open_file(relative)?;
+    if size > LARGEST_PIXI {
+        return Err(io::Error::other(format!(
+            "it is larger than {LARGEST_PIXI} bytes"
+        )));
+    }
+    Ok((file, size))
 }
 
 /// Copies the pixi that built the workdir.
@@ -279,8 +301,13 @@ pub(super) fn bundle_pixi(workdir: &Workdir, target: &Path) -> anyhow::Result<()
         if let Some(folder) = target.parent() {
             make_folder(folder)?;
         }
-        crate::staging::copy_file(&workdir.pixi(), target)?;
-        fs::set_permissions(target, fs::Permissions::from_mode(0o755))
+        let (from, size) = open_pixi(workdir)?;
+        let mut to = File::create_new(target)?;
+        let copied = io::copy(&mut from.take(size), &mut to)?;
+        if copied != size {
+            return Err(io::Error::other("it became shorter while it was read"));
+        }
+        to.set_permissions(fs::Permissions::from_mode(0o755))
     };
     copy().with_context(|| {
         format!(

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::container::{self, Brought, Engine, Resident};
 use crate::failure::Failure;
-use crate::layout::{self, Workdir};
+use crate::layout::Workdir;
 use crate::packages::Lock;
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Standing};
@@ -17,6 +17,7 @@ use crate::request::{
     ProjectName, SecretPolicy, TimeLimit, Verification, text_for_engine,
 };
 use crate::steps::build::{self, Build, LockUse};
+use crate::steps::container_out;
 use crate::steps::environments;
 use crate::steps::generated;
 use crate::steps::inside::{self, Order, Staged};
@@ -24,7 +25,7 @@ use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::{self, Surroundings};
-use crate::transfer;
+use crate::transfer::{self, Expected};
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-container";
@@ -231,7 +232,13 @@ impl Visit<'_> {
             Some(_) => {}
             None => new_workdir::warn_without_lock(report),
         }
-        record.source = staged.source;
+        record.source = staged.source.filter(|source| {
+            let is_commit = source.has_plain_commit();
+            if !is_commit {
+                report.note("the commit that the container names is none, and is not recorded");
+            }
+            is_commit
+        });
         record.environments.clone_from(&environments);
         record.lock.staged = lock.as_ref().map(|lock| *lock.digest());
         if let Some(resources) = &request.resources
@@ -279,11 +286,9 @@ impl Visit<'_> {
         report.tell("workdir", self.place.workdir.path().display().to_string());
         let beside = Beside::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
-        self.fetch(&new)?;
-        new_workdir::add_logs(&logs, &new)?;
-        new_workdir::make_own_folders(&new)?;
-        self.place.helper.install(&new)?;
-        record.lock.built = Lock::digest_of(&new.project(self.name).join(layout::LOCK_FILE))?;
+        self.fetch(&new, report)?;
+        new_workdir::complete_received(self.place, &new, self.name, &logs, report)?;
+        record.lock.built = build::lock_digest(&new, self.name)?;
         if record.lock.built != record.lock.staged {
             let project = new.project(self.name);
             secrets::warn_of_built_lock(&request.secrets, &project, report)?;
@@ -302,17 +307,24 @@ impl Visit<'_> {
     }
 
     /// Unpacks the container's workdir into a folder of this machine.
-    fn fetch(&self, new: &Workdir) -> anyhow::Result<()> {
+    fn fetch(&self, new: &Workdir, report: &Report) -> anyhow::Result<()> {
         let mark = surroundings::nonce();
         let order = Order::Send {
             workdir: self.request.container_workdir.as_str().into(),
             mark: mark.clone(),
         };
         let order = serde_json::to_string(&order)?;
-        self.delegate
+        let expected = Expected {
+            top: Some(&Workdir::FROM_CONTAINER),
+            ..Expected::default()
+        };
+        let (_, left) = self
+            .delegate
             .listen(&[inside::FIRST_WORD, &order], |stream| {
-                transfer::receive(stream, new.path(), &mark).map(drop)
-            })
+                transfer::receive_as(stream, new.path(), &mark, &expected)
+            })?;
+        container_out::warn_of_left(&left, report);
+        Ok(())
     }
 
     /// Removes the workdir in the container; by a delegate of its own after a

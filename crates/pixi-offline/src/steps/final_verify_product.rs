@@ -27,6 +27,7 @@ use crate::request::{
 };
 use crate::staging;
 use crate::steps::carried;
+use crate::steps::container_out::ContainerOut;
 use crate::steps::evidence;
 use crate::steps::inside;
 use crate::steps::stage;
@@ -305,16 +306,22 @@ impl Run<'_> {
                 file: verify_log.clone(),
             },
         ];
+        let container_out = ContainerOut::make(out_dir)?;
         let Ended { outcome, end } = if self.is_carried {
-            self.run_elsewhere(built, &phase_logs, surroundings, report)?
+            self.run_elsewhere(built, container_out, &phase_logs, surroundings, report)?
         } else {
             let (product, memory) = (product.path(), surroundings.available_memory);
             let tmpfs = memory_for(product, memory).filter(|_| !request.in_place);
-            let mounts = mounts(request, product, out_dir);
+            let mounts = mounts(request, product, logs);
             let nonce = surroundings::nonce();
             let spec = container_for(request, mounts, tmpfs, &nonce, surroundings)?;
-            let _copier = (!request.in_place).then(|| Copier::lay(out_dir, surroundings));
-            container::run(engine, &spec, Some(out_dir), &phase_logs, report)?
+            let out = container_out.path();
+            let copier = (!request.in_place).then(|| Copier::lay(&out, surroundings));
+            let mut ended = container::run(engine, &spec, Some(&out), &phase_logs, report)?;
+            drop(copier);
+            let brought = container_out.bring("", &logs.files(), report);
+            ended.end = first_of(ended.end, brought, report);
+            ended
         };
         verified::learn(record, &outcome, request, logs)?;
         end?;
@@ -374,7 +381,23 @@ impl Run<'_> {
     }
 }
 
-/// A copy of this program in the out folder, which copies the product inside the
+/// How a run ended, or why what it left could not be brought here; a second failure
+/// is a warning.
+fn first_of(
+    end: anyhow::Result<()>,
+    brought: anyhow::Result<()>,
+    report: &Report,
+) -> anyhow::Result<()> {
+    match (end, brought) {
+        (Err(end), Err(error)) => {
+            report.warning(format_args!("{error:#}"));
+            Err(end)
+        }
+        (end, brought) => end.and(brought),
+    }
+}
+
+/// A copy of this program in the container's out directory, which copies the product inside the
 /// container (`Order::Copy`). Without it the image's cp does that.
 struct Copier(PathBuf);
 
@@ -415,7 +438,7 @@ pub(super) fn planned_arguments(
     let nonce = surroundings::nonce();
     let (mounts, memory) = match request.transfer {
         Transfer::Auto | Transfer::Mount => (
-            mounts(request, &product_dir, &out_dir),
+            mounts(request, &product_dir, &OfflineLogs::new(&out_dir)),
             surroundings.available_memory,
         ),
         // How much memory an engine elsewhere has is not asked for a plan.
@@ -429,13 +452,13 @@ pub(super) fn planned_arguments(
 }
 
 /// Product and out folder as an engine on this machine has them.
-fn mounts(request: &Request, product_dir: &Path, out_dir: &Path) -> Vec<Mount> {
+fn mounts(request: &Request, product_dir: &Path, logs: &OfflineLogs) -> Vec<Mount> {
     let product = if request.in_place {
         Mount::writable(product_dir, scripts::PRODUCT)
     } else {
         Mount::read_only(product_dir, scripts::PRODUCT_SOURCE)
     };
-    vec![Mount::writable(out_dir, scripts::OUT), product]
+    vec![Mount::writable(logs.container_out(), scripts::OUT), product]
 }
 
 fn container_for(

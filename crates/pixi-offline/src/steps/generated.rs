@@ -27,8 +27,9 @@ use crate::staging::{self, Digest, Examples, Kind, Listed, Listing, Selection as
 use crate::steps::stage::ProjectRules;
 
 /// How long a list of generated files may be, in bytes of `workdir.json`: what runs in a
-/// container may make any number of them.
-const LONGEST_LIST: usize = 64 * 1024 * 1024;
+/// container may make any number of them, and a record is read up to
+/// [`RECORD_LIMIT`](crate::untrusted_dir::RECORD_LIMIT).
+const LONGEST_LIST: usize = 48 * 1024 * 1024;
 
 /// What becomes of the files that the build made in the project.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

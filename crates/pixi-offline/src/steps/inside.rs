@@ -32,6 +32,7 @@ use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules, SurveyWarnings};
 use crate::surroundings::Surroundings;
 use crate::transfer;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// The first word of a call that is an order and no command line.
 pub const FIRST_WORD: &str = "--inside-container";
@@ -197,7 +198,9 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
 fn end_with_the_host(program: PathBuf) {
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        let _ = fs::remove_file(program);
+        let _ = fs::remove_file(&program);
+        // It is in a directory of its own in somebody's container.
+        let _ = program.parent().map(fs::remove_dir);
         let _ = kill_process(getpid(), Signal::TERM);
     });
 }
@@ -266,8 +269,10 @@ fn stage_project(
         }
         None => fs::create_dir(workdir.resources())?,
     }
-    let lock = match fs::read_to_string(workdir.project(name).join(layout::LOCK_FILE)) {
-        Ok(text) => Some(text),
+    let lock = UntrustedDir::open(&workdir.project(name))
+        .and_then(|dir| dir.read(layout::LOCK_FILE, RECORD_LIMIT));
+    let lock = match lock {
+        Ok(bytes) => Some(String::from_utf8(bytes).context("pixi.lock is not text")?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).context("pixi.lock cannot be read"),
     };

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use rustix::fs::FileType;
 
 use crate::failure::Failure;
 use crate::layout::{self, Product, Workdir};
@@ -24,6 +25,7 @@ use crate::steps::generated::{self, Generated};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
+use crate::untrusted_dir::{UntrustedDir, name_of};
 
 /// The command's name.
 const COMMAND: &str = "make-archive-ready-product";
@@ -85,7 +87,10 @@ pub fn run(
     report.phase("product", "making the product");
     let workdir = Workdir::new(surroundings.absolute(&request.workdir));
     stage::require_folder("--workdir", workdir.path())?;
-    if !workdir.projects().is_dir() {
+    let dir = UntrustedDir::open(workdir.path())
+        .with_context(|| format!("{} cannot be read", workdir.path().display()))?;
+    require_own(&dir, Path::new(layout::PROJECT))?;
+    if dir.kind(layout::PROJECT)?.is_none() {
         return Err(Failure::usage(format!(
             "{} has no folder project/; create the workdir with create-workdir-from-host or create-workdir-from-container first",
             workdir.path().display()
@@ -120,9 +125,16 @@ pub fn run(
     }
     let name = match &request.project_name {
         Some(name) => name.clone(),
-        None => only_project(&workdir.projects())?,
+        None => only_project(&dir)?,
     };
     let project = workdir.project(&name);
+    for source in [
+        Path::new(layout::PROJECT).join(&name),
+        layout::RESOURCES.into(),
+        layout::CACHE.into(),
+    ] {
+        require_own(&dir, &source)?;
+    }
     stage::require_folder("the staged project", &project)?;
     stage::require_manifest(&project)?;
     if !workdir.cache().is_dir() {
@@ -425,16 +437,43 @@ fn shown_bytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// The only folder below `project/`.
-fn only_project(projects: &Path) -> anyhow::Result<ProjectName> {
-    let mut names: Vec<OsString> = Vec::new();
-    let reading = || format!("{} cannot be read", projects.display());
-    for entry in fs::read_dir(projects).with_context(reading)? {
-        let entry = entry.with_context(reading)?;
-        if entry.path().is_dir() {
-            names.push(entry.file_name());
-        }
+/// Requires that a source of the product is a directory in the workdir itself, if it is
+/// there: a container may have put a link in its place, and the product would hold what
+/// that leads to.
+fn require_own(workdir: &UntrustedDir, source: &Path) -> anyhow::Result<()> {
+    let path = workdir.path().join(source);
+    let kind = workdir
+        .kind(source)
+        .with_context(|| format!("{} cannot be looked at", path.display()))?;
+    match kind {
+        None | Some(FileType::Directory) => Ok(()),
+        Some(FileType::Symlink) => Err(Failure::usage(format!(
+            "{0} is a symbolic link, and a product is made only of what lies in the workdir; if you made the link yourself, put a copy of the directory in its place (`cp -aL {0} {0}.copy && rm {0} && mv {0}.copy {0}`), else create the workdir again",
+            path.display()
+        ))),
+        Some(kind) => Err(Failure::usage(format!(
+            "{} is {} and must be a directory; create the workdir again",
+            path.display(),
+            name_of(kind)
+        ))),
     }
+}
+
+/// The only folder below `project/`.
+fn only_project(workdir: &UntrustedDir) -> anyhow::Result<ProjectName> {
+    let projects = workdir.path().join(layout::PROJECT);
+    let mut names: Vec<OsString> = Vec::new();
+    workdir
+        .open_dir(layout::PROJECT)
+        .and_then(|dir| {
+            dir.for_each_entry(|entry| {
+                if matches!(entry.kind, FileType::Directory | FileType::Symlink) {
+                    names.push(entry.name);
+                }
+                Ok(())
+            })
+        })
+        .with_context(|| format!("{} cannot be read", projects.display()))?;
     names.sort();
     match names.as_slice() {
         [name] => ProjectName::new(name),

@@ -8,6 +8,7 @@ mod build;
 pub mod build_offline_product;
 mod carried;
 mod carried_cache;
+mod container_out;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
 mod environments;

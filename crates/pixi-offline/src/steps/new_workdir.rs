@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,9 +14,11 @@ use crate::proof::{self, BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, Provisional, Standing, make_folder};
 use crate::report::Report;
 use crate::request::ProjectName;
-use crate::staging;
+use crate::steps::build::Logs;
+use crate::steps::container_out;
 use crate::steps::stage::{self, Helper};
 use crate::surroundings::Surroundings;
+use crate::untrusted_dir::UntrustedDir;
 
 /// A workdir that is there, built and verified.
 #[derive(Debug, Clone)]
@@ -201,7 +204,7 @@ pub(super) fn after_failure(
 
 /// Makes the folders of a workdir that came from elsewhere which are only this
 /// machine's.
-pub(super) fn make_own_folders(workdir: &Workdir) -> anyhow::Result<()> {
+fn make_own_folders(workdir: &Workdir) -> anyhow::Result<()> {
     for folder in [workdir.helpers(), workdir.product().path().to_owned()] {
         make_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
@@ -227,14 +230,53 @@ fn keep_logs(
 
 /// Copies the logs into a workdir's out folder.
 pub(super) fn add_logs(logs: &Workdir, to: &Workdir) -> anyhow::Result<()> {
-    for (from, to) in [
-        (logs.install_log(), to.install_log()),
-        (logs.verify_log(), to.verify_log()),
-    ] {
-        // A verification may have left a file or link of that name there.
-        let _ = fs::remove_file(&to);
-        staging::copy_file(&from, &to)
-            .with_context(|| format!("{} cannot be written", to.display()))?;
+    let (from, into) = (logs.out(), to.out());
+    let dirs = UntrustedDir::open(&from).and_then(|from| {
+        let into = UntrustedDir::open(to.path())?.open_dir(layout::OUT)?;
+        Ok((from, into))
+    });
+    let (from, into) = dirs.with_context(|| format!("{} cannot be written", into.display()))?;
+    for log in Logs::of(logs).files() {
+        let name = log.file_name().unwrap_or_default();
+        // A verification may have left something of that name there.
+        let copied = from
+            .open_file(name)
+            .and_then(|(mut log, _)| io::copy(&mut log, &mut into.create_file(name)?));
+        copied
+            .with_context(|| format!("{} cannot be written", into.path().join(name).display()))?;
     }
     Ok(())
+}
+
+/// Makes a workdir of what came out of a container: requires that the project is
+/// there, brings what the verification left, and adds what is only this machine's.
+///
+/// # Errors
+///
+/// Exit code 1 when there is no project; when something cannot be written.
+pub(super) fn complete_received(
+    place: &NewWorkdir,
+    new: &Workdir,
+    project: &ProjectName,
+    logs: &Workdir,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let projects = Path::new(layout::PROJECT);
+    let dir = UntrustedDir::open(new.path())?;
+    dir.open_dir(projects.join(project)).with_context(|| {
+        format!("what came out of the container has no directory project/{project}")
+    })?;
+    match dir.rename(layout::OUT, &dir, layout::CONTAINER_OUT) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let out = dir.create_dir(layout::OUT)?;
+    if dir.kind(layout::CONTAINER_OUT)?.is_some() {
+        let left = Path::new(layout::CONTAINER_OUT);
+        container_out::bring(&dir, left, &out, &Logs::of(new).files(), report)?;
+        dir.remove(left)?;
+    }
+    add_logs(logs, new)?;
+    make_own_folders(new)?;
+    place.helper.install(new)
 }

@@ -22,6 +22,7 @@ use crate::staging::{
 };
 use crate::surroundings::Surroundings;
 use crate::tools::Program;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// What of a project is copied: the usual excludes decide first, then the caller's
 /// patterns.
@@ -257,7 +258,8 @@ fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::R
     if there(config, fs::metadata(config))?.is_none() {
         return Ok(());
     }
-    let text = fs::read_to_string(config).with_context(editing)?;
+    let text = UntrustedDir::read_file(config, RECORD_LIMIT).with_context(editing)?;
+    let text = String::from_utf8(text).with_context(editing)?;
     let mut document: toml_edit::DocumentMut = text.parse().with_context(editing)?;
     let detached = |item: &toml_edit::Item| item.as_bool() != Some(false);
     if !document.get(SETTING).is_some_and(detached) {

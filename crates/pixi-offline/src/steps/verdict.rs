@@ -1,6 +1,6 @@
 //! From what a script in a container said to success or the right failure.
 
-use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -9,13 +9,17 @@ use memchr::memmem;
 use crate::container::Outcome;
 use crate::failure::{self, Failure};
 use crate::request::Expectations;
+use crate::untrusted_dir::UntrustedDir;
 
 /// What the log of a verification holds when none was asked for.
 const NO_VERIFICATION: &str = "No verification requested.\n";
 
 /// Writes the log of a verification that was not asked for.
 pub(super) fn write_no_verification(log: &Path) -> anyhow::Result<()> {
-    fs::write(log, NO_VERIFICATION).with_context(|| format!("{} cannot be written", log.display()))
+    UntrustedDir::of_file(log)
+        .and_then(|(dir, name)| dir.create_file(name))
+        .and_then(|mut file| file.write_all(NO_VERIFICATION.as_bytes()))
+        .with_context(|| format!("{} cannot be written", log.display()))
 }
 
 /// A phase as the person knows it.
@@ -116,9 +120,24 @@ pub(super) fn require_output(
     if expectations.output().is_empty() {
         return Ok(());
     }
-    let printed = fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
-    for text in expectations.output() {
-        if memmem::find(&printed, text.as_encoded_bytes()).is_none() {
+    let wanted = expectations.output();
+    let longest = wanted.iter().map(|text| text.len()).max().unwrap_or(0);
+    let mut found = vec![false; wanted.len()];
+    // A text may begin in one piece of the log and end in the next.
+    let mut seen = Vec::new();
+    UntrustedDir::of_file(log)
+        .and_then(|(dir, name)| {
+            dir.read_pieces(name, u64::MAX, |piece| {
+                seen.extend_from_slice(piece);
+                for (text, found) in wanted.iter().zip(&mut found) {
+                    *found = *found || memmem::find(&seen, text.as_encoded_bytes()).is_some();
+                }
+                seen.drain(..seen.len().saturating_sub(longest));
+            })
+        })
+        .with_context(|| format!("{} cannot be read", log.display()))?;
+    for (text, found) in wanted.iter().zip(found) {
+        if !found && !text.is_empty() {
             return Err(Failure::with_code(
                 failure::GENERAL,
                 format!(

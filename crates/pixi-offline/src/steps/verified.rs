@@ -6,7 +6,6 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
-use sha2::{Digest as _, Sha256};
 
 use crate::container::{EngineVersion, Image, Outcome};
 use crate::failure::{self, Failure};
@@ -25,6 +24,7 @@ use crate::steps::approval;
 use crate::steps::final_verify_product::Request;
 use crate::steps::signed_product::SignedProduct;
 use crate::surroundings::{self, Surroundings};
+use crate::untrusted_dir::UntrustedDir;
 
 /// What is known of a product before it is installed.
 #[derive(Default)]
@@ -190,10 +190,12 @@ pub(super) fn learn(
 
 /// A log as the record names it; `None` when its phase was never begun.
 fn log_record(log: &Path) -> anyhow::Result<Option<LogRecord>> {
-    match fs::read(log) {
-        Ok(content) => Ok(log.file_name().map(|name| LogRecord {
+    let digest =
+        UntrustedDir::of_file(log).and_then(|(dir, name)| Ok((name, dir.digest(name, u64::MAX)?)));
+    match digest {
+        Ok((name, sha256)) => Ok(Some(LogRecord {
             name: name.to_string_lossy().into_owned(),
-            sha256: Sha256Digest::from(Sha256::digest(content)),
+            sha256,
         })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", log.display())),

@@ -7,7 +7,7 @@
 mod receive;
 mod send;
 
-pub use receive::{Received, receive, receive_with};
+pub use receive::{Expected, LeftBehind, Received, receive, receive_as};
 pub(crate) use send::Exactly;
 pub use send::{Sender, Sent, send};
 

@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Entry, EntryType};
 
+use crate::replacement::Reserve;
 use crate::staging;
 use crate::transfer::{SAME_AS, SAME_SIZE, last_entry};
 
@@ -48,28 +49,55 @@ pub struct Received {
 /// entry cannot be written. What was unpacked until then is left for the caller
 /// to remove.
 pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Received> {
-    receive_with(from, folder, mark, &[])
+    receive_as(from, folder, mark, &Expected::default()).map(|(received, _)| received)
 }
 
-/// As [`receive`], of a stream that may leave out the content of files that are
-/// `there` already: folders of this machine, each with the start of the paths that
-/// are looked for in it. Such a file becomes another name of the one that is
-/// there, or where that cannot be a copy of it.
+/// What is known of a stream beforehand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected<'a> {
+    /// Folders of this machine that have files already whose content the stream may
+    /// leave out, each with the start of the paths that are looked for in it. Such a
+    /// file becomes another name of the one that is there, or where that cannot be a
+    /// copy of it.
+    pub there: &'a [(&'a Path, &'a Path)],
+    /// The names at its top with the kind of each; anything where `None`.
+    pub top: Option<&'a [(&'a str, EntryType)]>,
+}
+
+/// Names at the top of a stream that were not expected, and were not unpacked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// How many.
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<PathBuf>,
+}
+
+/// How many names of [`LeftBehind`] are kept.
+const NAMED: usize = 5;
+
+/// As [`receive`], of a stream of which something is known beforehand.
 ///
 /// # Errors
 ///
-/// As [`receive`], and when such a file is not there, through a link only, or not of
-/// the size and time that the stream names.
-pub fn receive_with(
+/// As [`receive`]; when a file that is there already is not, is there through a link
+/// only, or has not the size and time that the stream names; when a name at the top is
+/// of another kind than expected.
+pub fn receive_as(
     from: impl Read,
     folder: &Path,
     mark: &str,
-    there: &[(&Path, &Path)],
-) -> anyhow::Result<Received> {
+    expected: &Expected<'_>,
+) -> anyhow::Result<(Received, LeftBehind)> {
     let end = last_entry(mark);
     let mut receiver = Receiver {
         folder,
-        there: there
+        top: expected.top,
+        left: LeftBehind::default(),
+        reserve: Reserve::on(folder)?,
+        until_asked: BETWEEN_QUESTIONS,
+        there: expected
+            .there
             .iter()
             .map(|(at, folder)| Ok((at.to_path_buf(), folder.canonicalize()?)))
             .collect::<io::Result<_>>()
@@ -95,7 +123,7 @@ pub fn receive_with(
             receiver.finish_folders()?;
             // What follows is padding; the sender must be able to end.
             io::copy(&mut archive.into_inner(), &mut io::sink())?;
-            return Ok(receiver.received);
+            return Ok((receiver.received, receiver.left));
         }
         receiver
             .take(&mut entry, &name)
@@ -129,8 +157,20 @@ impl<R: Read> Read for Metered<R> {
 /// How much is read and written at a time, in bytes.
 const PIECE: usize = 256 * 1024;
 
+/// How much is written between two questions for the space on the disk, in bytes.
+const BETWEEN_QUESTIONS: u64 = 16 << 20;
+
+/// What an entry takes beside its content, in bytes.
+const ENTRY: u64 = 4096;
+
 struct Receiver<'a> {
     folder: &'a Path,
+    top: Option<&'a [(&'a str, EntryType)]>,
+    left: LeftBehind,
+    /// What stays free: whoever sends decides how much there is to write.
+    reserve: Reserve,
+    /// How much may be written until the space is asked for again.
+    until_asked: u64,
     /// Folders that are there already, by how paths in them begin; without links.
     there: Vec<(PathBuf, PathBuf)>,
     /// Folders that the stream made: only below these anything is made, so no
@@ -148,11 +188,54 @@ impl Receiver<'_> {
             match from.read(&mut self.buffer) {
                 Ok(0) => return Ok(length),
                 Ok(read) => {
+                    self.will_write(read as u64)
+                        .map_err(|error| io::Error::other(format!("{error:#}")))?;
                     to.write_all(&self.buffer[..read])?;
                     length += read as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Requires that the disk has room for so many bytes more.
+    fn will_write(&mut self, bytes: u64) -> anyhow::Result<()> {
+        match self.until_asked.checked_sub(bytes) {
+            Some(left) => self.until_asked = left,
+            None => {
+                self.reserve.require()?;
+                self.until_asked = BETWEEN_QUESTIONS;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an entry belongs to what is expected; one that does not is noted.
+    fn is_expected(&mut self, name: &Path, kind: EntryType) -> anyhow::Result<bool> {
+        let Some(top) = self.top else {
+            return Ok(true);
+        };
+        let Some(first) = name.iter().next() else {
+            return Ok(true);
+        };
+        let is_top = Path::new(first) == name;
+        match top.iter().find(|(known, _)| first == *known) {
+            Some((_, expected)) => {
+                ensure!(
+                    !is_top || kind == *expected,
+                    "it is {kind:?} and must be {expected:?}"
+                );
+                Ok(true)
+            }
+            None => {
+                if is_top {
+                    self.left.count += 1;
+                    if self.left.first.len() < NAMED {
+                        self.left.first.push(name.to_owned());
+                    }
+                }
+                Ok(false)
             }
         }
     }
@@ -163,12 +246,16 @@ impl Receiver<'_> {
             name.components().all(plain) && name.file_name().is_some(),
             "its path leads out of the workdir"
         );
+        let kind = entry.header().entry_type();
+        if !self.is_expected(name, kind)? {
+            return Ok(());
+        }
         let parent = name.parent().unwrap_or(Path::new(""));
         ensure!(
             self.made.contains(parent),
             "its folder is not in the stream"
         );
-        let kind = entry.header().entry_type();
+        self.will_write(ENTRY)?;
         ensure!(
             matches!(
                 kind,

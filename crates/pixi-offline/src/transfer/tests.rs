@@ -160,7 +160,11 @@ fn what_the_receiver_has_is_not_sent_and_becomes_the_same_file() {
     let stream = sent_as_known(here.path());
     assert!(stream.len() < 1 << 14, "{}", stream.len());
     let there = [(Path::new("had"), here.path())];
-    let received = receive_with(&stream[..], target.path(), "mark", &there).unwrap();
+    let expected = Expected {
+        there: &there,
+        top: None,
+    };
+    let (received, _) = receive_as(&stream[..], target.path(), "mark", &expected).unwrap();
     assert_eq!((received.bytes, received.spared), (0, 1 << 20));
     let inode = |path: &Path| fs::metadata(path).unwrap().ino();
     let arrived = target.path().join("at/sub/large");
@@ -176,7 +180,8 @@ fn only_a_file_that_is_there_unchanged_and_through_no_link_is_taken() {
     let stream = sent_as_known(&had);
     let receive = |there: &[(&Path, &Path)]| {
         let target = tempfile::tempdir().unwrap();
-        let error = receive_with(&stream[..], target.path(), "mark", there).unwrap_err();
+        let expected = Expected { there, top: None };
+        let error = receive_as(&stream[..], target.path(), "mark", &expected).unwrap_err();
         assert!(!target.path().join("at/sub/file").exists());
         format!("{error:#}")
     };
@@ -195,4 +200,78 @@ fn only_a_file_that_is_there_unchanged_and_through_no_link_is_taken() {
     fs::write(root.path().join("elsewhere/file"), "content").unwrap();
     symlink(root.path().join("elsewhere"), had.join("sub")).unwrap();
     assert!(receive(&there).contains("is no file"));
+}
+
+/// A stream with these entries, each a kind, a path and what a link leads to.
+fn stream_of(entries: &[(EntryType, &str, &str)]) -> Vec<u8> {
+    let mut archive = Builder::new(Vec::new());
+    for (kind, path, leads_to) in entries {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(*kind);
+        header.set_mode(0o755);
+        header.set_size(0);
+        if kind.is_symlink() {
+            archive.append_link(&mut header, path, leads_to).unwrap();
+        } else {
+            archive.append_data(&mut header, path, &[][..]).unwrap();
+        }
+    }
+    let mut header = Header::new_ustar();
+    header.set_size(0);
+    let end = last_entry("mark");
+    archive.append_data(&mut header, end, &[][..]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn names_at_the_top_that_are_not_expected_stay_behind_and_others_must_be_of_their_kind() {
+    use EntryType::{Directory, Regular, Symlink};
+    let top: &[(&str, EntryType)] = &[("out", Directory), ("workdir.json", Regular)];
+    let receive = |entries: &[(EntryType, &str, &str)]| {
+        let target = tempfile::tempdir().unwrap();
+        let expected = Expected {
+            top: Some(top),
+            ..Expected::default()
+        };
+        let stream = stream_of(entries);
+        let result = receive_as(&stream[..], target.path(), "mark", &expected);
+        let mut names: Vec<_> = fs::read_dir(target.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        (result, names)
+    };
+    let (result, names) = receive(&[
+        (Symlink, "workdir.json.new", "/etc/passwd"),
+        (Directory, "out", ""),
+        (Regular, "out/file", ""),
+        (Directory, "helpers", ""),
+        (Regular, "helpers/program", ""),
+        (Regular, "workdir.json", ""),
+        (Directory, ".hidden", ""),
+    ]);
+    let (received, left) = result.unwrap();
+    assert_eq!(names, ["out", "workdir.json"]);
+    assert_eq!((received.entries, left.count), (3, 3));
+    assert_eq!(left.first[0], Path::new("workdir.json.new"));
+    for wrong in [
+        (Symlink, "out", "/etc"),
+        (Regular, "out", ""),
+        (Directory, "workdir.json", ""),
+        (Symlink, "workdir.json", "/etc/passwd"),
+    ] {
+        let (result, names) = receive(&[wrong]);
+        let error = format!("{:#}", result.unwrap_err());
+        assert!(error.contains("and must be"), "{error}");
+        assert!(names.is_empty(), "{names:?}");
+    }
+    // Many are counted, and few are kept.
+    let names: Vec<String> = (0..40).map(|number| format!("name-{number}")).collect();
+    let many: Vec<_> = names
+        .iter()
+        .map(|name| (Regular, name.as_str(), ""))
+        .collect();
+    let (_, left) = receive(&many).0.unwrap();
+    assert_eq!((left.count, left.first.len()), (40, 5));
 }

@@ -4,17 +4,28 @@
 name=$1
 size=$2
 shift 2
+# Other users of the container see our words, and must not get at the program: it
+# lies in a directory of its own that nobody else can enter, made here and now.
+umask 077
+set -C
 for folder in "$@"; do
-  file=$folder/$name
-  if { printf '#!/bin/sh\nexit 0\n' >"$file" && chmod 755 "$file" && "$file"; } 2>/dev/null; then
+  # Where everybody may rename what others made, no directory is safe.
+  # shellcheck disable=SC2012 # one folder, and only its mode is looked at
+  case $(ls -ldL "$folder" 2>/dev/null) in
+    d???????w[!tT]* | '') continue ;;
+  esac
+  place=$folder/$name
+  mkdir "$place" 2>/dev/null || continue
+  file=$place/program
+  if { printf '#!/bin/sh\nexit 0\n' >"$file" && chmod 700 "$file" && "$file"; } 2>/dev/null; then
     # A new file: the one just run may still be busy. A part of the program
     # means that whoever sends it is gone.
-    rm -f "$file" && cat >"$file" && [ "$(wc -c <"$file")" -eq "$size" ] && chmod 755 "$file" &&
+    rm -f "$file" && cat >"$file" && [ "$(wc -c <"$file")" -eq "$size" ] && chmod 700 "$file" &&
       printf '%s' "$file" && exit
-    rm -f "$file"
+    rm -rf "$place"
     exit 1
   fi
-  rm -f "$file" 2>/dev/null
+  rm -rf "$place" 2>/dev/null
 done
 echo "no place to put a program into: tried $*" >&2
 exit 1

@@ -74,11 +74,13 @@ out=
 give_back=
 child=
 watchdog=
-# A program of ours that nobody else would remove.
+# A program of ours, in a directory of its own, that nobody else would remove.
 brought=
 
 # What container root made belongs to whoever owns the out folder; things that
 # were staged with another owner keep it (chown would also take their setuid).
+# Nothing is staged into the out folder: all of it changes hands, so that the host
+# can move it.
 return_files() {
   [ -n "$out" ] && [ "$(id -u)" = 0 ] || return 0
   owner=$(stat -c %u:%g "$out" 2>/dev/null) || return 0
@@ -87,6 +89,7 @@ return_files() {
   (cd "$give_back" 2>/dev/null && set -- $give_back_entries &&
     { chown -hR --from=0 "$owner" "$@" 2>/dev/null ||
       find "$@" -user 0 -exec chown -h "$owner" {} + 2>/dev/null; })
+  chown -hR "$owner" "$out" 2>/dev/null
 }
 
 ended() {
@@ -101,7 +104,7 @@ ended() {
 interrupted() {
   trap '' TERM INT HUP
   say interrupted failure
-  [ -z "$brought" ] || rm -f -- "$brought"
+  [ -z "$brought" ] || rm -rf -- "${brought%/*}"
   if [ -n "$child" ]; then
     kill -KILL -- "-$child" 2>/dev/null || kill -KILL "$child" 2>/dev/null
   fi

@@ -1,5 +1,6 @@
 use super::*;
 use crate::packages::Need;
+use std::fs;
 
 const SHA: [&str; 2] = [
     "ab11111111111111111111111111111111111111111111111111111111111111",

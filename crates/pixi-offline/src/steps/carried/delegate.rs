@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::staging::Rules;
-use crate::transfer::{self, Sender};
+use crate::transfer::{self, Expected, Sender};
 
 /// Where the carrier keeps which files it has put into volumes.
 const FILLED: &str = "/.pixi-offline-filled";
@@ -72,7 +72,11 @@ pub(in crate::steps) fn run() -> anyhow::Result<()> {
             mark,
         } => {
             let there = there.as_deref().map(|there| (Path::new(""), there));
-            let received = transfer::receive_with(stdin, &folder, &mark, there.as_slice())?;
+            let expected = Expected {
+                there: there.as_slice(),
+                top: None,
+            };
+            let (received, _) = transfer::receive_as(stdin, &folder, &mark, &expected)?;
             remember(&folder)?;
             serde_json::to_writer(&mut stdout, &received)?;
         }

@@ -4,7 +4,7 @@
 pub(super) mod delegate;
 
 use std::collections::HashMap;
-use std::io::{BufWriter, PipeWriter, Read as _, Write as _};
+use std::io::{BufWriter, PipeWriter, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,9 +18,10 @@ use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ImageReference, Transfer};
 use crate::staging::Rules;
+use crate::steps::container_out;
 use crate::steps::inside::{self, Order};
 use crate::surroundings;
-use crate::transfer::{self, Received, Sender, Sent};
+use crate::transfer::{self, Expected, Received, Sender, Sent};
 use delegate::{Errand, Stamp};
 
 /// Whether folders are carried. `folder` is one in which a file can be made, and
@@ -191,8 +192,7 @@ impl<'a> Carried<'a> {
             Ok(())
         };
         let received: Received = self.carrier.errand(write, |stream| {
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer)?;
+            let answer = container::read_answer(stream)?;
             // An empty one is told by the exit code.
             Ok(serde_json::from_slice(&answer).unwrap_or_default())
         })?;
@@ -216,8 +216,7 @@ impl<'a> Carried<'a> {
         self.carrier.errand(
             move |mut to| put(&errand, &mut to),
             |stream| {
-                let mut listing = Vec::new();
-                stream.read_to_end(&mut listing)?;
+                let listing = container::read_answer(stream)?;
                 delegate::lines(&listing)
             },
         )
@@ -226,16 +225,19 @@ impl<'a> Carried<'a> {
     /// Brings what is in a parcel's volume into a folder that is there and empty, but
     /// for what `leave_out`, rsync patterns, keep back. `here` are folders of this
     /// machine by their names in the volume: what did not change since it came from
-    /// there is taken from there again.
+    /// there is taken from there again. `top` are the names at its top that may come,
+    /// with their kinds; others stay there, with a warning.
     ///
     /// # Errors
     ///
-    /// As [`Carried::there`], and when something cannot be written here.
+    /// As [`Carried::there`], and when something cannot be written here or is of
+    /// another kind.
     pub(super) fn back(
         &self,
         number: usize,
         into: &Path,
         leave_out: Vec<String>,
+        top: &[(&str, EntryType)],
         here: &[(&Path, &Path)],
         report: &Report,
     ) -> anyhow::Result<()> {
@@ -247,10 +249,15 @@ impl<'a> Carried<'a> {
             leave_out,
             mark: mark.clone(),
         };
-        let received = self.carrier.errand(
+        let expected = Expected {
+            there: here,
+            top: Some(top),
+        };
+        let (received, left) = self.carrier.errand(
             move |mut to| put(&errand, &mut to),
-            |stream| transfer::receive_with(stream, into, &mark, here),
+            |stream| transfer::receive_as(stream, into, &mark, &expected),
         )?;
+        container_out::warn_of_left(&left, report);
         let sent = Sent {
             entries: received.entries,
             bytes: received.bytes,

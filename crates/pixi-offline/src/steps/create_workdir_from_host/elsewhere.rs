@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::container::{self, Ended, RestingVolume};
 use crate::layout::{self, Workdir};
-use crate::packages::Lock;
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim};
 use crate::report::Report;
@@ -81,7 +80,14 @@ impl Seen {
             .filter_map(|(named, folder)| Some((Path::new(named.file_name()?), folder.as_path())))
             .collect();
         let brought = carried
-            .back(0, new.path(), leave_out, &here, report)
+            .back(
+                0,
+                new.path(),
+                leave_out,
+                &Workdir::FROM_CONTAINER,
+                &here,
+                report,
+            )
             .and_then(|()| self.complete(request, &new, &logs_in, record, judged.is_ok(), report))
             .and_then(|()| {
                 let (name, rules) = (&self.name, &self.rules);
@@ -125,10 +131,8 @@ impl Seen {
         is_verified: bool,
         report: &Report,
     ) -> anyhow::Result<()> {
-        new_workdir::add_logs(logs, new)?;
-        new_workdir::make_own_folders(new)?;
-        self.place.helper.install(new)?;
-        record.lock.built = Lock::digest_of(&new.project(&self.name).join(layout::LOCK_FILE))?;
+        new_workdir::complete_received(&self.place, new, &self.name, logs, report)?;
+        record.lock.built = build::lock_digest(new, &self.name)?;
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(&request.secrets, &new.project(&self.name), report)?;
         }

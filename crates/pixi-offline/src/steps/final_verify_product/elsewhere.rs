@@ -1,18 +1,16 @@
 //! The final verification on an engine that does not see this machine's files.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use tar::EntryType;
 
 use crate::container::scripts;
 use crate::container::{self, Ended, PhaseLog, RestingVolume};
 use crate::layout;
-use crate::replacement::remove_folder;
 use crate::report::Report;
 use crate::steps::carried::{self, Carried, Parcel, There};
-use crate::steps::final_verify_product::{Run, container_for, memory_for};
+use crate::steps::container_out::ContainerOut;
+use crate::steps::final_verify_product::{Run, container_for, first_of, memory_for};
 use crate::surroundings::{self, Surroundings};
 
 /// The product and an out folder, in one volume that stands for the folder which both
@@ -45,6 +43,7 @@ impl Run<'_> {
     pub(super) fn run_elsewhere(
         &self,
         built: Option<RestingVolume>,
+        container_out: ContainerOut,
         logs: &[PhaseLog],
         surroundings: &Surroundings,
         report: &Report,
@@ -76,62 +75,28 @@ impl Run<'_> {
         let mut ended = container::run(self.engine, &spec, None, logs, report)?;
         // Without an end of the script there is nobody to answer.
         if ended.outcome.finished.is_some() {
-            let brought = self.bring(&carried, &nonce, report);
-            if ended.end.is_ok() {
-                ended.end = brought;
-            } else if let Err(error) = brought {
-                report.warning(format_args!("{error:#}"));
-            }
+            let brought = self.bring(&carried, container_out, &nonce, report);
+            ended.end = first_of(ended.end, brought, report);
         }
         Ok(ended)
     }
 
     /// Brings what is in the out folder there into the one here.
-    fn bring(&self, carried: &Carried<'_>, nonce: &str, report: &Report) -> anyhow::Result<()> {
+    fn bring(
+        &self,
+        carried: &Carried<'_>,
+        container_out: ContainerOut,
+        nonce: &str,
+        report: &Report,
+    ) -> anyhow::Result<()> {
         let out = inside(scripts::OUT);
         let leave_out = vec![
             format!("/{}", inside(scripts::PRODUCT_SOURCE).display()),
             format!("/{}/{}", out.display(), container::nonce_file(nonce)),
         ];
-        let cannot = || format!("{} cannot be written", self.out_dir.display());
-        let arrived = tempfile::Builder::new()
-            .prefix(".pixi-offline-arrived-")
-            .tempdir_in(self.out_dir)
-            .with_context(cannot)?;
-        carried.back(0, arrived.path(), leave_out, &[], report)?;
-        // What we wrote ourselves says more than a file of that name from there.
-        let own = [
-            self.logs.bootstrap(),
-            self.logs.verify(),
-            self.logs.verification(),
-        ];
-        merge(&arrived.path().join(out), self.out_dir, &own).with_context(cannot)
+        let arrived = container_out.path();
+        let top = out.to_str().map(|name| (name, EntryType::Directory));
+        carried.back(0, &arrived, leave_out, top.as_slice(), &[], report)?;
+        container_out.bring(out, &self.logs.files(), report)
     }
-}
-
-/// Moves what is in a folder into another one, in the place of what has the same name
-/// there, but not of `kept`.
-fn merge(from: &Path, into: &Path, kept: &[PathBuf]) -> anyhow::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = into.join(entry.file_name());
-        if kept.contains(&target) {
-            continue;
-        }
-        let is_folder =
-            |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-        match (is_folder(&entry.path()), is_folder(&target)) {
-            (true, true) => merge(&entry.path(), &target, kept)?,
-            (_, true) => {
-                remove_folder(&target)?;
-                fs::rename(entry.path(), &target)?;
-            }
-            (true, false) => {
-                let _ = fs::remove_file(&target);
-                fs::rename(entry.path(), &target)?;
-            }
-            (false, false) => fs::rename(entry.path(), &target)?,
-        }
-    }
-    Ok(())
 }

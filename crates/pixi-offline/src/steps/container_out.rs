@@ -1,0 +1,325 @@
+//! The directory that a container has as its out directory, and how its files come
+//! into ours.
+//!
+//! Only this machine writes the logs and the record of a run. What runs in the
+//! container gets a directory of its own (`VERIFY_OUT_DIR`), hidden in the out
+//! directory; when the container is gone, its regular files and directories move to
+//! where people look for them. A link, a fifo, a socket or a device could mislead or
+//! hold up whoever reads them there, and stays behind.
+
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustix::fs::{FileType, Gid, Uid};
+
+use crate::layout;
+use crate::report::Report;
+use crate::surroundings;
+use crate::transfer::LeftBehind;
+use crate::untrusted_dir::{DirEntry, UntrustedDir, name_of};
+
+/// How many levels of directories are brought.
+const DEPTH: usize = 128;
+
+/// How many of the entries that stay behind are named.
+const NAMED: usize = 5;
+
+/// What the names of our own files in an out directory start with.
+const OWN: &str = ".pixi-offline-";
+
+/// The container's out directory, hidden in ours; removed with this value.
+pub(super) struct ContainerOut {
+    out: UntrustedDir,
+}
+
+impl ContainerOut {
+    /// Makes it, empty, in an out directory that this run has claimed. What a killed
+    /// run left of the name goes.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, or what a killed run left not be removed.
+    pub(super) fn make(out: &Path) -> anyhow::Result<ContainerOut> {
+        let make = || {
+            let dir = UntrustedDir::open(out)?;
+            dir.remove(layout::CONTAINER_OUT)?;
+            let own = dir.create_dir(layout::CONTAINER_OUT)?;
+            // Whoever may write into the out directory may write into this one, too:
+            // the image may have a user that is not root, and the script in the
+            // container gives files to the owner of this directory.
+            let of_out = dir.metadata()?;
+            rustix::fs::fchmod(&own, rustix::fs::Mode::from(of_out.mode() & 0o3777))?;
+            if own.metadata()?.uid() != of_out.uid() {
+                let (uid, gid) = (Uid::from_raw(of_out.uid()), Gid::from_raw(of_out.gid()));
+                rustix::fs::fchown(&own, Some(uid), Some(gid))?;
+            }
+            io::Result::Ok(ContainerOut { out: dir })
+        };
+        make().with_context(|| format!("{} cannot be written", out.display()))
+    }
+
+    /// Its path on this machine.
+    pub(super) fn path(&self) -> PathBuf {
+        self.out.path().join(layout::CONTAINER_OUT)
+    }
+
+    /// Brings what the container left in it into the out directory, in the place of
+    /// what has the same name there, but never of `kept`. `below` is where in it the
+    /// container's files are.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read or written.
+    pub(super) fn bring(
+        self,
+        below: impl AsRef<Path>,
+        kept: &[PathBuf],
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let from = Path::new(layout::CONTAINER_OUT).join(below);
+        if let Err(error) = bring(&self.out, &from, &self.out, kept, report) {
+            let place = self.set_aside();
+            return Err(error.context(format!("the rest is in {}", place.display())));
+        }
+        if let Err(error) = self.out.remove(layout::CONTAINER_OUT) {
+            let place = self.set_aside();
+            report.warning(format_args!(
+                "{} holds what the container left and could not be moved ({error}); look at it and remove it as its owner",
+                place.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Keeps what it holds under another name; gives its path.
+    fn set_aside(&self) -> PathBuf {
+        let aside = format!("{OWN}left-{}", &surroundings::nonce()[..12]);
+        match self.out.rename(layout::CONTAINER_OUT, &self.out, &aside) {
+            Ok(()) => self.out.path().join(aside),
+            Err(_) => self.path(),
+        }
+    }
+}
+
+impl Drop for ContainerOut {
+    fn drop(&mut self) {
+        let _ = self.out.remove(layout::CONTAINER_OUT);
+    }
+}
+
+/// Brings the container's files from the directory `from` in `dir` into `out`; see
+/// [`ContainerOut::bring`].
+///
+/// # Errors
+///
+/// When something cannot be read or written.
+pub(super) fn bring(
+    dir: &UntrustedDir,
+    from: &Path,
+    out: &UntrustedDir,
+    kept: &[PathBuf],
+    report: &Report,
+) -> anyhow::Result<()> {
+    let mut bringing = Bringing {
+        kept: kept.iter().filter_map(|file| file.file_name()).collect(),
+        left: 0,
+        named: Vec::new(),
+    };
+    dir.open_dir(from)
+        .and_then(|from| bringing.contents(&from, out, Path::new(""), 0))
+        .with_context(|| {
+            format!(
+                "what the container left in its out directory cannot be brought into {}",
+                out.path().display()
+            )
+        })?;
+    bringing.warn(report);
+    Ok(())
+}
+
+/// Says which names at the top of a stream out of a container were not expected.
+pub(super) fn warn_of_left(left: &LeftBehind, report: &Report) {
+    if left.count > 0 {
+        let names: Vec<String> = left
+            .first
+            .iter()
+            .map(|name| name.display().to_string())
+            .collect();
+        let more = match left.count - names.len() as u64 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        report.warning(format_args!(
+            "{} entries that are no part of it stay in the container: {}{more}",
+            left.count,
+            names.join(", ")
+        ));
+    }
+}
+
+struct Bringing<'a> {
+    /// Names in the out directory that only we write.
+    kept: Vec<&'a OsStr>,
+    /// How many entries stayed behind.
+    left: u64,
+    /// The first of them, each with the reason.
+    named: Vec<String>,
+}
+
+impl Bringing<'_> {
+    fn contents(
+        &mut self,
+        from: &UntrustedDir,
+        to: &UntrustedDir,
+        at: &Path,
+        depth: usize,
+    ) -> io::Result<()> {
+        from.for_each_entry(|DirEntry { name, kind }| {
+            let path = at.join(&name);
+            if depth == 0 && self.kept.contains(&name.as_os_str()) {
+                self.leave(&path, "has the name of a log or record");
+            } else if depth == 0 && name.as_encoded_bytes().starts_with(OWN.as_bytes()) {
+                self.leave(&path, "has a name that these commands use");
+            } else if kind == FileType::RegularFile {
+                self.file(from, to, &name, &path)?;
+            } else if kind == FileType::Directory {
+                self.directory(from, to, &name, &path, depth)?;
+            } else {
+                self.leave(&path, name_of(kind));
+            }
+            Ok(())
+        })
+    }
+
+    fn file(
+        &mut self,
+        from: &UntrustedDir,
+        to: &UntrustedDir,
+        name: &OsStr,
+        path: &Path,
+    ) -> io::Result<()> {
+        if let Err(error) = without_set_id(from, name) {
+            self.leave(path, &format!("has setuid or setgid: {error}"));
+            return Ok(());
+        }
+        if to.kind(name)? == Some(FileType::Directory) {
+            to.remove(name)?;
+        }
+        match from.rename(name, to, name) {
+            // Its directory is another user's, or a file system of its own.
+            Err(error) if is_refusal(&error) => {
+                let copy = || {
+                    let (mut file, _) = from.open_file(name)?;
+                    io::copy(&mut file, &mut to.create_file(name)?)
+                };
+                if let Err(error) = copy() {
+                    self.leave(path, &format!("cannot be read: {error}"));
+                }
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn directory(
+        &mut self,
+        from: &UntrustedDir,
+        to: &UntrustedDir,
+        name: &OsStr,
+        path: &Path,
+        depth: usize,
+    ) -> io::Result<()> {
+        if depth >= DEPTH {
+            self.leave(path, "is nested too deeply");
+            return Ok(());
+        }
+        let Ok(child) = from.open_dir_as_owner(name) else {
+            self.leave(path, "cannot be opened");
+            return Ok(());
+        };
+        if to.kind(name)? != Some(FileType::Directory) {
+            to.remove(name)?;
+            // The usual case: nothing of it is here, and it moves as a whole.
+            let is_clean = self.without_what_stays(&child, path, depth + 1)?;
+            if is_clean && from.rename(name, to, name).is_ok() {
+                return Ok(());
+            }
+            let new = to.create_dir(name)?;
+            let mode = child.metadata()?.mode() & 0o777;
+            rustix::fs::fchmod(&new, rustix::fs::Mode::from(mode | 0o700))?;
+        }
+        self.contents(&child, &to.open_dir(name)?, path, depth + 1)
+    }
+
+    /// Takes out of a directory what stays behind; gives whether all of it could be
+    /// looked at, and may be moved as it is.
+    fn without_what_stays(
+        &mut self,
+        dir: &UntrustedDir,
+        at: &Path,
+        depth: usize,
+    ) -> io::Result<bool> {
+        let mut is_clean = true;
+        dir.for_each_entry(|DirEntry { name, kind }| {
+            match kind {
+                FileType::RegularFile => is_clean &= without_set_id(dir, &name).is_ok(),
+                FileType::Directory if depth < DEPTH => match dir.open_dir_as_owner(&name) {
+                    Ok(child) => {
+                        is_clean &= self.without_what_stays(&child, &at.join(&name), depth + 1)?;
+                    }
+                    Err(_) => is_clean = false,
+                },
+                FileType::Directory => is_clean = false,
+                _ if dir.remove(&name).is_ok() => self.leave(&at.join(&name), name_of(kind)),
+                _ => is_clean = false,
+            }
+            Ok(())
+        })?;
+        Ok(is_clean)
+    }
+
+    fn leave(&mut self, path: &Path, why: &str) {
+        self.left += 1;
+        if self.named.len() < NAMED {
+            self.named.push(format!("{} ({why})", path.display()));
+        }
+    }
+
+    fn warn(&self, report: &Report) {
+        if self.left == 0 {
+            return;
+        }
+        let more = match self.left - self.named.len() as u64 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        report.warning(format_args!(
+            "{} of the entries that the container left in $VERIFY_OUT_DIR stay behind: {}{more}; only regular files and directories are kept, and none in the place of a log",
+            self.left,
+            self.named.join(", ")
+        ));
+    }
+}
+
+/// Takes setuid and setgid from a file: whoever runs it here is another one.
+fn without_set_id(dir: &UntrustedDir, name: &OsStr) -> io::Result<()> {
+    let mode = dir.mode(name)?;
+    if mode & 0o6000 == 0 {
+        return Ok(());
+    }
+    match dir.open_file(name) {
+        Ok((file, _)) => file.set_permissions(Permissions::from_mode(mode & 0o1777)),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::CrossesDevices
+    )
+}
