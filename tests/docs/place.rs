@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use semver::Version;
+use testbed::images::PixiImage;
 use testbed::project::{Manifest, lock_project};
 use testbed::sandbox::{Run, Sandbox, binary};
 use testbed::{Parts, SecondEngine, ensure_debian_package, ensure_podman};
@@ -18,6 +20,19 @@ const PLAIN: &str = "debian:bookworm";
 /// The engine of another machine.
 const BIG: &str = "ssh://ada@big";
 
+/// Lines of the docs that pixi prints, as the image that they name has it, and what the oldest
+/// pixi of the tests prints there; `…` stands for any text.
+const OLD_WORDS: [(&str, &str); 2] = [
+    (
+        "The default environment has been installed.",
+        "Project in … is ready to use!",
+    ),
+    ("Pixi task (smoke): ", "Pixi task (default): "),
+];
+
+/// From here on pixi prints what the docs show; 0.15 prints the old words.
+const OTHER_WORDS: Version = Version::new(0, 30, 0);
+
 /// The home of the docs.
 const HOME: &str = "/home/ada";
 
@@ -25,7 +40,7 @@ const HOME: &str = "/home/ada";
 /// shells on both sides.
 pub struct Place {
     sandbox: Sandbox,
-    image: String,
+    image: PixiImage,
     container: String,
     here: Option<Shell>,
     target: Option<Shell>,
@@ -65,7 +80,7 @@ impl Place {
         );
         Place {
             sandbox,
-            image: parts.image.reference,
+            image: parts.image,
             container,
             here: None,
             target: None,
@@ -77,7 +92,7 @@ impl Place {
     pub fn with_engines() -> Place {
         let mut place = Place::new();
         let podman = ensure_podman().unwrap();
-        podman.bring(&place.image).unwrap();
+        podman.bring(&place.image.reference).unwrap();
         for (name, value) in podman.variables() {
             place.sandbox.set(name, value);
         }
@@ -86,21 +101,25 @@ impl Place {
         let makefile = std::fs::read(makefile).unwrap();
         place.sandbox.write("Makefile", makefile);
         let work = place.sandbox.work();
-        place.big = Some(SecondEngine::start_on_tcp(&work, &place.image).unwrap());
+        place.big = Some(SecondEngine::start_on_tcp(&work, &place.image.reference).unwrap());
         place
     }
 
     fn instead(&self) -> Vec<(String, String)> {
         let own = |from: &str, to: &str| (from.to_owned(), to.to_owned());
         let work = self.sandbox.work().display().to_string();
-        vec![
-            own(OFFICIAL, &self.image),
-            own(PLAIN, &self.image),
+        let mut instead = vec![
+            own(OFFICIAL, &self.image.reference),
+            own(PLAIN, &self.image.reference),
             own("demo-box", &self.container),
             own("weather-box", &self.container),
             own(HOME, &work),
             own(BIG, self.big.as_ref().map_or(BIG, SecondEngine::host)),
-        ]
+        ];
+        if self.image.version < OTHER_WORDS {
+            instead.extend(OLD_WORDS.map(|(from, to)| own(from, to)));
+        }
+        instead
     }
 
     /// The shell on this machine.
@@ -130,7 +149,7 @@ impl Place {
                 "none",
                 "--mount",
             ]);
-            docker.args([&mount, "--entrypoint", "bash", &self.image]);
+            docker.args([&mount, "--entrypoint", "bash", &self.image.reference]);
             let mut shell = Shell::start(docker, self.instead());
             let bring = "mkdir -p /any/path /home/ada; cp -a /carried/. /home/ada; cd /home/ada; \
                          for product in workdir/product work/product; do \
@@ -154,7 +173,7 @@ impl Place {
             &self.container,
             "--entrypoint",
             "sh",
-            &self.image,
+            &self.image.reference,
             "-c",
             "mkdir -p /srv/app; while :; do sleep 1; done",
         ]);
