@@ -835,3 +835,18 @@ fn a_product_that_has_passed_stays_with_its_logs_until_another_one_has() {
         );
     }
 }
+
+#[test]
+fn logs_that_a_killed_run_left_behind_its_product_come_to_it() {
+    let fake = Fake::new();
+    build(&fake, &[]).success();
+    // As it is when a run is killed between the two renames: the product is the new one,
+    // and its logs still have the name of those of one that failed.
+    fs::rename(fake.path("W/proof"), fake.path("W/proof.failed")).unwrap();
+    fs::create_dir(fake.path("W/proof")).unwrap();
+    fs::write(fake.path("W/proof/old.log"), "old").unwrap();
+    let fake = fake.with(json!({"phases": [["install", "no luck\n", 7]]}));
+    build(&fake, &[]).code(7);
+    assert_eq!(outcome_in(&fake.path("W/proof")), "passed");
+    assert!(!fake.path("W/proof/old.log").exists());
+}

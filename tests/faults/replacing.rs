@@ -294,7 +294,10 @@ fn one(subject: &Subject, point: &crate::injection::Point, fault: Fault) -> bool
     if subject.command == ALL.command {
         require_passed(&place, &case);
     }
-    assert!(!came || !stderr.contains("panicked"), "{case}");
+    // What a killed command leaves writing to nobody, the scripted docker for example, is not
+    // what is looked at.
+    let is_killed = matches!(fault, Fault::Kill);
+    assert!(!came || is_killed || !stderr.contains("panicked"), "{case}");
 
     let next = Run::of(&mut place.command(subject));
     assert_eq!(next.code, 0, "{case}\nthe next run: {next}");

@@ -128,6 +128,7 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
             format!("PATH={app}/.pixi/envs/prod/bin:{}", of_base.stdout.trim())
         );
         name.run(&["sh", "-c", "exit 42"]).code(42);
+        past_the_entry_point(&name, &run.stdout, app);
 
         let seen = added(&name.0, base());
         let other = "srv/the-app/.pixi/envs/default";
@@ -150,6 +151,59 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
         assert_eq!(seen["srv/the-app/link"].kind, tar::EntryType::Symlink);
         assert!(!seen.contains_key("srv/the-app/.pixi/config.toml"));
     }
+}
+
+/// What is started without the entry point finds the environment, and each variable that it
+/// has is what the entry point gives.
+fn past_the_entry_point(name: &Name, through: &str, app: &str) {
+    let prefix = format!("{app}/.pixi/envs/prod");
+    let start = |program: &str, words: &[&str]| {
+        let engine = ["run", "--rm", "--network", "none", "--entrypoint", program];
+        docker(&[&engine[..], &[&name.0], words].concat())
+    };
+    let past = start("env", &[]);
+    past.success()
+        .prints(&format!("PATH={prefix}/bin:"))
+        .prints(&format!("CONDA_PREFIX={prefix}\n"))
+        .prints("CONDA_DEFAULT_ENV=demo:prod\n")
+        .prints(&format!("PIXI_PROJECT_ROOT={app}\n"));
+    for line in past.stdout.lines() {
+        let own = ["HOSTNAME=", "HOME="]
+            .iter()
+            .any(|name| line.starts_with(name));
+        assert!(
+            own || through.lines().any(|one| one == line),
+            "{line}\n{through}"
+        );
+    }
+    if through.contains("STAGE=") {
+        past.prints(&format!("STAGE=it's \"prod\" in {prefix}\n"));
+    }
+    start("python", &["-c", "import sys; print(sys.prefix)"])
+        .success()
+        .prints(&prefix);
+    start("flavour", &[]).success().prints("flavour 1.0");
+
+    // docker exec, in a container whose process went through the entry point or not.
+    let container = docker(&[
+        "run",
+        "--detach",
+        "--network",
+        "none",
+        &name.0,
+        "sleep",
+        "60",
+    ]);
+    let container = container.success().stdout.trim().to_owned();
+    let inside = docker(&[
+        "exec",
+        &container,
+        "python",
+        "-c",
+        "import sys; print(sys.prefix)",
+    ]);
+    docker(&["rm", "--force", &container]).success();
+    inside.success().prints(&prefix);
 }
 
 #[test]

@@ -219,7 +219,8 @@ printf '%s\n' "$hook" | while read -r word script; do
 done
 entrypoint=$app/.pixi/entrypoint.sh
 {
-  cat /pixi-offline/entrypoint.sh
+  # Neither an application's folder nor an environment's name has a # in it.
+  sed "s#@PREFIX@#$prefix#g" /pixi-offline/entrypoint.sh
   printf '%s\nexec "$@"\n' "$hook"
 } >"$entrypoint"
 chmod 0755 "$entrypoint"

@@ -1,5 +1,8 @@
 #!/bin/sh
 # Activates the environment of this image, and becomes the command. Needs no pixi.
+# The PATH of the image begins with the environment, for what is started past this
+# script. Here activation puts it there; build.sh writes the path in place of the mark.
+case $PATH in @PREFIX@/bin:*) PATH=${PATH#@PREFIX@/bin:} ;; esac
 # Activation scripts are written for bash: it takes over where there is one.
 if [ -n "${BASH_VERSION-}" ]; then
   # shellcheck disable=SC3040 # this is bash

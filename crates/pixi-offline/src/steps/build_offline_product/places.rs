@@ -9,9 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{COMMAND, Request, asked_out_dir, asked_product};
-use crate::layout::{self, Product, Workdir};
+use crate::layout::{self, OfflineLogs, Product, Workdir};
 use crate::proof::check::{self, Verified};
 use crate::proof::evidence_file::{self, LONGEST_LIST};
+use crate::proof::verification::VerificationRecord;
 use crate::proof::{WorkdirRecord, sums};
 use crate::replacement::{Beside, Claim, RunClaim, put_in_place, remove_folder};
 use crate::report::Report;
@@ -63,7 +64,29 @@ impl Places {
                 Beside::sweep(claim.claim(), place)?;
             }
         }
+        self.finish_logs()?;
         Ok(claims)
+    }
+
+    /// Puts the logs of a product that has passed in their place, where a run was killed
+    /// when only the product was in its own.
+    fn finish_logs(&self) -> anyhow::Result<()> {
+        let new = layout::failed(&self.logs);
+        if !self.has_passed || !self.logs_are_beside || !is_folder(&new) {
+            return Ok(());
+        }
+        // What cannot be read is of no product.
+        let of = |folder: &Path| {
+            let record = VerificationRecord::read(&OfflineLogs::new(folder).verification());
+            record.ok().flatten()?.product_digest
+        };
+        let record = Product::new(&self.product).verification();
+        let product = VerificationRecord::read(&record)?.and_then(|record| record.product_digest);
+        if product.is_some() && of(&new) == product && of(&self.logs) != product {
+            let claim = Claim::alone(self.workdir.path(), COMMAND)?;
+            put_in_place(&claim, &new, &self.logs)?;
+        }
+        Ok(())
     }
 
     /// Whether a product that has passed is there.
