@@ -850,3 +850,17 @@ fn logs_that_a_killed_run_left_behind_its_product_come_to_it() {
     assert_eq!(outcome_in(&fake.path("W/proof")), "passed");
     assert!(!fake.path("W/proof/old.log").exists());
 }
+
+#[test]
+fn a_cache_that_was_moved_is_told_where_the_product_is_in_the_end() {
+    let fake = Fake::new();
+    for _ in ["first", "second"] {
+        build(&fake, &["--move-cache"]).success();
+        let record = fs::read(fake.path("W/workdir.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let cache = fake.path("W/product/pkg-cache");
+        assert_eq!(record["cache_moved"], cache.display().to_string());
+        assert!(cache.is_dir() && !fake.path("W/pixi-cache").exists());
+        assert!(!fake.path("W/product.failed").exists());
+    }
+}
