@@ -2,7 +2,7 @@
 //! of the project, files that Git LFS did not fetch.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -463,4 +463,149 @@ esac
             "src"
         ]
     );
+}
+
+/// A project of which setuptools-scm makes the version, tagged and with one more commit.
+fn versioned(fake: &Fake) {
+    fake.sandbox.write(
+        "demo/pyproject.toml",
+        "[build-system]\nrequires = [\"setuptools>=64\", \"setuptools_scm>=8\"]\nbuild-backend = \"setuptools.build_meta\"\n[project]\nname = \"My.demo\"\ndynamic = [\"version\"]\n",
+    );
+    fake.sandbox.write(
+        "demo/libs/tool/pyproject.toml",
+        "[build-system]\nrequires = [\"hatchling\", \"hatch-vcs\"]\n[project]\nname = \"tool\"\ndynamic = [\"version\"]\n",
+    );
+    fake.sandbox.write(
+        "demo/pixi.toml",
+        "[project]\nname = 'demo'\n[pypi-dependencies]\nme = { path = '.', editable = true }\ntool = { path = './libs/tool' }\n",
+    );
+    fake.commit();
+    let git = |words: &[&str]| {
+        let mut command = fake.sandbox.program("git");
+        command.args(["-C", "demo", "-c", "user.name=n", "-c", "user.email=e"]);
+        Run::of(command.args(words)).success();
+    };
+    git(&["tag", "v1.4.0"]);
+}
+
+#[test]
+fn a_version_from_git_is_handed_to_the_builds_and_to_the_target() {
+    let fake = Fake::new();
+    versioned(&fake);
+    let run = fake.create(&[""; 0]);
+    run.success().says(
+        "NOTE: My.demo takes its version from git (setuptools-scm), which stays behind: the builds get 1.4.0 by SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO",
+    );
+    let (options, _) = fake.run_call();
+    for variable in [
+        "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO=1.4.0",
+        "SETUPTOOLS_SCM_PRETEND_VERSION=1.4.0",
+    ] {
+        assert!(options.contains(&variable.to_owned()), "{options:?}");
+    }
+    let record: Value =
+        serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap();
+    assert_eq!(record["git_versions"][0]["version"], "1.4.0");
+    assert_eq!(record["git_versions"][1]["package"], "tool");
+    make(&fake, &["--env", "A=b"]).success();
+    let exported = |name: &str| {
+        let script = format!(". ./envs.sh; printf %s \"${name}\"");
+        let mut command = fake.sandbox.program("bash");
+        command
+            .args(["-c", &script])
+            .current_dir(fake.path("W/product"));
+        Run::of(&mut command).success().stdout.clone()
+    };
+    assert_eq!(
+        exported("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO"),
+        "1.4.0"
+    );
+    assert_eq!(exported("A"), "b");
+    // What the caller gives wins, at both places.
+    let given = "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO=9";
+    make(&fake, &["--env", given]).success();
+    assert_eq!(exported("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO"), "9");
+    let fake = Fake::new();
+    versioned(&fake);
+    let run = fake.create(&["--container-env", given]);
+    run.success().says_not("My.demo takes its version");
+    let (options, _) = fake.run_call();
+    let of_demo = options.iter().filter(|word| word.contains("_FOR_MY_DEMO="));
+    assert_eq!(of_demo.collect::<Vec<_>>(), [given]);
+}
+
+#[test]
+fn a_version_from_git_is_known_in_a_container_too() {
+    let container = Container::new();
+    let fake = &container.fake;
+    versioned(fake);
+    let pixi = "#!/bin/bash
+case $1 in
+--version) echo pixi 0.77.0 ;;
+install) mkdir -p \"$PIXI_CACHE_DIR/pkgs\"; echo \"version $SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO.\" ;;
+esac
+";
+    fs::write(fake.sandbox.bin().join("pixi"), pixi).unwrap();
+    container.create(&[]).success().prints("version 1.4.0.\n");
+    // A project without such a package gets nothing.
+    let container = Container::new();
+    container.fake.commit();
+    fs::write(container.fake.sandbox.bin().join("pixi"), pixi).unwrap();
+    container
+        .create(&[])
+        .success()
+        .prints("version .\n")
+        .says_not("from git");
+}
+
+#[test]
+fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
+    let test = "a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged";
+    if !rustix::process::geteuid().is_root() {
+        testbed::skip(test, "only root can be another user for a moment");
+        return;
+    }
+    for cannot_write in [false, true] {
+        let fake = Fake::new().with(json!({"cannot_write": cannot_write}));
+        let root = fake.sandbox.root();
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(root.join("calls"), "").unwrap();
+        for entry in ["work", "home", "work/demo", "calls"] {
+            chown(root.join(entry), Some(65534), Some(65534)).unwrap();
+        }
+        let mut command = fake.sandbox.program("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(testbed::sandbox::binary("create-workdir-from-host"))
+            .args([
+                "--image",
+                "img:1",
+                "--project-dir",
+                "demo",
+                "--workdir",
+                "W",
+            ])
+            .args(["--transfer", "mount", "--engine-arg", "--cpus=1"]);
+        let run = Run::of(&mut command);
+        let probes: Vec<_> = fake
+            .calls()
+            .into_iter()
+            .filter(|call| call.contains(&"write-into".to_owned()))
+            .collect();
+        assert_eq!(probes.len(), 1, "{probes:?}");
+        assert!(probes[0].contains(&"--cpus=1".to_owned()), "{probes:?}");
+        if cannot_write {
+            run.code(1)
+                .says("cannot write into")
+                .says("Permission denied")
+                .says("--transfer copy");
+            assert_eq!(names(&fake.sandbox.work()), ["demo"]);
+        } else {
+            run.success();
+            assert_eq!(names(&fake.sandbox.work()), ["W", "demo"]);
+        }
+    }
+    // Root's own folder on a disk of this machine is not tried.
+    let fake = Fake::new().with(json!({"cannot_write": true}));
+    fake.create(&[""; 0]).success();
 }

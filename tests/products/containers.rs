@@ -68,7 +68,7 @@ impl Container {
         .success();
     }
 
-    fn sh(&self, script: &str) -> Run {
+    pub fn sh(&self, script: &str) -> Run {
         Run::of(Command::new("docker").args(["exec", &self.name, "sh", "-c", script]))
     }
 

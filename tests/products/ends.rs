@@ -235,7 +235,7 @@ fn kill_9_of_the_client_is_noticed_and_said_and_the_container_goes() {
 }
 
 /// A plain user who may use the engine: nobody, in the group of its socket.
-fn plain_user(real: &Real) -> Vec<String> {
+pub fn plain_user(real: &Real) -> Vec<String> {
     let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
     for entry in ["", "work", "home"] {
         chown(real.sandbox.root().join(entry), Some(65534), Some(65534)).unwrap();

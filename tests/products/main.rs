@@ -23,6 +23,7 @@ mod exit_codes;
 mod forging;
 mod images;
 mod other_engine;
+mod project_inputs;
 mod proxies;
 mod static_binaries;
 mod whole_path;

@@ -81,6 +81,8 @@ struct Scenario {
     verify: u8,
     /// Whether a volume of any name is there.
     has_every_volume: bool,
+    /// A container cannot write into a folder of the caller's.
+    cannot_write: bool,
 }
 
 /// The id of what `docker build` makes.
@@ -117,6 +119,7 @@ impl Default for Scenario {
             nameless: Vec::new(),
             verify: 0,
             has_every_volume: false,
+            cannot_write: false,
         }
     }
 }
@@ -234,10 +237,25 @@ fn answer() -> anyhow::Result<u8> {
             println!("verifying");
             Ok(scenario.verify)
         }
+        ["run", rest @ .., "write-into", name] => write_into(&scenario, rest, name),
         ["run", rest @ ..] => run(&scenario, rest),
         ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),
     }
+}
+
+/// A container that makes a file in the folder that is mounted.
+fn write_into(scenario: &Scenario, words: &[&str], name: &str) -> anyhow::Result<u8> {
+    if scenario.cannot_write {
+        eprintln!("sh: can't create {name}: Permission denied");
+        return Ok(1);
+    }
+    let mounts = mounts(words);
+    let (source, _) = mounts
+        .first()
+        .ok_or_else(|| anyhow::anyhow!("nothing is mounted"))?;
+    std::fs::write(source.join(name), "")?;
+    Ok(0)
 }
 
 /// Keeps the context beside the calls, as `context.tar`.

@@ -400,6 +400,47 @@ impl Engine {
         })
     }
 
+    /// Has a container make a file of this name in a folder, and give it to the folder's
+    /// owner, as our scripts do in the end.
+    pub(super) fn write_into(
+        &self,
+        folder: &Path,
+        name: &str,
+        image: &ImageReference,
+        engine_arguments: &[OsString],
+    ) -> anyhow::Result<Captured> {
+        const SCRIPT: &str = r#"cd /pixi-offline/probe && : >"$1" || exit
+[ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g .)" "$1""#;
+        let owner = Owner::this_process().map(|owner| owner.label());
+        let label = format!("{}={}", owner::LABEL, owner.unwrap_or_default());
+        let mount = Mount::writable(folder, "/pixi-offline/probe").value()?;
+        let fixed = ["run", "--rm", "--label", &label, "--network", "none"];
+        let mut words: Vec<OsString> = fixed.map(OsString::from).into();
+        // SELinux is turned off for it as for every container of ours; elsewhere the option
+        // means nothing.
+        let options = [
+            "--pull",
+            "never",
+            "--security-opt",
+            "label=disable",
+            "--mount",
+            &mount,
+        ];
+        words.extend(options.map(OsString::from));
+        words.extend(engine_arguments.iter().cloned());
+        let last = [
+            "--entrypoint",
+            "sh",
+            image.as_str(),
+            "-c",
+            SCRIPT,
+            "write-into",
+            name,
+        ];
+        words.extend(last.map(OsString::from));
+        self.program.capture(&words)
+    }
+
     fn try_to_create(&self, options: &[&str], image: &ImageReference) -> anyhow::Result<Captured> {
         let owner = Owner::this_process().map(|owner| owner.label());
         let label = format!("{}={}", owner::LABEL, owner.unwrap_or_default());

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -141,6 +142,38 @@ pub fn shares(
     Ok(engine
         .shares(&paths, image)?
         .map_err(|words| elsewhere(engine, folder, &words)))
+}
+
+/// Whether a container can write into `folder` what is the caller's then: one writes there
+/// for a moment, with the caller's words for `run`. If not, what to say.
+///
+/// # Errors
+///
+/// When the client cannot be started.
+pub fn can_write(
+    engine: &Engine,
+    image: &ImageReference,
+    folder: &Path,
+    engine_arguments: &[OsString],
+) -> anyhow::Result<Result<(), String>> {
+    let name = format!("{}written-{}", NonceFile::START, surroundings::nonce());
+    let answer = engine.write_into(folder, &name, image, engine_arguments)?;
+    let written = folder.join(&name);
+    let is_own = std::fs::symlink_metadata(&written)
+        .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
+    let removed = std::fs::remove_file(&written).is_ok();
+    if answer.succeeded() && is_own && removed {
+        return Ok(Ok(()));
+    }
+    let words = match answer.stderr.trim() {
+        "" => "what it writes is not this user's",
+        words => words,
+    };
+    Ok(Err(format!(
+        "a container of {} cannot write into {}: {words}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy to have files carried, or a folder on a local disk",
+        engine.client(),
+        folder.display()
+    )))
 }
 
 /// What to say of a folder that the engine does not have as we have it.

@@ -57,6 +57,20 @@ pub struct SourceState {
     pub dirty: Option<bool>,
 }
 
+/// A version that the build of a package would take from git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitVersion {
+    /// The package's name.
+    pub package: String,
+    /// What makes its version, `setuptools-scm` for example.
+    pub tool: String,
+    /// The version.
+    pub version: String,
+    /// The variable by which builds are told; `None` where the tool reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+}
+
 /// What a build made in the project, beside the environments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratedFiles {
@@ -141,6 +155,9 @@ pub struct WorkdirRecord {
     /// What the build made in the project; `None` before it, and in workdirs of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<GeneratedFiles>,
+    /// The versions of the project's packages that come from git.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub git_versions: Vec<GitVersion>,
 }
 
 impl WorkdirRecord {
@@ -169,6 +186,7 @@ impl WorkdirRecord {
             started: None,
             cache_moved: None,
             generated: None,
+            git_versions: Vec::new(),
         }
     }
 

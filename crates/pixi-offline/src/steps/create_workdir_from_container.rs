@@ -20,6 +20,7 @@ use crate::steps::build::{self, Build, LockUse};
 use crate::steps::container_out;
 use crate::steps::environments;
 use crate::steps::generated;
+use crate::steps::git_version;
 use crate::steps::inside::{self, Order, Staged};
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
@@ -239,6 +240,8 @@ impl Visit<'_> {
             }
             is_commit
         });
+        git_version::say(&staged.git_versions, &request.variables, report);
+        record.git_versions = staged.git_versions;
         record.environments.clone_from(&environments);
         record.lock.staged = lock.as_ref().map(|lock| *lock.digest());
         if let Some(resources) = &request.resources
@@ -257,6 +260,7 @@ impl Visit<'_> {
         let logs = Workdir::new(logs_folder.path());
         build::prepare_logs(&logs)?;
         self.delegate.not_interrupted()?;
+        let variables = git_version::for_build(&record.git_versions, &request.variables)?;
         let build = Build {
             engine: self.engine,
             container_workdir: &request.container_workdir,
@@ -266,7 +270,7 @@ impl Visit<'_> {
             verified,
             verification: &request.verification,
             expectations: &request.expectations,
-            variables: &request.variables,
+            variables: &variables,
         };
         let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
         if let Err(error) = build.run_inside(

@@ -9,7 +9,7 @@ use crate::container::{self, Engine, EngineVersion, Image, RestingVolume};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{self, BuildState, WorkdirRecord};
+use crate::proof::{self, BuildState, GitVersion, WorkdirRecord};
 use crate::replacement::{Beside, Provisional, make_folder, require_room};
 use crate::report::Report;
 use crate::request::{
@@ -23,6 +23,7 @@ use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::carried;
 use crate::steps::environments;
 use crate::steps::generated::{self, StagedPaths};
+use crate::steps::git_version;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
@@ -144,6 +145,9 @@ pub(super) struct Seen {
     /// What the copy of the project will be, and that of the resources.
     pub(super) project: Survey,
     pub(super) resources: Survey,
+    git_versions: Vec<GitVersion>,
+    /// The variables of the build.
+    variables: Vec<ContainerVariable>,
 }
 
 impl Seen {
@@ -204,6 +208,8 @@ impl Seen {
             None => Survey::default(),
         };
         let secrets = search.findings();
+        let git_versions = git_version::find(&project_dir, surroundings);
+        let variables = git_version::for_build(&git_versions, &request.variables)?;
         let seen = Seen {
             rules,
             engine,
@@ -220,6 +226,8 @@ impl Seen {
             secrets,
             project,
             resources,
+            git_versions,
+            variables,
         };
         seen.require_image_that_fits(request)?;
         secrets::refuse(&request.secrets, &seen.secrets)?;
@@ -253,6 +261,7 @@ impl Seen {
     /// Says what may bite later.
     fn warn(&self, request: &Request, report: &Report) -> anyhow::Result<()> {
         secrets::warn(&self.secrets, report);
+        git_version::say(&self.git_versions, &request.variables, report);
         stage::warn_of_survey("project", &(&self.project).into(), report);
         stage::warn_of_survey("resources", &(&self.resources).into(), report);
         if self.lock.is_none() {
@@ -297,6 +306,7 @@ impl Seen {
             .collect();
         record.started = proof::rfc3339(surroundings.unix_seconds);
         record.source = source_state::of(&self.project_dir, surroundings);
+        record.git_versions.clone_from(&self.git_versions);
         record.overrides = build::overrides(&request.variables);
         record.environments.clone_from(&self.environments);
         record.engine = Some(self.version.clone());
@@ -315,7 +325,7 @@ impl Seen {
             verified: &self.verified,
             verification: &request.verification,
             expectations: &request.expectations,
-            variables: &request.variables,
+            variables: &self.variables,
         }
     }
 
@@ -375,6 +385,7 @@ impl Seen {
             &request.image,
             beside.path(),
             &[],
+            &request.engine_arguments,
             report,
         )?;
         // The record comes first: it marks the folder as a workdir, never staged.

@@ -204,6 +204,7 @@ pub(super) fn run_after(
         &request.image,
         &out_dir,
         &[&product_dir],
+        &[],
         report,
     )?;
     if is_carried && request.in_place {

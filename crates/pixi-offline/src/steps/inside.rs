@@ -19,7 +19,7 @@ use crate::container::{self, Counting};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{self, SourceState, WorkdirRecord};
+use crate::proof::{self, GitVersion, SourceState, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
 use crate::report::Report;
 use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
@@ -27,6 +27,7 @@ use crate::secrets::Finding;
 use crate::staging::{self, How, Rules, Survey};
 use crate::steps::carried::delegate;
 use crate::steps::generated::StagedPaths;
+use crate::steps::git_version;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules, SurveyWarnings};
@@ -113,6 +114,8 @@ pub struct Staged {
     pub source: Option<SourceState>,
     /// What of the project is staged.
     pub paths: StagedPaths,
+    /// The versions of the project's packages that come from git.
+    pub git_versions: Vec<GitVersion>,
     /// What people are warned of in the project.
     pub project_warnings: SurveyWarnings,
     /// The same of the resources.
@@ -292,6 +295,7 @@ fn stage_project(
         cache_reused,
         source,
         paths: StagedPaths::from(&copy.listing),
+        git_versions: git_version::find(project, surroundings),
         project_warnings: (&survey).into(),
         resources_warnings: (&resources_survey).into(),
     })

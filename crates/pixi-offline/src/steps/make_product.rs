@@ -22,6 +22,7 @@ use crate::steps::approval;
 use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::evidence::{self, Choices};
 use crate::steps::generated::{self, Generated};
+use crate::steps::git_version;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
@@ -240,7 +241,9 @@ pub fn run(
         carried_cache::bundle_pixi(&workdir, &new.pixi())?;
         facts.bundled_pixi = true;
     }
-    product::write_scripts(&new, &request.variables, &facts)?;
+    let git_versions = record.as_ref().map(|record| record.git_versions.as_slice());
+    let variables = git_version::for_product(git_versions.unwrap_or_default(), &request.variables)?;
+    product::write_scripts(&new, &variables, &facts)?;
 
     // STEP 3: list what is in it.
     let choices = Choices {

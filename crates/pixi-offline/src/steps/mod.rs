@@ -15,6 +15,7 @@ mod environments;
 mod evidence;
 pub mod final_verify_product;
 mod generated;
+mod git_version;
 pub mod inside;
 pub mod make_product;
 pub mod make_production_image;

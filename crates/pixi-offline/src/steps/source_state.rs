@@ -12,20 +12,29 @@ use crate::tools::Program;
 /// called in; they are set where a hook of git calls us.
 const LEADS_ELSEWHERE: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];
 
+/// A way to ask git about the repository of a folder: what it prints, where it succeeds.
+/// `None` without git.
+pub(super) fn git(
+    folder: &Path,
+    surroundings: &Surroundings,
+) -> Option<impl Fn(&[&str]) -> Option<Vec<u8>>> {
+    let program = Program::find(OsStr::new("git"), surroundings).ok()?;
+    Some(move |words: &[&str]| {
+        // It must not write to the repository, nor start what that names.
+        let fixed = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C"];
+        let mut all: Vec<OsString> = fixed.iter().map(OsString::from).collect();
+        all.push(folder.into());
+        all.extend(words.iter().map(OsString::from));
+        let answer = program.capture_without(&all, &LEADS_ELSEWHERE).ok()?;
+        answer.succeeded().then_some(answer.stdout)
+    })
+}
+
 /// The commit of a project, and whether the project differs from it; workdirs of
 /// ours in it do not count. `None` without git, without a repository or a commit,
 /// or where git refuses to look (a repository of somebody else's).
 pub(super) fn of(project: &Path, surroundings: &Surroundings) -> Option<SourceState> {
-    let program = Program::find(OsStr::new("git"), surroundings).ok()?;
-    let git = |words: &[&str]| {
-        // It must not write to the repository, nor start what that names.
-        let fixed = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C"];
-        let mut all: Vec<OsString> = fixed.iter().map(OsString::from).collect();
-        all.push(project.into());
-        all.extend(words.iter().map(OsString::from));
-        let answer = program.capture_without(&all, &LEADS_ELSEWHERE).ok()?;
-        answer.succeeded().then_some(answer.stdout)
-    };
+    let git = git(project, surroundings)?;
     let line = |bytes: Vec<u8>| {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_owned();
         OsStr::from_bytes(&bytes).to_owned()

@@ -107,6 +107,11 @@ impl Maker {
         right
     }
 
+    /// Whether mode and times of a folder can be changed.
+    pub(super) fn may_change(&self, folder: &Stat) -> bool {
+        self.as_root || folder.st_uid == self.user
+    }
+
     /// Whose a folder is that we have made.
     pub(super) fn own(&self, made: &Stat) -> Option<Heirs> {
         Some(Heirs {

@@ -297,6 +297,11 @@ impl<'a> Worker<'a> {
         // Filling it changed its time. What is made in the folders below does not.
         let mut looks = *looks;
         let closes = looks.mode() & 0o100 == 0 && !self.found.is_empty();
+        // A folder that was there and is another user's keeps its own; who may write into it
+        // may fill it.
+        if top && !job.maker.may_change(&made) {
+            return Ok(());
+        }
         if top || closes {
             let mode = looks.set_mode(0o700);
             job.ends().modes.push((self.path.clone(), mode));

@@ -4,6 +4,7 @@
 pub(super) mod delegate;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{BufWriter, PipeWriter, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -25,33 +26,63 @@ use crate::transfer::{self, Expected, Received, Sender, Sent};
 use delegate::{Errand, Stamp};
 
 /// Whether folders are carried. `folder` is one in which a file can be made, and
-/// `others` are to be seen as well.
+/// `others` are to be seen as well. Where container root may not be able to write into
+/// the caller's folders, it is tried, with the words for the engine's `run`.
 ///
 /// # Errors
 ///
-/// When they are to be mounted, and the engine does not see them (1).
+/// When they are to be mounted, and the engine does not see them or a container cannot
+/// write there (1).
 pub(super) fn is_needed(
     transfer: Transfer,
     engine: &Engine,
     image: &ImageReference,
     folder: &Path,
     others: &[&Path],
+    engine_arguments: &[OsString],
     report: &Report,
 ) -> anyhow::Result<bool> {
     if transfer == Transfer::Copy {
         return Ok(true);
     }
-    match (container::shares(engine, image, folder, others)?, transfer) {
-        (Ok(()), _) => Ok(false),
-        (Err(_), Transfer::Auto) => {
-            report.note(format_args!(
-                "the engine behind {} does not see this machine's files; they are carried there and back (--transfer copy)",
-                engine.client()
-            ));
-            Ok(true)
-        }
-        (Err(words), _) => Err(Failure::with_code(failure::GENERAL, words)),
+    let client = engine.client();
+    let (words, why) = match container::shares(engine, image, folder, others)? {
+        Err(words) => (
+            words,
+            format!("the engine behind {client} does not see this machine's files"),
+        ),
+        Ok(()) if !may_be_closed(folder) => return Ok(false),
+        Ok(()) => match container::can_write(engine, image, folder, engine_arguments)? {
+            Ok(()) => return Ok(false),
+            Err(words) => (
+                words,
+                format!(
+                    "a container of {client} cannot write into {}",
+                    folder.display()
+                ),
+            ),
+        },
+    };
+    if transfer != Transfer::Auto {
+        return Err(Failure::with_code(failure::GENERAL, words));
     }
+    report.note(format_args!(
+        "{why}; files are carried there and back (--transfer copy)"
+    ));
+    Ok(true)
+}
+
+/// Whether container root may not be able to write into a folder of the caller's: the
+/// caller is another user, or a server or another program decides about the folder.
+fn may_be_closed(folder: &Path) -> bool {
+    // statfs(2): NFS, SMB, SMB 2, CIFS, FUSE.
+    const DECIDED_ELSEWHERE: [u64; 5] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546];
+    let is_elsewhere = || {
+        rustix::fs::statfs(folder)
+            // The kernel's numbers have 32 bits, the field perhaps more.
+            .is_ok_and(|found| DECIDED_ELSEWHERE.contains(&(found.f_type as u64 & 0xffff_ffff)))
+    };
+    !rustix::process::geteuid().is_root() || is_elsewhere()
 }
 
 /// What goes into one volume.
