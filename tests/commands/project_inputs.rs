@@ -309,6 +309,26 @@ fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
     assert_eq!(listed["entries"][0]["sha256"], Value::Null);
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(listed["entries"][3]["sha256"], empty);
+    // So is a manifest, and a variable of the product, but not its value.
+    let fake = Fake::new();
+    fake.sandbox.write(
+        "demo/pixi.toml",
+        "[project]\nname = 'demo'\n[activation.env]\nD = '/workdir/project/demo/data'\n",
+    );
+    fake.create(&[""; 0])
+        .success()
+        .says("WARNING: pixi.toml names a path below /workdir,");
+    let words = [
+        "--env",
+        "A=/elsewhere",
+        "--env",
+        "B=x:/workdir/resources/secret",
+    ];
+    let run = make(&fake, &words);
+    run.success()
+        .says("WARNING: --env B names a path below /workdir,")
+        .says_not("--env A names");
+    run.says_not("secret");
     // A build that makes nothing says nothing.
     let fake = Fake::new();
     fake.create(&[""; 0]).success().says_not("the build made");

@@ -104,3 +104,28 @@ fn a_workdir_that_container_root_may_not_write_is_carried() {
     // With all its capabilities it may, and nothing is carried.
     create(&[]).success().says_not("carried");
 }
+
+/// What podman's `keep-id` does too: the container's user is the caller, and not root.
+#[test]
+fn a_container_whose_user_is_not_root_verifies_a_product() {
+    let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
+    let user = plain_user(&real);
+    let docker = |words: &[&str]| {
+        let run = Run::of(std::process::Command::new("docker").args(words));
+        run.success().stdout.trim().to_owned()
+    };
+    let name = format!("pixi-offline-test/user-{}", std::process::id());
+    let container = docker(&["create", &real.image, "true"]);
+    docker(&["commit", "--change", "USER 65534:65534", &container, &name]);
+    docker(&["rm", &container]);
+    let mut command = real.sandbox.program(&user[0]);
+    command
+        .args(&user[1..])
+        .arg(binary("build-offline-product"))
+        .args(["--image", &name, "--project-dir", "demo", "--workdir", "W"])
+        .args(["--container-env", "HOME=/tmp", "--verify-task", "where"]);
+    let run = Run::of(&mut command);
+    docker(&["rmi", &name]);
+    run.success().says_not("carried");
+    assert!(real.path("W/product/manifest.json").is_file());
+}

@@ -22,7 +22,7 @@ use crate::processors;
 use crate::proof::manifest::EncodedPath;
 use crate::proof::{GeneratedEntry, GeneratedFiles, Sha256Digest, WorkdirRecord};
 use crate::report::Report;
-use crate::request::{ContainerPath, ProjectName};
+use crate::request::{ContainerPath, ProductVariable, ProjectName};
 use crate::staging::{self, Digest, Examples, Kind, Listed, Listing, Selection as _};
 use crate::steps::stage::ProjectRules;
 
@@ -106,6 +106,16 @@ pub(super) fn record(
 ) {
     let project = workdir.project(name);
     let paths = build_paths(&record.container_workdir, name);
+    for manifest in layout::PROJECT_MANIFESTS {
+        let file = project.join(manifest);
+        let is_file = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
+        if is_file && examine(&file, &paths).is_ok_and(|content| content.holds_path) {
+            report.warning(format_args!(
+                "{manifest} names a path below {}, which is there in the build's container only; write it relative to the project, or with $PIXI_PROJECT_ROOT",
+                record.container_workdir
+            ));
+        }
+    }
     match find(&project, rules, staged, &paths) {
         Ok((files, holding)) => {
             if holding.count > 0 {
@@ -121,6 +131,27 @@ pub(super) fn record(
                 "what the build made in the project is not known: {error:#}"
             ));
             record.generated = Some(GeneratedFiles::unknown(format!("{error:#}")));
+        }
+    }
+}
+
+/// Warns of variables of a product whose value names a path of the build.
+pub(super) fn warn_of_variables(
+    variables: &[ProductVariable],
+    name: &ProjectName,
+    record: Option<&WorkdirRecord>,
+    report: &Report,
+) {
+    let Some(record) = record else { return };
+    let paths = build_paths(&record.container_workdir, name);
+    for variable in variables {
+        let value = variable.value().as_encoded_bytes();
+        if search(value, &paths).is_ok_and(|content| content.holds_path) {
+            report.warning(format_args!(
+                "--env {} names a path below {}, which is there in the build's container only",
+                variable.key(),
+                record.container_workdir
+            ));
         }
     }
 }

@@ -160,6 +160,7 @@ pub fn run(
         require_movable(&workdir, &target, record.as_ref())?;
     }
     let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, report)?;
+    generated::warn_of_variables(&request.variables, &name, record.as_ref(), report);
     generated::apply(
         request.generated,
         &project,
