@@ -137,7 +137,8 @@ pub fn shares(
     others: &[&Path],
 ) -> anyhow::Result<Result<(), String>> {
     let nonce = NonceFile::lay(folder, &surroundings::nonce())?;
-    let mut paths = vec![nonce.0.as_path()];
+    let nonce_path = nonce.path();
+    let mut paths = vec![nonce_path.as_path()];
     paths.extend(others);
     Ok(engine
         .shares(&paths, image)?
@@ -524,7 +525,10 @@ pub fn nonce_file(nonce: &str) -> String {
 }
 
 /// The nonce in the out folder, there as long as this is.
-struct NonceFile(PathBuf);
+struct NonceFile {
+    dir: UntrustedDir,
+    name: String,
+}
 
 impl NonceFile {
     /// What the file's name starts with; `session.sh` looks for it too.
@@ -539,19 +543,32 @@ impl NonceFile {
                     rest.len() == nonce.len() && rest.iter().all(u8::is_ascii_hexdigit)
                 })
         };
-        for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
-            if is_nonce(&entry.file_name()) {
-                let _ = std::fs::remove_file(entry.path());
-            }
+        let name = nonce_file(nonce);
+        let lay = || {
+            let dir = UntrustedDir::open(out)?;
+            dir.for_each_entry(|entry| {
+                if is_nonce(&entry.name) {
+                    let _ = dir.remove(&entry.name);
+                }
+                Ok(())
+            })?;
+            dir.create_file(&name)?;
+            io::Result::Ok(dir)
+        };
+        match lay() {
+            Ok(dir) => Ok(NonceFile { dir, name }),
+            Err(error) => Err(error)
+                .with_context(|| format!("{} cannot be written", out.join(name).display())),
         }
-        let file = out.join(nonce_file(nonce));
-        File::create_new(&file).with_context(|| format!("{} cannot be written", file.display()))?;
-        Ok(NonceFile(file))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
     }
 }
 
 impl Drop for NonceFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let _ = self.dir.remove(&self.name);
     }
 }

@@ -323,3 +323,71 @@ fn is_refusal(error: &io::Error) -> bool {
         io::ErrorKind::PermissionDenied | io::ErrorKind::CrossesDevices
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::untrusted_dir::UntrustedDir;
+
+    /// Brings what `fill` puts into the container's directory into one that is empty.
+    fn brought(fill: impl Fn(&Path)) -> (tempfile::TempDir, u64) {
+        let root = tempfile::tempdir().unwrap();
+        let (from, out) = (root.path().join("from"), root.path().join("out"));
+        fs::create_dir(&from).unwrap();
+        fs::create_dir(&out).unwrap();
+        fill(&from);
+        let mut bringing = Bringing {
+            kept: Vec::new(),
+            left: 0,
+            named: Vec::new(),
+        };
+        let (from, out) = (UntrustedDir::open(&from), UntrustedDir::open(&out));
+        bringing
+            .contents(&from.unwrap(), &out.unwrap(), Path::new(""), 0)
+            .unwrap();
+        let left = bringing.left;
+        (root, left)
+    }
+
+    #[test]
+    fn files_arrive_without_setuid_and_closed_directories_with_what_is_in_them() {
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        let (root, left) = brought(|from| {
+            fs::create_dir_all(from.join("sub/closed")).unwrap();
+            for file in ["top", "sub/deep", "sub/closed/file"] {
+                fs::write(from.join(file), "x").unwrap();
+                set(&from.join(file), 0o6755);
+            }
+            set(&from.join("sub/closed"), 0);
+        });
+        assert_eq!(left, 0);
+        for file in ["top", "sub/deep", "sub/closed/file"] {
+            let arrived = fs::metadata(root.path().join("out").join(file)).unwrap();
+            assert_eq!(arrived.mode() & 0o7777, 0o755, "{file}");
+        }
+        assert_eq!(fs::read_dir(root.path().join("from")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_stays_behind_and_the_rest_arrives() {
+        let (root, left) = brought(|from| {
+            let mut dir = UntrustedDir::open(from).unwrap();
+            for _ in 0..300 {
+                dir.create_file("file").unwrap();
+                dir = dir.create_dir("d").unwrap();
+            }
+        });
+        assert_eq!(left, 1);
+        let mut deepest = root.path().join("out");
+        let mut levels = 0;
+        while deepest.join("file").is_file() {
+            deepest.push("d");
+            levels += 1;
+        }
+        assert_eq!(levels, DEPTH + 1);
+    }
+}

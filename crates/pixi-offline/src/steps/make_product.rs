@@ -393,7 +393,12 @@ fn move_cache(
         record.cache_moved = Some(to.display().to_string());
         record.write(workdir)?;
     }
-    fs::rename(&from, &to).with_context(|| {
+    let rename = || {
+        let product = UntrustedDir::open(target.path())?;
+        let name = to.file_name().unwrap_or_default();
+        UntrustedDir::open(workdir.path())?.rename(layout::CACHE, &product, name)
+    };
+    rename().with_context(|| {
         format!(
             "the product is not whole: {} cannot be moved to {}",
             from.display(),

@@ -289,6 +289,49 @@ fn a_hostile_tree_is_removed() {
 }
 
 #[test]
+fn what_a_container_could_write_is_reached_through_this_type_alone() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for module in [
+        "container/session.rs",
+        "packages/conda.rs",
+        "packages/lock.rs",
+        "proof/record.rs",
+        "secrets/search.rs",
+        "steps/build.rs",
+        "steps/carried/mod.rs",
+        "steps/carried_cache.rs",
+        "steps/container_out.rs",
+        "steps/create_workdir_from_container.rs",
+        "steps/create_workdir_from_host.rs",
+        "steps/create_workdir_from_host/elsewhere.rs",
+        "steps/final_verify_product.rs",
+        "steps/final_verify_product/elsewhere.rs",
+        "steps/make_product.rs",
+        "steps/new_workdir.rs",
+        "steps/verdict.rs",
+        "steps/verified.rs",
+    ] {
+        let text = fs::read_to_string(source.join(module)).unwrap();
+        let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        for call in [
+            "fs::read(",
+            "fs::read_to_string(",
+            "fs::write(",
+            "fs::rename(",
+            "fs::read_dir(",
+            "File::create(",
+            "File::open(",
+            "read_to_end(&mut answer",
+        ] {
+            assert!(
+                !code.contains(call),
+                "{module} calls {call}): use UntrustedDir"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_directory_itself_must_be_one_and_the_callers_path_is_the_callers() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("real")).unwrap();
