@@ -20,7 +20,6 @@ mod tests;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -333,8 +332,9 @@ impl UntrustedDir {
     ) -> io::Result<()> {
         // A listing has a position of its own.
         let listed = rustix::fs::openat(&self.fd, c".", DIRECTORY, Mode::empty())?;
-        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
-        let mut listing = RawDir::new(&listed, &mut buffer);
+        // Not on the stack: `take` may list a directory in this one.
+        let mut buffer: Vec<u8> = Vec::with_capacity(16 * 1024);
+        let mut listing = RawDir::new(&listed, buffer.spare_capacity_mut());
         while let Some(entry) = listing.next() {
             let entry = match entry {
                 Ok(entry) => entry,

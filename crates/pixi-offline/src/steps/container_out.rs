@@ -130,7 +130,7 @@ pub(super) fn bring(
         named: Vec::new(),
     };
     dir.open_dir(from)
-        .and_then(|from| bringing.contents(&from, out, Path::new(""), 0))
+        .and_then(|from| bringing.contents(&from, out, Path::new(""), 0, false))
         .with_context(|| {
             format!(
                 "what the container left in its out directory cannot be brought into {}",
@@ -171,12 +171,15 @@ struct Bringing<'a> {
 }
 
 impl Bringing<'_> {
+    /// Brings what is in a directory; `is_mixed` is whether it was looked through
+    /// already, and something in it cannot come along.
     fn contents(
         &mut self,
         from: &UntrustedDir,
         to: &UntrustedDir,
         at: &Path,
         depth: usize,
+        is_mixed: bool,
     ) -> io::Result<()> {
         from.for_each_entry(|DirEntry { name, kind }| {
             let path = at.join(&name);
@@ -187,7 +190,7 @@ impl Bringing<'_> {
             } else if kind == FileType::RegularFile {
                 self.file(from, to, &name, &path)?;
             } else if kind == FileType::Directory {
-                self.directory(from, to, &name, &path, depth)?;
+                self.directory((from, to), &path, depth, is_mixed)?;
             } else {
                 self.leave(&path, name_of(kind));
             }
@@ -227,12 +230,12 @@ impl Bringing<'_> {
 
     fn directory(
         &mut self,
-        from: &UntrustedDir,
-        to: &UntrustedDir,
-        name: &OsStr,
+        (from, to): (&UntrustedDir, &UntrustedDir),
         path: &Path,
         depth: usize,
+        mut is_mixed: bool,
     ) -> io::Result<()> {
+        let name = path.file_name().unwrap_or_default();
         if depth >= DEPTH {
             self.leave(path, "is nested too deeply");
             return Ok(());
@@ -243,16 +246,18 @@ impl Bringing<'_> {
         };
         if to.kind(name)? != Some(FileType::Directory) {
             to.remove(name)?;
-            // The usual case: nothing of it is here, and it moves as a whole.
-            let is_clean = self.without_what_stays(&child, path, depth + 1)?;
-            if is_clean && from.rename(name, to, name).is_ok() {
-                return Ok(());
+            if !is_mixed {
+                // The usual case: nothing of it is here, and it moves as a whole.
+                is_mixed = !self.without_what_stays(&child, path, depth + 1)?;
+                if !is_mixed && from.rename(name, to, name).is_ok() {
+                    return Ok(());
+                }
             }
             let new = to.create_dir(name)?;
             let mode = child.metadata()?.mode() & 0o777;
             rustix::fs::fchmod(&new, rustix::fs::Mode::from(mode | 0o700))?;
         }
-        self.contents(&child, &to.open_dir(name)?, path, depth + 1)
+        self.contents(&child, &to.open_dir(name)?, path, depth + 1, is_mixed)
     }
 
     /// Takes out of a directory what stays behind; gives whether all of it could be
@@ -345,7 +350,7 @@ mod tests {
         };
         let (from, out) = (UntrustedDir::open(&from), UntrustedDir::open(&out));
         bringing
-            .contents(&from.unwrap(), &out.unwrap(), Path::new(""), 0)
+            .contents(&from.unwrap(), &out.unwrap(), Path::new(""), 0, false)
             .unwrap();
         let left = bringing.left;
         (root, left)

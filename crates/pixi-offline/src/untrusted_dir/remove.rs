@@ -2,7 +2,6 @@
 
 use std::ffi::{CStr, OsStr};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -49,8 +48,8 @@ impl Tree {
         loop {
             let mut is_empty = true;
             let listed = rustix::fs::openat(dir, c".", DIRECTORY, Mode::empty())?;
-            let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
-            let mut listing = RawDir::new(&listed, &mut buffer);
+            let mut buffer: Vec<u8> = Vec::with_capacity(8 * 1024);
+            let mut listing = RawDir::new(&listed, buffer.spare_capacity_mut());
             while let Some(entry) = listing.next() {
                 let entry = match entry {
                     Ok(entry) => entry,
