@@ -23,7 +23,7 @@ _final__verify__product() {
 
     case "${cmd}" in
         final__verify__product)
-            opts="-h -V --image --product-dir --out-dir --project-name --in-place --attach --verify-key --sign-key --sign-password-file --engine --container-env --timeout --plain-output --container-platform --transfer --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
+            opts="-h -V --image --product-dir --out-dir --project-name --in-place --attach --verify-key --secrets --allow-secret --sign-key --sign-password-file --engine --container-env --timeout --plain-output --container-platform --transfer --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -52,6 +52,14 @@ _final__verify__product() {
                     return 0
                     ;;
                 --verify-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secrets)
+                    COMPREPLY=($(compgen -W "warn deny off" -- "${cur}"))
+                    return 0
+                    ;;
+                --allow-secret)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -3,6 +3,10 @@ complete -c final-verify-product -l product-dir -d 'The product' -r -f -a "(__fi
 complete -c final-verify-product -l out-dir -d 'Where the logs go, and what the verification writes below $VERIFY_OUT_DIR' -r -f -a "(__fish_complete_directories)"
 complete -c final-verify-product -l project-name -d 'The project\'s folder in the product; needed for a verification' -r
 complete -c final-verify-product -l verify-key -d 'Require that the product is signed, and check it with this public key of minisign' -r -F
+complete -c final-verify-product -l secrets -d 'Where something that will be copied looks like a secret: say so and go on, refuse to start, or do not look' -r -f -a "warn\t''
+deny\t''
+off\t''"
+complete -c final-verify-product -l allow-secret -d 'Pass over what matches this rsync pattern, a path as in --exclude (repeatable)' -r
 complete -c final-verify-product -l sign-key -d 'Sign with this secret key of minisign' -r -F
 complete -c final-verify-product -l sign-password-file -d 'Read the key\'s password from the first line of this file [default: ask at the terminal]' -r -F
 complete -c final-verify-product -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]' -r

@@ -42,10 +42,14 @@ fn only_hard_links_share_files_and_never_what_is_rewritten_in_place() {
     let cache = inodes(&workdir.sandbox.work().join("W/pixi-cache"));
     let mut first = None;
     for mode in ["auto", "clone", "copy", "hardlink"] {
-        let run = workdir.make(&["--link-mode", mode]);
+        let run = workdir.make(&["--link-mode", mode, "--cache", "full"]);
         run.success();
         let product = inodes(&workdir.sandbox.work().join("W/product/pkg-cache"));
-        assert_eq!(product.len(), 12, "{product:?}");
+        let git = Path::new("uv-cache/git-v0/db/1/HEAD");
+        assert!(
+            product.len() > 20 && product.contains_key(git),
+            "{product:?}"
+        );
         for (path, inode) in &product {
             let own = path.extension().is_some_and(|ending| ending == "lock")
                 || path.starts_with("uv-cache/git-v0");
@@ -119,7 +123,8 @@ fn a_cache_that_may_not_be_moved_stays_with_its_workdir() {
         .write(&Workdir::new(workdir.sandbox.work().join("W")))
         .unwrap();
     // A link that leads out of it.
-    let link = cache.join("uv-cache/wheels-v6/pypi/six/out");
+    let link = cache.join("uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any");
+    fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink("/usr/lib/python3", link).unwrap();
     let before = inodes(&cache);
     workdir

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use serde_json::json;
 use testbed::sandbox::{Run, names};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, LOCK};
 
 /// A verified product of the small project in `W/product`, and what the engine does then.
 fn made(scenario: serde_json::Value) -> Fake {
@@ -21,6 +21,11 @@ fn made(scenario: serde_json::Value) -> Fake {
     fs::set_permissions(file, fs::Permissions::from_mode(0o750)).unwrap();
     fake.create(&["--resources-dir", "res", "-e", "test", "-e", "default"])
         .success();
+    verified(fake).with(scenario)
+}
+
+/// The same with a product made of the workdir that is there, and verified.
+fn verified(fake: Fake) -> Fake {
     let words = ["--workdir", "W", "--cache", "full"];
     fake.sandbox
         .run("make-archive-ready-product", words)
@@ -37,7 +42,6 @@ fn made(scenario: serde_json::Value) -> Fake {
     fake.sandbox.run("final-verify-product", words).success();
     fs::remove_file(fake.sandbox.root().join("calls")).unwrap();
     fake.with(json!({"images": ["img:1", "base:1", "old:1"]}))
-        .with(scenario)
 }
 
 fn make(fake: &Fake, more: &[&str]) -> Run {
@@ -813,4 +817,84 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
         }
     }
     testbed::ran(test, 2 * tampered.len() as u64);
+}
+
+#[test]
+fn what_looks_like_a_secret_is_said_or_refused_before_a_build() {
+    const VALUE: &str = "Ahf7Oiqu";
+    let login = format!("https://joe:{VALUE}@h.corp.net/x");
+    let fake = made(json!({}));
+    // Beside a package of the product's cache, as pixi keeps it, and a channel's token in
+    // the lock: both end up in the image's conda-meta.
+    let record = format!("{{\"url\": \"https://h.corp.net/t/tk-{VALUE}/c/a-1-0.conda\"}}");
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &["--label", &format!("org.corp.source={login}")],
+            "label org.corp.source",
+        ),
+        (
+            &["--env", &format!("DB_PASSWORD={VALUE}")],
+            "--env DB_PASSWORD",
+        ),
+        (
+            &["--healthcheck", &format!("curl -f {login}")],
+            "--healthcheck, word 1",
+        ),
+        (
+            &["--cmd", "serve", "--cmd", &format!("--password={VALUE}")],
+            "the image's command, word 2",
+        ),
+        (
+            &[],
+            "repodata_record.json: token in the URL of a conda channel",
+        ),
+        (&[], "demo/pixi.lock:5: token in the URL of a conda channel"),
+    ];
+    for (options, place) in cases {
+        let fake = if options.is_empty() {
+            planted(place, &record, VALUE)
+        } else {
+            made(json!({}))
+        };
+        let run = make(
+            &fake,
+            &[&["--tag", "demo:1", "--secrets", "deny"], options].concat(),
+        );
+        run.code(2).says(place).says("--allow-secret");
+        assert!(!run.stderr.contains(VALUE), "{run}");
+        assert_eq!(acts(&fake), [""; 0]);
+        let run = make(&fake, &[&["--tag", "demo:1"], options].concat());
+        run.success()
+            .says("WARNING: looks like a secret: ")
+            .says(place);
+        assert!(!run.stderr.contains(VALUE), "{run}");
+        make(
+            &fake,
+            &[&["--tag", "demo:1", "--force", "--secrets", "off"], options].concat(),
+        )
+        .success()
+        .says_not("looks like a secret");
+    }
+    make(
+        &fake,
+        &["--tag", "demo:1", "--secrets", "deny", "--label", "a=b"],
+    )
+    .success();
+}
+
+/// A product whose cache or lock tells of a token.
+fn planted(place: &str, record: &str, value: &str) -> Fake {
+    let fake = Fake::new();
+    if place.contains("pixi.lock") {
+        let lock = LOCK.replacen("/chan/", &format!("/t/tk-{value}/chan/"), 1);
+        fake.sandbox.write("demo/pixi.lock", lock);
+    }
+    fake.create::<&str>(&[]).success();
+    if place.contains("repodata_record") {
+        fake.sandbox.write(
+            "W/pixi-cache/pkgs/other-1-0/info/repodata_record.json",
+            record,
+        );
+    }
+    verified(fake)
 }

@@ -21,6 +21,31 @@ pub struct Workdir {
     pub sandbox: Sandbox,
 }
 
+/// A pointer as uv writes it, in MessagePack: id, hashes, and for wheels file name and
+/// version; what follows in such a file is the request.
+fn pointer(id: &str, sha256: Option<&str>, file: Option<&str>) -> Vec<u8> {
+    let text = |bytes: &mut Vec<u8>, text: &str| {
+        bytes.extend([0xd9, u8::try_from(text.len()).unwrap()]);
+        bytes.extend(text.as_bytes());
+    };
+    let mut bytes = vec![if file.is_some() { 0x94 } else { 0x92 }];
+    text(&mut bytes, id);
+    match sha256 {
+        None => bytes.push(0x90),
+        Some(sha256) => {
+            bytes.extend([0x91, 0x92]);
+            text(&mut bytes, "Sha256");
+            text(&mut bytes, sha256);
+        }
+    }
+    if let Some(file) = file {
+        text(&mut bytes, file);
+        bytes.push(0);
+    }
+    bytes.extend(b"https://files.example/\0");
+    bytes
+}
+
 impl Workdir {
     pub fn new() -> Workdir {
         let workdir = Workdir {
@@ -77,11 +102,11 @@ packages:
             "six-id",
             "wheels-v6/pypi/six/1.17.0-py3-none-any",
         );
-        workdir.wheel(
+        workdir.built(
             "docopt",
             "0.6.2",
             "docopt-id",
-            "sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any",
+            "sdists-v9/pypi/docopt/0.6.2",
         );
         workdir.wheel(
             "idna",
@@ -133,7 +158,33 @@ packages:
             .write(folder.with_file_name(format!("{name}-1.0-0.lock")), record);
     }
 
+    /// A wheel that uv fetched, with the file name that the lock has.
     fn wheel(&self, name: &str, version: &str, id: &str, link: &str) {
+        let file = format!("{name}-{version}-py3-none-any.whl");
+        self.unpacked(name, version, id, link);
+        self.pointer(&format!("{link}.http"), &pointer(id, None, Some(&file)));
+    }
+
+    /// A wheel that uv built of a source distribution, whose folder is `source`.
+    fn built(&self, name: &str, version: &str, id: &str, source: &str) {
+        let link = format!("{source}/rev/{name}-{version}-py3-none-any");
+        self.unpacked(name, version, id, &link);
+        self.pointer(&format!("{link}.whl"), b"PK");
+        self.pointer(&format!("{source}/rev/src/pyproject.toml"), b"");
+        self.pointer(
+            &format!("{source}/revision.http"),
+            &pointer("rev", None, None),
+        );
+    }
+
+    /// A small file in uv's part of the cache.
+    fn pointer(&self, path: &str, bytes: &[u8]) {
+        let path = Path::new("W/pixi-cache/uv-cache").join(path);
+        self.sandbox.write(path, bytes);
+    }
+
+    /// An unpacked wheel, and the link that leads to it.
+    fn unpacked(&self, name: &str, version: &str, id: &str, link: &str) {
         let archive = PathBuf::from("W/pixi-cache/uv-cache/archive-v0").join(id);
         let content = format!("# {name}");
         let hash = data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(&content));
@@ -146,13 +197,10 @@ packages:
         );
         self.sandbox
             .write(archive.join(metadata).join("RECORD"), record);
-        let link = PathBuf::from("W/pixi-cache/uv-cache").join(link);
-        let mut pointer = link.clone().into_os_string();
-        pointer.push(".http");
-        self.sandbox
-            .write(PathBuf::from(pointer), format!("\u{94}{id}\u{0}"));
+        let link = self.cache().join("uv-cache").join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
         let target = format!("/workdir/pixi-cache/uv-cache/archive-v0/{id}");
-        symlink(target, self.sandbox.work().join(link)).unwrap();
+        symlink(target, link).unwrap();
     }
 
     pub fn make(&self, more: &[&str]) -> Run {
@@ -209,7 +257,9 @@ fn only_what_the_environments_need_is_shipped() {
             "uv-cache/archive-v0/six-id/six-1.17.0.dist-info/RECORD",
             "uv-cache/archive-v0/six-id/six.py",
             "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any",
-            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any.http",
+            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any.whl",
+            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/src/pyproject.toml",
+            "uv-cache/sdists-v9/pypi/docopt/0.6.2/revision.http",
             "uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any",
             "uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any.http",
         ]

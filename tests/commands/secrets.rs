@@ -271,3 +271,55 @@ fn credentials_of_a_running_container_are_masked_too() {
     );
     assert!(!log.contains("Ahf7Oiqu"), "{log}");
 }
+
+#[test]
+fn words_of_a_verification_are_searched_before_anything_is_touched() {
+    let words: [&[&str]; 4] = [
+        &["curl", "-H", "Authorization: Bearer Ahf7Oiqu"],
+        &["curl", "-u", "joe:Ahf7Oiqu", "https://h.corp.net/"],
+        &["serve", "--api-token", "Ahf7Oiqu"],
+        &["fetch", "https://h.corp.net/x?token=Ahf7Oiqu"],
+    ];
+    for words in words {
+        let verify = with(&["--verify-run", "--"], words);
+        let fake = Fake::new();
+        let run = fake.create(&with(&["--secrets", "deny"], &verify));
+        run.code(2).says("--verify-run, word ");
+        shows_no_value(&run);
+        assert_eq!(names(&fake.sandbox.work()), ["demo"], "{run}");
+
+        let run = fake.create(&verify);
+        run.success()
+            .says("WARNING: looks like a secret: --verify-run, word ");
+        fake.create(&with(&["--secrets", "off"], &verify))
+            .success()
+            .says_not("looks like a secret");
+        fake.create(&with(&["--allow-secret", "--verify-run*"], &verify))
+            .success()
+            .says_not("looks like a secret");
+
+        fake.sandbox
+            .run("make-archive-ready-product", ["--workdir", "W"])
+            .success();
+        let usual = [
+            "--image",
+            "img:1",
+            "--product-dir",
+            "W/product",
+            "--out-dir",
+            "O",
+            "--project-name",
+            "demo",
+        ];
+        let verified = |more: &[&str]| {
+            let words = with(&with(&usual, more), &verify);
+            fake.sandbox.run("final-verify-product", words)
+        };
+        let run = verified(&["--secrets", "deny"]);
+        run.code(2).says("--verify-run, word ");
+        assert!(!fake.path("O").exists(), "{run}");
+        verified(&[])
+            .success()
+            .says("WARNING: looks like a secret: --verify-run, word ");
+    }
+}

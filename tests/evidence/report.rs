@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use pixi_offline::packages::{Inventory, Lock};
+use pixi_offline::packages::{Inventory, Lock, Strangers};
 use pixi_offline::proof::check::Verified;
 use pixi_offline::proof::manifest::Manifest;
 use pixi_offline::proof::manifest::Secrets;
@@ -203,6 +203,7 @@ impl Case {
             manifest: &self.manifest,
             digest: &digest('a'),
             inventory: Some(&self.inventory),
+            strangers: &Strangers::default(),
             verified: &self.verified,
             secrets: Some(&self.secrets),
             sums_signed: self.signed,

@@ -167,7 +167,7 @@ fn read(text: String, cache: &Path) -> TestCaseResult {
                 prop_assert!(!conda.problems(package, true).is_empty(), "an empty cache");
             }
             for package in &need.python {
-                python.problems(package, true);
+                python.problems(&need, package, true);
             }
         }
     }

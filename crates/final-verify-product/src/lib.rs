@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
-    EngineOptions, ImageReference, PlatformOptions, ProjectName, SigningOptions, TransferOptions,
-    VerifyOptions,
+    EngineOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions, SigningOptions,
+    TransferOptions, VerifyOptions,
 };
 use pixi_offline::steps::final_verify_product::{self as step, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -58,6 +58,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub secrets: SecretOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub signing: SigningOptions,
 
     #[command(flatten)]
@@ -95,6 +99,7 @@ impl TryFrom<Options> for Request {
             in_place: options.in_place,
             attach: options.attach,
             verify_key: options.verify_key,
+            secrets: options.secrets.meaning(),
             signing: options.signing,
             verify_environment: options.verify.environment()?,
             verification,

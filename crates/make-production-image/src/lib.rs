@@ -9,7 +9,7 @@ use pixi_offline::failure::Failure;
 use pixi_offline::report::Report;
 use pixi_offline::request::{
     AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageTag,
-    ImageUser, text_for_engine,
+    ImageUser, SecretOptions, text_for_engine,
 };
 use pixi_offline::steps::make_production_image::{self as step, Purpose, Request};
 use pixi_offline::surroundings::Surroundings;
@@ -118,6 +118,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub verify_key: Option<PathBuf>,
 
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub secrets: SecretOptions,
+
     /// Replace an image of this name, or files that are to be written
     #[arg(long)]
     pub force: bool,
@@ -217,6 +221,7 @@ impl TryFrom<Options> for Request {
                 .collect::<anyhow::Result<_>>()?,
             unverified: options.unverified,
             verify_key: options.verify_key,
+            secrets: options.secrets.meaning(),
             force: options.force,
             engine: options.engine,
         })

@@ -9,7 +9,7 @@ use std::fs::{self, TryLockError};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use crate::packages::lock::CondaPackage;
+use crate::packages::need::Need;
 use crate::proof::hexadecimal;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -96,16 +97,13 @@ impl CondaCache {
         if let Err(error) = index.and_then(|text| parse::<IgnoredAny>(&text).map(drop)) {
             return vec![format!("{stem}: info/index.json {error}")];
         }
-        let text = read(&folder.join("info/paths.json"));
-        let text = text.as_deref().map_err(Clone::clone);
-        let found = if deep {
-            text.and_then(|text| differences(&folder, text))
-        } else {
-            text.and_then(|text| missing(&opened, text))
+        let (list, found) = match self.is_without_checksums(stem) {
+            true => ("info/files", files_missing(&folder, &opened)),
+            false => ("info/paths.json", paths_differ(&folder, &opened, deep)),
         };
         let found = match found {
             Ok(found) => found,
-            Err(error) => return vec![format!("{stem}: info/paths.json {error}")],
+            Err(error) => return vec![format!("{stem}: {list} {error}")],
         };
         let mut problems = Vec::new();
         if let (Some(locked), Some(cached)) = (&package.sha256, self.recorded_sha256(stem))
@@ -121,12 +119,96 @@ impl CondaCache {
         problems
     }
 
+    /// How many of the needed packages have no checksums of their files.
+    pub fn without_checksums(&self, need: &Need) -> u64 {
+        let old = |package: &&CondaPackage| self.is_without_checksums(&package.stem);
+        need.conda.iter().filter(old).count() as u64
+    }
+
+    /// Whether a package is older than `info/paths.json` (conda-build before 3, 2017),
+    /// and lists its files in `info/files` alone.
+    fn is_without_checksums(&self, stem: &str) -> bool {
+        let info = self.packages.join(stem).join("info");
+        let is_there = |name: &str| fs::symlink_metadata(info.join(name)).is_ok();
+        !is_there("paths.json") && is_there("files")
+    }
+
     /// The sha256 that pixi recorded when it unpacked the archive.
     fn recorded_sha256(&self, stem: &str) -> Option<String> {
         let file = self.packages.join(format!("{stem}.lock"));
         let record = UntrustedDir::read_file(&file, RECORD_LIMIT).ok()?;
         record.get(8..40).map(hexadecimal)
     }
+}
+
+/// What is wrong with the files of a package by `info/paths.json`.
+fn paths_differ(folder: &Path, opened: &OwnedFd, deep: bool) -> Result<Vec<String>, String> {
+    let text = read(&folder.join("info/paths.json"))?;
+    if deep {
+        differences(folder, &text)
+    } else {
+        let paths: Paths<ListedPath<'_>> = parse(&text)?;
+        Ok(missing(
+            opened,
+            paths.paths.iter().map(ListedPath::split).collect(),
+        ))
+    }
+}
+
+/// Which files are not there of a package that lists them in `info/files`, a path on each
+/// line; those with a prefix to be replaced, and those never to be linked, are listed once
+/// more in `info/has_prefix` and `info/no_link`.
+fn files_missing(folder: &Path, opened: &OwnedFd) -> Result<Vec<String>, String> {
+    let text = read(&folder.join("info/files"))?;
+    let mut paths: Vec<String> = lines(&text)?;
+    for (name, read_line) in [
+        ("has_prefix", path_with_prefix as fn(&str) -> Option<&str>),
+        ("no_link", |line| Some(line)),
+    ] {
+        match fs::read(folder.join("info").join(name)) {
+            Ok(text) => {
+                let more = lines(&text).map_err(|error| format!("and info/{name} {error}"))?;
+                paths.extend(
+                    more.iter()
+                        .filter_map(|line| read_line(line))
+                        .map(str::to_owned),
+                );
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("and info/{name} cannot be read: {error}")),
+        }
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    if let Some(path) = paths.iter().find(|path| leads_out(path)) {
+        return Ok(vec![format!("{path} leads out of the package")]);
+    }
+    let listed = paths.iter().map(|path| split(path)).collect();
+    Ok(missing(opened, listed))
+}
+
+/// The lines of a list that are not empty.
+fn lines(text: &[u8]) -> Result<Vec<String>, String> {
+    let text = str::from_utf8(text).map_err(|error| format!("cannot be parsed: {error}"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// The path in a line of `info/has_prefix`: alone, or after the prefix and the kind of
+/// file, each in quotes where it has a space.
+fn path_with_prefix(line: &str) -> Option<&str> {
+    let known = [" text ", " binary "];
+    let (_, path) = known
+        .iter()
+        .find_map(|kind| line.split_once(kind))
+        .unwrap_or(("", line));
+    let path = path.trim().trim_matches('"');
+    (!path.is_empty()).then_some(path)
+}
+
+fn leads_out(path: &str) -> bool {
+    let stays = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    !Path::new(path).components().all(stays)
 }
 
 /// What is wrong with any file that a package lists.
@@ -146,11 +228,9 @@ const WORTH_READING: usize = 6;
 /// What the names of a folder are read into, in bytes: those of a few hundred at once.
 type Names = [MaybeUninit<u8>; 16 << 10];
 
-/// Which files that a package lists are not there.
-fn missing(package: &OwnedFd, text: &[u8]) -> Result<Vec<String>, String> {
-    let paths: Paths<ListedPath<'_>> = parse(text)?;
+/// Which files that a package lists, by folder and name, are not there.
+fn missing(package: &OwnedFd, mut paths: Vec<(&str, &str)>) -> Vec<String> {
     // By folder; builders sort them by the whole path.
-    let mut paths: Vec<(&str, &str)> = paths.paths.iter().map(|entry| entry.split()).collect();
     paths.sort_by_key(|(folder, _)| *folder);
     let mut missing = Vec::new();
     // One for all folders: there are as many as a tenth of the files.
@@ -178,7 +258,7 @@ fn missing(package: &OwnedFd, text: &[u8]) -> Result<Vec<String>, String> {
             }
         }
     }
-    Ok(missing)
+    missing
 }
 
 /// The names that a folder should have, sorted, and whether it has them.
@@ -228,10 +308,15 @@ impl<'a> Wanted<'a> {
 /// A package's own folder, from there.
 const HERE: &str = ".";
 
+/// The folder of a path, and the name in it.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or((HERE, path))
+}
+
 impl ListedPath<'_> {
     /// The folder, and the name in it.
     fn split(&self) -> (&str, &str) {
-        self.path.rsplit_once('/').unwrap_or((HERE, &self.path))
+        split(&self.path)
     }
 }
 
@@ -281,6 +366,25 @@ impl PathEntry<'_> {
             Err(error) => Some(format!("cannot be read: {error}")),
         }
     }
+}
+
+/// What pixi keeps beside each package of a cache about where it came from, from the
+/// cache's top: an environment's `conda-meta` gets it.
+pub fn channel_records(cache: &Path) -> Vec<PathBuf> {
+    let packages = Path::new("pkgs");
+    let mut records: Vec<PathBuf> = fs::read_dir(cache.join(packages))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| {
+            packages
+                .join(entry.file_name())
+                .join("info/repodata_record.json")
+        })
+        .filter(|record| cache.join(record).is_file())
+        .collect();
+    records.sort();
+    records
 }
 
 /// Whether another program has locked a file (flock(2), as pixi and uv do).

@@ -146,11 +146,21 @@ impl Inventory {
     pub fn add_python_licences(&mut self, cache: &PythonCache) {
         for package in &mut self.packages {
             if let PackageKind::Python(kind) = package.identity.kind {
+                let identity = &package.identity;
                 package.licence = cache.licence(&PythonPackage {
-                    name: package.identity.name.clone(),
-                    version: package.identity.version.clone(),
+                    name: identity.name.clone(),
+                    version: identity.version.clone(),
                     kind,
-                    location: String::new(),
+                    location: match &identity.source {
+                        PackageSource::Url(location) | PackageSource::Path(location) => {
+                            location.clone()
+                        }
+                        PackageSource::Git { repository, commit } => {
+                            let commit = commit.as_deref().unwrap_or_default();
+                            format!("git+{repository}#{commit}")
+                        }
+                    },
+                    sha256: identity.sha256.clone(),
                 });
             }
         }

@@ -4,7 +4,7 @@
 //! `rattler_lock` reads the formats of all versions; here they become the few
 //! facts that decide whether an offline install can work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use rattler_lock::{
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
+use crate::packages::wheel_name::WheelName;
 use crate::proof::{Sha256Digest, hexadecimal};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -78,6 +79,8 @@ pub struct PythonPackage {
     pub kind: PythonKind,
     /// Where it is: a URL or a path.
     pub location: String,
+    /// The sha256 of the wheel or source distribution, where the lock has it.
+    pub sha256: Option<String>,
 }
 
 /// What of a Python package is locked.
@@ -208,6 +211,21 @@ impl Lock {
         Some(environment.packages.keys().map(String::as_str).collect())
     }
 
+    /// The names of all Python packages in it, normalised.
+    pub(super) fn python_names(&self) -> BTreeSet<String> {
+        let packages = self
+            .environments
+            .values()
+            .flat_map(|environment| environment.packages.values())
+            .flatten();
+        packages
+            .filter_map(|package| match package {
+                Package::Python(python) => Some(python.name.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// What an environment needs on a platform; `None` when the lock lacks either.
     pub fn packages(&self, environment: &str, platform: &str) -> Option<&[Package]> {
         Some(self.environments.get(environment)?.packages.get(platform)?)
@@ -215,6 +233,15 @@ impl Lock {
 }
 
 impl Package {
+    /// The oldest glibc that it runs with, where it says so.
+    pub fn glibc(&self) -> Option<(u32, u32)> {
+        match self {
+            Package::Conda(conda) => conda.glibc,
+            Package::CondaSource { .. } => None,
+            Package::Python(python) => python.glibc(),
+        }
+    }
+
     /// The package, when its name can be that of a folder in the cache.
     fn with_plain_name(self) -> anyhow::Result<Package> {
         if let Package::Conda(conda) = &self {
@@ -231,6 +258,44 @@ impl Package {
 /// Whether a text is a single component of a path.
 fn is_file_name(text: &str) -> bool {
     !text.contains(['/', '\0']) && !matches!(text, "" | "." | "..")
+}
+
+impl PythonPackage {
+    /// Whether it is read from a file or folder of the project.
+    pub(super) fn is_in_project(&self) -> bool {
+        !self.location.contains("://")
+    }
+
+    /// The name of its file, by where it is.
+    pub(super) fn file(&self) -> Option<String> {
+        let path = self.location.split(['#', '?']).next()?;
+        let name = path.rsplit('/').next()?;
+        let name = percent_encoding::percent_decode_str(name)
+            .decode_utf8()
+            .ok()?;
+        (!name.is_empty()).then(|| name.into_owned())
+    }
+
+    /// The commit of a git repository.
+    pub(super) fn commit(&self) -> Option<String> {
+        let (_, commit) = self.location.rsplit_once('#')?;
+        let is_commit = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_commit.then(|| commit.to_ascii_lowercase())
+    }
+
+    /// How messages name it.
+    pub(super) fn shown(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{} {version}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The oldest glibc that it runs with, where the name of its wheel says so.
+    pub(super) fn glibc(&self) -> Option<(u32, u32)> {
+        let file = self.file().filter(|_| self.kind == PythonKind::Wheel)?;
+        WheelName::parse(&file)?.glibc()
+    }
 }
 
 impl From<&RattlerPackage> for Package {
@@ -277,6 +342,11 @@ impl From<&PypiPackageData> for PythonPackage {
                     version: Some(distribution.version.to_string()),
                     kind: kind_of(location, distribution.hash.as_ref()),
                     location: location.to_string(),
+                    sha256: distribution
+                        .hash
+                        .as_ref()
+                        .and_then(|hash| hash.sha256())
+                        .map(|sha256| hexadecimal(sha256)),
                 }
             }
             PypiPackageData::Source(source) => {
@@ -291,6 +361,7 @@ impl From<&PypiPackageData> for PythonPackage {
                         PythonKind::Folder
                     },
                     location: text,
+                    sha256: None,
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! In: a lock or a cache folder. Out: facts about it, and a cache that can be
 //! carried. This folder knows neither workdirs nor products nor containers.
 
+mod builds;
 mod cache;
 mod carry;
 mod conda;
@@ -11,14 +12,19 @@ mod inventory;
 mod local_channel;
 mod lock;
 mod need;
+mod owners;
 mod python;
 mod shipped;
+mod uv_cache;
+mod uv_pointer;
+mod wheel_name;
 
 pub use carry::{Carried, carry, size};
-pub use conda::CondaCache;
+pub use conda::{CondaCache, channel_records};
 pub use handed_over::HandOver;
 pub use inventory::{Described, Identity, Inventory, PackageKind, PackageSource};
 pub use local_channel::LocalChannel;
 pub use lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
 pub use need::Need;
+pub use owners::{Reason, Strangers};
 pub use python::PythonCache;

@@ -2,10 +2,11 @@
 //! installed without a network at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use crate::packages::local_channel::{LocalChannel, is_local};
-use crate::packages::lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
+use crate::packages::lock::{CondaPackage, Lock, Package, PythonPackage};
+use crate::packages::wheel_name::Interpreter;
 
 /// The packages of some environments on a platform, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +15,12 @@ pub struct Need {
     pub conda: BTreeSet<CondaPackage>,
     /// Python packages.
     pub python: BTreeSet<PythonPackage>,
+    /// What the Python packages are installed for, by their places in `python`.
+    interpreters: BTreeMap<PythonPackage, BTreeSet<Interpreter>>,
+    /// The Python packages, by name, that the lock has for other environments only.
+    others: BTreeSet<String>,
+    /// The project, where it is known.
+    project: Option<PathBuf>,
 }
 
 impl Need {
@@ -47,10 +54,19 @@ impl Need {
                 problems.push(missing(lock, environment, platform));
                 continue;
             };
+            let stems = packages.iter().filter_map(|package| match package {
+                Package::Conda(conda) => Some(conda.stem.as_str()),
+                _ => None,
+            });
+            let interpreter = Interpreter::of(platform, stems);
             for package in packages {
                 match package {
                     Package::Conda(conda) => drop(need.conda.insert(conda.clone())),
-                    Package::Python(python) => drop(need.python.insert(python.clone())),
+                    Package::Python(python) => {
+                        need.python.insert(python.clone());
+                        let installed_for = need.interpreters.entry(python.clone()).or_default();
+                        installed_for.insert(interpreter.clone());
+                    }
                     Package::CondaSource { name, location } => problems.push(format!(
                         "environment {environment} builds the conda package {name} from source ({location}); that does not work offline from a carried cache: publish it to a channel, or make it a PyPI dependency by path"
                     )),
@@ -72,6 +88,10 @@ impl Need {
                 conda.stem, conda.location
             )
         }));
+        need.others = lock.python_names();
+        for python in &need.python {
+            need.others.remove(&python.name);
+        }
         problems.extend(need.contradictions());
         problems.sort();
         problems.dedup();
@@ -102,12 +122,28 @@ impl Need {
             .collect()
     }
 
-    /// Whether something is built at the target: a folder is built wherever it is
-    /// installed, and what that takes is not in the lock.
-    pub fn builds_at_target(&self) -> bool {
-        self.python
-            .iter()
-            .any(|python| python.kind == PythonKind::Folder)
+    /// The same, of the project in this folder.
+    pub fn in_project(mut self, project: &Path) -> Need {
+        self.project = Some(project.to_owned());
+        self
+    }
+
+    /// The project that it is of, where it is known.
+    pub(super) fn project(&self) -> Option<&Path> {
+        self.project.as_deref()
+    }
+
+    /// What a needed Python package is installed for.
+    pub(super) fn interpreters(
+        &self,
+        package: &PythonPackage,
+    ) -> impl Iterator<Item = &Interpreter> {
+        self.interpreters.get(package).into_iter().flatten()
+    }
+
+    /// Whether the lock has a Python package of this name for other environments only.
+    pub(super) fn is_of_others(&self, name: &str) -> bool {
+        self.others.contains(name)
     }
 
     /// What any of them asks of the machine.
@@ -121,7 +157,9 @@ impl Need {
 
     /// The oldest glibc that all of them run with.
     pub fn glibc(&self) -> Option<(u32, u32)> {
-        self.conda.iter().filter_map(|conda| conda.glibc).max()
+        let python = self.python.iter().filter_map(PythonPackage::glibc);
+        let conda = self.conda.iter().filter_map(|conda| conda.glibc);
+        conda.chain(python).max()
     }
 }
 

@@ -1,58 +1,61 @@
-//! The Python part of a package cache: `uv-cache/`, as uv writes it.
+//! The Python packages of a package cache: which of uv's unpacked wheels is which package
+//! of a lock, and whether it is whole.
 //!
-//! Unpacked wheels lie in `archive-v0/<id>/`; what leads to them are links and
-//! small pointer files (`*.http`, `*.rev`) below `wheels-v*/` and `sdists-v*/`
-//! that hold the id. Seen with uv 0.11.15, the version in pixi 0.69 to 0.77.
+//! What uv's own links and pointers say counts ([`uv_cache`]): the name of a wheel's file
+//! and its sha256, the commit of a repository. What is in a wheel may be named
+//! differently: `2025.05.09` where the file says `2025.5.9`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use memchr::memmem;
-
 use crate::packages::conda::{is_held, sha256_of};
 use crate::packages::lock::{PythonKind, PythonPackage};
 use crate::packages::need::Need;
+use crate::packages::uv_cache::{self, CachedWheel, Origin};
+use crate::packages::wheel_name::{Interpreter, WheelName, is_build_of, normalized, same_version};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
-
-/// The longest file that is read as a pointer, in bytes.
-const LONGEST_POINTER: u64 = 256 * 1024;
 
 /// The Python packages of a cache folder.
 #[derive(Debug, Clone)]
 pub struct PythonCache {
-    archives: Vec<Archive>,
+    wheels: Vec<CachedWheel>,
+    /// By where they are, from the cache's top.
+    archives: BTreeMap<PathBuf, Archive>,
 }
 
 /// An unpacked wheel.
 #[derive(Debug, Clone)]
 struct Archive {
     folder: PathBuf,
+    /// As its metadata has them.
     name: String,
     version: String,
     /// The folder of its metadata.
     metadata: PathBuf,
-    /// Whether anything leads to it: uv finds it by nothing else.
-    referenced: bool,
+}
+
+/// What ties a wheel in a cache to a package of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tie {
+    /// The lock's sha256 is that of the file that was fetched, or its commit.
+    Digest,
+    /// The name of its file, or name and version of its source; no digest was kept.
+    Name,
 }
 
 impl PythonCache {
     /// Reads what the cache in `cache` holds; nothing when there is no Python part.
     pub fn read(cache: &Path) -> PythonCache {
-        let cache = cache.join("uv-cache");
-        let mut archives: Vec<Archive> = folders(&cache, "archive-v")
-            .flat_map(|bucket| entries(&bucket))
-            .filter_map(Archive::read)
-            .collect();
-        let pointers = folders(&cache, "wheels-v").chain(folders(&cache, "sdists-v"));
-        for pointer in pointers.flat_map(|folder| pointers_in(&folder)) {
-            for archive in archives.iter_mut().filter(|archive| !archive.referenced) {
-                let id = archive.folder.file_name().unwrap_or_default();
-                archive.referenced = memmem::find(&pointer, id.as_encoded_bytes()).is_some();
-            }
+        let archives = uv_cache::archives(cache).into_values().filter_map(|path| {
+            let archive = Archive::read(cache.join(&path))?;
+            Some((path, archive))
+        });
+        PythonCache {
+            wheels: uv_cache::wheels(cache),
+            archives: archives.collect(),
         }
-        PythonCache { archives }
     }
 
     /// The lock file of a cache's Python part, when another program holds it.
@@ -60,59 +63,105 @@ impl PythonCache {
         Some(cache.join("uv-cache/.lock")).filter(|lock| is_held(lock))
     }
 
-    /// What is wrong with a package in the cache; nothing when it is there and
-    /// whole. `deep` also reads every file that its RECORD lists.
+    /// What is wrong with a needed package in the cache; nothing when it is there and
+    /// whole, for each interpreter that needs it. `deep` also reads every file that its
+    /// RECORD lists.
     ///
     /// Folders are built wherever they are installed, and files of the project
     /// are read from there: neither needs to be in the cache.
-    pub fn problems(&self, package: &PythonPackage, deep: bool) -> Vec<String> {
-        if package.kind == PythonKind::Folder || !package.location.contains("://") {
+    pub fn problems(&self, need: &Need, package: &PythonPackage, deep: bool) -> Vec<String> {
+        if package.kind == PythonKind::Folder || package.is_in_project() {
             return Vec::new();
         }
-        let shown = match &package.version {
-            Some(version) => format!("{} {version}", package.name),
-            None => package.name.clone(),
-        };
-        let mut there = self
-            .archives
-            .iter()
-            .filter(|archive| archive.is_of(package))
-            .peekable();
-        if there.peek().is_none() {
-            return vec![format!("{shown}: is not in the package cache (uv-cache)")];
+        let shown = package.shown();
+        let mut problems = BTreeSet::new();
+        for interpreter in need.interpreters(package) {
+            let mut there = self
+                .tied(package)
+                .filter(|(_, wheel)| is_locked_by_name(package) || wheel.fits(interpreter))
+                .filter_map(|(_, wheel)| self.archives.get(wheel.archive.as_ref()?))
+                .peekable();
+            if there.peek().is_none() {
+                problems.insert(self.missing(package));
+                continue;
+            }
+            let broken: Vec<Vec<String>> = there.map(|archive| archive.problems(deep)).collect();
+            // An older revision of the same source may be there too: one whole is enough
+            // for a quick look, but a damaged file in any may be the one that is used.
+            if deep || !broken.iter().any(Vec::is_empty) {
+                problems.extend(broken.into_iter().flatten());
+            }
         }
-        let broken: Vec<Vec<String>> = there
-            .map(|archive| {
-                if !archive.referenced {
-                    return vec!["nothing in the package cache leads to it".to_owned()];
-                }
-                archive.problems(deep)
-            })
-            .collect();
-        // An older wheel of the same version may be there too: one whole is enough
-        // for a quick look, but a damaged file in any may be the one that is used.
-        if !deep && broken.iter().any(Vec::is_empty) {
-            return Vec::new();
-        }
-        broken
+        problems
             .into_iter()
-            .flatten()
             .map(|problem| format!("{shown}: {problem}"))
             .collect()
+    }
+
+    /// Why a package is not there.
+    fn missing(&self, package: &PythonPackage) -> String {
+        let others: Vec<&CachedWheel> = self
+            .wheels
+            .iter()
+            .filter(|wheel| wheel.package == normalized(&package.name) && wheel.archive.is_some())
+            .collect();
+        let another = others.iter().find_map(|wheel| {
+            let (found, locked) = (wheel.sha256.as_ref()?, package.sha256.as_ref()?);
+            (found != locked && wheel.is_of_name(package)).then(|| {
+                format!(
+                    "the cache holds another file of this name (sha256 {found}, locked is {locked})"
+                )
+            })
+        });
+        if let Some(another) = another {
+            return another;
+        }
+        let by_metadata = |archive: &&Archive| {
+            archive.name == normalized(&package.name)
+                && package
+                    .version
+                    .as_ref()
+                    .is_none_or(|version| same_version(version, &archive.version))
+        };
+        match (others.is_empty(), self.archives.values().find(by_metadata)) {
+            (true, Some(_)) => "nothing in the package cache leads to it".to_owned(),
+            (true, None) => "is not in the package cache (uv-cache)".to_owned(),
+            (false, _) => {
+                let names: BTreeSet<String> = others
+                    .iter()
+                    .filter_map(|wheel| wheel.name.as_ref())
+                    .map(WheelName::to_string)
+                    .collect();
+                format!(
+                    "is not in the package cache (uv-cache) as {}; what is there: {}",
+                    package.file().as_ref().unwrap_or(&package.location),
+                    names.into_iter().collect::<Vec<_>>().join(", ")
+                )
+            }
+        }
     }
 
     /// The licence that a package's wheel states: as an SPDX expression
     /// (PEP 639), else as text, else by its classifiers. `None` when there is no
     /// wheel, when it says nothing, or when several wheels say different things.
     pub fn licence(&self, package: &PythonPackage) -> Option<String> {
-        let said: BTreeSet<Option<String>> = self
-            .archives
+        let tied: Vec<&Archive> = self
+            .tied(package)
+            .filter_map(|(_, wheel)| self.archives.get(wheel.archive.as_ref()?))
+            .collect();
+        let by_metadata = self.archives.values().filter(|archive| {
+            tied.is_empty()
+                && archive.name == normalized(&package.name)
+                && package
+                    .version
+                    .as_ref()
+                    .is_none_or(|version| is_build_of(&archive.version, version))
+        });
+        let said: BTreeSet<Option<String>> = tied
             .iter()
-            .filter(|archive| archive.is_of(package))
-            .map(|archive| {
-                let file = archive.metadata.join("METADATA");
-                stated_licence(&UntrustedDir::read_file(&file, RECORD_LIMIT).ok()?)
-            })
+            .copied()
+            .chain(by_metadata)
+            .map(|archive| stated_licence(&archive.read_metadata()?))
             .collect();
         match said.len() {
             1 => said.into_iter().next()?,
@@ -120,13 +169,120 @@ impl PythonCache {
         }
     }
 
-    /// The unpacked wheels that none of the needed packages is in.
-    pub fn not_needed(&self, need: &Need) -> BTreeSet<PathBuf> {
-        self.archives
-            .iter()
-            .filter(|archive| !need.python.iter().any(|package| archive.is_of(package)))
-            .map(|archive| archive.folder.clone())
+    /// How many needed wheels are tied to the lock by the names of their files only,
+    /// because uv kept no sha256 of them.
+    pub fn tied_by_name(&self, need: &Need) -> u64 {
+        let by_name = |package: &&PythonPackage| {
+            package.kind == PythonKind::Wheel
+                && !package.is_in_project()
+                && self.tied(package).map(|(tie, _)| tie).min() == Some(Tie::Name)
+        };
+        need.python.iter().filter(by_name).count() as u64
+    }
+
+    /// The wheels that uv can find.
+    pub(super) fn wheels(&self) -> &[CachedWheel] {
+        &self.wheels
+    }
+
+    /// What a package requires by the metadata of its unpacked wheels: the texts of
+    /// `Requires-Dist`.
+    pub(super) fn requires(&self, package: &str) -> Vec<String> {
+        let archives = self.archives.values();
+        archives
+            .filter(|archive| archive.name == package)
+            .filter_map(Archive::read_metadata)
+            .flat_map(|metadata| {
+                let text = String::from_utf8_lossy(&metadata).into_owned();
+                let headers = text.lines().take_while(|line| !line.is_empty());
+                headers
+                    .filter_map(|line| line.strip_prefix("Requires-Dist:"))
+                    .map(|text| text.trim().to_owned())
+                    .collect::<Vec<_>>()
+            })
             .collect()
+    }
+
+    /// The wheels that are a package of a lock, each with what ties it.
+    pub(super) fn tied<'a>(
+        &'a self,
+        package: &'a PythonPackage,
+    ) -> impl Iterator<Item = (Tie, &'a CachedWheel)> {
+        self.wheels
+            .iter()
+            .filter_map(|wheel| Some((wheel.tie(package)?, wheel)))
+    }
+}
+
+/// Whether the lock names the file of the wheel itself, so that its tags are the lock's.
+fn is_locked_by_name(package: &PythonPackage) -> bool {
+    package.kind == PythonKind::Wheel
+}
+
+impl CachedWheel {
+    /// What ties the wheel to a package of a lock; `None` when it is not that package's.
+    pub(super) fn tie(&self, package: &PythonPackage) -> Option<Tie> {
+        self.is_of_name(package).then_some(())?;
+        if let Origin::BuiltOfGit { .. } = self.origin {
+            return Some(Tie::Digest);
+        }
+        match (&self.sha256, &package.sha256) {
+            (Some(found), Some(locked)) => (found == locked).then_some(Tie::Digest),
+            _ => Some(Tie::Name),
+        }
+    }
+
+    /// Whether the wheel is a package's by all but the digest.
+    fn is_of_name(&self, package: &PythonPackage) -> bool {
+        if self.package != normalized(&package.name) {
+            return false;
+        }
+        match (&self.origin, package.kind) {
+            (Origin::Index | Origin::Url, PythonKind::Wheel) => {
+                let Some(name) = &self.name else { return false };
+                match package.file().as_deref().and_then(WheelName::parse) {
+                    Some(locked) => name.is_same(&locked),
+                    // An address that does not end with the file's name.
+                    None => self.is_of_version(package),
+                }
+            }
+            (Origin::BuiltOfIndex { version }, PythonKind::SourceDistribution) => package
+                .version
+                .as_ref()
+                .is_none_or(|locked| same_version(version, locked)),
+            (Origin::BuiltOfUrl | Origin::BuiltOfPath, PythonKind::SourceDistribution) => {
+                self.is_of_version(package)
+            }
+            (Origin::BuiltOfGit { commit }, PythonKind::Git) => match package.commit() {
+                Some(locked) => commit.len() >= 7 && locked.starts_with(commit.as_str()),
+                None => true,
+            },
+            _ => false,
+        }
+    }
+
+    fn is_of_version(&self, package: &PythonPackage) -> bool {
+        match (&self.name, &package.version) {
+            (Some(name), Some(version)) => is_build_of(&name.version, version),
+            _ => true,
+        }
+    }
+
+    /// Whether the wheel's tags fit an interpreter, where they are known.
+    fn fits(&self, interpreter: &Interpreter) -> bool {
+        self.name.as_ref().is_none_or(|name| name.fits(interpreter))
+    }
+
+    /// Whether uv takes the wheel for a package at once. A wheel that got a local version
+    /// when it was built, of a source distribution of an index, it builds again (seen in
+    /// uv 0.11.15).
+    pub(super) fn is_taken_for(&self, package: &PythonPackage) -> bool {
+        match (&self.origin, &self.name, &package.version) {
+            (Origin::BuiltOfIndex { .. }, Some(name), Some(version)) => {
+                same_version(&name.version, version)
+            }
+            _ => true,
+        }
     }
 }
 
@@ -139,18 +295,13 @@ impl Archive {
         Some(Archive {
             name: normalized(name),
             version: version.to_owned(),
-            referenced: false,
             folder,
             metadata: metadata.clone(),
         })
     }
 
-    fn is_of(&self, package: &PythonPackage) -> bool {
-        self.name == normalized(&package.name)
-            && package
-                .version
-                .as_ref()
-                .is_none_or(|version| same_version(version, &self.version))
+    fn read_metadata(&self) -> Option<Vec<u8>> {
+        UntrustedDir::read_file(&self.metadata.join("METADATA"), RECORD_LIMIT).ok()
     }
 
     fn problems(&self, deep: bool) -> Vec<String> {
@@ -236,38 +387,6 @@ fn differs(file: &Path, hash: &str) -> Option<&'static str> {
         .then_some("has another content than its package says (sha256)")
 }
 
-/// The bytes of each pointer below a folder: small files, and what links lead to.
-fn pointers_in(folder: &Path) -> Vec<Vec<u8>> {
-    let mut walk = ignore::WalkBuilder::new(folder);
-    walk.standard_filters(false).follow_links(false);
-    walk.build()
-        .flatten()
-        .filter_map(|entry| {
-            if entry.path_is_symlink() {
-                let target = fs::read_link(entry.path()).ok()?;
-                return Some(target.into_os_string().into_encoded_bytes());
-            }
-            let ending = entry.path().extension()?;
-            let pointer = ending == "http" || ending == "rev" || ending == "msgpack";
-            (pointer
-                && entry
-                    .metadata()
-                    .is_ok_and(|m| m.is_file() && m.len() <= LONGEST_POINTER))
-            .then(|| UntrustedDir::read_file(entry.path(), LONGEST_POINTER).ok())?
-        })
-        .collect()
-}
-
-/// The folders in `folder` whose names begin with `prefix`.
-fn folders(folder: &Path, prefix: &'static str) -> impl Iterator<Item = PathBuf> + use<> {
-    entries(folder).filter(move |entry| {
-        entry.is_dir()
-            && entry
-                .file_name()
-                .is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
-    })
-}
-
 /// What is in a folder; nothing when it cannot be read.
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(folder)
@@ -277,41 +396,9 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         .map(|entry| entry.path())
 }
 
-/// A name as PEP 503 compares it.
-fn normalized(name: &str) -> String {
-    let mut normal = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c {
-            '-' | '_' | '.' if normal.ends_with('-') => {}
-            '-' | '_' | '.' => normal.push('-'),
-            c => normal.extend(c.to_lowercase()),
-        }
-    }
-    normal
-}
-
-/// Whether two versions are the same (PEP 440): written alike, or alike once
-/// separators and the local part's are normal.
-fn same_version(locked: &str, folder: &str) -> bool {
-    let normal = |version: &str| {
-        version
-            .to_lowercase()
-            .replace(['-', '_'], ".")
-            .replace('+', ".")
-    };
-    normal(locked) == normal(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_compared_as_pep_503_says() {
-        for name in ["Ruamel.Yaml", "ruamel_yaml", "ruamel-_.yaml"] {
-            assert_eq!(normalized(name), "ruamel-yaml");
-        }
-    }
 
     #[test]
     fn a_licence_is_taken_from_the_plainest_statement() {
@@ -329,11 +416,5 @@ mod tests {
             licence("License: UNKNOWN\n\nLicense: in the description\n"),
             None
         );
-    }
-
-    #[test]
-    fn versions_in_folder_names_have_other_separators() {
-        assert!(same_version("1.0+local.1", "1.0+local_1"));
-        assert!(!same_version("1.0", "1.0.1"));
     }
 }

@@ -188,6 +188,14 @@ pub struct PackageCounts {
     /// Python packages by what of them is locked: `wheel`,
     /// `source-distribution`, `git`, `folder`.
     pub python_kinds: BTreeMap<String, u64>,
+    /// Wheels that are tied to the lock by the names of their files only, since uv kept
+    /// no sha256 of them; `None` when that was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wheels_by_name: Option<u64>,
+    /// Conda packages without checksums of their files (before 2017), which are known by
+    /// name only; `None` when that was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conda_by_name: Option<u64>,
     /// Whether the package cache is carried whole, whatever is needed.
     pub whole_cache: bool,
     /// Whether the product brings the pixi that built it.

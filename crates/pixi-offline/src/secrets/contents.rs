@@ -141,6 +141,7 @@ fn is_proved(proof: Proof, captures: &Captures<'_>, file: &str) -> bool {
         Proof::NoPlaceholder => !is_placeholder(first),
         Proof::Login => is_login(first, second, group(3).unwrap_or_default()),
         Proof::ChannelToken => is_channel_token(first, second, file),
+        Proof::BasicLogin => is_basic_login(first),
         Proof::Variable => {
             let name = String::from_utf8_lossy(first);
             kind_of_variable(&name, second).is_some()
@@ -157,6 +158,24 @@ fn is_login(user: &[u8], password: &[u8], host: &[u8]) -> bool {
         && user != password
         && !is_placeholder(password)
         && !NO_HOSTS.iter().any(|end| host.ends_with(end))
+}
+
+/// Whether a text is a user and a password as a header `Basic` has them.
+fn is_basic_login(text: &[u8]) -> bool {
+    let plain: Vec<u8> = text.iter().copied().filter(|byte| *byte != b'=').collect();
+    let decoded = data_encoding::BASE64_NOPAD
+        .decode(&plain)
+        .or_else(|_| data_encoding::BASE64URL_NOPAD.decode(&plain));
+    // What follows in a file without separators may have been taken along: each four
+    // characters are three bytes by themselves.
+    let decoded = decoded
+        .or_else(|_| data_encoding::BASE64_NOPAD.decode(&plain[..plain.len() - plain.len() % 4]));
+    decoded.is_ok_and(|login| {
+        let mut parts = login.splitn(2, |byte| *byte == b':');
+        let user = parts.next().unwrap_or_default();
+        parts.next().is_some_and(|password| !password.is_empty())
+            && user.iter().all(|byte| !byte.is_ascii_control())
+    })
 }
 
 fn is_channel_token(token: &[u8], next: &[u8], file: &str) -> bool {

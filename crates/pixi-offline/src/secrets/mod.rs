@@ -16,6 +16,7 @@ mod patterns;
 mod placeholder;
 mod search;
 mod variables;
+mod words;
 
 pub use contents::Contents;
 pub use finding::Finding;

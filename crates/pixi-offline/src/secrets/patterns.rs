@@ -22,6 +22,8 @@ pub enum Proof {
     ChannelToken,
     /// Groups: name and value of a variable.
     Variable,
+    /// The first group is a user and a password in base 64 (RFC 7617).
+    BasicLogin,
 }
 
 /// One kind of secret.
@@ -38,6 +40,24 @@ pub struct Pattern {
     /// Ends of the files' paths that it is for; empty for all files.
     pub files: &'static [&'static str],
 }
+
+/// The name that the words of a command line are searched under.
+pub const ARGUMENTS: &str = "arguments of a command";
+
+/// Ends of the paths of what tells of requests that were made or will be: the small
+/// files of package caches, settings of git, and the words of a command.
+const OF_REQUESTS: &[&str] = &[
+    ".http",
+    ".rkyv",
+    ".msgpack",
+    ".rev",
+    ".info.json",
+    "repodata_record.json",
+    "FETCH_HEAD",
+    "/config",
+    "pixi.lock",
+    ARGUMENTS,
+];
 
 const fn everywhere(
     kind: &'static str,
@@ -270,6 +290,35 @@ pub const PATTERNS: &[Pattern] = &[
         r#"[A-Za-z][A-Za-z0-9+.-]{1,20}://([^\s/?#:@"'`<>\\(){},;|]{0,200}):([^\s/@"'`<>\\]{3,300})@([A-Za-z0-9._:$%\[{-]+)"#,
         Proof::Login,
     ),
+    Pattern {
+        kind: "login in a header of a request",
+        marks: &["basic"],
+        form: r"(?i:basic)[ \t]+([A-Za-z0-9+/_-]{6,}={0,2})",
+        proof: Proof::BasicLogin,
+        files: OF_REQUESTS,
+    },
+    Pattern {
+        kind: "token in a header of a request",
+        marks: &["bearer", "authorization"],
+        form: r#"(?i:bearer|authorization["']?:[ \t]*token)[ \t]+([A-Za-z0-9._~+/=-]{6,})"#,
+        proof: Proof::NoPlaceholder,
+        files: OF_REQUESTS,
+    },
+    Pattern {
+        kind: "token in a URL",
+        marks: &[
+            "token=",
+            "key=",
+            "password=",
+            "secret=",
+            "signature=",
+            "jwt=",
+            "auth=",
+        ],
+        form: r#"://[^\s"'<>]{1,2000}?[?&](?i:[a-z0-9_.-]{0,20}token|[a-z_-]{0,10}key|password|[a-z_]{0,10}secret|x-amz-signature|jwt|auth)=([^\s&#"'<>\x00-\x1f\x7f-\xff]{4,})"#,
+        proof: Proof::NoPlaceholder,
+        files: OF_REQUESTS,
+    },
     Pattern {
         kind: "login of an npm registry",
         marks: &["_auth", "_password"],

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::{Contents, Finding, kind_of_name, kind_of_variable};
+use super::{Contents, Finding, kind_of_name, kind_of_variable, words};
 use crate::staging::{self, Rules, Selection, Survey, SurveyedFile};
 use crate::untrusted_dir::UntrustedDir;
 
@@ -84,6 +84,47 @@ impl Search {
             self.findings
                 .push(Finding::in_file(Path::new(place), None, kind));
         }
+    }
+
+    /// Looks at the words of a command; `place` is the option that they came with.
+    pub fn words(&mut self, place: &str, words: &[String]) {
+        if self.known.excludes(Path::new(place), false) {
+            return;
+        }
+        for (at, kind) in words::find(&self.contents, words) {
+            let place = format!("{place}, word {}", at + 1);
+            self.findings
+                .push(Finding::in_file(Path::new(&place), None, kind));
+        }
+    }
+
+    /// Looks at a small file of a package cache, text or not, unless it is known:
+    /// what it tells of requests is searched for logins and tokens.
+    pub fn pointer(&mut self, root: &Path, relative: &Path) {
+        let known = relative
+            .ancestors()
+            .any(|path| self.known.excludes(path, path != relative));
+        let file = root.join(relative);
+        let Some(mut content) = (!known).then(|| fs::read(&file).ok()).flatten() else {
+            return;
+        };
+        // Texts in it follow each other without a separator, or with bytes that are
+        // no text; what goes across these is no secret.
+        for byte in &mut content {
+            if !(b' '..=b'~').contains(byte) && *byte != b'\t' {
+                *byte = b'\n';
+            }
+        }
+        let mut kinds: Vec<&str> = self
+            .contents
+            .find(&content, relative)
+            .into_iter()
+            .map(|(_, kind)| kind)
+            .collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let finding = |kind| Finding::in_file(&file, None, kind);
+        self.findings.extend(kinds.into_iter().map(finding));
     }
 
     /// What was found, in the order of places and lines.

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::layout::{self, Product};
-use crate::packages::{Inventory, Lock, PythonCache};
+use crate::packages::{Inventory, LocalChannel, Lock, Need, PythonCache, Strangers};
 use crate::proof::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
 use crate::proof::manifest::{Facts, Manifest};
 use crate::proof::report_page::{self, Approval};
@@ -52,10 +52,12 @@ pub(super) fn write_page(
         let beside = fs::symlink_metadata(Product::signature_of(file));
         beside.is_ok_and(|beside| beside.is_file())
     };
+    let strangers = strangers(product, cache, &manifest.facts)?;
     let text = report_page::text(&Approval {
         manifest,
         digest,
         inventory: inventory(product, cache, &manifest.facts)?.as_ref(),
+        strangers: &strangers,
         verified: &check::verified(product, digest)?,
         secrets: manifest.facts.secrets.as_ref(),
         sums_signed: is_signed(&product.sums()),
@@ -114,6 +116,32 @@ fn statement(
     let statement: Value = serde_json::from_slice(&content).ok()?;
     let subject = statement["subject"][0]["digest"]["sha256"].as_str()?;
     (subject == digest.to_string()).then_some(statement)
+}
+
+/// What is in a product's cache beside what its environments need. `cache` is where that
+/// lies now.
+///
+/// # Errors
+///
+/// When the product's lock cannot be read.
+pub(super) fn strangers(
+    product: &Product,
+    cache: &Path,
+    facts: &Facts,
+) -> anyhow::Result<Strangers> {
+    let project = product.path().join(facts.project.folder.path());
+    let lock = Lock::read(&project.join(layout::LOCK_FILE))?;
+    let need = match (&lock, &facts.platform) {
+        (Some(lock), Some(platform)) => {
+            let channels = LocalChannel::of(lock, &project);
+            Need::of(lock, &facts.environments, platform, &channels).ok()
+        }
+        _ => None,
+    };
+    let need = need.map(|need| need.in_project(&project));
+    // What is not known to be needed is carried whole.
+    let whole = facts.packages.whole_cache || need.is_none();
+    Ok(Strangers::of(cache, need.as_ref(), whole))
 }
 
 /// The packages of a product's environments; `None` when it has no lock.

@@ -29,6 +29,16 @@ pub(super) struct CachePlan {
     environments: Vec<String>,
     platform: Option<String>,
     need: Option<Need>,
+    tied: Tied,
+}
+
+/// How many needed packages are known by name only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tied {
+    /// Wheels of which uv kept no sha256.
+    pub(super) wheels_by_name: Option<u64>,
+    /// Conda packages without checksums of their files.
+    pub(super) conda_by_name: Option<u64>,
 }
 
 impl CachePlan {
@@ -55,6 +65,7 @@ impl CachePlan {
         let mut plan = CachePlan {
             platform: None,
             need: None,
+            tied: Tied::default(),
             lock,
             environments,
         };
@@ -72,8 +83,10 @@ impl CachePlan {
             &plan.environments,
             platform,
             &LocalChannel::of(lock, &workdir.project(name)),
-        )?;
-        check(&workdir.cache(), &need, deep)?;
+        )?
+        .in_project(&workdir.project(name));
+        plan.tied = check(&workdir.cache(), &need, deep)?;
+        plan.say_tied(deep, report);
         plan.need = Some(need);
         Ok(plan)
     }
@@ -141,6 +154,21 @@ impl CachePlan {
     /// What they need, where that is known.
     pub(super) fn need(&self) -> Option<&Need> {
         self.need.as_ref()
+    }
+
+    /// How many of the packages are known by name only.
+    pub(super) fn tied(&self) -> Tied {
+        self.tied
+    }
+
+    fn say_tied(&self, deep: bool, report: &Report) {
+        if let Some(count @ 1..) = self.tied.conda_by_name
+            && deep
+        {
+            report.note(format_args!(
+                "--deep compared the files of {count} conda packages by name only: they are older than info/paths.json, and have no checksums"
+            ));
+        }
     }
 
     /// What the product's own scripts compare at the target.
@@ -215,7 +243,7 @@ fn architecture(platform: &str) -> Option<&'static str> {
 }
 
 /// Looks whether a cache has what is needed.
-fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<()> {
+fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<Tied> {
     let conda = CondaCache::new(cache);
     let stems = need.conda.iter().map(|package| package.stem.clone());
     if let Some(lock) = conda
@@ -232,13 +260,18 @@ fn check(cache: &Path, need: &Need, deep: bool) -> anyhow::Result<()> {
     }
     let mut problems =
         processors::map(&need.conda, |package| conda.problems(package, deep)).concat();
+    let mut tied = Tied {
+        wheels_by_name: Some(0),
+        conda_by_name: Some(conda.without_checksums(need)),
+    };
     if !need.python.is_empty() {
         let python = PythonCache::read(cache);
-        let found = processors::map(&need.python, |package| python.problems(package, deep));
+        tied.wheels_by_name = Some(python.tied_by_name(need));
+        let found = processors::map(&need.python, |package| python.problems(need, package, deep));
         problems.extend(found.into_iter().flatten());
     }
     if problems.is_empty() {
-        return Ok(());
+        return Ok(tied);
     }
     let more = problems.len().saturating_sub(SHOWN);
     problems.truncate(SHOWN);

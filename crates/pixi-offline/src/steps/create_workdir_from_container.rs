@@ -113,6 +113,7 @@ pub(super) fn run_and_keep(
         )));
     }
     let order = stage_order(request, &name)?;
+    secrets::look_at_verification(&request.secrets, &request.verification, report)?;
     let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
         .with_time_limit(request.timeout.as_ref());
     let mut place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;

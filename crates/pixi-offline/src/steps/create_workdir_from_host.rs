@@ -207,6 +207,7 @@ impl Seen {
             Some(resources) => search.resources(resources)?,
             None => Survey::default(),
         };
+        search.verification(&request.verification);
         let secrets = search.findings();
         let git_versions = git_version::find(&project_dir, surroundings);
         let variables = git_version::for_build(&git_versions, &request.variables)?;

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::layout::{self, Product};
-use crate::packages::{Need, PythonKind};
+use crate::packages::PythonKind;
 use crate::proof::listing::{self, Known};
 use crate::proof::manifest::{
     self, Build, DigestedFile, EncodedPath, Entry, Facts, Kind, LockFacts, Manifest, PackageCounts,
@@ -114,7 +114,7 @@ pub(super) fn facts(
                 .map(str::to_owned),
             excludes,
         },
-        packages: count(plan.need(), choices),
+        packages: count(plan, choices),
         secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
     })
@@ -143,13 +143,16 @@ fn project_manifest(project: &Path) -> anyhow::Result<(DigestedFile, ProjectMeta
     )
 }
 
-fn count(need: Option<&Need>, choices: &Choices<'_>) -> PackageCounts {
+fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
+    let tied = plan.tied();
     let mut counts = PackageCounts {
+        wheels_by_name: tied.wheels_by_name,
+        conda_by_name: tied.conda_by_name,
         whole_cache: choices.whole_cache,
         bundled_pixi: choices.bundled_pixi,
         ..PackageCounts::default()
     };
-    if let Some(need) = need {
+    if let Some(need) = plan.need() {
         counts.conda = Some(need.conda.len() as u64);
         counts.python = Some(need.python.len() as u64);
         for python in &need.python {

@@ -23,13 +23,14 @@ use crate::replacement::{Claim, sweep_files};
 use crate::report::Report;
 use crate::request::{
     ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
-    ProjectName, SigningOptions, TimeLimit, Transfer, Verification, text_for_mount,
+    ProjectName, SecretPolicy, SigningOptions, TimeLimit, Transfer, Verification, text_for_mount,
 };
 use crate::staging;
 use crate::steps::carried;
 use crate::steps::container_out::ContainerOut;
 use crate::steps::evidence;
 use crate::steps::inside;
+use crate::steps::secrets;
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
 use crate::steps::verified::{self, Known, Written};
@@ -64,6 +65,8 @@ pub struct Request {
     pub attach: bool,
     /// The key that the product must be signed with.
     pub verify_key: Option<PathBuf>,
+    /// What happens to what looks like a secret in the words of the verification.
+    pub secrets: SecretPolicy,
     /// What the record is signed with.
     pub signing: SigningOptions,
     /// What is run to see that it works.
@@ -157,6 +160,7 @@ pub(super) fn run_after(
             product_dir.display()
         )));
     }
+    secrets::look_at_verification(&request.secrets, &request.verification, report)?;
     let signing_key = evidence::signing_key(&request.signing, surroundings)?;
     let verify_key = request
         .verify_key

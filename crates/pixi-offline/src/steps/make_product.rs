@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::layout::{self, Product, Workdir};
 use crate::product;
 use crate::proof::listing;
-use crate::proof::manifest::{EncodedPath, Entry, Kind, Mode};
+use crate::proof::manifest::{EncodedPath, Entry, Facts, Kind, Mode};
 use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, make_folder, require_room};
 use crate::report::Report;
@@ -283,12 +283,13 @@ pub fn run(
         surroundings,
         report,
     )?;
-    approval::write_page(&new, &cache_now, &manifest, &digest)?;
 
     // STEP 4: put it in place.
     if let Some(hand_over) = &hand_over {
         hand_over.cut_down()?;
     }
+    require_owned(&new, &cache_now, &manifest.facts)?;
+    approval::write_page(&new, &cache_now, &manifest, &digest)?;
     beside.take_place()?;
     if hand_over.is_some() {
         // Only now: what is beside its place is deleted when a run dies.
@@ -315,6 +316,20 @@ pub fn run(
         path: target.path().to_owned(),
         digest,
     })
+}
+
+/// Requires that everything in a finished product's cache belongs to a package, or has a
+/// reason to be there, which the report tells.
+fn require_owned(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<()> {
+    let strangers = approval::strangers(product, cache, facts)?;
+    let nobodys = strangers.without_reason();
+    anyhow::ensure!(
+        nobodys.is_empty(),
+        "the product was not made: its package cache has {} entries that no package needs, {} for example; this is an error in this program, --cache full passes over it",
+        nobodys.len(),
+        nobodys[0]
+    );
+    Ok(())
 }
 
 /// Where the product goes, when a folder there may be replaced.

@@ -28,9 +28,10 @@ use crate::replacement::{Claim, replace_file};
 use crate::report::Report;
 use crate::request::{
     AppFolder, CopiedPath, DEFAULT_ENVIRONMENT, EnvironmentName, ExposedPort, ImageReference,
-    ImageSetting, ImageTag, ImageUser, ProjectName,
+    ImageSetting, ImageTag, ImageUser, ProjectName, SecretPolicy,
 };
 use crate::steps::signed_product::{SignedProduct, require_signed_verification};
+use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage;
 use crate::surroundings::{self, Surroundings};
 
@@ -76,6 +77,8 @@ pub struct Request {
     pub unverified: bool,
     /// The key that product and verification must be signed with.
     pub verify_key: Option<PathBuf>,
+    /// What happens to what looks like a secret and goes into the image.
+    pub secrets: SecretPolicy,
     /// Whether an image of the same name, or files, may be replaced.
     pub force: bool,
     /// The engine's client, when one was named.
@@ -135,6 +138,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     require_copied_paths(request, &project, &checked.manifest.entries)?;
     let dockerfile = dockerfile(request, &product, &checked, &project, &environment)?;
     let text = dockerfile.text()?;
+    look_for_secrets(request, &product, &project, &dockerfile, report)?;
     tell_what_stays_out(request, &project, &checked.manifest.entries, report);
 
     let (tag, verify, save) = match &request.purpose {
@@ -288,6 +292,50 @@ fn environment(request: &Request, facts: &Facts) -> anyhow::Result<EnvironmentNa
             })?,
     };
     EnvironmentName::new(wanted.as_ref())
+}
+
+/// Looks at all that goes into the image, but for what is in the packages: whoever has
+/// the image can read it.
+fn look_for_secrets(
+    request: &Request,
+    product: &Product,
+    project: &ProjectName,
+    dockerfile: &Dockerfile,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let mut search = SecretSearch::new(&request.secrets)?;
+    let project = product.project(project);
+    let copies: Vec<&Path> = request
+        .copies
+        .iter()
+        .map(|copy| Path::new(copy.as_str()))
+        .collect();
+    search.copied(&project, &copies);
+    if request.resources.is_some() {
+        search.resources(&product.resources());
+    }
+    search.channels(&project, &product.cache());
+    let variables = request.variables.iter();
+    search.settings(
+        "--env",
+        variables.map(|setting| (setting.key(), setting.value())),
+    );
+    let labels = dockerfile.labels.iter();
+    search.settings(
+        "label",
+        labels.map(|label| (label.key.as_str(), label.value.as_str())),
+    );
+    search.words("the image's command", &request.command);
+    let healthcheck: Vec<String> = request.healthcheck.iter().cloned().collect();
+    search.words("--healthcheck", &healthcheck);
+    let findings = search.findings();
+    secrets::refuse(&request.secrets, &findings)?;
+    secrets::warn_that(
+        &findings,
+        "will be in the image, and whoever has that can read it",
+        report,
+    );
+    Ok(())
 }
 
 /// Each `--copy` is something that the product lists.
@@ -575,13 +623,7 @@ fn oldest_glibc(
         .as_ref()
         .and_then(|lock| lock.packages(environment.as_str(), platform))
         .unwrap_or_default();
-    Ok(packages
-        .iter()
-        .filter_map(|package| match package {
-            Package::Conda(conda) => conda.glibc,
-            _ => None,
-        })
-        .max())
+    Ok(packages.iter().filter_map(Package::glibc).max())
 }
 
 /// Finds out what would make the build, or the image, fail.

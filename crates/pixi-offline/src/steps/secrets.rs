@@ -5,10 +5,11 @@ use std::path::Path;
 
 use crate::failure::Failure;
 use crate::layout;
+use crate::packages;
 use crate::proof;
 use crate::proof::manifest::Secrets;
 use crate::report::Report;
-use crate::request::{ProductVariable, SecretAction, SecretPolicy};
+use crate::request::{ProductVariable, SecretAction, SecretPolicy, Verification};
 use crate::secrets::{Finding, Search};
 use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
 use crate::steps::stage::{self, ProjectRules};
@@ -100,10 +101,88 @@ impl SecretSearch {
         }
     }
 
+    /// Looks at what is run to verify: records and logs have it word for word.
+    pub(super) fn verification(&mut self, verification: &Verification) {
+        match verification {
+            Verification::None => {}
+            Verification::Task(task) => self.words("--verify-task", std::slice::from_ref(task)),
+            Verification::Command(words) => self.words("--verify-run", words),
+        }
+    }
+
+    /// Looks at the words of a command; `option` is what they came with.
+    pub(super) fn words(&mut self, option: &str, words: &[String]) {
+        if let Some(search) = &mut self.0 {
+            search.words(option, words);
+        }
+    }
+
+    /// Looks at settings of an image, which everybody can read who has it.
+    pub(super) fn settings<'a>(
+        &mut self,
+        option: &str,
+        settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
+        let Some(search) = &mut self.0 else { return };
+        for (key, value) in settings {
+            search.variable(&format!("{option} {key}"), key, value.as_bytes());
+        }
+    }
+
+    /// Looks at what of a product's project goes into an image: all of it, or the
+    /// named files and folders.
+    pub(super) fn copied(&mut self, project: &Path, copies: &[&Path]) {
+        let Some(search) = &mut self.0 else { return };
+        if copies.is_empty() {
+            search.folder(project, &Rules::new(), &proof::is_workdir);
+        }
+        for copy in copies {
+            let path = project.join(copy);
+            if path.is_dir() {
+                search.folder(&path, &Rules::new(), &proof::is_workdir);
+            } else {
+                search.file(project, copy);
+            }
+        }
+    }
+
+    /// Looks at where conda packages come from, which pixi writes into an
+    /// environment's `conda-meta`: the channels' URLs, as the lock has them and as
+    /// the cache of a product does.
+    pub(super) fn channels(&mut self, project: &Path, cache: &Path) {
+        let Some(search) = &mut self.0 else { return };
+        search.file(project, Path::new(layout::LOCK_FILE));
+        for record in packages::channel_records(cache) {
+            search.pointer(cache, &record);
+        }
+    }
+
     /// What was found.
     pub(super) fn findings(self) -> Vec<Finding> {
         self.0.map(Search::findings).unwrap_or_default()
     }
+}
+
+/// Looks at what is run to verify, and warns or refuses as the policy says.
+///
+/// # Errors
+///
+/// As [`SecretSearch::new`] and [`refuse`].
+pub(super) fn look_at_verification(
+    policy: &SecretPolicy,
+    verification: &Verification,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let mut search = SecretSearch::new(policy)?;
+    search.verification(verification);
+    let findings = search.findings();
+    refuse(policy, &findings)?;
+    warn_that(
+        &findings,
+        "stands word for word in the records of the verification, so have a script or a task of the project read it where it runs",
+        report,
+    );
+    Ok(())
 }
 
 /// Refuses findings, or lets them pass, as the policy says.
@@ -140,8 +219,13 @@ pub(super) fn told(policy: &SecretPolicy, findings: &[Finding]) -> Secrets {
     }
 }
 
-/// Says what was found, and what can be done about it.
+/// Says what was found and will be in a product, and what can be done about it.
 pub(super) fn warn(findings: &[Finding], report: &Report) {
+    warn_that(findings, "travels with the product", report);
+}
+
+/// Says what was found, what comes of it, and what can be done about it.
+pub(super) fn warn_that(findings: &[Finding], consequence: &str, report: &Report) {
     for finding in findings.iter().take(SHOWN) {
         report.warning(format_args!("looks like a secret: {finding}"));
     }
@@ -150,7 +234,7 @@ pub(super) fn warn(findings: &[Finding], report: &Report) {
     }
     if !findings.is_empty() {
         report.note(format_args!(
-            "what looks like a secret travels with the product: {ADVICE}; --secrets deny refuses it"
+            "what looks like a secret {consequence}: {ADVICE}; --secrets deny refuses it"
         ));
     }
 }

@@ -10,7 +10,7 @@ mod visible;
 
 use maud::{DOCTYPE, PreEscaped, html};
 
-use crate::packages::Inventory;
+use crate::packages::{Inventory, Strangers};
 use crate::proof::Sha256Digest;
 use crate::proof::check::Verified;
 use crate::proof::manifest::{Manifest, Secrets};
@@ -25,6 +25,8 @@ pub struct Approval<'a> {
     pub digest: &'a Sha256Digest,
     /// The packages of its environments; `None` when the lock could not be asked.
     pub inventory: Option<&'a Inventory>,
+    /// What its package cache holds beside these.
+    pub strangers: &'a Strangers,
     /// What its `verification.json` is worth.
     pub verified: &'a Verified,
     /// What was done about secrets; `None` when that is not known.

@@ -9,7 +9,7 @@ use super::bytes::{Bytes, shown};
 use super::visible::Text;
 use crate::container::Image;
 use crate::layout;
-use crate::packages::{Described, PackageKind, PackageSource};
+use crate::packages::{Described, PackageKind, PackageSource, Reason};
 use crate::product::shell_quote;
 use crate::proof::Sha256Digest;
 use crate::proof::check::Verified;
@@ -19,7 +19,7 @@ use crate::proof::sbom::shown_kind;
 use crate::proof::verification::{Ran, VerificationRecord};
 
 /// The sections that have a heading: the name in a link, and the heading.
-pub(super) const TITLES: [(&str, &str); 10] = [
+pub(super) const TITLES: [(&str, &str); 11] = [
     ("product", "What it is"),
     ("verification", "Was it verified?"),
     ("check", "How to check this"),
@@ -27,6 +27,7 @@ pub(super) const TITLES: [(&str, &str); 10] = [
     ("environments", "Environments"),
     ("licences", "Licences"),
     ("packages", "Packages"),
+    ("cache", "What else the package cache holds"),
     ("secrets", "Secrets"),
     ("excludes", "What was left out"),
     ("digests", "Digests"),
@@ -41,6 +42,7 @@ pub(super) fn all(approval: &Approval<'_>) -> Markup {
         environments(approval),
         licences(approval),
         packages(approval),
+        cache(approval),
         secrets(approval.secrets),
         left_out(&approval.manifest.facts),
         digests(approval),
@@ -580,6 +582,52 @@ fn host(url: &str) -> &str {
         .and_then(|(_, rest)| rest.split('/').next())
         .filter(|host| !host.is_empty())
         .unwrap_or(url)
+}
+
+/// What no package of the list needs, and why it is there.
+fn cache(approval: &Approval<'_>) -> Markup {
+    let packages = &approval.manifest.facts.packages;
+    let mut there = approval.strangers.iter().peekable();
+    html! {
+        @if there.peek().is_none() {
+            p { "Nothing: every entry of it belongs to a package of the list above." }
+        }
+        @for (reason, names) in there {
+            p { (because(reason)) }
+            (list(names))
+        }
+        @if let Some(count @ 1..) = packages.wheels_by_name {
+            p {
+                (counted(count, "wheel")) " of the list above are known by the names of their files only: the cache has no sha256 of them that could be compared with the lock's."
+            }
+        }
+        @if let Some(count @ 1..) = packages.conda_by_name {
+            p {
+                (counted(count, "conda package")) " of the list above have no checksums of their files, as was usual before 2017."
+            }
+        }
+    }
+}
+
+fn because(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Build => {
+            "Packages that something asks for which is built where the product is installed:"
+        }
+        Reason::PerhapsBuild => {
+            "Packages of no environment of the lock, which a build where the product is installed may ask for:"
+        }
+        Reason::Page => {
+            "Index pages that a build where the product is installed looks packages up in:"
+        }
+        Reason::Repository => {
+            "Git repositories, with their history, that a build where the product is installed takes packages from:"
+        }
+        Reason::Whole => {
+            "Entries that no environment needs; the cache was carried whole (--cache full, or what is needed was not known):"
+        }
+        Reason::None => "Entries that belong to no package, and should not be there:",
+    }
 }
 
 fn secrets(secrets: Option<&Secrets>) -> Markup {

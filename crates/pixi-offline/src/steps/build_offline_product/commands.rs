@@ -145,7 +145,7 @@ pub(super) fn verify_command(verify: &final_verify_product::Request) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{Expectations, ImageReference};
+    use crate::request::{Expectations, ImageReference, SecretPolicy};
 
     #[test]
     fn the_command_to_go_on_with_has_every_option_of_the_verification() {
@@ -161,6 +161,7 @@ mod tests {
             verify_environment: Some(EnvironmentName::new(OsStr::new("test")).unwrap()),
             attach: true,
             verify_key: None,
+            secrets: SecretPolicy::off(),
             signing: SigningOptions {
                 sign_key: Some("key".into()),
                 sign_password_file: None,

@@ -5,7 +5,7 @@ use super::{Request, Source, excludes, secret_policy, verified};
 use crate::container;
 use crate::failure::Failure;
 use crate::layout::Workdir;
-use crate::request::{ImageReference, ProjectName};
+use crate::request::{ImageReference, ProjectName, SecretPolicy};
 use crate::steps::{Made, final_verify_product, make_product};
 use crate::surroundings::Surroundings;
 
@@ -104,6 +104,8 @@ fn verification_in(
         verify_environment: environment.cloned(),
         attach: true,
         verify_key: None,
+        // Its words are those of the build, which has looked at them.
+        secrets: SecretPolicy::off(),
         signing: request.product.signing.clone(),
         verification: verification.clone(),
         expectations: expectations.clone(),

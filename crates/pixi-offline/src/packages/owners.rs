@@ -1,0 +1,279 @@
+//! Whose the entries of a package cache are: which package needs them, or why else they
+//! are in a product.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::packages::builds::Builds;
+use crate::packages::cache::{PACKAGES, UV_CACHE};
+use crate::packages::conda::CondaCache;
+use crate::packages::need::Need;
+use crate::packages::python::PythonCache;
+use crate::packages::uv_cache::{CachedWheel, Kind, Origin, buckets, children};
+use crate::packages::wheel_name::normalized;
+
+/// Where uv keeps index pages, by package and whole.
+const PAGES: &str = "simple-v";
+const FLAT_PAGES: &str = "flat-index-v";
+
+/// Where uv keeps repositories.
+const REPOSITORIES: &str = "git-v";
+
+/// What uv writes at the top of its part, and at that of buckets.
+const MARKS: [&str; 4] = [".lock", ".gitignore", ".git", "CACHEDIR.TAG"];
+
+/// Whose an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Owner {
+    /// A package that is needed.
+    Package,
+    /// Nobody's in the list of packages, but there for this reason; and how it is named.
+    Reason(Reason, String),
+}
+
+/// Why something is in a product that belongs to no needed package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// What is built at the target asks for it.
+    Build,
+    /// No environment of the lock has it, and a build at the target may ask for it.
+    PerhapsBuild,
+    /// An index page that a build at the target looks packages up in.
+    Page,
+    /// A repository that a build at the target takes a package from.
+    Repository,
+    /// The cache is carried whole.
+    Whole,
+    /// There is no reason.
+    None,
+}
+
+/// Whose the entries of a cache are, by need.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    /// Entries that are owned, folders with all that is in them.
+    owned: HashMap<PathBuf, Owner>,
+    /// The folders that lead to them.
+    open: HashSet<PathBuf>,
+}
+
+impl Owners {
+    /// Whose the entries of the cache at `cache` are.
+    pub(super) fn of(cache: &Path, need: &Need) -> Owners {
+        let mut owners = Owners::default();
+        owners.open.insert(PathBuf::new());
+        let conda = CondaCache::new(cache);
+        let packages = Path::new(PACKAGES);
+        owners.open.insert(packages.to_owned());
+        for entry in need.conda.iter().flat_map(|package| conda.entries(package)) {
+            owners.add(packages.join(entry), Owner::Package);
+        }
+        owners.open.insert(PathBuf::from(UV_CACHE));
+        let python = PythonCache::read(cache);
+        let builds = Builds::of(need, &python, cache);
+        owners.wheels(need, &python, &builds);
+        if !builds.packages.is_empty() {
+            owners.pages(cache, need, &builds);
+            owners.repositories(cache, &builds);
+        }
+        owners.marks(cache);
+        owners
+    }
+
+    /// Whether an entry is somebody's, or a folder that leads to one that is.
+    pub(super) fn has(&self, relative: &Path) -> bool {
+        self.owner(relative).is_some() || self.open.contains(relative)
+    }
+
+    fn owner(&self, relative: &Path) -> Option<&Owner> {
+        // From the top, where as a rule the second folder is the package's.
+        let bytes = relative.as_os_str().as_bytes();
+        memchr::memchr_iter(b'/', bytes)
+            .chain([bytes.len()])
+            .find_map(|end| self.owned.get(Path::new(OsStr::from_bytes(&bytes[..end]))))
+    }
+
+    /// Adds an entry, unless a package has it already.
+    fn add(&mut self, path: PathBuf, owner: Owner) {
+        for folder in path.ancestors().skip(1) {
+            if !self.open.insert(folder.to_owned()) {
+                break;
+            }
+        }
+        let there = self.owned.entry(path).or_insert_with(|| owner.clone());
+        if owner == Owner::Package {
+            *there = owner;
+        }
+    }
+
+    /// The wheels that are needed, and those that builds may take.
+    fn wheels(&mut self, need: &Need, python: &PythonCache, builds: &Builds) {
+        for wheel in python.wheels() {
+            let is_needed = need
+                .python
+                .iter()
+                .any(|package| package.name == wheel.package && wheel.tie(package).is_some());
+            let owner = if is_needed {
+                Owner::Package
+            } else if let Some(reason) = why_for_builds(wheel, need, builds) {
+                Owner::Reason(reason, shown(wheel))
+            } else {
+                continue;
+            };
+            let entries = wheel
+                .entries
+                .iter()
+                .chain(&wheel.beside)
+                .chain(&wheel.archive);
+            for entry in entries {
+                self.add(entry.clone(), owner.clone());
+            }
+        }
+    }
+
+    /// Pages of indexes, but for those of packages that only others need.
+    fn pages(&mut self, cache: &Path, need: &Need, builds: &Builds) {
+        let mut open = buckets(cache, &[PAGES]);
+        while let Some(folder) = open.pop() {
+            for (name, path, kind) in children(cache, &folder) {
+                let package = normalized(name.split('.').next().unwrap_or(&name));
+                if kind == Kind::Folder {
+                    open.push(path);
+                } else if builds.may_take(&package) || !need.is_of_others(&package) {
+                    self.add(path, Owner::Reason(Reason::Page, package));
+                }
+            }
+        }
+        for folder in buckets(cache, &[FLAT_PAGES]) {
+            let name = folder.display().to_string();
+            self.add(folder, Owner::Reason(Reason::Page, name));
+        }
+    }
+
+    /// The repositories that builds take packages from.
+    fn repositories(&mut self, cache: &Path, builds: &Builds) {
+        for bucket in buckets(cache, &[REPOSITORIES]) {
+            for (id, path, _) in children(cache, &bucket.join("db")) {
+                let fetched = ["FETCH_HEAD", ".git/FETCH_HEAD"]
+                    .iter()
+                    .filter_map(|name| std::fs::read_to_string(cache.join(&path).join(name)).ok())
+                    .find(|text| !text.is_empty())
+                    .unwrap_or_default();
+                let mut urls = fetched
+                    .lines()
+                    .filter_map(|line| line.split_whitespace().last());
+                if let Some(url) = urls.find(|url| builds.takes_from(url)) {
+                    let owner = Owner::Reason(Reason::Repository, url.to_owned());
+                    self.add(bucket.join("checkouts").join(&id), owner.clone());
+                    self.add(path, owner);
+                }
+            }
+        }
+    }
+
+    /// What uv writes for itself into folders that are carried.
+    fn marks(&mut self, cache: &Path) {
+        let tops = children(cache, Path::new(UV_CACHE));
+        let folders: Vec<PathBuf> = tops
+            .into_iter()
+            .map(|(_, path, _)| path)
+            .filter(|path| self.open.contains(path))
+            .chain([PathBuf::from(UV_CACHE)])
+            .collect();
+        for folder in folders {
+            for (name, path, kind) in children(cache, &folder) {
+                if kind == Kind::File && MARKS.contains(&name.as_str()) {
+                    self.add(path, Owner::Package);
+                }
+            }
+        }
+    }
+}
+
+/// Why a wheel that no environment needs is carried where something is built.
+fn why_for_builds(wheel: &CachedWheel, need: &Need, builds: &Builds) -> Option<Reason> {
+    if builds.packages.is_empty() || wheel.origin == Origin::BuiltOfPath {
+        return None;
+    }
+    if builds.may_take(&wheel.package) {
+        return Some(Reason::Build);
+    }
+    // A name that stands in no lock and comes from an index: a build backend may have
+    // asked for it when it ran.
+    let from_index = matches!(wheel.origin, Origin::Index | Origin::BuiltOfIndex { .. });
+    let is_needed = need
+        .python
+        .iter()
+        .any(|package| package.name == wheel.package);
+    (from_index && !is_needed && !need.is_of_others(&wheel.package)).then_some(Reason::PerhapsBuild)
+}
+
+fn shown(wheel: &CachedWheel) -> String {
+    match &wheel.name {
+        Some(name) => format!("{} {}", name.package, name.version),
+        None => wheel.package.clone(),
+    }
+}
+
+/// What is in a product's cache beside the packages that are needed: why, and what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strangers {
+    by_reason: BTreeMap<Reason, Vec<String>>,
+}
+
+impl Strangers {
+    /// Looks over a cache that is in a product, each entry of it. Without a need nothing
+    /// can be told apart. `whole` is whether it is carried whole.
+    pub fn of(cache: &Path, need: Option<&Need>, whole: bool) -> Strangers {
+        let owners = need.map(|need| Owners::of(cache, need)).unwrap_or_default();
+        let mut strangers = Strangers::default();
+        let mut open = vec![PathBuf::new()];
+        while let Some(folder) = open.pop() {
+            for (name, path, kind) in children(cache, &folder) {
+                match owners.owner(&path) {
+                    Some(Owner::Package) => {}
+                    Some(Owner::Reason(reason, what)) => strangers.add(*reason, what),
+                    None if kind == Kind::Folder && owners.open.contains(&path) => open.push(path),
+                    // The mark beside an unpacked package.
+                    None if folder == Path::new(PACKAGES) && name.ends_with(".lock") => {
+                        let package = name.trim_end_matches(".lock");
+                        if package != ".cache" && !cache.join(&folder).join(package).is_dir() {
+                            strangers.add(nobodys(whole), &path.display().to_string());
+                        }
+                    }
+                    None => strangers.add(nobodys(whole), &path.display().to_string()),
+                }
+            }
+        }
+        for names in strangers.by_reason.values_mut() {
+            names.sort();
+            names.dedup();
+        }
+        strangers
+    }
+
+    fn add(&mut self, reason: Reason, what: &str) {
+        self.by_reason
+            .entry(reason)
+            .or_default()
+            .push(what.to_owned());
+    }
+
+    /// Each reason with what is there for it, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, &[String])> {
+        self.by_reason
+            .iter()
+            .map(|(reason, names)| (*reason, names.as_slice()))
+    }
+
+    /// What is there without a reason.
+    pub fn without_reason(&self) -> &[String] {
+        self.by_reason.get(&Reason::None).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn nobodys(whole: bool) -> Reason {
+    if whole { Reason::Whole } else { Reason::None }
+}

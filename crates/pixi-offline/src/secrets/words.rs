@@ -1,0 +1,118 @@
+//! Secrets among the words of a command.
+
+use super::Contents;
+use super::patterns::ARGUMENTS;
+use super::placeholder::is_placeholder;
+use super::variables::kind_of_variable;
+use std::path::Path;
+
+/// The programs that take a login as a word of its own, and their options for it.
+const LOGINS: [(&str, [&str; 4]); 2] = [
+    ("curl", ["-u", "--user", "-U", "--proxy-user"]),
+    ("http", ["-a", "--auth", "-a", "--auth"]),
+];
+
+/// What each of the words of a command looks like that looks like a secret, by its
+/// place: by its form (`Authorization: Bearer …`), as a setting (`TOKEN=…`,
+/// `--password=…`), or as what follows an option for one (`--password …`).
+pub(super) fn find(contents: &Contents, words: &[String]) -> Vec<(usize, &'static str)> {
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let by_form = contents.find(word.as_bytes(), Path::new(ARGUMENTS));
+        let before = at.checked_sub(1).map(|at| words[at].as_str());
+        let kind = by_form
+            .first()
+            .map(|(_, kind)| *kind)
+            .or_else(|| setting(word))
+            .or_else(|| before.and_then(|option| value_of_option(option, word)))
+            .or_else(|| before.and_then(|option| login(&words[..at], option, word)));
+        found.extend(kind.map(|kind| (at, kind)));
+    }
+    found
+}
+
+/// `KEY=VALUE`, also as an option.
+fn setting(word: &str) -> Option<&'static str> {
+    let (key, value) = word.split_once('=')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    key.chars().all(plain).then_some(())?;
+    kind_of_variable(&name(key), value.as_bytes())
+}
+
+/// The word after `--password`.
+fn value_of_option(option: &str, word: &str) -> Option<&'static str> {
+    let key = option.strip_prefix("--")?;
+    (!word.starts_with('-') && !key.contains('=')).then_some(())?;
+    kind_of_variable(&name(key), word.as_bytes())
+}
+
+/// The word after `-u` of curl.
+fn login(before: &[String], option: &str, word: &str) -> Option<&'static str> {
+    let takes_login = LOGINS.iter().any(|(program, options)| {
+        options.contains(&option)
+            && before
+                .iter()
+                .any(|word| word.rsplit('/').next() == Some(program))
+    });
+    let (_, password) = word.split_once(':').filter(|_| takes_login)?;
+    (!is_placeholder(password.as_bytes())).then_some("login for a request")
+}
+
+/// The name of a variable for an option's.
+fn name(option: &str) -> String {
+    option.trim_start_matches('-').replace(['-', '.'], "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(words: &[&str]) -> Vec<usize> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let found = find(&Contents::new().unwrap(), &words);
+        found.into_iter().map(|(at, _)| at).collect()
+    }
+
+    #[test]
+    fn secrets_in_words_of_commands_are_found() {
+        for (words, at) in [
+            (&["curl", "-H", "Authorization: Bearer SEKRET123"][..], 2),
+            (
+                &["curl", "-H", "authorization: basic dXNlcjpTM0NSRVRwdw=="],
+                2,
+            ),
+            (&["curl", "-H", "Authorization: token SEKRET123"], 2),
+            (&["curl", "-u", "me:hunter22", "http://h.org"], 2),
+            (&["wget", "https://me:hunter22@h.org/x"], 1),
+            (&["wget", "https://h.org/x?token=T0KENT0KEN"], 1),
+            (&["wget", "https://h.org/t/tk-12ab34/x"], 1),
+            (&["serve", "--api-key", "q8Zr1x"], 2),
+            (&["serve", "--password=hunter22"], 1),
+            (&["env", "DB_PASSWORD=hunter22", "serve"], 1),
+        ] {
+            assert_eq!(places(words), [at], "{words:?}");
+        }
+    }
+
+    #[test]
+    fn words_that_speak_of_secrets_only_are_left_alone() {
+        for words in [
+            &["python", "-m", "weather", "--self-test"][..],
+            &["curl", "-H", "Authorization: Bearer $TOKEN"],
+            &[
+                "curl",
+                "-H",
+                "Authorization: Bearer ${TOKEN}",
+                "https://h.org",
+            ],
+            &["docker", "run", "-u", "1000:1000", "x"],
+            &["serve", "--password-file", "/run/secrets/db"],
+            &["serve", "--max-tokens", "4096"],
+            &["pytest", "-k", "token", "--verbose"],
+            &["basic", "authentication"],
+            &["wget", "https://h.org/x?page=2&key=<key>"],
+        ] {
+            assert_eq!(places(words), [0; 0], "{words:?}");
+        }
+    }
+}
