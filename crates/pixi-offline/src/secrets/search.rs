@@ -101,11 +101,11 @@ impl Search {
     /// Looks at a small file of a package cache, text or not, unless it is known:
     /// what it tells of requests is searched for logins and tokens.
     pub fn pointer(&mut self, root: &Path, relative: &Path) {
-        let known = relative
-            .ancestors()
-            .any(|path| self.known.excludes(path, path != relative));
         let file = root.join(relative);
-        let Some(mut content) = (!known).then(|| fs::read(&file).ok()).flatten() else {
+        let Some(mut content) = (!self.is_known(relative))
+            .then(|| fs::read(&file).ok())
+            .flatten()
+        else {
             return;
         };
         // Texts in it follow each other without a separator, or with bytes that are

@@ -312,7 +312,7 @@ fn look_for_secrets(
         .collect();
     search.copied(&project, &copies);
     if request.resources.is_some() {
-        search.resources(&product.resources());
+        search.resources(&product.resources())?;
     }
     search.channels(&project, &product.cache());
     let variables = request.variables.iter();

@@ -134,12 +134,12 @@ impl SecretSearch {
     pub(super) fn copied(&mut self, project: &Path, copies: &[&Path]) {
         let Some(search) = &mut self.0 else { return };
         if copies.is_empty() {
-            search.folder(project, &Rules::new(), &proof::is_workdir);
+            search.folder(project, &Rules::new());
         }
         for copy in copies {
             let path = project.join(copy);
             if path.is_dir() {
-                search.folder(&path, &Rules::new(), &proof::is_workdir);
+                search.folder(&path, &Rules::new());
             } else {
                 search.file(project, copy);
             }
