@@ -23,7 +23,7 @@ _make__production__image() {
 
     case "${cmd}" in
         make__production__image)
-            opts="-e -h -V --product-dir --build-image --base-image --tag --emit-dockerfile --environment --app-dir --copy --resources-dir --expose --env --label --user --healthcheck --cmd --save --unverified --verify-key --force --engine --verify-run --help --version"
+            opts="-e -h -V --product-dir --build-image --base-image --tag --emit-dockerfile --environment --app-dir --copy --resources-dir --expose --env --label --user --healthcheck --cmd --save --unverified --verify-key --secrets --allow-secret --force --engine --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -104,6 +104,14 @@ _make__production__image() {
                     return 0
                     ;;
                 --verify-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secrets)
+                    COMPREPLY=($(compgen -W "warn deny off" -- "${cur}"))
+                    return 0
+                    ;;
+                --allow-secret)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

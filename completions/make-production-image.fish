@@ -15,6 +15,10 @@ complete -c make-production-image -l healthcheck -d 'Have the engine run this sh
 complete -c make-production-image -l cmd -d 'A word of the image\'s command, as in `-- CMD ARG…`; for use with --verify-run (repeatable)' -r
 complete -c make-production-image -l save -d 'Also write the image as an archive for `docker load`, and its digest to FILE.sha256' -r -F
 complete -c make-production-image -l verify-key -d 'Require that SHA256SUMS and verification.json in the product are signed with this public key of minisign' -r -F
+complete -c make-production-image -l secrets -d 'Where something that will be copied looks like a secret: say so and go on, refuse to start, or do not look' -r -f -a "warn\t''
+deny\t''
+off\t''"
+complete -c make-production-image -l allow-secret -d 'Pass over what matches this rsync pattern, a path as in --exclude (repeatable)' -r
 complete -c make-production-image -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]' -r
 complete -c make-production-image -l unverified -d 'Take a product also when no final verification of it is attached'
 complete -c make-production-image -l force -d 'Replace an image of this name, or files that are to be written'

@@ -145,6 +145,7 @@ fn the_container_is_asked_for_as_the_contract_says() {
             "default",
             "",
             "",
+            "",
             "run",
             "python",
             "-c",
@@ -213,7 +214,9 @@ fn without_a_verification_the_log_says_so() {
     assert_eq!(log, "No verification requested.\n");
     assert_eq!(
         fake.run_call().1,
-        ["mounted", "/workdir", "demo", "--locked", "default", "", ""]
+        [
+            "mounted", "/workdir", "demo", "--locked", "default", "", "", ""
+        ]
     );
 }
 
@@ -640,4 +643,26 @@ fn detached_environments_are_taken_out_of_the_copy() {
     fake.create::<&str>(&[])
         .success()
         .says_not("detached-environments");
+}
+
+#[test]
+fn an_image_is_asked_for_git_where_the_lock_needs_it() {
+    let git = "https://h.example/a.git?rev=main#0123456789012345678901234567890123456789";
+    let used = format!("linux-64:\n      - pypi: git+{git}");
+    let described = format!("packages:\n- pypi: git+{git}\n  name: a\n  version: '1'\n");
+    let lock = LOCK.replacen("linux-64: []", &used, 1);
+    let lock = lock.replacen("packages: []\n", &described, 1);
+    assert_eq!(lock.matches("git+").count(), 2, "{lock}");
+    // What is in the cache is not fetched again.
+    for (options, needed) in [
+        (&[][..], "git"),
+        (&["--reuse-cache"], ""),
+        (&["-e", "test"], ""),
+    ] {
+        let fake = Fake::new();
+        fake.sandbox.write("demo/pixi.lock", &lock);
+        fake.create(options).success();
+        let words = fake.run_call().1;
+        assert_eq!(words.last().map(String::as_str), Some(needed));
+    }
 }

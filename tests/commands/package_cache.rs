@@ -472,3 +472,545 @@ fn a_pixi_is_bundled_on_request() {
     workdir.make(&[]).success();
     assert!(!workdir.sandbox.work().join("W/product/bin").exists());
 }
+
+impl Workdir {
+    /// Changes the lock's text.
+    fn relock(&self, change: impl FnOnce(String) -> String) {
+        let lock = self.sandbox.work().join("W/project/demo/pixi.lock");
+        let text = fs::read_to_string(&lock).unwrap();
+        fs::write(lock, change(text)).unwrap();
+    }
+
+    /// A number in the manifest's count of packages.
+    fn counted(&self, key: &str) -> serde_json::Value {
+        let manifest = self.sandbox.work().join("W/product/manifest.json");
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+        manifest["packages"][key].clone()
+    }
+
+    fn page(&self) -> String {
+        fs::read_to_string(self.sandbox.work().join("W/product/report.html")).unwrap()
+    }
+
+    #[track_caller]
+    fn ships(&self, wanted: &[&str], unwanted: &[&str]) {
+        let shipped = self.shipped();
+        for part in wanted {
+            assert!(
+                shipped.iter().any(|path| path.contains(part)),
+                "{part}: {shipped:?}"
+            );
+        }
+        for part in unwanted {
+            assert!(
+                !shipped.iter().any(|path| path.contains(part)),
+                "{part}: {shipped:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wheel_is_tied_to_the_lock_by_name_and_sha256() {
+    let file = "six-1.17.0-py3-none-any.whl";
+    let place = "wheels-v6/pypi/six/1.17.0-py3-none-any.http";
+    let workdir = Workdir::new();
+    workdir.make(&["--deep"]).success();
+    assert_eq!(workdir.counted("wheels_by_name"), 1);
+    assert!(
+        workdir.page().contains("1 wheel of the list"),
+        "{}",
+        workdir.page()
+    );
+
+    workdir.pointer(place, &pointer("six-id", Some(ARCHIVE_SHA[0]), Some(file)));
+    workdir.make(&[]).success();
+    assert_eq!(workdir.counted("wheels_by_name"), 0);
+
+    workdir.pointer(place, &pointer("six-id", Some(ARCHIVE_SHA[1]), Some(file)));
+    for more in [&["--deep"][..], &[]] {
+        workdir
+            .make(more)
+            .code(1)
+            .says("six 1.17.0: the cache holds another file of this name")
+            .says(ARCHIVE_SHA[1]);
+    }
+
+    // The same version, for another machine.
+    for other in [
+        "six-1.17.0-cp39-cp39-macosx_11_0_arm64.whl",
+        "six-1.17.0-1-py3-none-any.whl",
+    ] {
+        let workdir = Workdir::new();
+        let folder = workdir.cache().join("uv-cache/wheels-v6/pypi/six");
+        fs::remove_dir_all(folder).unwrap();
+        let key = other
+            .strip_prefix("six-")
+            .unwrap()
+            .strip_suffix(".whl")
+            .unwrap();
+        let place = format!("wheels-v6/pypi/six/{key}.http");
+        workdir.pointer(&place, &pointer("six-id", None, Some(other)));
+        workdir.make(&["--deep"]).code(1).says("six 1.17.0: is not in the package cache (uv-cache) as six-1.17.0-py3-none-any.whl; what is there: six-1.17.0-");
+    }
+
+    // A source distribution is known by its own sha256.
+    let workdir = Workdir::new();
+    let revision = "sdists-v9/pypi/docopt/0.6.2/revision.http";
+    workdir.pointer(revision, &pointer("rev", Some(ARCHIVE_SHA[1]), None));
+    workdir
+        .make(&[])
+        .code(1)
+        .says("docopt 0.6.2: the cache holds another file");
+    // And only the revision that uv's pointer names counts.
+    workdir.pointer(revision, &pointer("other", None, None));
+    workdir
+        .make(&[])
+        .code(1)
+        .says("docopt 0.6.2: nothing in the package cache leads to it");
+}
+
+#[test]
+fn a_wheel_that_was_built_for_another_python_is_not_the_needed_one() {
+    let workdir = Workdir::new();
+    let built = |tags: &str, id: &str| {
+        let link = format!("sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-{tags}");
+        workdir.unpacked("docopt", "0.6.2", id, &link);
+    };
+    let plain = "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any";
+    fs::remove_file(workdir.cache().join(plain)).unwrap();
+    built("cp311-cp311-linux_x86_64", "docopt-id");
+    workdir.conda_package("python", ARCHIVE_SHA[2]);
+    let python = |minor: u32| {
+        format!("\n      - conda: https://conda.example/chan/linux-64/python-3.{minor}.1-0.conda")
+    };
+    let location = "\n      - conda: https://conda.example/chan/linux-64/a-1.0-0.conda";
+    for (minor, code) in [(11, 0), (12, 1)] {
+        let workdir_python = format!("W/pixi-cache/pkgs/python-3.{minor}.1-0");
+        workdir
+            .sandbox
+            .write(Path::new(&workdir_python).join("info/index.json"), "{}");
+        workdir.sandbox.write(
+            Path::new(&workdir_python).join("info/paths.json"),
+            "{\"paths\": []}",
+        );
+        let lock = workdir.sandbox.work().join("W/project/demo/pixi.lock");
+        let before = fs::read_to_string(&lock).unwrap();
+        let text = before.replacen(location, &format!("{location}{}", python(minor)), 1)
+            + &format!("- conda: https://conda.example/chan/linux-64/python-3.{minor}.1-0.conda\n");
+        fs::write(&lock, text).unwrap();
+        let run = workdir.make(&[]);
+        run.code(code);
+        if code != 0 {
+            run.says("docopt 0.6.2: is not in the package cache");
+        }
+        fs::write(&lock, before).unwrap();
+    }
+}
+
+#[test]
+fn names_that_differ_from_the_lock_are_found_by_uvs_pointers() {
+    let workdir = Workdir::new();
+    let wheel = |name: &str, inside: &str, file: &str, id: &str| {
+        let key = file
+            .split_once('-')
+            .unwrap()
+            .1
+            .strip_suffix(".whl")
+            .unwrap();
+        let link = format!("wheels-v6/index/0123456789abcdef/{name}/{key}");
+        workdir.unpacked(name, inside, id, &link);
+        workdir.pointer(&format!("{link}.http"), &pointer(id, None, Some(file)));
+    };
+    wheel(
+        "calver",
+        "2025.05.09",
+        "calver-2025.5.9-py3-none-any.whl",
+        "calver-id",
+    );
+    wheel(
+        "lockloc",
+        "0.2",
+        "lockloc-0.2-py3-none-any.whl",
+        "lockloc-id",
+    );
+    wheel("zeros", "1.0.0", "zeros-1.0.0-py3-none-any.whl", "zeros-id");
+    wheel(
+        "plus",
+        "0.2+cu130",
+        "plus-0.2+cu130-py3-none-any.whl",
+        "plus-id",
+    );
+    let source = "sdists-v9/index/0123456789abcdef/flash-attn/2.5.8";
+    let link = format!("{source}/rev/flash_attn-2.5.8+cu122torch2.3-py3-none-any");
+    workdir.unpacked("flash_attn", "2.5.8+cu122torch2.3", "flash-id", &link);
+    workdir.pointer(&format!("{source}/rev/src/setup.py"), b"");
+    workdir.pointer(
+        &format!("{source}/revision.http"),
+        &pointer("rev", None, None),
+    );
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let link = format!(
+        "sdists-v9/git/0a1b2c3d4e5f6789/{}/fromgit-1.0-py3-none-any",
+        &commit[..16]
+    );
+    workdir.unpacked("fromgit", "1.0", "fromgit-id", &link);
+    workdir.relock(|text| {
+        let more = [
+            (
+                "https://files.example/calver-2025.5.9-py3-none-any.whl",
+                "calver",
+                "2025.5.9",
+            ),
+            (
+                "https://files.example/lockloc-0.2-py3-none-any.whl",
+                "lockloc",
+                "0.2+local",
+            ),
+            (
+                "https://files.example/zeros-1.0.0-py3-none-any.whl",
+                "zeros",
+                "1.0",
+            ),
+            (
+                "https://files.example/plus-0.2%2Bcu130-py3-none-any.whl",
+                "plus",
+                "0.2+cu130",
+            ),
+            (
+                "https://files.example/flash_attn-2.5.8.tar.gz",
+                "flash-attn",
+                "2.5.8",
+            ),
+            (
+                &format!("git+https://h.example/f.git?rev=main#{commit}"),
+                "fromgit",
+                "1.0",
+            ),
+        ];
+        more.iter().fold(text, |text, (url, name, version)| {
+            let six = "\n      - pypi: https://files.example/six";
+            text.replace(six, &format!("\n      - pypi: {url}{six}"))
+                + &format!("- pypi: {url}\n  name: {name}\n  version: '{version}'\n")
+        })
+    });
+    workdir.make(&["--deep"]).success();
+    workdir.ships(
+        &[
+            "calver-id/",
+            "lockloc-id/",
+            "zeros-id/",
+            "plus-id/",
+            "flash-id/",
+            "fromgit-id/",
+            "rev/src/setup.py",
+        ],
+        &[],
+    );
+    // uv builds it again where it is installed, and the build may ask for more.
+    assert!(workdir.page().contains("idna 3.20"), "{}", workdir.page());
+    // Another commit is another package.
+    workdir.relock(|text| text.replace(commit, &commit.replace('0', "f")));
+    workdir
+        .make(&[])
+        .code(1)
+        .says("fromgit 1.0: is not in the package cache");
+}
+
+/// What earlier builds, of this project and others, leave in a cache.
+fn fill_with_strangers(workdir: &Workdir) {
+    workdir.built(
+        "secretsrc",
+        "1.0",
+        "secretsrc-id",
+        "sdists-v9/pypi/secretsrc/1.0",
+    );
+    let git = "sdists-v9/git/0a1b2c3d4e5f6789/0123456789abcdef/gp-1.0-py3-none-any";
+    workdir.unpacked("gp", "1.0", "gp-id", git);
+    for (path, text) in [
+        (&*format!("{git}.whl"), "PK"),
+        (
+            "git-v0/db/0a1b/.git/FETCH_HEAD",
+            "0123\t\thttps://h.example/gp\n",
+        ),
+        ("git-v0/db/0a1b/.git/objects/pack/history", "x"),
+        ("git-v0/checkouts/0a1b/0123456/gp.py", "x"),
+        ("git-v0/locks/0a1b", ""),
+        ("sdists-v9/editable/9c23a73a584df722/revision.rev", "x"),
+        ("sdists-v9/pypi/docopt/0.6.2/stale/src/old_secret.py", "x"),
+        ("sdists-v9/pypi/docopt/0.6.1/revision.http", "x"),
+        ("wheels-v6/pypi/idna/3.19-py3-none-any.msgpack", "x"),
+        ("wheels-v5/pypi/old/1.0-py3-none-any.http", "x"),
+        ("archive-v0/nobodys/nobody.py", "x"),
+        ("flat-index-v2/index/0a1b.msgpack", "x"),
+        ("osv-v0/x", "x"),
+        ("sdists-v9/.git", ""),
+        ("CACHEDIR.TAG", "x"),
+    ] {
+        workdir.pointer(path, text.as_bytes());
+    }
+}
+
+#[test]
+fn strangers_in_a_cache_stay_behind_or_are_named_with_a_reason() {
+    let workdir = Workdir::new();
+    workdir.make(&[]).success();
+    let clean = workdir.shipped();
+    fill_with_strangers(&workdir);
+    workdir.make(&[]).success();
+    let shipped = workdir.shipped();
+    let more: Vec<&String> = shipped
+        .iter()
+        .filter(|path| !clean.contains(path))
+        .collect();
+    assert_eq!(more, ["uv-cache/CACHEDIR.TAG", "uv-cache/sdists-v9/.git"]);
+    let nothing = "Nothing: every entry of it belongs to a package";
+    assert!(workdir.page().contains(nothing));
+
+    // Moving leaves the same.
+    workdir.make(&["--cache", "full"]).success();
+    let page = workdir.page();
+    assert!(
+        !page.contains(nothing) && page.contains("carried whole"),
+        "{page}"
+    );
+    for named in [
+        "pkgs/c-1.0-0",
+        "uv-cache/git-v0",
+        "uv-cache/archive-v0/nobodys",
+        "repodata",
+    ] {
+        assert!(page.contains(named), "{named}: {page}");
+    }
+
+    // Where something is built, a repository goes along only when the build takes from it.
+    for (requires, repository) in [
+        ("hatchling", false),
+        ("gp @ git+https://u:p@h.example/gp.git@main", true),
+    ] {
+        let workdir = Workdir::new();
+        fill_with_strangers(&workdir);
+        let pyproject = format!("[build-system]\nrequires = ['{requires}']\n");
+        workdir
+            .sandbox
+            .write("W/project/demo/pyproject.toml", pyproject);
+        workdir.relock(|text| {
+            let six = "\n      - pypi: https://files.example/six";
+            text.replace(six, &format!("\n      - pypi: ./{six}"))
+                + "- pypi: ./\n  name: demo\n  version: 0.1.0\n  editable: true\n"
+        });
+        workdir.make(&["--secrets", "off"]).success();
+        let git = ["git-v0/db/0a1b/.git/objects/pack/history", "gp-id/"];
+        let (wanted, unwanted): (&[&str], &[&str]) =
+            if repository { (&git, &[]) } else { (&[], &git) };
+        workdir.ships(wanted, unwanted);
+        workdir.ships(
+            &["idna-id", "secretsrc-id", "simple-v21"],
+            &["nobodys", "osv-v0", "editable"],
+        );
+        let page = workdir.page();
+        assert!(
+            page.contains("may ask for") && page.contains("idna 3.20"),
+            "{page}"
+        );
+        assert_eq!(page.contains("https://h.example/gp"), repository, "{page}");
+    }
+}
+
+#[test]
+fn a_wheel_that_only_another_environment_needs_stays_behind_also_where_something_is_built() {
+    let workdir = Workdir::new();
+    workdir.relock(|text| {
+        let six = "\n      - pypi: https://files.example/six";
+        let idna = "\n      - pypi: https://files.example/idna-3.20-py3-none-any.whl";
+        let (default, test) = text.split_once("\n  test:").unwrap();
+        let default = default.replace(six, &format!("\n      - pypi: ./{six}"));
+        let test = test.replacen(six, &format!("{idna}{six}"), 1);
+        format!("{default}\n  test:{test}")
+            + "- pypi: ./\n  name: demo\n  version: 0.1.0\n  editable: true\n- pypi: https://files.example/idna-3.20-py3-none-any.whl\n  name: idna\n  version: '3.20'\n"
+    });
+    workdir.make(&[]).success();
+    workdir.ships(&["six-id", "simple-v21"], &["idna"]);
+}
+
+#[test]
+fn a_conda_package_from_before_2017_is_known_by_its_list_of_files() {
+    let workdir = Workdir::new();
+    let info = workdir.cache().join("pkgs/a-1.0-0/info");
+    fs::remove_file(info.join("paths.json")).unwrap();
+    fs::write(info.join("files"), "bin/tool\nbin/link\nshare/data\n").unwrap();
+    fs::write(
+        info.join("has_prefix"),
+        "/opt/build text bin/tool\nshare/data\n",
+    )
+    .unwrap();
+    fs::write(info.join("no_link"), "share/data\n").unwrap();
+    workdir.make(&[]).success();
+    workdir
+        .make(&["--deep"])
+        .success()
+        .says("NOTE: --deep compared the files of 1 conda packages by name only");
+    assert_eq!(workdir.counted("conda_by_name"), 1);
+    for (file, text) in [
+        ("bin/tool", "a-1.0-0: bin/tool is missing"),
+        ("bin/link", "a-1.0-0: bin/link is missing"),
+        ("info/files", "a-1.0-0: info/paths.json cannot be read"),
+    ] {
+        let (there, aside) = (
+            workdir.cache().join("pkgs/a-1.0-0").join(file),
+            workdir.sandbox.work().join("aside"),
+        );
+        fs::rename(&there, &aside).unwrap();
+        workdir.make(&[]).code(1).says(text);
+        fs::rename(&aside, &there).unwrap();
+    }
+    fs::write(info.join("has_prefix"), "/opt/build binary lib/gone.so\n").unwrap();
+    workdir
+        .make(&[])
+        .code(1)
+        .says("a-1.0-0: lib/gone.so is missing");
+    fs::remove_file(info.join("has_prefix")).unwrap();
+    fs::write(info.join("files"), "../../../../etc/passwd\n").unwrap();
+    workdir.make(&[]).code(1).says("leads out of the package");
+}
+
+#[test]
+fn the_oldest_glibc_is_that_of_all_packages() {
+    for (tags, glibc) in [
+        ("manylinux_2_34_x86_64", "2.34"),
+        ("manylinux_2_5_x86_64.manylinux1_x86_64", "2.5"),
+        ("manylinux2014_x86_64", "2.17"),
+        ("any", ""),
+    ] {
+        let workdir = Workdir::new();
+        let file = format!("g-1.0-py3-none-{tags}.whl");
+        let link = format!("wheels-v6/pypi/g/1.0-py3-none-{tags}");
+        workdir.unpacked("g", "1.0", "g-id", &link);
+        workdir.pointer(&format!("{link}.http"), &pointer("g-id", None, Some(&file)));
+        workdir.relock(|text| {
+            let six = "\n      - pypi: https://files.example/six";
+            text.replace(
+                six,
+                &format!("\n      - pypi: https://files.example/{file}{six}"),
+            ) + &format!("- pypi: https://files.example/{file}\n  name: g\n  version: '1.0'\n")
+        });
+        workdir.make(&[]).success();
+        let script = workdir
+            .sandbox
+            .work()
+            .join("W/product/bootstrap-project.sh");
+        let script = fs::read_to_string(script).unwrap();
+        let line = script
+            .lines()
+            .find(|line| line.trim().starts_with("glibc="))
+            .unwrap();
+        assert!(line.contains(&format!("'{glibc}'")), "{tags}: {line}");
+    }
+}
+
+/// The guide's command that looks for logins in a product's cache.
+fn command_of_the_guide() -> String {
+    let guide =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide.md")).unwrap();
+    let mut lines = guide
+        .lines()
+        .filter(|line| line.starts_with("$ ! ") && line.contains("pkg-cache"));
+    lines
+        .next()
+        .unwrap()
+        .strip_prefix("$ ")
+        .unwrap()
+        .replace("work/product", "W/product")
+}
+
+#[test]
+fn logins_in_the_cache_are_found_by_us_and_by_the_guides_command() {
+    const VALUE: &str = "S3CRETpw";
+    let by_the_guide = |workdir: &Workdir| {
+        let mut command = workdir.sandbox.program(Path::new("/bin/bash"));
+        command.args(["-c", &command_of_the_guide()]);
+        Run::of(&mut command)
+    };
+    let clean = Workdir::new();
+    clean.sandbox.write(
+        "W/pixi-cache/pkgs/a-1.0-0/info/repodata_record.json",
+        "{\"url\": \"https://conda.example/chan/linux-64/a-1.0-0.conda\"}",
+    );
+    let run = clean.make(&["--secrets", "deny"]);
+    run.success();
+    by_the_guide(&clean).success();
+
+    let basic = data_encoding::BASE64.encode(format!("user:{VALUE}").as_bytes());
+    let plant = |text: &str| {
+        let mut bytes = pointer("six-id", None, Some("six-1.17.0-py3-none-any.whl"));
+        bytes.extend(b"\0\xff\x94");
+        bytes.extend(text.as_bytes());
+        bytes.extend(b"\0\0\xff\xfe");
+        bytes
+    };
+    let wheel = "uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any";
+    for (file, text) in [
+        (
+            format!("{wheel}.http"),
+            format!("http://h.corp/six/\"x\"authorizationBasic {basic}"),
+        ),
+        (
+            format!("{wheel}.http"),
+            format!("authorizationBearer {VALUE}123"),
+        ),
+        (
+            format!("{wheel}.http"),
+            format!("https://user:{VALUE}@h.corp/six-1.17.0-py3-none-any.whl"),
+        ),
+        (
+            format!("{wheel}.msgpack"),
+            format!("https://h.corp/six.whl?token={VALUE}"),
+        ),
+        (
+            "pkgs/a-1.0-0/info/repodata_record.json".to_owned(),
+            format!("{{\"channel\": \"https://h.corp/t/tk-{VALUE}/chan\"}}"),
+        ),
+        (
+            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/metadata.msgpack".to_owned(),
+            format!("https://u:{VALUE}@h.corp/x"),
+        ),
+    ] {
+        let workdir = Workdir::new();
+        workdir
+            .sandbox
+            .write(Path::new("W/pixi-cache").join(&file), plant(&text));
+        let run = workdir.make(&["--secrets", "deny"]);
+        run.code(2).says(&file);
+        assert!(!run.stderr.contains(VALUE), "{run}");
+        assert!(!workdir.sandbox.work().join("W/product").exists());
+        workdir.make(&[]).success().says(&file);
+        let run = by_the_guide(&workdir);
+        run.code(1);
+        assert!(run.stdout.contains(&file), "{run}");
+        workdir
+            .make(&["--secrets", "deny", "--allow-secret", &format!("/{file}")])
+            .success();
+    }
+
+    // What stays behind is not searched; whole it is.
+    let workdir = Workdir::new();
+    let page = "W/pixi-cache/uv-cache/simple-v21/pypi/six.rkyv";
+    workdir
+        .sandbox
+        .write(page, plant(&format!("\"x\"authorizationBasic {basic}")));
+    workdir.make(&["--secrets", "deny"]).success();
+    workdir
+        .make(&["--secrets", "deny", "--cache", "full"])
+        .code(2)
+        .says("six.rkyv: login in a header");
+    let workdir = Workdir::new();
+    workdir.sandbox.write(
+        "W/pixi-cache/uv-cache/git-v0/db/0a1b/.git/config",
+        format!("[remote \"o\"]\nurl = https://u:{VALUE}@h.corp/x\n"),
+    );
+    workdir
+        .make(&["--secrets", "deny", "--cache", "full"])
+        .code(2)
+        .says("git-v0/db/0a1b/.git/config");
+}

@@ -1,10 +1,14 @@
 //! Carrying a package cache over into a product.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use crate::packages::cache::{PACKAGES, is_git_folder};
 use crate::packages::need::Need;
 use crate::packages::shipped::Shipped;
-use crate::staging::{self, Digest, How, Listing, Size};
+use crate::packages::uv_cache::{ARCHIVES, Kind, children};
+use crate::staging::{self, Digest, How, Listing, Selection as _, Size};
 
 /// How much of a cache was carried.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +64,70 @@ pub fn carry(
         not_shared: outcome.not_shared,
         listing: outcome.listing,
     })
+}
+
+/// The small files of what [`carry`] will copy that tell of requests which were made, from
+/// the cache's top: pointers and index pages of uv, records of conda packages, what pixi
+/// keeps of channels, the settings of git repositories. What packages hold is theirs.
+///
+/// # Errors
+///
+/// When a rule for what ships is none.
+pub fn pointers(cache: &Path, need: Option<&Need>) -> anyhow::Result<Vec<PathBuf>> {
+    let shipped = Shipped::new(cache, need, None)?;
+    let mut pointers = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(folder) = open.pop() {
+        for (name, path, kind) in children(cache, &folder) {
+            if shipped.excludes(&path, kind == Kind::Folder) {
+                continue;
+            }
+            match kind {
+                Kind::Folder if is_package(&folder, &name) => {
+                    let record = path.join("info/repodata_record.json");
+                    pointers.extend(cache.join(&record).is_file().then_some(record));
+                }
+                Kind::Folder if is_content(&path, &name) => {}
+                Kind::Folder => open.push(path),
+                Kind::File if is_small(&cache.join(&path)) && !name.ends_with(".whl") => {
+                    pointers.push(path);
+                }
+                Kind::File | Kind::Link => {}
+            }
+        }
+    }
+    pointers.sort();
+    Ok(pointers)
+}
+
+/// Whether a folder in `folder` is an unpacked conda package.
+fn is_package(folder: &Path, name: &str) -> bool {
+    folder == Path::new(PACKAGES) && !name.starts_with('.')
+}
+
+/// Whether a folder holds what others made: unpacked wheels and sources, the objects and
+/// files of repositories.
+fn is_content(path: &Path, name: &str) -> bool {
+    let ends = [".tar.gz", ".zip", ".tar.bz2", ".tgz"];
+    let in_git = is_git_folder(path);
+    let above = |levels: usize| path.iter().rev().nth(levels).and_then(OsStr::to_str);
+    let of_git = name == ".git"
+        || ["db", "checkouts"].contains(&name)
+        || [above(1), above(2)]
+            .iter()
+            .any(|name| matches!(name, Some("db" | "checkouts")))
+        || name.starts_with("git-v");
+    name.starts_with(ARCHIVES)
+        || (!in_git
+            && (["src", "source"].contains(&name) || ends.iter().any(|end| name.ends_with(end))))
+        || (in_git && (!of_git || ["objects", "hooks", "refs", "logs"].contains(&name)))
+}
+
+/// The longest file that is searched, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+fn is_small(file: &Path) -> bool {
+    fs::symlink_metadata(file).is_ok_and(|metadata| metadata.len() <= LONGEST)
 }
 
 /// What [`carry`] will copy. Where the cache cannot be read, or must not be carried,

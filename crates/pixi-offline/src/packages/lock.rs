@@ -211,6 +211,20 @@ impl Lock {
         Some(environment.packages.keys().map(String::as_str).collect())
     }
 
+    /// Whether one of the environments has a package that is built from a git repository,
+    /// on every platform that it is locked for.
+    pub fn needs_git(&self, environments: &[String]) -> bool {
+        let is_git = |package: &Package| matches!(package, Package::Python(python) if python.kind == PythonKind::Git);
+        environments
+            .iter()
+            .filter_map(|name| self.environments.get(name))
+            .filter(|environment| !environment.packages.is_empty())
+            .any(|environment| {
+                let mut platforms = environment.packages.values();
+                platforms.all(|packages| packages.iter().any(is_git))
+            })
+    }
+
     /// The names of all Python packages in it, normalised.
     pub(super) fn python_names(&self) -> BTreeSet<String> {
         let packages = self

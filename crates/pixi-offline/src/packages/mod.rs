@@ -19,7 +19,7 @@ mod uv_cache;
 mod uv_pointer;
 mod wheel_name;
 
-pub use carry::{Carried, carry, size};
+pub use carry::{Carried, carry, pointers, size};
 pub use conda::{CondaCache, channel_records};
 pub use handed_over::HandOver;
 pub use inventory::{Described, Identity, Inventory, PackageKind, PackageSource};

@@ -14,7 +14,7 @@ use super::placeholder::{is_placeholder, is_typed, is_varied};
 
 /// Files whose URLs are those of conda channels, whatever a token in them looks
 /// like.
-const CHANNEL_FILES: [&str; 7] = [
+const CHANNEL_FILES: [&str; 9] = [
     "pixi.toml",
     "pyproject.toml",
     "pixi.lock",
@@ -22,6 +22,8 @@ const CHANNEL_FILES: [&str; 7] = [
     "condarc",
     "environment.yml",
     "environment.yaml",
+    "repodata_record.json",
+    ".info.json",
 ];
 
 /// Hosts that stand for any host (RFC 2606), by their ends.

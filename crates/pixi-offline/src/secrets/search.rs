@@ -8,6 +8,9 @@ use super::{Contents, Finding, kind_of_name, kind_of_variable, words};
 use crate::staging::{self, Rules, Selection, Survey, SurveyedFile};
 use crate::untrusted_dir::UntrustedDir;
 
+/// The name that what tells of a request is searched under.
+const OF_REQUEST: &str = "request.http";
+
 /// Longest file that is read, in bytes. Longer ones are data.
 const LONGEST: u64 = 1024 * 1024;
 
@@ -115,12 +118,11 @@ impl Search {
                 *byte = b'\n';
             }
         }
-        let mut kinds: Vec<&str> = self
-            .contents
-            .find(&content, relative)
+        // Some have names that say nothing of what they are.
+        let found = [relative, Path::new(OF_REQUEST)]
             .into_iter()
-            .map(|(_, kind)| kind)
-            .collect();
+            .flat_map(|name| self.contents.find(&content, name));
+        let mut kinds: Vec<&str> = found.map(|(_, kind)| kind).collect();
         kinds.sort_unstable();
         kinds.dedup();
         let finding = |kind| Finding::in_file(&file, None, kind);

@@ -64,6 +64,8 @@ pub(super) struct Build<'a> {
     pub(super) container_workdir: &'a ContainerPath,
     pub(super) project: &'a ProjectName,
     pub(super) lock_use: LockUse,
+    /// Whether the lock has a package that is fetched with git.
+    pub(super) needs_git: bool,
     pub(super) environments: &'a [String],
     /// The environment that is verified.
     pub(super) verified: &'a str,
@@ -280,6 +282,7 @@ impl Build<'_> {
             &self.environments.join(" "),
             &expected,
             brought,
+            if self.needs_git { "git" } else { "" },
         ];
         Ok(Script::new(
             scripts::BUILD,

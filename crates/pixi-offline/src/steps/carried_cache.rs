@@ -125,6 +125,15 @@ impl CachePlan {
         HandOver::prepare(&workdir.cache(), need, origin.as_deref())
     }
 
+    /// The small files of the cache that will be copied and tell of requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`packages::pointers`].
+    pub(super) fn pointers(&self, workdir: &Workdir, full: bool) -> anyhow::Result<Vec<PathBuf>> {
+        packages::pointers(&workdir.cache(), self.need.as_ref().filter(|_| !full))
+    }
+
     /// What the copy of the cache will take.
     pub(super) fn size(
         &self,

@@ -267,6 +267,11 @@ impl Visit<'_> {
             container_workdir: &request.container_workdir,
             project: self.name,
             lock_use: LockUse::of(lock.as_ref(), request.update_lock),
+            needs_git: !request.reuse_cache
+                && !request.update_lock
+                && lock
+                    .as_ref()
+                    .is_some_and(|lock| lock.needs_git(&environments)),
             environments: &environments,
             verified,
             verification: &request.verification,

@@ -322,6 +322,13 @@ impl Seen {
             container_workdir: &request.container_workdir,
             project: &self.name,
             lock_use: LockUse::of(self.lock.as_ref(), request.update_lock),
+            // What is in the cache already is not fetched, and a new lock not known.
+            needs_git: !request.reuse_cache
+                && !request.update_lock
+                && self
+                    .lock
+                    .as_ref()
+                    .is_some_and(|lock| lock.needs_git(&self.environments)),
             environments: &self.environments,
             verified: &self.verified,
             verification: &request.verification,

@@ -172,6 +172,10 @@ pub fn run(
     let mut staged = search.project(&project, &rules).size;
     staged += search.resources(&workdir.resources())?.size;
     search.variables(&request.variables);
+    if search.looks() {
+        let pointers = plan.pointers(&workdir, request.full_cache)?;
+        search.cache(&workdir.cache(), &pointers);
+    }
     let findings = search.findings();
     secrets::refuse(&request.secrets, &findings)?;
     secrets::warn(&findings, report);

@@ -30,8 +30,8 @@ use crate::request::{
     AppFolder, CopiedPath, DEFAULT_ENVIRONMENT, EnvironmentName, ExposedPort, ImageReference,
     ImageSetting, ImageTag, ImageUser, ProjectName, SecretPolicy,
 };
-use crate::steps::signed_product::{SignedProduct, require_signed_verification};
 use crate::steps::secrets::{self, SecretSearch};
+use crate::steps::signed_product::{SignedProduct, require_signed_verification};
 use crate::steps::stage;
 use crate::surroundings::{self, Surroundings};
 

@@ -1,7 +1,7 @@
 //! Looking for secrets before anything is copied, and what is done about them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::layout;
@@ -18,7 +18,7 @@ use crate::steps::stage::{self, ProjectRules};
 const SHOWN: usize = 40;
 
 /// What a person can do about a finding.
-const ADVICE: &str = "take them out, leave their files out with --exclude, or name what is known with --allow-secret PATTERN";
+const ADVICE: &str = "take them out (out of a package cache: by building the workdir again without --reuse-cache), leave their files out with --exclude, or name what is known with --allow-secret PATTERN";
 
 /// A search that is about to be made, or none when nobody wants it.
 #[derive(Debug)]
@@ -90,6 +90,19 @@ impl SecretSearch {
             Some(search) => search.folder(source, &selection),
             None => staging::survey(source, &selection, &mut |_| {}),
         })
+    }
+
+    /// Looks at the small files of a package cache that tell of requests.
+    pub(super) fn cache(&mut self, cache: &Path, pointers: &[PathBuf]) {
+        let Some(search) = &mut self.0 else { return };
+        for pointer in pointers {
+            search.pointer(cache, pointer);
+        }
+    }
+
+    /// Whether anything is looked at.
+    pub(super) fn looks(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Looks at what `envs.sh` will export.

@@ -44,6 +44,9 @@ pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow
     if let Some(program) = outcome.missing_programs.first() {
         let advice = match program.as_str() {
             "pixi" => "use an image with pixi on its PATH or in a login profile",
+            "git" => {
+                "pixi.lock has PyPI packages from git repositories, which are fetched with it: use an image with git, or depend on wheels of these packages"
+            }
             "bash" => "the product's scripts are bash scripts: use an image with bash",
             _ => "use an image that has it",
         };

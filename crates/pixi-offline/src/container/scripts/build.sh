@@ -8,7 +8,8 @@ install_options=$4
 environments=$5
 expected_files=$6
 brought=$7
-shift 7
+needs_git=$8
+shift 8
 
 out=$workdir/out
 give_back=$workdir
@@ -21,6 +22,8 @@ export PRODUCT_RES_DIR="$workdir/resources"
 export VERIFY_OUT_DIR="$out"
 
 need pixi
+# pixi would say so only when it comes to the package, after everything else.
+[ -z "$needs_git" ] || need git
 say "pixi $(pixi --version 2>/dev/null)"
 cd -- "$workdir/project/$name" || exit
 
