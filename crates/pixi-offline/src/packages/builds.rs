@@ -4,7 +4,6 @@
 //! the metadata of the wheels; a build backend may ask for more when it runs.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
@@ -13,6 +12,7 @@ use crate::packages::lock::{PythonKind, PythonPackage};
 use crate::packages::need::Need;
 use crate::packages::python::PythonCache;
 use crate::packages::wheel_name::normalized;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// What build backends are known to ask for when they run, beside what they are asked for.
 const ASKED_FOR_LATER: [&str; 8] = [
@@ -86,8 +86,9 @@ impl Builds {
 
     /// Reads what a project asks for to be built.
     fn read(&mut self, source: &Path) {
-        let text = fs::read_to_string(source.join("pyproject.toml")).unwrap_or_default();
-        let document: DocumentMut = text.parse().unwrap_or_default();
+        let text = UntrustedDir::read_file(&source.join("pyproject.toml"), RECORD_LIMIT);
+        let text = text.unwrap_or_default();
+        let document: DocumentMut = String::from_utf8_lossy(&text).parse().unwrap_or_default();
         let table = |path: &[&str]| -> Option<&dyn TableLike> {
             let mut item: &Item = document.as_item();
             for key in path {
@@ -184,6 +185,8 @@ fn plain_url(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(pyproject: &str) -> Builds {

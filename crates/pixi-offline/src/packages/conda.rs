@@ -165,7 +165,7 @@ fn files_missing(folder: &Path, opened: &OwnedFd) -> Result<Vec<String>, String>
         ("has_prefix", path_with_prefix as fn(&str) -> Option<&str>),
         ("no_link", |line| Some(line)),
     ] {
-        match fs::read(folder.join("info").join(name)) {
+        match UntrustedDir::read_file(&folder.join("info").join(name), RECORD_LIMIT) {
             Ok(text) => {
                 let more = lines(&text).map_err(|error| format!("and info/{name} {error}"))?;
                 paths.extend(

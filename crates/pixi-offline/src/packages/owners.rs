@@ -13,6 +13,7 @@ use crate::packages::need::Need;
 use crate::packages::python::PythonCache;
 use crate::packages::uv_cache::{CachedWheel, Kind, Origin, buckets, children};
 use crate::packages::wheel_name::normalized;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// Where uv keeps index pages, by package and whole.
 const PAGES: &str = "simple-v";
@@ -158,7 +159,11 @@ impl Owners {
             for (id, path, _) in children(cache, &bucket.join("db")) {
                 let fetched = ["FETCH_HEAD", ".git/FETCH_HEAD"]
                     .iter()
-                    .filter_map(|name| std::fs::read_to_string(cache.join(&path).join(name)).ok())
+                    .filter_map(|name| {
+                        let file = cache.join(&path).join(name);
+                        let text = UntrustedDir::read_file(&file, RECORD_LIMIT).ok()?;
+                        Some(String::from_utf8_lossy(&text).into_owned())
+                    })
                     .find(|text| !text.is_empty())
                     .unwrap_or_default();
                 let mut urls = fetched

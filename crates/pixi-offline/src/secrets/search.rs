@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Contents, Finding, kind_of_name, kind_of_variable, words};
 use crate::staging::{self, Rules, Selection, Survey, SurveyedFile};
-use crate::untrusted_dir::UntrustedDir;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// The name that what tells of a request is searched under.
 const OF_REQUEST: &str = "request.http";
@@ -106,7 +106,7 @@ impl Search {
     pub fn pointer(&mut self, root: &Path, relative: &Path) {
         let file = root.join(relative);
         let Some(mut content) = (!self.is_known(relative))
-            .then(|| fs::read(&file).ok())
+            .then(|| UntrustedDir::read_file(&file, RECORD_LIMIT).ok())
             .flatten()
         else {
             return;
