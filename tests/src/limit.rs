@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_asks_for_no_end_is_ended_by_force() {
+    fn one_that_ignores_the_request_to_end_is_ended_by_force() {
         let script = "trap '' TERM; echo begun; while :; do sleep 0.1; done";
         let message = message_of(script, Duration::from_millis(300));
         assert!(message.contains("begun\n"), "{message}");
