@@ -500,6 +500,7 @@ fn bootstrap_refuses_a_product_that_was_tampered_with() {
 fn what_an_install_leaves_is_not_taken_for_damage() {
     let fake = made(&[]);
     let product = fake.path("W/product");
+    bootstrap(&fake, &[]).success();
     for file in [
         "demo/.pixi/envs/default/conda-meta/history",
         "demo/src/__pycache__/main.pyc",

@@ -9,17 +9,21 @@ use anyhow::Context as _;
 use tar::{Builder, EntryType, Header};
 
 use crate::layout::Product;
+use crate::product;
 use crate::proof::evidence_file::{self, LONGEST_LIST};
 use crate::proof::manifest::{Kind, Manifest};
 use crate::transfer::Exactly;
 
 /// The files of a context beside the Dockerfile and the product: name and text. Those
 /// without a dot first are scripts of the build stage.
-pub const FILES: [(&str, &str); 3] = [
-    ("build.sh", include_str!("build.sh")),
-    ("entrypoint.sh", include_str!("entrypoint.sh")),
-    (".dockerignore", IGNORED),
-];
+pub fn files() -> [(&'static str, String); 3] {
+    let entry_point = product::keep_user_packages_away(include_str!("entrypoint.sh"));
+    [
+        ("build.sh", include_str!("build.sh").to_owned()),
+        ("entrypoint.sh", entry_point),
+        (".dockerignore", IGNORED.to_owned()),
+    ]
+}
 
 /// The resources are there for whoever adds a `COPY` of them.
 const IGNORED: &str = "\
@@ -55,8 +59,8 @@ impl Context {
     /// or the stream takes no more.
     pub fn send(&self, to: impl Write) -> anyhow::Result<()> {
         let mut archive = Builder::new(to);
-        for (name, text) in FILES {
-            append_text(&mut archive, name, text)?;
+        for (name, text) in files() {
+            append_text(&mut archive, name, &text)?;
         }
         append_folder(&mut archive, Path::new("product"), 0o755, 0)?;
         // By which the build stage compares what it got.

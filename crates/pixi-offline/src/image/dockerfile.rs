@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::image::activation::BASE_PATH;
 use crate::image::{Label, PRODUCT_DIGEST};
+use crate::product::{USER_PACKAGES, is_user_variable};
 use crate::proof::Sha256Digest;
 use crate::request::{
     AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageUser,
@@ -114,6 +115,16 @@ impl Dockerfile {
         if let Some(resources) = &self.resources {
             line(&format!("COPY product/res {}", resources.as_str()));
             variables.push(format!("PRODUCT_RES_DIR={}", quoted(resources.as_str())));
+        }
+        // The entry point unsets what leads to packages of a user's own, but not these.
+        let kept: Vec<&str> = self.variables.iter().map(ImageSetting::key).collect();
+        let kept: Vec<&str> = kept
+            .into_iter()
+            .filter(|key| is_user_variable(key))
+            .collect();
+        let chosen = self.variables.iter().any(|one| one.key() == USER_PACKAGES);
+        if !kept.is_empty() && !chosen {
+            variables.push(format!("{USER_PACKAGES}={}", quoted(&kept.join(" "))));
         }
         let given = self.variables.iter();
         variables.extend(given.map(|one| format!("{}={}", one.key(), quoted(one.value()))));

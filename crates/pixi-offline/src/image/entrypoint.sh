@@ -14,3 +14,7 @@ if [ "$#" -eq 0 ]; then
   echo "ERROR: no command, and this image has none of its own: docker run IMAGE CMD ARG..." >&2
   exit 2
 fi
+# shellcheck disable=SC2034 # read by the lines that follow
+_pixi_offline_root=${0%/*}
+# USER PACKAGES
+unset _pixi_offline_root

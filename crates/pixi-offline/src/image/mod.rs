@@ -12,7 +12,7 @@ mod labels;
 mod system;
 
 pub use activation::Activated;
-pub use context::{Context, FILES};
+pub use context::{Context, files};
 pub use dockerfile::{Dockerfile, unfinished};
 pub use labels::{Label, PRODUCT_DIGEST, labels};
 pub use system::{LOOK, Libc, System};

@@ -29,6 +29,7 @@ if [ -d "$_pixi_offline_root/pkg-cache" ]; then
   # A pixi configuration of this user may redirect environments or name mirrors
   # (pixi 0.70 and later; the project's own .pixi/config.toml still counts).
   export PIXI_NO_CONFIG=true
+# BEGIN BUNDLED PIXI
   # The product's own pixi before any other.
   if [ -f "$_pixi_offline_root/bin/pixi" ] && [ -x "$_pixi_offline_root/bin/pixi" ]; then
     case ":$PATH:" in
@@ -36,12 +37,14 @@ if [ -d "$_pixi_offline_root/pkg-cache" ]; then
       *) export PATH="$_pixi_offline_root/bin:$PATH" ;;
     esac
   fi
+# END BUNDLED PIXI
   # What would lead pixi to other caches, or into another project.
   unset RATTLER_CACHE_DIR PIXI_CACHE_CONDA_PACKAGES_DIR PIXI_CACHE_REPODATA_DIR
   unset PIXI_CACHE_PYPI_WHEELS_DIR PIXI_CACHE_PYPI_MAPPING_DIR PIXI_CACHE_EXEC_ENVIRONMENTS_DIR
   unset PIXI_CACHE_BUILD_TOOL_ENVIRONMENTS_DIR PIXI_CACHE_DETACHED_ENVIRONMENTS_DIR
   unset PIXI_CONFIG_FILE PIXI_LOCKED PIXI_IN_SHELL PIXI_ENVIRONMENT_NAME CONDA_PREFIX
   unset PIXI_PROJECT_MANIFEST PIXI_PROJECT_NAME PIXI_PROJECT_ROOT PIXI_PROJECT_VERSION
+# USER PACKAGES
 else
   printf 'ERROR: no pkg-cache beside envs.sh; in a shell other than bash and zsh set PRODUCT_ROOT to the product first\n' >&2
 fi

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::quote::shell_quote;
+use super::{MARK, user_packages};
+use crate::layout::Product;
 
 /// What `bootstrap-project.sh` compares with the place where it runs. Whatever
 /// is `None` was not known when the product was made, and is not compared.
@@ -52,12 +54,7 @@ impl Facts {
     /// The facts as assignments for bash, a line each.
     pub(super) fn assignments(&self) -> Vec<u8> {
         let mut lines = array("environments", &self.environments);
-        let mut assign = |name: &str, value: &str| {
-            lines.extend(name.as_bytes());
-            lines.push(b'=');
-            lines.extend(shell_quote(value.as_bytes()));
-            lines.push(b'\n');
-        };
+        let mut assign = |name: &str, value: &str| assign_to(&mut lines, name, value);
         let yes_or_no = |fact| if fact { "yes" } else { "no" };
         let glibc = self.glibc.map(|(major, minor)| format!("{major}.{minor}"));
         assign("built_by_pixi", self.pixi.as_deref().unwrap_or_default());
@@ -85,21 +82,31 @@ impl Facts {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         lines.extend(array("overrides", &overrides));
+        lines.extend(array("uncovered", &Product::UNCOVERED));
+        assign_to(&mut lines, "mark_name", MARK);
+        lines.extend(array("user_variables", user_packages::USER_VARIABLES));
         lines
     }
 }
 
 /// An assignment of an array, on a line of its own where no value has a line end.
-fn array(name: &str, values: &[String]) -> Vec<u8> {
+fn array(name: &str, values: &[impl AsRef<str>]) -> Vec<u8> {
     let mut line = format!("{name}=(").into_bytes();
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             line.push(b' ');
         }
-        line.extend(shell_quote(value.as_bytes()));
+        line.extend(shell_quote(value.as_ref().as_bytes()));
     }
     line.extend(b")\n");
     line
+}
+
+fn assign_to(lines: &mut Vec<u8>, name: &str, value: &str) {
+    lines.extend(name.as_bytes());
+    lines.push(b'=');
+    lines.extend(shell_quote(value.as_bytes()));
+    lines.push(b'\n');
 }
 
 /// A value that may not be known: then the empty text.

@@ -6,7 +6,9 @@
 //! project, resources and cache is staging's.
 
 mod facts;
+pub mod installed;
 mod quote;
+mod user_packages;
 
 use std::fs;
 use std::io::Write as _;
@@ -20,18 +22,37 @@ use crate::layout::Product;
 use crate::request::ProductVariable;
 
 pub use facts::Facts;
+pub use installed::MARK;
 pub use quote::shell_quote;
 
 /// The settings that every product has; the person's own follow.
 const ENVIRONMENT_SCRIPT: &str = include_str!("envs.sh");
 
 /// The installer; the same in every product but for the facts.
-const BOOTSTRAP_SCRIPT: &str = include_str!("bootstrap-project.sh");
+const BOOTSTRAP_SCRIPT: &str = concat!(
+    include_str!("bootstrap-project.sh"),
+    include_str!("bootstrap/files.sh"),
+    include_str!("bootstrap/environments.sh"),
+    include_str!("bootstrap/machine.sh"),
+    include_str!("bootstrap/install.sh"),
+);
 
 /// The lines of the installer that the facts are put between, in place of those
 /// that let it be read and checked as it is.
 const FACTS_BEGIN: &str = "# BEGIN FACTS\n";
 const FACTS_END: &str = "# END FACTS\n";
+
+/// The lines of `envs.sh` between which stands what only a product with a pixi of
+/// its own needs.
+const BUNDLED_BEGIN: &str = "# BEGIN BUNDLED PIXI\n";
+const BUNDLED_END: &str = "# END BUNDLED PIXI\n";
+
+/// The variable that leaves packages of a user's own in front of an environment's:
+/// `keep` all of them, or the names of variables.
+pub const USER_PACKAGES: &str = "PIXI_OFFLINE_USER_PACKAGES";
+
+/// The line of a script that [`keep_user_packages_away`] replaces.
+const USER_PACKAGES_LINE: &str = "# USER PACKAGES\n";
 
 /// Writes `envs.sh` and `bootstrap-project.sh`, both executable, into a product
 /// that has neither yet.
@@ -61,7 +82,15 @@ pub fn is_product(folder: &Path) -> bool {
 
 /// The whole of `envs.sh`: bytes, since values need not be UTF-8.
 fn environment_script(variables: &[ProductVariable], facts: &Facts) -> Vec<u8> {
-    let mut script = ENVIRONMENT_SCRIPT.as_bytes().to_vec();
+    let (before, rest) = ENVIRONMENT_SCRIPT
+        .split_once(BUNDLED_BEGIN)
+        .expect("the script has the first mark");
+    let (bundled, after) = rest
+        .split_once(BUNDLED_END)
+        .expect("the script has the second mark");
+    let bundled = if facts.bundled_pixi { bundled } else { "" };
+    let script = keep_user_packages_away(&[before, bundled, after].concat());
+    let mut script = script.into_bytes();
     let environments = facts.environments.join(" ");
     script.extend_from_slice(b"# The environments that bootstrap-project.sh installs.\nexport PIXI_OFFLINE_ENVIRONMENTS=");
     script.extend_from_slice(&shell_quote(environments.as_bytes()));
@@ -72,6 +101,18 @@ fn environment_script(variables: &[ProductVariable], facts: &Facts) -> Vec<u8> {
         script.push(b'\n');
     }
     script
+}
+
+/// A script with the lines that keep a user's own packages away from an environment,
+/// in place of its line `# USER PACKAGES`. Before that line it sets
+/// `_pixi_offline_root` to a folder with environments.
+pub fn keep_user_packages_away(script: &str) -> String {
+    script.replace(USER_PACKAGES_LINE, &user_packages::script())
+}
+
+/// Whether this variable is one of those that the lines unset.
+pub fn is_user_variable(name: &str) -> bool {
+    user_packages::USER_VARIABLES.contains(&name)
 }
 
 /// The whole of `bootstrap-project.sh`.
@@ -119,5 +160,14 @@ mod tests {
             String::from_utf8(bootstrap_script(&facts)).unwrap(),
             BOOTSTRAP_SCRIPT
         );
+    }
+
+    #[test]
+    fn the_lines_on_user_packages_have_their_place_in_both_scripts() {
+        let entry_point = include_str!("../image/entrypoint.sh");
+        for script in [ENVIRONMENT_SCRIPT, entry_point] {
+            assert_eq!(script.matches(USER_PACKAGES_LINE).count(), 1);
+            assert!(keep_user_packages_away(script).contains("PYTHONNOUSERSITE='1'"));
+        }
     }
 }

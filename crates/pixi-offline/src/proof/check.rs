@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::{self, Failure};
 use crate::layout::Product;
+use crate::product::installed::was_installed_here;
 use crate::proof::Sha256Digest;
 use crate::proof::listing::{self, Without};
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Manifest, Mode};
@@ -44,26 +46,52 @@ pub struct Checked {
     /// What is not as it is listed, by path.
     pub findings: Vec<Finding>,
     /// What is not listed, and lies where an install in the product leaves its
-    /// things.
+    /// things. Nothing vouches for it.
     pub left_by_install: Vec<PathBuf>,
+    /// Whether the mark of `bootstrap-project.sh` says that it was installed here.
+    pub installed_here: bool,
+}
+
+/// What may be in a product beside what it lists: what an install in it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Installs {
+    /// Nothing: what is signed is what is listed.
+    Refused,
+    /// What was installed on this machine, in this folder.
+    Here,
+    /// Whatever lies in the places of an install: it is installed there again, by a
+    /// bootstrap that judges it.
+    Anywhere,
 }
 
 impl Checked {
     /// # Errors
     ///
     /// Exit code 1, with each finding named, when something is not as it is
-    /// listed.
-    pub fn require_as_listed(&self, product: &Product) -> anyhow::Result<()> {
-        if self.findings.is_empty() {
+    /// listed, or is there and not listed.
+    pub fn require_as_listed(&self, product: &Product, installs: Installs) -> anyhow::Result<()> {
+        let allowed = match installs {
+            Installs::Refused => false,
+            Installs::Here => self.installed_here,
+            Installs::Anywhere => true,
+        };
+        let left: &[PathBuf] = if allowed { &[] } else { &self.left_by_install };
+        if self.findings.is_empty() && left.is_empty() {
             return Ok(());
         }
+        let left_found = left.iter().map(|path| Finding {
+            path: EncodedPath::new(path),
+            what: Difference::Added,
+        });
         let mut lines: Vec<String> = self
             .findings
             .iter()
+            .cloned()
+            .chain(left_found)
             .take(SHOWN)
-            .map(Finding::to_string)
+            .map(|finding| finding.to_string())
             .collect();
-        let more = self.findings.len() - lines.len();
+        let more = self.findings.len() + left.len() - lines.len();
         if more > 0 {
             lines.push(format!("and {more} more"));
         }
@@ -174,6 +202,7 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         digest: sums::product_digest(&sums_text),
         findings: Vec::new(),
         left_by_install: Vec::new(),
+        installed_here: false,
         manifest,
     };
     let Checked {
@@ -194,15 +223,19 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
     };
     let seen = staging::look(product.path(), &Without(is_not_listed), &digests)?;
     let seen = || seen.listing.entries(Path::new(""));
-    let environments = manifest.facts.project.folder.path().join(".pixi");
-    let installed = seen().any(|seen| {
-        seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
-    });
-    let where_installs_write = [
-        manifest.facts.project.folder.path().to_owned(),
-        PathBuf::from("res"),
-        PathBuf::from("pkg-cache"),
-    ];
+    let project = manifest.facts.project.folder.path().to_owned();
+    let environments = project.join(".pixi");
+    // A link in its place leads out of the product.
+    let is_folder = |path: &Path| {
+        fs::symlink_metadata(product.path().join(path)).is_ok_and(|found| found.is_dir())
+    };
+    let installed = is_folder(&environments)
+        && seen().any(|seen| {
+            seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
+        });
+    let installed_here =
+        installed && was_installed_here(product.path(), &product.path().join(&project));
+    let where_installs_write = [project, PathBuf::from("res"), PathBuf::from("pkg-cache")];
     for seen in seen() {
         let Some(entry) = listed.remove(bytes(&seen.path)) else {
             if installed
@@ -219,17 +252,21 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
             }
             continue;
         };
-        findings.extend(differences(entry, &seen).into_iter().map(|what| Finding {
+        let differences = differences(entry, &seen).into_iter();
+        let differences = differences.filter(|what| !is_inherited(what, entry, product));
+        findings.extend(differences.map(|what| Finding {
             path: entry.path.clone(),
             what,
         }));
     }
-    findings.extend(not_files(product));
+    findings.extend(uncovered(product));
+    findings.extend(writable_by_everybody(product));
     findings.extend(listed.into_values().map(|entry| Finding {
         path: entry.path.clone(),
         what: Difference::Missing,
     }));
     findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
+    checked.installed_here = installed_here;
     Ok(Some(checked))
 }
 
@@ -251,17 +288,56 @@ fn is_not_listed(path: &Path) -> bool {
     path == Product::MANIFEST || Product::UNCOVERED.iter().any(|name| path == *name)
 }
 
-/// What has the name of a file that no manifest lists, and is none.
-fn not_files(product: &Product) -> impl Iterator<Item = Finding> {
-    Product::UNCOVERED
+/// What has the name of a file that no manifest lists, and is none, or one that
+/// somebody may run, or more than its owner write.
+fn uncovered(product: &Product) -> impl Iterator<Item = Finding> {
+    let names = Product::UNCOVERED
         .iter()
-        .filter(|name| {
-            fs::symlink_metadata(product.path().join(name)).is_ok_and(|found| !found.is_file())
-        })
-        .map(|name| Finding {
+        .chain(std::iter::once(&Product::MANIFEST));
+    names.filter_map(|name| {
+        let found = fs::symlink_metadata(product.path().join(name)).ok()?;
+        let mode = Mode::of(found.mode());
+        let what = match found.is_file() {
+            false => Difference::Kind,
+            true if mode.bits() & 0o7133 != 0 => Difference::Mode {
+                listed: Mode::of(0o644),
+                found: mode,
+            },
+            true => return None,
+        };
+        Some(Finding {
             path: EncodedPath::new(name),
-            what: Difference::Kind,
+            what,
         })
+    })
+}
+
+/// The folder of the product, when everybody may write there. No list has its mode.
+fn writable_by_everybody(product: &Product) -> Option<Finding> {
+    let found = fs::metadata(product.path()).ok()?.mode();
+    (found & 0o002 != 0).then(|| Finding {
+        path: EncodedPath::new("."),
+        what: Difference::Mode {
+            listed: Mode::of(found & !0o002),
+            found: Mode::of(found),
+        },
+    })
+}
+
+/// Whether a folder only got the set-group-ID bit of the folder that it is in, as new
+/// ones do.
+fn is_inherited(what: &Difference, entry: &Entry, product: &Product) -> bool {
+    const SET_GROUP_ID: u32 = 0o2000;
+    let Difference::Mode { listed, found } = what else {
+        return false;
+    };
+    let parent = product.path().join(entry.path.path());
+    matches!(entry.kind, Kind::Directory { .. })
+        && found.bits() == listed.bits() | SET_GROUP_ID
+        && parent
+            .parent()
+            .and_then(|parent| fs::metadata(parent).ok())
+            .is_some_and(|parent| parent.mode() & SET_GROUP_ID != 0)
 }
 
 /// A file's content; `None` when it is not there. Nothing but a regular file is

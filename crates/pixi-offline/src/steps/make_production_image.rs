@@ -12,13 +12,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::container::{self, ContainerName, Engine, Image, Look};
 use crate::failure::{self, Failure};
-use crate::image::{
-    self, Activated, Context, Dockerfile, FILES, LOOK, Libc, PRODUCT_DIGEST, System,
-};
+use crate::image::{self, Activated, Context, Dockerfile, LOOK, Libc, PRODUCT_DIGEST, System};
 use crate::layout::{LOCK_FILE, Product};
 use crate::packages::{Lock, Package};
 use crate::product::shell_quote;
-use crate::proof::check::{self, Checked, Depth, Verified};
+use crate::proof::check::{self, Checked, Depth, Installs, Verified};
 use crate::proof::evidence_file;
 use crate::proof::manifest::{Entry, Facts, Kind, Manifest, Mode};
 use crate::proof::signature::VerifyingKey;
@@ -236,7 +234,7 @@ fn whole(product: &Product) -> anyhow::Result<Checked> {
             product.path().display()
         )));
     };
-    checked.require_as_listed(product)?;
+    checked.require_as_listed(product, Installs::Here)?;
     Ok(checked)
 }
 
@@ -528,12 +526,13 @@ fn emit(
     force: bool,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let files = || FILES.into_iter().chain([("Dockerfile", dockerfile)]);
-    for (name, _) in files() {
+    let dockerfile = ("Dockerfile", dockerfile.to_owned());
+    let files: Vec<(&str, String)> = image::files().into_iter().chain([dockerfile]).collect();
+    for (name, _) in &files {
         require_free(&folder.join(name), force)?;
     }
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    for (name, text) in files() {
+    for (name, text) in files {
         replace_file(&folder.join(name), text.as_bytes())?;
     }
     report.ok(format_args!("Dockerfile written to: {}", folder.display()));

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use crate::container::{EngineVersion, Image, Outcome};
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
-use crate::proof::check::{self, Depth, Verified};
+use crate::proof::check::{self, Depth, Installs, Verified};
 use crate::proof::manifest::Facts;
 use crate::proof::signature::{SigningKey, VerifyingKey};
 use crate::proof::trusted_comment::TrustedComment;
@@ -36,7 +36,7 @@ pub(super) struct Known {
 }
 
 /// Compares a product with its lists, every byte of it, and checks their
-/// signature when there is a key for it.
+/// signature when there is a key for it: then nothing may be in it that is not signed.
 ///
 /// # Errors
 ///
@@ -44,6 +44,7 @@ pub(super) struct Known {
 pub(super) fn look(
     product: &Product,
     key: Option<&VerifyingKey>,
+    in_place: bool,
     report: &Report,
 ) -> anyhow::Result<Known> {
     // Nothing else of the product is read before its signature is right.
@@ -57,7 +58,12 @@ pub(super) fn look(
             facts: None,
         });
     };
-    checked.require_as_listed(product)?;
+    let installs = match (key, in_place) {
+        (Some(_), _) => Installs::Refused,
+        (None, true) => Installs::Anywhere,
+        (None, false) => Installs::Here,
+    };
+    checked.require_as_listed(product, installs)?;
     if let Some(signed) = signed {
         signed.require_is(product, &checked, report)?;
     }
@@ -95,7 +101,7 @@ pub(super) fn require_unchanged(product: &Product, before: &Sha256Digest) -> any
         ));
     };
     after
-        .require_as_listed(product)
+        .require_as_listed(product, Installs::Refused)
         .context("the product was changed while it was verified")
 }
 

@@ -1,0 +1,602 @@
+
+# ---- Whether the product is the one that its lists describe.
+
+# The files beside the lists, which are written after them and are in none.
+is_uncovered() {
+  local name
+  for name in manifest.json "${uncovered[@]}"; do
+    if [ "$1" = "$name" ]; then return 0; fi
+  done
+  return 1
+}
+
+# Something that is not as it is listed: its path, what is wrong with it, and more
+# of it. All are named by --check, some else; what follows is said at the end.
+refuse_file() {
+  local path=$1 shown=''
+  if [ -n "${refused[x$path]-}" ]; then return; fi
+  refused[x$path]=yes
+  if [ "$checking" = no ] && [ ${#refused[@]} -gt 20 ]; then return; fi
+  if [ -n "$path" ]; then printf -v shown '%q' "$path"; fi
+  if [ "$any_files" = yes ]; then warning "$2: $shown${3-}"; else problem "$2: $shown${3-}"; fi
+}
+
+# Entries or bytes that no tool here can compare.
+not_compared() {
+  compared=no
+  if [ "$checking" = yes ]; then not_checked "$1"; else warning "not checked: $1"; fi
+}
+
+# Whether nothing of the product stands in the way of using it. Nothing of it is
+# run or read as settings before that is known.
+may_be_run() {
+  [ ${#refused[@]} -eq 0 ] || [ "$any_files" = yes ]
+}
+
+# The lines of the manifest's entries, and their fields: PATH//KIND//MODE//:SIZE, or
+# PATH//link//TARGET. No path has two slashes in a row, and no field a line end:
+# the manifest writes %XX for what is not plain ASCII.
+entry_lines() {
+  tail -n "+$first_entry" -- "$root/manifest.json"
+}
+
+entry_files() {
+  entry_lines | grep '","kind":"file",'
+}
+
+entry_fields() {
+  cut -s -d '"' --output-delimiter=// -f "$1"
+}
+
+# Lines with %XX as what they stand for, each ended by a NUL.
+decoded() {
+  local IFS=$'\n' text encoded
+  text=$(cat)
+  case $text in
+    '') return ;;
+    *%*) ;;
+    *) printf '%s\n' "$text" | tr '\n' '\0' && return ;;
+  esac
+  printf '%s\n' "$text" | { grep -v % || :; } | tr '\n' '\0'
+  set -f
+  # shellcheck disable=SC2207 # lines are the words
+  encoded=($(printf '%s\n' "$text" | grep %))
+  printf '%b\0' "${encoded[@]//%/\\x}"
+}
+
+# The entries of the manifest as they are named on the disk, each ended by a NUL.
+listed_entries() {
+  entry_lines | entry_fields 4,8,12,15 | decoded && printf 'end of the list\0'
+}
+
+# A path as a pattern of find that nothing else matches.
+pattern_of() {
+  local path=$1
+  path=${path//\\/\\\\}
+  path=${path//\*/\\*}
+  path=${path//\?/\\?}
+  printf '%s' "${path//\[/\\[}"
+}
+
+# What is there, in the same form. The environments in .pixi/ are no part of the
+# product; of the files that no list has, those are left out that cannot do harm.
+found_entries() {
+  local name inside bare=()
+  inside=$(pattern_of "./$project_name/.pixi" && printf x)
+  inside=${inside%x}
+  for name in manifest.json "${uncovered[@]}"; do bare+=(-path "./$name" -o); done
+  cd -- "$root" || return
+  find . -mindepth 1 \
+    \( -path "$inside/*" ! -path "$inside/config.toml" -prune \) -o \
+    \( -type f ! -perm /7133 \( "${bare[@]}" -false \) \) -o \
+    -type f -printf '%P//file//%#m//:%s,\0' -o -type d -printf '%P//directory//%#m\0' -o \
+    -type l -printf '%P//link//%l\0' -o -type p -printf '%P//fifo//%#m\0' -o \
+    -type s -printf '%P//socket//%#m\0' -o -type b -printf '%P//block-device//%#m\0' -o \
+    -type c -printf '%P//character-device//%#m\0' &&
+    printf 'end of the folder\0'
+}
+
+# The tools that comparing entries takes, of GNU or others that can do the same.
+has_tools_for_entries() {
+  comm -z /dev/null /dev/null && sort -z /dev/null && tr a b </dev/null && tail -n +1 /dev/null && wc -l /dev/null &&
+    printf 'a\n' | grep -a -v % && cut -s -d '"' --output-delimiter=// -f 1 /dev/null && paste /dev/null &&
+    find / -maxdepth 0 ! -perm /7000 -printf '%P'
+} >/dev/null 2>&1
+
+# One entry that differs: its path, what is listed and what was found of it, each
+# empty or KIND//….
+compare_entry() {
+  local path=$1 listed=$2 found=$3 kind=${2%%//*} shown
+  if [ "$path" = "$project_name/.pixi" ] && is_place_for_environments "$kind" "${found%%//*}"; then return; fi
+  if [ "$installed" = yes ]; then
+    # What a person did since is the person's: pixi's cache grows, too.
+    case $path in
+      "$project_name"/* | res/*)
+        own=$((own + 1)) first_own=$path
+        if [ -n "$listed" ]; then own_listed=$((own_listed + 1)); fi
+        return
+        ;;
+      pkg-cache/*) if [ -z "$listed" ]; then own=$((own + 1)) first_own=$path && return; fi ;;
+    esac
+  fi
+  if [ -z "$listed" ]; then
+    if [ "${found%%//*}" = file ] && is_uncovered "$path"; then
+      found=${found#file//}
+      keep_mode "$path" file 0644 "${found%%//*}"
+    else
+      refuse_file "$path" added
+    fi
+    return
+  fi
+  if [ -z "$found" ]; then
+    absent[$kind]=$((${absent[$kind]-0} + 1))
+    refuse_file "$path" missing
+  elif [ "$kind" != "${found%%//*}" ]; then
+    absent[$kind]=$((${absent[$kind]-0} + 1))
+    refuse_file "$path" changed " is another kind of file than is listed"
+  elif [ "$kind" = link ]; then
+    printf -v shown ' leads to %q, and %q is listed' "${found#link//}" "${listed#link//}"
+    refuse_file "$path" 'changed link' "$shown"
+  elif [ "$kind" = file ] && [ "${listed##*//}" != "${found##*//}" ]; then
+    listed=${listed##*//:} found=${found##*//:}
+    absent[$kind]=$((${absent[$kind]-0} + 1))
+    refuse_file "$path" changed " has ${found%,} bytes, and ${listed%,} are listed"
+  else
+    listed=${listed#*//} found=${found#*//}
+    keep_mode "$path" "$kind" "${listed%%//*}" "${found%%//*}"
+  fi
+}
+
+# Whether NAME/.pixi may be as it is: a folder that no list has is for what is
+# installed, and is looked into elsewhere.
+is_place_for_environments() {
+  if [ "$2" = link ]; then
+    refuse_file "$project_name/.pixi" 'is a link' ": environments would be installed where it leads to, outside of the product; remove the link, and put the whole product where there is room (--any-files installs through it all the same)"
+    return 0
+  fi
+  [ -z "$1" ] && [ "$2" = directory ]
+}
+
+# Sets REPLY to what a change of a mode is, of this kind from $2 to $3: `worse` when
+# more may be run or written by somebody, or the owner can no longer read or run it;
+# `narrower` when only fewer may write; `inherited` for a folder that got its
+# set-group-ID bit from the one that it is in, as it may; else `other`.
+judge_mode() {
+  local listed=$((8#$2)) found=$((8#$3)) gained lost
+  gained=$((found & ~listed)) lost=$((listed & ~found)) REPLY=other
+  if [ "$1" = directory ] && ((gained & 02000)) && [ "${4-}" = yes ]; then
+    REPLY=inherited gained=$((gained & ~02000))
+  fi
+  if ((gained & 06022 || lost & 0500)) || { [ "$1" = file ] && ((gained & 0111)); }; then
+    REPLY=worse
+  elif [ "$REPLY" = other ] && ((gained == 0 && (lost & ~0022) == 0)); then
+    REPLY=narrower
+  fi
+}
+
+# Keeps a mode that differs, of what kind, from $3 to $4: a medium may have changed
+# all of them alike, so they are judged together.
+keep_mode() {
+  local change="$2 $3 $4" parent=$root inherits=no
+  changes[$change]=$((${changes[$change]-0} + 1))
+  REPLY=${verdicts[$change]-}
+  if [ -z "$REPLY" ]; then
+    if [ "$2" = directory ] && ((8#$4 & 02000)); then
+      case $1 in */*) parent=$root/${1%/*} ;; esac
+      if [ -g "$parent" ]; then inherits=yes; fi
+      judge_mode "$2" "$3" "$4" "$inherits"
+    else
+      judge_mode "$2" "$3" "$4"
+      verdicts[$change]=$REPLY
+    fi
+  fi
+  case $REPLY in
+    worse)
+      worse_paths+=("$1")
+      worse_modes+=("$4, and $3 is listed")
+      ;;
+    narrower) narrower=$((narrower + 1)) ;;
+    inherited) inherited=$((inherited + 1)) ;;
+    *)
+      other_modes=$((other_modes + 1))
+      if [ "$other_modes" = 1 ]; then printf -v first_mode '%q has %s, and %s is listed' "$1" "$4" "$3"; fi
+      ;;
+  esac
+}
+
+# Sets alike to what made all modes differ in one way: `one` when all files and all
+# folders have one mode each, or the umask of a copy, as an octal number.
+find_medium() {
+  local line count kind mode change listed found mask=0 lost=0
+  local -A classes=() modes=()
+  alike=
+  while read -r count mode; do
+    kind=${mode%%//*}
+    case $kind in file | directory) classes["$kind $((8#${mode#*//}))"]=$count ;; esac
+  done < <(entry_lines | entry_fields 8,12 | sort | uniq -c)
+  for change in "${!changes[@]}"; do
+    read -r kind listed found <<<"$change"
+    listed=$((8#$listed)) found=$((8#$found))
+    classes["$kind $listed"]=$((${classes["$kind $listed"]-0} - ${changes[$change]}))
+    modes["$kind $found"]=yes
+    mask=$((mask | listed & ~found))
+    if ((found & ~listed)); then lost=1; fi
+  done
+  for line in "${!classes[@]}"; do
+    kind=${line% *}
+    if [ "${classes[$line]}" -le "${absent[$kind]-0}" ]; then continue; fi
+    modes[$line]=yes
+    if ((${line#* } & mask)); then lost=1; fi
+  done
+  for change in "${!changes[@]}"; do
+    read -r kind listed found <<<"$change"
+    if ((8#$found != (8#$listed & ~mask))); then lost=1; fi
+  done
+  if [ "$lost" = 0 ]; then
+    printf -v alike '%04o' "$mask"
+    return
+  fi
+  count=0
+  for line in "${!modes[@]}"; do
+    case $line in file*) count=$((count + 1)) ;; directory*) count=$((count + 1000)) ;; esac
+    if ((${line#* } & 07000)); then count=9999; fi
+  done
+  if [ "$count" -le 1001 ]; then alike=one; fi
+}
+
+# Says which modes differ: one line where a medium explains them all, else each
+# that is a problem.
+judge_modes() {
+  local index alike='' shown
+  if [ ${#changes[@]} = 0 ]; then return; fi
+  if [ ${#worse_paths[@]} -gt 1 ] || [ "$other_modes" -gt 1 ]; then find_medium; fi
+  if [ "$alike" = one ] && [ ${#worse_paths[@]} -gt 0 ]; then
+    printf -v shown ': %q has %s, and so has every other; the product lies on a file system without permissions, or was copied from one (vfat, exfat, a share); unpack it from its archive on one that keeps them' "${worse_paths[0]}" "${worse_modes[0]}"
+    refuse_file '' 'changed mode of all files and folders' "$shown"
+  else
+    for index in ${worse_paths[@]+"${!worse_paths[@]}"}; do
+      refuse_file "${worse_paths[index]}" 'changed mode' " has ${worse_modes[index]}"
+    done
+    if [ "$other_modes" = 0 ]; then :; elif [ "$alike" = '' ]; then
+      warning "the permissions of $other_modes files or folders are not as listed: $first_mode"
+    elif [ "$alike" = one ]; then
+      warning "every file and every folder has the same permissions, $first_mode for example: the product lies on a file system without permissions, or was copied from one (vfat, exfat, an image, a share); unpack it from its archive on one that keeps them"
+    else
+      warning "the permissions of $other_modes files or folders lack the same bits ($alike), as a copy made under another umask does, $first_mode for example; copy it with 'cp -a', or unpack it with 'tar -xp', where other users shall read it"
+    fi
+  fi
+  if [ "$checking" = yes ] && [ "$narrower" -gt 0 ]; then
+    note "$narrower files or folders may be written by fewer users than listed, as a copy leaves them"
+  fi
+  if [ "$inherited" -gt 0 ] && [ "$checking" = yes ]; then
+    note "$inherited folders have the set-group-ID bit of the folder that they are in"
+  fi
+}
+
+# Compares what is there with the manifest: all but the bytes.
+compare_entries() {
+  local -x LC_ALL=C
+  local entry rest side path last='' listed='' found='' ends=''
+  local own=0 first_own='' first_mode='' other_modes=0 narrower=0 inherited=0 shown
+  local -A changes=() absent=() verdicts=()
+  local worse_paths=() worse_modes=()
+  while IFS= read -r -d '' entry; do
+    # What follows the path: patterns are slow on long texts.
+    rest=${entry#*//}
+    case $entry in
+      $'\t'*) side=found path=${entry:1:${#entry}-${#rest}-3} ;;
+      *) side=listed path=${entry:0:${#entry}-${#rest}-2} ;;
+    esac
+    case $entry in
+      'end of the list' | $'\tend of the folder' | done) ends=$ends${entry#$'\t'}, && continue ;;
+    esac
+    if [ "$path" != "$last" ]; then
+      if [ -n "$last" ]; then compare_entry "$last" "$listed" "$found"; fi
+      last=$path listed='' found=''
+    fi
+    if [ "$side" = found ]; then found=$rest; else listed=$rest; fi
+  done < <(comm -z -3 <(listed_entries | sort -z) <(found_entries 2>/dev/null | sort -z) && printf 'done\0')
+  if [ -n "$last" ]; then compare_entry "$last" "$listed" "$found"; fi
+  case $ends in
+    'end of the list,end of the folder,done,' | 'end of the folder,end of the list,done,') ;;
+    *)
+      printf -v shown '%q' "$(cd -- "$root" && find . -mindepth 1 2>&1 >/dev/null | head -n 1)"
+      refuse_file '' 'not all files and folders can be looked at' ", so that something may be hidden there: $shown"
+      ;;
+  esac
+  judge_modes
+  if [ -n "$(find "$root/" -maxdepth 0 -perm -0002 2>/dev/null)" ]; then
+    refuse_file . 'changed mode' ": the folder of the product can be written by everybody; chmod o-w"
+  fi
+  if [ "$own" -gt 0 ] && [ "$checking" = yes ]; then
+    printf -v shown '%q' "$first_own"
+    note "$own files or folders of the project, its resources or the package cache are not as the product brought them, $shown for example; something was installed here before, so that stops nothing"
+  fi
+  if [ ${#refused[@]} -gt 0 ]; then return; fi
+  if [ "$own" -gt 0 ]; then
+    ok "every other file, folder and link is there as manifest.json lists it"
+  else
+    ok "every file, folder and link is there as manifest.json lists it"
+  fi
+}
+
+# Sets REPLY to the path in a line of SHA256SUMS or of what sha256sum says of it:
+# one that begins with a backslash has escapes.
+unescaped() {
+  REPLY=$1
+  case $2 in \\*) printf -v REPLY '%b' "$1" ;; esac
+}
+
+# The lines of SHA256SUMS whose files can be read without waiting: a pipe in the
+# place of a file would keep sha256sum for ever. Sets skipped and unreadable.
+readable_sums() {
+  local line path
+  while IFS= read -r line || [ -n "$line" ]; do
+    path=${line#*  }
+    unescaped "$path" "$line"
+    if [ ! -f "$root/$REPLY" ] || [ -L "$root/$REPLY" ]; then continue; fi
+    case $1$line in plain\\*) continue ;; esac
+    printf '%s\n' "$line"
+  done <"$root/SHA256SUMS"
+}
+
+# What only one of manifest.json and SHA256SUMS says of a file, as SUM  PATH, and
+# the marks of those that came to their ends.
+differing_sums() {
+  local IFS=$'\n' escaped
+  comm -z -3 <(
+    {
+      paste -d ' ' <(entry_files | entry_fields 18) /dev/null <(entry_files | entry_fields 4) | decoded &&
+        printf '%s  manifest.json\0~end of the manifest\0' "$manifest_sum"
+    } | sort -z
+  ) <(
+    set -f
+    {
+      { grep -a -v '^[\]' "$root/SHA256SUMS" || :; } | tr '\n' '\0'
+      # shellcheck disable=SC2207 # lines are the words
+      escaped=($(grep -a '^[\]' "$root/SHA256SUMS" | cut -c 2- || :))
+      if [ ${#escaped[@]} -gt 0 ]; then printf '%b\0' "${escaped[@]}"; fi
+      printf '~end of SHA256SUMS\0'
+    } | sort -z
+  ) && printf 'done\0'
+}
+
+# Reads them, and refuses lists that do not agree.
+require_same_sums() {
+  local entry first='' ends='' shown
+  while IFS= read -r -d '' entry; do
+    case $entry in
+      '~end of the manifest' | $'\t~end of SHA256SUMS' | done) ends=${ends}x ;;
+      *) if [ -z "$first" ]; then first=${entry#$'\t'}; fi ;;
+    esac
+  done
+  if [ -n "$first" ] || [ "$ends" != xxx ]; then
+    printf -v shown '%q' "${first#*  }"
+    refuse_file SHA256SUMS changed " and manifest.json do not have the same digests of the same files: $shown"
+  fi
+}
+
+# What sha256sum says of SHA256SUMS, by the options that this one knows; `how` is
+# gnu or plain. Prints nothing of files that are right.
+failed_sums() {
+  cd -- "$root" || return
+  if [ "$how" = plain ]; then
+    readable_sums plain | sha256sum -c
+  elif [ "$entries_compared" = yes ] && [ ${#refused[@]} = 0 ] && [ "$own_listed" = 0 ]; then
+    # All of them were seen to be files of the length that is listed.
+    sha256sum --check --quiet --strict SHA256SUMS
+  else
+    readable_sums all | sha256sum --check --quiet --strict
+  fi
+} 2>/dev/null
+
+# Compares the bytes of all files with SHA256SUMS.
+compare_bytes() {
+  local -x LC_ALL=C
+  local output line path how=gnu code=0 failed=0 unreadable=0 shown sums=0
+  if ! printf '%s  /dev/null\n' e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 |
+    sha256sum --check --quiet --strict >/dev/null 2>&1; then
+    how=plain
+  fi
+  # While the files are read, where there are processors.
+  if [ "$entries_compared" = yes ]; then exec {sums}< <(differing_sums 2>/dev/null); fi
+  output=$(failed_sums) || code=$?
+  if [ "$entries_compared" = yes ]; then
+    require_same_sums <&"$sums"
+    exec {sums}<&-
+  fi
+  while IFS= read -r line; do
+    path=${line%: FAILED*}
+    case $line in
+      *': FAILED' | *': FAILED open or read') unescaped "${path#\\}" "$line" ;;
+      *) continue ;;
+    esac
+    path=$REPLY failed=$((failed + 1))
+    if [ -f "$root/$path" ] && [ ! -r "$root/$path" ]; then
+      if [ "$unreadable" = 0 ]; then printf -v shown '%q' "$path"; fi
+      unreadable=$((unreadable + 1))
+      continue
+    fi
+    case $installed$path in
+      yes"$project_name"/* | yesres/*) own_listed=$((own_listed + 1)) && continue ;;
+    esac
+    refuse_file "$path" changed " does not have the bytes that SHA256SUMS says"
+  done <<<"$output"
+  if [ "$code" != 0 ] && [ "$failed" = 0 ]; then
+    refuse_file SHA256SUMS changed " has lines that are no checksums, or sha256sum failed"
+  fi
+  if [ "$how" = plain ]; then require_readable_sums; fi
+  if [ "$unreadable" -gt 0 ]; then
+    not_compared "the bytes of $unreadable files, $shown for example: this user may not read them"
+  elif [ ${#refused[@]} -gt 0 ]; then
+    :
+  elif [ "$own_listed" -gt 0 ]; then
+    ok "the bytes of every other file are as SHA256SUMS says"
+  else
+    ok "the bytes of every file are as SHA256SUMS says"
+  fi
+}
+
+# What a plain sha256sum was not given to read.
+require_readable_sums() {
+  local line path odd=0
+  while IFS= read -r line; do
+    path=${line#*  }
+    case $line in
+      \\*) odd=$((odd + 1)) ;;
+      *) if [ ! -f "$root/$path" ] || [ -L "$root/$path" ]; then refuse_file "$path" 'missing or no file'; fi ;;
+    esac
+  done <"$root/SHA256SUMS"
+  if [ "$odd" -gt 0 ]; then
+    not_compared "the bytes of $odd files whose names have a line end or a backslash: this sha256sum does not read their lines"
+  fi
+}
+
+# Those of the given lines that SHA256SUMS has.
+in_sums() {
+  local line wanted IFS=$'\n'
+  if [ $# = 0 ]; then return; fi
+  if printf 'a\n' | grep -a -x -F a >/dev/null 2>&1; then
+    grep -a -x -F -e "$*" -- "$root/SHA256SUMS" || :
+    return
+  fi
+  while IFS= read -r line; do
+    for wanted; do
+      if [ "$line" = "$wanted" ]; then printf '%s\n' "$line"; fi
+    done
+  done <"$root/SHA256SUMS"
+}
+
+# Compares the bytes of what an install runs or is led by: without --check, of
+# nothing else.
+compare_first_bytes() {
+  local -x LC_ALL=C
+  local path sum right files=() sums=()
+  for path in envs.sh bin/pixi "$project_name"/{pixi.lock,pixi.toml,pyproject.toml,mojoproject.toml,.pixi/config.toml}; do
+    case $installed$path in yes"$project_name"/*) continue ;; esac
+    if [ -f "$root/$path" ] && [ ! -L "$root/$path" ]; then files+=("$path"); fi
+  done
+  for path in ${files[@]+"${files[@]}"}; do
+    sum=$(cd -- "$root" && sha256sum -- "$path" 2>/dev/null) || sum="$path cannot be read"
+    sums+=("$sum")
+  done
+  right=$(in_sums ${sums[@]+"${sums[@]}"} && printf 'done')
+  for path in ${sums[@]+"${!sums[@]}"}; do
+    case $'\n'$right in
+      *$'\n'"${sums[path]}"$'\n'*) ;;
+      *) refuse_file "${files[path]}" changed " does not have the bytes that SHA256SUMS says" ;;
+    esac
+  done
+}
+
+# Whether the files are those that the product was made with. Sets refused, and
+# compared: whether nothing was left out for want of a tool.
+check_files() {
+  declare -gA refused=()
+  compared=yes entries_compared=no own_listed=0
+  compare_with_lists
+  if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
+    problem "${#refused[@]} files or folders are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
+  fi
+}
+
+compare_with_lists() {
+  local -x LC_ALL=C
+  local line='' number=0 format='' count='' first_entry manifest_sum
+  if [ ! -e "$root/manifest.json" ] && [ ! -e "$root/SHA256SUMS" ] && [ "$carries_manifest" != yes ]; then
+    if [ "$checking" = yes ]; then not_compared "the files of the product: it has no manifest.json, as those that older versions made"; fi
+    return
+  fi
+  for line in manifest.json SHA256SUMS; do
+    if [ -f "$root/$line" ] && [ ! -L "$root/$line" ]; then continue; fi
+    refuse_file "$line" missing ", which says what the product's files are"
+    return
+  done
+  if ! command -v sha256sum >/dev/null 2>&1; then
+    not_compared "the files of the product: there is no sha256sum"
+    return
+  fi
+  if ! manifest_sum=$(sha256sum <"$root/manifest.json"); then
+    refuse_file manifest.json 'cannot be read'
+    return
+  fi
+  manifest_sum=${manifest_sum%% *}
+  if [ "$(in_sums "$manifest_sum  manifest.json")" = '' ]; then
+    refuse_file manifest.json changed " does not have the bytes that SHA256SUMS says"
+    return
+  fi
+  while IFS= read -r line; do
+    number=$((number + 1))
+    case $line in
+      '  "format": '*) format=${line//[!0-9]/} ;;
+      '    "files": '*) count=${line//[!0-9]/} ;;
+      '  "entries": ['*) break ;;
+    esac
+  done <"$root/manifest.json"
+  if [ "$format" != 1 ]; then
+    refuse_file manifest.json unknown " has the format '$format', and this script reads 1"
+    return
+  fi
+  first_entry=$((number + 1))
+  if has_tools_for_entries; then
+    if [ "$(wc -l <"$root/SHA256SUMS")" != $((count + 1)) ]; then
+      refuse_file SHA256SUMS changed " names other files than manifest.json"
+      return
+    fi
+    entries_compared=yes
+    compare_entries
+  else
+    not_compared "the files and folders of the product, but for bytes: it takes GNU find, comm, sort and cut"
+  fi
+  if [ "$checking" = yes ]; then compare_bytes; else compare_first_bytes; fi
+}
+
+# The comment that was signed with SHA256SUMS: which product, of which day. Whether the
+# signature is right is for minisign to say, so plain characters of it are shown only.
+check_signed_comment() {
+  local -x LC_ALL=C
+  local line comment='' here file=$root/SHA256SUMS.minisig
+  if [ "$checking" = no ] || [ ! -f "$file" ] || [ -L "$file" ]; then return; fi
+  while IFS= read -r line; do
+    case $line in 'trusted comment: '*) comment=${line#*: } && break ;; esac
+  done < <(head -c 16384 -- "$file")
+  note "the signature of SHA256SUMS names: ${comment//[![:print:]]/ } (check it: minisign -Vm SHA256SUMS -p KEY.pub)"
+  here=$(sha256sum <"$root/SHA256SUMS") || return 0
+  case "$comment " in
+    *product:sha256:"${here%% *}"[![:alnum:]]*) ;;
+    *product:sha256:*) warning "the signature of SHA256SUMS was made for another product" ;;
+  esac
+}
+
+# What the attached verification says, and what that is worth.
+check_verification() {
+  local line digest='' outcome='' finished='' here number=0
+  if [ "$checking" = no ] || [ ! -f "$root/SHA256SUMS" ]; then return; fi
+  if [ ! -f "$root/verification.json" ] || [ -L "$root/verification.json" ]; then
+    note "no final verification is attached to the product"
+    return
+  fi
+  while IFS= read -r -n 4096 line; do
+    number=$((number + 1))
+    if [ "$number" -gt 10000 ]; then break; fi
+    case $line in
+      '  "outcome": '*) outcome=${line#*: \"} outcome=${outcome%\"*} ;;
+      '  "product_digest": '*) digest=${line#*: \"} digest=${digest%\"*} ;;
+      '  "finished": '*) finished=${line#*: \"} finished=${finished%\"*} ;;
+    esac
+  done <"$root/verification.json"
+  # Anybody may have written it: nothing of it reaches a terminal as it is.
+  printf -v finished '%q' "$finished"
+  here=$(sha256sum <"$root/SHA256SUMS" 2>/dev/null) || return 0
+  if [ "$digest" != "sha256:${here%% *}" ]; then
+    warning "verification.json speaks of another product: this one is not verified"
+  elif [ "$outcome" != passed ]; then
+    warning "the final verification of this product failed, says verification.json"
+  elif [ ${#refused[@]} -gt 0 ] || [ "$own_listed" -gt 0 ]; then
+    warning "verification.json speaks of this product as it was made, and it is no longer that"
+  elif [ -f "$root/verification.json.minisig" ]; then
+    ok "final verification passed at $finished, says verification.json; check its signature: minisign -Vm verification.json -p KEY.pub"
+  else
+    ok "final verification passed at $finished, says verification.json, which is not signed: anyone could have written it"
+  fi
+}

@@ -1,0 +1,785 @@
+//! A product that was changed on its way, by somebody without a key: both checks refuse
+//! each change, nothing of the product is run, and nothing waits for ever.
+
+use std::os::unix::fs::symlink;
+use std::time::Instant;
+
+use pixi_offline::proof::check::{self, Depth, Installs};
+
+use super::*;
+
+/// A user without rights.
+const PLAIN_USER: &str = "4242";
+
+/// What a program of the product would write, were it run.
+const TRAP: &str = "#!/bin/bash\necho ran >>\"${PIXI_OFFLINE_TRAP:?}\"\necho 'pixi 0.77.0'\n";
+
+/// A product with an entry of each kind in each place, and no pixi of its own.
+fn product_with_all_kinds() -> (Sandbox, PathBuf) {
+    let (mut sandbox, product) = product_that_knows("P", &facts());
+    fs::set_permissions(sandbox.root(), fs::Permissions::from_mode(0o1777)).unwrap();
+    for folder in ["demo/src", "res/data", "pkg-cache/pkgs/a-1-0"] {
+        let folder = product.join(folder);
+        fs::create_dir_all(folder.join("empty")).unwrap();
+        fs::write(folder.join("file"), "0123456789").unwrap();
+        write_program(&folder.join("program"), TRAP);
+        symlink("file", folder.join("link")).unwrap();
+        make_fifo(&folder.join("pipe"));
+    }
+    fs::create_dir(product.join("demo/.pixi")).unwrap();
+    fs::write(product.join("demo/.pixi/config.toml"), "# mirrors\n").unwrap();
+    for name in ["report.html", "verification.json"] {
+        fs::write(product.join(name), "{}").unwrap();
+    }
+    list_again(&product);
+    let trap = sandbox.root().join("trap");
+    sandbox.set("PIXI_OFFLINE_TRAP", trap);
+    (sandbox, product)
+}
+
+fn make_fifo(file: &Path) {
+    assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+}
+
+fn change_mode(file: &Path, add: u32, remove: u32) {
+    let mode = fs::metadata(file).unwrap().permissions().mode();
+    fs::set_permissions(file, fs::Permissions::from_mode((mode | add) & !remove)).unwrap();
+}
+
+/// Removes whatever lies there.
+fn remove(file: &Path) {
+    match fs::symlink_metadata(file).unwrap().is_dir() {
+        true => fs::remove_dir_all(file).unwrap(),
+        false => fs::remove_file(file).unwrap(),
+    }
+}
+
+/// Puts something of this kind there.
+fn put(kind: &str, file: &Path) {
+    match kind {
+        "file" => fs::write(file, "added").unwrap(),
+        "program" => write_program(file, TRAP),
+        "folder" => fs::create_dir(file).unwrap(),
+        "link" => symlink("/etc/passwd", file).unwrap(),
+        "dangling link" => symlink("no/where", file).unwrap(),
+        "endless link" => symlink("/dev/zero", file).unwrap(),
+        "fifo" => make_fifo(file),
+        "socket" => drop(std::os::unix::net::UnixListener::bind(file).unwrap()),
+        "device" => {
+            let words = ["-m", "644"];
+            let zero = ["c", "1", "5"];
+            let made = Command::new("mknod")
+                .args(words)
+                .arg(file)
+                .args(zero)
+                .status();
+            assert!(made.unwrap().success());
+        }
+        _ => unreachable!("{kind}"),
+    }
+}
+
+/// A change: its name, what is done to the product, and whether only the bytes tell.
+struct Change {
+    name: String,
+    make: Box<dyn Fn(&Path)>,
+    only_bytes: bool,
+}
+
+fn change(name: impl Into<String>, make: impl Fn(&Path) + 'static) -> Change {
+    Change {
+        name: name.into(),
+        make: Box::new(make),
+        only_bytes: false,
+    }
+}
+
+/// Every entry kind, place and change.
+fn changes() -> Vec<Change> {
+    let mut all = Vec::new();
+    let mut kinds = vec![
+        "file",
+        "program",
+        "folder",
+        "link",
+        "dangling link",
+        "endless link",
+        "fifo",
+        "socket",
+    ];
+    if rustix::process::geteuid().is_root() {
+        kinds.push("device");
+    }
+    for place in [
+        "",
+        "demo",
+        "demo/src/empty",
+        "res",
+        "pkg-cache",
+        "pkg-cache/pkgs/a-1-0",
+    ] {
+        for kind in &kinds {
+            let (kind, name) = (*kind, format!("a {kind} added in {place:?}"));
+            all.push(change(name, move |product| {
+                put(kind, &product.join(place).join(".added"));
+            }));
+        }
+    }
+    for place in ["demo/src", "res/data", "pkg-cache/pkgs/a-1-0"] {
+        for entry in ["file", "program", "link", "pipe", "empty"] {
+            let at = move |product: &Path| product.join(place).join(entry);
+            all.push(change(format!("{place}/{entry} removed"), move |p| {
+                remove(&at(p))
+            }));
+            let was = if entry == "pipe" { "fifo" } else { entry };
+            for kind in &kinds {
+                let kind = *kind;
+                let same = kind == was
+                    || (kind, entry) == ("folder", "empty")
+                    || (kind, entry) == ("file", "program")
+                    || kind == "program"
+                    || kind.ends_with("link") && entry == "link";
+                if !same {
+                    all.push(change(format!("{place}/{entry} is a {kind}"), move |p| {
+                        remove(&at(p));
+                        put(kind, &at(p));
+                    }));
+                }
+            }
+        }
+        let at = move |product: &Path, entry| product.join(place).join(entry);
+        all.push(change(format!("{place}/link leads elsewhere"), move |p| {
+            remove(&at(p, "link"));
+            symlink("program", at(p, "link")).unwrap();
+        }));
+        all.push(change(format!("{place}/file is longer"), move |p| {
+            fs::write(at(p, "file"), "0123456789a").unwrap();
+        }));
+        all.push(Change {
+            only_bytes: true,
+            ..change(format!("{place}/file has other bytes"), move |p| {
+                fs::write(at(p, "file"), "012345678a").unwrap();
+            })
+        });
+        for (entry, add, remove) in [
+            ("file", 0o4000, 0),
+            ("file", 0o2000, 0),
+            ("file", 0o002, 0),
+            ("file", 0o020, 0),
+            ("file", 0o111, 0),
+            ("file", 0o100, 0),
+            ("file", 0, 0o400),
+            ("program", 0o6000, 0),
+            ("program", 0, 0o100),
+            ("empty", 0o002, 0),
+            ("empty", 0o4000, 0),
+            ("empty", 0o2000, 0),
+            ("empty", 0, 0o100),
+        ] {
+            all.push(change(
+                format!("{place}/{entry} has {add:o} more and {remove:o} less"),
+                move |p| change_mode(&at(p, entry), add, remove),
+            ));
+        }
+        all.push(change(format!("{place} is a link to a copy"), move |p| {
+            let copy = p.parent().unwrap().join("copy");
+            let _ = fs::remove_dir_all(&copy);
+            fs::rename(p.join(place), &copy).unwrap();
+            symlink(&copy, p.join(place)).unwrap();
+        }));
+    }
+    all
+}
+
+/// Changes that are none of the table's kinds.
+fn other_changes() -> Vec<Change> {
+    let mut all = vec![
+        change("a pixi is added", |p| {
+            write_program(&p.join("bin/pixi"), TRAP)
+        }),
+        change("a name with control characters", |p| {
+            fs::write(p.join("demo/\u{1b}[2Jx\n\r"), "").unwrap();
+        }),
+        change("50,000 names", |p| {
+            for number in 0..50_000 {
+                fs::write(
+                    p.join(format!("demo/src/an empty file with a name {number}")),
+                    "",
+                )
+                .unwrap();
+            }
+        }),
+        change("a folder that nobody may read", |p| {
+            fs::create_dir(p.join("demo/locked")).unwrap();
+            fs::write(p.join("demo/locked/x.py"), "").unwrap();
+            change_mode(&p.join("demo/locked"), 0, 0o777);
+        }),
+        change("everybody may write", |p| change_mode(p, 0o002, 0)),
+        change("settings of pixi", |p| {
+            fs::write(
+                p.join("demo/.pixi/config.toml"),
+                "run-post-link-scripts = \"insecure\"\n",
+            )
+            .unwrap();
+        }),
+        change("settings of pixi are gone", |p| {
+            remove(&p.join("demo/.pixi"))
+        }),
+        change("envs.sh has other bytes", |p| {
+            let text = fs::read_to_string(p.join("envs.sh")).unwrap();
+            write_program(&p.join("envs.sh"), &text.replace("true", "TRUE"));
+        }),
+        change("the lock has other bytes", |p| {
+            let file = p.join("demo/pixi.lock");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(file, text.replace("version: 6", "version: 5")).unwrap();
+        }),
+        change("an environment and a changed project", |p| {
+            fs::create_dir_all(p.join("demo/.pixi/envs/default/bin")).unwrap();
+            fs::write(p.join("demo/evil.sh"), TRAP).unwrap();
+            fs::write(
+                p.join("demo/pixi.toml"),
+                "[activation]\nscripts = [\"evil.sh\"]\n",
+            )
+            .unwrap();
+        }),
+        change("SHA256SUMS names one file twice and another not", |p| {
+            let file = p.join("SHA256SUMS");
+            let text = fs::read_to_string(&file).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            let one = lines
+                .iter()
+                .position(|line| line.ends_with("res/data/file"))
+                .unwrap();
+            let mut lines = lines.clone();
+            lines[one] = lines[one - 1];
+            fs::write(file, lines.join("\n") + "\n").unwrap();
+            fs::write(p.join("res/data/file"), "012345678a").unwrap();
+        }),
+    ];
+    for place in ["demo/.pixi"] {
+        for kind in ["file", "link", "dangling link", "fifo", "socket"] {
+            all.push(change(format!("{place} is a {kind}"), move |p| {
+                remove(&p.join(place));
+                put(kind, &p.join(place));
+            }));
+        }
+        all.push(change(
+            format!("{place} leads out of the product"),
+            move |p| {
+                let scratch = p.parent().unwrap().join("scratch");
+                fs::create_dir_all(&scratch).unwrap();
+                fs::write(scratch.join("config.toml"), "# mirrors\n").unwrap();
+                remove(&p.join(place));
+                symlink(&scratch, p.join(place)).unwrap();
+            },
+        ));
+    }
+    for name in Product::UNCOVERED.into_iter().chain([Product::MANIFEST]) {
+        for kind in ["folder", "link", "fifo"] {
+            all.push(change(format!("{name} is a {kind}"), move |p| {
+                if p.join(name).exists() {
+                    remove(&p.join(name));
+                }
+                put(kind, &p.join(name));
+            }));
+        }
+        for mode in [0o4755, 0o755, 0o666] {
+            all.push(change(format!("{name} has the mode {mode:o}"), move |p| {
+                if !p.join(name).exists() {
+                    fs::write(p.join(name), TRAP).unwrap();
+                }
+                fs::set_permissions(p.join(name), fs::Permissions::from_mode(mode)).unwrap();
+            }));
+        }
+    }
+    // Named, not run: the only change that --check and a plain call judge differently.
+    for change in &mut all {
+        if change.name.starts_with("SHA256SUMS names one file twice") {
+            change.only_bytes = true;
+        }
+    }
+    all
+}
+
+/// Runs bootstrap as root, or as another user where root does not look.
+fn bootstrap_as(user: Option<&str>, sandbox: &Sandbox, product: &Path, words: &[&str]) -> Run {
+    let setpriv = testbed::ensure_debian_package("setpriv", "util-linux").unwrap();
+    let mut command = sandbox.program("timeout");
+    command.args(["-k", "1", "300"]);
+    if let Some(user) = user {
+        command.arg(setpriv);
+        command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+    }
+    Run::of(
+        command
+            .arg(product.join("bootstrap-project.sh"))
+            .args(words),
+    )
+}
+
+fn copy(sandbox: &Sandbox, from: &Path, to: &Path, owner: Option<&str>) {
+    let _ = Command::new("chmod")
+        .args(["-Rf", "u+rwX"])
+        .arg(to)
+        .status();
+    Run::of(sandbox.program("rm").arg("-rf").arg(to)).success();
+    Run::of(sandbox.program("cp").arg("-a").args([from, to])).success();
+    if let Some(owner) = owner {
+        let owner = format!("{owner}:{owner}");
+        Run::of(sandbox.program("chown").args(["-hR", &owner]).arg(to)).success();
+    }
+}
+
+/// Nothing of it reached the terminal as it is.
+fn is_plain(run: &Run) {
+    assert!(
+        !run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'),
+        "{run:?}"
+    );
+}
+
+/// The users that a product is checked as.
+fn users() -> Vec<Option<&'static str>> {
+    if rustix::process::geteuid().is_root() {
+        vec![None, Some(PLAIN_USER)]
+    } else {
+        vec![None]
+    }
+}
+
+/// Both checks refuse each change, and no program of the product is run.
+fn each_is_refused(changes: &[Change], user: Option<&str>) {
+    let (sandbox, whole) = product_with_all_kinds();
+    let product = sandbox.work().join("carried");
+    copy(&sandbox, &whole, &product, user);
+    let run = bootstrap_as(user, &sandbox, &product, &["--check"]);
+    run.success()
+        .prints("ok: every file, folder and link is there")
+        .prints("ok: the bytes of every file");
+    for Change {
+        name,
+        make,
+        only_bytes,
+    } in changes
+    {
+        copy(&sandbox, &whole, &product, user);
+        make(&product);
+        if let Some(user) = user {
+            // The one who unpacked it owns it, and chown takes such bits away.
+            let modes = Command::new("find")
+                .arg(&product)
+                .args(["-printf", "%m %p\\0"])
+                .output()
+                .unwrap();
+            Run::of(
+                sandbox
+                    .program("chown")
+                    .args(["-hR", &format!("{user}:{user}")])
+                    .arg(&product),
+            )
+            .success();
+            for entry in modes
+                .stdout
+                .split(|&byte| byte == 0)
+                .filter(|entry| entry.len() > 4)
+            {
+                let at = entry.iter().position(|&byte| byte == b' ').unwrap();
+                let mode =
+                    u32::from_str_radix(std::str::from_utf8(&entry[..at]).unwrap(), 8).unwrap();
+                let path = Path::new(OsStr::from_bytes(&entry[at + 1..]));
+                if mode & 0o6000 != 0 && !path.is_symlink() {
+                    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+                }
+            }
+        }
+        let checked = bootstrap_as(user, &sandbox, &product, &["--check"]);
+        assert_eq!(checked.code, 2, "{name}\n{checked}");
+        assert!(checked.stdout.contains("problem: "), "{name}\n{checked}");
+        is_plain(&checked);
+        let run = bootstrap_as(user, &sandbox, &product, &[]);
+        if *only_bytes {
+            assert_eq!(run.code, 0, "{name}\n{run}");
+        } else {
+            assert_eq!(run.code, 2, "{name}\n{run}");
+            assert!(!run.stdout.contains("words="), "{name}: pixi ran\n{run}");
+            is_plain(&run);
+        }
+        assert!(
+            !sandbox.root().join("trap").exists(),
+            "{name}: a program of the product ran"
+        );
+        if user.is_none() {
+            let product = Product::new(&product);
+            for installs in [Installs::Refused, Installs::Here] {
+                let checked = check::check(&product, Depth::Full).and_then(|checked| {
+                    checked
+                        .expect("it has lists")
+                        .require_as_listed(&product, installs)
+                });
+                assert!(checked.is_err(), "{name}: final-verify-product takes it");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_change_of_every_entry_is_refused() {
+    let changes = changes();
+    each_is_refused(&changes, None);
+    testbed::ran(
+        "every_change_of_every_entry_is_refused",
+        changes.len() as u64,
+    );
+}
+
+#[test]
+fn every_change_of_every_entry_is_refused_as_a_plain_user() {
+    let changes = changes();
+    for user in users().into_iter().flatten() {
+        each_is_refused(&changes, Some(user));
+    }
+    testbed::ran(
+        "every_change_of_every_entry_is_refused_as_a_plain_user",
+        changes.len() as u64,
+    );
+}
+
+#[test]
+fn other_changes_are_refused() {
+    let changes = other_changes();
+    each_is_refused(&changes, None);
+    testbed::ran("other_changes_are_refused", changes.len() as u64);
+}
+
+#[test]
+fn other_changes_are_refused_as_a_plain_user() {
+    let changes = other_changes();
+    for user in users().into_iter().flatten() {
+        each_is_refused(&changes, Some(user));
+    }
+    testbed::ran(
+        "other_changes_are_refused_as_a_plain_user",
+        changes.len() as u64,
+    );
+}
+
+/// Plants an environment whose programs are traps.
+fn plant(product: &Path) {
+    let environment = product.join("demo/.pixi/envs/default");
+    write_program(&environment.join("bin/python3"), TRAP);
+    fs::create_dir_all(environment.join("conda-meta")).unwrap();
+    fs::write(environment.join("conda-meta/pixi"), "{}").unwrap();
+}
+
+/// `--check` has a problem with what is in `.pixi/`, and a plain call deletes it.
+#[track_caller]
+fn planted_is_deleted(sandbox: &Sandbox, product: &Path) {
+    bootstrap_as(None, sandbox, product, &["--check"])
+        .code(2)
+        .prints("that were not installed here, and nothing vouches for them");
+    let lists = Product::new(product);
+    let checked = check::check(&lists, Depth::Full).unwrap().unwrap();
+    assert!(checked.require_as_listed(&lists, Installs::Here).is_err());
+    assert!(
+        checked
+            .require_as_listed(&lists, Installs::Refused)
+            .is_err()
+    );
+    let run = bootstrap_as(None, sandbox, product, &[]);
+    run.success()
+        .prints("words=install")
+        .says("NOTE: ")
+        .says("they are deleted");
+    assert!(!product.join("demo/.pixi/envs").exists());
+    assert!(!sandbox.root().join("trap").exists(), "{run}");
+    // From now on what is there was installed here.
+    plant(product);
+    bootstrap_as(None, sandbox, product, &["--check"]).success();
+    let checked = check::check(&lists, Depth::Full).unwrap().unwrap();
+    checked.require_as_listed(&lists, Installs::Here).unwrap();
+    assert!(
+        checked
+            .require_as_listed(&lists, Installs::Refused)
+            .is_err()
+    );
+    let run = bootstrap_as(None, sandbox, product, &["-e", "more"]);
+    run.success().says_not("deleted");
+    assert!(product.join("demo/.pixi/envs/default/bin/python3").exists());
+}
+
+#[test]
+fn what_was_not_installed_here_is_deleted_unread() {
+    let (sandbox, product) = product_with_all_kinds();
+    plant(&product);
+    planted_is_deleted(&sandbox, &product);
+    // A mark that was made in another folder: the product was copied, or moved.
+    for program in ["cp", "mv"] {
+        let elsewhere = sandbox.work().join(program);
+        let mut command = sandbox.program(program);
+        if program == "cp" {
+            command.arg("-a");
+        }
+        Run::of(command.args([&product, &elsewhere])).success();
+        planted_is_deleted(&sandbox, &elsewhere);
+        if program == "cp" {
+            fs::remove_dir_all(&elsewhere).unwrap();
+        }
+    }
+    // Marks that are no marks, the last of which would keep a reader for ever.
+    let (sandbox, whole) = product_with_all_kinds();
+    for kind in ["file", "folder", "endless link", "fifo", "socket"] {
+        let product = sandbox.work().join("Q");
+        copy(&sandbox, &whole, &product, None);
+        plant(&product);
+        put(
+            kind,
+            &product.join("demo/.pixi").join(pixi_offline::product::MARK),
+        );
+        planted_is_deleted(&sandbox, &product);
+    }
+}
+
+#[test]
+fn environments_behind_a_link_are_installed_only_on_demand() {
+    let (sandbox, product) = product_that_knows("P", &facts());
+    let scratch = sandbox.work().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    symlink(&scratch, product.join("demo/.pixi")).unwrap();
+    refused(&sandbox, &product, "is a link: demo/.pixi");
+    refused(
+        &sandbox,
+        &product,
+        "put the whole product where there is room",
+    );
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+    bootstrap(&sandbox, &product, &["--any-files"])
+        .success()
+        .prints("words=install")
+        .says("WARNING: is a link: demo/.pixi");
+    // Somebody's own files there are nobody's to delete.
+    fs::write(scratch.join(pixi_offline::product::MARK), "other").unwrap();
+    fs::write(scratch.join("thesis"), "").unwrap();
+    bootstrap(&sandbox, &product, &["--any-files"])
+        .code(2)
+        .says("empty that folder, or remove the link");
+    assert!(scratch.join("thesis").exists());
+}
+
+#[test]
+fn modes_that_a_medium_changed_alike_are_one_line() {
+    let (sandbox, whole) = product_with_all_kinds();
+    let product = sandbox.work().join("Q");
+    let set = |words: &[&str]| {
+        copy(&sandbox, &whole, &product, None);
+        for words in words {
+            let mut command = sandbox.program("bash");
+            Run::of(command.args(["-c", words, "x"]).current_dir(&product)).success();
+        }
+    };
+    // As a copy under another umask leaves it.
+    set(&["chmod -R go-rwx ."]);
+    let run = bootstrap(&sandbox, &product, &["--check"]);
+    run.success()
+        .prints("as a copy made under another umask does")
+        .prints("cp -a");
+    assert_eq!(run.stdout.matches("warning: ").count(), 2, "{run}");
+    assert!(!run.stdout.contains("problem"), "{run}");
+    // As vfat leaves it.
+    set(&[
+        "find . -type f -exec chmod 777 {} +",
+        "find . -type d -exec chmod 777 {} +",
+    ]);
+    let run = bootstrap(&sandbox, &product, &["--check"]);
+    run.code(2)
+        .prints("file system without permissions")
+        .prints("unpack it from its archive");
+    assert!(run.stdout.matches("problem: ").count() <= 3, "{run}");
+    // One that is not like the others is no medium's.
+    set(&["chmod -R go-rwx .", "chmod 4700 res/data/program"]);
+    bootstrap(&sandbox, &product, &["--check"])
+        .code(2)
+        .prints("changed mode: res/data/program has 04700");
+    // A folder gets the bit of the one that it is in.
+    set(&["chmod g+s . res res/data"]);
+    let run = bootstrap(&sandbox, &product, &["--check"]);
+    run.success()
+        .prints("note: 2 folders have the set-group-ID bit");
+    let lists = Product::new(&product);
+    let checked = check::check(&lists, Depth::Full).unwrap().unwrap();
+    checked
+        .require_as_listed(&lists, Installs::Refused)
+        .unwrap();
+}
+
+#[test]
+fn a_product_without_a_fault_passes_whatever_its_names_are() {
+    let (sandbox, product) = product_that_knows("P", &facts());
+    for (number, name) in [
+        &b"new\nline"[..],
+        b"\n",
+        b"cr\r",
+        b"back\\slash",
+        b"\\",
+        b"%41",
+        b"\\x41",
+        b"\\n",
+        b"\xff\xfe",
+        b"\x1b[31m",
+        b"-dash",
+        b"--",
+        b"*",
+        b"[x]",
+        b"x\"file\"0644\":5,",
+        b"x file 0644 :5,",
+        b"' \"$HOME\"`id`",
+        "\u{fc}".as_bytes(),
+        b" ",
+        b"x: FAILED",
+        b"\x01",
+        b"end of the list",
+        b"done",
+        b".hidden",
+        b"...",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = OsStr::from_bytes(name);
+        let folder = product.join("demo").join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(name), number.to_string()).unwrap();
+        symlink(name, folder.join("link")).unwrap();
+        symlink(
+            PathBuf::from("//file//0644//:5,"),
+            folder.join(format!("{number}")),
+        )
+        .unwrap();
+    }
+    list_again(&product);
+    fs::set_permissions(sandbox.root(), fs::Permissions::from_mode(0o1777)).unwrap();
+    for user in users() {
+        // Who may only read can check it all the same.
+        let run = bootstrap_as(user, &sandbox, &product, &["--check"]);
+        run.success()
+            .prints("ok: every file, folder and link is there as manifest.json lists it\n")
+            .prints("ok: the bytes of every file are as SHA256SUMS says\n");
+        is_plain(&run);
+    }
+    let mut posix = sandbox.program(product.join("bootstrap-project.sh"));
+    Run::of(posix.env("POSIXLY_CORRECT", "1").arg("--check")).success();
+    match std::env::var_os("PIXI_OFFLINE_BASH_4_2") {
+        None => testbed::skip(
+            "tampering::an_old_bash_checks_as_a_new_one",
+            "PIXI_OFFLINE_BASH_4_2 names no bash of 4.2",
+        ),
+        Some(bash) => {
+            let script = product.join("bootstrap-project.sh");
+            Run::of(sandbox.program(&bash).arg(&script).arg("--check")).success();
+            fs::write(product.join("demo/added"), "").unwrap();
+            Run::of(sandbox.program(&bash).arg(&script).arg("--check"))
+                .code(2)
+                .prints("added: demo/added");
+        }
+    }
+}
+
+#[test]
+fn what_nobody_vouches_for_is_shown_in_plain_characters() {
+    let (sandbox, product) = product_with_all_kinds();
+    let digest = Command::new("sha256sum")
+        .arg(product.join("SHA256SUMS"))
+        .output()
+        .unwrap();
+    let digest = String::from_utf8_lossy(&digest.stdout[..64]).into_owned();
+    fs::write(
+        product.join("verification.json"),
+        format!("{{\n  \"outcome\": \"passed\",\n  \"product_digest\": \"sha256:{digest}\",\n  \"finished\": \"\u{1b}[5A\u{1b}[Jnow\",\n}}\n"),
+    )
+    .unwrap();
+    let run = bootstrap(&sandbox, &product, &["--check"]);
+    run.success().prints("ok: final verification passed at");
+    is_plain(&run);
+    // Nor is the record of a product taken for one that was changed since.
+    bootstrap(&sandbox, &product, &[]).success();
+    fs::write(product.join("demo/src/file"), "mine").unwrap();
+    bootstrap(&sandbox, &product, &["--check"])
+        .success()
+        .prints("warning: verification.json speaks of this product as it was made");
+}
+
+#[test]
+fn without_the_tools_of_gnu_a_check_never_ends_as_if_all_was_compared() {
+    let busybox = testbed::ensure_debian_package("busybox", "busybox-static").unwrap();
+    let (sandbox, whole) = product_with_all_kinds();
+    let product = sandbox.work().join("Q");
+    let bin = sandbox.root().join("busybox");
+    fs::create_dir(&bin).unwrap();
+    let applets = Command::new(&busybox).arg("--list").output().unwrap();
+    for applet in String::from_utf8(applets.stdout).unwrap().lines() {
+        if !["bash", "sh", "busybox"].contains(&applet) {
+            symlink(&busybox, bin.join(applet)).unwrap();
+        }
+    }
+    let bash = testbed::ensure_debian_package("bash", "bash").unwrap();
+    symlink(bash, bin.join("bash")).unwrap();
+    symlink(sandbox.bin().join("pixi"), bin.join("pixi")).unwrap();
+    let check = |words: &[&str]| {
+        let mut command = sandbox.program("timeout");
+        let script = product.join("bootstrap-project.sh");
+        Run::of(
+            command
+                .arg("300")
+                .arg("env")
+                .arg(format!("PATH={}", bin.display()))
+                .arg(script)
+                .args(words),
+        )
+    };
+    copy(&sandbox, &whole, &product, None);
+    check(&["--check"])
+        .code(3)
+        .prints("not checked: the files and folders of the product")
+        .prints("ok: the bytes of every file are as SHA256SUMS says");
+    check(&[])
+        .success()
+        .says("WARNING: not checked: the files and folders of the product");
+    for Change { name, make, .. } in changes() {
+        if name.contains("device") || !name.starts_with("demo/src") {
+            continue;
+        }
+        copy(&sandbox, &whole, &product, None);
+        make(&product);
+        let run = check(&["--check"]);
+        assert_ne!(run.code, 0, "{name}\n{run}");
+        let bytes = ["removed", "longer", "other bytes"];
+        if name.contains("/file") && bytes.iter().any(|what| name.ends_with(what)) {
+            assert_eq!(run.code, 2, "{name}\n{run}");
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_modes_take_no_minutes() {
+    let (sandbox, product) = product_that_knows("P", &facts());
+    let script = "cd \"$1\" && for folder in $(seq 10); do mkdir demo/$folder && (cd demo/$folder && seq 2000 | xargs touch); done";
+    Run::of(
+        sandbox
+            .program("bash")
+            .args(["-c", script, "x"])
+            .arg(&product),
+    )
+    .success();
+    list_again(&product);
+    let mut chmod = sandbox.program("chmod");
+    Run::of(chmod.args(["-R", "u+s,o+w", "demo"]).current_dir(&product)).success();
+    let begin = Instant::now();
+    let run = bootstrap(&sandbox, &product, &["--check"]);
+    run.code(2);
+    assert!(
+        run.stdout.matches("changed mode").count() > 20_000,
+        "each is named"
+    );
+    // A process for each would take more than a minute for these 20,000.
+    assert!(begin.elapsed().as_secs() < 50, "{:?}", begin.elapsed());
+}
