@@ -137,3 +137,18 @@ pub fn inject(command: &Command, log: &Path, point: &Point, fault: Fault) -> (Ou
     let came = text.contains("(INJECTED)") || text.contains("+++ killed by SIGKILL");
     (output, came && hit_disk)
 }
+
+/// Runs a command that may not open this file; whether it tried.
+pub fn without(command: &Command, log: &Path, file: &str) -> (Output, bool) {
+    let words = [
+        "-P",
+        file,
+        "-e",
+        "trace=openat",
+        "-e",
+        "inject=openat:error=EACCES",
+    ];
+    let output = output(&mut strace(log, command, &words));
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    (output, text.contains("(INJECTED)"))
+}

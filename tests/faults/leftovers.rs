@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use testbed::sandbox::Run;
 
 use crate::fake::Fake;
+use crate::injection::without;
 use crate::tree::tree;
 
 /// A user without rights.
@@ -65,4 +66,33 @@ fn closed_folders_go_and_those_of_others_are_found_before_anything_is_deleted() 
     fs::remove_dir_all(fake.path("W")).unwrap();
     create().success();
     testbed::ran(test, 3);
+}
+
+#[test]
+fn nothing_is_replaced_where_the_mount_table_cannot_be_read() {
+    let fake = Fake::new();
+    fake.create::<&str>(&[]).success();
+    fake.sandbox
+        .run("make-archive-ready-product", ["--workdir", "W"])
+        .success();
+    let before = tree(&fake.path("W"), &["."]);
+    let log = fake.sandbox.root().join("trace");
+    let create = "--image img:1 --project-dir demo --workdir W --force";
+    for (command, words) in [
+        ("create-workdir-from-host", create),
+        ("build-offline-product", create),
+        ("make-archive-ready-product", "--workdir W"),
+    ] {
+        let mut run = fake.sandbox.command(command);
+        run.args(words.split(' '));
+        let (output, tried) = without(&run, &log, "/proc/self/mountinfo");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(tried, "{command}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(
+            said.contains("/proc/self/mountinfo cannot be read"),
+            "{said}"
+        );
+        assert!(tree(&fake.path("W"), &["."]) == before, "{command}");
+    }
 }
