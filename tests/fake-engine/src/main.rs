@@ -318,7 +318,7 @@ fn count(scenario: &Scenario) -> anyhow::Result<u8> {
     let mut more = [of("bootstrap"), of("verify")].into_iter();
     for line in std::io::stdin().lines() {
         line?;
-        println!("{count}");
+        writeln!(std::io::stdout(), "{count}")?;
         count += more.next().unwrap_or(0);
         if scenario.counts_once {
             return Ok(1);
@@ -349,7 +349,8 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
             number += 1;
         }
         let token = tokens.get(number, signal.tone()).unwrap_or_default();
-        println!("\u{1e}{token} {signal}\u{1e}");
+        // Whoever listens may be gone: that is no panic.
+        writeln!(std::io::stdout(), "\u{1e}{token} {signal}\u{1e}")?;
         std::io::stdout().flush()
     };
     for variable in &scenario.credentials {
@@ -405,10 +406,12 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         };
         if let Some(point) = point {
             say(Signal::Ready(point.to_owned()))?;
-            input.read_line(&mut line)?;
+            if input.read_line(&mut line)? == 0 {
+                return Ok(143);
+            }
         }
         say(Signal::Begin(phase.clone()))?;
-        print!("{output}");
+        write!(std::io::stdout(), "{output}")?;
         if scenario.hang_in.as_ref() == Some(phase) {
             std::io::stdout().flush()?;
             input.read_to_end(&mut Vec::new())?;

@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufRead, BufReader, PipeWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, PipeWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -293,7 +293,7 @@ fn put_program(engine: &Engine, name: &ContainerName, program: &Path) -> anyhow:
     let words = ["cp", "-", &target].map(OsString::from);
     let (mut conversation, to): (Conversation, PipeWriter) =
         engine.program().converse_silently(&words)?;
-    let mut sender = Sender::new(to);
+    let mut sender = Sender::new(BufWriter::with_capacity(1 << 20, to));
     let sent = sender
         .program(program, Path::new(PROGRAM.trim_start_matches('/')))
         .and_then(|()| sender.finish("").map(drop));
