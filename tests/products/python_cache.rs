@@ -53,14 +53,23 @@ impl Workdir {
         vec![
             format!("direct-wheel @ {}", index.direct_wheel()),
             format!("direct-sdist @ {}", index.direct_sdist()),
-            format!("from-git @ git+{}@{}", index.repository(), index.revision()),
         ]
     }
 
-    /// That, and what uv looks up in the index.
-    fn everything(&self) -> Vec<String> {
+    /// That, and what uv looks up in the index. Without a lock uv asks a repository for
+    /// versions too, which a product does not have.
+    fn found_without_a_repository(&self) -> Vec<String> {
         let from_index = FROM_INDEX.iter().map(|name| (*name).to_owned());
         from_index.chain(self.by_address()).collect()
+    }
+
+    /// All of it.
+    fn everything(&self) -> Vec<String> {
+        let index = &self.index;
+        let git = format!("from-git @ git+{}@{}", index.repository(), index.revision());
+        let mut everything = self.found_without_a_repository();
+        everything.push(git);
+        everything
     }
 
     /// `uv pip install` with a cache into a new virtual environment.
@@ -202,8 +211,49 @@ fn a_moved_cache_for_a_project_that_is_built_has_all_that_uv_looks_up() {
     let url = workdir.index.simple();
     let options = ["--offline", "--index-url", &url];
     workdir
-        .uv(cache, "venv-offline", &options, &workdir.everything())
+        .uv(
+            cache,
+            "venv-offline",
+            &options,
+            &workdir.found_without_a_repository(),
+        )
         .success();
+}
+
+#[test]
+fn a_frozen_install_from_a_moved_cache_needs_no_repository_and_is_tied_by_sha256() {
+    let workdir = Workdir::filled();
+    // A project with a lock of uv's own: it installs as pixi does, from what is locked.
+    let index = &workdir.index;
+    let project = format!(
+        "[project]\nname = \"locked\"\nversion = \"0.1\"\nrequires-python = \">=3.8\"\ndependencies = [\"plain-wheel\", \"old-sdist\", \"new-sdist\", \"direct-wheel\", \"direct-sdist\", \"from-git\"]\n[tool.uv]\npackage = false\n[[tool.uv.index]]\nurl = \"{}\"\ndefault = true\n[tool.uv.sources]\ndirect-wheel = {{ url = \"{}\" }}\ndirect-sdist = {{ url = \"{}\" }}\nfrom-git = {{ git = \"{}\", rev = \"{}\" }}\n",
+        index.simple(),
+        index.direct_wheel(),
+        index.direct_sdist(),
+        index.repository(),
+        index.revision()
+    );
+    workdir.sandbox.write("locked/pyproject.toml", project);
+    let uv = |cache: &str, words: &[&str]| {
+        let mut command = workdir.sandbox.program(&workdir.uv);
+        command
+            .env("UV_CACHE_DIR", workdir.path(cache))
+            .args(words)
+            .args(["--project", "locked", "--no-managed-python"]);
+        Run::of(&mut command)
+    };
+    let filled = "W/pixi-cache/uv-cache";
+    fs::remove_dir_all(workdir.path(filled)).unwrap();
+    uv(filled, &["lock"]).success();
+    uv(filled, &["sync", "--frozen"]).success();
+    workdir.lock("");
+    let cache = carried(&workdir);
+    assert!(!workdir.path(cache).join("git-v0").exists());
+    assert!(!workdir.path(cache).join("simple-v21").exists());
+    fs::remove_dir_all(workdir.path("locked/.venv")).unwrap();
+    uv(cache, &["sync", "--frozen", "--offline"])
+        .success()
+        .says("from-git==1.0");
 }
 
 #[test]
