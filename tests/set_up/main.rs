@@ -72,13 +72,10 @@ fn the_demo_uses_the_published_image_and_channel_where_the_network_has_them() {
         .prints("report: ok")
         .prints(&format!("build-offline-product --image {} ", image.0))
         .prints("hello from the product");
+    // The layers are on the engine already, where the image comes from.
     let asked = registry.asked();
-    for part in [
-        "/v2/prefix-dev/pixi/manifests/0.77.0",
-        "/v2/prefix-dev/pixi/blobs/sha256:",
-    ] {
-        assert!(asked.contains(part), "no {part}: {asked}");
-    }
+    let pull = "GET /v2/prefix-dev/pixi/manifests/0.77.0";
+    assert!(asked.contains(pull), "no {pull}: {asked}");
 }
 
 #[test]
