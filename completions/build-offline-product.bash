@@ -23,7 +23,7 @@ _build__offline__product() {
 
     case "${cmd}" in
         build__offline__product)
-            opts="-e -h -V --project-dir --container-id --project-path-in-container --resources-dir --resources-path-in-container --image --container-workdir-path --clean --workdir --project-name --exclude --force --update-lock --reuse-cache --fresh --out-dir --environment --all-environments --keep-generated --output --env --cache --deep --bundle-pixi --link-mode --move-cache --secrets --allow-secret --sign-key --sign-password-file --engine --container-env --timeout --plain-output --container-platform --transfer --engine-arg --dry-run --explain --format --quiet --verbose --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
+            opts="-e -h -V --project-dir --container-id --project-path-in-container --resources-dir --resources-path-in-container --image --container-workdir-path --clean --workdir --project-name --exclude --force --update-lock --frozen --reuse-cache --fresh --out-dir --environment --all-environments --keep-generated --output --env --cache --deep --bundle-pixi --link-mode --move-cache --secrets --allow-secret --sign-key --sign-password-file --engine --container-env --timeout --plain-output --container-platform --transfer --engine-arg --dry-run --explain --format --quiet --verbose --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

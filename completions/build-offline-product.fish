@@ -1,4 +1,4 @@
-complete -c build-offline-product -l project-dir -d 'The Pixi project: a folder with pixi.toml or pyproject.toml' -r -f -a "(__fish_complete_directories)"
+complete -c build-offline-product -l project-dir -d 'The Pixi project: a folder with pixi.toml, pyproject.toml or mojoproject.toml' -r -f -a "(__fish_complete_directories)"
 complete -c build-offline-product -l container-id -d 'The running container that the project is in, by name or id' -r
 complete -c build-offline-product -l project-path-in-container -d 'The Pixi project in the container' -r -f -a "(__fish_complete_directories)"
 complete -c build-offline-product -l resources-dir -d 'A folder of data that travels with the project, copied whole' -r -f -a "(__fish_complete_directories)"
@@ -42,6 +42,7 @@ complete -c build-offline-product -l expect-file -d 'Require PATH, below the pro
 complete -c build-offline-product -l clean -d 'Remove the container path in the end'
 complete -c build-offline-product -l force -d 'Overwrite WORKDIR also when it was not made by these commands'
 complete -c build-offline-product -l update-lock -d 'Let pixi bring a stale pixi.lock up to date instead of refusing it'
+complete -c build-offline-product -l frozen -d 'Install pixi.lock as it is, byte for byte, also when pixi calls it stale'
 complete -c build-offline-product -l reuse-cache -d 'Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched'
 complete -c build-offline-product -l fresh -d 'Start with an empty package cache, also where WORKDIR has one'
 complete -c build-offline-product -l all-environments -d 'Install every environment that pixi.lock has'

@@ -23,7 +23,7 @@ _create__workdir__from__container() {
 
     case "${cmd}" in
         create__workdir__from__container)
-            opts="-e -h -V --container-id --project-path-in-container --container-workdir-path --resources-path-in-container --workdir --project-name --exclude --force --update-lock --reuse-cache --clean --secrets --allow-secret --environment --all-environments --engine --container-env --timeout --plain-output --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
+            opts="-e -h -V --container-id --project-path-in-container --container-workdir-path --resources-path-in-container --workdir --project-name --exclude --force --update-lock --frozen --reuse-cache --clean --secrets --allow-secret --environment --all-environments --engine --container-env --timeout --plain-output --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

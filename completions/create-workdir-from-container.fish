@@ -1,5 +1,5 @@
 complete -c create-workdir-from-container -l container-id -d 'The running container, by name or id; it has a shell, coreutils and pixi' -r
-complete -c create-workdir-from-container -l project-path-in-container -d 'The Pixi project in the container: a folder with pixi.toml or pyproject.toml' -r -f -a "(__fish_complete_directories)"
+complete -c create-workdir-from-container -l project-path-in-container -d 'The Pixi project in the container: a folder with pixi.toml, pyproject.toml or mojoproject.toml' -r -f -a "(__fish_complete_directories)"
 complete -c create-workdir-from-container -l container-workdir-path -d 'Where the work is done in the container; made anew' -r
 complete -c create-workdir-from-container -l resources-path-in-container -d 'A folder of data in the container that travels with the project, copied whole' -r -f -a "(__fish_complete_directories)"
 complete -c create-workdir-from-container -l workdir -d 'Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below the git top level, else below the current folder]' -r -f -a "(__fish_complete_directories)"
@@ -19,6 +19,7 @@ complete -c create-workdir-from-container -l expect-output -d 'Require TEXT in w
 complete -c create-workdir-from-container -l expect-file -d 'Require PATH, below the project or $VERIFY_OUT_DIR, to exist after the verification (repeatable)' -r
 complete -c create-workdir-from-container -l force -d 'Overwrite WORKDIR also when it was not made by these commands'
 complete -c create-workdir-from-container -l update-lock -d 'Let pixi bring a stale pixi.lock up to date instead of refusing it'
+complete -c create-workdir-from-container -l frozen -d 'Install pixi.lock as it is, byte for byte, also when pixi calls it stale'
 complete -c create-workdir-from-container -l reuse-cache -d 'Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched'
 complete -c create-workdir-from-container -l clean -d 'Remove the container path in the end'
 complete -c create-workdir-from-container -l all-environments -d 'Install every environment that pixi.lock has'

@@ -23,7 +23,7 @@ _create__workdir__from__host() {
 
     case "${cmd}" in
         create__workdir__from__host)
-            opts="-e -h -V --image --project-dir --container-workdir-path --resources-dir --workdir --project-name --exclude --force --update-lock --reuse-cache --secrets --allow-secret --environment --all-environments --engine --container-env --timeout --plain-output --container-platform --transfer --engine-arg --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
+            opts="-e -h -V --image --project-dir --container-workdir-path --resources-dir --workdir --project-name --exclude --force --update-lock --frozen --reuse-cache --secrets --allow-secret --environment --all-environments --engine --container-env --timeout --plain-output --container-platform --transfer --engine-arg --verify-task --verify-environment --expect-output --expect-file --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

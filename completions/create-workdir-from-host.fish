@@ -1,5 +1,5 @@
 complete -c create-workdir-from-host -l image -d 'An image that has pixi' -r
-complete -c create-workdir-from-host -l project-dir -d 'The Pixi project: a folder with pixi.toml or pyproject.toml' -r -f -a "(__fish_complete_directories)"
+complete -c create-workdir-from-host -l project-dir -d 'The Pixi project: a folder with pixi.toml, pyproject.toml or mojoproject.toml' -r -f -a "(__fish_complete_directories)"
 complete -c create-workdir-from-host -l container-workdir-path -d 'Where the workdir is mounted in the container' -r
 complete -c create-workdir-from-host -l resources-dir -d 'A folder of data that travels with the project, copied whole' -r -f -a "(__fish_complete_directories)"
 complete -c create-workdir-from-host -l workdir -d 'Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below the git top level, else below the current folder]' -r -f -a "(__fish_complete_directories)"
@@ -24,6 +24,7 @@ complete -c create-workdir-from-host -l expect-output -d 'Require TEXT in what t
 complete -c create-workdir-from-host -l expect-file -d 'Require PATH, below the project or $VERIFY_OUT_DIR, to exist after the verification (repeatable)' -r
 complete -c create-workdir-from-host -l force -d 'Overwrite WORKDIR also when it was not made by these commands'
 complete -c create-workdir-from-host -l update-lock -d 'Let pixi bring a stale pixi.lock up to date instead of refusing it'
+complete -c create-workdir-from-host -l frozen -d 'Install pixi.lock as it is, byte for byte, also when pixi calls it stale'
 complete -c create-workdir-from-host -l reuse-cache -d 'Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched'
 complete -c create-workdir-from-host -l all-environments -d 'Install every environment that pixi.lock has'
 complete -c create-workdir-from-host -l plain-output -d 'Show what runs in the containers with its control characters written out, so that it gives the terminal no orders; logs keep every byte'

@@ -226,6 +226,8 @@ fn the_lock_decides_how_pixi_installs() {
     for (lock, options, flag, text) in [
         (Some(LOCK), &[][..], "--locked", ""),
         (Some(LOCK), &["--update-lock"], "", ""),
+        (Some(LOCK), &["--frozen"], "--frozen", ""),
+        (Some(&local), &["--update-lock"], "", ""),
         (Some(&local), &[], "--frozen", ""),
         (None, &[], "", "WARNING: the project has no pixi.lock"),
     ] {
@@ -290,7 +292,8 @@ fn the_exit_code_of_the_container_command_is_ours() {
         fake.create(&["--verify-task", "t"])
             .code(code)
             .says("pixi install")
-            .says("--update-lock");
+            .says("\n    boo")
+            .says_not("--update-lock");
         assert_eq!(record(&fake)["state"], "staged");
         assert_eq!(
             fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap(),

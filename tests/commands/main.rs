@@ -22,6 +22,7 @@ mod evidence;
 mod final_verify_product;
 mod hostile_container;
 mod interruptions;
+mod locks;
 mod make_archive_ready_product;
 mod make_production_image;
 mod package_cache;

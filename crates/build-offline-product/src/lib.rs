@@ -39,7 +39,7 @@ const EXAMPLES: &str = r"Examples:
 #[command(name = "build-offline-product", version, max_term_width = 100, after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("source").required(true).args(["project_dir", "container_id"])))]
 pub struct Options {
-    /// The Pixi project: a folder with pixi.toml or pyproject.toml
+    /// The Pixi project: a folder with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR", help_heading = "Project")]
     pub project_dir: Option<PathBuf>,
 
@@ -215,6 +215,7 @@ impl Options {
         };
         let (verification, expectations) = self.verify.meaning()?;
         let reuse_cache = !self.fresh;
+        let lock = self.workdir.lock();
         let transfer = self.transfer.transfer;
         let container_workdir = |default: &str| {
             let path = self.container_workdir_path.as_deref();
@@ -248,7 +249,7 @@ impl Options {
                     workdir: self.workdir.workdir,
                     excludes: self.workdir.exclude,
                     force: self.workdir.force,
-                    update_lock: self.workdir.update_lock,
+                    lock,
                     reuse_cache,
                     secrets: self.secrets.meaning(),
                     environments: self.environments.meaning()?,
@@ -272,7 +273,7 @@ impl Options {
                     workdir: self.workdir.workdir,
                     excludes: self.workdir.exclude,
                     force: self.workdir.force,
-                    update_lock: self.workdir.update_lock,
+                    lock,
                     reuse_cache,
                     secrets: self.secrets.meaning(),
                     environments: self.environments.meaning()?,

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_name = "CONTAINER")]
     pub container_id: OsString,
 
-    /// The Pixi project in the container: a folder with pixi.toml or pyproject.toml
+    /// The Pixi project in the container: a folder with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR")]
     pub project_path_in_container: PathBuf,
 
@@ -76,6 +76,7 @@ impl TryFrom<Options> for Request {
 
     fn try_from(options: Options) -> anyhow::Result<Request> {
         let (verification, expectations) = options.verify.meaning()?;
+        let lock = options.workdir.lock();
         Ok(Request {
             container: ContainerId::new(&options.container_id)?,
             project: options.project_path_in_container,
@@ -89,7 +90,7 @@ impl TryFrom<Options> for Request {
             excludes: options.workdir.exclude,
             secrets: options.secrets.meaning(),
             force: options.workdir.force,
-            update_lock: options.workdir.update_lock,
+            lock,
             reuse_cache: options.workdir.reuse_cache,
             clean: options.clean,
             environments: options.environments.meaning()?,

@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long)]
     pub image: OsString,
 
-    /// The Pixi project: a folder with pixi.toml or pyproject.toml
+    /// The Pixi project: a folder with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR")]
     pub project_dir: PathBuf,
 
@@ -83,6 +83,7 @@ impl TryFrom<Options> for Request {
 
     fn try_from(options: Options) -> anyhow::Result<Request> {
         let (verification, expectations) = options.verify.meaning()?;
+        let lock = options.workdir.lock();
         Ok(Request {
             image: ImageReference::new(&options.image)?,
             platform: options.platform.meaning()?,
@@ -97,7 +98,7 @@ impl TryFrom<Options> for Request {
             excludes: options.workdir.exclude,
             secrets: options.secrets.meaning(),
             force: options.workdir.force,
-            update_lock: options.workdir.update_lock,
+            lock,
             reuse_cache: options.workdir.reuse_cache,
             environments: options.environments.meaning()?,
             verify_environment: options.verify.environment()?,

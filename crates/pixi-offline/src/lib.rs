@@ -19,6 +19,7 @@ pub mod packages;
 pub mod processors;
 pub mod product;
 pub mod proof;
+pub mod regular_file;
 pub mod replacement;
 pub mod report;
 pub mod request;

@@ -16,8 +16,12 @@ pub const WORKDIR_IN_CONTAINER: &str = "/tmp/pixi-offline-workdir";
 /// The default place of a workdir inside a container of ours.
 pub const CONTAINER_WORKDIR: &str = "/workdir";
 
-/// Names of the files that say what a folder holds as a Pixi project.
-pub const PROJECT_MANIFESTS: [&str; 2] = ["pixi.toml", "pyproject.toml"];
+/// Names of the files that say what a folder holds as a Pixi project, in the order in
+/// which pixi looks for them.
+pub const PROJECT_MANIFESTS: [&str; 3] = ["pixi.toml", PYTHON_MANIFEST, "mojoproject.toml"];
+
+/// The manifest of a Python project, which is pixi's when it has a table `[tool.pixi]`.
+pub const PYTHON_MANIFEST: &str = "pyproject.toml";
 
 /// The lock file of a Pixi project.
 pub const LOCK_FILE: &str = "pixi.lock";

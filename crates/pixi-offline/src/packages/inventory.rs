@@ -12,7 +12,7 @@ use rattler_lock::{
 };
 use rattler_redaction::strip_url_for_serialization;
 
-use crate::packages::lock::{Lock, PythonKind, PythonPackage};
+use crate::packages::lock::{Lock, LockedPlatform, PythonKind, PythonPackage};
 use crate::packages::python::PythonCache;
 use crate::proof::hexadecimal;
 
@@ -112,8 +112,15 @@ impl Inventory {
             let Some(environment) = file.environment(name) else {
                 continue;
             };
-            for (on, locked) in environment.packages_by_platform() {
-                if platform.is_some_and(|platform| platform != on.subdir().as_str()) {
+            let mut lists: Vec<_> = environment.packages_by_platform().collect();
+            // They come out of a hash map, and the first to name a package describes it.
+            lists.sort_by_cached_key(|(on, _)| on.name().to_string());
+            let chosen = platform.map(|platform| lock.platform(name, platform));
+            for (on, locked) in lists {
+                let is_chosen = |chosen: Option<&LockedPlatform>| {
+                    chosen.is_some_and(|chosen| chosen.name == on.name().as_str())
+                };
+                if !chosen.is_none_or(is_chosen) {
                     continue;
                 }
                 let group = Group::of(locked);

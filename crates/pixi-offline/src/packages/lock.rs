@@ -5,19 +5,21 @@
 //! facts that decide whether an offline install can work.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::path::Path;
 
-use anyhow::Context as _;
 use rattler_lock::{
-    CondaPackageData, LockFile, LockedPackage as RattlerPackage, PackageHashes, PypiPackageData,
-    UrlOrPath,
+    CondaPackageData, LockFile, LockedPackage as RattlerPackage, PackageHashes,
+    Platform as RattlerPlatform, PypiPackageData, UrlOrPath,
 };
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::packages::wheel_name::WheelName;
 use crate::proof::{Sha256Digest, hexadecimal};
+use crate::regular_file;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// A `pixi.lock`.
@@ -27,14 +29,37 @@ pub struct Lock {
     version: u16,
     text: String,
     environments: BTreeMap<String, LockedEnvironment>,
+    /// The subdirs of the platforms that it lists at its top; empty before format 7.
+    declared: BTreeSet<String>,
 }
 
 /// One environment of a lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct LockedEnvironment {
     channels: Vec<String>,
-    /// By platform, `linux-64` for example.
-    packages: BTreeMap<String, Vec<Package>>,
+    /// A list for each platform; where several have one subdir, the one that is
+    /// named like it comes first.
+    lists: Vec<PackageList>,
+}
+
+/// What an environment needs on one platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PackageList {
+    platform: LockedPlatform,
+    packages: Vec<Package>,
+}
+
+/// A platform that a lock has packages for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedPlatform {
+    /// Its name in the lock: that of its subdir, or another (`p1`) where the
+    /// project asks for more of a machine. An environment may have several of one
+    /// subdir.
+    pub name: String,
+    /// The part of a channel that its packages come from, `linux-64` for example.
+    pub subdir: String,
+    /// What it asks of a machine, such as `__cuda=12.0`; only format 7 tells.
+    pub virtual_packages: Vec<String>,
 }
 
 /// A package that an environment needs.
@@ -97,7 +122,8 @@ pub enum PythonKind {
 }
 
 impl Lock {
-    /// Reads a lock file; `None` when there is none.
+    /// Reads a lock file that a container could write; `None` when there is none. No link is
+    /// followed.
     ///
     /// # Errors
     ///
@@ -105,20 +131,7 @@ impl Lock {
     /// this version understands. The file is named.
     pub fn read(file: &Path) -> anyhow::Result<Option<Lock>> {
         match UntrustedDir::read_file(file, RECORD_LIMIT) {
-            Ok(bytes) => {
-                let text = String::from_utf8(bytes).map_err(|_| {
-                    Failure::usage(format!(
-                        "{} is no lock file: it is not text",
-                        file.display()
-                    ))
-                })?;
-                Lock::parse(text).map(Some).map_err(|error| {
-                    Failure::usage(format!(
-                        "{} is no lock file that can be used: {error}",
-                        file.display()
-                    ))
-                })
-            }
+            Ok(bytes) => Lock::of_file(file, bytes).map(Some),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(Failure::usage(format!(
                     "{} cannot be used: {error}; put the lock file itself in its place",
@@ -126,7 +139,62 @@ impl Lock {
                 )))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+            Err(error) => Err(Lock::unreadable(file, error)),
+        }
+    }
+
+    /// Reads the lock file of somebody's project, which may be a link; `None` when there
+    /// is none. A link to nowhere is a lock that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it is there and cannot be read, or is no lock that this version
+    /// understands. The file is named.
+    pub fn read_through_links(file: &Path) -> anyhow::Result<Option<Lock>> {
+        match regular_file::read(file, RECORD_LIMIT) {
+            Ok(bytes) => Lock::of_file(file, bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(file) {
+                Err(_) => Ok(None),
+                Ok(target) => Err(Failure::usage(format!(
+                    "{} is a link to {}, where nothing is; bring the lock there, or remove the link",
+                    file.display(),
+                    target.display()
+                ))),
+            },
+            Err(error) => Err(Lock::unreadable(file, error)),
+        }
+    }
+
+    fn of_file(file: &Path, bytes: Vec<u8>) -> anyhow::Result<Lock> {
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Failure::usage(format!(
+                "{} is no lock file: it is not text",
+                file.display()
+            ))
+        })?;
+        Lock::parse(text).map_err(|error| {
+            Failure::usage(format!(
+                "{} is no lock file that can be used: {error}",
+                file.display()
+            ))
+        })
+    }
+
+    /// What to say of a lock that is there and cannot be read.
+    fn unreadable(file: &Path, error: io::Error) -> anyhow::Error {
+        let shown = file.display();
+        let is_circle = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+        match error.kind() {
+            _ if is_circle => Failure::usage(format!(
+                "{shown} is a link that leads in a circle; bring the lock there, or remove the link"
+            )),
+            io::ErrorKind::IsADirectory
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::PermissionDenied => Failure::usage(format!(
+                "{shown} is there and cannot be read as a lock: {error}; without it nobody knows what the product must hold"
+            )),
+            _ => anyhow::Error::new(error).context(format!("{shown} cannot be read")),
         }
     }
 
@@ -137,6 +205,9 @@ impl Lock {
     /// When it does not parse or has an unknown version, or a package in it has a
     /// name that is no file name: it would lead out of the cache.
     pub fn parse(text: String) -> anyhow::Result<Lock> {
+        if let Some(why) = not_checked_out(&text) {
+            anyhow::bail!("{why}");
+        }
         let lock = LockFile::from_str_with_base_directory(&text, None).map_err(|error| {
             anyhow::anyhow!("{error}; make it again with pixi, or use newer commands")
         })?;
@@ -148,17 +219,19 @@ impl Lock {
                     .iter()
                     .map(|channel| channel.url.clone())
                     .collect(),
-                packages: BTreeMap::new(),
+                lists: Vec::new(),
             };
             for (platform, packages) in environment.packages_by_platform() {
-                let packages = packages
-                    .map(Package::from)
-                    .map(Package::with_plain_name)
-                    .collect::<anyhow::Result<_>>()?;
-                locked
-                    .packages
-                    .insert(platform.subdir().to_string(), packages);
+                locked.lists.push(PackageList {
+                    platform: LockedPlatform::from(&platform),
+                    packages: packages
+                        .map(Package::from)
+                        .map(Package::with_plain_name)
+                        .collect::<anyhow::Result<_>>()?,
+                });
             }
+            // They come out of a hash map.
+            locked.lists.sort_by_cached_key(|list| list.platform.rank());
             environments.insert(name.to_owned(), locked);
         }
         Ok(Lock {
@@ -166,6 +239,10 @@ impl Lock {
             version: lock.version() as u16,
             text,
             environments,
+            declared: lock
+                .platforms()
+                .map(|platform| platform.subdir().to_string())
+                .collect(),
         })
     }
 
@@ -204,11 +281,11 @@ impl Lock {
         self.channels().any(|channel| channel.starts_with("file:"))
     }
 
-    /// The platforms that an environment is locked for; `None` when the lock
-    /// lacks the environment.
+    /// The names of the platforms that an environment is locked for; `None` when the
+    /// lock lacks the environment.
     pub fn platforms(&self, environment: &str) -> Option<Vec<&str>> {
-        let environment = self.environments.get(environment)?;
-        Some(environment.packages.keys().map(String::as_str).collect())
+        let lists = &self.environments.get(environment)?.lists;
+        Some(lists.iter().map(|list| &*list.platform.name).collect())
     }
 
     /// Whether one of the environments has a package that is built from a git repository,
@@ -218,10 +295,10 @@ impl Lock {
         environments
             .iter()
             .filter_map(|name| self.environments.get(name))
-            .filter(|environment| !environment.packages.is_empty())
+            .filter(|environment| !environment.lists.is_empty())
             .any(|environment| {
-                let mut platforms = environment.packages.values();
-                platforms.all(|packages| packages.iter().any(is_git))
+                let mut lists = environment.lists.iter();
+                lists.all(|list| list.packages.iter().any(is_git))
             })
     }
 
@@ -230,8 +307,8 @@ impl Lock {
         let packages = self
             .environments
             .values()
-            .flat_map(|environment| environment.packages.values())
-            .flatten();
+            .flat_map(|environment| &environment.lists)
+            .flat_map(|list| &list.packages);
         packages
             .filter_map(|package| match package {
                 Package::Python(python) => Some(python.name.clone()),
@@ -240,9 +317,160 @@ impl Lock {
             .collect()
     }
 
-    /// What an environment needs on a platform; `None` when the lock lacks either.
+    /// The platforms of a subdir that an environment is locked for.
+    pub fn platforms_of(&self, environment: &str, subdir: &str) -> Vec<&LockedPlatform> {
+        let lists = self
+            .environments
+            .get(environment)
+            .map(|found| &*found.lists);
+        lists
+            .unwrap_or_default()
+            .iter()
+            .map(|list| &list.platform)
+            .filter(|platform| platform.subdir == subdir)
+            .collect()
+    }
+
+    /// Whether nothing in it is for a platform of this subdir. Of locks before format 7
+    /// that is not known while an environment needs nothing: it has no platforms there.
+    pub fn is_not_for(&self, subdir: &str) -> bool {
+        if self.version >= 7 {
+            return !self.declared.is_empty() && !self.declared.contains(subdir);
+        }
+        !self.environments.values().any(|environment| {
+            let lists = &environment.lists;
+            lists.is_empty() || lists.iter().any(|list| list.platform.subdir == subdir)
+        })
+    }
+
+    /// What an environment needs on a platform, which may be named by its subdir;
+    /// `None` when the lock lacks either.
     pub fn packages(&self, environment: &str, platform: &str) -> Option<&[Package]> {
-        Some(self.environments.get(environment)?.packages.get(platform)?)
+        self.list(environment, platform).map(|list| &*list.packages)
+    }
+
+    /// The platform of that name; where none has it, the first of that subdir.
+    pub fn platform(&self, environment: &str, platform: &str) -> Option<&LockedPlatform> {
+        self.list(environment, platform).map(|list| &list.platform)
+    }
+
+    fn list(&self, environment: &str, platform: &str) -> Option<&PackageList> {
+        let lists = &self.environments.get(environment)?.lists;
+        let named = lists.iter().find(|list| list.platform.name == platform);
+        named.or_else(|| lists.iter().find(|list| list.platform.subdir == platform))
+    }
+
+    /// The platform of `subdir` that an environment was installed for: the one with
+    /// the most of its conda packages among those of which each is in `conda_packages`
+    /// (`name-version-build`); of equals the one that asks for most of the virtual
+    /// packages that pixi chose by, where it told them.
+    pub fn installed_platform(
+        &self,
+        environment: &str,
+        subdir: &str,
+        conda_packages: &BTreeSet<String>,
+        virtual_packages: &[String],
+    ) -> Option<&LockedPlatform> {
+        let lists = &self.environments.get(environment)?.lists;
+        let mut best: Option<(&PackageList, (usize, usize))> = None;
+        for list in lists.iter().filter(|list| list.platform.subdir == subdir) {
+            let Some(fit) = list.fits(conda_packages, virtual_packages) else {
+                continue;
+            };
+            // Of equals the first.
+            if best.is_none_or(|(_, found)| fit > found) {
+                best = Some((list, fit));
+            }
+        }
+        best.map(|(list, _)| &list.platform)
+    }
+
+    /// Forgets, of each environment named in `choices`, the platforms that have the
+    /// subdir of the one named there and another name.
+    #[must_use]
+    pub fn choosing<'a>(mut self, choices: impl IntoIterator<Item = (&'a str, &'a str)>) -> Lock {
+        for (environment, name) in choices {
+            let Some(found) = self.environments.get_mut(environment) else {
+                continue;
+            };
+            let chosen = found.lists.iter().find(|list| list.platform.name == name);
+            let Some(subdir) = chosen.map(|list| list.platform.subdir.clone()) else {
+                continue;
+            };
+            found
+                .lists
+                .retain(|list| list.platform.name == name || list.platform.subdir != subdir);
+        }
+        self
+    }
+}
+
+impl PackageList {
+    /// How many of the installed conda packages, and of the virtual packages that
+    /// pixi chose by, are of this list; `None` when it needs one that is not there.
+    fn fits(
+        &self,
+        conda_packages: &BTreeSet<String>,
+        virtual_packages: &[String],
+    ) -> Option<(usize, usize)> {
+        let mut conda = 0;
+        for package in &self.packages {
+            if let Package::Conda(package) = package {
+                if !conda_packages.contains(&package.stem) {
+                    return None;
+                }
+                conda += 1;
+            }
+        }
+        let chosen_by: BTreeSet<_> = virtual_packages
+            .iter()
+            .map(|text| virtual_package(text))
+            .collect();
+        let own = self.platform.virtual_packages.iter();
+        let own: BTreeSet<_> = own.map(|text| virtual_package(text)).collect();
+        // One that asks for more than pixi chose by was not chosen.
+        let asked = if own.is_subset(&chosen_by) {
+            1 + own.len()
+        } else {
+            0
+        };
+        Some((conda, asked))
+    }
+}
+
+/// Name and version of a virtual package such as `__cuda=12.0` or `__unix=0=0`.
+fn virtual_package(text: &str) -> (&str, &str) {
+    let mut parts = text.split('=').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    (name, parts.find(|part| !part.is_empty()).unwrap_or("0"))
+}
+
+impl LockedPlatform {
+    /// What it asks of a machine, each as a conda package asks: `__cuda >=12.0`.
+    pub fn requirements(&self) -> Vec<String> {
+        self.virtual_packages
+            .iter()
+            .map(|text| match virtual_package(text) {
+                (name, "0") => name.to_owned(),
+                (name, version) => format!("{name} >={version}"),
+            })
+            .collect()
+    }
+
+    /// What platforms are sorted by.
+    fn rank(&self) -> (String, bool, String) {
+        let is_other = self.name != self.subdir;
+        (self.subdir.clone(), is_other, self.name.clone())
+    }
+}
+
+impl From<&RattlerPlatform<'_>> for LockedPlatform {
+    fn from(platform: &RattlerPlatform<'_>) -> LockedPlatform {
+        LockedPlatform {
+            name: platform.name().to_string(),
+            subdir: platform.subdir().to_string(),
+            virtual_packages: platform.virtual_packages().to_vec(),
+        }
     }
 }
 
@@ -267,6 +495,25 @@ impl Package {
         }
         Ok(self)
     }
+}
+
+/// Why a text is not the file that git keeps under its name: it only stands for it,
+/// or two versions of it are not merged yet.
+pub fn not_checked_out(text: &str) -> Option<String> {
+    if text.starts_with("version https://git-lfs.github.com/spec/") {
+        return Some(
+            "it is a pointer of Git LFS, not the file itself; bring it with `git lfs pull`"
+                .to_owned(),
+        );
+    }
+    let line_of = |mark: &str| text.lines().position(|line| line.starts_with(mark));
+    let (begin, end) = (line_of("<<<<<<< ")?, line_of(">>>>>>> ")?);
+    (begin < end).then(|| {
+        format!(
+            "it has git's conflict markers, in line {} first; merge it, or take one side of it (`git checkout --ours` or `--theirs`) and lock again",
+            begin + 1
+        )
+    })
 }
 
 /// Whether a text is a single component of a path.

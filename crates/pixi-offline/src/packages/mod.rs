@@ -24,7 +24,9 @@ pub use conda::{CondaCache, channel_records};
 pub use handed_over::HandOver;
 pub use inventory::{Described, Identity, Inventory, PackageKind, PackageSource};
 pub use local_channel::LocalChannel;
-pub use lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
-pub use need::Need;
+pub use lock::{
+    CondaPackage, Lock, LockedPlatform, Package, PythonKind, PythonPackage, not_checked_out,
+};
+pub use need::{Need, add_platform, source_outside};
 pub use owners::{Reason, Strangers};
 pub use python::PythonCache;

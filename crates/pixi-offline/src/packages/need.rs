@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use crate::packages::local_channel::{LocalChannel, is_local};
-use crate::packages::lock::{CondaPackage, Lock, Package, PythonPackage};
+use crate::packages::lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
 use crate::packages::wheel_name::Interpreter;
 
 /// The packages of some environments on a platform, each once.
@@ -48,6 +48,9 @@ impl Need {
                 .platforms(environment)
                 .is_some_and(|platforms| platforms.is_empty())
             {
+                if lock.is_not_for(platform) {
+                    problems.push(missing(lock, environment, platform));
+                }
                 continue;
             }
             let Some(packages) = lock.packages(environment, platform) else {
@@ -68,7 +71,7 @@ impl Need {
                         installed_for.insert(interpreter.clone());
                     }
                     Package::CondaSource { name, location } => problems.push(format!(
-                        "environment {environment} builds the conda package {name} from source ({location}); that does not work offline from a carried cache: publish it to a channel, or make it a PyPI dependency by path"
+                        "environment {environment} builds the conda package {name} from source ({location}); that does not work offline from a carried cache: publish it to a channel and depend on it there"
                     )),
                 }
             }
@@ -170,11 +173,37 @@ fn missing(lock: &Lock, environment: &str, platform: &str) -> String {
             "pixi.lock has no environment {environment}; it has {}",
             lock.environments().collect::<Vec<_>>().join(", ")
         ),
-        Some(platforms) => format!(
-            "pixi.lock has no packages of environment {environment} for {platform}, the platform of the image; it has {}: add the platform to the project and lock it again, or use another image",
-            platforms.join(", ")
-        ),
+        Some(platforms) => {
+            let has = match platforms.as_slice() {
+                [] => "it is for other platforms only".to_owned(),
+                some => format!("it has {}", some.join(", ")),
+            };
+            // An image is a Linux, so another one helps with such a platform only.
+            let other = match platforms.iter().find(|name| name.starts_with("linux-")) {
+                Some(name) => format!(", or use an image for {name}"),
+                None => String::new(),
+            };
+            format!(
+                "pixi.lock has no packages of environment {environment} for {platform}, the platform of the image; {has}: {}{other}",
+                add_platform(platform)
+            )
+        }
     }
+}
+
+/// How a lock comes to have packages for a platform.
+pub fn add_platform(platform: &str) -> String {
+    format!("add {platform} to the platforms of the project, and lock it again")
+}
+
+/// Where the source folder of a package is, when that is outside of the project.
+pub fn source_outside(package: &Package) -> Option<&str> {
+    let location = match package {
+        Package::Python(python) if python.kind == PythonKind::Folder => &python.location,
+        Package::CondaSource { location, .. } => location,
+        _ => return None,
+    };
+    leads_out(location).then_some(location.as_str())
 }
 
 /// Whether a location is a path that leads out of the project. URLs do not;

@@ -110,7 +110,7 @@ note() {
 # ---- Where things are.
 
 is_project() {
-  [ -f "$1/pixi.toml" ] || [ -f "$1/pyproject.toml" ]
+  [ -f "$1/pixi.toml" ] || [ -f "$1/pyproject.toml" ] || [ -f "$1/mojoproject.toml" ]
 }
 
 # Sets root, the folder of this script, without losing a line end in its name.
@@ -133,7 +133,7 @@ find_project() {
     done
     case ${#folders[@]} in
       1) project_name=${folders[0]} ;;
-      0) fail 2 "no project beside $0: no folder in $root has a pixi.toml or pyproject.toml" ;;
+      0) fail 2 "no project beside $0: no folder in $root has a pixi.toml, pyproject.toml or mojoproject.toml" ;;
       *)
         printf -v shown '%q ' "${folders[@]}"
         fail 2 "several projects beside $0 (${shown% }); name one with --project-name"
@@ -144,7 +144,7 @@ find_project() {
   case $project_name in res | pkg-cache | bin) fail 2 "--project-name $project_name: that folder is the product's own" ;; esac
   project=$root/$project_name
   printf -v shown_project '%q' "$project"
-  is_project "$project" || fail 2 "$shown_project has no pixi.toml or pyproject.toml; is --project-name right?"
+  is_project "$project" || fail 2 "$shown_project has no pixi.toml, pyproject.toml or mojoproject.toml; is --project-name right?"
   place=$project
   for folder in .pixi .pixi/envs; do
     if [ ! -d "$project/$folder" ] || [ -L "$project/$folder" ]; then break; fi

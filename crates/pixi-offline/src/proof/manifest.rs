@@ -52,6 +52,10 @@ pub struct Facts {
     pub environments: Vec<String>,
     /// The platform that they are for, as pixi calls it: `linux-64`.
     pub platform: Option<String>,
+    /// By environment, the name in the lock of the platform that was installed, where
+    /// it is another than `platform`: a lock may have several of one subdir.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platform_names: BTreeMap<String, String>,
     /// What packages ask of the machine.
     pub virtual_packages: VirtualPackages,
     /// Where the packages were fetched and built.
@@ -117,7 +121,7 @@ pub struct Project {
 /// A file of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestedFile {
-    /// Its name: `pixi.toml` or `pyproject.toml`.
+    /// Its name: `pixi.toml`, `pyproject.toml` or `mojoproject.toml`.
     pub name: String,
     /// Its sha256.
     pub sha256: Sha256Digest,
@@ -130,6 +134,9 @@ pub struct LockFacts {
     pub sha256: Sha256Digest,
     /// The version of its format.
     pub version: u16,
+    /// Whether it was installed as it is, without a comparison with the manifest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 /// What packages ask of the machine that they run on.

@@ -23,7 +23,7 @@ pub mod verification;
 pub use digest::{Sha256Digest, hexadecimal};
 pub use project_metadata::ProjectMetadata;
 pub use record::{
-    BuildState, GeneratedEntry, GeneratedFiles, GitVersion, LockRecord, SourceState, WorkdirRecord,
-    is_workdir,
+    BuildState, GeneratedEntry, GeneratedFiles, GitVersion, InstalledPlatform, LockRecord,
+    SourceState, WorkdirRecord, is_workdir,
 };
 pub use timestamp::rfc3339;

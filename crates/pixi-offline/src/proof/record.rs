@@ -45,6 +45,19 @@ pub struct LockRecord {
     pub staged: Option<Sha256Digest>,
     /// The sha256 after the build; `None` before it.
     pub built: Option<Sha256Digest>,
+    /// Whether `--frozen` had it installed as it is, without a comparison with the
+    /// manifest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
+}
+
+/// The platform of the lock that pixi installed an environment for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledPlatform {
+    /// Its name in the lock, which may have several platforms of one subdir.
+    pub name: String,
+    /// Its subdir, `linux-64` for example.
+    pub subdir: String,
 }
 
 /// What git said of the folder that a project was staged from.
@@ -127,6 +140,12 @@ pub struct WorkdirRecord {
     pub container_workdir: String,
     /// The environments that were installed.
     pub environments: Vec<String>,
+    /// Those of them that nobody asked for: the verification had pixi install them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments_of_verification: Vec<String>,
+    /// The platform that pixi chose, by environment, where it is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platforms: BTreeMap<String, InstalledPlatform>,
     /// The `--exclude` patterns that were added to the usual ones.
     pub excludes: Vec<String>,
     /// The image, as the engine knows it.
@@ -175,6 +194,8 @@ impl WorkdirRecord {
             project: project.to_owned(),
             container_workdir: container_workdir.to_owned(),
             environments: vec!["default".to_owned()],
+            environments_of_verification: Vec::new(),
+            platforms: BTreeMap::new(),
             excludes: Vec::new(),
             image: None,
             engine: None,
@@ -188,6 +209,13 @@ impl WorkdirRecord {
             generated: None,
             git_versions: Vec::new(),
         }
+    }
+
+    /// The name in the lock of each platform that pixi chose, by environment.
+    pub fn platform_names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.platforms
+            .iter()
+            .map(|(environment, platform)| (&**environment, &*platform.name))
     }
 
     /// The version of the pixi that built it, such as `0.77.0`.

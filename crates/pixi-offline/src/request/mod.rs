@@ -20,7 +20,7 @@ pub use names::{
     ProjectName,
 };
 pub use options::{
-    EngineOptions, EnvironmentOptions, PlatformOptions, ProductOptions, SecretOptions,
+    EngineOptions, EnvironmentOptions, LockOption, PlatformOptions, ProductOptions, SecretOptions,
     SigningOptions, Transfer, TransferOptions, VerifyOptions, WorkdirOptions,
 };
 pub use platform::ContainerPlatform;

@@ -34,15 +34,40 @@ pub struct WorkdirOptions {
     pub force: bool,
 
     /// Let pixi bring a stale pixi.lock up to date instead of refusing it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "frozen")]
     pub update_lock: bool,
+
+    /// Install pixi.lock as it is, byte for byte, also when pixi calls it stale
+    #[arg(long)]
+    pub frozen: bool,
 
     /// Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched
     #[arg(long)]
     pub reuse_cache: bool,
 }
 
+/// What is done about a lock that may not fit the manifest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LockOption {
+    /// A stale one is refused.
+    #[default]
+    Check,
+    /// Pixi brings it up to date.
+    Update,
+    /// It is installed as it is.
+    Frozen,
+}
+
 impl WorkdirOptions {
+    /// What is done about the lock.
+    pub fn lock(&self) -> LockOption {
+        match (self.update_lock, self.frozen) {
+            (true, _) => LockOption::Update,
+            (false, true) => LockOption::Frozen,
+            (false, false) => LockOption::Check,
+        }
+    }
+
     /// The name of `--project-name`.
     ///
     /// # Errors

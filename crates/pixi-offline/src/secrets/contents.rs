@@ -14,9 +14,10 @@ use super::placeholder::{is_placeholder, is_typed, is_varied};
 
 /// Files whose URLs are those of conda channels, whatever a token in them looks
 /// like.
-const CHANNEL_FILES: [&str; 9] = [
+const CHANNEL_FILES: [&str; 10] = [
     "pixi.toml",
     "pyproject.toml",
+    "mojoproject.toml",
     "pixi.lock",
     "config.toml",
     "condarc",

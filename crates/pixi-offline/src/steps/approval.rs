@@ -150,6 +150,8 @@ fn inventory(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<O
     let Some(lock) = Lock::read(&project.join(layout::LOCK_FILE))? else {
         return Ok(None);
     };
+    let chosen = facts.platform_names.iter();
+    let lock = lock.choosing(chosen.map(|(environment, name)| (&**environment, &**name)));
     let mut inventory = Inventory::of(&lock, &facts.environments, facts.platform.as_deref())?;
     inventory.add_python_licences(&PythonCache::read(cache));
     Ok(Some(inventory))

@@ -19,11 +19,13 @@ use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::make_folder;
 use crate::report::Report;
 use crate::request::{
-    ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, ProjectName,
-    Verification,
+    ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, LockOption,
+    ProjectName, Verification,
 };
 use crate::steps::carried::Parcel;
 use crate::steps::container_out::ContainerOut;
+use crate::steps::installed::{self, InstalledList};
+use crate::steps::pixi_words::PixiWords;
 use crate::steps::verdict::{self, Phase};
 use crate::surroundings::{self, Surroundings};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -33,19 +35,20 @@ use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 pub(super) enum LockUse {
     /// There is one, and it must fit the manifest: `--locked`.
     Locked,
-    /// There is one that names a folder as a channel: `--frozen`.
+    /// There is one that is taken as it is, because that was asked for or it names a
+    /// folder as a channel: `--frozen`.
     Frozen,
     /// There is none, or it may be brought up to date: pixi writes one.
     Write,
 }
 
 impl LockUse {
-    pub(super) fn of(lock: Option<&Lock>, update: bool) -> LockUse {
-        match lock {
-            Some(_) if update => LockUse::Write,
-            Some(lock) if lock.names_local_channel() => LockUse::Frozen,
-            Some(_) => LockUse::Locked,
-            None => LockUse::Write,
+    pub(super) fn of(lock: Option<&Lock>, asked: LockOption) -> LockUse {
+        match (lock, asked) {
+            (None, _) | (Some(_), LockOption::Update) => LockUse::Write,
+            (Some(_), LockOption::Frozen) => LockUse::Frozen,
+            (Some(lock), LockOption::Check) if lock.names_local_channel() => LockUse::Frozen,
+            (Some(_), LockOption::Check) => LockUse::Locked,
         }
     }
 
@@ -125,15 +128,17 @@ impl Build<'_> {
         let Ended { outcome, end } =
             container::run(self.engine, &spec, Some(&out), &logs.phases(), report)?;
 
+        let list = InstalledList::take(&out, "");
         let brought = container_out.bring("", &logs.files(), report);
         learn(&outcome, record);
-        record.lock.built = lock_digest(workdir, self.project)?;
+        let learned = installed::learn(&list, &outcome, workdir, self.project, record, report);
         let recorded = record.write(workdir);
         // A full disk is told by the log that it cut, not by what came after.
         end?;
         brought?;
         recorded?;
         self.judge(&outcome, &logs, Some(&logs))?;
+        learned?;
         record.state = BuildState::Built;
         record.write(workdir)
     }
@@ -237,7 +242,7 @@ impl Build<'_> {
         (logs, kept): (&Workdir, Option<&Workdir>),
         record: &mut WorkdirRecord,
         report: &Report,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Outcome> {
         let nonce = surroundings::nonce();
         let spec = ExecSpec {
             variables: self.variables.to_vec(),
@@ -250,7 +255,7 @@ impl Build<'_> {
         end?;
         self.judge(&outcome, &logs, kept.map(Logs::of).as_ref())?;
         record.state = BuildState::Built;
-        Ok(())
+        Ok(outcome)
     }
 
     /// The staged channels of the project, each with the place where the lock says it is.
@@ -300,6 +305,10 @@ impl Build<'_> {
         logs: &Logs,
         kept: Option<&Logs>,
     ) -> anyhow::Result<()> {
+        let advice = match outcome.phase("install") {
+            Some(1..) => self.advice_on_install(&PixiWords::of(&logs.install)),
+            _ => String::new(),
+        };
         verdict::require_success(
             outcome,
             &[
@@ -307,12 +316,7 @@ impl Build<'_> {
                     name: "install",
                     what: "pixi install",
                     log: kept.map(|logs| logs.install.as_path()),
-                    advice: match self.lock_use {
-                        LockUse::Locked => {
-                            "if it says that pixi.lock is not up to date, refresh it with pixi, or give --update-lock to have it done here"
-                        }
-                        _ => "",
-                    },
+                    advice: &advice,
                 },
                 Phase {
                     name: "verify",
@@ -330,6 +334,21 @@ impl Build<'_> {
             )
         } else {
             verdict::write_no_verification(&logs.verify)
+        }
+    }
+}
+
+impl Build<'_> {
+    /// What to do about an install that failed, by what pixi said.
+    fn advice_on_install(&self, words: &PixiWords) -> String {
+        let blames_lock = words.blame_the_lock();
+        match self.lock_use {
+            LockUse::Locked if blames_lock => "pixi.lock does not fit the manifest: refresh it with pixi, or give --update-lock to have it done here, or --frozen to install the lock as it is".to_owned(),
+            LockUse::Frozen if blames_lock => "pixi.lock lacks what was asked for, and it is installed as it is: refresh it with pixi".to_owned(),
+            _ => match words.shown() {
+                shown if shown.is_empty() => shown,
+                shown => format!("pixi says:{shown}"),
+            },
         }
     }
 }

@@ -13,7 +13,6 @@ use self::commands::{make_command, verify_command};
 use self::places::Places;
 pub(super) use self::requests::planned_verification;
 use self::requests::{product_of, verification_of};
-use crate::container::{Engine, Resident};
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product, Workdir};
 use crate::product::is_product;
@@ -111,8 +110,8 @@ pub fn dry_run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<()> {
-    look(request, surroundings, report)?;
-    plan::Plan::of(request, surroundings, report)?.show(report);
+    let looked = look(request, surroundings, report)?;
+    plan::Plan::of(&looked, request, surroundings, report)?.show(report);
     Ok(())
 }
 
@@ -128,6 +127,17 @@ pub fn explain(
     report: &Report,
 ) -> anyhow::Result<()> {
     plan::explain(path, request, surroundings, report)
+}
+
+/// A source that was looked at. What is on this machine is looked at by its own step.
+pub(super) enum Looked<'a> {
+    /// On this machine.
+    Host(&'a create_workdir_from_host::Request),
+    /// In a running container, and what is known of it.
+    Container(
+        &'a create_workdir_from_container::Request,
+        Box<create_workdir_from_container::Seen>,
+    ),
 }
 
 /// How far a run came.
@@ -148,21 +158,24 @@ impl Progress {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         report.phase("look", "looking before anything is touched");
-        look(request, surroundings, report)?;
+        let looked = look(request, surroundings, report)?;
         let workdir = asked_workdir(request, surroundings);
         let _claims = Places::of(request, &workdir, surroundings).claim()?;
         // Nobody changes what is there from here on.
         let places = Places::of(request, &workdir, surroundings);
         let places = &*self.places.insert(places);
         let stay = places.stay();
-        let (made, built) = match &request.source {
+        let (made, built) = match looked {
             // STEP 2 and 3: stage, build and verify with a network.
-            Source::Host(source) => {
+            Looked::Host(source) => {
                 create_workdir_from_host::run_and_keep(source, stay, surroundings, report)?
             }
-            Source::Container(source) => {
-                let run = create_workdir_from_container::run_and_keep;
-                (run(source, stay, surroundings, report)?, None)
+            Looked::Container(source, seen) => {
+                let make = create_workdir_from_container::make;
+                (
+                    make(&seen.with_stay(stay), source, surroundings, report)?,
+                    None,
+                )
             }
         };
         let made = self.made.insert(made);
@@ -282,7 +295,11 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn look(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+fn look<'a>(
+    request: &'a Request,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> anyhow::Result<Looked<'a>> {
     let choices = &request.product;
     let workdir = asked_workdir(request, surroundings);
     if let Some(output) = &choices.output {
@@ -330,25 +347,33 @@ fn look(request: &Request, surroundings: &Surroundings, report: &Report) -> anyh
         )));
     }
     evidence::signing_key(&choices.signing, surroundings)?;
-    if let Source::Container(source) = &request.source {
-        let engine = Engine::find(source.engine.as_deref(), surroundings, report)?
-            .with_time_limit(source.timeout.as_ref());
-        let container = Resident::find(&engine, &source.container)?;
-        let (image, of_whom) = match &request.image {
-            Some(image) => (image.clone(), "--image"),
-            None => (container.image()?, "the container's image"),
-        };
-        if engine.image(&image)?.is_none() {
-            return Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
-                    engine.client()
-                ),
-            ));
-        }
+    let source = match &request.source {
+        Source::Host(source) => return Ok(Looked::Host(source)),
+        Source::Container(source) => source,
+    };
+    let seen = create_workdir_from_container::Seen::look(source, surroundings, report)?;
+    let (image, of_whom, is_there) = match &request.image {
+        Some(image) => (
+            image.clone(),
+            "--image",
+            seen.engine.image(image)?.is_some(),
+        ),
+        None => (
+            seen.container.image()?,
+            "the container's image",
+            seen.image.is_some(),
+        ),
+    };
+    if !is_there {
+        return Err(Failure::with_code(
+            failure::ENGINE,
+            format!(
+                "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
+                seen.engine.client()
+            ),
+        ));
     }
-    Ok(())
+    Ok(Looked::Container(source, Box::new(seen)))
 }
 
 /// Whether a log was written since this run began.

@@ -1,6 +1,7 @@
 //! What of a workdir's package cache goes into the product, and whether it is
 //! all there.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use anyhow::Context as _;
 
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
-use crate::packages::{self, Carried, CondaCache, HandOver, LocalChannel, Lock, Need, PythonCache};
+use crate::packages::{
+    self, Carried, CondaCache, HandOver, LocalChannel, Lock, LockedPlatform, Need, PythonCache,
+};
 use crate::processors;
 use crate::product::Facts;
 use crate::proof::WorkdirRecord;
@@ -18,6 +21,7 @@ use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
 use crate::staging::{How, Size};
 use crate::steps::environments;
+use crate::steps::project_manifest::ProjectManifest;
 use crate::untrusted_dir::UntrustedDir;
 
 /// How many problems of a cache are shown.
@@ -30,6 +34,13 @@ pub(super) struct CachePlan {
     platform: Option<String>,
     need: Option<Need>,
     tied: Tied,
+    /// The name in the lock of the platform that pixi chose.
+    chosen_name: Option<String>,
+    /// What that one asks of a machine.
+    asked_by_platform: Vec<String>,
+    /// The platforms that pixi takes first where the machine has what they ask for, in
+    /// the form of [`Facts::preferred_platforms`].
+    preferred_platforms: Vec<String>,
 }
 
 /// How many needed packages are known by name only.
@@ -56,7 +67,8 @@ impl CachePlan {
         deep: bool,
         report: &Report,
     ) -> anyhow::Result<CachePlan> {
-        let lock = Lock::read(&workdir.project(name).join(layout::LOCK_FILE))?;
+        let file = workdir.project(name).join(layout::LOCK_FILE);
+        let lock = Lock::read(&file)?;
         let environments = record.map_or_else(
             || vec![DEFAULT_ENVIRONMENT.to_owned()],
             |record| record.environments.clone(),
@@ -68,7 +80,13 @@ impl CachePlan {
             tied: Tied::default(),
             lock,
             environments,
+            chosen_name: None,
+            asked_by_platform: Vec::new(),
+            preferred_platforms: Vec::new(),
         };
+        if let Some(record) = record {
+            plan.choose_platforms(record, &workdir.project(name));
+        }
         let Some(lock) = &plan.lock else {
             report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
             return Ok(plan);
@@ -89,6 +107,28 @@ impl CachePlan {
         plan.say_tied(deep, report);
         plan.need = Some(need);
         Ok(plan)
+    }
+
+    /// Keeps of the lock the platforms that pixi chose, and what a target is to compare.
+    fn choose_platforms(&mut self, record: &WorkdirRecord, project: &Path) {
+        let Some(lock) = self.lock.take() else {
+            return;
+        };
+        let first = self.environments.iter().find_map(|environment| {
+            let name = &record.platforms.get(environment)?.name;
+            Some((environment, lock.platform(environment, name)?))
+        });
+        if let Some((environment, chosen)) = first {
+            self.chosen_name = Some(chosen.name.clone());
+            self.asked_by_platform = chosen.requirements();
+            // What a container made of it may lead anywhere.
+            let manifest = ProjectManifest::find(project).filter(|found| !found.file.is_symlink());
+            let order = manifest.map(|found| found.platform_names());
+            self.preferred_platforms = order.map_or_else(Vec::new, |order| {
+                preferred(&lock, environment, chosen, &order)
+            });
+        }
+        self.lock = Some(lock.choosing(record.platform_names()));
     }
 
     /// Copies the cache: what is needed, or with `full` everything.
@@ -199,14 +239,17 @@ impl CachePlan {
                 .and_then(architecture)
                 .map(str::to_owned),
             glibc: need.and_then(Need::glibc),
-            platform_name: self.platform.clone(),
+            platform_name: self.chosen_name.clone().or_else(|| self.platform.clone()),
             virtual_packages: need.map_or_else(Vec::new, |need| {
-                need.virtual_packages()
+                let mut asked: BTreeSet<String> = need
+                    .virtual_packages()
                     .into_iter()
                     .map(str::to_owned)
-                    .collect()
+                    .collect();
+                asked.extend(self.asked_by_platform.iter().cloned());
+                asked.into_iter().collect()
             }),
-            preferred_platforms: Vec::new(),
+            preferred_platforms: self.preferred_platforms.clone(),
             overrides: record.map_or_else(Default::default, |record| record.overrides.clone()),
             install_bytes: Some(carried.bytes),
             install_entries: Some(carried.entries),
@@ -232,10 +275,36 @@ fn platform(
     if let Some(platform) = image.and_then(|image| environments::platform_of(&image.platform)) {
         return Some(platform.to_owned());
     }
-    match lock.platforms(environments.first()?)?.as_slice() {
-        [only] => Some((*only).to_owned()),
+    let environment = environments.first()?;
+    match lock.platforms(environment)?.as_slice() {
+        [only] => lock
+            .platform(environment, only)
+            .map(|platform| platform.subdir.clone()),
         _ => None,
     }
+}
+
+/// The other platforms of the chosen one's subdir that the manifest names before it.
+/// `order` has the names that each may have in the lock.
+fn preferred(
+    lock: &Lock,
+    environment: &str,
+    chosen: &LockedPlatform,
+    order: &[Vec<String>],
+) -> Vec<String> {
+    let same_subdir = lock.platforms_of(environment, &chosen.subdir);
+    let locked = order.iter().filter_map(|names| {
+        let is_it = |platform: &&&LockedPlatform| names.contains(&platform.name);
+        Some((names.first()?, *same_subdir.iter().find(is_it)?))
+    });
+    locked
+        .take_while(|(_, platform)| platform.name != chosen.name)
+        .map(|(name, platform)| {
+            let mut lines = vec![name.clone()];
+            lines.extend(platform.requirements());
+            lines.join("\n")
+        })
+        .collect()
 }
 
 /// The words of `uname -m` for a platform of pixi's.

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::container::{self, Brought, Engine, Resident};
+use crate::container::{self, Brought, Engine, EngineVersion, Image, Resident};
 use crate::failure::Failure;
-use crate::layout::Workdir;
+use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Standing};
 use crate::report::Report;
 use crate::request::{
     ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
-    ProjectName, SecretPolicy, TimeLimit, Verification, text_for_engine,
+    LockOption, ProjectName, SecretPolicy, TimeLimit, Verification, text_for_engine,
 };
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::container_out;
@@ -22,6 +22,7 @@ use crate::steps::environments;
 use crate::steps::generated;
 use crate::steps::git_version;
 use crate::steps::inside::{self, Order, Staged};
+use crate::steps::installed::{self, InstalledList};
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
@@ -52,8 +53,8 @@ pub struct Request {
     pub secrets: SecretPolicy,
     /// Whether a workdir on this machine that is not ours may be overwritten.
     pub force: bool,
-    /// Whether pixi may bring a stale lock up to date.
-    pub update_lock: bool,
+    /// What is done about a lock that may not fit the manifest.
+    pub lock: LockOption,
     /// Whether the package cache of the workdir that is overwritten is used again.
     pub reuse_cache: bool,
     /// Whether the workdir in the container is removed in the end.
@@ -87,45 +88,102 @@ pub fn run(
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
-    run_and_keep(request, Vec::new(), surroundings, report)
+    let seen = Seen::look(request, surroundings, report)?;
+    make(&seen, request, surroundings, report)
 }
 
-/// As [`run`], but what is named in `stay` of a workdir that is replaced stays where it is.
+/// All that can be known of a request without touching anything or going into the
+/// container.
+pub(super) struct Seen {
+    pub(super) name: ProjectName,
+    /// The order to stage, as the one word that the container is given.
+    order: String,
+    pub(super) engine: Engine,
+    pub(super) version: EngineVersion,
+    pub(super) place: NewWorkdir,
+    pub(super) container: Resident,
+    /// The container's image, as far as the engine knows it.
+    pub(super) image: Option<Image>,
+}
+
+impl Seen {
+    /// Looks.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`], for what is wrong before anything is touched.
+    pub(super) fn look(
+        request: &Request,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Seen> {
+        let name = match &request.project_name {
+            Some(name) => name.clone(),
+            None => ProjectName::of_folder(&request.project)?,
+        };
+        if request.container_workdir.is_system_folder() {
+            return Err(Failure::usage(format!(
+                "--container-workdir-path {} is a folder of the system; choose a new one, such as /tmp/pixi-offline-workdir",
+                request.container_workdir
+            )));
+        }
+        let order = stage_order(request, &name)?;
+        secrets::look_at_verification(&request.secrets, &request.verification, report)?;
+        let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
+            .with_time_limit(request.timeout.as_ref());
+        let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
+        let version = engine.version()?;
+        let container = Resident::find(&engine, &request.container)?;
+        let image = engine.image(&container.image()?)?;
+        new_workdir::warn_of_colon(
+            name.for_engine()?,
+            request.container_workdir.as_str(),
+            report,
+        );
+        Ok(Seen {
+            name,
+            order,
+            engine,
+            version,
+            place,
+            container,
+            image,
+        })
+    }
+
+    /// Has what is named in `stay` of a workdir that is replaced stay where it is.
+    pub(super) fn with_stay(mut self, stay: Vec<String>) -> Seen {
+        self.place.stay = stay;
+        self
+    }
+
+    /// The words of the engine's client by which the build is done.
+    pub(super) fn build_arguments(&self) -> Vec<OsString> {
+        ["exec", "--interactive", self.container.id(), "sh"]
+            .map(OsString::from)
+            .into()
+    }
+}
+
+/// Does what [`run`] does, after the look.
 ///
 /// # Errors
 ///
 /// As [`run`].
-pub(super) fn run_and_keep(
+pub(super) fn make(
+    seen: &Seen,
     request: &Request,
-    stay: Vec<String>,
     surroundings: &Surroundings,
     report: &Report,
 ) -> anyhow::Result<Made> {
-    // STEP 1: everything that can be known without touching anything.
-    let name = match &request.project_name {
-        Some(name) => name.clone(),
-        None => ProjectName::of_folder(&request.project)?,
-    };
-    if request.container_workdir.is_system_folder() {
-        return Err(Failure::usage(format!(
-            "--container-workdir-path {} is a folder of the system; choose a new one, such as /tmp/pixi-offline-workdir",
-            request.container_workdir
-        )));
-    }
-    let order = stage_order(request, &name)?;
-    secrets::look_at_verification(&request.secrets, &request.verification, report)?;
-    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
-        .with_time_limit(request.timeout.as_ref());
-    let mut place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
-    place.stay = stay;
-    let version = engine.version()?;
-    let container = Resident::find(&engine, &request.container)?;
-    new_workdir::warn_of_colon(
-        name.for_engine()?,
-        request.container_workdir.as_str(),
-        report,
-    );
-
+    let Seen {
+        name,
+        engine,
+        place,
+        container,
+        ..
+    } = seen;
+    // STEP 1: nobody else works on the workdir from here on.
     report.phase("stage", "staging the project in the container");
     let claim = place.claim(COMMAND)?;
 
@@ -143,20 +201,21 @@ pub(super) fn run_and_keep(
         .collect();
     record.started = proof::rfc3339(surroundings.unix_seconds);
     record.overrides = build::overrides(&request.variables);
-    record.engine = Some(version);
-    record.image = engine.image(&container.image()?)?;
-    container::sweep(&engine);
+    record.engine = Some(seen.version.clone());
+    record.image.clone_from(&seen.image);
+    record.lock.frozen = request.lock == LockOption::Frozen;
+    container::sweep(engine);
     let visit = Visit {
         delegate: container.bring(&surroundings.program, &surroundings::nonce())?,
         request,
-        engine: &engine,
-        container: &container,
-        place: &place,
+        engine,
+        container,
+        place,
         claim: &claim,
-        name: &name,
+        name,
         program: &surroundings.program,
     };
-    let staged = match visit.delegate.run(&[inside::FIRST_WORD, &order]) {
+    let staged = match visit.delegate.run(&[inside::FIRST_WORD, &seen.order]) {
         Ok(answer) => answer,
         Err(error) => {
             // Half a container path is ours to remove; after any other failure
@@ -188,10 +247,10 @@ pub(super) fn run_and_keep(
     made?;
     cleaned?;
     drop(visit);
-    place.announce(&name, &record, report);
+    place.announce(name, &record, report);
     Ok(Made {
         workdir: place.workdir.path().to_owned(),
-        project: name,
+        project: name.clone(),
         record,
     })
 }
@@ -222,18 +281,32 @@ impl Visit<'_> {
                 "pixi.lock in the container is no lock file that can be used: {error}"
             ))
         })?;
-        let environments = environments::resolve(&request.environments, lock.as_ref())?;
-        let verified = environments::verified(request.verify_environment.as_ref(), &environments)?;
+        environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
         let image = record.image.as_ref();
         let platform = image.and_then(|image| environments::platform_of(&image.platform));
+        let resolved = environments::resolve(&request.environments, lock.as_ref(), platform)?;
+        let environments = &resolved.environments;
+        let verified = environments::verified(request.verify_environment.as_ref(), environments)?;
+        environments::require_lock_that_fits(
+            request.lock,
+            lock.as_ref(),
+            environments,
+            platform,
+            &staged.channels,
+            staged.subdirs.as_deref(),
+        )?;
         match &lock {
-            Some(lock) if !request.update_lock => {
-                let channels = &staged.channels;
-                environments::require_some_platform(lock, &environments, platform, channels)?;
-            }
-            Some(_) => {}
             None => new_workdir::warn_without_lock(report),
+            Some(lock) => environments::warn_of_cuda(
+                lock,
+                environments,
+                platform,
+                &request.variables,
+                &[],
+                report,
+            ),
         }
+        resolved.say_left_out(report);
         record.source = staged.source.filter(|source| {
             let is_commit = source.has_plain_commit();
             if !is_commit {
@@ -243,7 +316,7 @@ impl Visit<'_> {
         });
         git_version::say(&staged.git_versions, &request.variables, report);
         record.git_versions = staged.git_versions;
-        record.environments.clone_from(&environments);
+        record.environments.clone_from(environments);
         record.lock.staged = lock.as_ref().map(|lock| *lock.digest());
         if let Some(resources) = &request.resources
             && !staged.resources
@@ -266,30 +339,29 @@ impl Visit<'_> {
             engine: self.engine,
             container_workdir: &request.container_workdir,
             project: self.name,
-            lock_use: LockUse::of(lock.as_ref(), request.update_lock),
+            lock_use: LockUse::of(lock.as_ref(), request.lock),
             needs_git: !request.reuse_cache
-                && !request.update_lock
+                && request.lock != LockOption::Update
                 && lock
                     .as_ref()
-                    .is_some_and(|lock| lock.needs_git(&environments)),
-            environments: &environments,
+                    .is_some_and(|lock| lock.needs_git(environments)),
+            environments,
             verified,
             verification: &request.verification,
             expectations: &request.expectations,
             variables: &variables,
         };
         let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
-        if let Err(error) = build.run_inside(
+        let built = build.run_inside(
             self.container,
             self.delegate.file(),
             (&logs, kept),
             record,
             report,
-        ) {
-            return Err(new_workdir::after_failure(
-                &error, self.claim, self.place, &logs, record,
-            ));
-        }
+        );
+        let outcome = built.map_err(|error| {
+            new_workdir::after_failure(&error, self.claim, self.place, &logs, record)
+        })?;
 
         // STEP 4: bring the workdir here, beside the old one, and put it in place.
         report.phase("bring", "bringing the workdir out of the container");
@@ -297,8 +369,9 @@ impl Visit<'_> {
         let beside = Beside::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
         self.fetch(&new, report)?;
+        let list = InstalledList::take(new.path(), layout::OUT);
         new_workdir::complete_received(self.place, &new, self.name, &logs, report)?;
-        record.lock.built = build::lock_digest(&new, self.name)?;
+        installed::learn(&list, &outcome, &new, self.name, record, report)?;
         if record.lock.built != record.lock.staged {
             let project = new.project(self.name);
             secrets::warn_of_built_lock(&request.secrets, &project, report)?;

@@ -14,17 +14,18 @@ use crate::replacement::{Beside, Provisional, make_folder, require_room};
 use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
-    Expectations, ImageReference, ProjectName, SecretPolicy, TimeLimit, Transfer, Verification,
-    text_for_mount,
+    Expectations, ImageReference, LockOption, ProjectName, SecretPolicy, TimeLimit, Transfer,
+    Verification, text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::{How, Outcome, Size, Survey};
 use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::carried;
-use crate::steps::environments;
+use crate::steps::environments::{self, Resolved};
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::git_version;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
+use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
@@ -56,8 +57,8 @@ pub struct Request {
     pub secrets: SecretPolicy,
     /// Whether a workdir that is not ours may be overwritten.
     pub force: bool,
-    /// Whether pixi may bring a stale lock up to date.
-    pub update_lock: bool,
+    /// What is done about a lock that may not fit the manifest.
+    pub lock: LockOption,
     /// Whether the package cache of the workdir that is overwritten is used again.
     pub reuse_cache: bool,
     /// The environments to install.
@@ -120,6 +121,11 @@ pub(super) fn run_and_keep(
             report,
         )?;
         seen.image = seen.engine.image(&request.image)?;
+        seen.resolved = environments::resolve(
+            &request.environments,
+            seen.lock.as_ref(),
+            seen.platform(request),
+        )?;
         seen.require_image_that_fits(request)?;
     }
     seen.make(request, surroundings, report)
@@ -138,7 +144,9 @@ pub(super) struct Seen {
     pub(super) place: NewWorkdir,
     pub(super) lock: Option<Lock>,
     channels: Vec<LocalChannel>,
-    pub(super) environments: Vec<String>,
+    /// The subdirs of the platforms that the manifest names.
+    workspace_subdirs: Option<Vec<String>>,
+    pub(super) resolved: Resolved,
     /// The environment that is verified.
     verified: String,
     pub(super) secrets: Vec<Finding>,
@@ -170,7 +178,9 @@ impl Seen {
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = surroundings.absolute(&request.project_dir);
         stage::require_folder("--project-dir", &project_dir)?;
-        stage::require_manifest(&project_dir)?;
+        let manifest = ProjectManifest::require(&project_dir)?;
+        manifest.require_usable()?;
+        manifest.require_find_links_elsewhere(&project_dir)?;
         let name = name_of(request, &project_dir)?;
         name.for_engine()?;
         let resources_dir = request
@@ -193,15 +203,18 @@ impl Seen {
             surroundings,
         )?;
         text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
-        let lock = Lock::read(&project_dir.join(layout::LOCK_FILE))?;
+        let lock = Lock::read_through_links(&project_dir.join(layout::LOCK_FILE))?;
         let channels = lock
             .as_ref()
             .map(|lock| LocalChannel::of(lock, &project_dir))
             .unwrap_or_default();
-        let environments = environments::resolve(&request.environments, lock.as_ref())?;
-        let verified =
-            environments::verified(request.verify_environment.as_ref(), &environments)?.to_owned();
+        environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
+        let platform = platform_of(request, image.as_ref(), &version);
+        let resolved = environments::resolve(&request.environments, lock.as_ref(), platform)?;
+        let verified =
+            environments::verified(request.verify_environment.as_ref(), &resolved.environments)?
+                .to_owned();
         let project = search.project(&project_dir, &rules);
         let resources = match &resources_dir {
             Some(resources) => search.resources(resources)?,
@@ -222,7 +235,8 @@ impl Seen {
             place,
             lock,
             channels,
-            environments,
+            workspace_subdirs: manifest.subdirs(),
+            resolved,
             verified,
             secrets,
             project,
@@ -247,16 +261,20 @@ impl Seen {
             Some(image) => Some(image.platform.as_str()),
             None => asked.map(ContainerPlatform::as_str),
         };
-        let platform = platform.and_then(environments::platform_of);
-        match &self.lock {
-            Some(lock) if !request.update_lock => environments::require_some_platform(
-                lock,
-                &self.environments,
-                platform,
-                &self.channels,
-            ),
-            _ => Ok(()),
-        }
+        environments::require_lock_that_fits(
+            request.lock,
+            self.lock.as_ref(),
+            &self.resolved.environments,
+            platform.and_then(environments::platform_of),
+            &self.channels,
+            self.workspace_subdirs.as_deref(),
+        )
+    }
+
+    /// The subdir of what the image is for; of what the engine would fetch where it is
+    /// not there.
+    fn platform(&self, request: &Request) -> Option<&'static str> {
+        platform_of(request, self.image.as_ref(), &self.version)
     }
 
     /// Says what may bite later.
@@ -268,6 +286,8 @@ impl Seen {
         if self.lock.is_none() {
             new_workdir::warn_without_lock(report);
         }
+        self.warn_of_cuda(request, report);
+        self.resolved.say_left_out(report);
         new_workdir::warn_of_colon(
             self.name.for_engine()?,
             request.container_workdir.as_str(),
@@ -280,6 +300,20 @@ impl Seen {
             ));
         }
         Ok(())
+    }
+
+    /// Says which environments ask for a GPU that the container will not have.
+    pub(super) fn warn_of_cuda(&self, request: &Request, report: &Report) {
+        if let Some(lock) = &self.lock {
+            environments::warn_of_cuda(
+                lock,
+                &self.resolved.environments,
+                self.platform(request),
+                &request.variables,
+                &request.engine_arguments,
+                report,
+            );
+        }
     }
 
     /// What the staged copies will take.
@@ -309,10 +343,11 @@ impl Seen {
         record.source = source_state::of(&self.project_dir, surroundings);
         record.git_versions.clone_from(&self.git_versions);
         record.overrides = build::overrides(&request.variables);
-        record.environments.clone_from(&self.environments);
+        record.environments.clone_from(&self.resolved.environments);
         record.engine = Some(self.version.clone());
         record.image.clone_from(&self.image);
         record.lock.staged = self.lock.as_ref().map(|lock| *lock.digest());
+        record.lock.frozen = request.lock == LockOption::Frozen;
         Ok(record)
     }
 
@@ -321,15 +356,15 @@ impl Seen {
             engine: &self.engine,
             container_workdir: &request.container_workdir,
             project: &self.name,
-            lock_use: LockUse::of(self.lock.as_ref(), request.update_lock),
+            lock_use: LockUse::of(self.lock.as_ref(), request.lock),
             // What is in the cache already is not fetched, and a new lock not known.
             needs_git: !request.reuse_cache
-                && !request.update_lock
+                && request.lock != LockOption::Update
                 && self
                     .lock
                     .as_ref()
-                    .is_some_and(|lock| lock.needs_git(&self.environments)),
-            environments: &self.environments,
+                    .is_some_and(|lock| lock.needs_git(&self.resolved.environments)),
+            environments: &self.resolved.environments,
             verified: &self.verified,
             verification: &request.verification,
             expectations: &request.expectations,
@@ -513,6 +548,21 @@ impl Seen {
             record,
         }
     }
+}
+
+/// The subdir of what the image is for; of what was asked for, or the engine's own,
+/// where it is not there yet.
+fn platform_of(
+    request: &Request,
+    image: Option<&Image>,
+    engine: &EngineVersion,
+) -> Option<&'static str> {
+    let asked = request.platform.as_ref().map(ContainerPlatform::as_str);
+    let platform = image
+        .map(|image| image.platform.as_str())
+        .or(asked)
+        .or(engine.platform.as_deref())?;
+    environments::platform_of(platform)
 }
 
 /// The project's name: as it was given, else the folder's.

@@ -1,5 +1,6 @@
 //! What a finished product carries to show what it is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use crate::replacement::write_file;
 use crate::report::Report;
 use crate::request::{ProjectName, SigningOptions};
 use crate::steps::carried_cache::CachePlan;
+use crate::steps::project_manifest::ProjectManifest;
 use crate::surroundings::{self, Surroundings};
 
 /// What the person chose for a product, as far as the manifest says it.
@@ -71,6 +73,7 @@ pub(super) fn facts(
     let lock = plan.lock().map(|lock| LockFacts {
         sha256: *lock.digest(),
         version: lock.version(),
+        frozen: record.is_some_and(|record| record.lock.frozen),
     });
     let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());
     excludes.extend(
@@ -94,6 +97,7 @@ pub(super) fn facts(
         },
         environments: plan.environments().to_vec(),
         platform: plan.platform().map(str::to_owned),
+        platform_names: record.map_or_else(BTreeMap::new, other_names),
         virtual_packages: VirtualPackages {
             required: plan
                 .need()
@@ -120,27 +124,32 @@ pub(super) fn facts(
     })
 }
 
-/// The first of the files that make a folder a Pixi project, as pixi takes them, and
-/// what it states about the project.
+/// The names of platforms in the lock that are not those of their subdirs.
+fn other_names(record: &WorkdirRecord) -> BTreeMap<String, String> {
+    let platforms = record.platforms.iter();
+    platforms
+        .filter(|(_, platform)| platform.name != platform.subdir)
+        .map(|(environment, platform)| (environment.clone(), platform.name.clone()))
+        .collect()
+}
+
+/// The manifest of the project in the product, and what it states about the project.
 fn project_manifest(project: &Path) -> anyhow::Result<(DigestedFile, ProjectMetadata)> {
-    for name in layout::PROJECT_MANIFESTS {
-        let file = project.join(name);
-        if file.is_file() {
-            let bytes =
-                fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-            let metadata = ProjectMetadata::of(name, &String::from_utf8_lossy(&bytes));
-            let digested = DigestedFile {
-                name: name.to_owned(),
-                sha256: Sha256Digest::from(Sha256::digest(bytes)),
-            };
-            return Ok((digested, metadata));
-        }
-    }
-    anyhow::bail!(
-        "{} has no {} that was not excluded",
-        project.display(),
-        layout::PROJECT_MANIFESTS.join(" and no ")
-    )
+    let Some(found) = ProjectManifest::find(project) else {
+        anyhow::bail!(
+            "{} has no {} that was not excluded",
+            project.display(),
+            layout::PROJECT_MANIFESTS.join(" and no ")
+        );
+    };
+    let bytes = fs::read(&found.file)
+        .with_context(|| format!("{} cannot be read", found.file.display()))?;
+    let metadata = ProjectMetadata::of(found.name, &String::from_utf8_lossy(&bytes));
+    let digested = DigestedFile {
+        name: found.name.to_owned(),
+        sha256: Sha256Digest::from(Sha256::digest(bytes)),
+    };
+    Ok((digested, metadata))
 }
 
 fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {

@@ -28,6 +28,7 @@ use crate::staging::{self, How, Rules, Survey};
 use crate::steps::carried::delegate;
 use crate::steps::generated::StagedPaths;
 use crate::steps::git_version;
+use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules, SurveyWarnings};
@@ -102,6 +103,8 @@ pub(super) fn counting(surroundings: &Surroundings) -> anyhow::Result<Counting> 
 pub struct Staged {
     /// The text of the project's lock.
     pub lock: Option<String>,
+    /// The subdirs of the platforms that the manifest names.
+    pub subdirs: Option<Vec<String>>,
     /// The channels that are folders of the project.
     pub channels: Vec<LocalChannel>,
     /// What looks like a secret, refused or not wanted to be known none.
@@ -218,7 +221,11 @@ fn stage_project(
     (surroundings, report): (&Surroundings, &Report),
 ) -> anyhow::Result<Staged> {
     stage::require_folder("--project-path-in-container", project)?;
-    stage::require_manifest(project)?;
+    let manifest = ProjectManifest::require(project)?;
+    manifest.require_usable()?;
+    manifest.require_find_links_elsewhere(project)?;
+    // One that cannot be read is no reason to stage anything.
+    Lock::read_through_links(&project.join(layout::LOCK_FILE))?;
     let resources = resources
         .map(|folder| surroundings.absolute(folder))
         .filter(|folder| folder.is_dir());
@@ -289,6 +296,7 @@ fn stage_project(
     channels.retain(|channel| channel.locked.exists());
     Ok(Staged {
         lock,
+        subdirs: manifest.subdirs(),
         channels,
         secrets: findings,
         resources: resources.is_some(),

@@ -23,6 +23,7 @@ use crate::steps::carried_cache::{self, CachePlan};
 use crate::steps::evidence::{self, Choices};
 use crate::steps::generated::{self, Generated};
 use crate::steps::git_version;
+use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
@@ -137,7 +138,7 @@ pub fn run(
         require_own(&dir, &source)?;
     }
     stage::require_folder("the staged project", &project)?;
-    stage::require_manifest(&project)?;
+    ProjectManifest::require(&project)?;
     if !workdir.cache().is_dir() {
         if let Some(moved) = record
             .as_ref()

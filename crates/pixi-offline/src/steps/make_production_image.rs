@@ -618,6 +618,8 @@ fn oldest_glibc(
 ) -> anyhow::Result<Option<(u32, u32)>> {
     let lock = Lock::read(&product.project(project).join(LOCK_FILE))?;
     let platform = facts.platform.as_deref().unwrap_or_default();
+    let name = facts.platform_names.get(environment.as_str());
+    let platform = name.map_or(platform, String::as_str);
     let packages = lock
         .as_ref()
         .and_then(|lock| lock.packages(environment.as_str(), platform))

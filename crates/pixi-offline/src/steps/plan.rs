@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::container::{Engine, Image, Resident};
+use crate::container::{Engine, Image};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{Inventory, PackageKind};
@@ -13,10 +13,11 @@ use crate::proof;
 use crate::report::Report;
 use crate::request::ProjectName;
 use crate::staging::{self, Survey};
-use crate::steps::build_offline_product::{Request, Source, pasteable, planned_verification};
+use crate::steps::build_offline_product::{
+    Looked, Request, Source, pasteable, planned_verification,
+};
 use crate::steps::create_workdir_from_container as from_container;
 use crate::steps::create_workdir_from_host::{self as from_host, Seen};
-use crate::steps::new_workdir::NewWorkdir;
 use crate::steps::stage::{self, ProjectRules};
 use crate::steps::{environments, final_verify_product};
 use crate::surroundings::Surroundings;
@@ -38,13 +39,14 @@ impl Plan {
     ///
     /// As the looking part of the build.
     pub(super) fn of(
+        looked: &Looked,
         request: &Request,
         surroundings: &Surroundings,
         report: &Report,
     ) -> anyhow::Result<Plan> {
-        match &request.source {
-            Source::Host(source) => of_host(source, request, surroundings, report),
-            Source::Container(source) => of_container(source, request, surroundings, report),
+        match looked {
+            Looked::Host(source) => of_host(source, request, surroundings, report),
+            Looked::Container(source, seen) => of_container(seen, source, request, surroundings),
         }
     }
 
@@ -98,6 +100,7 @@ fn of_host(
     report: &Report,
 ) -> anyhow::Result<Plan> {
     let seen = Seen::look(source, surroundings, report)?;
+    seen.warn_of_cuda(source, report);
     let staged = &seen.project;
     let resources = seen.resources.size;
     let mut plan = Plan {
@@ -107,7 +110,8 @@ fn of_host(
             "workdir": seen.place.workdir.path().display().to_string(),
             "staged": {"entries": staged.size.entries, "bytes": staged.size.bytes},
             "resources": {"entries": resources.entries, "bytes": resources.bytes},
-            "environments": seen.environments,
+            "environments": seen.resolved.environments,
+            "environments_left": seen.resolved.left_out,
             "engine": seen.version,
             "image": seen.image,
         }),
@@ -169,20 +173,19 @@ fn of_host(
 
 /// A dry run goes into no container, so little is known of a project there.
 fn of_container(
+    seen: &from_container::Seen,
     source: &from_container::Request,
     request: &Request,
     surroundings: &Surroundings,
-    report: &Report,
 ) -> anyhow::Result<Plan> {
-    let engine = Engine::find(source.engine.as_deref(), surroundings, report)?;
-    let place = NewWorkdir::look(source.workdir.as_ref(), &[], source.force, surroundings)?;
-    let version = engine.version()?;
-    let container = Resident::find(&engine, &source.container)?;
-    let image = engine.image(&container.image()?)?;
-    let name = match &source.project_name {
-        Some(name) => name.clone(),
-        None => ProjectName::of_folder(&source.project)?,
-    };
+    let from_container::Seen {
+        name,
+        engine,
+        place,
+        container,
+        image,
+        ..
+    } = seen;
     let mut plan = Plan {
         facts: json!({
             "container": container.id(),
@@ -190,7 +193,7 @@ fn of_container(
             "name": name.to_string(),
             "workdir": place.workdir.path().display().to_string(),
             "container_workdir": source.container_workdir.as_str(),
-            "engine": version,
+            "engine": seen.version,
             "image": image,
         }),
         lines: Vec::new(),
@@ -206,17 +209,16 @@ fn of_container(
         source.container_workdir
     ));
     plan.say("what would be staged, its packages and its secrets are known only in the container, and a dry run does not go into it".to_owned());
-    let words = ["exec", "--interactive", container.id(), "sh"].map(OsString::from);
     plan.command(
-        &engine,
+        engine,
         "the build, by a copy of this program that is brought there and by a shell",
-        &words,
+        &seen.build_arguments(),
     );
     plan.verification(
         request,
-        &engine,
+        engine,
         image.as_ref(),
-        (&place.workdir, &name),
+        (&place.workdir, name),
         surroundings,
     )?;
     Ok(plan)
@@ -282,7 +284,8 @@ fn say_packages(plan: &mut Plan, seen: &Seen) -> anyhow::Result<u64> {
         .image
         .as_ref()
         .and_then(|image| environments::platform_of(&image.platform));
-    let inventory = Inventory::of(lock, &seen.environments, platform)?;
+    let environments = &seen.resolved.environments;
+    let inventory = Inventory::of(lock, environments, platform)?;
     let packages = inventory.packages();
     let conda = packages
         .iter()
@@ -302,9 +305,15 @@ fn say_packages(plan: &mut Plan, seen: &Seen) -> anyhow::Result<u64> {
     });
     plan.say(format!(
         "environments {}: {conda} conda packages, {} Python packages; {download} bytes to fetch, and {unknown} packages of which the lock does not say the size",
-        seen.environments.join(", "),
+        environments.join(", "),
         packages.len() - conda,
     ));
+    if !seen.resolved.left_out.is_empty() {
+        plan.say(format!(
+            "environments left out, since the lock has no packages of them for the image's platform: {}",
+            seen.resolved.left_out.join(", ")
+        ));
+    }
     Ok(download)
 }
 

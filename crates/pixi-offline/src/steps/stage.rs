@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::Context as _;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::proof;
+use crate::regular_file;
 use crate::replacement::{Beside, Claim, make_folder, write_file};
 use crate::report::Report;
 use crate::staging::{
@@ -32,8 +32,8 @@ pub struct ProjectRules {
     /// [`layout::DEFAULT_EXCLUDES`] alone.
     usual: Rules,
     callers: Rules,
-    /// Whether the project's Pixi configuration is read through links.
-    follows_configuration: bool,
+    /// Whether the project's Pixi configuration, manifest and lock are read through links.
+    follows_links: bool,
     /// Files and folders that the build made and that stay behind.
     generated: BTreeSet<PathBuf>,
 }
@@ -47,7 +47,7 @@ impl ProjectRules {
     /// As [`ProjectRules::new`].
     pub fn of_built(excludes: &[OsString]) -> anyhow::Result<ProjectRules> {
         let mut rules = ProjectRules::new(excludes)?;
-        rules.follows_configuration = false;
+        rules.follows_links = false;
         Ok(rules)
     }
 
@@ -66,7 +66,7 @@ impl ProjectRules {
             all: without_our_traces()?,
             usual: Rules::new(),
             callers: Rules::new(),
-            follows_configuration: true,
+            follows_links: true,
             generated: BTreeSet::new(),
         };
         for pattern in layout::DEFAULT_EXCLUDES {
@@ -148,6 +148,9 @@ pub(super) fn copy_project(
         copied.bytes += length;
         restore_folder_time(source, target)?;
     }
+    if rules.follows_links {
+        settle_links(source, target)?;
+    }
     Ok(outcome)
 }
 
@@ -171,17 +174,8 @@ fn copy_configuration(source: &Path, target: &Path) -> anyhow::Result<u64> {
         let copied = staging::copy_tree(&folder(&from), &folder(&to), &config_alone, &|_| false)?;
         return Ok(copied.bytes);
     }
-    let flags = (OFlags::NONBLOCK).bits().cast_signed();
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(&from)
-        .with_context(copying)?;
-    let metadata = file.metadata().with_context(copying)?;
-    let mut content = Vec::new();
-    file.take(LONGEST_LINKED_CONFIGURATION)
-        .read_to_end(&mut content)
-        .with_context(copying)?;
+    let content = regular_file::read(&from, LONGEST_LINKED_CONFIGURATION).with_context(copying)?;
+    let metadata = fs::metadata(&from).with_context(copying)?;
     let write = || -> io::Result<()> {
         fs::create_dir(folder(&to))?;
         fs::write(&to, &content)?;
@@ -200,6 +194,63 @@ fn is_behind_a_link(source: &Path) -> bool {
     parts.into_iter().any(|part| source.join(part).is_symlink())
 }
 
+/// Has manifest and lock in the copy as files, with what their links led to: pixi writes
+/// through a link, and the copy is all that it may change.
+///
+/// # Errors
+///
+/// Exit code 2 when the lock cannot be read.
+fn settle_links(source: &Path, target: &Path) -> anyhow::Result<()> {
+    let mut changed = false;
+    for name in layout::PROJECT_MANIFESTS {
+        let (from, staged) = (source.join(name), target.join(name));
+        // A manifest that pixi does not take may lead nowhere.
+        if is_link(&staged)
+            && let Ok(content) = regular_file::read(&from, RECORD_LIMIT)
+        {
+            put_in_place_of_link(&from, &content, &staged)?;
+            changed = true;
+        }
+    }
+    let (lock, staged) = (
+        source.join(layout::LOCK_FILE),
+        target.join(layout::LOCK_FILE),
+    );
+    if is_link(&staged) {
+        let content = regular_file::read(&lock, RECORD_LIMIT).map_err(|error| {
+            Failure::usage(format!(
+                "{} is a link, and what it leads to cannot be staged as the lock: {error}",
+                lock.display()
+            ))
+        })?;
+        put_in_place_of_link(&lock, &content, &staged)?;
+        changed = true;
+    }
+    if changed {
+        restore_folder_time(source, target)?;
+    }
+    Ok(())
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+}
+
+/// Makes a file of a link that was staged, with mode and time of the file that `from`
+/// leads to.
+fn put_in_place_of_link(from: &Path, content: &[u8], staged: &Path) -> anyhow::Result<()> {
+    let put = || -> io::Result<()> {
+        let metadata = fs::metadata(from)?;
+        fs::remove_file(staged)?;
+        let mut file = fs::File::create_new(staged)?;
+        file.write_all(content)?;
+        let mode = metadata.permissions().mode() & 0o777;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.set_modified(metadata.modified()?)
+    };
+    put().with_context(|| format!("{} cannot be made a file", staged.display()))
+}
+
 /// Whether the project's committed Pixi configuration is taken along.
 ///
 /// # Errors
@@ -216,7 +267,7 @@ pub(super) fn takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow
         let is_dir = path != config;
         !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
     });
-    let follows = !behind_a_link || rules.follows_configuration;
+    let follows = !behind_a_link || rules.follows_links;
     Ok(is_file && follows && !unwanted)
 }
 
@@ -416,7 +467,6 @@ impl Helper {
 
     /// Puts it into a workdir's `helpers/`, with its shim.
     pub(super) fn install(&self, workdir: &Workdir) -> anyhow::Result<()> {
-        use std::os::unix::fs::PermissionsExt as _;
         let executable = |file: &Path| fs::set_permissions(file, fs::Permissions::from_mode(0o755));
         let install = || -> anyhow::Result<()> {
             let binary = workdir.helpers().join(layout::HELPER);
@@ -429,25 +479,6 @@ impl Helper {
         };
         install().with_context(|| format!("{} cannot be filled", workdir.helpers().display()))
     }
-}
-
-/// The manifest of the Pixi project in a folder.
-///
-/// # Errors
-///
-/// Exit code 2 when it has none.
-pub(super) fn require_manifest(project: &Path) -> anyhow::Result<()> {
-    if layout::PROJECT_MANIFESTS
-        .iter()
-        .any(|name| project.join(name).is_file())
-    {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "{} is no Pixi project: it has no {}",
-        project.display(),
-        layout::PROJECT_MANIFESTS.join(" and no ")
-    )))
 }
 
 /// A folder that must be there.

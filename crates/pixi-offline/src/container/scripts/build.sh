@@ -39,6 +39,27 @@ install() {
 }
 phase install install || exit
 
+# Writes down which environments are installed and what is in them. The host tells from
+# it which of a lock's platforms pixi chose, and what a verification had pixi install
+# besides.
+list_installed() {
+  rm -rf -- "$out/.pixi-offline-new-environments"
+  for folder in .pixi/envs/*/conda-meta; do
+    [ -d "$folder" ] || continue
+    environment=${folder%/conda-meta}
+    printf 'environment %s\n' "${environment##*/}"
+    for file in "$folder"/*.json; do
+      file=${file##*/}
+      printf 'package %s\n' "${file%.json}"
+    done
+    [ -f "$folder/pixi" ] || continue
+    printf 'file '
+    while read -r line || [ -n "$line" ]; do printf '%s' "$line"; done <"$folder/pixi"
+    printf '\n'
+  done >"$out/.pixi-offline-new-environments"
+}
+list_installed
+
 # The pixi that a product may take along. Missing it is no failure here.
 rm -rf "$PIXI_CACHE_DIR/pixi-offline-bin"
 mkdir -p "$PIXI_CACHE_DIR/pixi-offline-bin" &&
@@ -49,6 +70,7 @@ if [ $# -gt 0 ]; then
   # change it behind the person's back.
   export PIXI_FROZEN=true
   phase verify pixi "$@" || exit
+  list_installed
   check_expected_files "$PWD" "$expected_files" || exit
 fi
 exit 0

@@ -55,6 +55,11 @@ pub const PRODUCT_SOURCE: &str = "/pixi-offline/product";
 /// one. [`FINAL_VERIFY`] removes it, and `sweep_files` what a killed run leaves.
 pub const COPIER: &str = ".pixi-offline-new-copier";
 
+/// The name in the out folder of the list that [`BUILD`] makes of what is installed: lines
+/// `environment NAME`, after it `package NAME-VERSION-BUILD` for each conda package, and
+/// `file JSON`, what pixi wrote down of it.
+pub const INSTALLED: &str = ".pixi-offline-new-environments";
+
 /// Where [`FINAL_VERIFY`] installs the product.
 pub const PRODUCT: &str = "/product";
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::packages::Need;
+use crate::packages::{Inventory, Need};
 use std::fs;
 
 const SHA: [&str; 2] = [
@@ -119,6 +119,66 @@ packages:
     )
 }
 
+/// Version 7: two platforms of one subdir in two environments, a third that needs
+/// nothing.
+fn v7() -> String {
+    let package = |name: &str, digit: char, depends: &str| {
+        format!(
+            "- conda: https://conda.example/chan/linux-64/{name}-1.0-h0_0.conda\n  sha256: {}\n{depends}",
+            digit.to_string().repeat(64)
+        )
+    };
+    let url = "- conda: https://conda.example/chan/linux-64";
+    format!(
+        "version: 7
+platforms:
+- name: linux-64
+- name: gpu-box
+  subdir: linux-64
+  virtual-packages:
+  - __cuda=12.4
+- name: p2
+  subdir: linux-64
+  virtual-packages:
+  - __cuda=11.0
+- name: osx-arm64
+environments:
+  bare:
+    channels:
+    - url: https://conda.example/chan/
+    packages: {{}}
+  default:
+    channels:
+    - url: https://conda.example/chan/
+    packages:
+      gpu-box:
+      {url}/a-1.0-h0_0.conda
+      {url}/torch-1.0-h0_0.conda
+      linux-64:
+      {url}/a-1.0-h0_0.conda
+      osx-arm64: []
+      p2:
+      {url}/a-1.0-h0_0.conda
+      {url}/torch-1.0-h0_0.conda
+  gpu:
+    channels:
+    - url: https://conda.example/chan/
+    packages:
+      gpu-box:
+      {url}/a-1.0-h0_0.conda
+  mac:
+    channels:
+    - url: https://conda.example/chan/
+    packages:
+      osx-arm64:
+      {url}/a-1.0-h0_0.conda
+packages:
+{}{}",
+        package("a", 'a', ""),
+        package("torch", 'b', "  depends:\n  - __cuda >=11\n"),
+    )
+}
+
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -189,6 +249,146 @@ fn version_6_with_what_cannot_work_named() {
 }
 
 #[test]
+fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
+    let stems = |stems: &[&str]| {
+        stems
+            .iter()
+            .map(|stem| format!("{stem}-1.0-h0_0"))
+            .collect()
+    };
+    let told = |words: &[&str]| names(words);
+    // What a hash map gives differs from one reading to the next.
+    for _ in 0..50 {
+        let lock = Lock::parse(v7()).unwrap();
+        assert_eq!(
+            lock.platforms("default").unwrap(),
+            ["linux-64", "gpu-box", "p2", "osx-arm64"]
+        );
+        let chosen = |installed: &[&str], words: &[&str]| {
+            let found =
+                lock.installed_platform("default", "linux-64", &stems(installed), &told(words));
+            found.map(|platform| platform.name.as_str())
+        };
+        assert_eq!(chosen(&["a"], &[]), Some("linux-64"));
+        assert_eq!(
+            chosen(&["a", "built-here"], &["__glibc=2.28"]),
+            Some("linux-64")
+        );
+        // Both have the same packages: what pixi tells decides, else the first.
+        assert_eq!(chosen(&["a", "torch"], &[]), Some("gpu-box"));
+        assert_eq!(chosen(&["a", "torch"], &["__cuda=11.0=0"]), Some("p2"));
+        assert_eq!(
+            chosen(&["a", "torch"], &["__linux=4.18", "__cuda=12.4"]),
+            Some("gpu-box")
+        );
+        assert_eq!(chosen(&["torch"], &[]), None);
+        assert_eq!(
+            lock.installed_platform("gpu", "osx-arm64", &stems(&["a"]), &[]),
+            None
+        );
+
+        let asked = lock.platform("default", "p2").unwrap().requirements();
+        assert_eq!(asked, ["__cuda >=11.0"]);
+        let need = |lock: &Lock| {
+            let need = Need::of(lock, &names(&["default"]), "linux-64", &[]).unwrap();
+            need.conda.len()
+        };
+        assert_eq!(need(&lock), 1, "the one that is named like its subdir");
+        let lock = lock.choosing([("default", "gpu-box"), ("gpu", "nothing"), ("x", "p2")]);
+        assert_eq!(need(&lock), 2);
+        assert_eq!(lock.platforms("default").unwrap(), ["gpu-box", "osx-arm64"]);
+        assert_eq!(lock.platforms("gpu").unwrap(), ["gpu-box"]);
+        let inventory = |platform| Inventory::of(&lock, &names(&["default"]), platform).unwrap();
+        assert_eq!(inventory(Some("linux-64")).packages().len(), 2);
+        assert_eq!(inventory(Some("osx-arm64")).packages().len(), 0);
+    }
+}
+
+#[test]
+fn an_environment_that_needs_nothing_is_for_the_platforms_of_its_lock() {
+    let lock = Lock::parse(v7()).unwrap();
+    let bare = names(&["bare"]);
+    for platform in ["linux-64", "osx-arm64"] {
+        Need::of(&lock, &bare, platform, &[]).unwrap();
+    }
+    let problems = Need::of(&lock, &bare, "linux-aarch64", &[]).unwrap_err();
+    assert!(
+        problems[0].contains("add linux-aarch64 to the platforms"),
+        "{problems:?}"
+    );
+    // Before format 7 nothing says it.
+    let lock = v4().replace("      linux-64:\n      - conda: https://conda.example/chan/linux-64/a-1.0-h0_0.conda\n      osx-arm64: []\n", "").replace("    packages:\n", "    packages: {}\n");
+    let lock = Lock::parse(lock).unwrap();
+    assert_eq!(lock.platforms("default").unwrap(), [""; 0]);
+    Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+}
+
+#[test]
+fn another_image_is_advised_only_where_one_can_help() {
+    let problem = |lock: &str, platform: &str| {
+        let lock = Lock::parse(lock.to_owned()).unwrap();
+        Need::of(&lock, &names(&["default"]), platform, &[]).unwrap_err()[0].clone()
+    };
+    let for_linux = problem(&v4(), "linux-aarch64");
+    assert!(
+        for_linux.ends_with("or use an image for linux-64"),
+        "{for_linux}"
+    );
+    let for_mac = problem(
+        &v4().replace("      linux-64:", "      osx-64:"),
+        "linux-64",
+    );
+    assert!(
+        !for_mac.contains("image for") && for_mac.contains("add linux-64"),
+        "{for_mac}"
+    );
+}
+
+#[test]
+fn what_git_has_not_finished_is_no_lock_and_the_way_out_is_said() {
+    let said = |text: String| Lock::parse(text).unwrap_err().to_string();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 699009\n";
+    assert!(said(pointer.to_owned()).contains("git lfs pull"));
+    let sides = |end: &str| {
+        v6().replace("packages:\n- conda", &format!("packages:{end}<<<<<<< HEAD{end}- conda: a{end}||||||| base{end}======={end}>>>>>>> theirs{end}- conda"))
+    };
+    for end in ["\n", "\r\n"] {
+        let error = said(sides(end));
+        assert!(error.contains("conflict markers, in line 2"), "{error}");
+    }
+    // A package may be called anything.
+    assert!(not_checked_out("a: '<<<<<<< x'\n").is_none());
+}
+
+#[test]
+fn a_lock_that_is_there_and_cannot_be_read_is_an_error_and_none_at_all_is_none() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    symlink("nowhere", path("dangling")).unwrap();
+    symlink("circle", path("circle")).unwrap();
+    fs::create_dir(path("folder")).unwrap();
+    symlink("folder", path("to-folder")).unwrap();
+    fs::write(path("real"), v4()).unwrap();
+    symlink("real", path("link")).unwrap();
+    for name in ["dangling", "circle", "folder", "to-folder"] {
+        let followed = Lock::read_through_links(&path(name));
+        for error in [followed.unwrap_err(), Lock::read(&path(name)).unwrap_err()] {
+            assert_eq!(crate::failure::exit_code(&error), 2, "{name}: {error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+    assert_eq!(Lock::read(&path("none")).unwrap(), None);
+    assert_eq!(Lock::read_through_links(&path("none")).unwrap(), None);
+    let lock = Lock::read_through_links(&path("link")).unwrap();
+    assert_eq!(Lock::read(&path("real")).unwrap(), lock);
+    assert!(
+        Lock::read(&path("link")).is_err(),
+        "what a container made may lead anywhere"
+    );
+}
+
+#[test]
 fn a_package_that_would_lie_outside_of_the_cache_is_refused() {
     // A file name that says no build, so that the lock's own counts.
     let lock = v4()
@@ -238,6 +438,20 @@ fn real_locks() {
             continue;
         }
         let lock = Lock::read(&file).unwrap().unwrap();
+        // Nothing depends on the order of a hash map.
+        let inventory = |lock: &Lock| {
+            let all: Vec<String> = lock.environments().map(str::to_owned).collect();
+            Inventory::of(lock, &all, None).unwrap()
+        };
+        let described = inventory(&lock);
+        for round in 1..50 {
+            let again = Lock::parse(lock.text().to_owned()).unwrap();
+            assert_eq!(again, lock, "{}", file.display());
+            // A tenth of them: it takes longer than all the rest.
+            if round % 10 == 0 {
+                assert_eq!(inventory(&again), described, "{}", file.display());
+            }
+        }
         let version = format!("v{}-", lock.version());
         let name = sample.file_name().unwrap().to_string_lossy().into_owned();
         assert!(

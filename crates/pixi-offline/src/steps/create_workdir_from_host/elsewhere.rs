@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::container::{self, Ended, RestingVolume};
+use crate::container::{self, Ended, Outcome, RestingVolume};
 use crate::layout::{self, Workdir};
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim};
@@ -11,6 +11,7 @@ use crate::steps::build::{self, Logs};
 use crate::steps::carried::{self, Carried};
 use crate::steps::create_workdir_from_host::{COMMAND, Request, Seen};
 use crate::steps::generated::{self, StagedPaths};
+use crate::steps::installed::{self, InstalledList};
 use crate::steps::{inside, new_workdir, secrets, stage};
 use crate::surroundings::{self, Surroundings};
 
@@ -88,7 +89,16 @@ impl Seen {
                 &here,
                 report,
             )
-            .and_then(|()| self.complete(request, &new, &logs_in, record, judged.is_ok(), report))
+            .and_then(|()| {
+                self.complete(
+                    request,
+                    &new,
+                    &logs_in,
+                    (&outcome, record),
+                    judged.is_ok(),
+                    report,
+                )
+            })
             .and_then(|()| {
                 let (name, rules) = (&self.name, &self.rules);
                 generated::record(&new, name, rules, staged_paths, record, report);
@@ -127,12 +137,13 @@ impl Seen {
         request: &Request,
         new: &Workdir,
         logs: &Workdir,
-        record: &mut WorkdirRecord,
+        (outcome, record): (&Outcome, &mut WorkdirRecord),
         is_verified: bool,
         report: &Report,
     ) -> anyhow::Result<()> {
+        let list = InstalledList::take(new.path(), layout::OUT);
         new_workdir::complete_received(&self.place, new, &self.name, logs, report)?;
-        record.lock.built = build::lock_digest(new, &self.name)?;
+        installed::learn(&list, outcome, new, &self.name, record, report)?;
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(&request.secrets, &new.project(&self.name), report)?;
         }

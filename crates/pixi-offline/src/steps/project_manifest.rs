@@ -1,0 +1,301 @@
+//! The manifest of a Pixi project: which file it is, and the little that is read of it.
+
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item};
+
+use crate::failure::Failure;
+use crate::layout;
+use crate::packages::not_checked_out;
+use crate::regular_file;
+use crate::untrusted_dir::RECORD_LIMIT;
+
+/// The manifest of a project.
+#[derive(Debug)]
+pub(super) struct ProjectManifest {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its place.
+    pub(super) file: PathBuf,
+    /// Whether it says anything of pixi. A `pyproject.toml` may not.
+    is_pixis: bool,
+    text: String,
+    /// `None` when it is no TOML, or none that we can read.
+    document: Option<DocumentMut>,
+}
+
+impl ProjectManifest {
+    /// Finds the manifest that pixi would take; a `pyproject.toml` without pixi's table
+    /// only where there is no other. `None` when the folder has none.
+    pub(super) fn find(project: &Path) -> Option<ProjectManifest> {
+        let mut pythons = None;
+        for name in layout::PROJECT_MANIFESTS {
+            let file = project.join(name);
+            if !file.is_file() {
+                continue;
+            }
+            let manifest = ProjectManifest::read(name, file);
+            if manifest.is_pixis {
+                return Some(manifest);
+            }
+            pythons = Some(manifest);
+        }
+        pythons
+    }
+
+    fn read(name: &'static str, file: PathBuf) -> ProjectManifest {
+        let bytes = regular_file::read(&file, RECORD_LIMIT).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let document = text.parse::<DocumentMut>().ok();
+        let mut manifest = ProjectManifest {
+            name,
+            file,
+            is_pixis: true,
+            text,
+            document,
+        };
+        if name == layout::PYTHON_MANIFEST {
+            manifest.is_pixis = match &manifest.document {
+                Some(_) => manifest.table(&[]).is_some(),
+                None => true,
+            };
+        }
+        manifest
+    }
+
+    /// Requires that a folder is a Pixi project.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it has no manifest.
+    pub(super) fn require(project: &Path) -> anyhow::Result<ProjectManifest> {
+        ProjectManifest::find(project).ok_or_else(|| {
+            Failure::usage(format!(
+                "{} is no Pixi project: it has no {}",
+                project.display(),
+                layout::PROJECT_MANIFESTS.join(" and no ")
+            ))
+        })
+    }
+
+    /// Requires that pixi can use it.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it says nothing of pixi, or is not the file that git keeps.
+    pub(super) fn require_usable(&self) -> anyhow::Result<()> {
+        let shown = self.file.display();
+        if let Some(why) = not_checked_out(&self.text) {
+            return Err(Failure::usage(format!("{shown} cannot be used: {why}")));
+        }
+        if !self.is_pixis {
+            return Err(Failure::usage(format!(
+                "{shown} has no table [tool.pixi], and there is no pixi.toml beside it, so this is no Pixi project yet; `pixi init` makes it one"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Requires that `find-links` names nothing in the project by a path of this machine:
+    /// the project is elsewhere in the container, and again at the target.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 naming the path, and what to write instead.
+    pub(super) fn require_find_links_elsewhere(&self, project: &Path) -> anyhow::Result<()> {
+        let real = project
+            .canonicalize()
+            .unwrap_or_else(|_| project.to_owned());
+        for path in self.absolute_find_links() {
+            let below = [project, &real]
+                .into_iter()
+                .find_map(|top| Path::new(&path).strip_prefix(top).ok());
+            if let Some(below) = below {
+                return Err(Failure::usage(format!(
+                    "find-links of {} names {path}, a path of this machine, which is in the project: write it as ./{}, and lock again",
+                    self.file.display(),
+                    below.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The subdirs of the platforms that the workspace names; `None` when that cannot be
+    /// read.
+    pub(super) fn subdirs(&self) -> Option<Vec<String>> {
+        self.workspace_platforms()?
+            .iter()
+            .map(|platform| match platform.as_str() {
+                Some(name) => Some(name.to_owned()),
+                // One with a name of its own tells which it is of.
+                None => Some(
+                    platform
+                        .as_inline_table()?
+                        .get("platform")?
+                        .as_str()?
+                        .to_owned(),
+                ),
+            })
+            .collect()
+    }
+
+    /// The platforms of the workspace in pixi's order of preference, each with the names
+    /// that it may have in a lock: its own, and for one that asks for more than its
+    /// subdir does `p1`, `p2`, … in the order of these. None when they cannot be read.
+    pub(super) fn platform_names(&self) -> Vec<Vec<String>> {
+        let mut of_their_own = 0;
+        let platforms = self.workspace_platforms().into_iter().flatten();
+        platforms
+            .map(|platform| match platform.as_str() {
+                Some(name) => vec![name.to_owned()],
+                None => {
+                    of_their_own += 1;
+                    let table = platform.as_inline_table();
+                    let named = table.and_then(|table| table.get("name")?.as_str());
+                    let alias = format!("p{of_their_own}");
+                    named
+                        .map(str::to_owned)
+                        .into_iter()
+                        .chain([alias])
+                        .collect()
+                }
+            })
+            .collect()
+    }
+
+    fn workspace_platforms(&self) -> Option<&toml_edit::Array> {
+        let workspace = self
+            .table(&["workspace"])
+            .or_else(|| self.table(&["project"]))?;
+        workspace.get("platforms")?.as_array()
+    }
+
+    /// The folders and files that `find-links` names by a path of this machine.
+    pub(super) fn absolute_find_links(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(top) = self.table(&[]) {
+            collect_find_links(top, &mut found);
+        }
+        found
+    }
+
+    /// A table of pixi's.
+    fn table(&self, path: &[&str]) -> Option<&dyn toml_edit::TableLike> {
+        let top: &[&str] = if self.name == layout::PYTHON_MANIFEST {
+            &["tool", "pixi"]
+        } else {
+            &[]
+        };
+        let mut item: &Item = self.document.as_ref()?.as_item();
+        for key in top.iter().chain(path) {
+            item = item.as_table_like()?.get(key)?;
+        }
+        item.as_table_like()
+    }
+}
+
+/// Looks for `find-links` in a table and those in it: pypi-options are in several.
+fn collect_find_links(table: &dyn toml_edit::TableLike, found: &mut Vec<String>) {
+    for (key, item) in table.iter() {
+        if key == "find-links" {
+            let links = item.as_array().into_iter().flatten();
+            let paths = links.filter_map(|link| link.as_inline_table()?.get("path")?.as_str());
+            found.extend(
+                paths
+                    .filter(|path| path.starts_with('/'))
+                    .map(str::to_owned),
+            );
+        } else if let Some(inner) = item.as_table_like() {
+            collect_find_links(inner, found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_manifest_is_the_one_that_pixi_takes() {
+        let python = ("pyproject.toml", "[project]\nname = 'a'\n");
+        let pixis = (
+            "pyproject.toml",
+            "[tool.pixi.workspace]\nplatforms = ['linux-64']\n",
+        );
+        let mojo = ("mojoproject.toml", "[workspace]\nplatforms = []\n");
+        let pixi = ("pixi.toml", "");
+        for (files, name) in [
+            (vec![pixi, pixis, mojo], "pixi.toml"),
+            (vec![pixis, mojo], "pyproject.toml"),
+            (vec![python, mojo], "mojoproject.toml"),
+            (vec![mojo], "mojoproject.toml"),
+            (vec![python], "pyproject.toml"),
+        ] {
+            let folder = project(&files);
+            let manifest = ProjectManifest::require(folder.path()).unwrap();
+            assert_eq!(manifest.name, name, "{files:?}");
+            let is_usable = manifest.require_usable().is_ok();
+            assert_eq!(is_usable, files != [python], "{files:?}");
+        }
+        let error = ProjectManifest::require(project(&[]).path()).unwrap_err();
+        assert!(error.to_string().contains("no mojoproject.toml"), "{error}");
+    }
+
+    #[test]
+    fn what_git_has_not_finished_is_said() {
+        for (text, wanted) in [
+            (
+                "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n",
+                "git lfs pull",
+            ),
+            (
+                "[workspace]\n<<<<<<< HEAD\na = 1\n=======\na = 2\n>>>>>>> x\n",
+                "line 2",
+            ),
+        ] {
+            let folder = project(&[("pixi.toml", text)]);
+            let manifest = ProjectManifest::require(folder.path()).unwrap();
+            let error = manifest.require_usable().unwrap_err().to_string();
+            assert!(
+                error.contains(wanted) && error.contains("pixi.toml"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn platforms_and_find_links_are_read_in_every_form() {
+        let text = "[tool.pixi.workspace]\nplatforms = ['linux-64', { name = 'gpu', platform = 'linux-aarch64', cuda = '12' }]\n\
+            [tool.pixi.pypi-options]\nfind-links = [{ path = '/home/me/links' }, { path = './b' }, { url = 'https://x/' }]\n\
+            [tool.pixi.feature.a.pypi-options]\nfind-links = [{ path = '/opt/links' }]\n";
+        let folder = project(&[("pyproject.toml", text)]);
+        let manifest = ProjectManifest::require(folder.path()).unwrap();
+        assert_eq!(manifest.subdirs().unwrap(), ["linux-64", "linux-aarch64"]);
+        assert_eq!(
+            manifest.platform_names(),
+            [
+                vec!["linux-64".to_owned()],
+                vec!["gpu".to_owned(), "p1".to_owned()]
+            ]
+        );
+        assert_eq!(
+            manifest.absolute_find_links(),
+            ["/home/me/links", "/opt/links"]
+        );
+        let none = project(&[("pixi.toml", "[project]\nname = 'a'\n")]);
+        assert_eq!(
+            ProjectManifest::require(none.path()).unwrap().subdirs(),
+            None
+        );
+    }
+}

@@ -1,0 +1,325 @@
+//! Manifests and locks as real projects have them: of which platforms, environments and
+//! kinds of files, and what is said of those that cannot be used.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, LOCK};
+
+fn record(fake: &Fake) -> Value {
+    serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_advice_about_a_stale_lock_is_given_when_pixi_says_so() {
+    let failing = |printed: &str, options: &[&str]| {
+        let fake = Fake::new().with(json!({"phases": [["install", printed, 1]]}));
+        fake.create(options).code(1).stderr.clone()
+    };
+    let stale = "Error:   \u{d7} lock file not up-to-date with the workspace\n";
+    let said = failing(stale, &[]);
+    assert!(
+        said.contains("--update-lock") && said.contains("--frozen"),
+        "{said}"
+    );
+    for (printed, named) in [
+        (
+            "Error:   \u{d7} Failed to create .pixi\n  \u{2570}\u{2500}\u{25b6} File exists (os error 17)\n",
+            "File exists",
+        ),
+        (
+            "  \u{d7} failed to link torch-2.1-0\n  \u{251c}\u{2500}\u{25b6} Permission denied\n",
+            "torch-2.1-0",
+        ),
+        (
+            "plain words\nHTTP status client error (401 Unauthorized)\n",
+            "401 Unauthorized",
+        ),
+    ] {
+        let said = failing(printed, &[]);
+        assert!(
+            said.contains(named) && !said.contains("--update-lock"),
+            "{said}"
+        );
+    }
+    let said = failing(stale, &["--update-lock"]);
+    assert!(said.contains("    lock file not up-to-date"), "{said}");
+}
+
+#[test]
+fn a_frozen_lock_is_recorded_and_stays_byte_for_byte() {
+    let fake = Fake::new();
+    fake.create(&["--frozen", "--update-lock"])
+        .code(2)
+        .says("--frozen");
+    assert!(!fake.path("W").exists());
+    fake.create(&["--frozen"]).success();
+    assert_eq!(record(&fake)["lock"]["frozen"], true);
+    assert_eq!(
+        fs::read_to_string(fake.path("W/project/demo/pixi.lock")).unwrap(),
+        LOCK
+    );
+    let run = fake
+        .sandbox
+        .run("make-archive-ready-product", ["--workdir", "W"]);
+    run.success();
+    let manifest = fs::read(fake.path("W/product/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["project"]["lock"]["frozen"], true);
+    // A task that changes the lock behind our back.
+    let fake = Fake::new().with(json!({"writes": {"/workdir/project/demo/pixi.lock": "changed"}}));
+    fake.create(&["--frozen"])
+        .code(1)
+        .says("was changed by the build, although --frozen was given");
+    let fake = Fake::new();
+    fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
+    fake.create(&["--frozen"])
+        .code(2)
+        .says("the project has none");
+    assert!(!fake.path("W").exists());
+}
+
+/// A lock with two platforms of one subdir, and an environment for each of three tasks.
+fn lock_with_platforms() -> String {
+    let url = "http://conda.example/chan";
+    let environment = |name: &str, lists: &[(&str, &str)]| {
+        let lists: String = lists
+            .iter()
+            .map(|(platform, package)| {
+                format!("      {platform}:\n      - conda: {url}/linux-64/{package}-1-0.conda\n")
+            })
+            .collect();
+        format!("  {name}:\n    channels:\n    - url: {url}/\n    packages:\n{lists}")
+    };
+    let package = |name: &str| {
+        format!(
+            "- conda: {url}/linux-64/{name}-1-0.conda\n  sha256: {}\n",
+            "a".repeat(64)
+        )
+    };
+    format!(
+        "version: 7\nplatforms:\n- name: linux-64\n- name: p1\n  subdir: linux-64\n  virtual-packages:\n  - __cuda=12.0\n- name: osx-arm64\nenvironments:\n{}{}{}packages:\n{}{}",
+        environment("default", &[("linux-64", "a"), ("p1", "b")]),
+        environment("mac", &[("osx-arm64", "a")]),
+        environment("t", &[("linux-64", "a")]),
+        package("a"),
+        package("b"),
+    )
+}
+
+#[test]
+fn the_platform_that_pixi_chose_is_recorded_and_what_the_verification_installed_too() {
+    let list = r#"environment default
+package b-1-0
+file {"resolved_platform": {"subdir": "linux-64", "virtual_packages": ["__cuda=12.0"]}}
+environment t
+package a-1-0
+file {}
+environment ../../etc
+package a-1-0
+environment not-locked
+environment UPPER
+file not json
+"#;
+    let left = json!({"/workdir/out/.pixi-offline-new-environments": list});
+    let fake = Fake::new().with(json!({"writes": left.clone()}));
+    fake.sandbox.write("demo/pixi.lock", lock_with_platforms());
+    let run = fake.create(&["--verify-task", "all"]);
+    run.success()
+        .says("NOTE: the verification had pixi install more than was asked for: t;");
+    let record = record(&fake);
+    assert_eq!(record["environments"], json!(["default", "t"]));
+    assert_eq!(record["environments_of_verification"], json!(["t"]));
+    assert_eq!(
+        record["platforms"],
+        json!({
+            "default": {"name": "p1", "subdir": "linux-64"},
+            "t": {"name": "linux-64", "subdir": "linux-64"},
+        })
+    );
+    assert!(!fake.path("W/out/.pixi-offline-new-environments").exists());
+    // A verification that failed proves nothing of what it needs.
+    let fake = Fake::new().with(json!({
+        "phases": [["install", "", 0], ["verify", "", 3]],
+        "writes": left,
+    }));
+    fake.sandbox.write("demo/pixi.lock", lock_with_platforms());
+    fake.create(&["--verify-task", "all"]).code(3);
+    assert_eq!(self::record(&fake)["environments"], json!(["default"]));
+}
+
+#[test]
+fn all_environments_are_those_for_the_images_platform() {
+    let fake = Fake::new();
+    fake.sandbox.write("demo/pixi.lock", lock_with_platforms());
+    fake.create(&["--all-environments"])
+        .success()
+        .says("NOTE: left out")
+        .says(": mac\n");
+    assert_eq!(fake.run_call().1[4], "default t");
+    fake.create(&["--environment", "mac"])
+        .code(2)
+        .says("environment mac for linux-64")
+        .says_not("use an image");
+    let fake = Fake::new();
+    fake.sandbox.write("demo/pixi.lock", lock_with_platforms());
+    fake.run(
+        "build-offline-product",
+        &["--all-environments", "--dry-run"],
+    )
+    .success()
+    .prints("environments left out")
+    .prints("mac");
+}
+
+#[test]
+fn manifest_and_lock_that_are_links_are_staged_as_files() {
+    let fake = Fake::new();
+    let real = fake.sandbox.write("shared/the.lock", LOCK);
+    fs::rename(fake.path("demo/pixi.toml"), fake.path("shared/pixi.toml")).unwrap();
+    fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
+    symlink(&real, fake.path("demo/pixi.lock")).unwrap();
+    symlink("../shared/pixi.toml", fake.path("demo/pixi.toml")).unwrap();
+    // One that pixi does not take may lead nowhere.
+    symlink("nowhere", fake.path("demo/pyproject.toml")).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    fake.create::<&str>(&[]).success();
+    for name in ["pixi.lock", "pixi.toml"] {
+        let staged = fake.path("W/project/demo").join(name);
+        assert!(fs::symlink_metadata(&staged).unwrap().is_file(), "{name}");
+        assert_eq!(
+            fs::read(&staged).unwrap(),
+            fs::read(fake.path("demo").join(name)).unwrap()
+        );
+    }
+    let staged = fs::metadata(fake.path("W/project/demo/pixi.lock")).unwrap();
+    assert_eq!(staged.permissions().mode() & 0o777, 0o640);
+    assert!(fake.path("W/project/demo/pyproject.toml").is_symlink());
+    fake.sandbox
+        .run("make-archive-ready-product", ["--workdir", "W"])
+        .success();
+    assert!(
+        fs::symlink_metadata(fake.path("W/product/demo/pixi.lock"))
+            .unwrap()
+            .is_file()
+    );
+}
+
+#[test]
+fn a_lock_that_is_there_and_cannot_be_read_makes_nothing() {
+    type Damage = fn(&std::path::Path);
+    let damages: [(Damage, &str); 5] = [
+        (
+            |lock| symlink("nowhere", lock).unwrap(),
+            "a link to nowhere",
+        ),
+        (|lock| fs::create_dir(lock).unwrap(), "is a directory"),
+        (|lock| symlink("src", lock).unwrap(), "is a directory"),
+        (|lock| symlink("pixi.lock", lock).unwrap(), "is a link"),
+        (
+            |lock| {
+                fs::write(
+                    lock,
+                    "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n",
+                )
+                .unwrap()
+            },
+            "git lfs pull",
+        ),
+    ];
+    for (damage, said) in damages {
+        let fake = Fake::new();
+        fake.create::<&str>(&[]).success();
+        for (lock, command) in [
+            ("demo/pixi.lock", "create-workdir-from-host"),
+            ("demo/pixi.lock", "build-offline-product"),
+            ("W/project/demo/pixi.lock", "make-archive-ready-product"),
+        ] {
+            let lock = fake.path(lock);
+            if fs::remove_file(&lock).is_err() {
+                fs::remove_dir(&lock).unwrap();
+            }
+            damage(&lock);
+            let run = match command {
+                "make-archive-ready-product" => fake.sandbox.run(command, ["--workdir", "W"]),
+                _ => fake.run(command, &["--workdir", "X"]),
+            };
+            run.code(2).says("pixi.lock");
+            // What a container could write is never followed.
+            if command != "make-archive-ready-product" {
+                run.says(said);
+            }
+            assert!(!fake.path("X").exists());
+        }
+        assert!(!fake.path("W/product/SHA256SUMS").exists());
+    }
+    // With none at all it is made, as ever.
+    let fake = Fake::new();
+    fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
+    fake.create::<&str>(&[]).success();
+    fake.sandbox
+        .run("make-archive-ready-product", ["--workdir", "W"])
+        .success()
+        .says("WARNING: the staged project has no pixi.lock");
+}
+
+#[test]
+fn the_manifest_may_have_any_of_pixis_names() {
+    let fake = Fake::new();
+    let workspace = "[workspace]\nname = 'demo'\nplatforms = ['linux-64']\n";
+    fs::remove_file(fake.path("demo/pixi.toml")).unwrap();
+    fake.create::<&str>(&[]).code(2).says("no mojoproject.toml");
+    fake.sandbox
+        .write("demo/pyproject.toml", "[project]\nname = 'demo'\n");
+    fake.create::<&str>(&[])
+        .code(2)
+        .says("no table [tool.pixi]");
+    fake.sandbox.write("demo/mojoproject.toml", workspace);
+    fake.create::<&str>(&[]).success();
+    fake.sandbox
+        .run("make-archive-ready-product", ["--workdir", "W"])
+        .success();
+    let manifest = fs::read(fake.path("W/product/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["project"]["manifest"]["name"], "mojoproject.toml");
+    fs::remove_file(fake.path("demo/pyproject.toml")).unwrap();
+    fake.create::<&str>(&[]).success();
+    assert!(fake.path("W/project/demo/mojoproject.toml").exists());
+}
+
+#[test]
+fn a_lock_that_asks_for_cuda_has_the_variable_named() {
+    let fake = Fake::new();
+    let lock = lock_with_platforms().replace(
+        "      linux-64:\n      - conda: http://conda.example/chan/linux-64/a-1-0.conda\n      p1:",
+        "      p1:",
+    );
+    fake.sandbox.write("demo/pixi.lock", lock);
+    let warning = "give --container-env CONDA_OVERRIDE_CUDA=12.0";
+    fake.create::<&str>(&[]).success().says(warning);
+    fake.run("build-offline-product", &["--dry-run"])
+        .success()
+        .says(warning);
+    for words in [
+        ["--container-env", "CONDA_OVERRIDE_CUDA=12.4"],
+        ["--engine-arg", "--gpus=all"],
+    ] {
+        fake.create(&words)
+            .success()
+            .says_not("CONDA_OVERRIDE_CUDA=12.0");
+    }
+}
+
+#[test]
+fn find_links_in_the_project_by_a_path_of_this_machine_are_refused() {
+    let fake = Fake::new();
+    let links = fake.path("demo/links");
+    let manifest = format!(
+        "[workspace]\nname = 'demo'\n[pypi-options]\nfind-links = [{{ path = {links:?} }}]\n"
+    );
+    fake.sandbox.write("demo/pixi.toml", manifest);
+    fake.create::<&str>(&[]).code(2).says("write it as ./links");
+    assert!(!fake.path("W").exists());
+}
