@@ -76,12 +76,13 @@ pub(super) fn facts(
         frozen: record.is_some_and(|record| record.lock.frozen),
     });
     let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());
-    excludes.extend(
-        choices
-            .excludes
-            .iter()
-            .map(|text| text.to_string_lossy().into_owned()),
-    );
+    // build-offline-product gives both steps the same ones.
+    for text in choices.excludes {
+        let text = text.to_string_lossy().into_owned();
+        if !excludes.contains(&text) {
+            excludes.push(text);
+        }
+    }
     Ok(Facts {
         kind: manifest::KIND.to_owned(),
         format: manifest::FORMAT,
