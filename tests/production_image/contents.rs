@@ -305,27 +305,3 @@ fn a_base_without_bash_activates_with_its_sh() {
         .prints("activated: /app/.pixi/envs/default/share/prefix-tool");
     name.run(&[]).code(2).says("no command");
 }
-
-#[test]
-fn an_image_of_a_product_that_asks_for_a_gpu_is_built_where_there_is_none() {
-    for image in images() {
-        let real = project("cuda", &image.reference, &Manifest::usual("demo"));
-        // Nothing here could lock a project that asks for one, but with the override.
-        let manifest = real.path("demo/pixi.toml");
-        let text = fs::read_to_string(&manifest).unwrap();
-        fs::write(&manifest, text + "\n[system-requirements]\ncuda = \"12\"\n").unwrap();
-        let told = [
-            "--container-env",
-            "CONDA_OVERRIDE_CUDA=12.4",
-            "--update-lock",
-        ];
-        real.create(&told).success();
-        real.make::<&str>(&[]).success();
-        let name = Name::new(&format!("cuda-{}", image.version));
-        make(&real, &["--unverified", "--tag", &name.0]).success();
-        nothing_is_left(&real);
-        let run = name.run(&["sh", "-c", "prefix-tool; env"]);
-        run.success().prints("script: /app/.pixi/envs/default\n");
-        assert!(!run.stdout.contains("CONDA_OVERRIDE"), "{run}");
-    }
-}
