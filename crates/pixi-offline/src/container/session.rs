@@ -250,8 +250,15 @@ fn converse(
     let (mut conversation, mut input) = engine.program().converse(arguments)?;
     // The pipe takes it whole, whoever reads it; a client that has ended already is
     // told below.
-    let _ = input.write_all(format!("{}\n", script.tokens().line()).as_bytes());
+    let told = input.write_all(format!("{}\n", script.tokens().line()).as_bytes());
     watch.started(Some(input), conversation.killer());
+    if let Err(error) = told
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // The script would wait for it for ever.
+        let error = anyhow::Error::new(error).context("the engine's client cannot be written to");
+        listener.give_up(error, &stop);
+    }
 
     let mut demultiplexer = Demultiplexer::new(script.tokens().clone());
     let mut buffer = vec![0; 64 * 1024];
