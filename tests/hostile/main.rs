@@ -13,6 +13,8 @@ mod place;
 mod table;
 mod witness;
 
+use std::os::unix::fs::MetadataExt as _;
+
 use place::{Place, Transport};
 use table::When;
 
@@ -138,6 +140,49 @@ fn what_is_written_or_moved_after_a_run_is_never_behind_a_link() {
         "what_is_written_or_moved_after_a_run_is_never_behind_a_link",
         cases,
     );
+}
+
+/// A hundred thousand entries come to an end, and are the verification's to leave.
+#[test]
+fn a_hundred_thousand_entries_end_the_run_in_time() {
+    let transports = [Transport::Mounted, Transport::VerifiedCarried];
+    for transport in transports {
+        run_one(transport, When::Run, &When::Run.line("many", "$out/many"));
+    }
+    testbed::ran("a_hundred_thousand_entries_end_the_run_in_time", 2);
+}
+
+/// A file of ten gigabytes that takes no room in the container must not take it here.
+#[test]
+fn a_sparse_file_does_not_fill_the_disk() {
+    const LEFT: u64 = 1 << 30;
+    for transport in [Transport::Mounted, Transport::Carried, Transport::Running] {
+        let mut place = Place::new(&When::Run.line("sparse", "$out/sparse"));
+        let free = {
+            let found = rustix::fs::statvfs(place.path("")).unwrap();
+            found.f_bavail * found.f_frsize
+        };
+        let reserved = free.saturating_sub(LEFT);
+        place
+            .sandbox
+            .set("PIXI_OFFLINE_RESERVED_SPACE", reserved.to_string());
+        let run = place.run_by(transport, &[]);
+        let what = format!("{transport:?}, a sparse file");
+        place.require_harmless(&run, &what);
+        // Its holes are kept, or the run ends before the disk is full.
+        if run.code != 0 {
+            run.code(1).says("left");
+        }
+        let taken = witness::entries(&place.path(""))
+            .iter()
+            .map(|path| std::fs::symlink_metadata(path).map_or(0, |found| found.blocks() * 512))
+            .sum::<u64>();
+        assert!(
+            taken <= LEFT + LEFT / 4,
+            "{what}: {taken} of {free} bytes taken\n{run}"
+        );
+    }
+    testbed::ran("a_sparse_file_does_not_fill_the_disk", 3);
 }
 
 #[test]
