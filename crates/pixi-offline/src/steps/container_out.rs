@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rustix::fs::{FileType, Gid, Uid};
+use rustix::io::Errno;
 
 use crate::layout;
 use crate::report::Report;
@@ -30,6 +31,9 @@ const NAMED: usize = 5;
 
 /// What the names of our own files in an out directory start with.
 const OWN: &str = ".pixi-offline-";
+
+/// What the names start with under which an earlier run kept what it could not move.
+const SET_ASIDE: &str = ".pixi-offline-left-";
 
 /// The container's out directory, hidden in ours; removed with this value.
 pub(super) struct ContainerOut {
@@ -47,6 +51,7 @@ impl ContainerOut {
         let make = || {
             let dir = UntrustedDir::open(out)?;
             dir.remove(layout::CONTAINER_OUT)?;
+            remove_set_aside(&dir)?;
             let own = dir.create_dir(layout::CONTAINER_OUT)?;
             // Whoever may write into the out directory may write into this one, too:
             // the image may have a user that is not root, and the script in the
@@ -88,7 +93,7 @@ impl ContainerOut {
         if let Err(error) = self.out.remove(layout::CONTAINER_OUT) {
             let place = self.set_aside();
             report.warning(format_args!(
-                "{} holds what the container left and could not be moved ({error}); look at it and remove it as its owner",
+                "{} holds what the container left and could not be moved ({error}); look at it as its owner; the next run with this directory removes it where it can",
                 place.display()
             ));
         }
@@ -97,12 +102,22 @@ impl ContainerOut {
 
     /// Keeps what it holds under another name; gives its path.
     fn set_aside(&self) -> PathBuf {
-        let aside = format!("{OWN}left-{}", &surroundings::nonce()[..12]);
+        let aside = format!("{SET_ASIDE}{}", &surroundings::nonce()[..12]);
         match self.out.rename(layout::CONTAINER_OUT, &self.out, &aside) {
             Ok(()) => self.out.path().join(aside),
             Err(_) => self.path(),
         }
     }
+}
+
+/// Removes what an earlier run set aside, as far as that may be removed: it was named then.
+fn remove_set_aside(dir: &UntrustedDir) -> io::Result<()> {
+    dir.for_each_entry(|DirEntry { name, .. }| {
+        if name.as_encoded_bytes().starts_with(SET_ASIDE.as_bytes()) {
+            let _ = dir.remove(&name);
+        }
+        Ok(())
+    })
 }
 
 impl Drop for ContainerOut {
@@ -219,8 +234,10 @@ impl Bringing<'_> {
                     let (mut file, _) = from.open_file(name)?;
                     io::copy(&mut file, &mut to.create_file(name)?)
                 };
-                if let Err(error) = copy() {
-                    self.leave(path, &format!("cannot be read: {error}"));
+                match copy() {
+                    Ok(_) => {}
+                    Err(error) if is_of_the_disk(&error) => return Err(error),
+                    Err(error) => self.leave(path, &format!("cannot be read: {error}")),
                 }
                 Ok(())
             }
@@ -240,9 +257,14 @@ impl Bringing<'_> {
             self.leave(path, "is nested too deeply");
             return Ok(());
         }
-        let Ok(child) = from.open_dir_as_owner(name) else {
-            self.leave(path, "cannot be opened");
-            return Ok(());
+        let child = match from.open_dir_as_owner(name) {
+            Ok(child) => child,
+            // A disk that breaks is no reason to leave it and go on.
+            Err(error) if is_of_the_disk(&error) => return Err(error),
+            Err(_) => {
+                self.leave(path, "cannot be opened");
+                return Ok(());
+            }
         };
         if to.kind(name)? != Some(FileType::Directory) {
             to.remove(name)?;
@@ -276,6 +298,7 @@ impl Bringing<'_> {
                     Ok(child) => {
                         is_clean &= self.without_what_stays(&child, &at.join(&name), depth + 1)?;
                     }
+                    Err(error) if is_of_the_disk(&error) => return Err(error),
                     Err(_) => is_clean = false,
                 },
                 FileType::Directory => is_clean = false,
@@ -320,6 +343,20 @@ fn without_set_id(dir: &UntrustedDir, name: &OsStr) -> io::Result<()> {
         Ok((file, _)) => file.set_permissions(Permissions::from_mode(mode & 0o1777)),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an error is the machine's and has nothing to do with what the container left.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    let machine = [
+        Errno::IO,
+        Errno::NOSPC,
+        Errno::NOMEM,
+        Errno::MFILE,
+        Errno::NFILE,
+    ];
+    machine
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn is_refusal(error: &io::Error) -> bool {
