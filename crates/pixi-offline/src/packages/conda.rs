@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
@@ -372,17 +372,23 @@ impl PathEntry<'_> {
 /// cache's top: an environment's `conda-meta` gets it.
 pub fn channel_records(cache: &Path) -> Vec<PathBuf> {
     let packages = Path::new("pkgs");
-    let mut records: Vec<PathBuf> = fs::read_dir(cache.join(packages))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| {
-            packages
-                .join(entry.file_name())
-                .join("info/repodata_record.json")
-        })
-        .filter(|record| cache.join(record).is_file())
-        .collect();
+    let record = Path::new("info/repodata_record.json");
+    let mut records = Vec::new();
+    let listed = UntrustedDir::open(cache)
+        .and_then(|cache| cache.open_dir(packages))
+        .and_then(|dir| {
+            dir.for_each_entry(|entry| {
+                let file = Path::new(&entry.name).join(record);
+                if entry.kind == FileType::Directory && dir.open_file(&file).is_ok() {
+                    records.push(packages.join(file));
+                }
+                Ok(())
+            })
+        });
+    if listed.is_err() {
+        // What cannot be listed is said where the packages are checked.
+        records.clear();
+    }
     records.sort();
     records
 }
