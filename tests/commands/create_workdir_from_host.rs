@@ -544,7 +544,7 @@ fn environments_are_named_or_all_of_the_lock_and_recorded() {
             .success();
         let script = fake.run_call().1;
         assert_eq!(script[4], environments);
-        assert_eq!(script[7..], *pixi);
+        assert_eq!(script[8..], *pixi);
         let recorded: Vec<&str> = environments.split(' ').collect();
         assert_eq!(record(&fake)["environments"], json!(recorded));
     }

@@ -43,6 +43,8 @@ phase install install || exit
 # it which of a lock's platforms pixi chose, and what a verification had pixi install
 # besides.
 list_installed() {
+  # What ran here may have put a link in its place.
+  [ ! -L "$out" ] || return 0
   rm -rf -- "$out/.pixi-offline-new-environments"
   for folder in .pixi/envs/*/conda-meta; do
     [ -d "$folder" ] || continue
