@@ -16,6 +16,8 @@ export HOME=/elsewhere/home
 cp -R /carried/it/. "$place"
 before=$(attempts)
 export FAKETIME_DONT_FAKE_MONOTONIC=1
+# How faketime gets into every program; envs.sh would unset it.
+export PIXI_OFFLINE_USER_PACKAGES=LD_PRELOAD
 cat >/elsewhere/use.sh <<'END'
 cd "$1"
 ./bootstrap-project.sh

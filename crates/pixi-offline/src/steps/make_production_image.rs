@@ -125,7 +125,11 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         .as_ref()
         .map(|key| SignedProduct::require(&product, key))
         .transpose()?;
-    let checked = whole(&product)?;
+    let installs = match key {
+        Some(_) => Installs::Refused,
+        None => Installs::Anywhere,
+    };
+    let checked = whole(&product, installs)?;
     if let Some(signed) = signed {
         signed.require_is(&product, &checked, report)?;
     }
@@ -227,14 +231,16 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
 }
 
 /// The product, compared with its lists, every byte of it.
-fn whole(product: &Product) -> anyhow::Result<Checked> {
+fn whole(product: &Product, installs: Installs) -> anyhow::Result<Checked> {
     let Some(checked) = check::check(product, Depth::Full)? else {
         return Err(Failure::usage(format!(
             "{} has no manifest.json and no SHA256SUMS (an older version made it), so what is in it is not known; make the product again",
             product.path().display()
         )));
     };
-    checked.require_as_listed(product, Installs::Here)?;
+    // What an install left is not sent to the build; where there is a key, nothing may be
+    // there that it has not signed.
+    checked.require_as_listed(product, installs)?;
     Ok(checked)
 }
 
