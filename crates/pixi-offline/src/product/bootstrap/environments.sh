@@ -15,6 +15,8 @@ find_mark() {
 # with the first of them.
 look_into_environments() {
   local folder=$project/.pixi entry found=''
+  # For what is found in pkg-cache/ beside what is listed.
+  added_to_cache=()
   installed=no strangers=0 first_stranger=''
   find_mark
   if [ ! -d "$folder" ]; then return; fi
@@ -44,14 +46,16 @@ check_installed() {
 remove_strangers() {
   local folder=$project/.pixi entry entries=() index
   if [ "$strangers" = 0 ]; then return; fi
-  note "$shown_project/.pixi holds $strangers entries, $first_stranger for example, that were not installed here (the product was carried or moved with them, or somebody added them): they are deleted, and everything is installed anew"
+  note "$shown_project/.pixi holds $strangers entries, $first_stranger for example, that were not installed here (the product was carried or moved with them, or somebody added them): they are deleted, with ${#added_to_cache[@]} that were added to pkg-cache, and everything is installed anew"
   for entry in "$folder"/* "$folder"/.[!.]* "$folder"/..?*; do
     if [ "$entry" = "$folder/config.toml" ]; then continue; fi
     if [ -e "$entry" ] || [ -L "$entry" ]; then entries+=("$entry"); fi
   done
+  # What they were installed from lies beside the listed files of the cache.
+  for entry in ${added_to_cache[@]+"${added_to_cache[@]}"}; do entries+=("$root/$entry"); done
   # In pieces that fit on a command line.
   for ((index = 0; index < ${#entries[@]}; index += 500)); do
-    rm -rf -- "${entries[@]:index:500}" || fail 2 "$shown_project/.pixi cannot be emptied; delete what is in it and start again"
+    rm -rf -- "${entries[@]:index:500}" || fail 2 "$shown_project/.pixi or pkg-cache cannot be rid of them; delete what is in .pixi and start again"
   done
 }
 

@@ -120,6 +120,11 @@ compare_entry() {
     esac
   fi
   if [ -z "$listed" ]; then
+    # An install that was carried along has let the cache grow, too.
+    case $strangers,$checking,$path in
+      0,*) ;;
+      *,no,pkg-cache/*) added_to_cache+=("$path") && return ;;
+    esac
     if [ "${found%%//*}" = file ] && is_uncovered "$path"; then
       found=${found#file//}
       keep_mode "$path" file 0644 "${found%%//*}"
