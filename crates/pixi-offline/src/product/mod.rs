@@ -6,7 +6,6 @@
 //! project, resources and cache is staging's.
 
 mod facts;
-pub mod installed;
 mod quote;
 mod user_packages;
 
@@ -22,7 +21,6 @@ use crate::layout::Product;
 use crate::request::ProductVariable;
 
 pub use facts::Facts;
-pub use installed::MARK;
 pub use quote::shell_quote;
 
 /// The settings that every product has; the person's own follow.
@@ -36,6 +34,10 @@ const BOOTSTRAP_SCRIPT: &str = concat!(
     include_str!("bootstrap/machine.sh"),
     include_str!("bootstrap/install.sh"),
 );
+
+/// The mark that the installer leaves in `.pixi/` of a project before it installs there:
+/// it alone reads it, to know what it installed itself.
+pub const MARK: &str = "installed-by-bootstrap";
 
 /// The lines of the installer that the facts are put between, in place of those
 /// that let it be read and checked as it is.

@@ -13,7 +13,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::{self, Failure};
 use crate::layout::Product;
-use crate::product::installed::was_installed_here;
 use crate::proof::Sha256Digest;
 use crate::proof::listing::{self, Without};
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Manifest, Mode};
@@ -48,8 +47,6 @@ pub struct Checked {
     /// What is not listed, and lies where an install in the product leaves its
     /// things. Nothing vouches for it.
     pub left_by_install: Vec<PathBuf>,
-    /// Whether the mark of `bootstrap-project.sh` says that it was installed here.
-    pub installed_here: bool,
 }
 
 /// What may be in a product beside what it lists: what an install in it leaves.
@@ -57,11 +54,9 @@ pub struct Checked {
 pub enum Installs {
     /// Nothing: what is signed is what is listed.
     Refused,
-    /// What was installed on this machine, in this folder.
-    Here,
     /// Whatever lies in the places of an install: it is installed there again, by a
     /// bootstrap that judges it.
-    Anywhere,
+    Allowed,
 }
 
 impl Checked {
@@ -70,12 +65,10 @@ impl Checked {
     /// Exit code 1, with each finding named, when something is not as it is
     /// listed, or is there and not listed.
     pub fn require_as_listed(&self, product: &Product, installs: Installs) -> anyhow::Result<()> {
-        let allowed = match installs {
-            Installs::Refused => false,
-            Installs::Here => self.installed_here,
-            Installs::Anywhere => true,
+        let left: &[PathBuf] = match installs {
+            Installs::Refused => &self.left_by_install,
+            Installs::Allowed => &[],
         };
-        let left: &[PathBuf] = if allowed { &[] } else { &self.left_by_install };
         if self.findings.is_empty() && left.is_empty() {
             return Ok(());
         }
@@ -202,7 +195,6 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         digest: sums::product_digest(&sums_text),
         findings: Vec::new(),
         left_by_install: Vec::new(),
-        installed_here: false,
         manifest,
     };
     let Checked {
@@ -233,8 +225,6 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         && seen().any(|seen| {
             seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
         });
-    let installed_here =
-        installed && was_installed_here(product.path(), &product.path().join(&project));
     let where_installs_write = [project, PathBuf::from("res"), PathBuf::from("pkg-cache")];
     for seen in seen() {
         let Some(entry) = listed.remove(bytes(&seen.path)) else {
@@ -266,7 +256,6 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         what: Difference::Missing,
     }));
     findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
-    checked.installed_here = installed_here;
     Ok(Some(checked))
 }
 

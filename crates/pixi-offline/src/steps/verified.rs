@@ -61,7 +61,7 @@ pub(super) fn look(
     // it removes what was not installed there, and the run speaks of no digest.
     let installs = match key {
         Some(_) => Installs::Refused,
-        None => Installs::Anywhere,
+        None => Installs::Allowed,
     };
     checked.require_as_listed(product, installs)?;
     if let Some(signed) = signed {
