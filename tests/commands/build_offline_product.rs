@@ -54,7 +54,7 @@ fn deeds(fake: &Fake) -> Vec<String> {
     };
     fake.calls()
         .into_iter()
-        .filter(|call| !is_question(call))
+        .filter(|call| !is_question(call) && !call.contains(&"question".to_owned()))
         .map(|call| call[0].clone())
         .collect()
 }
@@ -198,7 +198,7 @@ fn the_planned_commands_are_those_of_the_run() {
     let run: Vec<Vec<String>> = fake
         .calls()
         .into_iter()
-        .filter(|call| call[0] == "run")
+        .filter(|call| call[0] == "run" && call[1] == "--interactive")
         .collect();
     // Each run has a secret, a process and a place for memory of its own.
     let settled = |words: &[String]| -> Vec<String> {
@@ -628,6 +628,199 @@ fn what_a_later_step_would_refuse_is_refused_before_anything_runs() {
     assert_eq!(deeds(&fake), [""; 0]);
 }
 
+/// What the script that asks pixi prints.
+fn answering(text: &str) -> Fake {
+    Fake::new().with(json!({"pixi_check": text}))
+}
+
+#[test]
+fn a_dry_run_asks_the_images_pixi_and_ends_as_the_build_would() {
+    let reason = "the dependencies of environment 'default' for platform linux-64 are out of date because the requirement 'a >=2' could not be satisfied";
+    let stale = |level: &str, end: &str| {
+        format!("pixi pixi 0.77.0\nmanifest 0\nlock 1\n{level} {reason}\nError:   × {end}\n")
+    };
+    for (answer, code, said) in [
+        (stale(" INFO", "lock file not up-to-date with the workspace"), 1, reason),
+        (
+            stale(" INFO pixi::lock_file::outdated:", "lock-file not up-to-date with the project"),
+            1,
+            reason,
+        ),
+        (
+            "pixi pixi 0.77.0\nmanifest 1\nError:   × this project requires pixi '>=0.90', but you have pixi 0.77.0\n".to_owned(),
+            1,
+            "pixi 0.77.0 of the image refuses pixi.toml: use an image with a pixi that it is for",
+        ),
+        (
+            "pixi pixi 0.15.2\nmanifest 1\n  × failed to parse pixi.toml\n  ╰─▶ unknown field `workspace`\n".to_owned(),
+            1,
+            "    unknown field `workspace`",
+        ),
+        ("missing pixi\n".to_owned(), 127, "the image has no pixi"),
+        ("missing git\n".to_owned(), 127, "the image has no git"),
+    ] {
+        let run = build(&answering(&answer), &["--dry-run"]);
+        run.code(code).says(said);
+        assert!(!run.stderr.contains("INFO"), "{run}");
+    }
+    // What is not known is no refusal, and is never taken for a yes.
+    for (answer, said) in [
+        (
+            "pixi pixi 0.77.0\nmanifest 0\nlock 1\n  × failed to fetch hatchling\n".to_owned(),
+            "is not known: without a network it cannot compare the two: failed to fetch hatchling",
+        ),
+        (
+            "pixi pixi 0.77.0\nmanifest 124\n".to_owned(),
+            "is not known: it did not tell in time",
+        ),
+        (
+            "elsewhere\n".to_owned(),
+            "is not known: the engine does not see this machine's files",
+        ),
+        (
+            "unwritable\n".to_owned(),
+            "is not known: the container has no place for temporary files",
+        ),
+    ] {
+        let fake = answering(&answer);
+        build(&fake, &["--dry-run"]).success().prints(said);
+        let plan = objects(&build(&fake, &["--dry-run", "--format", "json"])).remove(0);
+        assert_eq!(plan["pixi_check"]["lock_fits"], Value::Null, "{plan}");
+        assert!(plan["pixi_check"]["unknown"].is_string(), "{plan}");
+    }
+    build(&Fake::new(), &["--dry-run", "--image", "img:9"])
+        .success()
+        .prints(
+            "is not known: the engine does not have the image, and none is fetched for a dry run",
+        );
+}
+
+#[test]
+fn a_dry_run_asks_once_in_a_container_that_cannot_write_the_project() {
+    let fake = Fake::new();
+    let words = [
+        "--dry-run",
+        "--container-env",
+        "CONDA_OVERRIDE_CUDA=12",
+        "--engine-arg",
+        "--cpus=1",
+    ];
+    build(&fake, &words).success();
+    let calls = fake.calls();
+    let asked: Vec<&Vec<String>> = calls.iter().filter(|call| call[0] == "run").collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    let has = |pair: [&str; 2]| asked[0].windows(2).any(|words| words == pair);
+    assert!(
+        has(["--network", "none"]) && has(["--pull", "never"]),
+        "{asked:?}"
+    );
+    assert!(has(["--env", "CONDA_OVERRIDE_CUDA=12"]), "{asked:?}");
+    let mounts: Vec<_> = asked[0]
+        .iter()
+        .filter(|word| word.starts_with("type=bind"))
+        .collect();
+    assert!(
+        mounts.len() == 1 && mounts[0].ends_with(",readonly"),
+        "{mounts:?}"
+    );
+    // The lock is compared when the build would have it compared.
+    let last = |fake: &Fake| {
+        fake.calls()
+            .into_iter()
+            .rfind(|call| call[0] == "run")
+            .unwrap()
+    };
+    assert_eq!(last(&fake)[last(&fake).len() - 2], "yes");
+    build(&fake, &["--dry-run", "--frozen"]).success();
+    assert_eq!(last(&fake)[last(&fake).len() - 2], "");
+}
+
+#[test]
+fn a_dry_run_in_a_container_ends_as_the_build_would_and_leaves_nothing() {
+    let before = |fake: &Fake| listing(&fake.path("demo"));
+    let case = |prepare: &dyn Fn(&mut Container), words: &[&str], said: &str| {
+        let mut codes = Vec::new();
+        for more in [&["--dry-run"][..], &[]] {
+            let mut container = Container::new();
+            prepare(&mut container);
+            let there = before(&container.fake);
+            let run = build_from(&container, &[words, more].concat());
+            run.says(said);
+            codes.push(run.code);
+            if !more.is_empty() {
+                assert_eq!(before(&container.fake), there);
+                assert!(!container.path.exists(), "{run}");
+            }
+        }
+        assert_eq!(codes[0], codes[1], "{said}");
+        assert_ne!(codes[0], 0, "{said}");
+    };
+    let remove = |file: &'static str| {
+        move |container: &mut Container| fs::remove_file(container.fake.path(file)).unwrap()
+    };
+    let write = |file: &'static str, text: &'static str| {
+        move |container: &mut Container| {
+            container.fake.sandbox.write(file, text);
+        }
+    };
+    let nothing = |_: &mut Container| {};
+    case(
+        &nothing,
+        &["--container-workdir-path", "/usr"],
+        "is a folder of the system",
+    );
+    case(&nothing, &["--exclude", "!"], "--exclude");
+    case(&nothing, &["--environment", "nope"], "nope");
+    case(&remove("demo/pixi.toml"), &[], "is no Pixi project");
+    case(
+        &remove("demo/pixi.lock"),
+        &["--frozen"],
+        "--frozen installs pixi.lock as it is",
+    );
+    case(
+        &remove("demo/pixi.lock"),
+        &["--all-environments"],
+        "--all-environments takes the names",
+    );
+    case(&write("demo/pixi.lock", "version: 99\n"), &[], "pixi.lock");
+    case(
+        &write(
+            "demo/pixi.lock",
+            "version https://git-lfs.github.com/spec/v1\n",
+        ),
+        &[],
+        "git lfs pull",
+    );
+    case(
+        &write("demo/id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+        &["--secrets", "deny"],
+        "id_rsa",
+    );
+    case(
+        &|container: &mut Container| {
+            container.fake.sandbox.set("PIXI_STALE", "a is missing");
+            container.fake.sandbox.set("PIXI_INSTALL_EXIT", "1");
+        },
+        &[],
+        "",
+    );
+    let mut container = Container::new();
+    container.fake.sandbox.set("PIXI_STALE", "a is missing");
+    build_from(&container, &["--dry-run"])
+        .code(1)
+        .says("out of date because a is missing");
+    // It compared a copy, and that is gone.
+    let asked = fs::read_to_string(container.fake.sandbox.root().join("pixi-log")).unwrap();
+    assert!(!Path::new(asked.trim()).exists(), "{asked}");
+    container
+        .fake
+        .sandbox
+        .set("PIXI_REFUSES", "this project requires pixi '>=0.90'");
+    build_from(&container, &["--dry-run"])
+        .code(1)
+        .says("this project requires pixi '>=0.90'");
+}
+
 #[test]
 fn the_image_is_that_of_the_variable_then_the_official_one() {
     let words = ["--project-dir", "demo", "--workdir", "W", "--dry-run"];
@@ -662,9 +855,12 @@ fn from_a_container_the_whole_way_and_its_plan() {
     let plan = build_from(&container, &["--dry-run"]);
     plan.success()
         .prints("in container c1 of image ")
-        .prints("a dry run does not go into it")
+        .prints("staged: ")
+        .prints("environments default: 0 conda packages")
+        .prints("pixi 0.77.0 of the image: it takes the manifest, and pixi.lock fits\n")
         .prints("the final verification, without a network:\n  docker run ");
-    assert_eq!(deeds(fake), [""; 0]);
+    // Only a look at what would be staged, by a program that is removed again.
+    assert!(deeds(fake).iter().all(|deed| deed == "exec"));
     assert!(!container.path.exists() && !fake.path("W").exists());
     // Nothing of this machine's has a say in what is there.
     let explained = build_from(&container, &["--explain", ".git"]);

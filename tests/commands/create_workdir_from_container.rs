@@ -13,6 +13,10 @@ use crate::fake::Fake;
 const PIXI: &str = r#"#!/bin/bash
 case $1 in
 --version) echo pixi 0.77.0 ;;
+task) [ -z "$PIXI_REFUSES" ] || { echo "  × $PIXI_REFUSES" >&2; exit 1; } ;;
+list) echo "$PWD" >> "$PIXI_LOG"
+  [ -z "$PIXI_STALE" ] || { echo " INFO the dependencies of environment 'default' for platform linux-64 are out of date because $PIXI_STALE" >&2
+    echo "  × lock file not up-to-date with the workspace" >&2; exit 1; } ;;
 install) shift; mkdir -p .pixi/envs/default "$PIXI_CACHE_DIR/pkgs/a-1-0"; touch .pixi/envs/default/big
   echo "install $*"; exit "${PIXI_INSTALL_EXIT:-0}" ;;
 run) shift; printf '%s\0' "$@" > "$VERIFY_OUT_DIR/words"; ls "$PRODUCT_RES_DIR" > "$VERIFY_OUT_DIR/resources"

@@ -9,7 +9,7 @@ use testbed::sandbox::{Run, names};
 
 use crate::containers::Container;
 use crate::listing::listing;
-use crate::real::{Real, at_the_target, containers_of, image};
+use crate::real::{Real, at_the_target, channel, containers_of, image, images};
 
 /// What each phase told, by its name.
 fn phases(run: &Run) -> BTreeMap<String, Value> {
@@ -144,6 +144,48 @@ fn a_dry_run_on_the_real_engine_starts_and_touches_nothing() {
     );
     assert_eq!(listing(real.sandbox.root()), before);
     assert_eq!(containers_of(&real), "");
+}
+
+#[test]
+fn a_dry_run_says_what_each_pixi_refuses_and_ends_as_the_run() {
+    for image in images() {
+        let real = Real::with_project(&image.reference, &Manifest::usual("demo"));
+        let fits = format!(
+            "pixi {} of the image: it takes the manifest, and pixi.lock fits\n",
+            image.version
+        );
+        real.build(&["--dry-run"]).success().prints(&fits);
+        let manifest = Manifest::usual("demo").dependency("many-files", "*");
+        manifest.write(channel(), &real.path("demo")).unwrap();
+        let before = listing(real.sandbox.root());
+        let dry = real.build(&["--dry-run"]);
+        assert_eq!(listing(real.sandbox.root()), before);
+        assert_eq!(containers_of(&real), "");
+        dry.says("pixi.lock does not fit the manifest")
+            .says("out of date because")
+            .says("many-files")
+            .says("--update-lock");
+        let run = real.build::<&str>(&[]);
+        run.says("pixi.lock does not fit the manifest");
+        assert_eq!((dry.code, run.code), (1, 1));
+        for lock_option in ["--frozen", "--update-lock"] {
+            real.build(&["--dry-run", lock_option])
+                .success()
+                .prints("of the image: it takes the manifest\n");
+        }
+        let other = manifest.text(channel()).replacen(
+            "[project]\n",
+            "[workspace]\nrequires-pixi = \">=99\"\n",
+            1,
+        );
+        fs::write(real.path("demo/pixi.toml"), other).unwrap();
+        let (dry, run) = (real.build(&["--dry-run"]), real.build::<&str>(&[]));
+        dry.says(&format!(
+            "pixi {} of the image refuses pixi.toml",
+            image.version
+        ));
+        assert_eq!(dry.code, run.code, "{dry}{run}");
+    }
 }
 
 #[test]

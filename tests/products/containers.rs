@@ -114,6 +114,41 @@ impl Drop for Container {
 }
 
 #[test]
+fn a_dry_run_looks_into_a_container_and_leaves_it_as_it_was() {
+    for image in images() {
+        let (real, container) =
+            Container::with_project_locked_by(&image.reference, &image.reference, &[]);
+        let words = |more: &'static str| {
+            let fixed = [
+                "--container-id",
+                &container.name,
+                "--project-path-in-container",
+                "/home/me/demo",
+                "--workdir",
+                "W",
+                more,
+            ];
+            real.sandbox.run("build-offline-product", fixed)
+        };
+        let before = container.files();
+        words("--dry-run")
+            .success()
+            .prints("left out by .env: 1")
+            .prints(" conda packages, 0 Python packages")
+            .prints("it takes the manifest, and pixi.lock fits\n");
+        container
+            .sh(r#"sed -i 's/^"many-files" = .*/"many-files" = ">=99"/' /home/me/demo/pixi.toml"#)
+            .success();
+        words("--dry-run")
+            .code(1)
+            .says("pixi.lock does not fit the manifest")
+            .says("out of date because");
+        assert_eq!(container.files(), before);
+        assert!(!real.path("W").exists());
+    }
+}
+
+#[test]
 fn a_project_that_exists_only_in_a_container_installs_elsewhere_offline() {
     for image in images() {
         let (real, container) =

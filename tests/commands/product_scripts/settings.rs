@@ -141,7 +141,9 @@ fn the_shell_scripts_are_clean_for_shellcheck() {
         );
         Run::of(sandbox.program(&shellcheck).arg(whole)).success();
     }
-    Run::of(sandbox.program(&shellcheck).arg(scripts.join("launch.sh"))).success();
+    for script in ["launch.sh", "bring.sh", "check-project.sh"] {
+        Run::of(sandbox.program(&shellcheck).arg(scripts.join(script))).success();
+    }
     // A product's own, with variables in it.
     let (sandbox, product) = product_at("P", &["A=it's".into()]);
     Run::of(

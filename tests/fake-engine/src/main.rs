@@ -83,6 +83,8 @@ struct Scenario {
     has_every_volume: bool,
     /// A container cannot write into a folder of the caller's.
     cannot_write: bool,
+    /// What the script that asks pixi about a project prints.
+    pixi_check: String,
 }
 
 /// The id of what `docker build` makes.
@@ -120,6 +122,7 @@ impl Default for Scenario {
             verify: 0,
             has_every_volume: false,
             cannot_write: false,
+            pixi_check: "pixi pixi 0.77.0\nmanifest 0\nlock 0".to_owned(),
         }
     }
 }
@@ -233,6 +236,7 @@ fn answer() -> anyhow::Result<u8> {
                 Ok(0)
             }
         },
+        ["run", "--rm", rest @ ..] if rest.contains(&"question") => check_project(&scenario, rest),
         ["run", rest @ ..] if rest.contains(&BUILT) => {
             println!("verifying");
             Ok(scenario.verify)
@@ -242,6 +246,15 @@ fn answer() -> anyhow::Result<u8> {
         ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),
     }
+}
+
+/// A container whose pixi is asked about a project.
+fn check_project(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
+    let mounts = mounts(words);
+    let is_there = mounts.first().is_some_and(|(source, _)| source.is_dir());
+    anyhow::ensure!(is_there, "no project is mounted");
+    println!("a profile\npixi-offline answers:\n{}", scenario.pixi_check);
+    Ok(0)
 }
 
 /// A container that makes a file in the folder that is mounted.

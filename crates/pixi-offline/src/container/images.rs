@@ -9,11 +9,12 @@ use crate::container::call::{Input, call, call_or, is_broken_pipe};
 use crate::container::engine::{Engine, EngineVersion, image_id};
 use crate::container::interruption::LastResort;
 use crate::container::owner;
+use crate::container::scripts;
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ImageReference, ImageTag};
-use crate::tools::Conversation;
+use crate::tools::{Captured, Conversation};
 
 /// How a look into an image ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +37,9 @@ impl Engine {
         script: &str,
         words: &[&str],
     ) -> anyhow::Result<Look> {
-        let mut arguments: Vec<OsString> = ["run", "--rm"].map(OsString::from).into();
-        owner::push_labels(&mut arguments, "look");
-        arguments.extend(
-            ["--network", "none", "--pull", "never", "--entrypoint", "sh"].map(OsString::from),
-        );
-        arguments.extend([image.as_str(), "-c", script, "look"].map(OsString::from));
-        arguments.extend(words.iter().map(OsString::from));
-        let answer = self.program().capture(&arguments)?;
+        let mut shell: Vec<OsString> = ["-c", script, "look"].map(OsString::from).into();
+        shell.extend(words.iter().map(OsString::from));
+        let answer = self.run_to_look(image, Vec::new(), shell)?;
         match answer.code {
             0 => Ok(Look::Seen(
                 String::from_utf8_lossy(&answer.stdout).into_owned(),
@@ -59,6 +55,37 @@ impl Engine {
                 ),
             )),
         }
+    }
+
+    /// Runs a script in a login shell of a container of the image that has no network and is
+    /// removed, with these words for the engine's `run`; gives what that ended with.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be started.
+    pub fn ask_image(
+        &self,
+        image: &ImageReference,
+        options: Vec<OsString>,
+        script: &str,
+        words: &[&str],
+    ) -> anyhow::Result<Captured> {
+        self.run_to_look(image, options, scripts::question(script, words))
+    }
+
+    fn run_to_look(
+        &self,
+        image: &ImageReference,
+        options: Vec<OsString>,
+        shell: Vec<OsString>,
+    ) -> anyhow::Result<Captured> {
+        let mut arguments: Vec<OsString> = ["run", "--rm"].map(OsString::from).into();
+        owner::push_labels(&mut arguments, "look");
+        arguments.extend(["--network", "none", "--pull", "never"].map(OsString::from));
+        arguments.extend(options);
+        arguments.extend(["--entrypoint", "sh", image.as_str()].map(OsString::from));
+        arguments.extend(shell);
+        self.program().capture(&arguments)
     }
 
     /// Has an image built without a network from the context that `send` writes, shows

@@ -13,8 +13,8 @@ use crate::container::engine::Engine;
 use crate::container::interruption::Hold;
 use crate::container::scripts;
 use crate::failure::{self, Failure};
-use crate::request::{ContainerId, ImageReference};
-use crate::tools::Ending;
+use crate::request::{ContainerId, ContainerVariable, ImageReference};
+use crate::tools::{Captured, Ending};
 
 /// Where a program may be put in a container, in order of preference; the last
 /// two are file systems in memory, for containers that are read-only.
@@ -144,6 +144,27 @@ impl Resident {
                 )))
             }
         }
+    }
+
+    /// Runs a script in a login shell in it, with these variables; gives what that ended
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be started.
+    pub fn ask(
+        &self,
+        variables: &[ContainerVariable],
+        script: &str,
+        words: &[&str],
+    ) -> anyhow::Result<Captured> {
+        let mut arguments: Vec<OsString> = vec!["exec".into()];
+        for variable in variables {
+            arguments.extend(["--env".into(), variable.assignment().into()]);
+        }
+        arguments.extend([self.id().into(), "sh".into()]);
+        arguments.extend(scripts::question(script, words));
+        self.engine.program().capture(&arguments)
     }
 
     /// The exit code and the message for a script or program in it that did not

@@ -13,7 +13,7 @@ use crate::staging::folder::begins_with;
 use crate::staging::selection::{LinkFate, Selection};
 
 /// What a tree takes on a disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Content of the regular files, in bytes.
     pub bytes: u64,
@@ -29,7 +29,7 @@ impl AddAssign for Size {
 }
 
 /// What a copy would take, and what it would leave.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Survey {
     /// What would be copied.
     pub size: Size,
@@ -37,9 +37,9 @@ pub struct Survey {
     pub files: u64,
     /// For each rule that keeps something back, how many entries it meets; what
     /// lies in a folder that is left counts with that folder.
-    pub left: BTreeMap<OsString, u64>,
+    pub left: BTreeMap<String, u64>,
     /// Folders that the selection skips, from the source's top.
-    pub skipped: Vec<PathBuf>,
+    pub skipped: Vec<String>,
     /// Links that would be copied and lead out of the tree, or to what stays behind,
     /// whether something is there or not; each as `link -> target`.
     pub links_out: Examples,
@@ -130,14 +130,12 @@ pub fn survey(
                 Fate::Left => {
                     let rule = selection.deciding(&relative, kind.is_dir());
                     let rule = rule.or_else(|| selection.deciding(&relative, true));
-                    *survey
-                        .left
-                        .entry(rule.unwrap_or_default().to_owned())
-                        .or_default() += 1;
+                    let rule = rule.unwrap_or_default().display().to_string();
+                    *survey.left.entry(rule).or_default() += 1;
                     continue;
                 }
                 Fate::Skipped => {
-                    survey.skipped.push(relative);
+                    survey.skipped.push(relative.display().to_string());
                     continue;
                 }
             }
@@ -418,7 +416,7 @@ mod tests {
         );
         assert_eq!((size.bytes, size.entries), (3, 5));
         assert_eq!(survey.left, BTreeMap::from([("left/".into(), 1)]));
-        assert_eq!(survey.skipped, [Path::new("skipped")]);
+        assert_eq!(survey.skipped, ["skipped"]);
         assert_eq!(seen, [(PathBuf::from("a/b/file"), 3)]);
         assert_eq!(survey.files, 1);
     }

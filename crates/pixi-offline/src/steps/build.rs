@@ -43,6 +43,9 @@ pub(super) enum LockUse {
 }
 
 impl LockUse {
+    /// What to say of a lock that pixi refuses.
+    pub(super) const STALE: &'static str = "pixi.lock does not fit the manifest: refresh it with pixi, or give --update-lock to have it done here, or --frozen to install the lock as it is";
+
     pub(super) fn of(lock: Option<&Lock>, asked: LockOption) -> LockUse {
         match (lock, asked) {
             (None, _) | (Some(_), LockOption::Update) => LockUse::Write,
@@ -343,7 +346,7 @@ impl Build<'_> {
     fn advice_on_install(&self, words: &PixiWords) -> String {
         let blames_lock = words.blame_the_lock();
         match self.lock_use {
-            LockUse::Locked if blames_lock => "pixi.lock does not fit the manifest: refresh it with pixi, or give --update-lock to have it done here, or --frozen to install the lock as it is".to_owned(),
+            LockUse::Locked if blames_lock => LockUse::STALE.to_owned(),
             LockUse::Frozen if blames_lock => "pixi.lock lacks what was asked for, and it is installed as it is: refresh it with pixi".to_owned(),
             _ => match words.shown() {
                 shown if shown.is_empty() => shown,

@@ -18,12 +18,13 @@ use crate::request::{
 };
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::container_out;
-use crate::steps::environments;
+use crate::steps::environments::{self, Resolved};
 use crate::steps::generated;
 use crate::steps::git_version;
-use crate::steps::inside::{self, Order, Staged};
+use crate::steps::inside::{self, Inspected, Order, Staged, Staging};
 use crate::steps::installed::{self, InstalledList};
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
+use crate::steps::pixi_check::{PixiCheck, Question};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::{self, Surroundings};
@@ -96,8 +97,8 @@ pub fn run(
 /// container.
 pub(super) struct Seen {
     pub(super) name: ProjectName,
-    /// The order to stage, as the one word that the container is given.
-    order: String,
+    /// What is to be staged.
+    staging: Staging,
     pub(super) engine: Engine,
     pub(super) version: EngineVersion,
     pub(super) place: NewWorkdir,
@@ -127,7 +128,7 @@ impl Seen {
                 request.container_workdir
             )));
         }
-        let order = stage_order(request, &name)?;
+        let staging = staging(request, &name)?;
         secrets::look_at_verification(&request.secrets, &request.verification, report)?;
         let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
             .with_time_limit(request.timeout.as_ref());
@@ -142,7 +143,7 @@ impl Seen {
         );
         Ok(Seen {
             name,
-            order,
+            staging,
             engine,
             version,
             place,
@@ -157,11 +158,132 @@ impl Seen {
         self
     }
 
+    /// Has the container tell what would be staged, and asks its pixi; a program of ours is
+    /// there meanwhile, as in the build.
+    ///
+    /// # Errors
+    ///
+    /// What the build would end with.
+    pub(super) fn inspect(
+        &self,
+        request: &Request,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<(Inspected, Fitting, PixiCheck)> {
+        container::sweep(&self.engine);
+        let nonce = surroundings::nonce();
+        let delegate = self.container.bring(&surroundings.program, &nonce)?;
+        let order = serde_json::to_string(&Order::Look(self.staging.clone()))?;
+        let answer = delegate.run(&[inside::FIRST_WORD, &order])?;
+        let inspected: Inspected = serde_json::from_slice(&answer)
+            .context("the answer out of the container cannot be read")?;
+        let fitting = Fitting::of(&inspected, request, self.image.as_ref())?;
+        let variables = git_version::for_build(&inspected.git_versions, &request.variables)?;
+        let question = Question {
+            manifest: &inspected.manifest,
+            sha256: None,
+            lock_use: LockUse::of(fitting.lock.as_ref(), request.lock),
+            needs_git: fitting.needs_git(request),
+            variables: &variables,
+        };
+        let project = text_for_engine("--project-path-in-container", request.project.as_os_str())?;
+        let check = question.ask_container(&self.container, project)?;
+        delegate.not_interrupted()?;
+        Ok((inspected, fitting, check))
+    }
+
     /// The words of the engine's client by which the build is done.
     pub(super) fn build_arguments(&self) -> Vec<OsString> {
         ["exec", "--interactive", self.container.id(), "sh"]
             .map(OsString::from)
             .into()
+    }
+}
+
+/// A lock, and the environments of it that are for the container's platform.
+pub(super) struct Fitting {
+    pub(super) lock: Option<Lock>,
+    pub(super) resolved: Resolved,
+    /// The environment that is verified.
+    verified: String,
+    pub(super) platform: Option<&'static str>,
+}
+
+impl Fitting {
+    /// Requires that what the container has can be built.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it cannot.
+    fn of(
+        inspected: &Inspected,
+        request: &Request,
+        image: Option<&Image>,
+    ) -> anyhow::Result<Fitting> {
+        let lock = inspected.lock.clone().map(Lock::parse).transpose();
+        let lock = lock.map_err(|error| {
+            Failure::usage(format!(
+                "pixi.lock in the container is no lock file that can be used: {error}"
+            ))
+        })?;
+        environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
+        let platform = image.and_then(|image| environments::platform_of(&image.platform));
+        let resolved = environments::resolve(&request.environments, lock.as_ref(), platform)?;
+        let asked = request.verify_environment.as_ref();
+        let verified = environments::verified(asked, &resolved.environments)?.to_owned();
+        environments::require_lock_that_fits(
+            request.lock,
+            lock.as_ref(),
+            &resolved.environments,
+            platform,
+            &inspected.channels,
+            inspected.subdirs.as_deref(),
+        )?;
+        Ok(Fitting {
+            lock,
+            resolved,
+            verified,
+            platform,
+        })
+    }
+
+    /// Whether the lock has a package that is still to be fetched with git. What is in the
+    /// cache already is not fetched, and a new lock not known.
+    fn needs_git(&self, request: &Request) -> bool {
+        let environments = &self.resolved.environments;
+        !request.reuse_cache
+            && request.lock != LockOption::Update
+            && self
+                .lock
+                .as_ref()
+                .is_some_and(|lock| lock.needs_git(environments))
+    }
+
+    /// Says what may bite later.
+    pub(super) fn warn(&self, inspected: &Inspected, request: &Request, report: &Report) {
+        secrets::warn(&inspected.secrets, report);
+        stage::warn_of_survey("project", &(&inspected.project_survey).into(), report);
+        stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), report);
+        match &self.lock {
+            None => new_workdir::warn_without_lock(report),
+            Some(lock) => environments::warn_of_cuda(
+                lock,
+                &self.resolved.environments,
+                self.platform,
+                &request.variables,
+                &[],
+                report,
+            ),
+        }
+        self.resolved.say_left_out(report);
+        git_version::say(&inspected.git_versions, &request.variables, report);
+        if let Some(resources) = &request.resources
+            && !inspected.resources
+        {
+            report.warning(format_args!(
+                "--resources-path-in-container {} is no folder there; the product has no resources",
+                resources.display()
+            ));
+        }
     }
 }
 
@@ -215,7 +337,8 @@ pub(super) fn make(
         name,
         program: &surroundings.program,
     };
-    let staged = match visit.delegate.run(&[inside::FIRST_WORD, &seen.order]) {
+    let order = serde_json::to_string(&Order::Stage(seen.staging.clone()))?;
+    let staged = match visit.delegate.run(&[inside::FIRST_WORD, &order]) {
         Ok(answer) => answer,
         Err(error) => {
             // Half a container path is ours to remove; after any other failure
@@ -228,9 +351,6 @@ pub(super) fn make(
     };
     let staged: Staged = serde_json::from_slice(&staged)
         .context("the answer out of the container cannot be read")?;
-    secrets::warn(&staged.secrets, report);
-    stage::warn_of_survey("project", &staged.project_warnings, report);
-    stage::warn_of_survey("resources", &staged.resources_warnings, report);
     if request.reuse_cache {
         new_workdir::say_reused(staged.cache_reused, report);
     }
@@ -276,56 +396,26 @@ impl Visit<'_> {
         report: &Report,
     ) -> anyhow::Result<()> {
         let request = self.request;
-        let lock = staged.lock.map(Lock::parse).transpose().map_err(|error| {
-            Failure::usage(format!(
-                "pixi.lock in the container is no lock file that can be used: {error}"
-            ))
-        })?;
-        environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
-        let image = record.image.as_ref();
-        let platform = image.and_then(|image| environments::platform_of(&image.platform));
-        let resolved = environments::resolve(&request.environments, lock.as_ref(), platform)?;
-        let environments = &resolved.environments;
-        let verified = environments::verified(request.verify_environment.as_ref(), environments)?;
-        environments::require_lock_that_fits(
-            request.lock,
-            lock.as_ref(),
-            environments,
-            platform,
-            &staged.channels,
-            staged.subdirs.as_deref(),
-        )?;
-        match &lock {
-            None => new_workdir::warn_without_lock(report),
-            Some(lock) => environments::warn_of_cuda(
-                lock,
-                environments,
-                platform,
-                &request.variables,
-                &[],
-                report,
-            ),
-        }
-        resolved.say_left_out(report);
-        record.source = staged.source.filter(|source| {
+        let Staged {
+            inspected,
+            source,
+            paths,
+            ..
+        } = staged;
+        let fitting = Fitting::of(&inspected, request, record.image.as_ref())?;
+        fitting.warn(&inspected, request, report);
+        let environments = &fitting.resolved.environments;
+        let lock = fitting.lock.as_ref();
+        record.source = source.filter(|source| {
             let is_commit = source.has_plain_commit();
             if !is_commit {
                 report.note("the commit that the container names is none, and is not recorded");
             }
             is_commit
         });
-        git_version::say(&staged.git_versions, &request.variables, report);
-        record.git_versions = staged.git_versions;
+        record.git_versions = inspected.git_versions;
         record.environments.clone_from(environments);
-        record.lock.staged = lock.as_ref().map(|lock| *lock.digest());
-        if let Some(resources) = &request.resources
-            && !staged.resources
-        {
-            report.warning(format_args!(
-                "--resources-path-in-container {} is no folder there; the product has no resources",
-                resources.display()
-            ));
-        }
+        record.lock.staged = lock.map(|lock| *lock.digest());
 
         // STEP 3: install and verify there; the logs are kept on this side.
         report.phase("build", "installing and verifying with a network");
@@ -339,14 +429,10 @@ impl Visit<'_> {
             engine: self.engine,
             container_workdir: &request.container_workdir,
             project: self.name,
-            lock_use: LockUse::of(lock.as_ref(), request.lock),
-            needs_git: !request.reuse_cache
-                && request.lock != LockOption::Update
-                && lock
-                    .as_ref()
-                    .is_some_and(|lock| lock.needs_git(environments)),
+            lock_use: LockUse::of(lock, request.lock),
+            needs_git: fitting.needs_git(request),
             environments,
-            verified,
+            verified: &fitting.verified,
             verification: &request.verification,
             expectations: &request.expectations,
             variables: &variables,
@@ -380,7 +466,7 @@ impl Visit<'_> {
             &new,
             self.name,
             &ProjectRules::new(&request.excludes)?,
-            &staged.paths,
+            &paths,
             record,
             report,
         );
@@ -429,8 +515,8 @@ impl Visit<'_> {
     }
 }
 
-/// The order to stage, as the one word that the container is given.
-fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> {
+/// What the container is told to stage.
+fn staging(request: &Request, name: &ProjectName) -> anyhow::Result<Staging> {
     text_for_engine("--project-path-in-container", request.project.as_os_str())?;
     if let Some(resources) = &request.resources {
         text_for_engine("--resources-path-in-container", resources.as_os_str())?;
@@ -444,7 +530,7 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
             .map(|pattern| text_for_engine(option, pattern).map(str::to_owned))
             .collect::<anyhow::Result<Vec<String>>>()
     };
-    let order = Order::Stage {
+    Ok(Staging {
         project: request.project.clone(),
         resources: request.resources.clone(),
         workdir: request.container_workdir.as_str().into(),
@@ -453,6 +539,5 @@ fn stage_order(request: &Request, name: &ProjectName) -> anyhow::Result<String> 
         secrets: request.secrets.action,
         known_secrets: patterns("--allow-secret", &request.secrets.known)?,
         reuse_cache: request.reuse_cache,
-    };
-    Ok(serde_json::to_string(&order)?)
+    })
 }

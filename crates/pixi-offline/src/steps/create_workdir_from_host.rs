@@ -25,6 +25,7 @@ use crate::steps::environments::{self, Resolved};
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::git_version;
 use crate::steps::new_workdir::{self, Made, NewWorkdir};
+use crate::steps::pixi_check::{PixiCheck, Question};
 use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
@@ -144,8 +145,7 @@ pub(super) struct Seen {
     pub(super) place: NewWorkdir,
     pub(super) lock: Option<Lock>,
     channels: Vec<LocalChannel>,
-    /// The subdirs of the platforms that the manifest names.
-    workspace_subdirs: Option<Vec<String>>,
+    manifest: ProjectManifest,
     pub(super) resolved: Resolved,
     /// The environment that is verified.
     verified: String,
@@ -235,7 +235,7 @@ impl Seen {
             place,
             lock,
             channels,
-            workspace_subdirs: manifest.subdirs(),
+            manifest,
             resolved,
             verified,
             secrets,
@@ -267,7 +267,7 @@ impl Seen {
             &self.resolved.environments,
             platform.and_then(environments::platform_of),
             &self.channels,
-            self.workspace_subdirs.as_deref(),
+            self.manifest.subdirs().as_deref(),
         )
     }
 
@@ -314,6 +314,34 @@ impl Seen {
                 report,
             );
         }
+    }
+
+    /// Asks the image's pixi what it makes of manifest and lock.
+    ///
+    /// # Errors
+    ///
+    /// What the build would end with, as [`Question::ask_image`].
+    pub(super) fn ask_pixi(&self, request: &Request) -> anyhow::Result<PixiCheck> {
+        if self.image.is_none() {
+            return Ok(PixiCheck::not_made(
+                "the engine does not have the image, and none is fetched for a dry run",
+            ));
+        }
+        let build = self.build(request);
+        let question = Question {
+            manifest: self.manifest.name,
+            sha256: Some(self.manifest.digest().to_string()),
+            lock_use: build.lock_use,
+            needs_git: build.needs_git,
+            variables: build.variables,
+        };
+        let image = (&request.image, request.platform.as_ref());
+        question.ask_image(
+            &self.engine,
+            image,
+            &request.engine_arguments,
+            &self.project_dir,
+        )
     }
 
     /// What the staged copies will take.

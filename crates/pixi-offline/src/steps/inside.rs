@@ -31,7 +31,7 @@ use crate::steps::git_version;
 use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
-use crate::steps::stage::{self, ProjectRules, SurveyWarnings};
+use crate::steps::stage::{self, ProjectRules};
 use crate::surroundings::Surroundings;
 use crate::transfer;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -43,26 +43,11 @@ pub const FIRST_WORD: &str = "--inside-container";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
+    /// Look at what would be staged, and touch nothing; answers with [`Inspected`].
+    Look(Staging),
     /// Make the container's workdir and stage project and resources in it;
     /// answers with [`Staged`].
-    Stage {
-        /// The project.
-        project: PathBuf,
-        /// Its resources.
-        resources: Option<PathBuf>,
-        /// The workdir to make.
-        workdir: PathBuf,
-        /// The project's name in it.
-        name: String,
-        /// Arguments of `--exclude`.
-        excludes: Vec<String>,
-        /// What happens to what looks like a secret.
-        secrets: SecretAction,
-        /// Arguments of `--allow-secret`.
-        known_secrets: Vec<String>,
-        /// Whether a package cache in the workdir stays.
-        reuse_cache: bool,
-    },
+    Stage(Staging),
     /// Send the workdir as a tar stream, installed environments left out.
     Send {
         /// The workdir.
@@ -89,6 +74,27 @@ pub enum Order {
     },
 }
 
+/// What is to be staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staging {
+    /// The project.
+    pub project: PathBuf,
+    /// Its resources.
+    pub resources: Option<PathBuf>,
+    /// The workdir to make.
+    pub workdir: PathBuf,
+    /// The project's name in it.
+    pub name: String,
+    /// Arguments of `--exclude`.
+    pub excludes: Vec<String>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretAction,
+    /// Arguments of `--allow-secret`.
+    pub known_secrets: Vec<String>,
+    /// Whether a package cache in the workdir stays.
+    pub reuse_cache: bool,
+}
+
 /// This program, as what counts attempts to reach a network.
 pub(super) fn counting(surroundings: &Surroundings) -> anyhow::Result<Counting> {
     let order = serde_json::to_string(&Order::CountAttempts)?;
@@ -98,9 +104,11 @@ pub(super) fn counting(surroundings: &Surroundings) -> anyhow::Result<Counting> 
     })
 }
 
-/// The answer to [`Order::Stage`].
+/// The answer to [`Order::Look`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Staged {
+pub struct Inspected {
+    /// The name of the project's manifest.
+    pub manifest: String,
     /// The text of the project's lock.
     pub lock: Option<String>,
     /// The subdirs of the platforms that the manifest names.
@@ -109,20 +117,27 @@ pub struct Staged {
     pub channels: Vec<LocalChannel>,
     /// What looks like a secret, refused or not wanted to be known none.
     pub secrets: Vec<Finding>,
-    /// Whether the resources were a folder and are staged.
+    /// Whether the resources are a folder.
     pub resources: bool,
+    /// The versions of the project's packages that come from git.
+    pub git_versions: Vec<GitVersion>,
+    /// What of the project would be copied.
+    pub project_survey: Survey,
+    /// What of the resources would be.
+    pub resources_survey: Survey,
+}
+
+/// The answer to [`Order::Stage`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// What was seen before, with the lock that is staged.
+    pub inspected: Inspected,
     /// Whether an earlier package cache stayed.
     pub cache_reused: bool,
     /// The git commit of the project, where git is there and knows one.
     pub source: Option<SourceState>,
     /// What of the project is staged.
     pub paths: StagedPaths,
-    /// The versions of the project's packages that come from git.
-    pub git_versions: Vec<GitVersion>,
-    /// What people are warned of in the project.
-    pub project_warnings: SurveyWarnings,
-    /// The same of the resources.
-    pub resources_warnings: SurveyWarnings,
 }
 
 /// Carries an order out.
@@ -145,33 +160,14 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
     }
     match order {
         Order::Copy { .. } | Order::Carry | Order::CountAttempts => Ok(()),
-        Order::Stage {
-            project,
-            resources,
-            workdir,
-            name,
-            excludes,
-            secrets,
-            known_secrets,
-            reuse_cache,
-        } => {
-            let policy = SecretPolicy {
-                action: secrets,
-                known: known_secrets.into_iter().map(OsString::from).collect(),
-            };
-            let excludes: Vec<OsString> = excludes.into_iter().map(OsString::from).collect();
-            let name = ProjectName::new(name.as_ref())?;
-            let workdir = Workdir::new(workdir);
-            let rules = ProjectRules::new(&excludes)?;
-            let staged = stage_project(
-                &surroundings.absolute(&project),
-                resources.as_deref(),
-                &workdir,
-                &name,
-                &rules,
-                (&policy, reuse_cache),
-                (surroundings, report),
-            )?;
+        Order::Look(staging) => {
+            let inspection = Inspection::make(&staging, surroundings)?;
+            report.text(serde_json::to_string(&inspection.inspected)?);
+            Ok(())
+        }
+        Order::Stage(staging) => {
+            let inspection = Inspection::make(&staging, surroundings)?;
+            let staged = inspection.stage(staging.reuse_cache, surroundings, report)?;
             report.text(serde_json::to_string(&staged)?);
             Ok(())
         }
@@ -211,32 +207,159 @@ fn end_with_the_host(program: PathBuf) {
     });
 }
 
-fn stage_project(
+/// A project that was looked at and may be staged.
+struct Inspection {
+    project: PathBuf,
+    resources: Option<PathBuf>,
+    workdir: Workdir,
+    name: ProjectName,
+    rules: ProjectRules,
+    standing: Standing,
+    inspected: Inspected,
+}
+
+impl Inspection {
+    /// Looks, and touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 for what cannot be staged.
+    fn make(staging: &Staging, surroundings: &Surroundings) -> anyhow::Result<Inspection> {
+        let words =
+            |words: &[String]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+        let policy = SecretPolicy {
+            action: staging.secrets,
+            known: words(&staging.known_secrets),
+        };
+        let name = ProjectName::new(staging.name.as_ref())?;
+        let workdir = Workdir::new(&staging.workdir);
+        let rules = ProjectRules::new(&words(&staging.excludes))?;
+        let project = surroundings.absolute(&staging.project);
+        stage::require_folder("--project-path-in-container", &project)?;
+        let manifest = ProjectManifest::require(&project)?;
+        manifest.require_usable()?;
+        manifest.require_find_links_elsewhere(&project)?;
+        // One that cannot be read is no reason to stage anything.
+        let lock = Lock::read_through_links(&project.join(layout::LOCK_FILE))?;
+        let resources = staging
+            .resources
+            .as_ref()
+            .map(|folder| surroundings.absolute(folder))
+            .filter(|folder| folder.is_dir());
+        let standing =
+            look_at_workdir(workdir.path(), &project, resources.as_deref(), surroundings)?;
+        let mut search = SecretSearch::new(&policy)?;
+        let project_survey = search.project(&project, &rules);
+        let resources_survey = match &resources {
+            Some(resources) => search.resources(resources)?,
+            None => Survey::default(),
+        };
+        let secrets = search.findings();
+        secrets::refuse(&policy, &secrets)?;
+        let inspected = Inspected {
+            manifest: manifest.name.to_owned(),
+            channels: channels_of(lock.as_ref(), &project),
+            lock: lock.map(|lock| lock.text().to_owned()),
+            subdirs: manifest.subdirs(),
+            secrets,
+            resources: resources.is_some(),
+            git_versions: git_version::find(&project, surroundings),
+            project_survey,
+            resources_survey,
+        };
+        Ok(Inspection {
+            project,
+            resources,
+            workdir,
+            name,
+            rules,
+            standing,
+            inspected,
+        })
+    }
+
+    /// Makes the workdir, and stages.
+    fn stage(
+        self,
+        reuse_cache: bool,
+        surroundings: &Surroundings,
+        report: &Report,
+    ) -> anyhow::Result<Staged> {
+        let Inspection {
+            project,
+            resources,
+            workdir,
+            name,
+            rules,
+            standing,
+            mut inspected,
+        } = self;
+        let cache = workdir.cache();
+        let cache_reused = reuse_cache && standing == Standing::Ours && stage::is_own_cache(&cache);
+        make_workdir(&workdir, standing, cache_reused)?;
+        let source = source_state::of(&project, surroundings);
+        // First of all the mark: an interrupted run must know its own.
+        let text = name.for_engine()?;
+        let container_workdir = workdir.path().to_string_lossy();
+        WorkdirRecord::new(text, &container_workdir, Verification::None).write(&workdir)?;
+        // Each is made here: through a link that somebody else put there the build would
+        // write into another folder.
+        let made = [workdir.projects(), workdir.out()];
+        for folder in made.iter().chain((!cache_reused).then_some(&cache)) {
+            fs::create_dir(folder)
+                .with_context(|| format!("{} cannot be made", folder.display()))?;
+        }
+        let how = How {
+            list: true,
+            ..How::default()
+        };
+        let copy = stage::copy_project(&project, &workdir.project(&name), &rules, &how, report)?;
+        match &resources {
+            Some(resources) => {
+                stage::copy_folder(resources, &workdir.resources(), &How::default(), report)?;
+            }
+            None => fs::create_dir(workdir.resources())?,
+        }
+        let lock = UntrustedDir::open(&workdir.project(&name))
+            .and_then(|dir| dir.read(layout::LOCK_FILE, RECORD_LIMIT));
+        inspected.lock = match lock {
+            Ok(bytes) => Some(String::from_utf8(bytes).context("pixi.lock is not text")?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).context("pixi.lock cannot be read"),
+        };
+        // A lock that cannot be used is the host's to refuse.
+        let parsed = inspected
+            .lock
+            .clone()
+            .and_then(|text| Lock::parse(text).ok());
+        inspected.channels = channels_of(parsed.as_ref(), &project);
+        Ok(Staged {
+            inspected,
+            cache_reused,
+            source,
+            paths: StagedPaths::from(&copy.listing),
+        })
+    }
+}
+
+/// Looks at the place of the container's workdir.
+///
+/// # Errors
+///
+/// Exit code 2 for one that must not be emptied.
+fn look_at_workdir(
+    path: &Path,
     project: &Path,
     resources: Option<&Path>,
-    workdir: &Workdir,
-    name: &ProjectName,
-    rules: &ProjectRules,
-    (policy, reuse_cache): (&SecretPolicy, bool),
-    (surroundings, report): (&Surroundings, &Report),
-) -> anyhow::Result<Staged> {
-    stage::require_folder("--project-path-in-container", project)?;
-    let manifest = ProjectManifest::require(project)?;
-    manifest.require_usable()?;
-    manifest.require_find_links_elsewhere(project)?;
-    // One that cannot be read is no reason to stage anything.
-    Lock::read_through_links(&project.join(layout::LOCK_FILE))?;
-    let resources = resources
-        .map(|folder| surroundings.absolute(folder))
-        .filter(|folder| folder.is_dir());
+    surroundings: &Surroundings,
+) -> anyhow::Result<Standing> {
     let mut guard = Guard::new(surroundings);
     guard.allow_mount_point();
     guard.protect(project, "the project");
-    if let Some(resources) = &resources {
+    if let Some(resources) = resources {
         guard.protect(resources, "the resources");
     }
-    let path = workdir.path();
-    let standing = guard
+    guard
         .check("--container-workdir-path", path, proof::is_workdir, false)
         .map_err(|error| {
             // There is no --force for a folder of somebody's container.
@@ -244,69 +367,17 @@ fn stage_project(
                 .to_string()
                 .replace(", or give --force to overwrite it", "");
             Failure::usage(text)
-        })?;
-    let mut search = SecretSearch::new(policy)?;
-    let survey = search.project(project, rules);
-    let resources_survey = match &resources {
-        Some(resources) => search.resources(resources)?,
-        None => Survey::default(),
-    };
-    let findings = search.findings();
-    secrets::refuse(policy, &findings)?;
+        })
+}
 
-    let cache = workdir.cache();
-    let cache_reused = reuse_cache && standing == Standing::Ours && stage::is_own_cache(&cache);
-    make_workdir(workdir, standing, cache_reused)?;
-    let source = source_state::of(project, surroundings);
-    // First of all the mark: an interrupted run must know its own.
-    let text = name.for_engine()?;
-    let container_workdir = path.to_string_lossy();
-    WorkdirRecord::new(text, &container_workdir, Verification::None).write(workdir)?;
-    // Each is made here: through a link that somebody else put there the build would
-    // write into another folder.
-    let made = [workdir.projects(), workdir.out()];
-    for folder in made.iter().chain((!cache_reused).then_some(&cache)) {
-        fs::create_dir(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    }
-    let how = How {
-        list: true,
-        ..How::default()
-    };
-    let copy = stage::copy_project(project, &workdir.project(name), rules, &how, report)?;
-    match &resources {
-        Some(resources) => {
-            stage::copy_folder(resources, &workdir.resources(), &How::default(), report)?;
-        }
-        None => fs::create_dir(workdir.resources())?,
-    }
-    let lock = UntrustedDir::open(&workdir.project(name))
-        .and_then(|dir| dir.read(layout::LOCK_FILE, RECORD_LIMIT));
-    let lock = match lock {
-        Ok(bytes) => Some(String::from_utf8(bytes).context("pixi.lock is not text")?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).context("pixi.lock cannot be read"),
-    };
-    // A lock that cannot be used is the host's to refuse.
-    let parsed = lock.clone().and_then(|text| Lock::parse(text).ok());
-    let mut channels = parsed
-        .map(|lock| LocalChannel::of(&lock, project))
+/// The channels that are folders of the project. Nothing can be mounted into a container
+/// that runs: pixi finds a channel where it was locked, or not at all.
+fn channels_of(lock: Option<&Lock>, project: &Path) -> Vec<LocalChannel> {
+    let mut channels = lock
+        .map(|lock| LocalChannel::of(lock, project))
         .unwrap_or_default();
-    // Nothing can be mounted into a container that runs: pixi finds a channel
-    // where it was locked, or not at all.
     channels.retain(|channel| channel.locked.exists());
-    Ok(Staged {
-        lock,
-        subdirs: manifest.subdirs(),
-        channels,
-        secrets: findings,
-        resources: resources.is_some(),
-        cache_reused,
-        source,
-        paths: StagedPaths::from(&copy.listing),
-        git_versions: git_version::find(project, surroundings),
-        project_warnings: (&survey).into(),
-        resources_warnings: (&resources_survey).into(),
-    })
+    channels
 }
 
 /// Makes the folder of the workdir, or empties the one that is there, but for the package

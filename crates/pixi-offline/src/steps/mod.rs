@@ -21,6 +21,7 @@ mod installed;
 pub mod make_product;
 pub mod make_production_image;
 mod new_workdir;
+mod pixi_check;
 mod pixi_words;
 mod plan;
 mod project_manifest;

@@ -32,7 +32,7 @@ impl PixiWords {
         PixiWords::from_text(&String::from_utf8_lossy(&tail().unwrap_or_default()))
     }
 
-    fn from_text(text: &str) -> PixiWords {
+    pub(super) fn from_text(text: &str) -> PixiWords {
         let lines = text.split(['\n', '\r']).map(plain);
         PixiWords(lines.filter(|line| !line.is_empty()).collect())
     }
@@ -47,6 +47,31 @@ impl PixiWords {
             .iter()
             .any(|name| text.contains(name))
             && text.contains("not up-to-date with")
+    }
+
+    /// Why the lock does not fit, as `pixi -v` tells: the first few reasons.
+    pub(super) fn why_stale(&self) -> Vec<&str> {
+        let reasons = self
+            .0
+            .iter()
+            .filter(|line| line.contains("out of date because"));
+        // A line of a log begins with its level, and perhaps with where it is from.
+        let begin = |line: &String| {
+            let begins = [
+                "the dependencies of",
+                "the pypi dependencies of",
+                "environment '",
+            ];
+            begins
+                .iter()
+                .filter_map(|words| line.find(words))
+                .min()
+                .unwrap_or(0)
+        };
+        reasons
+            .take(SHOWN)
+            .map(|line| &line[begin(line)..])
+            .collect()
     }
 
     /// The last error that pixi printed, the most particular cause at its end; where it

@@ -8,18 +8,21 @@ use serde_json::{Value, json};
 use crate::container::{Engine, Image};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
-use crate::packages::{Inventory, PackageKind};
+use crate::packages::{Inventory, Lock, PackageKind};
 use crate::proof;
 use crate::report::Report;
 use crate::request::ProjectName;
+use crate::secrets::Finding;
 use crate::staging::{self, Survey};
 use crate::steps::build_offline_product::{
     Looked, Request, Source, pasteable, planned_verification,
 };
 use crate::steps::create_workdir_from_container as from_container;
 use crate::steps::create_workdir_from_host::{self as from_host, Seen};
+use crate::steps::environments::{self, Resolved};
+use crate::steps::final_verify_product;
+use crate::steps::pixi_check::PixiCheck;
 use crate::steps::stage::{self, ProjectRules};
-use crate::steps::{environments, final_verify_product};
 use crate::surroundings::Surroundings;
 
 /// What a product takes beside the packages, in times of what is staged: the
@@ -46,7 +49,9 @@ impl Plan {
     ) -> anyhow::Result<Plan> {
         match looked {
             Looked::Host(source) => of_host(source, request, surroundings, report),
-            Looked::Container(source, seen) => of_container(seen, source, request, surroundings),
+            Looked::Container(source, seen) => {
+                of_container(seen, source, request, surroundings, report)
+            }
         }
     }
 
@@ -123,25 +128,17 @@ fn of_host(
         seen.name,
         seen.place.workdir.path().display()
     ));
-    say_staged(&mut plan, staged);
-    say_warnings(&mut plan, "project", staged);
-    if resources.entries > 0 {
-        plan.say(format!(
-            "resources: {} entries, {} bytes",
-            resources.entries, resources.bytes
-        ));
-    }
-    say_warnings(&mut plan, "resources", &seen.resources);
-    let download = say_packages(&mut plan, &seen)?;
-    let secrets: Vec<String> = seen.secrets.iter().map(ToString::to_string).collect();
-    plan.facts["secrets"] = json!(secrets);
-    plan.say(match secrets.len() {
-        0 => "secrets: nothing that looks like one, or not looked for".to_owned(),
-        count => format!(
-            "secrets: {count} that look like one\n  {}",
-            secrets.join("\n  ")
-        ),
-    });
+    let asked = Asked {
+        lock: seen.lock.as_ref(),
+        resolved: &seen.resolved,
+        platform: seen
+            .image
+            .as_ref()
+            .and_then(|image| environments::platform_of(&image.platform)),
+    };
+    say_project(&mut plan, (staged, &seen.resources), &seen.secrets);
+    let download = say_packages(&mut plan, &asked)?;
+    say_check(&mut plan, &seen.ask_pixi(source)?);
     let needed =
         COPIES * (staged.size.bytes + resources.bytes + download) + seen.place.helper.size().bytes;
     plan.facts["disk_bytes_at_least"] = json!(needed);
@@ -171,13 +168,16 @@ fn of_host(
     Ok(plan)
 }
 
-/// A dry run goes into no container, so little is known of a project there.
+/// A program of ours looks in the container, as it does for the build, and is removed again.
 fn of_container(
     seen: &from_container::Seen,
     source: &from_container::Request,
     request: &Request,
     surroundings: &Surroundings,
+    report: &Report,
 ) -> anyhow::Result<Plan> {
+    let (inspected, fitting, check) = seen.inspect(source, surroundings)?;
+    fitting.warn(&inspected, source, report);
     let from_container::Seen {
         name,
         engine,
@@ -186,6 +186,8 @@ fn of_container(
         image,
         ..
     } = seen;
+    let size =
+        |survey: &Survey| json!({"entries": survey.size.entries, "bytes": survey.size.bytes});
     let mut plan = Plan {
         facts: json!({
             "container": container.id(),
@@ -193,6 +195,10 @@ fn of_container(
             "name": name.to_string(),
             "workdir": place.workdir.path().display().to_string(),
             "container_workdir": source.container_workdir.as_str(),
+            "staged": size(&inspected.project_survey),
+            "resources": size(&inspected.resources_survey),
+            "environments": fitting.resolved.environments,
+            "environments_left": fitting.resolved.left_out,
             "engine": seen.version,
             "image": image,
         }),
@@ -208,7 +214,15 @@ fn of_container(
         place.workdir.path().display(),
         source.container_workdir
     ));
-    plan.say("what would be staged, its packages and its secrets are known only in the container, and a dry run does not go into it".to_owned());
+    let surveys = (&inspected.project_survey, &inspected.resources_survey);
+    say_project(&mut plan, surveys, &inspected.secrets);
+    let asked = Asked {
+        lock: fitting.lock.as_ref(),
+        resolved: &fitting.resolved,
+        platform: fitting.platform,
+    };
+    say_packages(&mut plan, &asked)?;
+    say_check(&mut plan, &check);
     plan.command(
         engine,
         "the build, by a copy of this program that is brought there and by a shell",
@@ -224,16 +238,43 @@ fn of_container(
     Ok(plan)
 }
 
+/// Says what is copied, and what in it looks like a secret.
+fn say_project(plan: &mut Plan, (project, resources): (&Survey, &Survey), secrets: &[Finding]) {
+    say_staged(plan, project);
+    say_warnings(plan, "project", project);
+    if resources.size.entries > 0 {
+        plan.say(format!(
+            "resources: {} entries, {} bytes",
+            resources.size.entries, resources.size.bytes
+        ));
+    }
+    say_warnings(plan, "resources", resources);
+    let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
+    plan.facts["secrets"] = json!(secrets);
+    plan.say(match secrets.len() {
+        0 => "secrets: nothing that looks like one, or not looked for".to_owned(),
+        count => format!(
+            "secrets: {count} that look like one\n  {}",
+            secrets.join("\n  ")
+        ),
+    });
+}
+
+/// Says what pixi made of manifest and lock.
+fn say_check(plan: &mut Plan, check: &PixiCheck) {
+    plan.facts["pixi_check"] = json!({
+        "pixi": check.pixi,
+        "lock_fits": check.lock_fits.then_some(true),
+        "unknown": check.unknown,
+    });
+    plan.say(check.line());
+}
+
 fn say_staged(plan: &mut Plan, staged: &Survey) {
     let left: Vec<Value> = staged
         .left
         .iter()
-        .map(|(rule, entries)| json!({"pattern": rule.to_string_lossy(), "entries": entries}))
-        .collect();
-    let skipped: Vec<String> = staged
-        .skipped
-        .iter()
-        .map(|path| path.display().to_string())
+        .map(|(rule, entries)| json!({"pattern": rule, "entries": entries}))
         .collect();
     let mut text = format!(
         "staged: {} entries, {} bytes",
@@ -241,16 +282,15 @@ fn say_staged(plan: &mut Plan, staged: &Survey) {
     );
     for (rule, entries) in &staged.left {
         text.push_str(&format!(
-            "\n  left out by {}: {entries}, with all that is in them",
-            rule.display()
+            "\n  left out by {rule}: {entries}, with all that is in them"
         ));
     }
-    for path in &skipped {
+    for path in &staged.skipped {
         text.push_str(&format!("\n  left out as a workdir: {path}"));
     }
     plan.say(text);
     plan.facts["left"] = json!(left);
-    plan.facts["workdirs_left"] = json!(skipped);
+    plan.facts["workdirs_left"] = json!(staged.skipped);
 }
 
 /// Says of what the build will warn.
@@ -274,17 +314,21 @@ fn say_warnings(plan: &mut Plan, what: &str, survey: &Survey) {
     }
 }
 
+/// The packages that a build was asked for.
+struct Asked<'a> {
+    lock: Option<&'a Lock>,
+    resolved: &'a Resolved,
+    platform: Option<&'static str>,
+}
+
 /// Gives the bytes that are to be fetched, as far as the lock says.
-fn say_packages(plan: &mut Plan, seen: &Seen) -> anyhow::Result<u64> {
-    let Some(lock) = &seen.lock else {
+fn say_packages(plan: &mut Plan, asked: &Asked<'_>) -> anyhow::Result<u64> {
+    let Some(lock) = asked.lock else {
         plan.say("packages: not known, since the project has no pixi.lock".to_owned());
         return Ok(0);
     };
-    let platform = seen
-        .image
-        .as_ref()
-        .and_then(|image| environments::platform_of(&image.platform));
-    let environments = &seen.resolved.environments;
+    let (resolved, platform) = (asked.resolved, asked.platform);
+    let environments = &resolved.environments;
     let inventory = Inventory::of(lock, environments, platform)?;
     let packages = inventory.packages();
     let conda = packages
@@ -308,10 +352,10 @@ fn say_packages(plan: &mut Plan, seen: &Seen) -> anyhow::Result<u64> {
         environments.join(", "),
         packages.len() - conda,
     ));
-    if !seen.resolved.left_out.is_empty() {
+    if !resolved.left_out.is_empty() {
         plan.say(format!(
             "environments left out, since the lock has no packages of them for the image's platform: {}",
-            seen.resolved.left_out.join(", ")
+            resolved.left_out.join(", ")
         ));
     }
     Ok(download)

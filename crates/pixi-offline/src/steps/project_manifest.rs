@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
 use toml_edit::{DocumentMut, Item};
 
 use crate::failure::Failure;
 use crate::layout;
 use crate::packages::not_checked_out;
+use crate::proof::Sha256Digest;
 use crate::regular_file;
 use crate::untrusted_dir::RECORD_LIMIT;
 
@@ -94,6 +96,11 @@ impl ProjectManifest {
             )));
         }
         Ok(())
+    }
+
+    /// The sha256 of its text.
+    pub(super) fn digest(&self) -> Sha256Digest {
+        Sha256Digest::from(Sha256::digest(&self.text))
     }
 
     /// Requires that `find-links` names nothing in the project by a path of this machine:

@@ -34,6 +34,22 @@ pub(super) struct Phase<'a> {
     pub(super) advice: &'a str,
 }
 
+/// The failure of a build whose image lacks a program that it needs.
+pub(super) fn missing_program(program: &str) -> anyhow::Error {
+    let advice = match program {
+        "pixi" => "use an image with pixi on its PATH or in a login profile",
+        "git" => {
+            "pixi.lock has PyPI packages from git repositories, which are fetched with it: use an image with git, or depend on wheels of these packages"
+        }
+        "bash" => "the product's scripts are bash scripts: use an image with bash",
+        _ => "use an image that has it",
+    };
+    Failure::with_code(
+        failure::MISSING_PROGRAM,
+        format!("the image has no {program} (looked on PATH in a login shell); {advice}"),
+    )
+}
+
 /// Turns the end of a script into success or a failure with the script's code.
 ///
 /// # Errors
@@ -42,18 +58,7 @@ pub(super) struct Phase<'a> {
 /// was expected.
 pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow::Result<()> {
     if let Some(program) = outcome.missing_programs.first() {
-        let advice = match program.as_str() {
-            "pixi" => "use an image with pixi on its PATH or in a login profile",
-            "git" => {
-                "pixi.lock has PyPI packages from git repositories, which are fetched with it: use an image with git, or depend on wheels of these packages"
-            }
-            "bash" => "the product's scripts are bash scripts: use an image with bash",
-            _ => "use an image that has it",
-        };
-        return Err(Failure::with_code(
-            failure::MISSING_PROGRAM,
-            format!("the image has no {program} (looked on PATH in a login shell); {advice}"),
-        ));
+        return Err(missing_program(program));
     }
     for phase in phases {
         let Some(code @ 1..) = outcome.phase(phase.name) else {

@@ -48,6 +48,25 @@ pub const FINAL_VERIFY: Text = Text {
 /// Words: the program's name and size in bytes, then the folders to try.
 pub const BRING: &str = include_str!("bring.sh");
 
+/// Asks pixi what it makes of a project's manifest and lock; writes nothing into the
+/// project. Words: the project, its manifest's name and sha256 (or nothing), whether the lock
+/// is compared and whether git is needed (or nothing).
+/// Output: after [`ANSWERS`] `elsewhere`, `unwritable`, `missing PROGRAM`, or `pixi VERSION`
+/// and then `manifest CODE` and `lock CODE`, each followed by what pixi said.
+pub const CHECK_PROJECT: &str = include_str!("check-project.sh");
+
+/// The line that the answer of [`CHECK_PROJECT`] begins after.
+pub const ANSWERS: &str = "pixi-offline answers:";
+
+/// The words after `sh` that have a script run as those of [`Script`] are: in a login shell.
+pub(super) fn question(script: &str, words: &[&str]) -> Vec<OsString> {
+    ["-c", LAUNCH, "question", script]
+        .iter()
+        .chain(words)
+        .map(OsString::from)
+        .collect()
+}
+
 /// Where [`FINAL_VERIFY`] finds the product when it is not used in place.
 pub const PRODUCT_SOURCE: &str = "/pixi-offline/product";
 

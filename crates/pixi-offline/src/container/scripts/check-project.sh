@@ -1,0 +1,72 @@
+#!/bin/sh
+# Asks pixi what it makes of a project: whether it takes the manifest, and whether the lock
+# fits. It works on copies of these two in a directory of its own, with links to the rest
+# of the project, where nothing is written.
+shift
+project=$1
+manifest=$2
+# Of the manifest; empty where nobody knows it.
+sha256=$3
+# Whether the lock is compared, and whether git is needed: empty means no.
+compares=$4
+needs_git=$5
+
+PATH=$PATH:$PIXI_OFFLINE_IMAGE_PATH
+export PATH
+# A profile may have printed something.
+printf '\n%s\n' 'pixi-offline answers:'
+if [ -n "$sha256" ]; then
+  case $(sha256sum <"$project/$manifest" 2>/dev/null) in
+    "$sha256 "*) ;;
+    *)
+      echo elsewhere
+      exit 0
+      ;;
+  esac
+fi
+if ! command -v pixi >/dev/null 2>&1; then
+  echo 'missing pixi'
+  exit 0
+fi
+if [ -n "$needs_git" ] && ! command -v git >/dev/null 2>&1; then
+  echo 'missing git'
+  exit 0
+fi
+echo "pixi $(pixi --version 2>/dev/null)"
+
+scratch=$(mktemp -d 2>/dev/null) || scratch=
+if [ -z "$scratch" ]; then
+  echo unwritable
+  exit 0
+fi
+trap 'rm -rf -- "$scratch"' EXIT
+trap 'exit 143' HUP INT TERM
+mkdir "$scratch/project"
+cd -- "$scratch/project" || exit 1
+ln -s -- "$project"/* . 2>/dev/null
+rm -f -- "$manifest" pixi.lock
+cp -L -- "$project/$manifest" . || exit 1
+[ ! -f "$project/pixi.lock" ] || cp -L -- "$project/pixi.lock" .
+if [ -f "$project/.pixi/config.toml" ]; then
+  mkdir .pixi && cp -L -- "$project/.pixi/config.toml" .pixi/
+fi
+unset PIXI_FROZEN PIXI_LOCKED PIXI_PROJECT_MANIFEST
+export PIXI_CACHE_DIR="$scratch/cache"
+limited() {
+  if command -v timeout >/dev/null 2>&1; then
+    timeout 60 "$@"
+  else
+    "$@"
+  fi
+}
+ask() {
+  what=$1
+  shift
+  limited "$@" >/dev/null 2>"$scratch/said" </dev/null
+  code=$?
+  echo "$what $code"
+  cat "$scratch/said"
+  return "$code"
+}
+ask manifest pixi task list && [ -n "$compares" ] && ask lock pixi list --locked -v
+exit 0

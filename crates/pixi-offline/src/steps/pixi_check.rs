@@ -1,0 +1,229 @@
+//! What the pixi of an image, or of a running container, makes of a project before anything
+//! is installed: a dry run asks it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::container::{Engine, Mount, Resident, scripts};
+use crate::failure::{self, Failure};
+use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
+use crate::steps::build::LockUse;
+use crate::steps::pixi_words::PixiWords;
+use crate::steps::verdict;
+use crate::tools::Captured;
+
+/// Where the project is in the container that is asked.
+const PROJECT: &str = "/pixi-offline/project";
+
+/// The exit code of timeout(1).
+const TIMED_OUT: u8 = 124;
+
+/// A project that pixi is asked about.
+pub(super) struct Question<'a> {
+    /// The name of its manifest.
+    pub(super) manifest: &'a str,
+    /// The sha256 of its manifest, where it is known.
+    pub(super) sha256: Option<String>,
+    /// How the install would treat its lock.
+    pub(super) lock_use: LockUse,
+    /// Whether the lock has a package that is fetched with git.
+    pub(super) needs_git: bool,
+    /// Variables of the build.
+    pub(super) variables: &'a [ContainerVariable],
+}
+
+/// What pixi made of a project that it would install.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct PixiCheck {
+    /// Its version, where it told one.
+    pub(super) pixi: Option<String>,
+    /// Whether it compared the lock with the manifest, and both fit.
+    pub(super) lock_fits: bool,
+    /// Why it did not tell all that was asked.
+    pub(super) unknown: Option<String>,
+}
+
+impl PixiCheck {
+    /// One that nobody was asked for.
+    pub(super) fn not_made(why: impl Into<String>) -> PixiCheck {
+        PixiCheck {
+            unknown: Some(why.into()),
+            ..PixiCheck::default()
+        }
+    }
+
+    /// The line of a plan.
+    pub(super) fn line(&self) -> String {
+        let pixi = match &self.pixi {
+            Some(version) => format!("pixi {version} of the image"),
+            None => "pixi of the image".to_owned(),
+        };
+        match (&self.unknown, self.lock_fits) {
+            (Some(why), _) => {
+                format!("{pixi}: whether it takes manifest and lock is not known: {why}")
+            }
+            (None, true) => format!("{pixi}: it takes the manifest, and pixi.lock fits"),
+            (None, false) => format!("{pixi}: it takes the manifest"),
+        }
+    }
+}
+
+impl Question<'_> {
+    /// Asks the pixi of an image that the engine has, in a container without a network that
+    /// has the project mounted read-only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Question::judge`], and when the engine's client cannot be started.
+    pub(super) fn ask_image(
+        &self,
+        engine: &Engine,
+        (image, platform): (&ImageReference, Option<&ContainerPlatform>),
+        engine_arguments: &[OsString],
+        project: &Path,
+    ) -> anyhow::Result<PixiCheck> {
+        let mount = Mount::read_only(project, PROJECT).value()?;
+        // SELinux is turned off for it as for every container of ours; elsewhere the option
+        // means nothing.
+        let fixed = ["--security-opt", "label=disable", "--mount", &mount];
+        let mut options: Vec<OsString> = fixed.map(OsString::from).into();
+        if let Some(platform) = platform {
+            options.extend(["--platform", platform.as_str()].map(OsString::from));
+        }
+        for variable in self.variables {
+            options.extend(["--env".into(), variable.assignment().into()]);
+        }
+        options.extend(engine_arguments.iter().cloned());
+        let answer =
+            engine.ask_image(image, options, scripts::CHECK_PROJECT, &self.words(PROJECT))?;
+        self.judge(&answer)
+    }
+
+    /// Asks the pixi in a running container.
+    ///
+    /// # Errors
+    ///
+    /// As [`Question::judge`], and when the engine's client cannot be started.
+    pub(super) fn ask_container(
+        &self,
+        container: &Resident,
+        project: &str,
+    ) -> anyhow::Result<PixiCheck> {
+        let words = self.words(project);
+        let answer = container.ask(self.variables, scripts::CHECK_PROJECT, &words)?;
+        self.judge(&answer)
+    }
+
+    fn words<'a>(&'a self, project: &'a str) -> [&'a str; 5] {
+        let flag = |is_set| if is_set { "yes" } else { "" };
+        [
+            project,
+            self.manifest,
+            self.sha256.as_deref().unwrap_or_default(),
+            flag(self.lock_use == LockUse::Locked),
+            flag(self.needs_git),
+        ]
+    }
+
+    /// What the answer means.
+    ///
+    /// # Errors
+    ///
+    /// What the build would end with: 127 for a program that is missing, pixi's exit code
+    /// where it refuses the manifest or a lock that does not fit.
+    fn judge(&self, answer: &Captured) -> anyhow::Result<PixiCheck> {
+        let text = String::from_utf8_lossy(&answer.stdout);
+        let mark = format!("{}\n", scripts::ANSWERS);
+        let Some((_, text)) = text.split_once(&mark) else {
+            let words = answer.stderr.lines().last().unwrap_or_default();
+            let why = format!(
+                "the container that was to tell ended with {}: {words}",
+                answer.code
+            );
+            return Ok(PixiCheck::not_made(why));
+        };
+        let first = text.lines().next().unwrap_or_default();
+        if let Some(program) = first.strip_prefix("missing ") {
+            return Err(verdict::missing_program(program));
+        }
+        let Some(version) = first.strip_prefix("pixi ") else {
+            return Ok(PixiCheck::not_made(match first {
+                "elsewhere" => "the engine does not see this machine's files",
+                _ => "the container has no place for temporary files",
+            }));
+        };
+        let version = version.strip_prefix("pixi ").unwrap_or(version);
+        let mut check = PixiCheck {
+            pixi: (!version.is_empty()).then(|| version.to_owned()),
+            ..PixiCheck::default()
+        };
+        let (manifest, lock) = match text.split_once("\nlock ") {
+            Some((manifest, lock)) => (manifest, Some(lock)),
+            None => (text, None),
+        };
+        let (code, said) = ended(
+            manifest
+                .split_once("\nmanifest ")
+                .map_or("", |(_, end)| end),
+        );
+        match code {
+            Some(0) => {}
+            Some(code) if code != TIMED_OUT => {
+                return Err(self.refused_manifest(&check, code, &said));
+            }
+            _ => check.unknown = Some("it did not tell in time".to_owned()),
+        }
+        if let Some((code, said)) = lock.map(ended) {
+            match code {
+                Some(0) => check.lock_fits = true,
+                Some(code) if said.blame_the_lock() => return Err(stale(code, &said)),
+                _ => {
+                    let fault = said.fault().join(" ");
+                    check.unknown = Some(format!(
+                        "without a network it cannot compare the two: {fault}"
+                    ));
+                }
+            }
+        }
+        Ok(check)
+    }
+
+    fn refused_manifest(&self, check: &PixiCheck, code: u8, said: &PixiWords) -> anyhow::Error {
+        let version = check.pixi.as_deref().unwrap_or_default();
+        Failure::with_code(
+            code,
+            format!(
+                "pixi {version} of the image refuses {}: use an image with a pixi that it is for, or set the file right; pixi says:{}",
+                self.manifest,
+                said.shown()
+            ),
+        )
+    }
+}
+
+/// The exit code and the words after it.
+fn ended(text: &str) -> (Option<u8>, PixiWords) {
+    let (code, said) = text.split_once('\n').unwrap_or((text, ""));
+    (code.trim().parse().ok(), PixiWords::from_text(said))
+}
+
+fn stale(code: u8, said: &PixiWords) -> anyhow::Error {
+    let reasons: String = said
+        .why_stale()
+        .iter()
+        .map(|reason| format!("\n    {reason}"))
+        .collect();
+    let reasons = if reasons.is_empty() {
+        said.shown()
+    } else {
+        reasons
+    };
+    let code = if code == 0 { failure::GENERAL } else { code };
+    Failure::with_code(
+        code,
+        format!(
+            "pixi install would fail: {}; pixi says:{reasons}",
+            LockUse::STALE
+        ),
+    )
+}
