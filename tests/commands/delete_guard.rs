@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testbed::limit::InTime as _;
 use testbed::sandbox::Run;
 
 use crate::create_workdir_from_container::Container;
@@ -51,7 +52,7 @@ impl Shown {
             .arg("--bind")
             .arg(from)
             .arg(&at)
-            .status();
+            .status_in_time();
         status
             .is_ok_and(|status| status.success())
             .then_some(Shown(at))
@@ -60,7 +61,10 @@ impl Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        let status = Command::new("umount")
+            .arg("--lazy")
+            .arg(&self.0)
+            .status_in_time();
         assert!(status.unwrap().success(), "{:?} is still mounted", self.0);
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, names};
 
 use crate::fake::Fake;
@@ -71,12 +72,15 @@ fn checks(folder: &Path, program: &[&str]) -> std::process::Output {
         .args(&program[1..])
         .args(["-c", "SHA256SUMS"])
         .current_dir(folder)
-        .output()
+        .output_in_time()
         .unwrap()
 }
 
 fn digest_of(file: &Path) -> String {
-    let output = Command::new("sha256sum").arg(file).output().unwrap();
+    let output = Command::new("sha256sum")
+        .arg(file)
+        .output_in_time()
+        .unwrap();
     String::from_utf8(output.stdout).unwrap()[..64].to_owned()
 }
 
@@ -224,7 +228,7 @@ fn sha256sum_checks_the_product_and_busybox_too_unless_a_name_is_odd() {
     let theirs = Command::new("sha256sum")
         .args(&files)
         .current_dir(&product)
-        .output()
+        .output_in_time()
         .unwrap();
     for line in String::from_utf8(theirs.stdout).unwrap().lines() {
         assert!(ours.lines().any(|our| our == line), "{line}\n{ours}");
@@ -812,7 +816,10 @@ fn a_signature_that_is_no_small_regular_file_is_refused_at_once() {
             std::os::unix::fs::symlink(&kept, &signature).unwrap()
         }),
         ("is no regular file", &|| {
-            let made = Command::new("mkfifo").arg(&signature).status().unwrap();
+            let made = Command::new("mkfifo")
+                .arg(&signature)
+                .status_in_time()
+                .unwrap();
             assert!(made.success());
         }),
         ("has more than", &|| {
@@ -874,7 +881,7 @@ impl Small {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={kibibytes}k"), "tmpfs"])
             .arg(&folder)
-            .status();
+            .status_in_time();
         mounted
             .is_ok_and(|status| status.success())
             .then_some(Small(folder))
@@ -883,7 +890,10 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status_in_time();
     }
 }
 

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, names};
 
 use crate::create_workdir_from_container::Container;
@@ -272,7 +273,7 @@ fn what_shall_become_a_product_lies_in_the_workdir_itself() {
             let _ = fs::remove_dir_all(&place);
             let _ = fs::remove_file(&place);
             if fifo {
-                let made = Command::new("mkfifo").arg(&place).status().unwrap();
+                let made = Command::new("mkfifo").arg(&place).status_in_time().unwrap();
                 assert!(made.success());
             } else if source.ends_with("pixi") || source.ends_with("lock") {
                 symlink(fake.join("pixi.toml"), &place).unwrap();

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use crate::fake::Fake;
+use testbed::limit::InTime as _;
 
 #[test]
 fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
@@ -24,7 +25,7 @@ fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
             ])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
+            .start()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -35,11 +36,11 @@ fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
             fake.sandbox
                 .program("kill")
                 .args(["-s", signal, &id])
-                .status()
+                .status_in_time()
                 .unwrap()
                 .success()
         );
-        let status = child.wait().unwrap();
+        let status = child.wait_in_time().unwrap();
         let mut stderr = String::new();
         child
             .stderr
@@ -77,12 +78,12 @@ fn a_closed_stdout_ends_the_run_as_a_pipeline_would() {
         ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
+        .start()
         .unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
     drop(stdout);
-    assert_eq!(child.wait().unwrap().code(), Some(141));
+    assert_eq!(child.wait_in_time().unwrap().code(), Some(141));
     assert!(fake.calls().iter().any(|call| call[0] == "rm"));
 }
 
@@ -102,7 +103,7 @@ fn a_signal_while_the_engine_still_fetches_the_image_ends_the_client() {
         ])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .spawn()
+        .start()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(stderr.any(|line| line.unwrap() == "Pulling"));
@@ -111,9 +112,9 @@ fn a_signal_while_the_engine_still_fetches_the_image_ends_the_client() {
     fake.sandbox
         .program("kill")
         .args(["-s", "INT", &id])
-        .status()
+        .status_in_time()
         .unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(child.wait_in_time().unwrap().code(), Some(130));
     assert!(
         start.elapsed() < std::time::Duration::from_secs(20),
         "{:?}",

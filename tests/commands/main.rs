@@ -2,12 +2,7 @@
 //! streams, the words that docker was given and what is left on this side; no
 //! product is proved here.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 mod fake;
 

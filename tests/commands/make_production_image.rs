@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
+use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, names};
 
 use crate::fake::{Fake, LOCK};
@@ -708,7 +709,7 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
             Box::new(|product| {
                 let made = std::process::Command::new("mkfifo")
                     .arg(product.join("demo/x"))
-                    .status();
+                    .status_in_time();
                 assert!(made.unwrap().success());
             }),
         ),

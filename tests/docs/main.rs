@@ -12,12 +12,7 @@
 //! order, among the lines that it really prints; `…` stands for any text.
 //! The blocks of a page share one shell, and where it stands.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 mod page;
 mod place;

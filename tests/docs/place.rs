@@ -4,6 +4,7 @@ use std::process::Command;
 
 use semver::Version;
 use testbed::images::PixiImage;
+use testbed::limit::InTime as _;
 use testbed::project::{Manifest, lock_project};
 use testbed::sandbox::{Run, Sandbox, binary};
 use testbed::{Parts, SecondEngine, ensure_debian_package, ensure_podman};
@@ -190,7 +191,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         if self.here.is_some() {
             let words = ["rm", "--force", "--volumes", &self.container];
-            let _ = Command::new("docker").args(words).output();
+            let _ = Command::new("docker").args(words).output_in_time();
         }
     }
 }

@@ -1,18 +1,22 @@
 //! A bash that is given one command after the other.
 
 use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
+use std::time::Duration;
 
-use testbed::limit::{COMMAND, Limit};
+use testbed::limit::{COMMAND, Limit, Started};
 
 use crate::page::{Fence, require_lines};
 
 /// What a shell says after each command, before its exit code.
 const MARK: &str = "the-command-of-the-docs-ended-with";
 
+/// How long a page may take; each of its commands has a limit of its own.
+const PAGE: Duration = COMMAND.saturating_mul(6);
+
 /// A running bash.
 pub struct Shell {
-    child: Child,
+    child: Started,
     input: ChildStdin,
     output: BufReader<PipeReader>,
     /// What stands in the docs, and what is there instead.
@@ -27,7 +31,7 @@ impl Shell {
             .stdin(Stdio::piped())
             .stdout(writer.try_clone().unwrap())
             .stderr(writer);
-        let mut child = command.spawn().unwrap();
+        let mut child = Started::within(&mut command, PAGE).unwrap();
         // The writing ends in it, so that the reader sees the end.
         drop(command);
         let input = child.stdin.take().unwrap();
@@ -88,6 +92,6 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.child.wait_in_time();
     }
 }

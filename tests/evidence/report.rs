@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -18,6 +19,7 @@ use pixi_offline::proof::verification::{Ran, Verdict, VerificationRecord};
 use pixi_offline::proof::{Sha256Digest, manifest};
 use serde_json::json;
 use testbed::ensure_debian_package;
+use testbed::limit::output;
 
 /// A digest of one hexadecimal digit.
 fn digest(digit: char) -> Sha256Digest {
@@ -282,13 +284,8 @@ fn chromium(file: &Path, proxy: &str, words: &[&str]) -> (String, String) {
     arguments.push(format!("--user-data-dir={}", home.path().display()).into());
     arguments.extend(words.iter().map(OsString::from));
     arguments.push(format!("file://{}", file.display()).into());
-    let output = duct::cmd(program, arguments)
-        .env("HOME", home.path())
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .unwrap();
+    let mut browser = Command::new(program);
+    let output = output(browser.args(arguments).env("HOME", home.path()));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");

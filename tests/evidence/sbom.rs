@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pixi_offline::packages::{Inventory, Lock, Package, PythonCache};
 use pixi_offline::proof::sbom;
 use serde_json::Value;
+use testbed::limit::output;
 use testbed::python::ensure_cyclonedx;
 
 /// A lock with a package of each kind, and what makes each of them hard to describe.
@@ -123,14 +124,7 @@ pub fn assert_valid(bills: &[(String, String)]) {
         fs::write(&file, bill).unwrap();
         arguments.push(file.into_os_string());
     }
-    let output = ensure_cyclonedx()
-        .unwrap()
-        .python(arguments)
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .unwrap();
+    let output = output(&mut ensure_cyclonedx().unwrap().python(arguments));
     let said = String::from_utf8_lossy(&output.stdout);
     let failed = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}{failed}");

@@ -3,12 +3,6 @@
 //! The commands under test, with a scripted docker; killed, or told by the
 //! kernel that a disk is full or broken, at system calls all over their runs.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
-
 #[path = "../commands/fake.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod fake;

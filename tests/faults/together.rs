@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::fake::Fake;
+use testbed::limit::InTime as _;
 
 #[test]
 fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
@@ -24,7 +25,7 @@ fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
         ])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
+        .start()
         .unwrap();
     let mut line = String::new();
     BufReader::new(first.stdout.take().unwrap())
@@ -69,7 +70,7 @@ fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
     }
 
     first.kill().unwrap();
-    first.wait().unwrap();
+    first.wait_in_time().unwrap();
     // A dead one holds nobody up.
     fake.with(json!({"hang": false}))
         .create::<&str>(&[])

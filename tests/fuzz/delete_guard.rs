@@ -17,6 +17,7 @@ use proptest::test_runner::TestCaseResult;
 
 use crate::holds;
 use crate::snapshot::snapshot;
+use testbed::limit::InTime as _;
 
 /// Device and inode.
 type Id = (u64, u64);
@@ -144,7 +145,7 @@ impl Graph {
                 .args(["--bind"])
                 .arg(from)
                 .arg(at)
-                .status();
+                .status_in_time();
             assert!(status.expect("mount").success(), "{at:?} cannot be mounted");
             graph.covered.insert((covered.dev(), covered.ino()));
             graph.mounted.push(at.clone());
@@ -180,7 +181,10 @@ impl Graph {
 impl Drop for Graph {
     fn drop(&mut self) {
         for at in self.mounted.drain(..).rev() {
-            let status = Command::new("umount").arg("--lazy").arg(&at).status();
+            let status = Command::new("umount")
+                .arg("--lazy")
+                .arg(&at)
+                .status_in_time();
             // Deleting the tree would otherwise delete through the mount.
             assert!(status.expect("umount").success(), "{at:?} is still mounted");
         }
@@ -445,7 +449,9 @@ fn the_guard_never_lets_a_protected_folder_go() {
         let run = |program: &str, words: &[&str]| {
             let mut command = Command::new(program);
             command.args(words).arg(folder.path());
-            command.status().is_ok_and(|status| status.success())
+            command
+                .status_in_time()
+                .is_ok_and(|status| status.success())
         };
         run("mount", &["-t", "tmpfs", "tmpfs"]) && run("umount", &[])
     };

@@ -5,12 +5,6 @@
 //! number, takes others, and `PIXI_OFFLINE_LONG` more. A case that fails is made
 //! as small as it can be and printed.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
-
 mod delete_guard;
 mod locks;
 mod mount_fields;

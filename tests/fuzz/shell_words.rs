@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::holds;
+use testbed::limit::InTime as _;
 
 /// How many words a shell is asked about at once.
 const AT_ONCE: usize = 100;
@@ -27,7 +28,12 @@ fn shell_quoting_survives_bash() {
     for shell in ["dash", "zsh"] {
         let _ = testbed::ensure_debian_package(shell, shell);
     }
-    let there = |shell: &&str| Command::new(shell).args(["-c", ":"]).status().is_ok();
+    let there = |shell: &&str| {
+        Command::new(shell)
+            .args(["-c", ":"])
+            .status_in_time()
+            .is_ok()
+    };
     let shells: Vec<&str> = ["bash", "dash", "zsh"].into_iter().filter(there).collect();
     assert!(shells.contains(&"bash"), "bash is missing");
     for shell in ["dash", "zsh"] {
@@ -67,7 +73,7 @@ fn shell_quoting_survives_bash() {
                 for locale in ["C", "C.UTF-8"] {
                     let mut command = Command::new(shell);
                     command.arg(file.path()).env("LC_ALL", locale);
-                    let output = command.output().expect("a shell");
+                    let output = command.output_in_time().expect("a shell");
                     prop_assert!(
                         output.stdout == expected,
                         "{shell} in {locale} printed {} bytes of {}: {}",

@@ -2,12 +2,7 @@
 //! the paths that they can write, no command touches, reads or waits for anything outside
 //! of the folders that the caller named.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 mod place;
 mod table;

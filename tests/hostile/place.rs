@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use testbed::images::{Change, derived_image, ensure_base_image};
+use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, Sandbox, binary};
 
 use crate::witness::{self, Witness};
@@ -235,7 +236,7 @@ impl Drop for Place {
         let _ = Command::new("chmod")
             .args(["-R", "u+rwX"])
             .arg(root)
-            .status();
+            .status_in_time();
         let _ = fs::remove_dir_all(self.path("W"));
     }
 }
@@ -266,6 +267,6 @@ impl Drop for Container {
         let _ = remove
             .args(["rm", "--force", &self.0])
             .stdout(Stdio::null())
-            .status();
+            .status_in_time();
     }
 }

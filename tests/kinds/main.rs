@@ -3,11 +3,7 @@
 //! empty home, with the network off and the clock two days on. `table.toml` says what must come
 //! of it; any other end fails, a good one too.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 mod draft;
 mod journey;

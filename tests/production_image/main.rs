@@ -1,12 +1,7 @@
 //! Images that are made from products: real engine, real pixi, real packages, and each
 //! builder of this machine. No image stays behind.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 mod parts;
 #[path = "../products/real.rs"]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use testbed::images::{Change, PixiImage, derived_image, ensure_base_image};
-use testbed::limit::{COMMAND as LIMIT, Limit, finish};
+use testbed::limit::InTime as _;
 use testbed::project::{Manifest, lock_project};
 use testbed::python::ensure_python_index;
 use testbed::sandbox::{Run, Sandbox};
@@ -62,7 +62,7 @@ impl Drop for Name {
             .args(["image", "rm", "--force", &self.0])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .status();
+            .status_in_time();
     }
 }
 
@@ -216,9 +216,8 @@ pub fn listing(image: &str) -> BTreeMap<String, Seen> {
     let mut export = Command::new("docker")
         .args(["export", &id])
         .stdout(Stdio::piped())
-        .spawn()
+        .start()
         .unwrap();
-    let _limit = Limit::on(export.id(), LIMIT);
     let mut archive = tar::Archive::new(export.stdout.take().unwrap());
     let mut all = BTreeMap::new();
     for entry in archive.entries().unwrap() {
@@ -235,7 +234,7 @@ pub fn listing(image: &str) -> BTreeMap<String, Seen> {
     }
     let mut rest = Vec::new();
     archive.into_inner().read_to_end(&mut rest).unwrap();
-    assert!(export.wait().unwrap().success());
+    assert!(export.wait_in_time().unwrap().success());
     docker(&["rm", &id]).success();
     all
 }
@@ -259,11 +258,11 @@ pub fn buildkit_client(sandbox: &Sandbox) -> Option<String> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn();
+            .start();
         let mut probe = probe.ok()?;
         let dockerfile = format!("FROM {}\nCMD [\"probe\"]\n", base());
         std::io::Write::write_all(&mut probe.stdin.take()?, dockerfile.as_bytes()).ok()?;
-        let output = finish(probe, "the probe of BuildKit");
+        let output = probe.output_in_time().ok()?;
         if !output.status.success() {
             return None;
         }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use testbed::images::{Change, Variant, derived_image};
-use testbed::limit::{COMMAND as LIMIT, Limit};
+use testbed::limit::InTime as _;
 use testbed::project::Manifest;
 
 use crate::parts::{
@@ -146,9 +146,8 @@ fn a_signal_in_the_middle_leaves_no_name_no_image_and_no_container() {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
+            .start()
             .unwrap();
-        let limit = Limit::on(child.id(), LIMIT);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut before = String::new();
         loop {
@@ -167,7 +166,7 @@ fn a_signal_in_the_middle_leaves_no_name_no_image_and_no_container() {
         let pid = child.id().to_string();
         Command::new("kill")
             .args(["-s", signal, &pid])
-            .status()
+            .status_in_time()
             .unwrap();
         let _rest: Vec<_> = lines.collect();
         let mut stderr = String::new();
@@ -177,8 +176,8 @@ fn a_signal_in_the_middle_leaves_no_name_no_image_and_no_container() {
             .unwrap()
             .read_to_string(&mut stderr)
             .unwrap();
-        let code = child.wait().unwrap().code();
-        assert_eq!(limit.reached(), None, "{stderr}");
+        let end = child.end().unwrap();
+        let code = end.unwrap_or_else(|why| panic!("{why}\n{stderr}")).code();
         let expected = if signal == "INT" { 130 } else { 143 };
         assert_eq!(code, Some(expected), "{stderr}");
         assert!(!name.exists());

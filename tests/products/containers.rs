@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use testbed::images::Variant;
+use testbed::limit::InTime as _;
 use testbed::project::Manifest;
 use testbed::sandbox::{Run, binary};
 
@@ -109,7 +110,7 @@ impl Drop for Container {
         let _ = Command::new("docker")
             .args(["rm", "--force", &self.name])
             .stdout(Stdio::null())
-            .status();
+            .status_in_time();
     }
 }
 

@@ -1,12 +1,7 @@
 //! The third ring: real engine, real pixi, real packages. Only here products
 //! are proved.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 mod listing;
 mod old_names;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testbed::limit::InTime as _;
 use testbed::python::{PythonIndex, ensure_python_index, ensure_uv};
 use testbed::sandbox::{Run, Sandbox};
 
@@ -77,7 +78,7 @@ impl Workdir {
         let cache = self.path(cache);
         let python = Command::new("python3")
             .args(["-c", "import sys; print(sys.executable)"])
-            .output()
+            .output_in_time()
             .unwrap();
         let python = String::from_utf8(python.stdout).unwrap();
         let uv = |words: &[&str]| {

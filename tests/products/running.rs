@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use testbed::limit::{COMMAND, Limit};
+use testbed::limit::{InTime as _, Started};
 
 use crate::real::{Real, containers_of};
 
@@ -21,9 +21,8 @@ pub const SLEEP: &str =
 
 /// A started command whose output is read.
 pub struct Running {
-    child: Child,
+    child: Started,
     stderr: JoinHandle<String>,
-    limit: Limit,
 }
 
 impl Running {
@@ -66,7 +65,7 @@ impl Running {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
+            .start()
             .unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let stderr = thread::spawn(move || {
@@ -74,12 +73,7 @@ impl Running {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let limit = Limit::on(child.id(), COMMAND);
-        Running {
-            child,
-            stderr,
-            limit,
-        }
+        Running { child, stderr }
     }
 
     /// The process that it has started with this text among its words.
@@ -104,17 +98,11 @@ impl Running {
     /// Waits for its end, which must come in time: the exit code as a shell shows it, and its
     /// standard error.
     pub fn end(self) -> (i32, String) {
-        let Running {
-            mut child,
-            stderr,
-            limit,
-        } = self;
+        let Running { mut child, stderr } = self;
         drop(child.stdout.take());
-        let status = child.wait().unwrap();
+        let end = child.end().unwrap();
         let stderr = stderr.join().unwrap();
-        if let Some(why) = limit.reached() {
-            panic!("the command {why}\n{stderr}");
-        }
+        let status = end.unwrap_or_else(|why| panic!("the command {why}\n{stderr}"));
         let code = status
             .code()
             .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
@@ -126,7 +114,7 @@ impl Running {
 pub fn send(signal: &str, pid: u32) {
     Command::new("kill")
         .args(["-s", signal, &pid.to_string()])
-        .status()
+        .status_in_time()
         .unwrap();
 }
 

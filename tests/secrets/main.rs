@@ -1,12 +1,7 @@
 //! How good the search for secrets is: what it finds of what it should, and how
 //! often it cries wolf.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +9,7 @@ use std::process::Command;
 use pixi_offline::secrets::{Finding, Search};
 use pixi_offline::staging::Rules;
 use serde::Deserialize;
+use testbed::limit::InTime as _;
 
 /// A table of files, each text in pieces that are put together at run time.
 #[derive(Deserialize)]
@@ -93,7 +89,7 @@ fn sources_of_our_dependencies() -> Vec<PathBuf> {
         .args(["metadata", "--format-version", "1", "--offline"])
         .args(["--filter-platform", &platform])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
+        .output_in_time()
         .unwrap();
     assert!(
         output.status.success(),

@@ -1,10 +1,6 @@
 //! How the parts are found: what the network has is used, and what it has not is made here.
 
-#![allow(
-    missing_docs,
-    clippy::disallowed_methods,
-    reason = "tests, not the core that the rules are for"
-)]
+#![allow(missing_docs, reason = "tests, not the core that the rules are for")]
 
 mod registry;
 

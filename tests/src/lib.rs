@@ -10,12 +10,6 @@
 //!
 //! These parts know nothing of the commands under test.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "test support, not the core that the rules are for"
-)]
-
 mod cache;
 mod channel;
 mod debian;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
+use std::ops::{ControlFlow, Deref, DerefMut};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,12 +51,9 @@ impl Limit {
     /// What ran when the limit was reached, if it was.
     #[must_use]
     pub fn reached(&self) -> Option<String> {
-        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = reached.as_ref()?;
-        Some(format!(
-            "did not end within {} and was ended; these were running:\n{running}",
-            in_words(self.limit)
-        ))
+        let found = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = found.as_ref()?;
+        Some(reached(self.limit, running))
     }
 }
 
@@ -76,8 +74,7 @@ fn watch(pid: u32, limit: Duration, over: &Receiver<()>, reached: &Mutex<Option<
     }
 }
 
-/// Runs a command to its end and takes what it writes, as [`Command::output`] does, within
-/// [`COMMAND`].
+/// Runs a command to its end and takes what it writes, within [`COMMAND`].
 ///
 /// # Panics
 /// When it cannot be started, or does not end in time.
@@ -90,58 +87,181 @@ pub fn output(command: &mut Command) -> Output {
 /// # Panics
 /// As [`output`].
 pub fn output_within(command: &mut Command, limit: Duration) -> Output {
-    let words = format!("{command:?}");
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{words} cannot be started: {error}"));
-    finish_within(child, &words, limit)
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Started::within(command, limit)
+        .and_then(Started::output_in_time)
+        .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"))
 }
 
-/// Waits for the end of a started command and takes what it writes to its pipes.
-///
-/// # Panics
-/// When it does not end within [`COMMAND`]; `words` says what it is.
-pub fn finish(child: Child, words: &str) -> Output {
-    finish_within(child, words, COMMAND)
+/// What [`Command`] does without a limit, done within [`COMMAND`].
+pub trait InTime {
+    /// As [`Command::output`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    fn output_in_time(&mut self) -> io::Result<Output>;
+
+    /// As [`Command::status`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    fn status_in_time(&mut self) -> io::Result<ExitStatus>;
+
+    /// As [`Command::spawn`]; the limit counts from now on.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn start(&mut self) -> io::Result<Started>;
 }
 
-fn finish_within(mut child: Child, words: &str, limit: Duration) -> Output {
-    drop(child.stdin.take());
-    let deadline = Instant::now() + limit;
-    let stdout = Stream::read(child.stdout.take());
-    let stderr = Stream::read(child.stderr.take());
-    let limit = Limit::on(child.id(), limit);
-    let status = child
-        .wait()
-        .unwrap_or_else(|error| panic!("{words}: {error}"));
-    let reached = limit.reached();
-    // Its number may be another process's from now on.
-    drop(limit);
-    // What it started may hold its streams open; nothing waits for that without an end either.
-    let deadline = deadline.max(Instant::now() + GRACE);
-    let ended = stdout.ends_by(deadline) && stderr.ends_by(deadline);
-    let (stdout, stderr) = (stdout.text(), stderr.text());
-    let told = |why: &str| {
+impl InTime for Command {
+    fn output_in_time(&mut self) -> io::Result<Output> {
+        self.stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.start()?.output_in_time()
+    }
+
+    fn status_in_time(&mut self) -> io::Result<ExitStatus> {
+        self.start()?.wait_in_time()
+    }
+
+    fn start(&mut self) -> io::Result<Started> {
+        Started::within(self, COMMAND)
+    }
+}
+
+/// A child that runs within a limit; one that still runs when this value is dropped is ended.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    limit: Option<Limit>,
+    until: Instant,
+    words: String,
+}
+
+impl Deref for Started {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.child
+    }
+}
+
+impl DerefMut for Started {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.child
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // From here on its number may be another process's.
+        self.limit = None;
+        if matches!(self.child.try_wait(), Ok(None)) {
+            end_with_descendants(self.child.id());
+            let _ = self.child.try_wait();
+        }
+    }
+}
+
+impl Started {
+    /// Starts a command that may take up to `limit`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    #[allow(clippy::disallowed_methods, reason = "the limit counts from the start")]
+    pub fn within(command: &mut Command, limit: Duration) -> io::Result<Started> {
+        let child = command.spawn()?;
+        Ok(Started {
+            limit: Some(Limit::on(child.id(), limit)),
+            child,
+            until: Instant::now() + limit,
+            words: format!("{command:?}"),
+        })
+    }
+
+    /// Waits for the end, as one who has read its output and shows it where the limit was
+    /// reached: the inner error says what ran then.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    #[allow(clippy::disallowed_methods, reason = "the limit ends the child")]
+    pub fn end(&mut self) -> io::Result<Result<ExitStatus, String>> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait()?;
+        let reached = self.limit.take().and_then(|limit| limit.reached());
+        Ok(reached.map_or(Ok(status), Err))
+    }
+
+    /// As [`Child::wait`].
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    ///
+    /// # Panics
+    /// When it did not end in time: shows what nobody has read of its output.
+    pub fn wait_in_time(&mut self) -> io::Result<ExitStatus> {
+        let end = self.end()?;
+        Ok(end.unwrap_or_else(|why| {
+            let rest = Streams::of(&mut self.child);
+            rest.end_by(Instant::now() + GRACE);
+            panic!("{}", rest.told(&self.words, &why));
+        }))
+    }
+
+    /// As [`Child::wait_with_output`].
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    ///
+    /// # Panics
+    /// When it did not end in time, or something that it started holds its output open.
+    pub fn output_in_time(mut self) -> io::Result<Output> {
+        let streams = Streams::of(&mut self.child);
+        let end = self.end()?;
+        // What it started may hold its streams open; nothing waits for that without an end.
+        let ended = streams.end_by(self.until.max(Instant::now() + GRACE));
+        let status = end.unwrap_or_else(|why| panic!("{}", streams.told(&self.words, &why)));
+        let held = "ended, but something that it started holds its output open";
+        assert!(ended, "{}", streams.told(&self.words, held));
+        Ok(Output {
+            status,
+            stdout: streams.stdout.text(),
+            stderr: streams.stderr.text(),
+        })
+    }
+}
+
+/// Both streams of a child, as far as they are pipes.
+struct Streams {
+    stdout: Stream,
+    stderr: Stream,
+}
+
+impl Streams {
+    fn of(child: &mut Child) -> Streams {
+        Streams {
+            stdout: Stream::read(child.stdout.take()),
+            stderr: Stream::read(child.stderr.take()),
+        }
+    }
+
+    fn end_by(&self, deadline: Instant) -> bool {
+        self.stdout.ends_by(deadline) && self.stderr.ends_by(deadline)
+    }
+
+    fn told(&self, words: &str, why: &str) -> String {
+        let [stdout, stderr] = [&self.stdout, &self.stderr].map(Stream::text);
         format!(
             "{words}\n{why}\n--- stdout\n{}--- stderr\n{}",
             String::from_utf8_lossy(&stdout),
             String::from_utf8_lossy(&stderr)
         )
-    };
-    if let Some(why) = reached {
-        panic!("{}", told(&why));
-    }
-    assert!(
-        ended,
-        "{}",
-        told("ended, but something that it started holds its output open")
-    );
-    Output {
-        status,
-        stdout,
-        stderr,
     }
 }
 
@@ -180,11 +300,13 @@ impl Stream {
 }
 
 /// Runs an expression of duct's, whose streams lead to files, within a limit; `each` is called
-/// while it runs. The error says what ran when the limit was reached.
+/// while it runs, and may end it with a reason. The error is that reason, or what ran when the
+/// limit was reached.
+#[allow(clippy::disallowed_methods, reason = "it waits in steps")]
 pub(crate) fn run_within(
     expression: &Expression,
     limit: Duration,
-    mut each: impl FnMut(Duration),
+    mut each: impl FnMut(Duration) -> ControlFlow<String>,
 ) -> io::Result<Result<ExitStatus, String>> {
     let handle = expression.unchecked().start()?;
     let since = Instant::now();
@@ -194,17 +316,25 @@ pub(crate) fn run_within(
         if let Some(output) = handle.wait_timeout(pause)? {
             return Ok(Ok(output.status));
         }
-        if since.elapsed() > limit {
+        let end = if since.elapsed() > limit {
             let running: String = handle.pids().into_iter().map(running_below).collect();
+            ControlFlow::Break(reached(limit, &running))
+        } else {
+            each(since.elapsed())
+        };
+        if let ControlFlow::Break(why) = end {
             handle.pids().into_iter().for_each(end_with_descendants);
             handle.kill()?;
-            return Ok(Err(format!(
-                "did not end within {} and was ended; these were running:\n{running}",
-                in_words(limit)
-            )));
+            return Ok(Err(why));
         }
-        each(since.elapsed());
     }
+}
+
+fn reached(limit: Duration, running: &str) -> String {
+    format!(
+        "did not end within {} and was ended; these were running:\n{running}",
+        in_words(limit)
+    )
 }
 
 fn in_words(limit: Duration) -> String {
@@ -360,6 +490,42 @@ mod tests {
         let message = message_of(script, Duration::from_millis(300));
         assert!(message.contains("holds its output open"), "{message}");
         assert!(message.contains("begun\n"), "{message}");
+    }
+
+    #[test]
+    fn a_started_child_that_never_ends_shows_what_nobody_has_read() {
+        let end = catch_unwind(|| {
+            let mut sleeping = Command::new("sh");
+            sleeping.args(["-c", "echo begun; sleep 984; true"]);
+            sleeping.stdout(Stdio::piped());
+            let started = Started::within(&mut sleeping, Duration::from_millis(300));
+            started.unwrap().wait_in_time().unwrap()
+        });
+        let message = *end.unwrap_err().downcast::<String>().unwrap();
+        for part in ["sh", "within 0.3 s", "sleep 984", "begun\n"] {
+            assert!(message.contains(part), "no {part:?} in {message}");
+        }
+    }
+
+    #[test]
+    fn a_started_child_that_nobody_waits_for_is_ended_with_what_it_started() {
+        let words = ["-c", "sleep 983.1 & sleep 983.2; true"];
+        let started = Command::new("sh").args(words).start().unwrap();
+        let running = || {
+            let all = processes().into_values();
+            all.filter(|process| process.words.starts_with("sleep 983."))
+                .count()
+        };
+        let become_soon = |count| {
+            let since = Instant::now();
+            while running() != count && since.elapsed() < GRACE {
+                sleep(Duration::from_millis(10));
+            }
+            assert_eq!(running(), count);
+        };
+        become_soon(2);
+        drop(started);
+        become_soon(0);
     }
 
     #[test]

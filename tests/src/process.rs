@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -65,8 +66,8 @@ pub(crate) fn captured_within(
         .stdin_null()
         .stdout_file(stdout.try_clone()?)
         .stderr_file(stderr.try_clone()?);
-    let end =
-        run_within(&expression, limit, |_| ()).with_context(|| format!("cannot start: {what}"))?;
+    let end = run_within(&expression, limit, |_| ControlFlow::Continue(()))
+        .with_context(|| format!("cannot start: {what}"))?;
     let [stdout, stderr] = [stdout, stderr].map(text_of);
     let problem = match end {
         Ok(status) if status.success() => return Ok(stdout.trim_end_matches('\n').to_owned()),
@@ -109,6 +110,7 @@ pub(crate) fn logged(what: impl Display, log: &Path, expression: Expression) -> 
             ));
             next_sign += SIGN_OF_LIFE;
         }
+        ControlFlow::Continue(())
     };
     let end = run_within(&expression, LONG_PATIENCE, sign)
         .with_context(|| format!("cannot start: {what}"))?;

@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,8 @@ use crate::cache::Turn;
 use crate::channel::ensure_channel;
 use crate::debian::{find_program, system_path};
 use crate::docker::docker;
-use crate::process::{announced, captured, end_of, succeeds};
+use crate::limit::Started;
+use crate::process::{LONG_PATIENCE, announced, captured, end_of, succeeds};
 
 /// How long it may take until it answers, and until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,7 +40,7 @@ pub struct SecondEngine {
     state: tempfile::TempDir,
     hidden: PathBuf,
     host: String,
-    daemon: Child,
+    daemon: Started,
     /// Its part of the first engine's bridge, which no other second engine has meanwhile.
     _addresses: Option<Turn>,
 }
@@ -122,7 +123,8 @@ impl SecondEngine {
         let configuration = state.path().join("daemon.json");
         fs::write(&configuration, "{}")?;
         let log = state.path().join("log");
-        let daemon = Command::new("unshare")
+        let mut daemon = Command::new("unshare");
+        daemon
             .args(namespaces)
             .args([
                 "--mount",
@@ -149,9 +151,9 @@ impl SecondEngine {
             .env("PATH", system_path())
             .stdin(Stdio::null())
             .stdout(File::create(&log)?)
-            .stderr(File::options().append(true).open(&log)?)
-            .spawn()
-            .context("unshare cannot be started")?;
+            .stderr(File::options().append(true).open(&log)?);
+        let daemon =
+            Started::within(&mut daemon, LONG_PATIENCE).context("unshare cannot be started")?;
         let mut engine = SecondEngine {
             state,
             hidden: hidden.to_owned(),
@@ -178,7 +180,7 @@ impl SecondEngine {
     /// When it cannot be ended.
     pub fn kill(&mut self) -> Result<()> {
         self.daemon.kill()?;
-        self.daemon.wait()?;
+        self.daemon.wait_in_time()?;
         end_what_it_left(self.state.path());
         Ok(())
     }
@@ -296,7 +298,7 @@ impl Drop for SecondEngine {
         while matches!(self.daemon.try_wait(), Ok(None)) {
             if since.elapsed() > PATIENCE {
                 let _ = self.daemon.kill();
-                let _ = self.daemon.wait();
+                let _ = self.daemon.wait_in_time();
                 break;
             }
             sleep(Duration::from_millis(50));

@@ -7,11 +7,6 @@
 //! `PIXI_OFFLINE_ORACLE_SEED` repeats a run: its seed is the first thing that a
 //! run prints.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the fences are for the commands; a test starts the programs that it compares with"
-)]
-
 mod patterns;
 mod tree;
 
@@ -35,6 +30,7 @@ use pixi_offline::staging::{Copied, How, PatternError, Rules, Selection, copy_tr
 use pixi_offline::steps::ProjectRules;
 
 use crate::tree::{Found, Tree};
+use testbed::limit::InTime as _;
 
 const CASES: &str = "PIXI_OFFLINE_ORACLE_CASES";
 const SEED: &str = "PIXI_OFFLINE_ORACLE_SEED";
@@ -141,7 +137,7 @@ fn copies_as_rsync_does_for_a_plain_user() {
     let own = std::env::current_exe().expect("the test's own program");
     // By another process: a file that this one had open for writing may still be open
     // in a child that the other test has just forked, and cannot be started then.
-    let copied = Command::new("cp").arg(own).arg(&program).status();
+    let copied = Command::new("cp").arg(own).arg(&program).status_in_time();
     assert!(copied.is_ok_and(|status| status.success()), "a copy of it");
     let cases = cases_to_run().div_ceil(8);
     let status = Command::new(&program)
@@ -153,7 +149,7 @@ fn copies_as_rsync_does_for_a_plain_user() {
         .env_remove("PIXI_OFFLINE_CASES_RUN")
         .uid(NOBODY)
         .gid(NOBODY)
-        .status()
+        .status_in_time()
         .expect("the program starts");
     assert!(
         status.success(),
@@ -184,7 +180,7 @@ fn a_target_that_takes_no_more_stops_the_copy() {
         Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(&mounted)
-            .status()
+            .status_in_time()
             .is_ok_and(|status| status.success())
     };
     if !mount("size=256k") {
@@ -217,7 +213,7 @@ struct Unmount<'a>(&'a Path);
 
 impl Drop for Unmount<'_> {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg(self.0).status();
+        let status = Command::new("umount").arg(self.0).status_in_time();
         if !status.is_ok_and(|status| status.success()) {
             say(&format!("oracle: {} is still mounted", self.0.display()));
         }
@@ -348,7 +344,7 @@ fn compare(
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("LC_ALL", "C")
-        .output()
+        .output_in_time()
         .map_err(|error| format!("rsync cannot be started: {error}"))?;
     // 23: some entries were not copied, the rest was.
     let rsync_met_trouble = match output.status.code() {
@@ -449,7 +445,7 @@ fn scratch() -> tempfile::TempDir {
 fn rsync_version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
-        let ask = || Command::new("rsync").arg("--version").output().ok();
+        let ask = || Command::new("rsync").arg("--version").output_in_time().ok();
         let answer = ask().or_else(|| {
             assert!(
                 is_root() && Path::new("/etc/debian_version").exists(),
@@ -462,7 +458,7 @@ fn rsync_version() -> &'static str {
                     .args(arguments)
                     .env("DEBIAN_FRONTEND", "noninteractive")
                     .stdout(std::process::Stdio::null())
-                    .status()
+                    .status_in_time()
                     .is_ok_and(|status| status.success())
             };
             let install = ["install", "-y", "rsync"];

@@ -19,6 +19,7 @@ use pixi_offline::layout::Product;
 use pixi_offline::product::{Facts, write_scripts};
 use pixi_offline::proof::manifest::{Manifest, Totals};
 use pixi_offline::proof::{listing, sums};
+use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, Sandbox, names};
 
 /// A pixi that tells how it was called, and what the test says that it finds.
@@ -126,7 +127,7 @@ fn put_program(from: &Path, to: &Path) {
     let copied = Command::new("cp")
         .args(["-p", "--"])
         .args([from, to])
-        .status();
+        .status_in_time();
     assert!(copied.unwrap().success());
 }
 

@@ -1,6 +1,7 @@
 //! `envs.sh`: what a shell that sources it has afterwards.
 
 use super::*;
+use testbed::limit::InTime as _;
 
 /// Values that break careless quoting, the last with every byte but NUL.
 fn awkward_values() -> Vec<OsString> {
@@ -39,7 +40,7 @@ fn values_of_env_come_through_byte_for_byte_in_every_shell() {
                 OsStr::new("x"),
                 product.as_os_str(),
             ])
-            .output()
+            .output_in_time()
             .unwrap();
         let variables: Vec<&[u8]> = output.stdout.split(|&byte| byte == 0).collect();
         for assignment in &env {
@@ -91,10 +92,10 @@ fn an_interactive_shell_survives_a_failing_command_after_sourcing() {
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
-            .spawn()
+            .start()
             .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
+        let output = child.output_in_time().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("still here"), "{}: {text}", shell.display());
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use pixi_offline::proof::check::{self, Depth, Installs};
 
 use super::*;
+use testbed::limit::InTime as _;
 
 /// A user without rights.
 const PLAIN_USER: &str = "4242";
@@ -37,7 +38,13 @@ fn product_with_all_kinds() -> (Sandbox, PathBuf) {
 }
 
 fn make_fifo(file: &Path) {
-    assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(file)
+            .status_in_time()
+            .unwrap()
+            .success()
+    );
 }
 
 fn change_mode(file: &Path, add: u32, remove: u32) {
@@ -73,7 +80,7 @@ fn put(kind: &str, file: &Path) {
                 .args(words)
                 .arg(file)
                 .args(zero)
-                .status();
+                .status_in_time();
             assert!(made.unwrap().success());
         }
         _ => unreachable!("{kind}"),
@@ -323,7 +330,7 @@ fn copy(sandbox: &Sandbox, from: &Path, to: &Path, owner: Option<&str>) {
     let _ = Command::new("chmod")
         .args(["-Rf", "u+rwX"])
         .arg(to)
-        .status();
+        .status_in_time();
     Run::of(sandbox.program("rm").arg("-rf").arg(to)).success();
     Run::of(sandbox.program("cp").arg("-a").args([from, to])).success();
     if let Some(owner) = owner {
@@ -371,7 +378,7 @@ fn each_is_refused(changes: &[Change], user: Option<&str>) {
             let modes = Command::new("find")
                 .arg(&product)
                 .args(["-printf", "%m %p\\0"])
-                .output()
+                .output_in_time()
                 .unwrap();
             Run::of(
                 sandbox
@@ -689,7 +696,7 @@ fn what_nobody_vouches_for_is_shown_in_plain_characters() {
     let (sandbox, product) = product_with_all_kinds();
     let digest = Command::new("sha256sum")
         .arg(product.join("SHA256SUMS"))
-        .output()
+        .output_in_time()
         .unwrap();
     let digest = String::from_utf8_lossy(&digest.stdout[..64]).into_owned();
     fs::write(
@@ -715,7 +722,10 @@ fn without_the_tools_of_gnu_a_check_never_ends_as_if_all_was_compared() {
     let product = sandbox.work().join("Q");
     let bin = sandbox.root().join("busybox");
     fs::create_dir(&bin).unwrap();
-    let applets = Command::new(&busybox).arg("--list").output().unwrap();
+    let applets = Command::new(&busybox)
+        .arg("--list")
+        .output_in_time()
+        .unwrap();
     for applet in String::from_utf8(applets.stdout).unwrap().lines() {
         if !["bash", "sh", "busybox"].contains(&applet) {
             symlink(&busybox, bin.join(applet)).unwrap();

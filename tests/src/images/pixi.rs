@@ -1,9 +1,9 @@
 //! An image with a real pixi.
 
 use std::env;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use semver::Version;
@@ -14,10 +14,11 @@ use crate::cache::scratch_folder;
 use crate::docker::{docker, image_id, image_label};
 use crate::engine::ensure_engine;
 use crate::fingerprint::Fingerprint;
+use crate::limit::run_within;
 use crate::pixi::{
     cached_pixis, is_registry_only, parse_version, pixi_bin, registry, registry_pixi, version_of,
 };
-use crate::process::{announced, captured, end_of, say};
+use crate::process::{LONG_PATIENCE, announced, captured, end_of, say};
 
 /// pixi's own image, used where a container registry can be reached.
 pub const OFFICIAL: &str = "ghcr.io/prefix-dev/pixi:0.77.0";
@@ -174,35 +175,27 @@ fn named(reference: String) -> Result<PixiImage> {
 fn pull(reference: &str) -> Result<()> {
     let scratch = scratch_folder("pull")?;
     let log = scratch.path().join("log");
-    let handle = docker(["pull", reference])
+    let pull = docker(["pull", reference])
         .stdin_null()
         .stderr_to_stdout()
-        .stdout_path(&log)
-        .unchecked()
-        .start()
-        .context("cannot start docker pull")?;
+        .stdout_path(&log);
     let mut written = 0;
-    let mut last_sign = Instant::now();
-    loop {
-        if let Some(output) = handle.try_wait()? {
-            if !output.status.success() {
-                bail!("cannot pull {reference}: {}", end_of(&log));
-            }
-            return Ok(());
-        }
+    let mut last_sign = Duration::ZERO;
+    let end = run_within(&pull, LONG_PATIENCE, |running| {
         let length = log.metadata().map_or(0, |about| about.len());
         if length > written {
             written = length;
-            last_sign = Instant::now();
+            last_sign = running;
         }
         let patience = PATIENCE[usize::from(written > 0)];
-        if last_sign.elapsed() > patience {
-            handle.kill()?;
-            bail!(
-                "cannot pull {reference}: nothing came for {} s",
-                patience.as_secs()
-            );
+        if running - last_sign > patience {
+            return ControlFlow::Break(format!("nothing came for {} s", patience.as_secs()));
         }
-        sleep(Duration::from_millis(100));
+        ControlFlow::Continue(())
+    });
+    match end.context("cannot start docker pull")? {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => bail!("cannot pull {reference}: {}", end_of(&log)),
+        Err(why) => bail!("cannot pull {reference}: {why}"),
     }
 }

@@ -3,9 +3,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
-use duct::{Expression, cmd};
+use duct::cmd;
 
 use crate::cache::{Turn, cache_folder};
 use crate::debian::ensure_debian_package;
@@ -27,10 +28,11 @@ pub struct CycloneDx {
 }
 
 impl CycloneDx {
-    /// The words of a call of that Python; what it finds in the environment is not changed
-    /// otherwise.
-    pub fn python(&self, arguments: impl IntoIterator<Item = OsString>) -> Expression {
-        cmd(&self.python, arguments).env("PYTHONPATH", &self.libraries)
+    /// A call of that Python; what it finds in the environment is not changed otherwise.
+    pub fn python(&self, arguments: impl IntoIterator<Item = OsString>) -> Command {
+        let mut command = Command::new(&self.python);
+        command.args(arguments).env("PYTHONPATH", &self.libraries);
+        command
     }
 }
 
