@@ -614,9 +614,11 @@ fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
             .collect();
         assert_eq!(probes.len(), 1, "{probes:?}");
         assert!(probes[0].contains(&"--cpus=1".to_owned()), "{probes:?}");
+        // That run tells also whether the engine sees the folder.
+        assert!(fake.calls().iter().all(|call| call[0] != "create"));
         if cannot_write {
             run.code(1)
-                .says("cannot write into")
+                .says(&format!("cannot write into {}:", fake.path("W").display()))
                 .says("Permission denied")
                 .says("--transfer copy");
             assert_eq!(names(&fake.sandbox.work()), ["demo"]);

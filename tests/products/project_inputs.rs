@@ -92,7 +92,7 @@ fn a_workdir_that_container_root_may_not_write_is_carried() {
     ];
     let run = create(&[&squashed[..], &["--transfer", "mount"]].concat());
     run.code(1)
-        .says("cannot write into")
+        .says(&format!("cannot write into {}:", real.path("W").display()))
         .says("Permission denied");
     assert_eq!(names(&real.sandbox.work()), ["demo"]);
     let run = create(&squashed);

@@ -241,7 +241,7 @@ fn answer() -> anyhow::Result<u8> {
             println!("verifying");
             Ok(scenario.verify)
         }
-        ["run", rest @ .., "write-into", name] => write_into(&scenario, rest, name),
+        ["run", rest @ .., "write-into", _, name] => write_into(&scenario, rest, name),
         ["run", rest @ ..] => run(&scenario, rest),
         ["exec", rest @ ..] => exec(rest),
         _ => anyhow::bail!("does not know {words:?}"),

@@ -376,17 +376,8 @@ impl Engine {
         paths: &[&Path],
         image: &ImageReference,
     ) -> anyhow::Result<Result<(), String>> {
-        let mounts = paths
-            .iter()
-            .enumerate()
-            .map(|(number, path)| {
-                Mount::read_only(*path, format!("/pixi-offline/probe-{number}")).value()
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let options: Vec<&str> = mounts
-            .iter()
-            .flat_map(|mount| ["--mount", mount.as_str()])
-            .collect();
+        let mounts = read_only(paths)?;
+        let options: Vec<&str> = mounts.iter().map(String::as_str).collect();
         let with = self.try_to_create(&options, image)?;
         if with.succeeded() {
             return Ok(Ok(()));
@@ -400,45 +391,35 @@ impl Engine {
         })
     }
 
-    /// Has a container make a file of this name in a folder, and give it to the folder's
-    /// owner, as our scripts do in the end.
+    /// What [`Engine::write_into`] ends with for a folder that is another one there.
+    pub(super) const ELSEWHERE: u8 = 72;
+
+    /// Has a container that sees the folders `others` too make a file named `name` in a folder,
+    /// and give it to the folder's owner, as our scripts do in the end; it ends with
+    /// [`Engine::ELSEWHERE`] when the file `there` is not in the folder.
     pub(super) fn write_into(
         &self,
         folder: &Path,
-        name: &str,
+        others: &[&Path],
+        [there, name]: [&str; 2],
         image: &ImageReference,
         engine_arguments: &[OsString],
     ) -> anyhow::Result<Captured> {
-        const SCRIPT: &str = r#"cd /pixi-offline/probe && : >"$1" || exit
-[ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g .)" "$1""#;
-        let owner = Owner::this_process().map(|owner| owner.label());
-        let label = format!("{}={}", owner::LABEL, owner.unwrap_or_default());
-        let mount = Mount::writable(folder, "/pixi-offline/probe").value()?;
-        let fixed = ["run", "--rm", "--label", &label, "--network", "none"];
-        let mut words: Vec<OsString> = fixed.map(OsString::from).into();
+        const SCRIPT: &str = r#"cd /pixi-offline/probe || exit
+[ -f "$1" ] || exit 72
+: >"$2" || exit
+[ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g .)" "$2""#;
         // SELinux is turned off for it as for every container of ours; elsewhere the option
         // means nothing.
-        let options = [
-            "--pull",
-            "never",
-            "--security-opt",
-            "label=disable",
-            "--mount",
-            &mount,
-        ];
-        words.extend(options.map(OsString::from));
-        words.extend(engine_arguments.iter().cloned());
-        let last = [
-            "--entrypoint",
-            "sh",
-            image.as_str(),
-            "-c",
-            SCRIPT,
-            "write-into",
-            name,
-        ];
-        words.extend(last.map(OsString::from));
-        self.program.capture(&words)
+        let mut options: Vec<OsString> = ["--security-opt", "label=disable"]
+            .map(OsString::from)
+            .into();
+        let mount = Mount::writable(folder, "/pixi-offline/probe").value()?;
+        options.extend(["--mount".into(), mount.into()]);
+        options.extend(read_only(others)?.into_iter().map(OsString::from));
+        options.extend(engine_arguments.iter().cloned());
+        let shell = ["-c", SCRIPT, "write-into", there, name].map(OsString::from);
+        self.run_to_look(image, options, shell.into())
     }
 
     fn try_to_create(&self, options: &[&str], image: &ImageReference) -> anyhow::Result<Captured> {
@@ -563,6 +544,16 @@ impl Engine {
     fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
         self.program.capture(&words.map(OsString::from))
     }
+}
+
+/// The options of the engine's `run` and `create` that mount these paths.
+fn read_only(paths: &[&Path]) -> anyhow::Result<Vec<String>> {
+    let mut options = Vec::new();
+    for (number, path) in paths.iter().enumerate() {
+        let mount = Mount::read_only(*path, format!("/pixi-offline/probe-{number}"));
+        options.extend(["--mount".to_owned(), mount.value()?]);
+    }
+    Ok(options)
 }
 
 /// An image's id as docker writes it: podman leaves the kind of digest away.

@@ -73,7 +73,8 @@ impl Engine {
         self.run_to_look(image, options, scripts::question(script, words))
     }
 
-    fn run_to_look(
+    /// Runs `sh` with the words `shell` in a container that has no network and is removed.
+    pub(super) fn run_to_look(
         &self,
         image: &ImageReference,
         options: Vec<OsString>,

@@ -36,7 +36,7 @@ pub use mount::Mount;
 pub use outcome::Outcome;
 pub use owner::{Owner, sweep};
 pub use resident::{Brought, Resident};
-pub use session::{Ended, PhaseLog, can_write, nonce_file, run, run_in, shares};
+pub use session::{Access, Ended, PhaseLog, nonce_file, run, run_in, shares, shares_writable};
 pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};
 pub use volume::{Carrier, RestingVolume, Volume};
 

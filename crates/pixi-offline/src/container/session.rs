@@ -123,9 +123,20 @@ pub fn run(
     })
 }
 
-/// Whether the engine sees `folder`, in which a file is made for a moment, and the
-/// folders `others`: it is asked to make a container that has them, and never
-/// starts it. If not, what it says.
+/// How the engine gets at a folder of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// As far as was asked for.
+    Granted,
+    /// It does not see the folder: what to say.
+    Unseen(String),
+    /// A container cannot write there what is the caller's then: what to say.
+    Closed(String),
+}
+
+/// Whether the engine sees `folder`, which people know as `shown` and in which a file is made
+/// for a moment, and the folders `others`: it is asked to make a container that has them, and
+/// never starts it.
 ///
 /// # Errors
 ///
@@ -133,47 +144,64 @@ pub fn run(
 pub fn shares(
     engine: &Engine,
     image: &ImageReference,
-    folder: &Path,
+    (folder, shown): (&Path, &Path),
     others: &[&Path],
-) -> anyhow::Result<Result<(), String>> {
+) -> anyhow::Result<Access> {
     let nonce = NonceFile::lay(folder, &surroundings::nonce())?;
     let nonce_path = nonce.path();
     let mut paths = vec![nonce_path.as_path()];
     paths.extend(others);
-    Ok(engine
-        .shares(&paths, image)?
-        .map_err(|words| elsewhere(engine, folder, &words)))
+    Ok(match engine.shares(&paths, image)? {
+        Ok(()) => Access::Granted,
+        Err(words) => Access::Unseen(elsewhere(engine, shown, &words)),
+    })
 }
 
-/// Whether a container can write into `folder` what is the caller's then: one writes there
-/// for a moment, with the caller's words for `run`. If not, what to say.
+/// As [`shares`], and whether a container can write into `folder` what is the caller's then:
+/// one writes there for a moment, with the caller's words for `run`.
 ///
 /// # Errors
 ///
-/// When the client cannot be started.
-pub fn can_write(
+/// As [`shares`].
+pub fn shares_writable(
     engine: &Engine,
     image: &ImageReference,
-    folder: &Path,
+    (folder, shown): (&Path, &Path),
+    others: &[&Path],
     engine_arguments: &[OsString],
-) -> anyhow::Result<Result<(), String>> {
-    let name = format!("{}written-{}", NonceFile::START, surroundings::nonce());
-    let answer = engine.write_into(folder, &name, image, engine_arguments)?;
-    let written = folder.join(&name);
-    let is_own = std::fs::symlink_metadata(&written)
+) -> anyhow::Result<Access> {
+    let nonce = surroundings::nonce();
+    let there = NonceFile::lay(folder, &nonce)?;
+    let written = format!("{}written-{nonce}", NonceFile::START);
+    let names = [there.name.as_str(), written.as_str()];
+    let answer = engine.write_into(folder, others, names, image, engine_arguments)?;
+    let file = folder.join(&written);
+    let is_own = std::fs::symlink_metadata(&file)
         .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
-    let removed = std::fs::remove_file(&written).is_ok();
+    let removed = std::fs::remove_file(&file).is_ok();
     if answer.succeeded() && is_own && removed {
-        return Ok(Ok(()));
+        return Ok(Access::Granted);
+    }
+    if answer.code == Engine::ELSEWHERE {
+        let words = "it is another folder there";
+        return Ok(Access::Unseen(elsewhere(engine, shown, words)));
+    }
+    if answer.code == failure::ENGINE {
+        // It made no container: perhaps since it has no such folder.
+        drop(there);
+        let access = shares(engine, image, (folder, shown), others)?;
+        if access != Access::Granted {
+            return Ok(access);
+        }
     }
     let words = match answer.stderr.trim() {
         "" => "what it writes is not this user's",
         words => words,
     };
-    Ok(Err(format!(
+    Ok(Access::Closed(format!(
         "a container of {} cannot write into {}: {words}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy to have files carried, or a folder on a local disk",
         engine.client(),
-        folder.display()
+        shown.display()
     )))
 }
 

@@ -454,7 +454,7 @@ impl Seen {
             request.transfer,
             &self.engine,
             &request.image,
-            beside.path(),
+            (beside.path(), workdir.path()),
             &[],
             &request.engine_arguments,
             report,

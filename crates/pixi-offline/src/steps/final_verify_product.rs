@@ -206,7 +206,7 @@ pub(super) fn run_after(
         request.transfer,
         &engine,
         &request.image,
-        &out_dir,
+        (&out_dir, &out_dir),
         &[&product_dir],
         &[],
         report,

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use indicatif::HumanBytes;
 use tar::EntryType;
 
-use crate::container::{self, Carrier, Engine, Mount, Volume};
+use crate::container::{self, Access, Carrier, Engine, Mount, Volume};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ImageReference, Transfer};
@@ -25,8 +25,8 @@ use crate::surroundings;
 use crate::transfer::{self, Expected, Received, Sender, Sent};
 use delegate::{Errand, Stamp};
 
-/// Whether folders are carried. `folder` is one in which a file can be made, and
-/// `others` are to be seen as well. Where container root may not be able to write into
+/// Whether folders are carried. `folder` is one in which a file can be made, and which people
+/// know as `shown`; `others` are to be seen as well. Where container root may not be able to write into
 /// the caller's folders, it is tried, with the words for the engine's `run`.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ pub(super) fn is_needed(
     transfer: Transfer,
     engine: &Engine,
     image: &ImageReference,
-    folder: &Path,
+    (folder, shown): (&Path, &Path),
     others: &[&Path],
     engine_arguments: &[OsString],
     report: &Report,
@@ -46,22 +46,24 @@ pub(super) fn is_needed(
         return Ok(true);
     }
     let client = engine.client();
-    let (words, why) = match container::shares(engine, image, folder, others)? {
-        Err(words) => (
+    let folders = (folder, shown);
+    let access = match may_be_closed(folder) {
+        true => container::shares_writable(engine, image, folders, others, engine_arguments)?,
+        false => container::shares(engine, image, folders, others)?,
+    };
+    let (words, why) = match access {
+        Access::Granted => return Ok(false),
+        Access::Unseen(words) => (
             words,
             format!("the engine behind {client} does not see this machine's files"),
         ),
-        Ok(()) if !may_be_closed(folder) => return Ok(false),
-        Ok(()) => match container::can_write(engine, image, folder, engine_arguments)? {
-            Ok(()) => return Ok(false),
-            Err(words) => (
-                words,
-                format!(
-                    "a container of {client} cannot write into {}",
-                    folder.display()
-                ),
+        Access::Closed(words) => (
+            words,
+            format!(
+                "a container of {client} cannot write into {}",
+                shown.display()
             ),
-        },
+        ),
     };
     if transfer != Transfer::Auto {
         return Err(Failure::with_code(failure::GENERAL, words));
