@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
+use crate::packages::virtual_package::{VirtualPackage, virtual_package};
 use crate::packages::wheel_name::WheelName;
 use crate::proof::{Sha256Digest, hexadecimal};
 use crate::regular_file;
@@ -317,6 +318,15 @@ impl Lock {
             .collect()
     }
 
+    /// The names of all its platforms.
+    pub fn platform_names(&self) -> BTreeSet<&str> {
+        self.environments
+            .values()
+            .flat_map(|environment| &environment.lists)
+            .map(|list| &*list.platform.name)
+            .collect()
+    }
+
     /// The platforms of a subdir that an environment is locked for.
     pub fn platforms_of(&self, environment: &str, subdir: &str) -> Vec<&LockedPlatform> {
         let lists = self
@@ -438,18 +448,23 @@ impl PackageList {
     }
 }
 
-/// Name and version of a virtual package such as `__cuda=12.0` or `__unix=0=0`.
-fn virtual_package(text: &str) -> (&str, &str) {
-    let mut parts = text.split('=').map(str::trim);
-    let name = parts.next().unwrap_or_default();
-    (name, parts.find(|part| !part.is_empty()).unwrap_or("0"))
-}
-
 impl LockedPlatform {
-    /// What it asks of a machine, each as a conda package asks: `__cuda >=12.0`.
+    /// What it asks of a machine beyond what every machine of its subdir has.
+    pub fn asked(&self) -> BTreeSet<VirtualPackage> {
+        let all = self.virtual_packages.iter();
+        all.filter_map(|text| VirtualPackage::parse(text))
+            .filter(|one| !one.is_of_every_machine(&self.subdir))
+            .collect()
+    }
+
+    /// The same, each as a conda package asks: `__cuda >=12.0`.
     pub fn requirements(&self) -> Vec<String> {
+        let is_asked = |text: &&String| {
+            VirtualPackage::parse(text).is_none_or(|one| !one.is_of_every_machine(&self.subdir))
+        };
         self.virtual_packages
             .iter()
+            .filter(is_asked)
             .map(|text| match virtual_package(text) {
                 (name, "0") => name.to_owned(),
                 (name, version) => format!("{name} >={version}"),

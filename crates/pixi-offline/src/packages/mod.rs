@@ -17,6 +17,7 @@ mod python;
 mod shipped;
 mod uv_cache;
 mod uv_pointer;
+mod virtual_package;
 mod wheel_name;
 
 pub use carry::{Carried, carry, pointers, size};
@@ -30,3 +31,4 @@ pub use lock::{
 pub use need::{Need, add_platform, source_outside};
 pub use owners::{Reason, Strangers};
 pub use python::PythonCache;
+pub use virtual_package::VirtualPackage;

@@ -10,9 +10,7 @@ use anyhow::Context as _;
 
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
-use crate::packages::{
-    self, Carried, CondaCache, HandOver, LocalChannel, Lock, LockedPlatform, Need, PythonCache,
-};
+use crate::packages::{self, Carried, CondaCache, HandOver, LocalChannel, Lock, Need, PythonCache};
 use crate::processors;
 use crate::product::Facts;
 use crate::proof::WorkdirRecord;
@@ -20,8 +18,8 @@ use crate::replacement::make_folder;
 use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
 use crate::staging::{How, Size};
-use crate::steps::environments;
 use crate::steps::project_manifest::ProjectManifest;
+use crate::steps::{environments, workspace_platforms};
 use crate::untrusted_dir::UntrustedDir;
 
 /// How many problems of a cache are shown.
@@ -123,9 +121,9 @@ impl CachePlan {
             self.asked_by_platform = chosen.requirements();
             // What a container made of it may lead anywhere.
             let manifest = ProjectManifest::find(project).filter(|found| !found.file.is_symlink());
-            let order = manifest.map(|found| found.platform_names());
-            self.preferred_platforms = order.map_or_else(Vec::new, |order| {
-                preferred(&lock, environment, chosen, &order)
+            let workspace = manifest.and_then(|found| found.platforms());
+            self.preferred_platforms = workspace.map_or_else(Vec::new, |workspace| {
+                workspace_platforms::preferred(&lock, environment, chosen, &workspace)
             });
         }
         self.lock = Some(lock.choosing(record.platform_names()));
@@ -282,29 +280,6 @@ fn platform(
             .map(|platform| platform.subdir.clone()),
         _ => None,
     }
-}
-
-/// The other platforms of the chosen one's subdir that the manifest names before it.
-/// `order` has the names that each may have in the lock.
-fn preferred(
-    lock: &Lock,
-    environment: &str,
-    chosen: &LockedPlatform,
-    order: &[Vec<String>],
-) -> Vec<String> {
-    let same_subdir = lock.platforms_of(environment, &chosen.subdir);
-    let locked = order.iter().filter_map(|names| {
-        let is_it = |platform: &&&LockedPlatform| names.contains(&platform.name);
-        Some((names.first()?, *same_subdir.iter().find(is_it)?))
-    });
-    locked
-        .take_while(|(_, platform)| platform.name != chosen.name)
-        .map(|(name, platform)| {
-            let mut lines = vec![name.clone()];
-            lines.extend(platform.requirements());
-            lines.join("\n")
-        })
-        .collect()
 }
 
 /// The words of `uname -m` for a platform of pixi's.

@@ -31,6 +31,7 @@ mod source_state;
 mod stage;
 mod verdict;
 mod verified;
+mod workspace_platforms;
 
 pub use generated::Generated;
 pub use new_workdir::Made;

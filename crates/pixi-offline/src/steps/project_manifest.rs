@@ -10,6 +10,7 @@ use crate::layout;
 use crate::packages::not_checked_out;
 use crate::proof::Sha256Digest;
 use crate::regular_file;
+use crate::steps::workspace_platforms::WorkspacePlatform;
 use crate::untrusted_dir::RECORD_LIMIT;
 
 /// The manifest of a project.
@@ -131,44 +132,14 @@ impl ProjectManifest {
     /// The subdirs of the platforms that the workspace names; `None` when that cannot be
     /// read.
     pub(super) fn subdirs(&self) -> Option<Vec<String>> {
-        self.workspace_platforms()?
-            .iter()
-            .map(|platform| match platform.as_str() {
-                Some(name) => Some(name.to_owned()),
-                // One with a name of its own tells which it is of.
-                None => Some(
-                    platform
-                        .as_inline_table()?
-                        .get("platform")?
-                        .as_str()?
-                        .to_owned(),
-                ),
-            })
-            .collect()
+        let platforms = self.platforms()?;
+        Some(platforms.into_iter().map(|one| one.subdir).collect())
     }
 
-    /// The platforms of the workspace in pixi's order of preference, each with the names
-    /// that it may have in a lock: its own, and for one that asks for more than its
-    /// subdir does `p1`, `p2`, … in the order of these. None when they cannot be read.
-    pub(super) fn platform_names(&self) -> Vec<Vec<String>> {
-        let mut of_their_own = 0;
-        let platforms = self.workspace_platforms().into_iter().flatten();
-        platforms
-            .map(|platform| match platform.as_str() {
-                Some(name) => vec![name.to_owned()],
-                None => {
-                    of_their_own += 1;
-                    let table = platform.as_inline_table();
-                    let named = table.and_then(|table| table.get("name")?.as_str());
-                    let alias = format!("p{of_their_own}");
-                    named
-                        .map(str::to_owned)
-                        .into_iter()
-                        .chain([alias])
-                        .collect()
-                }
-            })
-            .collect()
+    /// The platforms of the workspace in pixi's order of preference; `None` when they cannot
+    /// be read.
+    pub(super) fn platforms(&self) -> Option<Vec<WorkspacePlatform>> {
+        WorkspacePlatform::read_all(self.workspace_platforms()?)
     }
 
     fn workspace_platforms(&self) -> Option<&toml_edit::Array> {
@@ -288,13 +259,6 @@ mod tests {
         let folder = project(&[("pyproject.toml", text)]);
         let manifest = ProjectManifest::require(folder.path()).unwrap();
         assert_eq!(manifest.subdirs().unwrap(), ["linux-64", "linux-aarch64"]);
-        assert_eq!(
-            manifest.platform_names(),
-            [
-                vec!["linux-64".to_owned()],
-                vec!["gpu".to_owned(), "p1".to_owned()]
-            ]
-        );
         assert_eq!(
             manifest.absolute_find_links(),
             ["/home/me/links", "/opt/links"]
