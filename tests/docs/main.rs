@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use page::{Kind, Page};
 use place::Place;
+use testbed::SecondEngine;
 
 /// The pages with blocks that are run; each has a test of its own.
 const PAGES: [&str; 5] = [
@@ -146,11 +147,8 @@ fn the_page_of_the_evidence() {
 
 #[test]
 fn the_page_of_the_engines() {
-    if !rustix::process::geteuid().is_root() {
-        testbed::skip(
-            "the_page_of_the_engines",
-            "podman and a second engine need root",
-        );
+    if let Some(reason) = SecondEngine::cannot_start_on_tcp() {
+        testbed::skip("the_page_of_the_engines", &reason);
         return;
     }
     run_in(Place::with_engines(), PAGES[4]);

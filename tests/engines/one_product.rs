@@ -13,6 +13,10 @@ use crate::place::{Called, Place};
 fn the_same_project_is_the_same_product_from_every_engine_mounted_and_carried() {
     let name =
         "one_product::the_same_project_is_the_same_product_from_every_engine_mounted_and_carried";
+    if let Some(reason) = SecondEngine::cannot_start_on_tcp() {
+        testbed::skip(name, &reason);
+        return;
+    }
     let Some(mut place) = Place::new(name, Called::ByVariable) else {
         return;
     };

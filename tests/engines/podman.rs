@@ -200,6 +200,27 @@ impl Drop for Image<'_> {
     }
 }
 
+/// The images, with a name or without, that came from the product in `W`: other tests make
+/// theirs at the same time.
+fn images_of_product(place: &Place) -> Vec<String> {
+    const LABEL: &str = "io.github.pixi-offline.product.digest";
+    let mut sum = Command::new("sha256sum");
+    let sum = Run::of(sum.arg(place.real.path("W/product/SHA256SUMS")));
+    let digest = &sum.success().stdout[..64];
+    let of_products = format!("label={LABEL}");
+    let words = ["image", "ls", "--quiet", "--all", "--filter", &of_products];
+    let all = place.podman(&words);
+    let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
+    let label = |id: &str| {
+        let inspect = ["image", "inspect", "--format", &format, id];
+        place.podman(&inspect).stdout
+    };
+    let ids = all.success().stdout.lines();
+    ids.filter(|id| label(id).contains(digest))
+        .map(str::to_owned)
+        .collect()
+}
+
 #[test]
 fn an_image_is_made_tried_and_saved_with_podman() {
     let name = "podman::an_image_is_made_tried_and_saved_with_podman";
@@ -221,15 +242,10 @@ fn an_image_is_made_tried_and_saved_with_podman() {
         words.extend(more);
         real.sandbox.run("make-production-image", words)
     };
-    let of_products = "label=io.github.pixi-offline.product.digest";
-    let images = || {
-        let words = ["image", "ls", "--quiet", "--all", "--filter", of_products];
-        place.podman(&words).success().stdout.clone()
-    };
-    let before = images();
+    let before = images_of_product(&place);
     make(&["--verify-run", "--", "python", "-c", "raise SystemExit(9)"]).code(9);
     assert_eq!(
-        images(),
+        images_of_product(&place),
         before,
         "something is left of a build that was no good"
     );

@@ -95,8 +95,8 @@ fn plain_tcp_to_another_machine_is_warned_of_once() {
 #[test]
 fn a_context_leads_to_its_engine_and_one_that_goes_away_is_said() {
     let name = "settings::a_context_leads_to_its_engine_and_one_that_goes_away_is_said";
-    if !rustix::process::geteuid().is_root() {
-        testbed::skip(name, "a second engine needs root");
+    if let Some(reason) = SecondEngine::cannot_start_on_tcp() {
+        testbed::skip(name, &reason);
         return;
     }
     let mut real = place();

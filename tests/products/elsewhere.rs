@@ -15,8 +15,8 @@ use crate::running::{Running, until};
 /// A sandbox with a locked project, and an engine that sees nothing of it; `None` where that
 /// cannot be, which is said.
 fn elsewhere(test: &str) -> Option<(Real, SecondEngine)> {
-    if !rustix::process::geteuid().is_root() {
-        testbed::skip(test, "a second engine needs root");
+    if let Some(reason) = SecondEngine::cannot_start_on_tcp() {
+        testbed::skip(test, &reason);
         return None;
     }
     let mut real = Real::with_project(&image().reference, &Manifest::usual("demo"));
@@ -186,8 +186,8 @@ fn an_engine_elsewhere_that_fails_leaves_the_workdir_as_it_was_and_keeps_nothing
 #[test]
 fn an_engine_here_that_goes_away_in_a_build_leaves_the_workdir_as_it_was() {
     const NAME: &str = "an_engine_here_that_goes_away_in_a_build_leaves_the_workdir_as_it_was";
-    if !rustix::process::geteuid().is_root() {
-        testbed::skip(NAME, "a second engine needs root");
+    if let Some(reason) = SecondEngine::cannot_start_on_tcp() {
+        testbed::skip(NAME, &reason);
         return;
     }
     let mut real = Real::with_project(&image().reference, &Manifest::usual("demo"));

@@ -10,10 +10,10 @@ use crate::real::{Real, image};
 
 #[test]
 fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_folder() {
-    if !rustix::process::geteuid().is_root() {
+    if let Some(reason) = SecondEngine::cannot_start() {
         testbed::skip(
             "other_engine::an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_folder",
-            "a second engine needs root",
+            &reason,
         );
         return;
     }

@@ -19,6 +19,7 @@ use crate::cache::Turn;
 use crate::channel::ensure_channel;
 use crate::debian::{find_program, system_path};
 use crate::docker::docker;
+use crate::engine::ensure_engine;
 use crate::limit::Started;
 use crate::process::{LONG_PATIENCE, announced, captured, end_of, succeeds};
 
@@ -46,6 +47,26 @@ pub struct SecondEngine {
 }
 
 impl SecondEngine {
+    /// Why there can be no engine of [`SecondEngine::start`] here, if so: for a test to say.
+    #[must_use]
+    pub fn cannot_start() -> Option<String> {
+        if !rustix::process::geteuid().is_root() {
+            return Some("a second engine needs root".to_owned());
+        }
+        if find_program("dockerd").is_none() {
+            return Some("a second engine needs dockerd on this machine".to_owned());
+        }
+        None
+    }
+
+    /// As [`SecondEngine::cannot_start`], for [`SecondEngine::start_on_tcp`]: a network that it
+    /// cannot have is found before anything is built.
+    #[must_use]
+    pub fn cannot_start_on_tcp() -> Option<String> {
+        let no_network = |error| format!("a second engine has no network here: {error:#}");
+        SecondEngine::cannot_start().or_else(|| bridge().err().map(no_network))
+    }
+
     /// Starts an engine that sees `hidden`, a folder of this machine, as an empty one, and has
     /// the image `image`. It has no network but loopback, and is reached through a socket.
     ///
@@ -247,22 +268,31 @@ const ENGINES: u32 = 16;
 /// A part of the last sixteenth of the addresses of `docker0`, which the first engine hands out
 /// last, that no other second engine has.
 fn a_part_of_the_bridge() -> Result<(String, Turn)> {
-    let words = ["-4", "-oneline", "address", "show", "docker0"];
-    let shown = captured("ip address", cmd("ip", words))?;
-    let address = shown
-        .split_whitespace()
-        .skip_while(|word| *word != "inet")
-        .nth(1);
-    let (address, length) = address
-        .and_then(|address| address.split_once('/'))
-        .with_context(|| format!("docker0 has no address: {shown}"))?;
-    let (address, length) = (address.parse()?, length.parse()?);
+    let (address, length) = bridge()?;
     for number in 0..ENGINES {
         if let Some(turn) = Turn::at_once(&format!("second-engine-{number}"))? {
             return Ok((part_of(address, length, number), turn));
         }
     }
     bail!("{ENGINES} second engines are running")
+}
+
+/// The address of the first engine's bridge on this machine, and the length of its network.
+fn bridge() -> Result<(Ipv4Addr, u32)> {
+    ensure_engine()?;
+    let words = ["-4", "-oneline", "address", "show", "docker0"];
+    let shown = captured(
+        "the engine's bridge docker0 is not on this machine",
+        cmd("ip", words),
+    )?;
+    address_in(&shown).with_context(|| format!("the bridge docker0 has no address: {shown}"))
+}
+
+/// What `ip -oneline address show` says of an interface's first address.
+fn address_in(shown: &str) -> Option<(Ipv4Addr, u32)> {
+    let mut words = shown.split_whitespace().skip_while(|word| *word != "inet");
+    let (address, length) = words.nth(1)?.split_once('/')?;
+    Some((address.parse().ok()?, length.parse().ok()?))
 }
 
 /// The part of this number of the last sixteenth of a network.
@@ -312,6 +342,18 @@ impl Drop for SecondEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bridge_has_an_address_or_none() {
+        let shown = "3: docker0    inet 172.17.0.1/16 brd 172.17.255.255 scope global docker0";
+        let bridge = Ipv4Addr::new(172, 17, 0, 1);
+        assert_eq!(address_in(shown), Some((bridge, 16)));
+        assert_eq!(address_in(""), None);
+        assert_eq!(
+            address_in("3: docker0    inet6 fe80::1/64 scope link"),
+            None
+        );
+    }
 
     #[test]
     fn each_engine_has_a_part_of_its_own_at_the_end_of_the_network() {
