@@ -40,33 +40,41 @@ entry_lines() {
   tail -n "+$first_entry" -- "$root/manifest.json"
 }
 
-entry_files() {
-  entry_lines | grep '","kind":"file",'
+plain_lines() {
+  entry_lines | { grep -v % || :; }
+}
+
+encoded_lines() {
+  entry_lines | { grep % || :; }
+}
+
+# What a function takes from the entries, with %XX as what they stand for, each ended
+# by a NUL. Few lines have %XX: all others never come into this shell.
+decoded() {
+  local IFS=$'\n' encoded
+  "$1" plain_lines | tr '\n' '\0'
+  set -f
+  # shellcheck disable=SC2207 # lines are the words
+  encoded=($("$1" encoded_lines))
+  if [ ${#encoded[@]} -gt 0 ]; then printf '%b\0' "${encoded[@]//%/\\x}"; fi
 }
 
 entry_fields() {
-  cut -s -d '"' --output-delimiter=// -f "$1"
+  "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,12,15
 }
 
-# Lines with %XX as what they stand for, each ended by a NUL.
-decoded() {
-  local IFS=$'\n' text encoded
-  text=$(cat)
-  case $text in
-    '') return ;;
-    *%*) ;;
-    *) printf '%s\n' "$text" | tr '\n' '\0' && return ;;
-  esac
-  printf '%s\n' "$text" | { grep -v % || :; } | tr '\n' '\0'
-  set -f
-  # shellcheck disable=SC2207 # lines are the words
-  encoded=($(printf '%s\n' "$text" | grep %))
-  printf '%b\0' "${encoded[@]//%/\\x}"
+# The files among the entries, as SUM  PATH.
+entry_sums() {
+  paste -d ' ' <(file_field 18 "$1") /dev/null <(file_field 4 "$1")
+}
+
+file_field() {
+  "$2" | { grep '","kind":"file",' || :; } | cut -s -d '"' -f "$1"
 }
 
 # The entries of the manifest as they are named on the disk, each ended by a NUL.
 listed_entries() {
-  entry_lines | entry_fields 4,8,12,15 | decoded && printf 'end of the list\0'
+  decoded entry_fields && printf 'end of the list\0'
 }
 
 # A path as a pattern of find that nothing else matches.
@@ -88,7 +96,7 @@ found_entries() {
   cd -- "$root" || return
   find . -mindepth 1 \
     \( -path "$inside/*" ! -path "$inside/config.toml" -prune \) -o \
-    \( -type f ! -perm /7133 \( "${bare[@]}" -false \) \) -o \
+    \( ! -path './*/*' -type f ! -perm /7133 \( "${bare[@]}" -false \) \) -o \
     -type f -printf '%P//file//%#m//:%s,\0' -o -type d -printf '%P//directory//%#m\0' -o \
     -type l -printf '%P//link//%l\0' -o -type p -printf '%P//fifo//%#m\0' -o \
     -type s -printf '%P//socket//%#m\0' -o -type b -printf '%P//block-device//%#m\0' -o \
@@ -218,7 +226,7 @@ find_medium() {
   while read -r count mode; do
     kind=${mode%%//*}
     case $kind in file | directory) classes["$kind $((8#${mode#*//}))"]=$count ;; esac
-  done < <(entry_lines | entry_fields 8,12 | sort | uniq -c)
+  done < <(entry_lines | cut -s -d '"' --output-delimiter=// -f 8,12 | sort | uniq -c)
   for change in "${!changes[@]}"; do
     read -r kind listed found <<<"$change"
     listed=$((8#$listed)) found=$((8#$found))
@@ -362,7 +370,7 @@ differing_sums() {
   local IFS=$'\n' escaped
   comm -z -3 <(
     {
-      paste -d ' ' <(entry_files | entry_fields 18) /dev/null <(entry_files | entry_fields 4) | decoded &&
+      decoded entry_sums &&
         printf '%s  manifest.json\0~end of the manifest\0' "$manifest_sum"
     } | sort -z
   ) <(
