@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,21 +103,34 @@ pub struct Ground<'a> {
     pub file_system: FileSystem,
     pub files: u64,
     pub rounds: usize,
+    /// Whether nothing but the checks of a product is measured.
+    pub only_checks: bool,
 }
 
 impl Ground<'_> {
     /// Measures all that this file system can have.
     pub fn measure(&self) -> anyhow::Result<Measured> {
         self.make()?;
-        let mut rows = vec![self.staging()?];
-        rows.extend(self.products()?);
-        rows.push(self.product_in_memory()?);
+        let mut rows = Vec::new();
+        if !self.only_checks {
+            rows.push(self.staging()?);
+            rows.extend(self.products()?);
+        }
+        self.make_product()?;
+        if !self.only_checks {
+            rows.push(self.product_in_memory()?);
+        }
         rows.push(self.check()?);
+        rows.push(self.check_at_target()?);
         Ok(Measured {
             place: self.place.name.clone(),
             tree: tree(&self.workdir())?,
             rows,
-            limits: self.limits()?,
+            limits: if self.only_checks {
+                Vec::new()
+            } else {
+                self.limits()?
+            },
         })
     }
 
@@ -292,13 +306,17 @@ impl Ground<'_> {
         Ok(ways.iter().zip(&taken).map(row).collect())
     }
 
-    /// The product's way into the verification container: onto a file system in memory.
-    fn product_in_memory(&self) -> anyhow::Result<Row> {
+    fn make_product(&self) -> anyhow::Result<()> {
         let program = self.programs.0.join("make-archive-ready-product");
         cmd!(program, "--workdir", self.workdir())
             .stdout_null()
             .stderr_null()
             .run()?;
+        Ok(())
+    }
+
+    /// The product's way into the verification container: onto a file system in memory.
+    fn product_in_memory(&self) -> anyhow::Result<Row> {
         let memory = FileSystem::Tmpfs.place(self.files * 40_000)?;
         let target = memory.folder.join("product");
         let clean = || Ok(remove_folder(&target)?);
@@ -334,6 +352,38 @@ impl Ground<'_> {
             words([&"sh", &"-c", &script, &"sh", &product, &parts.path()]),
         );
         self.contest("checking a product, every byte", &ours, &peer, 0.6, DIGESTS)
+    }
+
+    /// `--check` of the product's own script, which takes nothing but the tools of a
+    /// target: as much work as these tools have, and the comparison of the lists.
+    fn check_at_target(&self) -> anyhow::Result<Row> {
+        let product = self.made();
+        let nothing = || Ok(());
+        let script = product.join("bootstrap-project.sh");
+        // A pixi is looked for, and started for its version.
+        let pixi = tempfile::tempdir()?;
+        let program = pixi.path().join("pixi");
+        fs::write(&program, "#!/bin/sh\necho 'pixi 0.77.0'\n")?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let ours = Runner::new(
+            "bootstrap-project.sh --check",
+            nothing,
+            words([&script, &"--pixi", &program, &"--check"]),
+        );
+        let script =
+            "cd \"$1\" && find . -printf '%P %y %m %s %l\\n' && sha256sum -c --quiet SHA256SUMS";
+        let peer = Runner::new(
+            "find -printf and sha256sum -c",
+            nothing,
+            words([&"sh", &"-c", &script, &"sh", &product]),
+        );
+        self.contest(
+            "checking a product at the target, `bootstrap-project.sh --check`",
+            &ours,
+            &peer,
+            1.5,
+            DIGESTS,
+        )
     }
 
     fn limits(&self) -> anyhow::Result<Vec<Limit>> {
