@@ -23,7 +23,7 @@ _make__production__image() {
 
     case "${cmd}" in
         make__production__image)
-            opts="-e -h -V --product-dir --build-image --base-image --tag --emit-dockerfile --environment --app-dir --copy --resources-dir --expose --env --label --user --healthcheck --cmd --save --unverified --verify-key --secrets --allow-secret --force --engine --verify-run --help --version"
+            opts="-e -h -V --product-dir --build-image --base-image --tag --emit-dockerfile --environment --app-dir --copy --resources-dir --expose --env --label --user --healthcheck --cmd --save --unverified --verify-key --secrets --allow-secret --force --engine --plain-output --verify-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

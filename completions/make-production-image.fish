@@ -22,6 +22,7 @@ complete -c make-production-image -l allow-secret -d 'Pass over what matches thi
 complete -c make-production-image -l engine -d 'The engine\'s client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]' -r
 complete -c make-production-image -l unverified -d 'Take a product also when no final verification of it is attached'
 complete -c make-production-image -l force -d 'Replace an image of this name, or files that are to be written'
+complete -c make-production-image -l plain-output -d 'Show what runs in the containers with its control characters written out, so that it gives the terminal no orders'
 complete -c make-production-image -l verify-run -d 'Run CMD in the finished image, without a network and with a read-only root file system, before it gets its name, and end with its exit code; the last option: --verify-run -- CMD ARG…'
 complete -c make-production-image -s h -l help -d 'Print help'
 complete -c make-production-image -s V -l version -d 'Print version'

@@ -294,6 +294,25 @@ fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
 }
 
 #[test]
+fn plain_output_of_a_build_and_of_a_verification_gives_the_terminal_no_orders() {
+    let order = "\u{1b}[2Jcleared\u{9b}1m\n";
+    let scenario = json!({"prints": order});
+    let words = ["--tag", "demo:1", "--verify-run", "--", "check"];
+    make(&made(scenario.clone()), &words)
+        .success()
+        .prints(order);
+    let plain = [&["--plain-output"], &words[..]].concat();
+    let run = make(&made(scenario), &plain);
+    run.success();
+    let shown = run.stdout.matches("\\u{1b}[2Jcleared\\u{9b}1m\n").count();
+    assert_eq!(shown, 4, "{run}");
+    assert!(
+        !run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'),
+        "{run}"
+    );
+}
+
+#[test]
 fn an_engine_that_goes_away_in_the_middle_leaves_no_name() {
     let scenario = json!({"leaves_in_the_build": true, "build": ["error during connect\n", 1]});
     let fake = made(scenario);

@@ -130,6 +130,11 @@ pub struct Options {
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<OsString>,
 
+    /// Show what runs in the containers with its control characters written out, so that it gives
+    /// the terminal no orders
+    #[arg(long)]
+    pub plain_output: bool,
+
     /// Run CMD in the finished image, without a network and with a read-only root file system, before it
     /// gets its name, and end with its exit code; the last option: --verify-run -- CMD ARG…
     #[arg(long)]
@@ -234,5 +239,8 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+    if options.plain_output {
+        report.show_plainly();
+    }
     step::run(&Request::try_from(options)?, surroundings, report)
 }

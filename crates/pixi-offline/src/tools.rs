@@ -22,6 +22,8 @@ use crate::surroundings::Surroundings;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     path: PathBuf,
+    /// Whether what is read of it has its standard error, too.
+    joins_streams: bool,
 }
 
 /// What a program printed, and how it ended.
@@ -54,7 +56,10 @@ impl Program {
             surroundings.search_path.as_ref(),
             &surroundings.current_dir,
         )
-        .map(|path| Program { path })
+        .map(|path| Program {
+            path,
+            joins_streams: false,
+        })
         .map_err(|_| Failure::missing_program(&name.to_string_lossy()))
     }
 
@@ -99,8 +104,17 @@ impl Program {
         })
     }
 
+    /// The same program; what is read of it live has its standard error, too.
+    pub fn with_joined_streams(&self) -> Program {
+        Program {
+            joins_streams: true,
+            ..self.clone()
+        }
+    }
+
     /// Starts the program with `input` as its input and its standard output to
-    /// be read live; standard error stays ours.
+    /// be read live; standard error stays ours, but for
+    /// [`Program::with_joined_streams`].
     ///
     /// It gets a process group of its own: a Ctrl-C at the terminal reaches us,
     /// and we decide what becomes of it.
@@ -113,7 +127,12 @@ impl Program {
         arguments: &[OsString],
         input: impl IntoRawFd,
     ) -> anyhow::Result<Conversation> {
-        self.read(duct::cmd(&self.path, arguments).stdin_file(input))
+        let command = duct::cmd(&self.path, arguments).stdin_file(input);
+        self.read(if self.joins_streams {
+            command.stderr_to_stdout()
+        } else {
+            command
+        })
     }
 
     fn read(&self, command: duct::Expression) -> anyhow::Result<Conversation> {

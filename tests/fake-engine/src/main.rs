@@ -73,6 +73,8 @@ struct Scenario {
     systems: BTreeMap<String, Result<String, String>>,
     /// What `docker build` prints on stderr, and its exit code.
     build: (String, u8),
+    /// What a build, and a command in a built image, print on both streams.
+    prints: String,
     /// From the build on nothing answers.
     leaves_in_the_build: bool,
     /// What `docker image ls` shows until it is removed.
@@ -117,6 +119,7 @@ impl Default for Scenario {
             architectures: BTreeMap::new(),
             systems: BTreeMap::new(),
             build: (String::new(), 0),
+            prints: String::new(),
             leaves_in_the_build: false,
             nameless: Vec::new(),
             verify: 0,
@@ -239,6 +242,8 @@ fn answer() -> anyhow::Result<u8> {
         ["run", "--rm", rest @ ..] if rest.contains(&"question") => check_project(&scenario, rest),
         ["run", rest @ ..] if rest.contains(&BUILT) => {
             println!("verifying");
+            print!("{0}", scenario.prints);
+            eprint!("{0}", scenario.prints);
             Ok(scenario.verify)
         }
         ["run", rest @ .., "write-into", _, name] => write_into(&scenario, rest, name),
@@ -279,6 +284,8 @@ fn build(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     let (message, code) = &scenario.build;
     eprint!("{message}");
     println!("building");
+    print!("{0}", scenario.prints);
+    eprint!("{0}", scenario.prints);
     if *code == 0 {
         let id_file = words.iter().position(|word| *word == "--iidfile");
         let id_file = id_file.and_then(|place| words.get(place + 1));

@@ -339,6 +339,16 @@ impl Engine {
     }
 
     /// The client.
+    /// The engine as it is called where what runs on it is shown: with `--plain-output`
+    /// nothing of it reaches the terminal by the client's own standard error.
+    pub(super) fn shown_by(&self, report: &Report) -> Engine {
+        let mut engine = self.clone();
+        if report.is_plain() {
+            engine.program = self.program.with_joined_streams();
+        }
+        engine
+    }
+
     pub(super) fn program(&self) -> &Program {
         &self.program
     }

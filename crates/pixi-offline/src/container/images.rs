@@ -128,7 +128,12 @@ impl Engine {
             let _ = result.send(done);
         };
         let show = |stream: &mut Conversation| show(stream, report);
-        let called = call(self, &arguments, Input::Stream(Box::new(write)), show);
+        let called = call(
+            &self.shown_by(report),
+            &arguments,
+            Input::Stream(Box::new(write)),
+            show,
+        );
         if engine.is_podman && called.is_err() {
             report.note(format_args!(
                 "{0} keeps the working containers of a build that a signal ended: `{0} ps --all --external` lists them, `{0} rm` removes them",
@@ -205,7 +210,13 @@ impl Engine {
         arguments.extend(words.iter().cloned());
         let last_resort = LastResort::Remove(self.clone(), vec![name.clone()]);
         let show = |stream: &mut Conversation| show(stream, report);
-        let done = call_or(last_resort, self, &arguments, Input::Held, show);
+        let done = call_or(
+            last_resort,
+            &self.shown_by(report),
+            &arguments,
+            Input::Held,
+            show,
+        );
         let state = self.state(name.as_str());
         self.remove(std::slice::from_ref(name))?;
         let (shown, ending) = done?;

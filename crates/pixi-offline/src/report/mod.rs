@@ -128,6 +128,11 @@ impl Report {
         let _ = self.plain.set(Mutex::default());
     }
 
+    /// Whether [`Report::show_plainly`] was called.
+    pub fn is_plain(&self) -> bool {
+        self.plain.get().is_some()
+    }
+
     /// Bytes from the container, on stdout, at once. In phases they are shown as
     /// these were asked to.
     ///
