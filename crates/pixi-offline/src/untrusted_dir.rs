@@ -17,7 +17,7 @@ mod remove;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -330,26 +330,12 @@ impl UntrustedDir {
         &self,
         mut take: impl FnMut(DirEntry) -> io::Result<()>,
     ) -> io::Result<()> {
-        // A listing has a position of its own.
-        let listed = rustix::fs::openat(&self.fd, c".", DIRECTORY, Mode::empty())?;
-        // Not on the stack: `take` may list a directory in this one.
-        let mut buffer: Vec<u8> = Vec::with_capacity(16 * 1024);
-        let mut listing = RawDir::new(&listed, buffer.spare_capacity_mut());
-        while let Some(entry) = listing.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            let kind = match entry.file_type() {
+        for_each_name(self.fd.as_fd(), |name, kind| {
+            let kind = match kind {
                 FileType::Unknown => {
                     match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
                         Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-                        Err(Errno::NOENT) => continue,
+                        Err(Errno::NOENT) => return Ok(()),
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -358,9 +344,22 @@ impl UntrustedDir {
             take(DirEntry {
                 name: OsString::from_vec(name.to_bytes().to_vec()),
                 kind,
-            })?;
-        }
-        Ok(())
+            })
+        })
+    }
+
+    /// What is in a directory that is named by its whole path; nothing when it is none, or
+    /// cannot be read.
+    pub fn entries_of(path: &Path) -> Vec<DirEntry> {
+        let mut entries = Vec::new();
+        // What was listed before an error is there.
+        let _ = UntrustedDir::open(path).and_then(|dir| {
+            dir.for_each_entry(|entry| {
+                entries.push(entry);
+                Ok(())
+            })
+        });
+        entries
     }
 
     /// Removes what is at a path in it, directories with all that is in them.
@@ -417,6 +416,28 @@ impl AsFd for UntrustedDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Hands the name of every entry of a directory to `take`, and its kind where the file
+/// system tells it.
+fn for_each_name(
+    dir: BorrowedFd<'_>,
+    mut take: impl FnMut(&CStr, FileType) -> io::Result<()>,
+) -> io::Result<()> {
+    // A listing has a position of its own.
+    let listed = rustix::fs::openat(dir, c".", DIRECTORY, Mode::empty())?;
+    // Not on the stack: `take` may list a directory in this one.
+    let mut buffer: Vec<u8> = Vec::with_capacity(16 * 1024);
+    let mut listing = RawDir::new(&listed, buffer.spare_capacity_mut());
+    while let Some(entry) = listing.next() {
+        match entry {
+            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+            Ok(entry) => take(entry.file_name(), entry.file_type())?,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn open_dir_at(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::packages::lock::Lock;
+use crate::untrusted_dir::UntrustedDir;
 
 /// A channel in the project.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,15 +102,15 @@ fn ends_of(path: &Path) -> impl Iterator<Item = PathBuf> {
 
 /// Whether a folder is a conda channel: it has platforms with repository data.
 fn is_channel(folder: &Path) -> bool {
-    fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|platform| platform.path().join("repodata.json").exists())
+    UntrustedDir::entries_of(folder)
+        .iter()
+        .any(|platform| folder.join(&platform.name).join("repodata.json").exists())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn lock(channel: &str) -> Lock {

@@ -389,11 +389,9 @@ fn differs(file: &Path, hash: &str) -> Option<&'static str> {
 
 /// What is in a folder; nothing when it cannot be read.
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
+    let entries = UntrustedDir::entries_of(folder).into_iter();
+    let folder = folder.to_owned();
+    entries.map(move |entry| folder.join(entry.name))
 }
 
 #[cfg(test)]

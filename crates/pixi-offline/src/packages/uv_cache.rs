@@ -13,6 +13,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use crate::packages::cache::UV_CACHE;
 use crate::packages::uv_pointer::{LONGEST, Pointer};
 use crate::packages::wheel_name::{WheelName, normalized};
@@ -130,16 +132,14 @@ pub(super) enum Kind {
 /// Name, path and kind of what is in a folder, sorted; nothing when it cannot be read.
 /// Names that are no text are none of uv's.
 pub(super) fn children(cache: &Path, folder: &Path) -> Vec<(String, PathBuf, Kind)> {
-    let mut children: Vec<_> = fs::read_dir(cache.join(folder))
+    let mut children: Vec<_> = UntrustedDir::entries_of(&cache.join(folder))
         .into_iter()
-        .flatten()
-        .flatten()
         .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let kind = match entry.file_type().ok()? {
-                kind if kind.is_symlink() => Kind::Link,
-                kind if kind.is_dir() => Kind::Folder,
-                kind if kind.is_file() => Kind::File,
+            let name = entry.name.into_string().ok()?;
+            let kind = match entry.kind {
+                FileType::Symlink => Kind::Link,
+                FileType::Directory => Kind::Folder,
+                FileType::RegularFile => Kind::File,
                 _ => return None,
             };
             Some((name.clone(), folder.join(name), kind))

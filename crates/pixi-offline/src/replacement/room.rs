@@ -105,6 +105,15 @@ impl Reserve {
         })
     }
 
+    /// One of this many bytes.
+    #[cfg(test)]
+    pub(crate) fn of(place: &Path, bytes: u64) -> Reserve {
+        Reserve {
+            place: place.to_owned(),
+            bytes,
+        }
+    }
+
     /// Requires that it is still free.
     ///
     /// # Errors

@@ -9,7 +9,7 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use rustix::fs::{FileType, Gid, Uid};
 use rustix::io::Errno;
 
 use crate::layout;
+use crate::replacement::Reserve;
 use crate::report::Report;
 use crate::surroundings;
 use crate::transfer::LeftBehind;
@@ -25,6 +26,9 @@ use crate::untrusted_dir::{DirEntry, UntrustedDir, name_of};
 
 /// How many levels of directories are brought.
 const DEPTH: usize = 128;
+
+/// How much is copied before it is asked again what is left on the disk, in bytes.
+const PIECE: u64 = 64 << 20;
 
 /// How many of the entries that stay behind are named.
 const NAMED: usize = 5;
@@ -141,6 +145,7 @@ pub(super) fn bring(
 ) -> anyhow::Result<()> {
     let mut bringing = Bringing {
         kept: kept.iter().filter_map(|file| file.file_name()).collect(),
+        reserve: Reserve::on(out.path())?,
         left: 0,
         named: Vec::new(),
     };
@@ -179,6 +184,8 @@ pub(super) fn warn_of_left(left: &LeftBehind, report: &Report) {
 struct Bringing<'a> {
     /// Names in the out directory that only we write.
     kept: Vec<&'a OsStr>,
+    /// What stays free where files are copied from another file system.
+    reserve: Reserve,
     /// How many entries stayed behind.
     left: u64,
     /// The first of them, each with the reason.
@@ -230,12 +237,8 @@ impl Bringing<'_> {
         match from.rename(name, to, name) {
             // Its directory is another user's, or a file system of its own.
             Err(error) if is_refusal(&error) => {
-                let copy = || {
-                    let (mut file, _) = from.open_file(name)?;
-                    io::copy(&mut file, &mut to.create_file(name)?)
-                };
-                match copy() {
-                    Ok(_) => {}
+                match self.copy(from, to, name) {
+                    Ok(()) => {}
                     Err(error) if is_of_the_disk(&error) => return Err(error),
                     Err(error) => self.leave(path, &format!("cannot be read: {error}")),
                 }
@@ -243,6 +246,26 @@ impl Bringing<'_> {
             }
             result => result,
         }
+    }
+
+    /// Copies a file as long as the disk keeps its reserve: how large it is was not ours
+    /// to choose. None is left half.
+    fn copy(&self, from: &UntrustedDir, to: &UntrustedDir, name: &OsStr) -> io::Result<()> {
+        let (file, mut left) = from.open_file(name)?;
+        let mut new = to.create_file(name)?;
+        let mut copy = || {
+            while left > 0 {
+                self.reserve
+                    .require()
+                    .map_err(|error| io::Error::new(io::ErrorKind::StorageFull, error))?;
+                match io::copy(&mut (&file).take(left.min(PIECE)), &mut new)? {
+                    0 => return Ok(()),
+                    copied => left -= copied,
+                }
+            }
+            Ok(())
+        };
+        copy().inspect_err(|_| drop(to.remove(name)))
     }
 
     fn directory(
@@ -347,13 +370,10 @@ fn without_set_id(dir: &UntrustedDir, name: &OsStr) -> io::Result<()> {
 
 /// Whether an error is the machine's and has nothing to do with what the container left.
 fn is_of_the_disk(error: &io::Error) -> bool {
-    let machine = [
-        Errno::IO,
-        Errno::NOSPC,
-        Errno::NOMEM,
-        Errno::MFILE,
-        Errno::NFILE,
-    ];
+    if error.kind() == io::ErrorKind::StorageFull {
+        return true;
+    }
+    let machine = [Errno::IO, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     machine
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
@@ -382,6 +402,7 @@ mod tests {
         fill(&from);
         let mut bringing = Bringing {
             kept: Vec::new(),
+            reserve: Reserve::on(root.path()).unwrap(),
             left: 0,
             named: Vec::new(),
         };
@@ -412,6 +433,34 @@ mod tests {
             assert_eq!(arrived.mode() & 0o7777, 0o755, "{file}");
         }
         assert_eq!(fs::read_dir(root.path().join("from")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_copy_ends_where_the_disk_would_lose_its_reserve_and_none_is_left_half() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = |name: &str| {
+            fs::create_dir(root.path().join(name)).unwrap();
+            UntrustedDir::open(&root.path().join(name)).unwrap()
+        };
+        let (from, to) = (dir("from"), dir("to"));
+        let file = from.create_file("sparse").unwrap();
+        file.set_len(3 * PIECE + 1).unwrap();
+        let copy = |reserve| {
+            let bringing = Bringing {
+                kept: Vec::new(),
+                reserve,
+                left: 0,
+                named: Vec::new(),
+            };
+            bringing.copy(&from, &to, "sparse".as_ref())
+        };
+        let error = copy(Reserve::of(root.path(), u64::MAX)).unwrap_err();
+        assert!(is_of_the_disk(&error), "{error}");
+        assert!(error.to_string().contains("nearly full"), "{error}");
+        assert_eq!(to.kind("sparse").unwrap(), None);
+        copy(Reserve::of(root.path(), 0)).unwrap();
+        let (_, size) = to.open_file("sparse").unwrap();
+        assert_eq!(size, 3 * PIECE + 1);
     }
 
     #[test]

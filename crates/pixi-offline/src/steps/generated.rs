@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use memchr::memmem;
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +25,7 @@ use crate::report::Report;
 use crate::request::{ContainerPath, ProductVariable, ProjectName};
 use crate::staging::{self, Digest, Examples, Kind, Listed, Listing, Selection as _};
 use crate::steps::stage::ProjectRules;
+use crate::untrusted_dir::UntrustedDir;
 
 /// How long a list of generated files may be, in bytes of `workdir.json`: what runs in a
 /// container may make any number of them, and a record is read up to
@@ -383,17 +384,18 @@ fn leave_empty_folders(
         .rev()
         .filter(|entry| entry.sha256.is_none());
     for folder in folders.map(|entry| entry.path.path()) {
-        let Ok(entries) = fs::read_dir(project.join(folder)) else {
-            continue;
-        };
-        let is_left = |entry: io::Result<fs::DirEntry>| {
-            entry.is_ok_and(|entry| {
-                let path = folder.join(entry.file_name());
-                let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                left.contains(&path) || rules.excludes(&path, is_dir)
-            })
-        };
-        if entries.into_iter().all(is_left) {
+        let mut is_left = true;
+        let listed = UntrustedDir::open(project)
+            .and_then(|project| project.open_dir(folder))
+            .and_then(|dir| {
+                dir.for_each_entry(|entry| {
+                    let path = folder.join(&entry.name);
+                    let is_dir = entry.kind == FileType::Directory;
+                    is_left &= left.contains(&path) || rules.excludes(&path, is_dir);
+                    Ok(())
+                })
+            });
+        if listed.is_ok() && is_left {
             left.insert(folder.to_owned());
         }
     }

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{DIRECTORY, open_dir_at};
+use super::{for_each_name, open_dir_at};
 use crate::surroundings;
 
 /// How many directories of one tree are open at a time. What lies deeper is moved to
@@ -47,26 +47,13 @@ impl Tree {
         // Some file systems leave entries out of a listing while others are removed.
         loop {
             let mut is_empty = true;
-            let listed = rustix::fs::openat(dir, c".", DIRECTORY, Mode::empty())?;
-            let mut buffer: Vec<u8> = Vec::with_capacity(8 * 1024);
-            let mut listing = RawDir::new(&listed, buffer.spare_capacity_mut());
-            while let Some(entry) = listing.next() {
-                let entry = match entry {
-                    Ok(entry) => entry,
-                    Err(Errno::INTR) => continue,
-                    Err(error) => return Err(error.into()),
-                };
-                let name = entry.file_name();
-                if matches!(name.to_bytes(), b"." | b"..") {
-                    continue;
-                }
+            for_each_name(dir.as_fd(), |name, kind| {
                 is_empty = false;
-                let is_dir = entry.file_type() == FileType::Directory;
-                if !is_dir && remove_file(dir, name)? {
-                    continue;
+                if kind != FileType::Directory && remove_file(dir, name)? {
+                    return Ok(());
                 }
-                self.remove_dir(dir, name, depth)?;
-            }
+                self.remove_dir(dir, name, depth)
+            })?;
             if is_empty {
                 return Ok(());
             }
