@@ -226,7 +226,7 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
         "COPY product/res /srv/res\n",
         "ENV PATH=\"/srv/app/.pixi/envs/test/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}\" \\\n    \
          CONDA_PREFIX=\"/srv/app/.pixi/envs/test\" \\\n",
-        "    CONDA_DEFAULT_ENV=\"demo:test\" \\\n    PRODUCT_RES_DIR=\"/srv/res\" \\\n    A=\"\\$x \\\"y\\\"\" \\\n    B=\"\"\n",
+        "    CONDA_DEFAULT_ENV=\"demo:test\" \\\n    PIXI_PROJECT_VERSION=\"NO_VERSION_SPECIFIED\" \\\n    PRODUCT_RES_DIR=\"/srv/res\" \\\n    A=\"\\$x \\\"y\\\"\" \\\n    B=\"\"\n",
         "EXPOSE 80 53/udp\n",
         "USER 1000:1000\n",
         "HEALTHCHECK CMD [\"/srv/app/.pixi/entrypoint.sh\", \"sh\", \"-c\", \"x && y\"]\n",
@@ -594,6 +594,10 @@ fn digest_in_dockerfile(fake: &Fake) -> String {
     words[5].clone()
 }
 
+fn mode(product: &std::path::Path, path: &str, mode: u32) {
+    fs::set_permissions(product.join(path), fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// A change to the product in a folder.
 type Change = Box<dyn Fn(&std::path::Path)>;
 
@@ -652,6 +656,7 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
         "rmdir",
         "readlink",
         "cat",
+        "stat",
     ] {
         symlink(&busybox, applets.join(name)).unwrap();
     }
@@ -688,6 +693,12 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
         .success();
         run(shell, path, &|product| {
             fs::create_dir(product.join("demo/.pixi")).unwrap()
+        })
+        .success();
+        // A copy under another umask.
+        run(shell, path, &|product| {
+            mode(product, "demo/src/main.py", 0o600);
+            mode(product, "demo/src", 0o700);
         })
         .success();
     }
@@ -824,6 +835,23 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
             }),
         ),
     ];
+    let modes: [(&str, u32); 8] = [
+        ("bootstrap-project.sh", 0o644),
+        ("demo/src/main.py", 0o755),
+        ("demo/src/main.py", 0o645),
+        ("demo/src/main.py", 0o664),
+        ("demo/src/main.py", 0o4644),
+        ("demo/src/main.py", 0o044),
+        ("demo/odd/new\nline", 0o666),
+        ("demo/src", 0o777),
+    ];
+    for (path, other) in modes {
+        run("sh", None, &move |product| mode(product, path, other))
+            .code(1)
+            .says("these have other modes than manifest.json lists: ")
+            .says(path.split('\n').next().unwrap())
+            .says(&format!("({other:04o}, "));
+    }
     for (what, change) in &tampered {
         for (shell, path) in [
             ("sh", None),

@@ -166,6 +166,9 @@ fn past_the_entry_point(name: &Name, through: &str, app: &str) {
         .prints(&format!("PATH={prefix}/bin:"))
         .prints(&format!("CONDA_PREFIX={prefix}\n"))
         .prints("CONDA_DEFAULT_ENV=demo:prod\n")
+        .prints("PIXI_ENVIRONMENT_PLATFORMS=linux-64\n")
+        .prints("PIXI_PROJECT_VERSION=1.0.0\n")
+        .prints("PIXI_IN_SHELL=1\n")
         .prints(&format!("PIXI_PROJECT_ROOT={app}\n"));
     for line in past.stdout.lines() {
         let own = ["HOSTNAME=", "HOME="]

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use toml_edit::{DocumentMut, Item, TableLike};
+use toml_edit::{DocumentMut, InlineTable, Item, TableLike, Value};
 
 use crate::layout;
 use crate::request::{AppFolder, DEFAULT_ENVIRONMENT, EnvironmentName};
@@ -54,7 +54,11 @@ impl Activated<'_> {
             "PIXI_ENVIRONMENT_NAME",
             self.environment.as_str().to_owned(),
         );
-        if let Some(name) = name(document.as_item(), pixi) {
+        known.set("PIXI_IN_SHELL", "1".to_owned());
+        if let Some(platforms) = self.platforms(pixi) {
+            known.set("PIXI_ENVIRONMENT_PLATFORMS", platforms.join(","));
+        }
+        if let Some(name) = stated(document.as_item(), pixi, "name") {
             let is_default = self.environment.as_str() == DEFAULT_ENVIRONMENT;
             known.set("PIXI_PROJECT_NAME", name.clone());
             known.set(
@@ -64,6 +68,9 @@ impl Activated<'_> {
                     false => format!("{name}:{}", self.environment.as_str()),
                 },
             );
+            let version = stated(document.as_item(), pixi, "version");
+            let version = version.unwrap_or_else(|| NO_VERSION.to_owned());
+            known.set("PIXI_PROJECT_VERSION", version);
         }
         for text in self.of_packages {
             let variables: BTreeMap<String, String> =
@@ -78,22 +85,37 @@ impl Activated<'_> {
         known.0
     }
 
-    /// `[activation.env]` of the environment's features, the stronger ones last.
-    fn of_project(&self, pixi: Option<&dyn TableLike>) -> Vec<(String, String)> {
-        let Some(pixi) = pixi else { return Vec::new() };
-        let environment = pixi
-            .get("environments")
-            .and_then(Item::as_table_like)
-            .and_then(|all| all.get(self.environment.as_str()));
+    /// The names of the environment's platforms: those of the workspace that each feature
+    /// is for. `None` when one has no name of its own, and pixi makes one up.
+    fn platforms(&self, pixi: Option<&dyn TableLike>) -> Option<Vec<String>> {
+        let name = |platform: &Value| {
+            let own = |table: &InlineTable| Some(table.get("name")?.as_str()?.to_owned());
+            match platform.as_str() {
+                Some(name) => Some(name.to_owned()),
+                None => platform.as_inline_table().and_then(own),
+            }
+        };
+        let array = |table: &dyn TableLike| table.get("platforms")?.as_array().cloned();
+        let pixi = pixi?;
+        let workspace = pixi.get("workspace").or_else(|| pixi.get("project"))?;
+        let all = array(workspace.as_table_like()?)?;
+        let mut names: Vec<String> = all.iter().map(name).collect::<Option<_>>()?;
+        for feature in self.features(pixi) {
+            if let Some(own) = array(feature) {
+                names.retain(|name| own.iter().any(|one| one.as_str() == Some(name)));
+            }
+        }
+        Some(names)
+    }
+
+    /// The features that the environment names, those that win last.
+    fn features<'a>(&self, pixi: &'a dyn TableLike) -> Vec<&'a dyn TableLike> {
+        let environment = self.entry(pixi);
         let options = environment.and_then(Item::as_table_like);
         let features = options
             .and_then(|options| options.get("features"))
             .or(environment)
             .and_then(Item::as_array);
-        let with_default = !options
-            .and_then(|options| options.get("no-default-feature"))
-            .and_then(Item::as_bool)
-            .unwrap_or(false);
         let mut named: Vec<&dyn TableLike> = features
             .into_iter()
             .flatten()
@@ -102,8 +124,28 @@ impl Activated<'_> {
                 features.get(feature.as_str()?)?.as_table_like()
             })
             .collect();
-        // The first one named wins, and any of them over the default one.
+        // The first one named wins.
         named.reverse();
+        named
+    }
+
+    /// What the manifest has under the environment's name.
+    fn entry<'a>(&self, pixi: &'a dyn TableLike) -> Option<&'a Item> {
+        let all = pixi.get("environments")?.as_table_like()?;
+        all.get(self.environment.as_str())
+    }
+
+    /// `[activation.env]` of the environment's features, the stronger ones last.
+    fn of_project(&self, pixi: Option<&dyn TableLike>) -> Vec<(String, String)> {
+        let Some(pixi) = pixi else { return Vec::new() };
+        let with_default = !self
+            .entry(pixi)
+            .and_then(Item::as_table_like)
+            .and_then(|options| options.get("no-default-feature"))
+            .and_then(Item::as_bool)
+            .unwrap_or(false);
+        // Any of them wins over the default one.
+        let named = self.features(pixi);
         let all = with_default.then_some(pixi).into_iter().chain(named);
         let mut variables = Vec::new();
         for feature in all {
@@ -135,10 +177,13 @@ fn table<'a>(item: &'a Item, path: &[&str]) -> Option<&'a dyn TableLike> {
     item.as_table_like()
 }
 
-/// The project's name, where its manifest has one.
-fn name(document: &Item, pixi: Option<&dyn TableLike>) -> Option<String> {
-    let stated = |table: &dyn TableLike| table.get("name")?.as_str().map(str::to_owned);
-    let own = |key: &str| stated(pixi?.get(key)?.as_table_like()?);
+/// What pixi takes for the version of a project that states none.
+const NO_VERSION: &str = "NO_VERSION_SPECIFIED";
+
+/// The project's name or version, where its manifest has one.
+fn stated(document: &Item, pixi: Option<&dyn TableLike>, key: &str) -> Option<String> {
+    let stated = |table: &dyn TableLike| table.get(key)?.as_str().map(str::to_owned);
+    let own = |part: &str| stated(pixi?.get(part)?.as_table_like()?);
     own("workspace")
         .or_else(|| own("project"))
         .or_else(|| stated(table(document, &["project"])?))
@@ -242,18 +287,52 @@ mod tests {
     #[test]
     fn what_pixi_sets_is_known_and_a_manifest_that_cannot_be_read_adds_nothing() {
         let usual = "PATH=/app/.pixi/envs/default/bin:<base>\nCONDA_PREFIX=/app/.pixi/envs/default\n\
-                     PIXI_PROJECT_ROOT=/app\nPIXI_PROJECT_MANIFEST=/app/pixi.toml\nPIXI_ENVIRONMENT_NAME=default";
+                     PIXI_PROJECT_ROOT=/app\nPIXI_PROJECT_MANIFEST=/app/pixi.toml\nPIXI_ENVIRONMENT_NAME=default\nPIXI_IN_SHELL=1";
         assert_eq!(variables("pixi.toml", "no toml", "default", &[]), usual);
         assert_eq!(
             variables("pixi.toml", "[workspace]\nname = \"w\"\n", "default", &[]),
-            format!("{usual}\nPIXI_PROJECT_NAME=w\nCONDA_DEFAULT_ENV=w")
+            format!(
+                "{usual}\nPIXI_PROJECT_NAME=w\nCONDA_DEFAULT_ENV=w\nPIXI_PROJECT_VERSION=NO_VERSION_SPECIFIED"
+            )
         );
-        let python = "[project]\nname = \"p\"\n[tool.pixi.activation.env]\nA = \"1\"\n";
+        let python =
+            "[project]\nname = \"p\"\nversion = \"3.1\"\n[tool.pixi.activation.env]\nA = \"1\"\n";
         let shown = variables("pyproject.toml", python, "prod", &[]);
         assert!(
-            shown.ends_with("PIXI_PROJECT_NAME=p\nCONDA_DEFAULT_ENV=p:prod\nA=1"),
+            shown.ends_with(
+                "PIXI_PROJECT_NAME=p\nCONDA_DEFAULT_ENV=p:prod\nPIXI_PROJECT_VERSION=3.1\nA=1"
+            ),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn the_platforms_are_those_of_the_workspace_that_each_feature_is_for() {
+        let text = r#"
+[workspace]
+name = "w"
+platforms = ["linux-64", "osx-arm64", { name = "gpu", platform = "linux-64", cuda = "12" }]
+[feature.one]
+platforms = ["gpu", "linux-64", "win-64"]
+[feature.two]
+dependencies = {}
+[environments]
+short = ["two", "one"]
+long = { features = ["one"], no-default-feature = true }
+other = ["two"]
+"#;
+        for (environment, platforms) in [
+            ("default", "linux-64,osx-arm64,gpu"),
+            ("other", "linux-64,osx-arm64,gpu"),
+            ("short", "linux-64,gpu"),
+            ("long", "linux-64,gpu"),
+        ] {
+            let shown = variables("pixi.toml", text, environment, &[]);
+            let line = format!("PIXI_ENVIRONMENT_PLATFORMS={platforms}\n");
+            assert!(shown.contains(&line), "{environment}: {shown}");
+        }
+        let nameless = text.replace("name = \"gpu\", ", "");
+        assert!(!variables("pixi.toml", &nameless, "default", &[]).contains("PLATFORMS"));
     }
 
     #[test]
@@ -295,7 +374,7 @@ C = "one"
                 "no json",
             ],
         );
-        let own: Vec<&str> = shown.lines().skip(5).collect();
+        let own: Vec<&str> = shown.lines().skip(6).collect();
         assert_eq!(
             own,
             [
@@ -313,9 +392,6 @@ C = "one"
             "{shown}"
         );
         let bare = variables("pixi.toml", text, "bare", &[]);
-        assert!(
-            bare.ends_with("PIXI_ENVIRONMENT_NAME=bare\nC=two\nD=two"),
-            "{bare}"
-        );
+        assert!(bare.ends_with("PIXI_IN_SHELL=1\nC=two\nD=two"), "{bare}");
     }
 }

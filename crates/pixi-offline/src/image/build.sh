@@ -31,6 +31,11 @@ if [ "$1" = --names ]; then
   export LC_ALL
   kind=$2
   shift 2
+  newline='
+'
+  modes=
+  # Of the others none is compared.
+  case $kind in file | directory) modes=$(stat -c %a -- "$@") ;; esac
   for path in "$@"; do
     # Without a newline of its own, so that none of the target's is lost.
     if [ "$kind" = link ]; then
@@ -41,6 +46,9 @@ if [ "$1" = --names ]; then
       *[\"%\\]* | *[!\ -~]*) path=$(encoded "$path") ;;
     esac
     printf '%s"%s"%s\n' "${path#./}" "$kind" "${target-}"
+    [ -n "$modes" ] || continue
+    printf '%s"%s"%s\n' "${path#./}" "$kind" "${modes%%"$newline"*}" >&3
+    modes=${modes#*"$newline"}
   done
   exit 0
 fi
@@ -84,8 +92,8 @@ if ! (cd "$product" && sha256sum -c /pixi-offline/sums) >/pixi-offline/compared 
 fi
 # Now manifest.json is what it was, and names everything: additions, links and folders too.
 sed -n '/^  "entries": \[/,$p' "$product/manifest.json" | cut -s -d '"' -f 4,8,12 |
-  without_resources '^res["/]' |
-  LC_ALL=C sed -e '/^$/d' -e '/^[^"]*"link"/!s/^\([^"]*"[^"]*"\).*$/\1/' >/pixi-offline/listed
+  without_resources '^res["/]' >/pixi-offline/entries
+LC_ALL=C sed -e '/^$/d' -e '/^[^"]*"link"/!s/^\([^"]*"[^"]*"\).*$/\1/' </pixi-offline/entries >/pixi-offline/listed
 (
   cd "$product"
   # The files that are written after the lists.
@@ -100,13 +108,30 @@ sed -n '/^  "entries": \[/,$p' "$product/manifest.json" | cut -s -d '"' -f 4,8,1
   find . ! -name . -type d -exec sh "$0" --names directory {} +
   find . ! -name . -type l -exec sh "$0" --names link {} +
   find . ! -name . ! -type f ! -type d ! -type l -exec sh "$0" --names special {} +
-) >/pixi-offline/found
+) >/pixi-offline/found 3>/pixi-offline/modes
 # A pipe or the like may be missing: it means nothing in an image, and is not sent.
 special='"\(fifo\|socket\|block-device\|character-device\)"$'
 sed -n "s/$special/\"special\"/p" /pixi-offline/listed >/pixi-offline/special
 other=$(sed "/$special/d" /pixi-offline/listed |
   LC_ALL=C sort - /pixi-offline/found /pixi-offline/special /pixi-offline/special | LC_ALL=C uniq -u | head -n 20)
 [ -z "$other" ] || refuse_product "these are not as manifest.json lists them: $other"
+# A mode may have lost what a copy under another umask loses; not what the owner needs, and
+# nobody may write or run more, as bootstrap-project.sh has it.
+other=$(
+  LC_ALL=C awk -F '"' '
+    function has(mode, place, bit) { return int(substr(mode, place, 1) / bit) % 2 }
+    function padded(mode) { mode = "0000" mode; return substr(mode, length(mode) - 3) }
+    function gains(place, bit) { return has(found, place, bit) && !has(listed, place, bit) }
+    function loses(place, bit) { return has(listed, place, bit) && !has(found, place, bit) }
+    NR == FNR { all[$1 FS $2] = padded($3); next }
+    {
+      listed = all[$1 FS $2]; found = padded($3)
+      worse = gains(1, 4) || gains(1, 2) || gains(3, 2) || gains(4, 2) || loses(2, 4) || loses(2, 1)
+      if ($2 == "file") worse = worse || gains(2, 1) || gains(3, 1) || gains(4, 1)
+      if (worse) print $1 " (" found ", " listed " is listed)"
+    }' /pixi-offline/entries /pixi-offline/modes | head -n 20
+)
+[ -z "$other" ] || refuse_product "these have other modes than manifest.json lists: $other"
 
 # ---- The project at its place.
 
