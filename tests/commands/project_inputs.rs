@@ -631,3 +631,49 @@ fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
     let fake = Fake::new().with(json!({"cannot_write": true}));
     fake.create(&[""; 0]).success();
 }
+
+/// Root reads every file: another user looks.
+#[test]
+fn a_lock_without_read_permission_makes_nothing_and_the_plan_counts_the_configuration() {
+    let test = "a_lock_without_read_permission_makes_nothing_and_the_plan_counts_the_configuration";
+    if !rustix::process::geteuid().is_root() {
+        testbed::skip(test, "only root can be another user for a moment");
+        return;
+    }
+    let run = |mode: u32, command: &str, more: &[&str]| {
+        let fake = Fake::new();
+        let root = fake.sandbox.root();
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(
+            fake.path("demo/pixi.lock"),
+            fs::Permissions::from_mode(mode),
+        )
+        .unwrap();
+        fs::write(root.join("calls"), "").unwrap();
+        for entry in ["work", "home", "calls"] {
+            chown(root.join(entry), Some(65534), Some(65534)).unwrap();
+        }
+        let mut program = fake.sandbox.program("setpriv");
+        program
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(testbed::sandbox::binary(command))
+            .args("--image img:1 --project-dir demo --workdir W".split(' '))
+            .args(more);
+        let run = Run::of(&mut program);
+        (run, names(&fake.sandbox.work()))
+    };
+    for (command, more) in [
+        ("create-workdir-from-host", &[][..]),
+        ("build-offline-product", &[]),
+        ("build-offline-product", &["--dry-run"]),
+    ] {
+        let (run, left) = run(0o600, command, more);
+        run.code(2)
+            .says("demo/pixi.lock is there and cannot be read as a lock")
+            .says("Permission denied");
+        assert_eq!(left, ["demo"], "{run}");
+    }
+    // The top, src with its file, manifest and lock, and .pixi with its configuration.
+    let (run, _) = run(0o644, "build-offline-product", &["--dry-run"]);
+    run.success().prints("staged: 7 entries, ");
+}
