@@ -17,6 +17,7 @@ use anyhow::Context as _;
 
 use crate::failure::{Failure, SIGNAL_BASE};
 use crate::surroundings::Surroundings;
+use crate::untrusted_dir::RECORD_LIMIT;
 
 /// A program that was found on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,20 +88,31 @@ impl Program {
         arguments: &[OsString],
         variables: &[&str],
     ) -> anyhow::Result<Captured> {
-        let command = duct::cmd(&self.path, arguments)
-            .stdin_null()
-            .stdout_capture()
-            .stderr_capture()
-            .unchecked();
-        let output = variables
+        let command = duct::cmd(&self.path, arguments).stdin_null().unchecked();
+        let command = variables
             .iter()
-            .fold(command, |command, name| command.env_remove(name))
-            .run()
-            .with_context(|| format!("{} cannot be started", self.path.display()))?;
+            .fold(command, |command, name| command.env_remove(name));
+        let (errors, to_errors) = std::io::pipe().context("no pipe could be made")?;
+        let started = command.stderr_file(to_errors).reader();
+        let reader =
+            started.with_context(|| format!("{} cannot be started", self.path.display()))?;
+        // Both at once: who waits to write the one does not write the other.
+        let (stdout, stderr) = std::thread::scope(|threads| {
+            let stderr = threads.spawn(|| read_bounded(errors, &reader));
+            let stdout = read_bounded(&reader, &reader);
+            (stdout, stderr.join())
+        });
+        let reading = || format!("what {} prints cannot be read", self.path.display());
+        let stdout = stdout.with_context(reading)?;
+        let stderr = stderr
+            .unwrap_or_else(|_| Err(std::io::Error::other("its reader panicked")))
+            .with_context(reading)?;
+        let ended = reader.try_wait().with_context(reading)?;
+        let ended = ended.with_context(reading)?;
         Ok(Captured {
-            code: shell_code(output.status),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            code: shell_code(ended.status),
+            stdout,
+            stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
         })
     }
 
@@ -238,11 +250,57 @@ impl Conversation {
     }
 }
 
+/// Reads all that a program prints on a stream; one that prints more than a record may
+/// have is killed.
+fn read_bounded(stream: impl Read, program: &duct::ReaderHandle) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    stream.take(RECORD_LIMIT + 1).read_to_end(&mut all)?;
+    if all.len() as u64 <= RECORD_LIMIT {
+        return Ok(all);
+    }
+    program.kill()?;
+    Err(std::io::Error::new(
+        std::io::ErrorKind::FileTooLarge,
+        format!("it is more than {RECORD_LIMIT} bytes"),
+    ))
+}
+
 /// The exit code that a shell shows for this end: 128 + n after signal n.
 fn shell_code(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
         (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
         (None, Some(signal)) => SIGNAL_BASE + (u8::try_from(signal).unwrap_or(0) & 0x7f),
         (None, None) => u8::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> anyhow::Result<Captured> {
+        let program = Program {
+            path: "/bin/sh".into(),
+            joins_streams: false,
+        };
+        program.capture(&["-c", script].map(OsString::from))
+    }
+
+    #[test]
+    fn both_streams_and_the_code_are_captured() {
+        let script = "head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; exit 3";
+        let captured = shell(script).unwrap();
+        assert_eq!(captured.code, 3);
+        assert_eq!(captured.stdout.len(), 3_000_000);
+        assert_eq!(captured.stderr.len(), 3_000_000);
+        assert_eq!(shell("kill -9 $$").unwrap().code, 137);
+    }
+
+    #[test]
+    fn a_program_that_prints_without_an_end_is_killed() {
+        for script in ["exec cat /dev/zero", "exec cat /dev/zero >&2"] {
+            let error = shell(script).unwrap_err();
+            assert!(format!("{error:#}").contains("more than"), "{error:#}");
+        }
     }
 }

@@ -345,6 +345,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_commit_out_of_a_container_is_a_name_that_git_gives_or_none() {
+        let is_plain = |commit: String| {
+            let state = SourceState {
+                commit,
+                dirty: None,
+            };
+            state.has_plain_commit()
+        };
+        for plain in ["0a".repeat(20), "f9".repeat(32)] {
+            assert!(is_plain(plain));
+        }
+        let long = "a".repeat(38);
+        for other in [
+            String::new(),
+            "a".repeat(39),
+            "a".repeat(41),
+            format!("{long}g0"),
+            format!("{long}0\n"),
+            format!("{long}\u{e4}"),
+            "main\nLABEL x=y".to_owned(),
+        ] {
+            assert!(!is_plain(other.clone()), "{other:?}");
+        }
+    }
+
+    #[test]
     fn a_record_is_read_back_and_marks_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let workdir = Workdir::new(folder.path());
