@@ -335,3 +335,49 @@ fn a_product_that_cannot_be_written_to_is_refused() {
         assert_eq!(run.stdout, "", "{run}");
     }
 }
+
+#[test]
+fn what_pixi_would_refuse_of_the_machine_is_said_before_it_runs() {
+    // A GPU that the packages ask for, and one that the override stands for.
+    let asks = Facts {
+        virtual_packages: vec!["__cuda >=12.0".into()],
+        ..facts()
+    };
+    let (mut sandbox, product) = product_that_knows("P", &asks);
+    refused(
+        &sandbox,
+        &product,
+        "the packages ask for __cuda >=12.0, and pixi finds no __cuda on this machine",
+    );
+    sandbox.set("PIXI_FINDS", "__glibc=2.36=0 __cuda=11.8=0");
+    refused(&sandbox, &product, "pixi finds __cuda 11.8 on this machine");
+    sandbox.set("PIXI_FINDS", "__glibc=2.36=0 __cuda=12.4=0");
+    passed(
+        &sandbox,
+        &product,
+        "ok: this machine has what the packages ask for: __cuda >=12.0\n",
+    );
+
+    // A platform of the lock that pixi takes first where the machine has what it asks for.
+    let prefers = Facts {
+        preferred_platforms: vec!["gpu\n__cuda >=12.0".into()],
+        ..facts()
+    };
+    let (mut sandbox, product) = product_that_knows("P", &prefers);
+    sandbox.set("PIXI_FINDS", "__glibc=2.36=0 __cuda=12.4=0");
+    refused(
+        &sandbox,
+        &product,
+        "pixi would install for the platform gpu of pixi.lock here",
+    );
+    sandbox.set("PIXI_FINDS", "__glibc=2.36=0 __cuda=11.8=0");
+    passed(&sandbox, &product, "ok: ");
+
+    let (mut sandbox, product) = product_that_knows("P", &facts());
+    sandbox.set("TMPDIR", "/gone");
+    refused(
+        &sandbox,
+        &product,
+        "TMPDIR is /gone, and that is no folder that this user may write into",
+    );
+}

@@ -345,11 +345,11 @@ check_virtual_packages() {
       0) met+=("$one") ;;
       1)
         override_for "${one%% *}"
-        lacking=
+        lacking="no ${one%% *}"
         for name in ${detected[@]+"${detected[@]}"}; do
-          case $name in "${one%% *}="*) lacking=" ${name#*=}" lacking=${lacking%%=*} ;; esac
+          case $name in "${one%% *}="*) lacking=${name#*=} lacking="${one%% *} ${lacking%%=*}" ;; esac
         done
-        refuse_pixi "the packages ask for ${one}, and pixi finds ${lacking:+${one%% *}$lacking}${lacking:-no ${one%% *}} on this machine; install where it is there${REPLY}"
+        refuse_pixi "the packages ask for ${one}, and pixi finds $lacking on this machine; install where it is there${REPLY}"
         ;;
       *) unknown+=("$one") ;;
     esac
