@@ -93,7 +93,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         "{}",
         fs::read_to_string(here.join("workdir/proof/verify.offline.log"))?
     );
-    println!("\n== what the product says of itself (manifest.json, verification.json)");
+    println!("\n== what the product's evidence records (manifest.json, verification.json)");
     tell_evidence(&here.join("workdir/product"))?;
     println!("\n== how long each step took");
     times.print();
