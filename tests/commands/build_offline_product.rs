@@ -702,13 +702,15 @@ fn a_dry_run_asks_once_in_a_container_that_cannot_write_the_project() {
         "--dry-run",
         "--container-env",
         "CONDA_OVERRIDE_CUDA=12",
-        "--engine-arg",
-        "--cpus=1",
+        "--engine-arg=--cpus=1",
+        "--engine-arg=--net=host",
     ];
     build(&fake, &words).success();
     let calls = fake.calls();
     let asked: Vec<&Vec<String>> = calls.iter().filter(|call| call[0] == "run").collect();
     assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(asked[0].contains(&"--cpus=1".to_owned()), "{asked:?}");
+    assert!(!asked[0].contains(&"--net=host".to_owned()), "{asked:?}");
     let has = |pair: [&str; 2]| asked[0].windows(2).any(|words| words == pair);
     assert!(
         has(["--network", "none"]) && has(["--pull", "never"]),

@@ -605,7 +605,8 @@ fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
                 "--workdir",
                 "W",
             ])
-            .args(["--transfer", "mount", "--engine-arg", "--cpus=1"]);
+            .args(["--transfer", "mount", "--engine-arg=--cpus=1"])
+            .args(["--engine-arg=--network", "--engine-arg=host"]);
         let run = Run::of(&mut command);
         let probes: Vec<_> = fake
             .calls()
@@ -614,6 +615,8 @@ fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
             .collect();
         assert_eq!(probes.len(), 1, "{probes:?}");
         assert!(probes[0].contains(&"--cpus=1".to_owned()), "{probes:?}");
+        // An engine refuses two networks.
+        assert!(!probes[0].contains(&"host".to_owned()), "{probes:?}");
         // That run tells also whether the engine sees the folder.
         assert!(fake.calls().iter().all(|call| call[0] != "create"));
         if cannot_write {

@@ -102,6 +102,11 @@ fn a_workdir_that_container_root_may_not_write_is_carried() {
     assert!(real.path("W/pixi-cache/pkgs").is_dir());
     // With all its capabilities it may, and nothing is carried.
     create(&[]).success().says_not("carried");
+    // The network of the caller is for the build, not for the container that tries it.
+    std::fs::remove_dir_all(real.path("W")).unwrap();
+    create(&["--engine-arg=--network=host"])
+        .success()
+        .says_not("carried");
 }
 
 /// What podman's `keep-id` does too: the container's user is the caller, and not root.

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::container::endpoint;
+use crate::container::engine_arguments;
 use crate::container::mount::Mount;
 use crate::container::owner::{self, Owner};
 use crate::container::spec::ContainerName;
@@ -427,7 +428,7 @@ impl Engine {
         let mount = Mount::writable(folder, "/pixi-offline/probe").value()?;
         options.extend(["--mount".into(), mount.into()]);
         options.extend(read_only(others)?.into_iter().map(OsString::from));
-        options.extend(engine_arguments.iter().cloned());
+        options.extend(engine_arguments::without_network(engine_arguments));
         let shell = ["-c", SCRIPT, "write-into", there, name].map(OsString::from);
         self.run_to_look(image, options, shell.into())
     }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::container::call::{Input, call, call_or, is_broken_pipe};
 use crate::container::engine::{Engine, EngineVersion, image_id};
+use crate::container::engine_arguments;
 use crate::container::interruption::LastResort;
 use crate::container::owner;
 use crate::container::scripts;
@@ -58,7 +59,8 @@ impl Engine {
     }
 
     /// Runs a script in a login shell of a container of the image that has no network and is
-    /// removed, with these words for the engine's `run`; gives what that ended with.
+    /// removed, with these words for the engine's `run` and what of the caller's
+    /// `engine_arguments` fits such a container; gives what that ended with.
     ///
     /// # Errors
     ///
@@ -66,10 +68,11 @@ impl Engine {
     pub fn ask_image(
         &self,
         image: &ImageReference,
-        options: Vec<OsString>,
-        script: &str,
-        words: &[&str],
+        mut options: Vec<OsString>,
+        engine_arguments: &[OsString],
+        (script, words): (&str, &[&str]),
     ) -> anyhow::Result<Captured> {
+        options.extend(engine_arguments::without_network(engine_arguments));
         self.run_to_look(image, options, scripts::question(script, words))
     }
 

@@ -15,6 +15,7 @@ mod demultiplexer;
 mod disk_watch;
 mod endpoint;
 mod engine;
+mod engine_arguments;
 mod images;
 mod interruption;
 mod masking;

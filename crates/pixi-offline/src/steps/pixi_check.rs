@@ -93,9 +93,9 @@ impl Question<'_> {
         for variable in self.variables {
             options.extend(["--env".into(), variable.assignment().into()]);
         }
-        options.extend(engine_arguments.iter().cloned());
-        let answer =
-            engine.ask_image(image, options, scripts::CHECK_PROJECT, &self.words(PROJECT))?;
+        let words = self.words(PROJECT);
+        let asked = (scripts::CHECK_PROJECT, &words[..]);
+        let answer = engine.ask_image(image, options, engine_arguments, asked)?;
         self.judge(&answer)
     }
 
