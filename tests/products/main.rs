@@ -21,4 +21,5 @@ mod other_engine;
 mod project_inputs;
 mod proxies;
 mod static_binaries;
+mod target_users;
 mod whole_path;
