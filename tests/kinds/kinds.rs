@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testbed::python::{Backend, Source, VERSION, wheel};
+use testbed::python::{Backend, Source, VERSION, commit_with_tag, wheel};
 
 use crate::draft::{Draft, Installed};
 use crate::parts::Parts;
@@ -19,7 +19,7 @@ pub struct Kind {
 
 use Installed::{InEnvironment, InProject};
 
-pub const KINDS: [Kind; 16] = [
+pub const KINDS: [Kind; 18] = [
     Kind {
         name: "conda",
         draft: |_, _| Draft {
@@ -103,6 +103,22 @@ pub const KINDS: [Kind; 16] = [
             put_library(Backend::Hatchling, folder);
             let line = "library = { path = \"./lib\", editable = true }";
             Draft::python(line, "library", InProject)
+        },
+    },
+    Kind {
+        name: "self-setuptools-scm",
+        draft: |_, folder| {
+            let draft = editable_self(Backend::SetuptoolsScm, folder);
+            commit_with_tag(folder, "v1.0").unwrap();
+            draft
+        },
+    },
+    Kind {
+        name: "folder-hatch-vcs",
+        draft: |_, folder| {
+            put_library(Backend::HatchVcs, folder);
+            commit_with_tag(folder, "v1.0").unwrap();
+            Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
         },
     },
     Kind {

@@ -9,7 +9,14 @@ use crate::debian::ensure_debian_package;
 use crate::process::captured;
 
 /// `editables` is what hatchling asks for when it builds an editable package.
-const BACKENDS: [&str; 4] = ["setuptools", "wheel", "hatchling", "editables"];
+const BACKENDS: [&str; 6] = [
+    "setuptools",
+    "wheel",
+    "hatchling",
+    "editables",
+    "setuptools-scm",
+    "hatch-vcs",
+];
 
 /// Downloads the wheels of the backends and of all they need into `folder`, with the host's pip
 /// and its settings.

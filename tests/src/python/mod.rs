@@ -26,6 +26,7 @@ use crate::httpd::Site;
 use crate::process::announced;
 
 pub use cyclonedx::{CycloneDx, ensure_cyclonedx};
+pub use repository::commit_with_tag;
 pub use source::{Backend, Source};
 pub use uv::ensure_uv;
 pub use wheel::wheel;

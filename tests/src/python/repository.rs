@@ -37,6 +37,27 @@ pub(super) fn serve_as_files(source: &Source, scratch: &Path, target: &Path) -> 
     Ok(())
 }
 
+/// Makes a folder a git repository whose only commit has a tag.
+///
+/// # Errors
+/// When git cannot be had, or fails.
+pub fn commit_with_tag(folder: &Path, tag: &str) -> Result<()> {
+    let git = ensure_debian_package("git", "git")?;
+    let all: [&[&str]; 4] = [
+        &["init", "--quiet", "--initial-branch=main"],
+        &["add", "--all"],
+        &["commit", "--quiet", "--message=The package"],
+        &["tag", tag],
+    ];
+    for words in all {
+        captured(
+            format_args!("git {}", words[0]),
+            plain(cmd(&git, words), folder).dir(folder),
+        )?;
+    }
+    Ok(())
+}
+
 /// Without this person's settings, and the same commit each time.
 fn plain(git: Expression, home: &Path) -> Expression {
     let who = ["GIT_AUTHOR", "GIT_COMMITTER"];

@@ -12,6 +12,10 @@ pub enum Backend {
     Setuptools,
     /// A younger one, with dependencies of its own.
     Hatchling,
+    /// setuptools with a version from git.
+    SetuptoolsScm,
+    /// hatchling with a version from git.
+    HatchVcs,
 }
 
 /// A package with one module that says its version.
@@ -41,14 +45,30 @@ impl Source {
 
     /// Path and text of each file.
     pub fn files(&self) -> Vec<(String, String)> {
-        let (requires, backend) = match self.backend {
-            Backend::Setuptools => ("setuptools", "setuptools.build_meta"),
-            Backend::Hatchling => ("hatchling", "hatchling.build"),
+        let (setuptools, hatchling) = ("setuptools.build_meta", "hatchling.build");
+        let (requires, backend, tool) = match self.backend {
+            Backend::Setuptools => (&["setuptools"][..], setuptools, ""),
+            Backend::Hatchling => (&["hatchling"][..], hatchling, ""),
+            Backend::SetuptoolsScm => (
+                &["setuptools", "setuptools-scm"][..],
+                setuptools,
+                "\n[tool.setuptools_scm]\nsearch_parent_directories = true\n",
+            ),
+            Backend::HatchVcs => (
+                &["hatchling", "hatch-vcs"][..],
+                hatchling,
+                "\n[tool.hatch.version]\nsource = \"vcs\"\n\n\
+                 [tool.hatch.version.raw-options]\nsearch_parent_directories = true\n",
+            ),
+        };
+        let version = match tool {
+            "" => format!("version = \"{}\"", self.version),
+            _ => "dynamic = [\"version\"]".to_owned(),
         };
         let pyproject = format!(
-            "[build-system]\nrequires = [\"{requires}\"]\nbuild-backend = \"{backend}\"\n\n\
-             [project]\nname = \"{}\"\nversion = \"{}\"\nrequires-python = \">=3.8\"\n",
-            self.name, self.version
+            "[build-system]\nrequires = {requires:?}\nbuild-backend = \"{backend}\"\n\n\
+             [project]\nname = \"{}\"\n{version}\nrequires-python = \">=3.8\"\n{tool}",
+            self.name
         );
         vec![
             ("pyproject.toml".to_owned(), pyproject),
