@@ -129,6 +129,8 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
         );
         name.run(&["sh", "-c", "exit 42"]).code(42);
         past_the_entry_point(&name, &run.stdout, app);
+        assert_eq!(run.stdout.contains("PIXI_IN_SHELL=1\n"), young, "{run}");
+        modules_of_the_users_own(&name, app);
 
         let seen = added(&name.0, base());
         let other = "srv/the-app/.pixi/envs/default";
@@ -153,6 +155,28 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
     }
 }
 
+/// What lies in the home of the container's user, and what `PYTHONPATH` names, come before the
+/// environment's own only where they are kept.
+fn modules_of_the_users_own(name: &Name, app: &str) {
+    // The root file system is read-only.
+    let inside = "import colorsys; print(colorsys.__file__)";
+    let script = format!(
+        "export HOME=/dev/shm/home; own=$HOME/.local/lib/python3.11/site-packages; mkdir -p \"$own\" /dev/shm/wrong
+echo 'print(\"WRONG HOME\")' >\"$own\"/usercustomize.py
+echo 'print(\"WRONG PATH\")' >/dev/shm/wrong/colorsys.py
+export PYTHONPATH=/dev/shm/wrong; unset PYTHONNOUSERSITE
+entry={app}/.pixi/entrypoint.sh
+echo 1: $(\"$entry\" python -c '{inside}')
+echo 2: $(PIXI_OFFLINE_USER_PACKAGES=keep \"$entry\" python -c '{inside}')"
+    );
+    name.run(&["sh", "-ec", &script])
+        .success()
+        .prints(&format!(
+            "1: {app}/.pixi/envs/prod/lib/python3.11/colorsys.py\n"
+        ))
+        .prints("2: WRONG HOME WRONG PATH /dev/shm/wrong/colorsys.py\n");
+}
+
 /// What is started without the entry point finds the environment, and each variable that it
 /// has is what the entry point gives.
 fn past_the_entry_point(name: &Name, through: &str, app: &str) {
@@ -168,7 +192,6 @@ fn past_the_entry_point(name: &Name, through: &str, app: &str) {
         .prints("CONDA_DEFAULT_ENV=demo:prod\n")
         .prints("PIXI_ENVIRONMENT_PLATFORMS=linux-64\n")
         .prints("PIXI_PROJECT_VERSION=1.0.0\n")
-        .prints("PIXI_IN_SHELL=1\n")
         .prints(&format!("PIXI_PROJECT_ROOT={app}\n"));
     for line in past.stdout.lines() {
         let own = ["HOSTNAME=", "HOME="]

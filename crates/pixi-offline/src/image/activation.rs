@@ -23,6 +23,8 @@ pub struct Activated<'a> {
     pub app: &'a AppFolder,
     /// The environment.
     pub environment: &'a EnvironmentName,
+    /// The version of the pixi that activates.
+    pub pixi: Option<&'a str>,
     /// The platform of the packages: `linux-64` for example.
     pub platform: &'a str,
     /// The name of the project's manifest.
@@ -54,7 +56,9 @@ impl Activated<'_> {
             "PIXI_ENVIRONMENT_NAME",
             self.environment.as_str().to_owned(),
         );
-        known.set("PIXI_IN_SHELL", "1".to_owned());
+        if !self.pixi.is_some_and(has_no_shell_mark) {
+            known.set("PIXI_IN_SHELL", "1".to_owned());
+        }
         if let Some(platforms) = self.platforms(pixi) {
             known.set("PIXI_ENVIRONMENT_PLATFORMS", platforms.join(","));
         }
@@ -105,6 +109,8 @@ impl Activated<'_> {
                 names.retain(|name| own.iter().any(|one| one.as_str() == Some(name)));
             }
         }
+        // pixi has them in any order; the entry point sorts them, too.
+        names.sort();
         Some(names)
     }
 
@@ -255,6 +261,12 @@ impl Known {
     }
 }
 
+/// Whether the activation of this pixi leaves `PIXI_IN_SHELL` unset.
+fn has_no_shell_mark(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(0)), Some(Ok(minor))) if minor <= 15)
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
@@ -271,11 +283,21 @@ mod tests {
         let activated = Activated {
             app: &app,
             environment: &environment,
+            pixi: Some("0.77.0"),
             platform: "linux-64",
             manifest,
             text,
             of_packages: &of_packages,
         };
+        let old = Activated {
+            pixi: Some("0.15.2"),
+            ..activated
+        };
+        assert!(
+            old.variables()
+                .iter()
+                .all(|(name, _)| name != "PIXI_IN_SHELL")
+        );
         let lines: Vec<String> = activated
             .variables()
             .into_iter()
@@ -322,10 +344,10 @@ long = { features = ["one"], no-default-feature = true }
 other = ["two"]
 "#;
         for (environment, platforms) in [
-            ("default", "linux-64,osx-arm64,gpu"),
-            ("other", "linux-64,osx-arm64,gpu"),
-            ("short", "linux-64,gpu"),
-            ("long", "linux-64,gpu"),
+            ("default", "gpu,linux-64,osx-arm64"),
+            ("other", "gpu,linux-64,osx-arm64"),
+            ("short", "gpu,linux-64"),
+            ("long", "gpu,linux-64"),
         ] {
             let shown = variables("pixi.toml", text, environment, &[]);
             let line = format!("PIXI_ENVIRONMENT_PLATFORMS={platforms}\n");

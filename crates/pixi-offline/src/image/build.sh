@@ -225,6 +225,16 @@ hook=$(
     -e '/^export PIXI_EXE=/d' -e '/^export PIXI_PROMPT=/d' -e '/^export PS1=/d' \
     -e "/^export PATH=/s#$path_mark:[^\"]*#\$PATH#"
 )
+# pixi has the platforms in any order, and the image's variables have them sorted.
+platforms=$(
+  printf '%s\n' "$hook" | sed -n 's/^export PIXI_ENVIRONMENT_PLATFORMS=//p' | tr -d "\"'" |
+    tr , '\n' | LC_ALL=C sort | tr '\n' ,
+)
+platforms=${platforms%,}
+case $platforms in
+  '' | *[!0-9A-Za-z_.,-]*) ;;
+  *) hook=$(printf '%s\n' "$hook" | sed "s/^\\(export PIXI_ENVIRONMENT_PLATFORMS\\)=.*/\\1=\"$platforms\"/") ;;
+esac
 case $hook in
   */pixi-offline/*) fail "the activation names paths of the build, which are not in the image: $hook" ;;
   *"$prefix"*) ;;

@@ -377,6 +377,7 @@ fn dockerfile(
     let activated = Activated {
         app: &request.app,
         environment,
+        pixi: facts.build.pixi.as_deref(),
         platform,
         manifest: name,
         text: &text,
