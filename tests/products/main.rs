@@ -18,6 +18,7 @@ mod exit_codes;
 mod forging;
 mod images;
 mod other_engine;
+mod platforms_and_locks;
 mod project_inputs;
 mod proxies;
 mod static_binaries;

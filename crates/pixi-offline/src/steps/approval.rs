@@ -118,6 +118,20 @@ fn statement(
     (subject == digest.to_string()).then_some(statement)
 }
 
+/// The lock of a product, without the platforms that pixi could have chosen and did not:
+/// their packages are not carried.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub(super) fn lock_of(product: &Product, facts: &Facts) -> anyhow::Result<Option<Lock>> {
+    let project = product.path().join(facts.project.folder.path());
+    let lock = Lock::read(&project.join(layout::LOCK_FILE))?;
+    let chosen = facts.platform_names.iter();
+    let chosen = chosen.map(|(environment, name)| (&**environment, &**name));
+    Ok(lock.map(|lock| lock.choosing(chosen)))
+}
+
 /// What is in a product's cache beside what its environments need. `cache` is where that
 /// lies now.
 ///
@@ -130,7 +144,7 @@ pub(super) fn strangers(
     facts: &Facts,
 ) -> anyhow::Result<Strangers> {
     let project = product.path().join(facts.project.folder.path());
-    let lock = Lock::read(&project.join(layout::LOCK_FILE))?;
+    let lock = lock_of(product, facts)?;
     let need = match (&lock, &facts.platform) {
         (Some(lock), Some(platform)) => {
             let channels = LocalChannel::of(lock, &project);
@@ -146,12 +160,9 @@ pub(super) fn strangers(
 
 /// The packages of a product's environments; `None` when it has no lock.
 fn inventory(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<Option<Inventory>> {
-    let project = product.path().join(facts.project.folder.path());
-    let Some(lock) = Lock::read(&project.join(layout::LOCK_FILE))? else {
+    let Some(lock) = lock_of(product, facts)? else {
         return Ok(None);
     };
-    let chosen = facts.platform_names.iter();
-    let lock = lock.choosing(chosen.map(|(environment, name)| (&**environment, &**name)));
     let mut inventory = Inventory::of(&lock, &facts.environments, facts.platform.as_deref())?;
     inventory.add_python_licences(&PythonCache::read(cache));
     Ok(Some(inventory))

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::container::{self, ContainerName, Engine, Image, Look};
 use crate::failure::{self, Failure};
 use crate::image::{self, Activated, Context, Dockerfile, LOOK, Libc, PRODUCT_DIGEST, System};
-use crate::layout::{LOCK_FILE, Product};
+use crate::layout::Product;
 use crate::packages::{Lock, Package};
 use crate::product::shell_quote;
 use crate::proof::check::{self, Checked, Depth, Installs, Verified};
@@ -28,6 +28,7 @@ use crate::request::{
     AppFolder, CopiedPath, DEFAULT_ENVIRONMENT, EnvironmentName, ExposedPort, ImageReference,
     ImageSetting, ImageTag, ImageUser, ProjectName, SecretPolicy,
 };
+use crate::steps::approval;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::signed_product::{SignedProduct, require_signed_verification};
 use crate::steps::stage;
@@ -167,7 +168,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
     let need = Need {
         environment: &environment,
-        glibc: oldest_glibc(&product, &project, &environment, facts)?,
+        glibc: oldest_glibc(&product, &environment, facts)?,
     };
     look_at_images(request, &engine, facts, &need, report)?;
     let replaced = engine.image(&ImageReference::new(tag.as_str().as_ref())?)?;
@@ -373,7 +374,7 @@ fn dockerfile(
     let manifest = fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
     let text = String::from_utf8_lossy(&manifest);
     let platform = facts.platform.as_deref().unwrap_or_default();
-    let lock = Lock::read(&product.project(project).join(LOCK_FILE))?;
+    let lock = approval::lock_of(product, facts)?;
     let activated = Activated {
         app: &request.app,
         environment,
@@ -619,14 +620,11 @@ struct Need<'a> {
 
 fn oldest_glibc(
     product: &Product,
-    project: &ProjectName,
     environment: &EnvironmentName,
     facts: &Facts,
 ) -> anyhow::Result<Option<(u32, u32)>> {
-    let lock = Lock::read(&product.project(project).join(LOCK_FILE))?;
+    let lock = approval::lock_of(product, facts)?;
     let platform = facts.platform.as_deref().unwrap_or_default();
-    let name = facts.platform_names.get(environment.as_str());
-    let platform = name.map_or(platform, String::as_str);
     let packages = lock
         .as_ref()
         .and_then(|lock| lock.packages(environment.as_str(), platform))
