@@ -132,7 +132,9 @@ fn an_image_is_made_of_a_product_for_a_gpu_where_there_is_none() {
     else {
         return;
     };
-    let real = with_platforms(image, &small(), &gpu());
+    let manifest = small().lines("[target.gpu.dependencies]\nflavour = \"2.0\"\n");
+    let both = format!("{}, \"{}\"", gpu(), channel().subdir);
+    let real = with_platforms(image, &manifest, &both);
     let asked = ["--container-env", "CONDA_OVERRIDE_CUDA=12.4"];
     real.build(&[&asked[..], &WHERE].concat()).success();
     let name = format!("pixi-offline-test/gpu:{}", std::process::id());
@@ -142,11 +144,22 @@ fn an_image_is_made_of_a_product_for_a_gpu_where_there_is_none() {
         .sandbox
         .run("make-production-image", [&words[..], &names].concat());
     let docker = |words: &[&str]| Run::of(Command::new("docker").args(words));
-    let ran = docker(&["run", "--rm", "--network", "none", &name, "prefix-tool"]);
+    let ran = docker(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        &name,
+        "sh",
+        "-c",
+        "flavour; prefix-tool",
+    ]);
     let variables = docker(&["image", "inspect", "--format", "{{.Config.Env}}", &name]);
     docker(&["image", "rm", "--force", &name]);
     run.success();
-    ran.success().prints("/app/.pixi/envs/default\n");
+    ran.success()
+        .prints("flavour 2.0\n")
+        .prints("/app/.pixi/envs/default\n");
     // The override is for the installation: what runs asks the machine itself.
     variables.success();
     assert!(!variables.stdout.contains("CONDA_OVERRIDE"), "{variables}");
