@@ -1,6 +1,6 @@
 //! Ctrl-C and its kin while a container runs.
 
-use std::io::{PipeWriter, Write as _};
+use std::io::{self, PipeWriter, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -250,12 +250,17 @@ impl Stop {
     }
 
     /// Tells a script that waits for us to go on.
-    pub(super) fn answer(&self) {
-        if let Some(started) = &mut *lock(&self.0.started)
-            && let Some(input) = &mut started.input
-        {
-            // One that is gone is told by its end.
-            let _ = input.write_all(b"\n");
+    ///
+    /// # Errors
+    ///
+    /// When its input cannot be written to: it would wait for ever.
+    pub(super) fn answer(&self) -> io::Result<()> {
+        match &mut *lock(&self.0.started) {
+            Some(started) => started
+                .input
+                .as_mut()
+                .map_or(Ok(()), |input| input.write_all(b"\n")),
+            None => Ok(()),
         }
     }
 

@@ -280,13 +280,7 @@ fn converse(
     // told below.
     let told = input.write_all(format!("{}\n", script.tokens().line()).as_bytes());
     watch.started(Some(input), conversation.killer());
-    if let Err(error) = told
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        // The script would wait for it for ever.
-        let error = anyhow::Error::new(error).context("the engine's client cannot be written to");
-        listener.give_up(error, &stop);
-    }
+    listener.require_told(told, &stop);
 
     let mut demultiplexer = Demultiplexer::new(script.tokens().clone());
     let mut buffer = vec![0; 64 * 1024];
@@ -497,7 +491,7 @@ impl<'a> Listener<'a> {
                         self.current = None;
                     }
                     Signal::Credential(variable) => self.masking.learn(variable),
-                    Signal::Ready(_) => stop.answer(),
+                    Signal::Ready(_) => self.require_told(stop.answer(), stop),
                     Signal::Finished(_) => stop.soon(),
                     _ => {}
                 }
@@ -520,6 +514,18 @@ impl<'a> Listener<'a> {
             && let Err(trouble) = self.keep(bytes)
         {
             self.give_up(trouble, stop);
+        }
+    }
+
+    /// Ends the run when the script cannot be told what it waits for. The end of a client that
+    /// is gone tells more than that it takes no input.
+    fn require_told(&mut self, told: io::Result<()>, stop: &Stop) {
+        if let Err(error) = told
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            let error =
+                anyhow::Error::new(error).context("the engine's client cannot be written to");
+            self.give_up(error, stop);
         }
     }
 
