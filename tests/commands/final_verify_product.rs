@@ -136,12 +136,21 @@ fn an_install_that_tried_to_reach_the_network_is_a_failure() {
 #[test]
 fn plain_output_gives_the_terminal_no_orders_and_the_log_keeps_them() {
     let order = "\u{1b}[2Jcleared\u{9b}1m\n";
-    let fake = Fake::new().with(json!({"phases": [["bootstrap", order, 0]]}));
+    let scenario = json!({"phases": [["bootstrap", order, 0]], "client_errors": order});
+    let fake = Fake::new().with(scenario);
     product(&fake);
-    verify(&fake, &[]).success().prints(order);
+    let run = verify(&fake, &[]);
+    run.success().prints(order);
+    assert!(run.stderr.contains(order), "{run}");
     let run = verify(&fake, &["--plain-output"]);
-    run.success().prints("\\u{1b}[2Jcleared\\u{9b}1m\n");
-    assert!(!run.stdout.contains('\u{1b}'), "{run}");
+    let shown = "\\u{1b}[2Jcleared\\u{9b}1m\n";
+    run.success().prints(shown);
+    for stream in [&run.stdout, &run.stderr] {
+        assert!(
+            stream.contains(shown) && !stream.contains('\u{1b}'),
+            "{run}"
+        );
+    }
     let log = fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap();
     assert_eq!(log, order);
 }

@@ -374,6 +374,34 @@ fn an_approver_finds_the_answers_in_a_browser_and_nothing_is_loaded() {
     );
 }
 
+/// The page and the documents give the same order: the receiver's own programs first.
+#[test]
+fn the_order_of_trust_is_the_same_on_the_page_and_in_the_documents() {
+    let mut case = Case::new("demo", 0, Verified::Never);
+    case.signed = true;
+    let page = case.page();
+    let checks = &page[page
+        .find("id=\"check\"")
+        .expect("a part that says how to check")..];
+    let security = include_str!("../../docs/security.md");
+    let evidence = include_str!("../../docs/manifest.md");
+    let from = |text: &'static str, start| &text[text.find(start).expect(start)..];
+    for text in [
+        checks,
+        from(security, "## The order of trust"),
+        from(evidence, "**The order of trust.**"),
+    ] {
+        let steps = [
+            "from another source",
+            "minisign -V",
+            "sha256sum -",
+            "./bootstrap-project.sh --check",
+        ];
+        let places = steps.map(|step| text.find(step).expect(step));
+        assert!(places.is_sorted(), "{places:?} in {text}");
+    }
+}
+
 /// What must be true for "no console errors, no requests" to mean something.
 #[test]
 fn a_page_that_loads_or_runs_something_would_be_seen() {

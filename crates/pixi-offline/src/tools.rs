@@ -6,16 +6,18 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::io::{PipeWriter, Read};
+use std::io::{PipeWriter, Read, Write as _};
 use std::os::fd::IntoRawFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 
 use crate::failure::{Failure, SIGNAL_BASE};
+use crate::report::Plain;
 use crate::surroundings::Surroundings;
 use crate::untrusted_dir::RECORD_LIMIT;
 
@@ -23,8 +25,18 @@ use crate::untrusted_dir::RECORD_LIMIT;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     path: PathBuf,
-    /// Whether what is read of it has its standard error, too.
-    joins_streams: bool,
+    errors: Errors,
+}
+
+/// Where the standard error of a program that is read live goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Errors {
+    /// To ours, as it is.
+    Ours,
+    /// To ours, with control characters written out.
+    Plain,
+    /// Into what is read of it.
+    Joined,
 }
 
 /// What a program printed, and how it ended.
@@ -59,7 +71,7 @@ impl Program {
         )
         .map(|path| Program {
             path,
-            joins_streams: false,
+            errors: Errors::Ours,
         })
         .map_err(|_| Failure::missing_program(&name.to_string_lossy()))
     }
@@ -119,14 +131,23 @@ impl Program {
     /// The same program; what is read of it live has its standard error, too.
     pub fn with_joined_streams(&self) -> Program {
         Program {
-            joins_streams: true,
+            errors: Errors::Joined,
+            ..self.clone()
+        }
+    }
+
+    /// The same program; its standard error gives the terminal no orders while it is read
+    /// live.
+    pub fn with_plain_errors(&self) -> Program {
+        Program {
+            errors: Errors::Plain,
             ..self.clone()
         }
     }
 
     /// Starts the program with `input` as its input and its standard output to
     /// be read live; standard error stays ours, but for
-    /// [`Program::with_joined_streams`].
+    /// [`Program::with_joined_streams`] and [`Program::with_plain_errors`].
     ///
     /// It gets a process group of its own: a Ctrl-C at the terminal reaches us,
     /// and we decide what becomes of it.
@@ -140,11 +161,16 @@ impl Program {
         input: impl IntoRawFd,
     ) -> anyhow::Result<Conversation> {
         let command = duct::cmd(&self.path, arguments).stdin_file(input);
-        self.read(if self.joins_streams {
-            command.stderr_to_stdout()
-        } else {
-            command
-        })
+        match self.errors {
+            Errors::Ours => self.read(command),
+            Errors::Joined => self.read(command.stderr_to_stdout()),
+            Errors::Plain => {
+                let (errors, to_errors) = std::io::pipe().context("no pipe could be made")?;
+                let mut conversation = self.read(command.stderr_file(to_errors))?;
+                conversation.errors = Some(std::thread::spawn(|| show_plainly(errors)));
+                Ok(conversation)
+            }
+        }
     }
 
     fn read(&self, command: duct::Expression) -> anyhow::Result<Conversation> {
@@ -158,6 +184,7 @@ impl Program {
             .with_context(|| format!("{} cannot be started", self.path.display()))?;
         Ok(Conversation {
             reader: Arc::new(reader),
+            errors: None,
         })
     }
 
@@ -199,6 +226,8 @@ pub struct Ending {
 #[derive(Debug)]
 pub struct Conversation {
     reader: Arc<duct::ReaderHandle>,
+    /// Who shows its standard error, where that is not done by itself.
+    errors: Option<JoinHandle<()>>,
 }
 
 /// Ends a started program by force, from another thread.
@@ -242,11 +271,37 @@ impl Conversation {
     /// # Errors
     ///
     /// When the process cannot be waited for.
-    pub fn ending(&self) -> std::io::Result<Option<Ending>> {
-        Ok(self.reader.try_wait()?.map(|output| Ending {
+    pub fn ending(&mut self) -> std::io::Result<Option<Ending>> {
+        let Some(output) = self.reader.try_wait()? else {
+            return Ok(None);
+        };
+        let ending = Ending {
             code: shell_code(output.status),
             signal: output.status.signal(),
-        }))
+        };
+        // What it said last stands before what we say of its end.
+        if let Some(errors) = self.errors.take() {
+            let _ = errors.join();
+        }
+        Ok(Some(ending))
+    }
+}
+
+/// Shows what comes on standard error, with control characters written out.
+fn show_plainly(mut stream: impl Read) {
+    let mut plain = Plain::default();
+    let mut buffer = [0; 8 * 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(length) => {
+                // A closed stderr is no reason to let the program wait for a reader.
+                let text = plain.text(&buffer[..length]);
+                let _ = std::io::stderr().write_all(text.as_bytes());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
     }
 }
 
@@ -281,7 +336,7 @@ mod tests {
     fn shell(script: &str) -> anyhow::Result<Captured> {
         let program = Program {
             path: "/bin/sh".into(),
-            joins_streams: false,
+            errors: Errors::Ours,
         };
         program.capture(&["-c", script].map(OsString::from))
     }

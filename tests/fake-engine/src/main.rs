@@ -75,6 +75,8 @@ struct Scenario {
     build: (String, u8),
     /// What a build, and a command in a built image, print on both streams.
     prints: String,
+    /// What reaches the client's standard error in each phase.
+    client_errors: String,
     /// From the build on nothing answers.
     leaves_in_the_build: bool,
     /// What `docker image ls` shows until it is removed.
@@ -120,6 +122,7 @@ impl Default for Scenario {
             systems: BTreeMap::new(),
             build: (String::new(), 0),
             prints: String::new(),
+            client_errors: String::new(),
             leaves_in_the_build: false,
             nameless: Vec::new(),
             verify: 0,
@@ -431,6 +434,7 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
             }
         }
         say(Signal::Begin(phase.clone()))?;
+        eprint!("{}", scenario.client_errors);
         write!(std::io::stdout(), "{output}")?;
         if scenario.hang_in.as_ref() == Some(phase) {
             std::io::stdout().flush()?;

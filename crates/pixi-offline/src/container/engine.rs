@@ -134,6 +134,13 @@ impl Engine {
             })?,
         };
         endpoint::warn(&program, surroundings, report);
+        // What runs in a container can write there, too: by `/proc/1/fd/2`, or by words
+        // that the engine quotes.
+        let program = if report.is_plain() {
+            program.with_plain_errors()
+        } else {
+            program
+        };
         Ok(Engine {
             program,
             background: Arc::default(),
@@ -339,9 +346,8 @@ impl Engine {
         name.display().to_string()
     }
 
-    /// The client.
-    /// The engine as it is called where what runs on it is shown: with `--plain-output`
-    /// nothing of it reaches the terminal by the client's own standard error.
+    /// The engine as it is called where both streams of the client are shown: with
+    /// `--plain-output` as one, in their order.
     pub(super) fn shown_by(&self, report: &Report) -> Engine {
         let mut engine = self.clone();
         if report.is_plain() {
@@ -350,6 +356,7 @@ impl Engine {
         engine
     }
 
+    /// The client.
     pub(super) fn program(&self) -> &Program {
         &self.program
     }

@@ -209,6 +209,10 @@ impl Lock {
         if let Some(why) = not_checked_out(&text) {
             anyhow::bail!("{why}");
         }
+        anyhow::ensure!(
+            is_flat(&text),
+            "it opens more than {DEEPEST} brackets and does not close them; make it again with pixi"
+        );
         let lock = LockFile::from_str_with_base_directory(&text, None).map_err(|error| {
             anyhow::anyhow!("{error}; make it again with pixi, or use newer commands")
         })?;
@@ -510,6 +514,24 @@ impl Package {
         }
         Ok(self)
     }
+}
+
+/// How many brackets may be open in a lock, those in strings included; a lock of pixi's has
+/// a few.
+const DEEPEST: usize = 1000;
+
+/// Whether a text has no deeply nested brackets: the YAML parser takes a time for them that
+/// grows with the square of their number, hours for a mebibyte.
+fn is_flat(text: &str) -> bool {
+    let mut open = 0_usize;
+    text.bytes().all(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open <= DEEPEST
+    })
 }
 
 /// Why a text is not the file that git keeps under its name: it only stands for it,

@@ -18,7 +18,7 @@ use crate::visible::visible_lines;
 use heartbeat::Heartbeat;
 
 pub use phases::{Format, Phases, Verbosity};
-use plain::Plain;
+pub(crate) use plain::Plain;
 
 /// Where the lines of a run go.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 /// Writes control characters out, also where they are cut by reads.
 #[derive(Debug, Default)]
-pub(super) struct Plain {
+pub struct Plain {
     /// The beginning of a character.
     rest: Vec<u8>,
 }
@@ -10,7 +10,7 @@ pub(super) struct Plain {
 impl Plain {
     /// The next bytes as text: control characters but tab and newline as `\u{1b}`, what is
     /// no UTF-8 as U+FFFD.
-    pub(super) fn text(&mut self, bytes: &[u8]) -> String {
+    pub fn text(&mut self, bytes: &[u8]) -> String {
         self.rest.extend_from_slice(bytes);
         let bytes = std::mem::take(&mut self.rest);
         let mut text = String::with_capacity(bytes.len());

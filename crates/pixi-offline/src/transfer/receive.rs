@@ -102,7 +102,7 @@ pub fn receive_as(
             .map(|(at, folder)| Ok((at.to_path_buf(), folder.canonicalize()?)))
             .collect::<io::Result<_>>()
             .context("a folder that is there already cannot be read")?,
-        made: HashSet::from([PathBuf::new()]),
+        made: MadeDirs::within(PATHS_OF_DIRS),
         unfinished: Vec::new(),
         received: Received::default(),
         buffer: vec![0; PIECE],
@@ -163,6 +163,44 @@ const BETWEEN_QUESTIONS: u64 = 16 << 20;
 /// What an entry takes beside its content, in bytes.
 const ENTRY: u64 = 4096;
 
+/// The most that may be kept in memory of a stream's directories, in bytes: some million
+/// directories with paths of usual length.
+const PATHS_OF_DIRS: u64 = 1 << 30;
+
+/// What a directory takes in memory beside its path, in bytes.
+const DIR: u64 = 256;
+
+/// The directories that a stream made, of which there are as many as its sender likes.
+struct MadeDirs {
+    paths: HashSet<PathBuf>,
+    /// How many bytes more may be kept.
+    left: u64,
+}
+
+impl MadeDirs {
+    fn within(bytes: u64) -> MadeDirs {
+        MadeDirs {
+            paths: HashSet::from([PathBuf::new()]),
+            left: bytes,
+        }
+    }
+
+    fn contains(&self, path: &Path) -> bool {
+        self.paths.contains(path)
+    }
+
+    /// Keeps one more; it is kept a second time where it waits for its mode and time.
+    fn insert(&mut self, path: &Path) -> anyhow::Result<()> {
+        let bytes = 2 * path.as_os_str().len() as u64 + DIR;
+        self.left = self
+            .left
+            .checked_sub(bytes)
+            .context("the stream has more directories than are taken from one")?;
+        self.paths.insert(path.to_owned());
+        Ok(())
+    }
+}
+
 struct Receiver<'a> {
     folder: &'a Path,
     top: Option<&'a [(&'a str, EntryType)]>,
@@ -175,7 +213,7 @@ struct Receiver<'a> {
     there: Vec<(PathBuf, PathBuf)>,
     /// Folders that the stream made: only below these anything is made, so no
     /// link is ever followed.
-    made: HashSet<PathBuf>,
+    made: MadeDirs,
     unfinished: Vec<(PathBuf, u32, Option<Timestamps>)>,
     received: Received,
     buffer: Vec<u8>,
@@ -269,9 +307,9 @@ impl Receiver<'_> {
         let mode = entry.header().mode()? & 0o1777;
         match (kind, same) {
             (EntryType::Directory, _) => {
+                self.made.insert(name)?;
                 fs::create_dir(&path)?;
                 fs::set_permissions(&path, Permissions::from_mode(0o700))?;
-                self.made.insert(name.to_owned());
                 self.unfinished.push((path, mode, time));
             }
             (EntryType::Regular, Some(same)) => {
@@ -416,4 +454,21 @@ fn parse_time(text: &str) -> Option<Timespec> {
         tv_sec: seconds.parse().ok()?,
         tv_nsec: digits.parse().ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_kept_up_to_a_bound() {
+        let mut made = MadeDirs::within(10 * (DIR + 2));
+        let kept = (0..100)
+            .take_while(|index| made.insert(Path::new(&format!("{index}")[..1])).is_ok())
+            .count();
+        assert_eq!(kept, 10);
+        assert!(made.contains(Path::new("")) && made.contains(Path::new("9")));
+        let error = made.insert(Path::new("more")).unwrap_err();
+        assert!(error.to_string().contains("more directories"), "{error:#}");
+    }
 }

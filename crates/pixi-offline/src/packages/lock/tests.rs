@@ -476,3 +476,16 @@ fn real_locks() {
     }
     assert!(read > 0, "no sample");
 }
+
+#[test]
+fn nested_brackets_end_in_an_error_at_once() {
+    for bracket in ["[", "{a: ", "\n["] {
+        let text = format!("version: 6\nx: {}", bracket.repeat(300_000));
+        let since = std::time::Instant::now();
+        let error = Lock::parse(text).unwrap_err().to_string();
+        assert!(error.contains("brackets"), "{error}");
+        assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
+    }
+    let closed = v4().replace("a-1.0", "a-1.0[x]");
+    assert!(is_flat(&closed.repeat(2000)));
+}
