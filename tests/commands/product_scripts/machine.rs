@@ -381,3 +381,31 @@ fn what_pixi_would_refuse_of_the_machine_is_said_before_it_runs() {
         "TMPDIR is /gone, and that is no folder that this user may write into",
     );
 }
+
+#[test]
+fn what_envs_sh_sets_itself_is_no_news_in_a_shell_that_sourced_it() {
+    let (sandbox, product) = product_that_knows("P", &facts());
+    let check = |before: &str, after: &str| {
+        let bash = testbed::ensure_debian_package("bash", "bash").unwrap();
+        let script =
+            format!("{before}; . \"$1/envs.sh\"; {after}; \"$1/bootstrap-project.sh\" --check");
+        Run::of(
+            sandbox
+                .program(bash)
+                .args(["-c", &script, "x"])
+                .arg(&product),
+        )
+    };
+    check(
+        "export R_LIBS_USER=/mine",
+        "env | grep -q R_LIBS_USER=/dev/null",
+    )
+    .success()
+    .prints("ok: no packages of the user's own come before the environment's\n");
+    for (name, value) in [("R_LIBS_USER", "/mine"), ("JULIA_LOAD_PATH", "")] {
+        let run = check(":", &format!("export {name}='{value}'"));
+        run.success()
+            .prints(&format!("note: {name} is set: envs.sh unsets it"));
+        assert_eq!(run.stdout.matches("envs.sh unsets it").count(), 1, "{run}");
+    }
+}

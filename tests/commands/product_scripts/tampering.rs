@@ -790,3 +790,59 @@ fn each_of_twenty_thousand_modes_is_named() {
         "each is named"
     );
 }
+
+#[test]
+fn names_of_every_kind_pass_whatever_the_order_of_the_digests() {
+    let (sandbox, product) = product_at("P", &[]);
+    for name in [
+        &b"a b"[..],
+        b"a  b",
+        b"line\nend",
+        b"r\rn",
+        b"b\\x41",
+        b"\\",
+        b"100%41",
+        b"-dash",
+        b"\"q\"",
+        b"\xc3\xbc",
+        b"\xff",
+        b"\x1b[31m",
+        b"\x7f",
+        b"~end",
+        b"*?[",
+        b"manifest.json",
+    ] {
+        fs::write(
+            product.join("pkg-cache").join(OsStr::from_bytes(name)),
+            name,
+        )
+        .unwrap();
+    }
+    list_again(&product);
+    let same = "ok: the bytes of every file are as SHA256SUMS says\n";
+    passed(&sandbox, &product, same);
+    let sums = product.join("SHA256SUMS");
+    let text = fs::read(&sums).unwrap();
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+    lines.reverse();
+    fs::write(&sums, lines.concat()).unwrap();
+    passed(&sandbox, &product, same);
+    // A line twice in place of another one, in each way of writing a name.
+    for gone in [
+        &b"  pkg-cache/a b"[..],
+        b"/line\\nend",
+        b"/\xff",
+        b"/100%41",
+    ] {
+        let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+        let index = lines
+            .iter()
+            .position(|line| line.strip_suffix(b"\n").unwrap().ends_with(gone))
+            .unwrap();
+        lines[index] = lines[0];
+        fs::write(&sums, lines.concat()).unwrap();
+        bootstrap(&sandbox, &product, &["--check"])
+            .code(2)
+            .prints("problem: changed: SHA256SUMS and manifest.json do not have the same digests");
+    }
+}

@@ -85,6 +85,11 @@ impl Facts {
         lines.extend(array("uncovered", &Product::UNCOVERED));
         assign_to(&mut lines, "mark_name", MARK);
         lines.extend(array("user_variables", user_packages::USER_VARIABLES));
+        let settings: Vec<String> = user_packages::SETTINGS
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        lines.extend(array("user_settings", &settings));
         lines
     }
 }

@@ -30,6 +30,7 @@ const ENVIRONMENT_SCRIPT: &str = include_str!("envs.sh");
 const BOOTSTRAP_SCRIPT: &str = concat!(
     include_str!("bootstrap-project.sh"),
     include_str!("bootstrap/files.sh"),
+    include_str!("bootstrap/entries.sh"),
     include_str!("bootstrap/environments.sh"),
     include_str!("bootstrap/machine.sh"),
     include_str!("bootstrap/install.sh"),

@@ -131,7 +131,7 @@ pub(super) const USER_VARIABLES: &[&str] = &[
 /// R reads the two files in the working directory, which may be the project's, and
 /// none where one of these is set and leads to nothing. `@` and `@stdlib` are Julia's
 /// active project and its own library.
-const SETTINGS: &[(&str, &str)] = &[
+pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("PYTHONNOUSERSITE", "1"),
     ("JUPYTER_PREFER_ENV_PATH", "1"),
     ("R_LIBS_USER", "/dev/null"),

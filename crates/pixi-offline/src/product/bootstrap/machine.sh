@@ -377,12 +377,22 @@ check_preferred_platform() {
   fi
 }
 
+# Whether a variable has the very value that envs.sh gives it: this shell may have
+# sourced it.
+is_set_by_envs() {
+  local setting
+  for setting in "${user_settings[@]}"; do
+    if [ "$setting" = "$1=${!1}" ]; then return 0; fi
+  done
+  return 1
+}
+
 # What of the user's own would come before the environment's packages, and does not,
 # since envs.sh keeps it away.
 check_user_packages() {
   local variable folder shown keep=${PIXI_OFFLINE_USER_PACKAGES-} any=no
   for variable in "${user_variables[@]}"; do
-    if [ -z "${!variable+set}" ]; then continue; fi
+    if [ -z "${!variable+set}" ] || is_set_by_envs "$variable"; then continue; fi
     any=yes
     case $keep,$variable in
       keep,*) warning "$variable is set and comes before the environment's own: PIXI_OFFLINE_USER_PACKAGES=keep leaves it" ;;
