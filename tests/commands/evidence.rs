@@ -616,11 +616,11 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     edit(&product.join("verification.json"), "sha256:", "sha256:0");
     bootstrap(&fake, &["--check"])
         .success()
-        .prints("warning: verification.json speaks of another product");
+        .prints("warning: verification.json is of another product");
     let fake = fake.with(json!({"phases": [["bootstrap", "", 0]]}));
     verify(&fake, &[])
         .success()
-        .says("WARNING: the verification.json in the product speaks of another product");
+        .says("WARNING: the verification.json in the product is of another product");
     // In place, nothing can be said of a digest.
     verify(&fake, &["--in-place", "--attach"])
         .code(2)

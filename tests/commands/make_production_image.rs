@@ -464,7 +464,7 @@ fn a_product_that_is_not_what_was_verified_is_refused() {
         ),
         (
             text.replace("\"sha256:", "\"sha256:0"),
-            "speaks of another product",
+            "is of another product",
         ),
     ] {
         assert_ne!(with, text);

@@ -457,7 +457,7 @@ fn a_page_never_claims_what_was_not_checked() {
     assert_says(
         &other,
         &[
-            "Not verified: the attached verification speaks of another product",
+            "Not verified: the attached verification is of another product",
             "sha256:ffff",
         ],
     );

@@ -712,7 +712,7 @@ fn what_nobody_vouches_for_is_shown_in_plain_characters() {
     fs::write(product.join("demo/src/file"), "mine").unwrap();
     bootstrap(&sandbox, &product, &["--check"])
         .success()
-        .prints("warning: verification.json speaks of this product as it was made");
+        .prints("warning: verification.json is of this product as it was made");
 }
 
 #[test]
@@ -793,7 +793,7 @@ fn each_of_twenty_thousand_modes_is_named() {
 
 #[test]
 fn names_of_every_kind_pass_whatever_the_order_of_the_digests() {
-    let (sandbox, product) = product_at("P", &[]);
+    let (sandbox, product) = product_that_knows("P", &facts());
     for name in [
         &b"a b"[..],
         b"a  b",
@@ -820,13 +820,17 @@ fn names_of_every_kind_pass_whatever_the_order_of_the_digests() {
     }
     list_again(&product);
     let same = "ok: the bytes of every file are as SHA256SUMS says\n";
-    passed(&sandbox, &product, same);
+    let passes = || {
+        let run = bootstrap(&sandbox, &product, &["--check"]);
+        run.success().prints(same);
+    };
+    passes();
     let sums = product.join("SHA256SUMS");
     let text = fs::read(&sums).unwrap();
     let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
     lines.reverse();
     fs::write(&sums, lines.concat()).unwrap();
-    passed(&sandbox, &product, same);
+    passes();
     // A line twice in place of another one, in each way of writing a name.
     for gone in [
         &b"  pkg-cache/a b"[..],
@@ -845,4 +849,57 @@ fn names_of_every_kind_pass_whatever_the_order_of_the_digests() {
             .code(2)
             .prints("problem: changed: SHA256SUMS and manifest.json do not have the same digests");
     }
+}
+
+#[test]
+fn no_program_of_the_product_is_run_whatever_is_on_path() {
+    let (mut sandbox, product) = product_with_all_kinds();
+    let link = sandbox.root().join("link to the product");
+    symlink(&product, &link).unwrap();
+    let names = ["find", "sha256sum", "sort", "stat", "head", "comm", "pixi"];
+    for folder in ["", "bin", "demo/src"] {
+        for name in names {
+            let program = product.join(folder).join(name);
+            write_program(&program, TRAP);
+        }
+    }
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let inside = product.join("demo/src").display().to_string();
+    for first in [
+        ".",
+        "",
+        "bin",
+        "./demo/src",
+        product.to_str().unwrap(),
+        &inside,
+        link.to_str().unwrap(),
+        &format!("{}/demo/../bin", product.display()),
+    ] {
+        let own = sandbox.bin().display().to_string();
+        sandbox.set("PATH", format!("{first}:{own}:{usual}:"));
+        for words in [&["--check"][..], &[]] {
+            let run = Run::of(
+                sandbox
+                    .program("bash")
+                    .current_dir(&product)
+                    .arg("./bootstrap-project.sh")
+                    .args(words),
+            );
+            run.code(2);
+            assert!(
+                !sandbox.root().join("trap").exists(),
+                "{first}: a program of the product ran\n{run}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_verification_without_an_end_does_not_keep_a_check_waiting() {
+    let (sandbox, product) = product_with_all_kinds();
+    let file = fs::File::create(product.join("verification.json")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    bootstrap_as(None, &sandbox, &product, &["--check"])
+        .success()
+        .prints("warning: verification.json is of another product");
 }

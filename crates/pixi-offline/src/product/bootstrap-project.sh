@@ -122,6 +122,26 @@ find_product() {
   root=${root%?x}
 }
 
+# Keeps of PATH what is absolute and outside of the product: no program of the product is
+# run before it is known to be as listed, also where somebody has `.` or its bin/ on PATH.
+keep_product_off_path() {
+  PATH=$(
+    CDPATH='' rest=$PATH: kept=''
+    while [ -n "$rest" ]; do
+      entry=${rest%%:*} rest=${rest#*:}
+      case $entry in /*) ;; *) continue ;; esac
+      if cd -P -- "$entry" >/dev/null 2>&1; then
+        case $PWD/ in "$root"/*) continue ;; esac
+      fi
+      kept=$kept:$entry
+    done
+    printf '%sx' "${kept#:}"
+  )
+  PATH=${PATH%x}
+  # An empty one means the working directory.
+  PATH=${PATH:-/usr/bin:/bin}
+}
+
 # Sets project, shown_project for messages, and place: the deepest real folder on
 # the way to the environments.
 find_project() {

@@ -464,7 +464,7 @@ fn bytes(path: &Path) -> &[u8] {
 pub enum Verified {
     /// The product has none.
     Never,
-    /// It speaks of another product, or of none: this one is not verified.
+    /// It is of another product, or of none: this one is not verified.
     OfAnother {
         /// The digest that it speaks of.
         digest: Option<String>,

@@ -262,7 +262,7 @@ fn require_verified(
     let why = match verified {
         Verified::Passed(_) => return Ok(()),
         Verified::Never => "has no verification.json",
-        Verified::OfAnother { .. } => "has a verification.json that speaks of another product",
+        Verified::OfAnother { .. } => "has a verification.json that is of another product",
         Verified::Failed(_) => "did not pass its final verification",
     };
     let path = product.path().display();

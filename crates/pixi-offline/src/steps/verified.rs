@@ -69,7 +69,7 @@ pub(super) fn look(
     }
     match check::verified(product, &checked.digest)? {
         Verified::OfAnother { .. } => report.warning(
-            "the verification.json in the product speaks of another product; it says nothing of this one",
+            "the verification.json in the product is of another product; it says nothing of this one",
         ),
         Verified::Never | Verified::Failed(_) | Verified::Passed(_) => {}
     }

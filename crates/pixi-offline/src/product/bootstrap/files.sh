@@ -343,16 +343,16 @@ check_verification() {
       '  "product_digest": '*) digest=${line#*: \"} digest=${digest%\"*} ;;
       '  "finished": '*) finished=${line#*: \"} finished=${finished%\"*} ;;
     esac
-  done <"$root/verification.json"
+  done < <(head -c 4194304 -- "$root/verification.json")
   # Anybody may have written it: nothing of it reaches a terminal as it is.
   printf -v finished '%q' "$finished"
   here=$(sha256sum <"$root/SHA256SUMS" 2>/dev/null) || return 0
   if [ "$digest" != "sha256:${here%% *}" ]; then
-    warning "verification.json speaks of another product: this one is not verified"
+    warning "verification.json is of another product: this one is not verified"
   elif [ "$outcome" != passed ]; then
     warning "the final verification of this product failed, says verification.json"
   elif [ ${#refused[@]} -gt 0 ] || [ "$own_listed" -gt 0 ]; then
-    warning "verification.json speaks of this product as it was made, and it is no longer that"
+    warning "verification.json is of this product as it was made, and the product has changed since"
   elif [ -f "$root/verification.json.minisig" ]; then
     ok "final verification passed at $finished, says verification.json; check its signature: minisign -Vm verification.json -p KEY.pub"
   else

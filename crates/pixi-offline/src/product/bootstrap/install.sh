@@ -107,6 +107,7 @@ while [ $# -gt 0 ]; do
 done
 
 find_product
+keep_product_off_path
 find_project
 choose_pixi
 choose_environments "$@"

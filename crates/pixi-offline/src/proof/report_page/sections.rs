@@ -64,7 +64,7 @@ fn verdict(approval: &Approval<'_>) -> Markup {
         Verified::Never => ("care", "Not verified yet"),
         Verified::OfAnother { .. } => (
             "bad",
-            "Not verified: the attached verification speaks of another product",
+            "Not verified: the attached verification is of another product",
         ),
         Verified::Failed(_) => ("bad", "The final verification failed"),
         Verified::Passed(_) => ("good", "The final verification passed"),
