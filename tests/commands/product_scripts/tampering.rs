@@ -895,6 +895,28 @@ fn no_program_of_the_product_is_run_whatever_is_on_path() {
 }
 
 #[test]
+fn files_that_became_endless_are_refused_and_not_read() {
+    let (sandbox, product) = product_with_all_kinds();
+    for name in ["manifest.json", "SHA256SUMS", "demo/src/file"] {
+        let file = product.join(name);
+        let whole = fs::read(&file).unwrap();
+        let opened = fs::File::options().write(true).open(&file).unwrap();
+        opened.set_len(1 << 43).unwrap();
+        bootstrap_as(None, &sandbox, &product, &["--check"])
+            .code(2)
+            .prints(name);
+        let known = Product::new(&product);
+        let checked = check::check(&known, Depth::Full).and_then(|checked| {
+            let checked = checked.expect("it has lists");
+            checked.require_as_listed(&known, Installs::Refused)
+        });
+        assert!(checked.is_err(), "{name}");
+        fs::write(&file, whole).unwrap();
+    }
+    bootstrap_as(None, &sandbox, &product, &["--check"]).success();
+}
+
+#[test]
 fn a_verification_without_an_end_does_not_keep_a_check_waiting() {
     let (sandbox, product) = product_with_all_kinds();
     let file = fs::File::create(product.join("verification.json")).unwrap();

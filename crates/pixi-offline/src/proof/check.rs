@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::failure::{self, Failure};
 use crate::layout::Product;
 use crate::proof::Sha256Digest;
+use crate::proof::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
 use crate::proof::listing::{self, Without};
 use crate::proof::manifest::{EncodedPath, Entry, Kind, Manifest, Mode};
 use crate::proof::sums;
@@ -172,8 +172,8 @@ impl fmt::Display for Finding {
 /// When a list is missing, cannot be read, is of an unknown format, or when they
 /// contradict each other; when something in the product cannot be read.
 pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>> {
-    let manifest_text = read(&product.manifest())?;
-    let sums_text = read(&product.sums())?;
+    let manifest_text = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
+    let sums_text = evidence_file::read(&product.sums(), LONGEST_LIST)?;
     let (manifest_text, sums_text) = match (manifest_text, sums_text) {
         (Some(manifest), Some(sums)) => (manifest, sums),
         (None, None) if is_without_lists(product)? => return Ok(None),
@@ -268,7 +268,8 @@ pub fn is_without_lists(product: &Product) -> anyhow::Result<bool> {
     if product.manifest().exists() || product.sums().exists() {
         return Ok(false);
     }
-    let script = read(&product.bootstrap_script())?.unwrap_or_default();
+    let script =
+        evidence_file::read(&product.bootstrap_script(), LONGEST_RECORD)?.unwrap_or_default();
     Ok(memmem::find(&script, BOOTSTRAP_KNOWS_LISTS).is_none())
 }
 
@@ -327,25 +328,6 @@ fn is_inherited(what: &Difference, entry: &Entry, product: &Product) -> bool {
             .parent()
             .and_then(|parent| fs::metadata(parent).ok())
             .is_some_and(|parent| parent.mode() & SET_GROUP_ID != 0)
-}
-
-/// A file's content; `None` when it is not there. Nothing but a regular file is
-/// opened: reading a pipe would wait for ever.
-fn read(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    if fs::symlink_metadata(file).is_ok_and(|found| !found.is_file()) {
-        return Err(Failure::with_code(
-            failure::GENERAL,
-            format!(
-                "{} is no regular file; copy the product again, whole, or make it again",
-                file.display()
-            ),
-        ));
-    }
-    match fs::read(file) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
-    }
 }
 
 fn broken(product: &Product, why: &str) -> anyhow::Error {

@@ -45,14 +45,20 @@ is_plain_file() {
   [ -f "$1" ] && [ ! -L "$1" ]
 }
 
-# The lines of SHA256SUMS whose files can be read without waiting: a pipe in the
-# place of a file would keep sha256sum for ever. Sets skipped and unreadable.
+# Whether a list is one that can be read to its end.
+is_list() {
+  is_plain_file "$1" && [ -z "$(find "$1" -prune -size +4194304k 2>/dev/null)" ]
+}
+
+# The lines of SHA256SUMS whose files can be read without waiting: a pipe in the place
+# of a file would keep sha256sum for ever, and a file that is refused already, for its
+# size for example, may have no end that is worth waiting for.
 readable_sums() {
   local line path
   while IFS= read -r line || [ -n "$line" ]; do
     path=${line#*  }
     unescaped "$path" "$line"
-    if ! is_plain_file "$root/$REPLY"; then continue; fi
+    if ! is_plain_file "$root/$REPLY" || [ -n "${refused[x$REPLY]-}" ]; then continue; fi
     case $1$line in plain\\*) continue ;; esac
     printf '%s\n' "$line"
   done <"$root/SHA256SUMS"
@@ -267,9 +273,14 @@ compare_with_lists() {
     return
   fi
   for line in manifest.json SHA256SUMS; do
-    if is_plain_file "$root/$line"; then continue; fi
-    refuse_file "$line" missing ", which says what the product's files are"
-    return
+    if ! is_plain_file "$root/$line"; then
+      refuse_file "$line" missing ", which says what the product's files are"
+      return
+    fi
+    if ! is_list "$root/$line"; then
+      refuse_file "$line" changed " has more than the 4 GiB that it may have"
+      return
+    fi
   done
   if ! command -v sha256sum >/dev/null 2>&1; then
     not_compared "the files of the product: there is no sha256sum"
@@ -315,7 +326,7 @@ compare_with_lists() {
 check_signed_comment() {
   local -x LC_ALL=C
   local line comment='' here file=$root/SHA256SUMS.minisig
-  if [ "$checking" = no ] || ! is_plain_file "$file" || ! is_plain_file "$root/SHA256SUMS"; then return; fi
+  if [ "$checking" = no ] || ! is_plain_file "$file" || ! is_list "$root/SHA256SUMS"; then return; fi
   while IFS= read -r line; do
     case $line in 'trusted comment: '*) comment=${line#*: } && break ;; esac
   done < <(head -c 16384 -- "$file")
@@ -330,7 +341,7 @@ check_signed_comment() {
 # What the attached verification says, and what that is worth.
 check_verification() {
   local line digest='' outcome='' finished='' here number=0
-  if [ "$checking" = no ] || ! is_plain_file "$root/SHA256SUMS"; then return; fi
+  if [ "$checking" = no ] || ! is_list "$root/SHA256SUMS"; then return; fi
   if ! is_plain_file "$root/verification.json"; then
     note "no final verification is attached to the product"
     return
