@@ -419,7 +419,8 @@ impl Engine {
         &self,
         folder: &Path,
         others: &[&Path],
-        [there, name]: [&str; 2],
+        there: &str,
+        name: &str,
         image: &ImageReference,
         engine_arguments: &[OsString],
     ) -> anyhow::Result<Captured> {

@@ -70,7 +70,8 @@ impl Engine {
         image: &ImageReference,
         mut options: Vec<OsString>,
         engine_arguments: &[OsString],
-        (script, words): (&str, &[&str]),
+        script: &str,
+        words: &[&str],
     ) -> anyhow::Result<Captured> {
         options.extend(engine_arguments::without_network(engine_arguments));
         self.run_to_look(image, options, scripts::question(script, words))

@@ -173,8 +173,14 @@ pub fn shares_writable(
     let nonce = surroundings::nonce();
     let there = NonceFile::lay(folder, &nonce)?;
     let written = format!("{}written-{nonce}", NonceFile::START);
-    let names = [there.name.as_str(), written.as_str()];
-    let answer = engine.write_into(folder, others, names, image, engine_arguments)?;
+    let answer = engine.write_into(
+        folder,
+        others,
+        &there.name,
+        &written,
+        image,
+        engine_arguments,
+    )?;
     let file = folder.join(&written);
     let is_own = std::fs::symlink_metadata(&file)
         .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());

@@ -6,8 +6,8 @@ set +o posix
 unset POSIXLY_CORRECT
 set -euo pipefail
 
-# What the product knows of itself: make-archive-ready-product puts the facts of
-# this product between the two marks. An empty value was not known to it.
+# What this product is and needs: make-archive-ready-product writes the facts of the
+# product between the two marks. A value that it did not know is empty.
 # BEGIN FACTS
 environments=('default')
 built_by_pixi=''

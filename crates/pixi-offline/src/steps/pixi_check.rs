@@ -94,8 +94,8 @@ impl Question<'_> {
             options.extend(["--env".into(), variable.assignment().into()]);
         }
         let words = self.words(PROJECT);
-        let asked = (scripts::CHECK_PROJECT, &words[..]);
-        let answer = engine.ask_image(image, options, engine_arguments, asked)?;
+        let script = scripts::CHECK_PROJECT;
+        let answer = engine.ask_image(image, options, engine_arguments, script, &words)?;
         self.judge(&answer)
     }
 
