@@ -77,7 +77,7 @@ impl Place {
         weather(&sandbox, &parts);
         let container = format!(
             "pixi-offline-docs-{}",
-            &pixi_offline::surroundings::nonce()[..12]
+            &pixi_offline::host_env::nonce()[..12]
         );
         Place {
             sandbox,

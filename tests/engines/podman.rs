@@ -99,7 +99,7 @@ struct Container<'a> {
 
 impl<'a> Container<'a> {
     fn with_project(place: &'a Place) -> Container<'a> {
-        let nonce = pixi_offline::surroundings::nonce();
+        let nonce = pixi_offline::host_env::nonce();
         let name = format!("pixi-offline-test-{}", &nonce[..12]);
         let start = ["run", "--detach", "--name", &name, "--entrypoint", "sh"];
         let script = ["-c", "mkdir -p /home/me; while :; do sleep 1; done"];

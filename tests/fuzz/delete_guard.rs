@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pixi_offline::failure::{USAGE, exit_code};
+use pixi_offline::host_env::HostEnv;
 use pixi_offline::replacement::{Beside, Claim, Guard, Standing};
-use pixi_offline::surroundings::Surroundings;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -378,11 +378,11 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
     }
     let protected = [project, resources, current, home];
     let candidate = graph.follow(&case.candidate).join(ENDS[case.end]);
-    let mut surroundings = Surroundings::read().expect("the surroundings");
-    surroundings.current_dir = protected[2].clone();
-    surroundings.home = Some(protected[3].clone());
-    let candidate = surroundings.absolute(&candidate);
-    let mut guard = Guard::new(&surroundings);
+    let mut host = HostEnv::read().expect("the surroundings");
+    host.current_dir = protected[2].clone();
+    host.home = Some(protected[3].clone());
+    let candidate = host.absolute(&candidate);
+    let mut guard = Guard::new(&host);
     guard.protect(&protected[0], "the project");
     guard.protect(&protected[1], "the resources");
 

@@ -23,7 +23,7 @@ impl Container {
     fn start(image: &str, options: &[&str]) -> Container {
         let name = format!(
             "pixi-offline-test-{}",
-            &pixi_offline::surroundings::nonce()[..12]
+            &pixi_offline::host_env::nonce()[..12]
         );
         let usual = ["run", "--detach", "--name", &name, "--entrypoint", "sh"];
         let run = Run::of(Command::new("docker").args(usual).args(options).args([

@@ -100,7 +100,7 @@ fn from_a_container() {
     let real = workspace();
     let name = format!(
         "pixi-offline-test-{}",
-        &pixi_offline::surroundings::nonce()[..12]
+        &pixi_offline::host_env::nonce()[..12]
     );
     let start = [
         "run",

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser};
+use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::report::{Format, Phases, Report, Verbosity};
@@ -14,7 +15,6 @@ use pixi_offline::request::{
 };
 use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, Request, Source};
 use pixi_offline::steps::{Generated, create_workdir_from_container, create_workdir_from_host};
-use pixi_offline::surroundings::Surroundings;
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -181,7 +181,7 @@ pub struct ShowOptions {
 }
 
 impl ShowOptions {
-    fn report(&self, surroundings: &Surroundings) -> Report {
+    fn report(&self, context: &Context) -> Report {
         let format = match self.format.as_str() {
             "json" => Format::Json,
             _ => Format::Text,
@@ -191,12 +191,12 @@ impl ShowOptions {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        Report::in_phases(Phases::new(format, verbosity, surroundings.may_draw))
+        Report::in_phases(Phases::new(format, verbosity, context.host.may_draw))
     }
 }
 
 impl Options {
-    fn request(self, surroundings: &Surroundings) -> anyhow::Result<Request> {
+    fn request(self, context: &Context) -> anyhow::Result<Request> {
         let image = self.image.as_deref().map(ImageReference::new).transpose()?;
         let output_choices = ProductChoices {
             variables: self.product.variables()?,
@@ -233,7 +233,7 @@ impl Options {
             self.project_path_in_container,
         ) {
             (Some(project_dir), None, None) => {
-                let image = match (&image, &surroundings.pixi_image) {
+                let image = match (&image, &context.host.pixi_image) {
                     (Some(image), _) => image.clone(),
                     (None, Some(image)) => ImageReference::new(image)?,
                     (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
@@ -306,16 +306,16 @@ impl Options {
 /// # Errors
 ///
 /// Those of the step.
-pub fn run(options: Options, surroundings: &Surroundings, _: &Report) -> anyhow::Result<()> {
-    let report = options.show.report(surroundings);
+pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+    let context = &context.with_report(options.show.report(context));
     if options.engine.plain_output {
-        report.show_plainly();
+        context.report.show_plainly();
     }
     let (dry_run, explain) = (options.show.dry_run, options.show.explain.clone());
-    let request = options.request(surroundings)?;
+    let request = options.request(context)?;
     match explain {
-        Some(path) => step::explain(&path, &request, surroundings, &report),
-        None if dry_run => step::dry_run(&request, surroundings, &report),
-        None => step::run(&request, surroundings, &report),
+        Some(path) => step::explain(&path, &request, context),
+        None if dry_run => step::dry_run(&request, context),
+        None => step::run(&request, context),
     }
 }

@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use pixi_offline::context::Context;
 use pixi_offline::layout::WORKDIR_IN_CONTAINER;
-use pixi_offline::report::Report;
 use pixi_offline::request::{
     ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, SecretOptions, VerifyOptions,
     WorkdirOptions,
 };
 use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
-use pixi_offline::surroundings::Surroundings;
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -109,9 +108,9 @@ impl TryFrom<Options> for Request {
 /// # Errors
 ///
 /// Those of the step.
-pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.engine.plain_output {
-        report.show_plainly();
+        context.report.show_plainly();
     }
-    step::run(&Request::try_from(options)?, surroundings, report).map(drop)
+    step::run(&Request::try_from(options)?, context).map(drop)
 }

@@ -4,13 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use pixi_offline::report::Report;
+use pixi_offline::context::Context;
 use pixi_offline::request::{
     EngineOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions, SigningOptions,
     TransferOptions, VerifyOptions,
 };
 use pixi_offline::steps::final_verify_product::{self as step, Request};
-use pixi_offline::surroundings::Surroundings;
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -117,9 +116,9 @@ impl TryFrom<Options> for Request {
 /// # Errors
 ///
 /// Those of the step.
-pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.engine.plain_output {
-        report.show_plainly();
+        context.report.show_plainly();
     }
-    step::run(&Request::try_from(options)?, surroundings, report).map(drop)
+    step::run(&Request::try_from(options)?, context).map(drop)
 }

@@ -4,11 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use pixi_offline::report::Report;
+use pixi_offline::context::Context;
 use pixi_offline::request::{ProductOptions, ProjectName, SecretOptions, SigningOptions};
 use pixi_offline::steps::Generated;
 use pixi_offline::steps::make_product::{self as step, Request};
-use pixi_offline::surroundings::Surroundings;
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -91,6 +90,6 @@ impl TryFrom<Options> for Request {
 /// # Errors
 ///
 /// Those of the step.
-pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
-    step::run(&Request::try_from(options)?, surroundings, report).map(drop)
+pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+    step::run(&Request::try_from(options)?, context).map(drop)
 }

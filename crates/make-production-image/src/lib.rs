@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Parser;
+use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
-use pixi_offline::report::Report;
 use pixi_offline::request::{
     AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageTag,
     ImageUser, SecretOptions, text_for_engine,
 };
 use pixi_offline::steps::make_production_image::{self as step, Purpose, Request};
-use pixi_offline::surroundings::Surroundings;
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -238,9 +237,9 @@ impl TryFrom<Options> for Request {
 /// # Errors
 ///
 /// Those of the step.
-pub fn run(options: Options, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.plain_output {
-        report.show_plainly();
+        context.report.show_plainly();
     }
-    step::run(&Request::try_from(options)?, surroundings, report)
+    step::run(&Request::try_from(options)?, context)
 }

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
 
+use crate::context::Context;
 use crate::failure::{self, Failure};
+use crate::host_env::HostEnv;
 use crate::report::Report;
 use crate::steps::inside;
-use crate::surroundings::Surroundings;
 
 /// The option after which everything belongs to the verification.
 const VERIFY_RUN: &str = "--verify-run";
@@ -20,32 +21,26 @@ const COMMAND_WORDS: &str = "command_words";
 
 /// Runs one command of ours: reads the command line into `Options`, hands it to
 /// `run`, prints an error as `ERROR: …` and turns it into its exit code.
-pub fn run_main<Options>(
-    run: impl FnOnce(Options, &Surroundings, &Report) -> anyhow::Result<()>,
-) -> ExitCode
+pub fn run_main<Options>(run: impl FnOnce(Options, &Context) -> anyhow::Result<()>) -> ExitCode
 where
     Options: CommandFactory + FromArgMatches,
 {
-    let report = Report::new();
     let words = std::env::args_os().skip(1);
-    let result = match parse::<Options>(words) {
-        Ok(Parsed::Options(options)) => {
-            Surroundings::read().and_then(|surroundings| run(*options, &surroundings, &report))
-        }
+    match parse::<Options>(words) {
+        Ok(Parsed::Options(options)) => in_context(|context| run(*options, context)),
         Ok(Parsed::Text(text)) => {
-            report.text(text);
-            Ok(())
+            Report::new().text(text);
+            ExitCode::SUCCESS
         }
-        Err(error) => Err(error),
-    };
-    ended(result, &report)
+        Err(error) => ended(Err(error), &Report::new()),
+    }
 }
 
 /// As [`run_main`], for a command that also works as its own delegate: it brings
 /// a copy of itself into a container and calls it there with
 /// [`inside::FIRST_WORD`].
 pub fn run_main_or_inside<Options>(
-    run: impl FnOnce(Options, &Surroundings, &Report) -> anyhow::Result<()>,
+    run: impl FnOnce(Options, &Context) -> anyhow::Result<()>,
 ) -> ExitCode
 where
     Options: CommandFactory + FromArgMatches,
@@ -54,11 +49,20 @@ where
     if words.next().is_none_or(|first| first != inside::FIRST_WORD) {
         return run_main(run);
     }
-    let report = Report::new();
     let order = words.next().unwrap_or_default();
-    let result = Surroundings::read()
-        .and_then(|surroundings| inside::run(&order.to_string_lossy(), &surroundings, &report));
-    ended(result, &report)
+    in_context(|context| inside::run(&order.to_string_lossy(), context))
+}
+
+/// Reads the environment and runs in it.
+fn in_context(run: impl FnOnce(&Context) -> anyhow::Result<()>) -> ExitCode {
+    let report = Report::new();
+    match HostEnv::read() {
+        Ok(host) => {
+            let context = Context::new(host, report);
+            ended(run(&context), &context.report)
+        }
+        Err(error) => ended(Err(error), &report),
+    }
 }
 
 /// Prints an error as `ERROR: …` and turns it into its exit code.

@@ -11,8 +11,10 @@
 //! reading there. `docs/architecture.md` in the repository is the map.
 
 pub mod container;
+pub mod context;
 pub mod entry;
 pub mod failure;
+pub mod host_env;
 pub mod image;
 pub mod layout;
 pub mod packages;
@@ -26,7 +28,6 @@ pub mod request;
 pub mod secrets;
 pub mod staging;
 pub mod steps;
-pub mod surroundings;
 pub mod tools;
 pub mod transfer;
 pub mod untrusted_dir;

@@ -17,8 +17,8 @@ use std::thread::JoinHandle;
 use anyhow::Context as _;
 
 use crate::failure::{Failure, SIGNAL_BASE};
+use crate::host_env::HostEnv;
 use crate::report::Plain;
-use crate::surroundings::Surroundings;
 use crate::untrusted_dir::RECORD_LIMIT;
 
 /// A program that was found on this machine.
@@ -63,17 +63,13 @@ impl Program {
     /// # Errors
     ///
     /// Exit code 127, `Missing required command: …`, when it is not there.
-    pub fn find(name: &OsStr, surroundings: &Surroundings) -> anyhow::Result<Program> {
-        which::which_in(
-            name,
-            surroundings.search_path.as_ref(),
-            &surroundings.current_dir,
-        )
-        .map(|path| Program {
-            path,
-            errors: Errors::Ours,
-        })
-        .map_err(|_| Failure::missing_program(&name.to_string_lossy()))
+    pub fn find(name: &OsStr, host: &HostEnv) -> anyhow::Result<Program> {
+        which::which_in(name, host.search_path.as_ref(), &host.current_dir)
+            .map(|path| Program {
+                path,
+                errors: Errors::Ours,
+            })
+            .map_err(|_| Failure::missing_program(&name.to_string_lossy()))
     }
 
     /// The program's file.

@@ -28,8 +28,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use crate::host_env;
 use crate::proof::Sha256Digest;
-use crate::surroundings;
 
 /// How much of a record, a list or an answer is read, in bytes.
 pub const RECORD_LIMIT: u64 = 64 << 20;
@@ -294,7 +294,7 @@ impl UntrustedDir {
     /// When it cannot be written: no space, no permission, a directory in its place.
     pub fn replace_file(&self, name: impl AsRef<Path>, content: &[u8]) -> io::Result<()> {
         let name = name.as_ref();
-        let unfinished = format!("{UNFINISHED}{}", &surroundings::nonce()[..12]);
+        let unfinished = format!("{UNFINISHED}{}", &host_env::nonce()[..12]);
         let mut file = self.at(Path::new(&unfinished), create_file_at)?;
         file.write_all(content)
             .and_then(|()| self.rename(&unfinished, self, name))

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use crate::report::Report;
-use crate::surroundings::Surroundings;
+use crate::context::Context;
+use crate::host_env::DockerSettings;
 use crate::tools::Program;
 
 /// An address of an engine.
@@ -18,12 +18,12 @@ struct Endpoint {
 
 /// Warns of an engine that is reached over plain TCP on another machine: whoever reaches
 /// that port commands the machine (docs.docker.com/engine/security/protect-access).
-pub(super) fn warn(client: &Program, surroundings: &Surroundings, report: &Report) {
-    let Some(endpoint) = endpoint(client, surroundings) else {
+pub(super) fn warn(client: &Program, context: &Context) {
+    let Some(endpoint) = endpoint(client, &context.host.docker) else {
         return;
     };
     if !endpoint.tls && !is_near(&endpoint.host) {
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "the engine is reached at {} without TLS: whoever reaches that port commands its machine, and whoever is between can read and change what is sent; use ssh://, or TLS (DOCKER_TLS_VERIFY=1)",
             endpoint.host
         ));
@@ -32,14 +32,14 @@ pub(super) fn warn(client: &Program, surroundings: &Surroundings, report: &Repor
 
 /// What the environment or docker's current context names; `None` for the usual place, and
 /// when the client knows none: it says so itself when it is asked for something.
-fn endpoint(client: &Program, surroundings: &Surroundings) -> Option<Endpoint> {
-    if let Some(host) = &surroundings.docker.host {
+fn endpoint(client: &Program, settings: &DockerSettings) -> Option<Endpoint> {
+    if let Some(host) = &settings.host {
         return Some(Endpoint {
             host: host.to_string_lossy().into_owned(),
-            tls: surroundings.docker.tls,
+            tls: settings.tls,
         });
     }
-    if !surroundings.docker.has_context {
+    if !settings.has_context {
         return None;
     }
     let words = ["context", "inspect"].map(Into::into);
@@ -51,7 +51,7 @@ fn endpoint(client: &Program, surroundings: &Surroundings) -> Option<Endpoint> {
 fn of_context(answer: &[u8]) -> Option<Endpoint> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Context {
+    struct ContextAnswer {
         endpoints: Endpoints,
         #[serde(default, rename = "TLSMaterial")]
         certificates: serde_json::Map<String, serde_json::Value>,
@@ -65,7 +65,7 @@ fn of_context(answer: &[u8]) -> Option<Endpoint> {
     struct Docker {
         host: String,
     }
-    let contexts: Vec<Context> = serde_json::from_slice(answer).ok()?;
+    let contexts: Vec<ContextAnswer> = serde_json::from_slice(answer).ok()?;
     let context = contexts.into_iter().next()?;
     Some(Endpoint {
         host: context.endpoints.docker.host,

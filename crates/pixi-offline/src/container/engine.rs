@@ -16,10 +16,10 @@ use crate::container::engine_arguments;
 use crate::container::mount::Mount;
 use crate::container::owner::{self, Owner};
 use crate::container::spec::ContainerName;
+use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference, TimeLimit};
-use crate::surroundings::Surroundings;
 use crate::tools::{Captured, Program};
 
 /// A container engine, reached through its command line client.
@@ -116,27 +116,23 @@ impl Engine {
     /// # Errors
     ///
     /// Exit code 127 when it is not there.
-    pub fn find(
-        asked: Option<&OsStr>,
-        surroundings: &Surroundings,
-        report: &Report,
-    ) -> anyhow::Result<Engine> {
-        let find = |name: &OsStr| Program::find(name, surroundings);
-        let program = match asked.or(surroundings.container_engine.as_deref()) {
+    pub fn find(asked: Option<&OsStr>, context: &Context) -> anyhow::Result<Engine> {
+        let find = |name: &OsStr| Program::find(name, &context.host);
+        let program = match asked.or(context.host.container_engine.as_deref()) {
             Some(name) => find(name)?,
             None => find("docker".as_ref()).or_else(|missing| {
                 let podman = find("podman".as_ref()).map_err(|_| missing)?;
-                report.note(format_args!(
+                context.report.note(format_args!(
                     "there is no docker on PATH: {} does the work; --engine or CONTAINER_ENGINE names another",
                     podman.path().display()
                 ));
                 Ok::<_, anyhow::Error>(podman)
             })?,
         };
-        endpoint::warn(&program, surroundings, report);
+        endpoint::warn(&program, context);
         // What runs in a container can write there, too: by `/proc/1/fd/2`, or by words
         // that the engine quotes.
-        let program = if report.is_plain() {
+        let program = if context.report.is_plain() {
             program.with_plain_errors()
         } else {
             program

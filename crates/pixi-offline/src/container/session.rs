@@ -21,9 +21,9 @@ use crate::container::scripts::Script;
 use crate::container::signal::Signal;
 use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
+use crate::host_env;
 use crate::report::Report;
 use crate::request::ImageReference;
-use crate::surroundings;
 use crate::tools::Ending;
 use crate::untrusted_dir::UntrustedDir;
 
@@ -147,7 +147,7 @@ pub fn shares(
     (folder, shown): (&Path, &Path),
     others: &[&Path],
 ) -> anyhow::Result<Access> {
-    let nonce = NonceFile::lay(folder, &surroundings::nonce())?;
+    let nonce = NonceFile::lay(folder, &host_env::nonce())?;
     let nonce_path = nonce.path();
     let mut paths = vec![nonce_path.as_path()];
     paths.extend(others);
@@ -170,7 +170,7 @@ pub fn shares_writable(
     others: &[&Path],
     engine_arguments: &[OsString],
 ) -> anyhow::Result<Access> {
-    let nonce = surroundings::nonce();
+    let nonce = host_env::nonce();
     let there = NonceFile::lay(folder, &nonce)?;
     let written = format!("{}written-{nonce}", NonceFile::START);
     let answer = engine.write_into(

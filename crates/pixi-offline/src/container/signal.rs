@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use crate::surroundings;
+use crate::host_env;
 
 /// The byte that opens and closes a signal.
 pub const SEPARATOR: u8 = 0x1e;
@@ -37,7 +37,7 @@ pub enum Tone {
 impl Tokens {
     /// Tokens that nobody can guess.
     pub fn random() -> Tokens {
-        Tokens::parse(&surroundings::random_words(2 * MOST, TOKEN_BYTES))
+        Tokens::parse(&host_env::random_words(2 * MOST, TOKEN_BYTES))
     }
 
     /// Reads what [`Tokens::line`] gave.

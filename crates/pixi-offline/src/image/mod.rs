@@ -6,13 +6,13 @@
 //! files serve our own build and whoever builds by hand. This folder knows no engine.
 
 mod activation;
-mod context;
+mod build_context;
 mod dockerfile;
 mod labels;
 mod system;
 
 pub use activation::Activated;
-pub use context::{Context, files};
+pub use build_context::{BuildContext, files};
 pub use dockerfile::{Dockerfile, unfinished};
 pub use labels::{Label, PRODUCT_DIGEST, labels};
 pub use system::{LOOK, Libc, System};

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{CWD, RenameFlags};
 
+use crate::host_env;
 use crate::replacement::claim::Claim;
 use crate::replacement::file::{make_folder, write_file};
 use crate::replacement::remove::remove_folder;
-use crate::surroundings;
 
 /// What is added to the name of a folder that waits for its successor.
 const OLD: &str = "-old";
@@ -42,7 +42,7 @@ impl Beside {
     pub fn new(claim: &Claim, target: &Path) -> anyhow::Result<Beside> {
         anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
         let (parent, mut name) = Beside::place(target)?;
-        name.push(&surroundings::nonce()[..12]);
+        name.push(&host_env::nonce()[..12]);
         let path = parent.join(name);
         make_folder(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(Beside {
@@ -222,7 +222,7 @@ pub fn put_in_place(claim: &Claim, from: &Path, target: &Path) -> anyhow::Result
     }
     // Where `Beside::sweep` looks for it.
     let (parent, mut name) = Beside::place(target)?;
-    name.push(&surroundings::nonce()[..12]);
+    name.push(&host_env::nonce()[..12]);
     name.push(OLD);
     exchange(from, target, &parent.join(name)).map(Some)
 }

@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::host_env::HostEnv;
 use crate::replacement::mounts::Mounts;
-use crate::surroundings::Surroundings;
 
 /// What a folder is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +41,17 @@ struct Protected {
 
 impl Guard {
     /// Protects the root, the home and the current folder.
-    pub fn new(surroundings: &Surroundings) -> Guard {
+    pub fn new(host: &HostEnv) -> Guard {
         let mut guard = Guard {
             protected: Vec::new(),
-            user_id: surroundings.user_id,
+            user_id: host.user_id,
             may_be_mount_point: false,
         };
         guard.protect(Path::new("/"), "the root folder");
-        if let Some(home) = &surroundings.home {
-            guard.protect(&surroundings.absolute(home), "your home folder");
+        if let Some(home) = &host.home {
+            guard.protect(&host.absolute(home), "your home folder");
         }
-        guard.protect(&surroundings.current_dir, "the current folder");
+        guard.protect(&host.current_dir, "the current folder");
         guard
     }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use rustix::fs::{StatVfs, statvfs};
 
 use crate::failure::{self, Failure};
-use crate::surroundings;
+use crate::host_env;
 
 /// The room on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Reserve {
         let free = Room::free(place)?.bytes;
         Ok(Reserve {
             place: place.to_owned(),
-            bytes: surroundings::reserved_space().unwrap_or(GIBIBYTE.min(free / 2)),
+            bytes: host_env::reserved_space().unwrap_or(GIBIBYTE.min(free / 2)),
         })
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::context::Context;
 use crate::layout::{self, Product};
 use crate::packages::{Inventory, LocalChannel, Lock, Need, PythonCache, Strangers};
 use crate::proof::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
@@ -16,7 +17,6 @@ use crate::proof::report_page::{self, Approval};
 use crate::proof::signature::VerifyingKey;
 use crate::proof::{Sha256Digest, check, provenance, sbom, sums};
 use crate::replacement::{replace_file, write_file};
-use crate::report::Report;
 
 /// Writes `sbom.cdx.json`, before the product is listed. `cache` is where the
 /// product's package cache lies now.
@@ -76,7 +76,7 @@ pub(super) fn write_page(
 pub(super) fn rewrite_page(
     product: &Product,
     key: Option<&VerifyingKey>,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let read = |file: &Path| {
         evidence_file::read(file, LONGEST_LIST)?
@@ -86,7 +86,7 @@ pub(super) fn rewrite_page(
     let file = product.manifest();
     let mut manifest = Manifest::parse(&read(&file)?)
         .with_context(|| format!("{} is no manifest that can be read", file.display()))?;
-    if let Some(statement) = statement(product, &digest, key, report) {
+    if let Some(statement) = statement(product, &digest, key, context) {
         provenance::complete(&mut manifest.facts.build, &statement);
     }
     write_page(product, &product.cache(), &manifest, &digest)
@@ -97,14 +97,14 @@ fn statement(
     product: &Product,
     digest: &Sha256Digest,
     key: Option<&VerifyingKey>,
-    report: &Report,
+    context: &Context,
 ) -> Option<Value> {
     let file = product.provenance();
     let content = match key {
         Some(key) => {
             key.require_signed(&file, LONGEST_RECORD)
                 .inspect_err(|error| {
-                    report.warning(format_args!(
+                    context.report.warning(format_args!(
                         "report.html leaves out what provenance.json states: {error:#}"
                     ));
                 })

@@ -13,11 +13,11 @@ use crate::container::{
     self, ContainerName, ContainerSpec, Ended, Engine, ExecSpec, Mount, Network, Outcome, Owner,
     PhaseLog, Pull, Resident,
 };
+use crate::context::Context;
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::make_folder;
-use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, LockOption,
     ProjectName, Verification,
@@ -27,7 +27,6 @@ use crate::steps::container_out::ContainerOut;
 use crate::steps::installed::{self, InstalledList};
 use crate::steps::pixi_words::PixiWords;
 use crate::steps::verdict::{self, Phase};
-use crate::surroundings::{self, Surroundings};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// How the lock file is treated by the install.
@@ -114,27 +113,25 @@ impl Build<'_> {
         command: &'static str,
         workdir: &Workdir,
         record: &mut WorkdirRecord,
-        surroundings: &Surroundings,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let container_out = ContainerOut::make(&workdir.out())?;
         let mounts = self.mounts(container, workdir);
-        let spec = self.spec(
-            container,
-            command,
-            mounts,
-            &surroundings::nonce(),
-            surroundings,
-        )?;
+        let spec = self.spec(container, command, mounts, &context.nonce(), context)?;
         let logs = Logs::of(workdir);
         let out = container_out.path();
-        let Ended { outcome, end } =
-            container::run(self.engine, &spec, Some(&out), &logs.phases(), report)?;
+        let Ended { outcome, end } = container::run(
+            self.engine,
+            &spec,
+            Some(&out),
+            &logs.phases(),
+            &context.report,
+        )?;
 
         let list = InstalledList::take(&out, "");
-        let brought = container_out.bring("", &logs.files(), report);
+        let brought = container_out.bring("", &logs.files(), context);
         learn(&outcome, record);
-        let learned = installed::learn(&list, &outcome, workdir, self.project, record, report);
+        let learned = installed::learn(&list, &outcome, workdir, self.project, record, context);
         let recorded = record.write(workdir);
         // A full disk is told by the log that it cut, not by what came after.
         end?;
@@ -208,7 +205,7 @@ impl Build<'_> {
         command: &'static str,
         mounts: Vec<Mount>,
         nonce: &str,
-        surroundings: &Surroundings,
+        context: &Context,
     ) -> anyhow::Result<ContainerSpec> {
         Ok(ContainerSpec {
             name: ContainerName::new(command, nonce),
@@ -222,7 +219,7 @@ impl Build<'_> {
             pull: Pull::Missing,
             variables: self.variables.to_vec(),
             engine_arguments: container.engine_arguments.to_vec(),
-            selinux_enforcing: surroundings.selinux_enforcing,
+            selinux_enforcing: context.host.selinux_enforcing,
             counting: None,
             script: self.script(Where::Mounted, "", nonce)?,
         })
@@ -244,16 +241,21 @@ impl Build<'_> {
         brought: &str,
         (logs, kept): (&Workdir, Option<&Workdir>),
         record: &mut WorkdirRecord,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<Outcome> {
-        let nonce = surroundings::nonce();
+        let nonce = context.nonce();
         let spec = ExecSpec {
             variables: self.variables.to_vec(),
             script: self.script(Where::Inside, brought, &nonce)?,
         };
         let logs = Logs::of(logs);
-        let Ended { outcome, end } =
-            container::run_in(self.engine, container, &spec, &logs.phases(), report)?;
+        let Ended { outcome, end } = container::run_in(
+            self.engine,
+            container,
+            &spec,
+            &logs.phases(),
+            &context.report,
+        )?;
         learn(&outcome, record);
         end?;
         self.judge(&outcome, &logs, kept.map(Logs::of).as_ref())?;

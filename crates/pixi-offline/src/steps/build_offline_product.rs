@@ -13,12 +13,12 @@ use self::commands::{make_command, verify_command};
 use self::places::Places;
 pub(super) use self::requests::planned_verification;
 use self::requests::{product_of, verification_of};
+use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product, Workdir};
 use crate::product::is_product;
 use crate::proof::verification::VerificationRecord;
 use crate::replacement::Guard;
-use crate::report::Report;
 use crate::request::{
     EnvironmentName, Expectations, ImageReference, ProductVariable, SecretPolicy, SigningOptions,
     Transfer, Verification,
@@ -29,7 +29,6 @@ use crate::steps::{
     Generated, Made, create_workdir_from_container, create_workdir_from_host, evidence,
     final_verify_product, make_product, plan,
 };
-use crate::surroundings::Surroundings;
 
 /// The command's name.
 const COMMAND: &str = "build-offline-product";
@@ -90,14 +89,14 @@ pub struct ProductChoices {
 ///
 /// As the steps; what a failed one leaves, and how to go on from there, is said
 /// before.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
     let mut progress = Progress::default();
-    let result = progress.go(request, surroundings, report);
-    let failed = report.end_phases(result.as_ref().err());
+    let result = progress.go(request, context);
+    let failed = context.report.end_phases(result.as_ref().err());
     if let Some(phase) = failed {
-        progress.help(phase, request, surroundings, report);
+        progress.help(phase, request, context);
     }
-    result.map(|proved| report.result(proved))
+    result.map(|proved| context.report.result(proved))
 }
 
 /// Says what [`run`] would do, and does nothing.
@@ -105,13 +104,9 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
 /// # Errors
 ///
 /// As the looking part of [`run`].
-pub fn dry_run(
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<()> {
-    let looked = look(request, surroundings, report)?;
-    plan::Plan::of(&looked, request, surroundings, report)?.show(report);
+pub fn dry_run(request: &Request, context: &Context) -> anyhow::Result<()> {
+    let looked = look(request, context)?;
+    plan::Plan::of(&looked, request, context)?.show(context);
     Ok(())
 }
 
@@ -120,13 +115,8 @@ pub fn dry_run(
 /// # Errors
 ///
 /// Exit code 2 when the path is not in the project.
-pub fn explain(
-    path: &Path,
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<()> {
-    plan::explain(path, request, surroundings, report)
+pub fn explain(path: &Path, request: &Request, context: &Context) -> anyhow::Result<()> {
+    plan::explain(path, request, context)
 }
 
 /// A source that was looked at. What is on this machine is looked at by its own step.
@@ -149,43 +139,39 @@ struct Progress {
 }
 
 impl Progress {
-    fn go(
-        &mut self,
-        request: &Request,
-        surroundings: &Surroundings,
-        report: &Report,
-    ) -> anyhow::Result<String> {
+    fn go(&mut self, request: &Request, context: &Context) -> anyhow::Result<String> {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
-        report.phase("look", "looking before anything is touched");
-        let looked = look(request, surroundings, report)?;
-        let workdir = asked_workdir(request, surroundings);
-        let _claims = Places::of(request, &workdir, surroundings).claim()?;
+        context
+            .report
+            .phase("look", "looking before anything is touched");
+        let looked = look(request, context)?;
+        let workdir = asked_workdir(request, context);
+        let _claims = Places::of(request, &workdir, context).claim()?;
         // Nobody changes what is there from here on.
-        let places = Places::of(request, &workdir, surroundings);
+        let places = Places::of(request, &workdir, context);
         let places = &*self.places.insert(places);
         let stay = places.stay();
         let (made, built) = match looked {
             // STEP 2 and 3: stage, build and verify with a network.
-            Looked::Host(source) => {
-                create_workdir_from_host::run_and_keep(source, stay, surroundings, report)?
-            }
+            Looked::Host(source) => create_workdir_from_host::run_and_keep(source, stay, context)?,
             Looked::Container(source, seen) => {
                 let make = create_workdir_from_container::make;
-                (
-                    make(&seen.with_stay(stay), source, surroundings, report)?,
-                    None,
-                )
+                (make(&seen.with_stay(stay), source, context)?, None)
             }
         };
         let made = self.made.insert(made);
-        report.tell("image", made.record.image.as_ref());
-        report.tell("pixi", made.record.pixi_version());
-        report.tell("environments", &made.record.environments);
-        report.tell("lock_sha256", made.record.lock.built.as_ref());
+        context.report.tell("image", made.record.image.as_ref());
+        context.report.tell("pixi", made.record.pixi_version());
+        context
+            .report
+            .tell("environments", &made.record.environments);
+        context
+            .report
+            .tell("lock_sha256", made.record.lock.built.as_ref());
 
         // STEP 4: the product, beside one that has passed.
-        let product = make_product::run(&product_of(request, made, places), surroundings, report)?;
+        let product = make_product::run(&product_of(request, made, places), context)?;
         let product = self.product.insert(product);
 
         // STEP 5: install and verify it without a network. Only then it takes its place.
@@ -194,37 +180,39 @@ impl Progress {
             // What the first step found out.
             verify.transfer = Transfer::Copy;
         }
-        let record = final_verify_product::run_after(&verify, built, surroundings, report)?;
-        places.accept(product, report)?;
+        let record = final_verify_product::run_after(&verify, built, context)?;
+        places.accept(product, context)?;
 
         // STEP 6: what can be said now.
-        report.phase("proof", "writing down what was proved");
-        report.tell(
+        context
+            .report
+            .phase("proof", "writing down what was proved");
+        context.report.tell(
             "manifest",
             Product::new(&product.path).manifest().display().to_string(),
         );
-        Ok(conclude(made, product, &record, report))
+        Ok(conclude(made, product, &record, context))
     }
 
     /// Shows the last lines of a phase that failed, where the rest is, and what to
     /// run to go on.
-    fn help(&self, phase: &str, request: &Request, surroundings: &Surroundings, report: &Report) {
+    fn help(&self, phase: &str, request: &Request, context: &Context) {
         let workdir = match &self.made {
             Some(made) => Workdir::new(&made.workdir),
-            None => asked_workdir(request, surroundings),
+            None => asked_workdir(request, context),
         };
-        let lines = report.last_lines();
+        let lines = context.report.last_lines();
         if !lines.is_empty() {
-            report.advice("The last lines that it printed:");
+            context.report.advice("The last lines that it printed:");
             for line in lines {
-                report.advice(format_args!("  | {line}"));
+                context.report.advice(format_args!("  | {line}"));
             }
         }
         let unclaimed;
         let places = match &self.places {
             Some(places) => places,
             None => {
-                unclaimed = Places::of(request, &workdir, surroundings);
+                unclaimed = Places::of(request, &workdir, context);
                 &unclaimed
             }
         };
@@ -235,11 +223,13 @@ impl Progress {
             _ => Vec::new(),
         };
         for log in logs {
-            if is_of_this_run(&log, surroundings) {
-                report.advice(format_args!("All of it: {}", log.display()));
+            if is_of_this_run(&log, context) {
+                context
+                    .report
+                    .advice(format_args!("All of it: {}", log.display()));
             }
         }
-        self.tell_what_stays(places, report);
+        self.tell_what_stays(places, context);
         let remade = self.made.as_ref().map(|made| {
             (
                 make_command(&product_of(request, made, places)),
@@ -255,33 +245,33 @@ impl Progress {
             false => String::new(),
         };
         match (phase, remade) {
-            ("product", Some((make, Ok(verify)))) => report.advice(format_args!(
+            ("product", Some((make, Ok(verify)))) => context.report.advice(format_args!(
                 "To go on from here:\n  {make}{}\n  {verify}{}",
                 again("--env", !request.product.variables.is_empty()),
                 again("--container-env", !variables.is_empty()),
             )),
-            ("verify" | "proof", Some((_, Ok(verify)))) => report.advice(format_args!(
+            ("verify" | "proof", Some((_, Ok(verify)))) => context.report.advice(format_args!(
                 "To go on from here:\n  {verify}{}",
                 again("--container-env", !variables.is_empty()),
             )),
             ("look", _) => {}
-            _ => report.advice("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
+            _ => context.report.advice("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
         }
     }
 }
 
 impl Progress {
     /// Says what has become of the product that has passed, and of one that has not.
-    fn tell_what_stays(&self, places: &Places, report: &Report) {
+    fn tell_what_stays(&self, places: &Places, context: &Context) {
         if self.places.is_none() || !places.has_passed() {
             return;
         }
-        report.advice(format_args!(
+        context.report.advice(format_args!(
             "The last product that passed is still in its place: {}",
             places.product().display()
         ));
         if self.product.is_some() {
-            report.advice(format_args!(
+            context.report.advice(format_args!(
                 "The new one, which did not pass, is kept until the next run: {}",
                 places.new_product().display()
             ));
@@ -295,20 +285,16 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn look<'a>(
-    request: &'a Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<Looked<'a>> {
+fn look<'a>(request: &'a Request, context: &Context) -> anyhow::Result<Looked<'a>> {
     let choices = &request.product;
-    let workdir = asked_workdir(request, surroundings);
+    let workdir = asked_workdir(request, context);
     if let Some(output) = &choices.output {
-        let output = surroundings.absolute(output);
-        let mut guard = Guard::new(surroundings);
+        let output = context.host.absolute(output);
+        let mut guard = Guard::new(&context.host);
         if let Source::Host(source) = &request.source {
-            guard.protect(&surroundings.absolute(&source.project_dir), "the project");
+            guard.protect(&context.host.absolute(&source.project_dir), "the project");
             if let Some(resources) = &source.resources_dir {
-                guard.protect(&surroundings.absolute(resources), "the resources");
+                guard.protect(&context.host.absolute(resources), "the resources");
             }
         }
         let is_usual = output == workdir.product().path();
@@ -327,12 +313,14 @@ fn look<'a>(
             choices.force,
         )?;
     }
-    let product = asked_product(request, &workdir, surroundings);
-    let out_dir = surroundings.absolute(&asked_out_dir(request, workdir.path()));
-    let places = Places::of(request, &workdir, surroundings);
+    let product = asked_product(request, &workdir, context);
+    let out_dir = context
+        .host
+        .absolute(&asked_out_dir(request, workdir.path()));
+    let places = Places::of(request, &workdir, context);
     if places.has_passed() && !product.starts_with(workdir.path()) {
         let new = places.new_product();
-        Guard::new(surroundings).check("the place of a new product", &new, is_product, false)?;
+        Guard::new(&context.host).check("the place of a new product", &new, is_product, false)?;
     }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
@@ -346,12 +334,12 @@ fn look<'a>(
             out_dir.display()
         )));
     }
-    evidence::signing_key(&choices.signing, surroundings)?;
+    evidence::signing_key(&choices.signing, context)?;
     let source = match &request.source {
         Source::Host(source) => return Ok(Looked::Host(source)),
         Source::Container(source) => source,
     };
-    let seen = create_workdir_from_container::Seen::look(source, surroundings, report)?;
+    let seen = create_workdir_from_container::Seen::look(source, context)?;
     let (image, of_whom, is_there) = match &request.image {
         Some(image) => (
             image.clone(),
@@ -377,8 +365,8 @@ fn look<'a>(
 }
 
 /// Whether a log was written since this run began.
-fn is_of_this_run(log: &Path, surroundings: &Surroundings) -> bool {
-    let begun = std::time::Duration::from_secs(surroundings.unix_seconds);
+fn is_of_this_run(log: &Path, context: &Context) -> bool {
+    let begun = std::time::Duration::from_secs(context.host.unix_seconds);
     fs::metadata(log).is_ok_and(|metadata| {
         let written = metadata.modified().ok();
         let since = written.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
@@ -391,15 +379,21 @@ fn conclude(
     made: &Made,
     product: &MadeProduct,
     record: &VerificationRecord,
-    report: &Report,
+    context: &Context,
 ) -> String {
     let build = &made.record;
-    report.tell("product", product.path.display().to_string());
-    report.tell("product_digest", format!("sha256:{}", product.digest));
-    report.tell("lock_sha256", build.lock.built.as_ref());
-    report.tell("pixi", build.pixi_version());
-    report.tell("image", build.image.as_ref());
-    report.tell("verification", record);
+    context
+        .report
+        .tell("product", product.path.display().to_string());
+    context
+        .report
+        .tell("product_digest", format!("sha256:{}", product.digest));
+    context
+        .report
+        .tell("lock_sha256", build.lock.built.as_ref());
+    context.report.tell("pixi", build.pixi_version());
+    context.report.tell("image", build.image.as_ref());
+    context.report.tell("verification", record);
     let unknown = || "unknown".to_owned();
     let lock = build
         .lock
@@ -427,20 +421,20 @@ fn asked_out_dir(request: &Request, workdir: &Path) -> PathBuf {
         .unwrap_or_else(|| Workdir::new(workdir).proof())
 }
 
-fn asked_workdir(request: &Request, surroundings: &Surroundings) -> Workdir {
+fn asked_workdir(request: &Request, context: &Context) -> Workdir {
     let asked = match &request.source {
         Source::Host(source) => source.workdir.as_deref(),
         Source::Container(source) => source.workdir.as_deref(),
     };
     asked.map_or_else(
-        || Workdir::default_in(surroundings.workspace_root(), surroundings.unix_seconds),
-        |folder| Workdir::new(surroundings.absolute(folder)),
+        || Workdir::default_in(context.host.workspace_root(), context.host.unix_seconds),
+        |folder| Workdir::new(context.host.absolute(folder)),
     )
 }
 
-fn asked_product(request: &Request, workdir: &Workdir, surroundings: &Surroundings) -> PathBuf {
+fn asked_product(request: &Request, workdir: &Workdir, context: &Context) -> PathBuf {
     match &request.product.output {
-        Some(output) => surroundings.absolute(output),
+        Some(output) => context.host.absolute(output),
         None => workdir.product().path().to_owned(),
     }
 }

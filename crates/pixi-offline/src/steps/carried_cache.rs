@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{self, Carried, CondaCache, HandOver, LocalChannel, Lock, Need, PythonCache};
@@ -15,7 +16,6 @@ use crate::processors;
 use crate::product::Facts;
 use crate::proof::WorkdirRecord;
 use crate::replacement::make_folder;
-use crate::report::Report;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
 use crate::staging::{How, Size};
 use crate::steps::project_manifest::ProjectManifest;
@@ -63,7 +63,7 @@ impl CachePlan {
         name: &ProjectName,
         record: Option<&WorkdirRecord>,
         deep: bool,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<CachePlan> {
         let file = workdir.project(name).join(layout::LOCK_FILE);
         let lock = Lock::read(&file)?;
@@ -86,12 +86,12 @@ impl CachePlan {
             plan.choose_platforms(record, &workdir.project(name));
         }
         let Some(lock) = &plan.lock else {
-            report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
+            context.report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
             return Ok(plan);
         };
         plan.platform = platform(lock, &plan.environments, record);
         let Some(platform) = &plan.platform else {
-            report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
+            context.report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
             return Ok(plan);
         };
         let need = environments::require_installable(
@@ -102,7 +102,7 @@ impl CachePlan {
         )?
         .in_project(&workdir.project(name));
         plan.tied = check(&workdir.cache(), &need, deep)?;
-        plan.say_tied(deep, report);
+        plan.say_tied(deep, context);
         plan.need = Some(need);
         Ok(plan)
     }
@@ -208,11 +208,11 @@ impl CachePlan {
         self.tied
     }
 
-    fn say_tied(&self, deep: bool, report: &Report) {
+    fn say_tied(&self, deep: bool, context: &Context) {
         if let Some(count @ 1..) = self.tied.conda_by_name
             && deep
         {
-            report.note(format_args!(
+            context.report.note(format_args!(
                 "--deep compared the files of {count} conda packages by name only: they are older than info/paths.json, and have no checksums"
             ));
         }

@@ -17,10 +17,9 @@ use anyhow::Context as _;
 use rustix::fs::{FileType, Gid, Uid};
 use rustix::io::Errno;
 
+use crate::context::Context;
 use crate::layout;
 use crate::replacement::Reserve;
-use crate::report::Report;
-use crate::surroundings;
 use crate::transfer::LeftBehind;
 use crate::untrusted_dir::{DirEntry, UntrustedDir, name_of};
 
@@ -87,16 +86,16 @@ impl ContainerOut {
         self,
         below: impl AsRef<Path>,
         kept: &[PathBuf],
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let from = Path::new(layout::CONTAINER_OUT).join(below);
-        if let Err(error) = bring(&self.out, &from, &self.out, kept, report) {
-            let place = self.set_aside();
+        if let Err(error) = bring(&self.out, &from, &self.out, kept, context) {
+            let place = self.set_aside(context);
             return Err(error.context(format!("the rest is in {}", place.display())));
         }
         if let Err(error) = self.out.remove(layout::CONTAINER_OUT) {
-            let place = self.set_aside();
-            report.warning(format_args!(
+            let place = self.set_aside(context);
+            context.report.warning(format_args!(
                 "{} holds what the container left and could not be moved ({error}); look at it as its owner; the next run with this directory removes it where it can",
                 place.display()
             ));
@@ -105,8 +104,8 @@ impl ContainerOut {
     }
 
     /// Keeps what it holds under another name; gives its path.
-    fn set_aside(&self) -> PathBuf {
-        let aside = format!("{SET_ASIDE}{}", &surroundings::nonce()[..12]);
+    fn set_aside(&self, context: &Context) -> PathBuf {
+        let aside = format!("{SET_ASIDE}{}", &context.nonce()[..12]);
         match self.out.rename(layout::CONTAINER_OUT, &self.out, &aside) {
             Ok(()) => self.out.path().join(aside),
             Err(_) => self.path(),
@@ -141,7 +140,7 @@ pub(super) fn bring(
     from: &Path,
     out: &UntrustedDir,
     kept: &[PathBuf],
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let mut bringing = Bringing {
         kept: kept.iter().filter_map(|file| file.file_name()).collect(),
@@ -157,12 +156,12 @@ pub(super) fn bring(
                 out.path().display()
             )
         })?;
-    bringing.warn(report);
+    bringing.warn(context);
     Ok(())
 }
 
 /// Says which names at the top of a stream out of a container were not expected.
-pub(super) fn warn_of_left(left: &LeftBehind, report: &Report) {
+pub(super) fn warn_of_left(left: &LeftBehind, context: &Context) {
     if left.count > 0 {
         let names: Vec<String> = left
             .first
@@ -173,7 +172,7 @@ pub(super) fn warn_of_left(left: &LeftBehind, report: &Report) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "{} entries that are no part of it stay in the container: {}{more}",
             left.count,
             names.join(", ")
@@ -340,7 +339,7 @@ impl Bringing<'_> {
         }
     }
 
-    fn warn(&self, report: &Report) {
+    fn warn(&self, context: &Context) {
         if self.left == 0 {
             return;
         }
@@ -348,7 +347,7 @@ impl Bringing<'_> {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "{} of the entries that the container left in $VERIFY_OUT_DIR stay behind: {}{more}; only regular files and directories are kept, and none in the place of a log",
             self.left,
             self.named.join(", ")

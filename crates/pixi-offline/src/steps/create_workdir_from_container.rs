@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::container::{self, Brought, Engine, EngineVersion, Image, Resident};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Standing};
-use crate::report::Report;
 use crate::request::{
     ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
     LockOption, ProjectName, SecretPolicy, TimeLimit, Verification, text_for_engine,
@@ -27,7 +27,6 @@ use crate::steps::new_workdir::{self, Made, NewWorkdir};
 use crate::steps::pixi_check::{PixiCheck, Question};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
-use crate::surroundings::{self, Surroundings};
 use crate::transfer::{self, Expected};
 
 /// The command's name.
@@ -84,13 +83,9 @@ pub struct Request {
 /// 127 and 125 when client or engine are missing, else that of the build. A
 /// failed build leaves the container running and an existing workdir as it was;
 /// its logs come to a new one.
-pub fn run(
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<Made> {
-    let seen = Seen::look(request, surroundings, report)?;
-    make(&seen, request, surroundings, report)
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<Made> {
+    let seen = Seen::look(request, context)?;
+    make(&seen, request, context)
 }
 
 /// All that can be known of a request without touching anything or going into the
@@ -113,11 +108,7 @@ impl Seen {
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn look(
-        request: &Request,
-        surroundings: &Surroundings,
-        report: &Report,
-    ) -> anyhow::Result<Seen> {
+    pub(super) fn look(request: &Request, context: &Context) -> anyhow::Result<Seen> {
         let name = match &request.project_name {
             Some(name) => name.clone(),
             None => ProjectName::of_folder(&request.project)?,
@@ -129,17 +120,17 @@ impl Seen {
             )));
         }
         let staging = staging(request, &name)?;
-        secrets::look_at_verification(&request.secrets, &request.verification, report)?;
-        let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
+        secrets::look_at_verification(&request.secrets, &request.verification, context)?;
+        let engine = Engine::find(request.engine.as_deref(), context)?
             .with_time_limit(request.timeout.as_ref());
-        let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, surroundings)?;
+        let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, context)?;
         let version = engine.version()?;
         let container = Resident::find(&engine, &request.container)?;
         let image = engine.image(&container.image()?)?;
         new_workdir::warn_of_colon(
             name.for_engine()?,
             request.container_workdir.as_str(),
-            report,
+            context,
         );
         Ok(Seen {
             name,
@@ -167,11 +158,11 @@ impl Seen {
     pub(super) fn inspect(
         &self,
         request: &Request,
-        surroundings: &Surroundings,
+        context: &Context,
     ) -> anyhow::Result<(Inspected, Fitting, PixiCheck)> {
         container::sweep(&self.engine);
-        let nonce = surroundings::nonce();
-        let delegate = self.container.bring(&surroundings.program, &nonce)?;
+        let nonce = context.nonce();
+        let delegate = self.container.bring(&context.host.program, &nonce)?;
         let order = serde_json::to_string(&Order::Look(self.staging.clone()))?;
         let answer = delegate.run(&[inside::FIRST_WORD, &order])?;
         let inspected: Inspected = serde_json::from_slice(&answer)
@@ -259,27 +250,27 @@ impl Fitting {
     }
 
     /// Says what may bite later.
-    pub(super) fn warn(&self, inspected: &Inspected, request: &Request, report: &Report) {
-        secrets::warn(&inspected.secrets, report);
-        stage::warn_of_survey("project", &(&inspected.project_survey).into(), report);
-        stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), report);
+    pub(super) fn warn(&self, inspected: &Inspected, request: &Request, context: &Context) {
+        secrets::warn(&inspected.secrets, context);
+        stage::warn_of_survey("project", &(&inspected.project_survey).into(), context);
+        stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), context);
         match &self.lock {
-            None => new_workdir::warn_without_lock(report),
+            None => new_workdir::warn_without_lock(context),
             Some(lock) => environments::warn_of_cuda(
                 lock,
                 &self.resolved.environments,
                 self.platform,
                 &request.variables,
                 &[],
-                report,
+                context,
             ),
         }
-        self.resolved.say_left_out(report);
-        git_version::say(&inspected.git_versions, &request.variables, report);
+        self.resolved.say_left_out(context);
+        git_version::say(&inspected.git_versions, &request.variables, context);
         if let Some(resources) = &request.resources
             && !inspected.resources
         {
-            report.warning(format_args!(
+            context.report.warning(format_args!(
                 "--resources-path-in-container {} is no folder there; the product has no resources",
                 resources.display()
             ));
@@ -292,12 +283,7 @@ impl Fitting {
 /// # Errors
 ///
 /// As [`run`].
-pub(super) fn make(
-    seen: &Seen,
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<Made> {
+pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow::Result<Made> {
     let Seen {
         name,
         engine,
@@ -306,7 +292,9 @@ pub(super) fn make(
         ..
     } = seen;
     // STEP 1: nobody else works on the workdir from here on.
-    report.phase("stage", "staging the project in the container");
+    context
+        .report
+        .phase("stage", "staging the project in the container");
     let claim = place.claim(COMMAND)?;
 
     // STEP 2: stage in the container, with the same matcher: our own program
@@ -321,21 +309,21 @@ pub(super) fn make(
         .iter()
         .map(|text| text.to_string_lossy().into_owned())
         .collect();
-    record.started = proof::rfc3339(surroundings.unix_seconds);
+    record.started = proof::rfc3339(context.host.unix_seconds);
     record.overrides = build::overrides(&request.variables);
     record.engine = Some(seen.version.clone());
     record.image.clone_from(&seen.image);
     record.lock.frozen = request.lock == LockOption::Frozen;
     container::sweep(engine);
     let visit = Visit {
-        delegate: container.bring(&surroundings.program, &surroundings::nonce())?,
+        delegate: container.bring(&context.host.program, &context.nonce())?,
         request,
         engine,
         container,
         place,
         claim: &claim,
         name,
-        program: &surroundings.program,
+        program: &context.host.program,
     };
     let order = serde_json::to_string(&Order::Stage(seen.staging.clone()))?;
     let staged = match visit.delegate.run(&[inside::FIRST_WORD, &order]) {
@@ -344,7 +332,7 @@ pub(super) fn make(
             // Half a container path is ours to remove; after any other failure
             // nothing of this run is there.
             if request.clean && visit.delegate.not_interrupted().is_err() {
-                let _ = visit.clean(true);
+                let _ = visit.clean(true, context);
             }
             return Err(error);
         }
@@ -352,22 +340,22 @@ pub(super) fn make(
     let staged: Staged = serde_json::from_slice(&staged)
         .context("the answer out of the container cannot be read")?;
     if request.reuse_cache {
-        new_workdir::say_reused(staged.cache_reused, report);
+        new_workdir::say_reused(staged.cache_reused, context);
     }
 
     // STEP 3 and 4: build there, bring the workdir here.
-    let made = visit.make(staged, &mut record, report);
+    let made = visit.make(staged, &mut record, context);
 
     // STEP 5: leave the container as it was found, whatever became of it.
     let cleaned = if request.clean {
-        visit.clean(made.is_err())
+        visit.clean(made.is_err(), context)
     } else {
         Ok(())
     };
     made?;
     cleaned?;
     drop(visit);
-    place.announce(name, &record, report);
+    place.announce(name, &record, context);
     Ok(Made {
         workdir: place.workdir.path().to_owned(),
         project: name.clone(),
@@ -393,7 +381,7 @@ impl Visit<'_> {
         &self,
         staged: Staged,
         record: &mut WorkdirRecord,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let request = self.request;
         let Staged {
@@ -403,13 +391,15 @@ impl Visit<'_> {
             ..
         } = staged;
         let fitting = Fitting::of(&inspected, request, record.image.as_ref())?;
-        fitting.warn(&inspected, request, report);
+        fitting.warn(&inspected, request, context);
         let environments = &fitting.resolved.environments;
         let lock = fitting.lock.as_ref();
         record.source = source.filter(|source| {
             let is_commit = source.has_plain_commit();
             if !is_commit {
-                report.note("the commit that the container names is none, and is not recorded");
+                context
+                    .report
+                    .note("the commit that the container names is none, and is not recorded");
             }
             is_commit
         });
@@ -418,7 +408,9 @@ impl Visit<'_> {
         record.lock.staged = lock.map(|lock| *lock.digest());
 
         // STEP 3: install and verify there; the logs are kept on this side.
-        report.phase("build", "installing and verifying with a network");
+        context
+            .report
+            .phase("build", "installing and verifying with a network");
         // Beside the workdir: the next run sweeps it when this one is killed.
         let logs_folder = Beside::new(self.claim, self.place.workdir.path())?;
         let logs = Workdir::new(logs_folder.path());
@@ -443,24 +435,28 @@ impl Visit<'_> {
             self.delegate.file(),
             (&logs, kept),
             record,
-            report,
+            context,
         );
         let outcome = built.map_err(|error| {
             new_workdir::after_failure(&error, self.claim, self.place, &logs, record)
         })?;
 
         // STEP 4: bring the workdir here, beside the old one, and put it in place.
-        report.phase("bring", "bringing the workdir out of the container");
-        report.tell("workdir", self.place.workdir.path().display().to_string());
+        context
+            .report
+            .phase("bring", "bringing the workdir out of the container");
+        context
+            .report
+            .tell("workdir", self.place.workdir.path().display().to_string());
         let beside = Beside::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
-        self.fetch(&new, report)?;
+        self.fetch(&new, context)?;
         let list = InstalledList::take(new.path(), layout::OUT);
-        new_workdir::complete_received(self.place, &new, self.name, &logs, report)?;
-        installed::learn(&list, &outcome, &new, self.name, record, report)?;
+        new_workdir::complete_received(self.place, &new, self.name, &logs, context)?;
+        installed::learn(&list, &outcome, &new, self.name, record, context)?;
         if record.lock.built != record.lock.staged {
             let project = new.project(self.name);
-            secrets::warn_of_built_lock(&request.secrets, &project, report)?;
+            secrets::warn_of_built_lock(&request.secrets, &project, context)?;
         }
         generated::record(
             &new,
@@ -468,7 +464,7 @@ impl Visit<'_> {
             &ProjectRules::new(&request.excludes)?,
             &paths,
             record,
-            report,
+            context,
         );
         record.write(&new)?;
         self.delegate.not_interrupted()?;
@@ -476,8 +472,8 @@ impl Visit<'_> {
     }
 
     /// Unpacks the container's workdir into a folder of this machine.
-    fn fetch(&self, new: &Workdir, report: &Report) -> anyhow::Result<()> {
-        let mark = surroundings::nonce();
+    fn fetch(&self, new: &Workdir, context: &Context) -> anyhow::Result<()> {
+        let mark = context.nonce();
         let order = Order::Send {
             workdir: self.request.container_workdir.as_str().into(),
             mark: mark.clone(),
@@ -492,13 +488,13 @@ impl Visit<'_> {
             .listen(&[inside::FIRST_WORD, &order], |stream| {
                 transfer::receive_as(stream, new.path(), &mark, &expected)
             })?;
-        container_out::warn_of_left(&left, report);
+        container_out::warn_of_left(&left, context);
         Ok(())
     }
 
     /// Removes the workdir in the container; by a delegate of its own after a
     /// failure, since one whose input ended has removed itself.
-    fn clean(&self, failed: bool) -> anyhow::Result<()> {
+    fn clean(&self, failed: bool, context: &Context) -> anyhow::Result<()> {
         let order = Order::Remove {
             workdir: self.request.container_workdir.as_str().into(),
         };
@@ -506,7 +502,7 @@ impl Visit<'_> {
         let words = [inside::FIRST_WORD, &order];
         let again;
         let delegate = if failed {
-            again = self.container.bring(self.program, &surroundings::nonce())?;
+            again = self.container.bring(self.program, &context.nonce())?;
             &again
         } else {
             &self.delegate

@@ -6,12 +6,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::container::{self, Engine, EngineVersion, Image, RestingVolume};
+use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, BuildState, GitVersion, WorkdirRecord};
 use crate::replacement::{Beside, Provisional, make_folder, require_room};
-use crate::report::Report;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
     Expectations, ImageReference, LockOption, ProjectName, SecretPolicy, TimeLimit, Transfer,
@@ -30,7 +30,6 @@ use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
-use crate::surroundings::{self, Surroundings};
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-host";
@@ -88,12 +87,8 @@ pub struct Request {
 ///
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client or engine are missing, else that of the build.
-pub fn run(
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<Made> {
-    run_and_keep(request, Vec::new(), surroundings, report).map(|(made, _)| made)
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<Made> {
+    run_and_keep(request, Vec::new(), context).map(|(made, _)| made)
 }
 
 /// As [`run`], but what is named in `stay` of a workdir that is replaced stays where it is;
@@ -106,12 +101,11 @@ pub fn run(
 pub(super) fn run_and_keep(
     request: &Request,
     stay: Vec<String>,
-    surroundings: &Surroundings,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<(Made, Option<RestingVolume>)> {
-    let mut seen = Seen::look(request, surroundings, report)?;
+    let mut seen = Seen::look(request, context)?;
     seen.place.stay = stay;
-    seen.warn(request, report)?;
+    seen.warn(request, context)?;
     container::sweep(&seen.engine);
     if seen.image.is_none() {
         // Before the old workdir goes: the name may be wrong.
@@ -119,7 +113,7 @@ pub(super) fn run_and_keep(
             &seen.engine,
             &request.image,
             request.platform.as_ref(),
-            report,
+            &context.report,
         )?;
         seen.image = seen.engine.image(&request.image)?;
         seen.resolved = environments::resolve(
@@ -129,7 +123,7 @@ pub(super) fn run_and_keep(
         )?;
         seen.require_image_that_fits(request)?;
     }
-    seen.make(request, surroundings, report)
+    seen.make(request, context)
 }
 
 /// All that can be known of a request without touching anything.
@@ -164,19 +158,15 @@ impl Seen {
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn look(
-        request: &Request,
-        surroundings: &Surroundings,
-        report: &Report,
-    ) -> anyhow::Result<Seen> {
+    pub(super) fn look(request: &Request, context: &Context) -> anyhow::Result<Seen> {
         // STEP 1: the command line, then the engine's client, as the scripts do.
         let rules = ProjectRules::new(&request.excludes)?;
         let mut search = SecretSearch::new(&request.secrets)?;
-        let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
+        let engine = Engine::find(request.engine.as_deref(), context)?
             .with_time_limit(request.timeout.as_ref());
 
         // STEP 2: everything else that can be known without touching anything.
-        let project_dir = surroundings.absolute(&request.project_dir);
+        let project_dir = context.host.absolute(&request.project_dir);
         stage::require_folder("--project-dir", &project_dir)?;
         let manifest = ProjectManifest::require(&project_dir)?;
         manifest.require_usable()?;
@@ -186,7 +176,7 @@ impl Seen {
         let resources_dir = request
             .resources_dir
             .as_ref()
-            .map(|folder| surroundings.absolute(folder));
+            .map(|folder| context.host.absolute(folder));
         if let Some(resources) = &resources_dir {
             stage::require_folder("--resources-dir", resources)?;
         }
@@ -196,12 +186,7 @@ impl Seen {
                 .as_deref()
                 .map(|folder| (folder, "the resources")),
         );
-        let place = NewWorkdir::look(
-            request.workdir.as_ref(),
-            &protected,
-            request.force,
-            surroundings,
-        )?;
+        let place = NewWorkdir::look(request.workdir.as_ref(), &protected, request.force, context)?;
         text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
         let lock = Lock::read_through_links(&project_dir.join(layout::LOCK_FILE))?;
         let channels = lock
@@ -222,7 +207,7 @@ impl Seen {
         };
         search.verification(&request.verification);
         let secrets = search.findings();
-        let git_versions = git_version::find(&project_dir, surroundings);
+        let git_versions = git_version::find(&project_dir, context);
         let variables = git_version::for_build(&git_versions, &request.variables)?;
         let seen = Seen {
             rules,
@@ -278,23 +263,23 @@ impl Seen {
     }
 
     /// Says what may bite later.
-    fn warn(&self, request: &Request, report: &Report) -> anyhow::Result<()> {
-        secrets::warn(&self.secrets, report);
-        git_version::say(&self.git_versions, &request.variables, report);
-        stage::warn_of_survey("project", &(&self.project).into(), report);
-        stage::warn_of_survey("resources", &(&self.resources).into(), report);
+    fn warn(&self, request: &Request, context: &Context) -> anyhow::Result<()> {
+        secrets::warn(&self.secrets, context);
+        git_version::say(&self.git_versions, &request.variables, context);
+        stage::warn_of_survey("project", &(&self.project).into(), context);
+        stage::warn_of_survey("resources", &(&self.resources).into(), context);
         if self.lock.is_none() {
-            new_workdir::warn_without_lock(report);
+            new_workdir::warn_without_lock(context);
         }
-        self.warn_of_cuda(request, report);
-        self.resolved.say_left_out(report);
+        self.warn_of_cuda(request, context);
+        self.resolved.say_left_out(context);
         new_workdir::warn_of_colon(
             self.name.for_engine()?,
             request.container_workdir.as_str(),
-            report,
+            context,
         );
         if self.image.is_none() {
-            report.note(format_args!(
+            context.report.note(format_args!(
                 "image {} is not on this engine; the engine fetches it",
                 request.image
             ));
@@ -303,7 +288,7 @@ impl Seen {
     }
 
     /// Says which environments ask for a GPU that the container will not have.
-    pub(super) fn warn_of_cuda(&self, request: &Request, report: &Report) {
+    pub(super) fn warn_of_cuda(&self, request: &Request, context: &Context) {
         if let Some(lock) = &self.lock {
             environments::warn_of_cuda(
                 lock,
@@ -311,7 +296,7 @@ impl Seen {
                 self.platform(request),
                 &request.variables,
                 &request.engine_arguments,
-                report,
+                context,
             );
         }
     }
@@ -352,11 +337,7 @@ impl Seen {
         size
     }
 
-    fn record(
-        &self,
-        request: &Request,
-        surroundings: &Surroundings,
-    ) -> anyhow::Result<WorkdirRecord> {
+    fn record(&self, request: &Request, context: &Context) -> anyhow::Result<WorkdirRecord> {
         let mut record = WorkdirRecord::new(
             self.name.for_engine()?,
             request.container_workdir.as_str(),
@@ -367,8 +348,8 @@ impl Seen {
             .iter()
             .map(|text| text.to_string_lossy().into_owned())
             .collect();
-        record.started = proof::rfc3339(surroundings.unix_seconds);
-        record.source = source_state::of(&self.project_dir, surroundings);
+        record.started = proof::rfc3339(context.host.unix_seconds);
+        record.source = source_state::of(&self.project_dir, context);
         record.git_versions.clone_from(&self.git_versions);
         record.overrides = build::overrides(&request.variables);
         record.environments.clone_from(&self.resolved.environments);
@@ -413,10 +394,10 @@ impl Seen {
     pub(super) fn build_arguments(
         &self,
         request: &Request,
-        surroundings: &Surroundings,
+        context: &Context,
     ) -> anyhow::Result<Vec<OsString>> {
         let (build, container) = (self.build(request), self.container(request));
-        let nonce = surroundings::nonce();
+        let nonce = context.nonce();
         let workdir = &self.place.workdir;
         let mounts = match request.transfer {
             Transfer::Auto | Transfer::Mount => build.mounts(&container, workdir),
@@ -426,19 +407,18 @@ impl Seen {
             }
         };
         build
-            .spec(&container, COMMAND, mounts, &nonce, surroundings)?
+            .spec(&container, COMMAND, mounts, &nonce, context)?
             .run_arguments()
     }
 
     fn make(
         &self,
         request: &Request,
-        surroundings: &Surroundings,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<(Made, Option<RestingVolume>)> {
         // STEP 3: stage beside the workdir, then put the new one in its place.
-        report.phase("stage", "staging the project");
-        let mut record = self.record(request, surroundings)?;
+        context.report.phase("stage", "staging the project");
+        let mut record = self.record(request, context)?;
         let workdir = &self.place.workdir;
         let claim = self.place.claim(COMMAND)?;
         let mut sources = vec![self.project_dir.as_path()];
@@ -457,14 +437,14 @@ impl Seen {
             (beside.path(), workdir.path()),
             &[],
             &request.engine_arguments,
-            report,
+            context,
         )?;
         // The record comes first: it marks the folder as a workdir, never staged.
         record.write(&new)?;
         stage::make_folders(&new)?;
-        report.progress_of(|| self.size().bytes);
+        context.report.progress_of(|| self.size().bytes);
         let how = How {
-            progress: Some(&|bytes| report.progress(bytes)),
+            progress: Some(&|bytes| context.report.progress(bytes)),
             ..How::default()
         };
         let how_to_list = How { list: true, ..how };
@@ -477,48 +457,45 @@ impl Seen {
             &new.project(&self.name),
             &self.rules,
             &how_to_list,
-            report,
+            context,
         )?;
         let staged = StagedPaths::from(&listing);
         match &self.resources_dir {
             Some(resources) => {
-                let more = stage::copy_folder(resources, &new.resources(), &how, report)?.copied;
+                let more = stage::copy_folder(resources, &new.resources(), &how, context)?.copied;
                 copied.entries += more.entries;
                 copied.bytes += more.bytes;
             }
             None => make_folder(&new.resources())?,
         }
         self.place.helper.install(&new)?;
-        report.tell("entries", copied.entries);
-        report.tell("bytes", copied.bytes);
+        context.report.tell("entries", copied.entries);
+        context.report.tell("bytes", copied.bytes);
         if is_carried {
-            let volume = self.make_carried(
-                request,
-                &claim,
-                (&beside, &staged),
-                &mut record,
-                surroundings,
-                report,
-            )?;
-            self.place.announce(&self.name, &record, report);
+            let volume =
+                self.make_carried(request, &claim, (&beside, &staged), &mut record, context)?;
+            self.place.announce(&self.name, &record, context);
             return Ok((self.made(record), Some(volume)));
         }
         let kept = request.reuse_cache.then_some(layout::CACHE);
         let (provisional, is_kept) = self.place.put_for_now(beside, kept, &record)?;
         if request.reuse_cache {
-            new_workdir::say_reused(is_kept, report);
+            new_workdir::say_reused(is_kept, context);
         }
-        report.tell("workdir", workdir.path().display().to_string());
+        context
+            .report
+            .tell("workdir", workdir.path().display().to_string());
 
         // STEP 4: install and verify in a container with network.
-        report.phase("build", "installing and verifying with a network");
+        context
+            .report
+            .phase("build", "installing and verifying with a network");
         let built = self.build(request).run_mounted(
             &self.container(request),
             COMMAND,
             workdir,
             &mut record,
-            surroundings,
-            report,
+            context,
         );
         if record.state != BuildState::Staged {
             generated::record(
@@ -527,17 +504,17 @@ impl Seen {
                 &self.rules,
                 &staged,
                 &mut record,
-                report,
+                context,
             );
             record.write(workdir)?;
         }
-        self.settle(provisional, built, report)?;
+        self.settle(provisional, built, context)?;
         if record.lock.built != record.lock.staged {
-            secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), report)?;
+            secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), context)?;
         }
 
         // STEP 5: say what is there and what comes next.
-        self.place.announce(&self.name, &record, report);
+        self.place.announce(&self.name, &record, context);
         Ok((self.made(record), None))
     }
 
@@ -547,14 +524,14 @@ impl Seen {
         &self,
         replaced: Provisional,
         built: anyhow::Result<()>,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let Err(error) = built else {
             return replaced.settle();
         };
         if self.engine.version().is_ok() {
             if let Err(trouble) = replaced.settle() {
-                report.warning(format_args!("{trouble:#}"));
+                context.report.warning(format_args!("{trouble:#}"));
             }
             return Err(error);
         }

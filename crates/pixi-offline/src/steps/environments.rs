@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::packages::{self, LocalChannel, Lock, LockedPlatform, Need, Package};
-use crate::report::Report;
 use crate::request::{
     ContainerVariable, DEFAULT_ENVIRONMENT, EnvironmentName, Environments, LockOption,
 };
@@ -23,9 +23,9 @@ pub(super) struct Resolved {
 
 impl Resolved {
     /// Names what is left out.
-    pub(super) fn say_left_out(&self, report: &Report) {
+    pub(super) fn say_left_out(&self, context: &Context) {
         if !self.left_out.is_empty() {
-            report.note(format_args!(
+            context.report.note(format_args!(
                 "left out, since pixi.lock has no packages of them for the image's platform: {}",
                 self.left_out.join(", ")
             ));
@@ -309,7 +309,7 @@ pub(super) fn warn_of_cuda(
     subdir: Option<&str>,
     variables: &[ContainerVariable],
     engine_arguments: &[OsString],
-    report: &Report,
+    context: &Context,
 ) {
     let hands_gpu = |word: &OsString| {
         let word = word.to_string_lossy();
@@ -324,7 +324,7 @@ pub(super) fn warn_of_cuda(
     }
     let Some(subdir) = subdir else { return };
     for (environment, version) in cuda_asked(lock, environments, subdir) {
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "environment {environment} asks for a GPU (__cuda {version}), and a container has none unless the engine hands it one: where pixi refuses it, give --container-env {CUDA_VARIABLE}={version}, and --env {CUDA_VARIABLE}={version} for a target that has none either"
         ));
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, Product};
 use crate::packages::PythonKind;
@@ -20,11 +21,9 @@ use crate::proof::signature::SigningKey;
 use crate::proof::trusted_comment::TrustedComment;
 use crate::proof::{self, ProjectMetadata, Sha256Digest, WorkdirRecord, sums};
 use crate::replacement::write_file;
-use crate::report::Report;
 use crate::request::{ProjectName, SigningOptions};
 use crate::steps::carried_cache::CachePlan;
 use crate::steps::project_manifest::ProjectManifest;
-use crate::surroundings::{self, Surroundings};
 
 /// What the person chose for a product, as far as the manifest says it.
 pub(super) struct Choices<'a> {
@@ -42,9 +41,9 @@ pub(super) struct Choices<'a> {
 /// Exit code 2, as [`SigningKey::read`], and for a password without a key.
 pub(super) fn signing_key(
     options: &SigningOptions,
-    surroundings: &Surroundings,
+    context: &Context,
 ) -> anyhow::Result<Option<SigningKey>> {
-    let absolute = |file: &PathBuf| surroundings.absolute(file);
+    let absolute = |file: &PathBuf| context.host.absolute(file);
     let password_file = options.sign_password_file.as_ref().map(absolute);
     match &options.sign_key {
         Some(key) => SigningKey::read(&absolute(key), password_file.as_deref()).map(Some),
@@ -67,7 +66,7 @@ pub(super) fn facts(
     plan: &CachePlan,
     record: Option<&WorkdirRecord>,
     choices: &Choices<'_>,
-    surroundings: &Surroundings,
+    context: &Context,
 ) -> anyhow::Result<Facts> {
     let (manifest, metadata) = project_manifest(&product.project(name))?;
     let lock = plan.lock().map(|lock| LockFacts {
@@ -87,7 +86,7 @@ pub(super) fn facts(
         kind: manifest::KIND.to_owned(),
         format: manifest::FORMAT,
         tool: Tool::this(),
-        created: surroundings.source_date_epoch.and_then(proof::rfc3339),
+        created: context.host.source_date_epoch.and_then(proof::rfc3339),
         project: Project {
             name: name.to_string(),
             version: metadata.version,
@@ -193,8 +192,7 @@ pub(super) fn write(
     mut facts: Facts,
     (known, elsewhere): (Known<'_>, Vec<Entry>),
     (signing, started): (Option<&SigningKey>, Option<String>),
-    surroundings: &Surroundings,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<(Manifest, Sha256Digest)> {
     let mut entries = listing::list(product.path(), &[], known)?;
     if !elsewhere.is_empty() {
@@ -208,9 +206,10 @@ pub(super) fn write(
     let digest = sums::product_digest(&sums_text);
     write_file(&product.manifest(), &manifest_text)?;
     write_file(&product.sums(), &sums_text)?;
-    let now = surroundings
+    let now = context
+        .host
         .source_date_epoch
-        .unwrap_or_else(surroundings::now);
+        .unwrap_or_else(|| context.now());
     let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
         let Some(key) = signing else { return Ok(()) };
         let comment = TrustedComment::of(file, now, Some((&manifest.facts, &digest)));
@@ -237,7 +236,7 @@ pub(super) fn write(
         .filter(|entry| matches!(entry.kind, Kind::File { .. }))
         .filter(|entry| sums::needs_escape(entry.path.bytes()));
     if let Some(first) = escaped.next() {
-        report.note(format_args!(
+        context.report.note(format_args!(
             "{} file names have a line end or a backslash in them, {} for example: coreutils checks SHA256SUMS all the same, busybox's sha256sum does not",
             1 + escaped.count(),
             first.path

@@ -13,6 +13,7 @@ use crate::container::{
     self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, Owner, PhaseLog, Pull,
     RestingVolume, Tmpfs,
 };
+use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::proof;
@@ -20,7 +21,6 @@ use crate::proof::check;
 use crate::proof::signature::VerifyingKey;
 use crate::proof::verification::VerificationRecord;
 use crate::replacement::{Claim, sweep_files};
-use crate::report::Report;
 use crate::request::{
     ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
     ProjectName, SecretPolicy, SigningOptions, TimeLimit, Transfer, Verification, text_for_mount,
@@ -34,7 +34,6 @@ use crate::steps::secrets;
 use crate::steps::stage;
 use crate::steps::verdict::{self, Phase};
 use crate::steps::verified::{self, Known, Written};
-use crate::surroundings::{self, Surroundings};
 
 /// The command's name.
 const COMMAND: &str = "final-verify-product";
@@ -90,12 +89,8 @@ pub struct Request {
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client, engine or image are missing, else that of bootstrap
 /// or verification.
-pub fn run(
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<VerificationRecord> {
-    run_after(request, None, surroundings, report)
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<VerificationRecord> {
+    run_after(request, None, context)
 }
 
 /// As [`run`]; `built` is the volume that the product's packages were fetched into,
@@ -107,14 +102,16 @@ pub fn run(
 pub(super) fn run_after(
     request: &Request,
     built: Option<RestingVolume>,
-    surroundings: &Surroundings,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<VerificationRecord> {
     // STEP 1: look.
-    report.phase("verify", "installing and verifying without a network");
-    report.tell(
+    context
+        .report
+        .phase("verify", "installing and verifying without a network");
+    context.report.tell(
         "logs",
-        surroundings
+        context
+            .host
             .absolute(&request.out_dir)
             .display()
             .to_string(),
@@ -124,10 +121,10 @@ pub(super) fn run_after(
             "a verification needs --project-name: it runs in that folder of the product",
         ));
     }
-    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?
-        .with_time_limit(request.timeout.as_ref());
-    let product_dir = surroundings.absolute(&request.product_dir);
-    let out_dir = surroundings.absolute(&request.out_dir);
+    let engine =
+        Engine::find(request.engine.as_deref(), context)?.with_time_limit(request.timeout.as_ref());
+    let product_dir = context.host.absolute(&request.product_dir);
+    let out_dir = context.host.absolute(&request.out_dir);
     stage::require_folder("--product-dir", &product_dir)?;
     if let Some(name) = &request.project_name {
         name.for_engine()?;
@@ -160,12 +157,12 @@ pub(super) fn run_after(
             product_dir.display()
         )));
     }
-    secrets::look_at_verification(&request.secrets, &request.verification, report)?;
-    let signing_key = evidence::signing_key(&request.signing, surroundings)?;
+    secrets::look_at_verification(&request.secrets, &request.verification, context)?;
+    let signing_key = evidence::signing_key(&request.signing, context)?;
     let verify_key = request
         .verify_key
         .as_ref()
-        .map(|file| VerifyingKey::read(&surroundings.absolute(file)))
+        .map(|file| VerifyingKey::read(&context.host.absolute(file)))
         .transpose()?;
     let (version, image) = engine.version_and_image(&request.image)?;
     container::sweep(&engine);
@@ -209,7 +206,7 @@ pub(super) fn run_after(
         (&out_dir, &out_dir),
         &[&product_dir],
         &[],
-        report,
+        context,
     )?;
     if is_carried && request.in_place {
         return Err(Failure::usage(format!(
@@ -217,7 +214,7 @@ pub(super) fn run_after(
             engine.client()
         )));
     }
-    let mut record = verified::begin(request, version, Some(image), surroundings);
+    let mut record = verified::begin(request, version, Some(image), context);
     let run = Run {
         request,
         engine: &engine,
@@ -228,16 +225,16 @@ pub(super) fn run_after(
         is_carried,
     };
     let mut known = Known::default();
-    let end = run.to_its_end(built, (&mut known, &mut record), surroundings, report);
-    verified::conclude(&mut record, &end);
+    let end = run.to_its_end(built, (&mut known, &mut record), context);
+    verified::conclude(&mut record, &end, context);
 
     // STEP 3: write down what was found, whatever it was.
     let speaks_of = known.facts.as_ref().zip(known.digest.as_ref());
-    let written = Written::of(&record, speaks_of, signing_key.as_ref());
+    let written = Written::of(&record, speaks_of, signing_key.as_ref(), context);
     let kept = written.and_then(|written| {
         written.put(&logs.verification())?;
         if request.attach {
-            verified::attach(&written, &record, &product, verify_key.as_ref(), report)?;
+            verified::attach(&written, &record, &product, verify_key.as_ref(), context)?;
         }
         Ok(())
     });
@@ -245,16 +242,18 @@ pub(super) fn run_after(
         (Ok(()), kept) => kept?,
         (Err(error), Ok(())) => return Err(error),
         (Err(error), Err(trouble)) => {
-            report.warning(format_args!("{trouble:#}"));
+            context.report.warning(format_args!("{trouble:#}"));
             return Err(error);
         }
     }
 
     // STEP 4: say so.
     if let Some(digest) = &record.product_digest {
-        report.fact(format_args!("Product digest: {digest}"));
+        context
+            .report
+            .fact(format_args!("Product digest: {digest}"));
     }
-    report.ok(format_args!(
+    context.report.ok(format_args!(
         "final verification complete; logs in: {}",
         out_dir.display()
     ));
@@ -280,10 +279,9 @@ impl Run<'_> {
         &self,
         built: Option<RestingVolume>,
         (known, record): (&mut Known, &mut VerificationRecord),
-        surroundings: &Surroundings,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
-        *known = verified::look(self.product, self.verify_key, report)?;
+        *known = verified::look(self.product, self.verify_key, context)?;
         if let Some(facts) = &known.facts {
             record.environments.clone_from(&facts.environments);
         }
@@ -313,19 +311,20 @@ impl Run<'_> {
         ];
         let container_out = ContainerOut::make(out_dir)?;
         let Ended { outcome, end } = if self.is_carried {
-            self.run_elsewhere(built, container_out, &phase_logs, surroundings, report)?
+            self.run_elsewhere(built, container_out, &phase_logs, context)?
         } else {
-            let (product, memory) = (product.path(), surroundings.available_memory);
+            let (product, memory) = (product.path(), context.host.available_memory);
             let tmpfs = memory_for(product, memory).filter(|_| !request.in_place);
             let mounts = mounts(request, product, logs);
-            let nonce = surroundings::nonce();
-            let spec = container_for(request, mounts, tmpfs, &nonce, surroundings)?;
+            let nonce = context.nonce();
+            let spec = container_for(request, mounts, tmpfs, &nonce, context)?;
             let out = container_out.path();
-            let copier = (!request.in_place).then(|| Copier::lay(&out, surroundings));
-            let mut ended = container::run(engine, &spec, Some(&out), &phase_logs, report)?;
+            let copier = (!request.in_place).then(|| Copier::lay(&out, context));
+            let mut ended =
+                container::run(engine, &spec, Some(&out), &phase_logs, &context.report)?;
             drop(copier);
-            let brought = container_out.bring("", &logs.files(), report);
-            ended.end = first_of(ended.end, brought, report);
+            let brought = container_out.bring("", &logs.files(), context);
+            ended.end = first_of(ended.end, brought, context);
             ended
         };
         verified::learn(record, &outcome, request, logs)?;
@@ -369,11 +368,12 @@ impl Run<'_> {
                     ),
                 ));
             }
-            None => report
+            None => context
+                .report
                 .note("network attempts were not counted: the container shows no /proc/net/snmp"),
         }
         if let Some(count @ 1..) = outcome.attempts("verify") {
-            report.note(format_args!(
+            context.report.note(format_args!(
                 "the verification tried to reach the network: {count} attempts found no way out"
             ));
         }
@@ -391,11 +391,11 @@ impl Run<'_> {
 fn first_of(
     end: anyhow::Result<()>,
     brought: anyhow::Result<()>,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     match (end, brought) {
         (Err(end), Err(error)) => {
-            report.warning(format_args!("{error:#}"));
+            context.report.warning(format_args!("{error:#}"));
             Err(end)
         }
         (end, brought) => end.and(brought),
@@ -407,9 +407,9 @@ fn first_of(
 struct Copier(PathBuf);
 
 impl Copier {
-    fn lay(out_dir: &Path, surroundings: &Surroundings) -> Copier {
+    fn lay(out_dir: &Path, context: &Context) -> Copier {
         let copier = Copier(out_dir.join(scripts::COPIER));
-        if staging::copy_file(&surroundings.program, &copier.0).is_err() {
+        if staging::copy_file(&context.host.program, &copier.0).is_err() {
             let _ = fs::remove_file(&copier.0);
         }
         copier
@@ -436,15 +436,15 @@ fn lies_in(folder: &Path, outer: &Path) -> bool {
 /// The words that the engine's client would get.
 pub(super) fn planned_arguments(
     request: &Request,
-    surroundings: &Surroundings,
+    context: &Context,
 ) -> anyhow::Result<Vec<OsString>> {
-    let product_dir = surroundings.absolute(&request.product_dir);
-    let out_dir = surroundings.absolute(&request.out_dir);
-    let nonce = surroundings::nonce();
+    let product_dir = context.host.absolute(&request.product_dir);
+    let out_dir = context.host.absolute(&request.out_dir);
+    let nonce = context.nonce();
     let (mounts, memory) = match request.transfer {
         Transfer::Auto | Transfer::Mount => (
             mounts(request, &product_dir, &OfflineLogs::new(&out_dir)),
-            surroundings.available_memory,
+            context.host.available_memory,
         ),
         // How much memory an engine elsewhere has is not asked for a plan.
         Transfer::Copy => {
@@ -453,7 +453,7 @@ pub(super) fn planned_arguments(
         }
     };
     let tmpfs = memory_for(&product_dir, memory).filter(|_| !request.in_place);
-    container_for(request, mounts, tmpfs, &nonce, surroundings)?.run_arguments()
+    container_for(request, mounts, tmpfs, &nonce, context)?.run_arguments()
 }
 
 /// Product and out folder as an engine on this machine has them.
@@ -471,7 +471,7 @@ fn container_for(
     mounts: Vec<Mount>,
     tmpfs: Option<u64>,
     nonce: &str,
-    surroundings: &Surroundings,
+    context: &Context,
 ) -> anyhow::Result<ContainerSpec> {
     let how = if request.in_place { "in-place" } else { "copy" };
     let name = request
@@ -498,8 +498,8 @@ fn container_for(
         pull: Pull::Never,
         variables: request.variables.clone(),
         engine_arguments: Vec::new(),
-        selinux_enforcing: surroundings.selinux_enforcing,
-        counting: Some(inside::counting(surroundings)?),
+        selinux_enforcing: context.host.selinux_enforcing,
+        counting: Some(inside::counting(context)?),
         script: Script::new(
             scripts::FINAL_VERIFY,
             nonce,

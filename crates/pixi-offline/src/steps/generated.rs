@@ -16,12 +16,12 @@ use rustix::fs::{FileType, OFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::processors;
 use crate::proof::manifest::EncodedPath;
 use crate::proof::{GeneratedEntry, GeneratedFiles, Sha256Digest, WorkdirRecord};
-use crate::report::Report;
 use crate::request::{ContainerPath, ProductVariable, ProjectName};
 use crate::staging::{self, Digest, Examples, Kind, Listed, Listing, Selection as _};
 use crate::steps::stage::ProjectRules;
@@ -103,7 +103,7 @@ pub(super) fn record(
     rules: &ProjectRules,
     staged: &StagedPaths,
     record: &mut WorkdirRecord,
-    report: &Report,
+    context: &Context,
 ) {
     let project = workdir.project(name);
     let paths = build_paths(&record.container_workdir, name);
@@ -111,7 +111,7 @@ pub(super) fn record(
         let file = project.join(manifest);
         let is_file = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
         if is_file && examine(&file, &paths).is_ok_and(|content| content.holds_path) {
-            report.warning(format_args!(
+            context.report.warning(format_args!(
                 "{manifest} names a path below {}, which is there in the build's container only; write it relative to the project, or with $PIXI_PROJECT_ROOT",
                 record.container_workdir
             ));
@@ -120,7 +120,7 @@ pub(super) fn record(
     match find(&project, rules, staged, &paths) {
         Ok((files, holding)) => {
             if holding.count > 0 {
-                report.warning(format_args!(
+                context.report.warning(format_args!(
                     "{} files that the build made in the project hold its path in the container, {}, which will not be there at another place: {holding}",
                     holding.count, record.container_workdir
                 ));
@@ -128,7 +128,7 @@ pub(super) fn record(
             record.generated = Some(files);
         }
         Err(error) => {
-            report.warning(format_args!(
+            context.report.warning(format_args!(
                 "what the build made in the project is not known: {error:#}"
             ));
             record.generated = Some(GeneratedFiles::unknown(format!("{error:#}")));
@@ -141,14 +141,14 @@ pub(super) fn warn_of_variables(
     variables: &[ProductVariable],
     name: &ProjectName,
     record: Option<&WorkdirRecord>,
-    report: &Report,
+    context: &Context,
 ) {
     let Some(record) = record else { return };
     let paths = build_paths(&record.container_workdir, name);
     for variable in variables {
         let value = variable.value().as_encoded_bytes();
         if search(value, &paths).is_ok_and(|content| content.holds_path) {
-            report.warning(format_args!(
+            context.report.warning(format_args!(
                 "--env {} names a path below {}, which is there in the build's container only",
                 variable.key(),
                 record.container_workdir
@@ -308,7 +308,7 @@ pub(super) fn apply(
     name: &ProjectName,
     record: Option<&WorkdirRecord>,
     rules: &mut ProjectRules,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let known = record.and_then(|record| Some((record, record.generated.as_ref()?)));
     let Some((record, files)) = known.filter(|(_, files)| files.unknown.is_none()) else {
@@ -351,14 +351,14 @@ pub(super) fn apply(
         left.insert(path);
     }
     match wanted {
-        Generated::Keep if holding.count > 0 => report.warning(format_args!(
+        Generated::Keep if holding.count > 0 => context.report.warning(format_args!(
             "{} files that the build made in the project are packed and hold its path in the container, {}, which will not be there at another place: {holding}; --drop-generated leaves out what the build made",
             holding.count, record.container_workdir
         )),
         Generated::Keep => {}
         Generated::Drop => {
             if unchanged.count > 0 {
-                report.note(format_args!(
+                context.report.note(format_args!(
                     "{} files that the build made in the project stay behind: {unchanged}; --keep-generated packs them",
                     unchanged.count
                 ));

@@ -8,12 +8,11 @@ use std::path::{Component, Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
+use crate::context::Context;
 use crate::layout;
 use crate::proof::{GitVersion, rfc3339};
-use crate::report::Report;
 use crate::request::{ContainerVariable, ProductVariable};
 use crate::steps::source_state;
-use crate::surroundings::Surroundings;
 
 /// The longest manifest that is looked into, in bytes.
 const LONGEST_MANIFEST: u64 = 4 * 1024 * 1024;
@@ -98,7 +97,7 @@ const TOOLS: [Tool; 8] = [
 
 /// The versions of the project's own packages that come from git: of the project itself, and of
 /// the folders in it that its manifest names by `path`.
-pub(super) fn find(project: &Path, surroundings: &Surroundings) -> Vec<GitVersion> {
+pub(super) fn find(project: &Path, context: &Context) -> Vec<GitVersion> {
     let folders = package_folders(project);
     let mut versions = Vec::new();
     for folder in &folders {
@@ -112,10 +111,10 @@ pub(super) fn find(project: &Path, surroundings: &Surroundings) -> Vec<GitVersio
         // A package of no name of its own is called by its folder.
         let name = package.name.clone().or_else(|| name_in_setup_cfg(&place));
         let name = name.unwrap_or_else(|| folder.display().to_string());
-        let Some(described) = Described::of(&place, surroundings) else {
+        let Some(described) = Described::of(&place, context) else {
             continue;
         };
-        let today = surroundings.unix_seconds;
+        let today = context.host.unix_seconds;
         versions.push(GitVersion {
             variable: match package.tool.variable {
                 Variable::OfPackage => Some(variable_of_package(&name)),
@@ -131,7 +130,7 @@ pub(super) fn find(project: &Path, surroundings: &Surroundings) -> Vec<GitVersio
 }
 
 /// Says which versions are handed over, and which cannot be.
-pub(super) fn say(versions: &[GitVersion], variables: &[ContainerVariable], report: &Report) {
+pub(super) fn say(versions: &[GitVersion], variables: &[ContainerVariable], context: &Context) {
     for version in versions {
         let GitVersion {
             package,
@@ -141,10 +140,10 @@ pub(super) fn say(versions: &[GitVersion], variables: &[ContainerVariable], repo
         } = version;
         match variable {
             Some(variable) if variables.iter().any(|given| given.key() == variable) => {}
-            Some(variable) => report.note(format_args!(
+            Some(variable) => context.report.note(format_args!(
                 "{package} takes its version from git ({tool}), which stays behind: the builds get {version} by {variable}; --container-env and --env {variable}=VERSION give another"
             )),
-            None => report.warning(format_args!(
+            None => context.report.warning(format_args!(
                 "{package} takes its version from git ({tool}), which stays behind, and {tool} reads no variable: its build fails or has another version than {version}; set the fallback that {tool} has in pyproject.toml"
             )),
         }
@@ -365,8 +364,8 @@ struct Described {
 }
 
 impl Described {
-    fn of(folder: &Path, surroundings: &Surroundings) -> Option<Described> {
-        let git = source_state::git(folder, surroundings)?;
+    fn of(folder: &Path, context: &Context) -> Option<Described> {
+        let git = source_state::git(folder, context)?;
         let line = |words: &[&str]| Some(String::from_utf8(git(words)?).ok()?.trim().to_owned());
         let describe = [
             "describe",

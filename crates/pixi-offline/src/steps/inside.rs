@@ -16,12 +16,12 @@ use rustix::process::{Signal, geteuid, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::container::{self, Counting};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, GitVersion, SourceState, WorkdirRecord};
 use crate::replacement::{self, Guard, Standing};
-use crate::report::Report;
 use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
 use crate::secrets::Finding;
 use crate::staging::{self, How, Rules, Survey};
@@ -32,7 +32,6 @@ use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
-use crate::surroundings::Surroundings;
 use crate::transfer;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -96,10 +95,10 @@ pub struct Staging {
 }
 
 /// This program, as what counts attempts to reach a network.
-pub(super) fn counting(surroundings: &Surroundings) -> anyhow::Result<Counting> {
+pub(super) fn counting(context: &Context) -> anyhow::Result<Counting> {
     let order = serde_json::to_string(&Order::CountAttempts)?;
     Ok(Counting {
-        program: surroundings.program.clone(),
+        program: context.host.program.clone(),
         words: vec![FIRST_WORD.to_owned(), order],
     })
 }
@@ -145,7 +144,7 @@ pub struct Staged {
 /// # Errors
 ///
 /// As the work itself; exit code 2 for paths that cannot be used.
-pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(order: &str, context: &Context) -> anyhow::Result<()> {
     let order: Order = serde_json::from_str(order)
         .context("this is how the command calls itself in a container; it is not for people")?;
     match &order {
@@ -156,19 +155,21 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
         Order::CountAttempts => {
             return container::tell_attempts(io::stdin().lock(), io::stdout().lock());
         }
-        _ => end_with_the_host(surroundings.program.clone()),
+        _ => end_with_the_host(context.host.program.clone()),
     }
     match order {
         Order::Copy { .. } | Order::Carry | Order::CountAttempts => Ok(()),
         Order::Look(staging) => {
-            let inspection = Inspection::make(&staging, surroundings)?;
-            report.text(serde_json::to_string(&inspection.inspected)?);
+            let inspection = Inspection::make(&staging, context)?;
+            context
+                .report
+                .text(serde_json::to_string(&inspection.inspected)?);
             Ok(())
         }
         Order::Stage(staging) => {
-            let inspection = Inspection::make(&staging, surroundings)?;
-            let staged = inspection.stage(staging.reuse_cache, surroundings, report)?;
-            report.text(serde_json::to_string(&staged)?);
+            let inspection = Inspection::make(&staging, context)?;
+            let staged = inspection.stage(staging.reuse_cache, context)?;
+            context.report.text(serde_json::to_string(&staged)?);
             Ok(())
         }
         Order::Send { workdir, mark } => {
@@ -178,7 +179,7 @@ pub fn run(order: &str, surroundings: &Surroundings, report: &Report) -> anyhow:
             stdout.flush().context("the stream cannot be ended")
         }
         Order::Remove { workdir } => {
-            let mut guard = Guard::new(surroundings);
+            let mut guard = Guard::new(&context.host);
             guard.allow_mount_point();
             guard.check(
                 "--container-workdir-path",
@@ -224,7 +225,7 @@ impl Inspection {
     /// # Errors
     ///
     /// Exit code 2 for what cannot be staged.
-    fn make(staging: &Staging, surroundings: &Surroundings) -> anyhow::Result<Inspection> {
+    fn make(staging: &Staging, context: &Context) -> anyhow::Result<Inspection> {
         let words =
             |words: &[String]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
         let policy = SecretPolicy {
@@ -234,7 +235,7 @@ impl Inspection {
         let name = ProjectName::new(staging.name.as_ref())?;
         let workdir = Workdir::new(&staging.workdir);
         let rules = ProjectRules::new(&words(&staging.excludes))?;
-        let project = surroundings.absolute(&staging.project);
+        let project = context.host.absolute(&staging.project);
         stage::require_folder("--project-path-in-container", &project)?;
         let manifest = ProjectManifest::require(&project)?;
         manifest.require_usable()?;
@@ -244,10 +245,9 @@ impl Inspection {
         let resources = staging
             .resources
             .as_ref()
-            .map(|folder| surroundings.absolute(folder))
+            .map(|folder| context.host.absolute(folder))
             .filter(|folder| folder.is_dir());
-        let standing =
-            look_at_workdir(workdir.path(), &project, resources.as_deref(), surroundings)?;
+        let standing = look_at_workdir(workdir.path(), &project, resources.as_deref(), context)?;
         let mut search = SecretSearch::new(&policy)?;
         let project_survey = search.project(&project, &rules);
         let resources_survey = match &resources {
@@ -263,7 +263,7 @@ impl Inspection {
             subdirs: manifest.subdirs(),
             secrets,
             resources: resources.is_some(),
-            git_versions: git_version::find(&project, surroundings),
+            git_versions: git_version::find(&project, context),
             project_survey,
             resources_survey,
         };
@@ -279,12 +279,7 @@ impl Inspection {
     }
 
     /// Makes the workdir, and stages.
-    fn stage(
-        self,
-        reuse_cache: bool,
-        surroundings: &Surroundings,
-        report: &Report,
-    ) -> anyhow::Result<Staged> {
+    fn stage(self, reuse_cache: bool, context: &Context) -> anyhow::Result<Staged> {
         let Inspection {
             project,
             resources,
@@ -297,7 +292,7 @@ impl Inspection {
         let cache = workdir.cache();
         let cache_reused = reuse_cache && standing == Standing::Ours && stage::is_own_cache(&cache);
         make_workdir(&workdir, standing, cache_reused)?;
-        let source = source_state::of(&project, surroundings);
+        let source = source_state::of(&project, context);
         // First of all the mark: an interrupted run must know its own.
         let text = name.for_engine()?;
         let container_workdir = workdir.path().to_string_lossy();
@@ -313,10 +308,10 @@ impl Inspection {
             list: true,
             ..How::default()
         };
-        let copy = stage::copy_project(&project, &workdir.project(&name), &rules, &how, report)?;
+        let copy = stage::copy_project(&project, &workdir.project(&name), &rules, &how, context)?;
         match &resources {
             Some(resources) => {
-                stage::copy_folder(resources, &workdir.resources(), &How::default(), report)?;
+                stage::copy_folder(resources, &workdir.resources(), &How::default(), context)?;
             }
             None => fs::create_dir(workdir.resources())?,
         }
@@ -351,9 +346,9 @@ fn look_at_workdir(
     path: &Path,
     project: &Path,
     resources: Option<&Path>,
-    surroundings: &Surroundings,
+    context: &Context,
 ) -> anyhow::Result<Standing> {
-    let mut guard = Guard::new(surroundings);
+    let mut guard = Guard::new(&context.host);
     guard.allow_mount_point();
     guard.protect(project, "the project");
     if let Some(resources) = resources {

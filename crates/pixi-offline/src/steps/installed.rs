@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::container::Outcome;
 use crate::container::scripts;
+use crate::context::Context;
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::proof::{InstalledPlatform, WorkdirRecord};
-use crate::report::Report;
 use crate::request::{EnvironmentName, ProjectName};
 use crate::steps::{build, environments};
 use crate::untrusted_dir::UntrustedDir;
@@ -58,7 +58,7 @@ pub(super) fn learn(
     workdir: &Workdir,
     project: &ProjectName,
     record: &mut WorkdirRecord,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     record.lock.built = build::lock_digest(workdir, project)?;
     if outcome.phase("install") != Some(0) {
@@ -76,7 +76,7 @@ pub(super) fn learn(
     if outcome.phase("verify") == Some(0) {
         let more = installed_besides(installed, &lock, &record.environments);
         if !more.is_empty() {
-            report.note(format_args!(
+            context.report.note(format_args!(
                 "the verification had pixi install more than was asked for: {}; the product carries that, too (--environment names it)",
                 more.join(", ")
             ));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::FileType;
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, Product, Workdir};
 use crate::product;
@@ -15,7 +16,6 @@ use crate::proof::listing;
 use crate::proof::manifest::{EncodedPath, Entry, Facts, Kind, Mode};
 use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, make_folder, require_room};
-use crate::report::Report;
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
 use crate::staging::{How, LinkMode, Listing};
 use crate::steps::approval;
@@ -26,7 +26,6 @@ use crate::steps::git_version;
 use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
-use crate::surroundings::Surroundings;
 use crate::untrusted_dir::{UntrustedDir, name_of};
 
 /// The command's name.
@@ -80,14 +79,10 @@ pub struct MadeProduct {
 ///
 /// Exit code 2 before the old product is touched for what is wrong with the
 /// request or the workdir; any later error leaves the old product as it was.
-pub fn run(
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<MadeProduct> {
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> {
     // STEP 1: look.
-    report.phase("product", "making the product");
-    let workdir = Workdir::new(surroundings.absolute(&request.workdir));
+    context.report.phase("product", "making the product");
+    let workdir = Workdir::new(context.host.absolute(&request.workdir));
     stage::require_folder("--workdir", workdir.path())?;
     let dir = UntrustedDir::open(workdir.path())
         .with_context(|| format!("{} cannot be read", workdir.path().display()))?;
@@ -99,10 +94,10 @@ pub fn run(
         )));
     }
     let mut rules = ProjectRules::of_built(&request.excludes)?;
-    let signing_key = evidence::signing_key(&request.signing, surroundings)?;
+    let signing_key = evidence::signing_key(&request.signing, context)?;
     // Nobody changes what is looked at from here on.
     let claim = Claim::alone(workdir.path(), COMMAND)?;
-    let target = target(request, &workdir, surroundings)?;
+    let target = target(request, &workdir, context)?;
     let elsewhere = match target.path().starts_with(workdir.path()) {
         true => None,
         false => Some(Claim::alone(target.path(), COMMAND)?),
@@ -114,7 +109,7 @@ pub fn run(
     match record.as_ref().map(|record| record.state) {
         Some(BuildState::Built) => {}
         Some(BuildState::Installed) => {
-            report.warning("the verification of this workdir did not succeed; the product is made all the same");
+            context.report.warning("the verification of this workdir did not succeed; the product is made all the same");
         }
         Some(BuildState::Staged) => {
             return Err(Failure::usage(format!(
@@ -123,7 +118,7 @@ pub fn run(
                 workdir.install_log().display()
             )));
         }
-        None => report.note("the workdir has no workdir.json (the old scripts made it): image, pixi version and state of the build are not known"),
+        None => context.report.note("the workdir has no workdir.json (the old scripts made it): image, pixi version and state of the build are not known"),
     }
     let name = match &request.project_name {
         Some(name) => name.clone(),
@@ -160,15 +155,15 @@ pub fn run(
     if request.move_cache {
         require_movable(&workdir, &target, record.as_ref())?;
     }
-    let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, report)?;
-    generated::warn_of_variables(&request.variables, &name, record.as_ref(), report);
+    let plan = CachePlan::make(&workdir, &name, record.as_ref(), request.deep, context)?;
+    generated::warn_of_variables(&request.variables, &name, record.as_ref(), context);
     generated::apply(
         request.generated,
         &project,
         &name,
         record.as_ref(),
         &mut rules,
-        report,
+        context,
     )?;
     let mut staged = search.project(&project, &rules).size;
     staged += search.resources(&workdir.resources())?.size;
@@ -179,7 +174,7 @@ pub fn run(
     }
     let findings = search.findings();
     secrets::refuse(&request.secrets, &findings)?;
-    secrets::warn(&findings, report);
+    secrets::warn(&findings, context);
 
     // STEP 2: build the new product beside the old one.
     let cache = workdir.cache();
@@ -203,22 +198,22 @@ pub fn run(
         (size.bytes, size.entries)
     };
     require_room(target.path(), &sources, size)?;
-    report.progress_of(|| size().0);
+    context.report.progress_of(|| size().0);
     let beside = Beside::new(place, target.path())?;
     let new = Product::new(beside.path());
     // Digests are computed while the files are copied.
     let how = How {
         list: true,
         hash: true,
-        progress: Some(&|bytes| report.progress(bytes)),
+        progress: Some(&|bytes| context.report.progress(bytes)),
         ..How::default()
     };
     let mut listings = vec![(
         new.project(&name),
-        stage::copy_project(&project, &new.project(&name), &rules, &how, report)?.listing,
+        stage::copy_project(&project, &new.project(&name), &rules, &how, context)?.listing,
     )];
     if has_resources {
-        let outcome = stage::copy_folder(&workdir.resources(), &new.resources(), &how, report)?;
+        let outcome = stage::copy_folder(&workdir.resources(), &new.resources(), &how, context)?;
         listings.push((new.resources(), outcome.listing));
     } else {
         let folder = new.resources();
@@ -235,7 +230,7 @@ pub fn run(
         };
         let target = new.cache();
         let carried = plan.carry(&workdir, &target, request.full_cache, record.as_ref(), &how)?;
-        note_not_shared(request.link_mode, carried.not_shared, report);
+        note_not_shared(request.link_mode, carried.not_shared, context);
         (None, carried)
     };
     let mut facts = plan.facts(record.as_ref(), &carried);
@@ -258,7 +253,7 @@ pub fn run(
         bundled_pixi: request.bundle_pixi,
         secrets: secrets::told(&request.secrets, &findings),
     };
-    let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, surroundings)?;
+    let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, context)?;
     let cache_now = match &hand_over {
         Some(_) => workdir.cache(),
         None => new.cache(),
@@ -285,8 +280,7 @@ pub fn run(
         facts,
         (&known, elsewhere),
         (signing_key.as_ref(), started),
-        surroundings,
-        report,
+        context,
     )?;
 
     // STEP 4: put it in place.
@@ -300,23 +294,29 @@ pub fn run(
         // Only now: what is beside its place is deleted when a run dies.
         move_cache(&workdir, &target, record)?;
     }
-    report.ok(format_args!(
+    context.report.ok(format_args!(
         "product created at: {}",
         target.path().display()
     ));
-    report.fact(format_args!("Project: {name}"));
-    report.fact(format_args!(
+    context.report.fact(format_args!("Project: {name}"));
+    context.report.fact(format_args!(
         "Package cache: {} in {} entries; left out as not needed: {} in {} entries",
         shown_bytes(carried.bytes),
         carried.entries,
         shown_bytes(carried.left_bytes),
         carried.left_entries,
     ));
-    report.fact(format_args!("Product digest: sha256:{digest}"));
-    report.tell("product", target.path().display().to_string());
-    report.tell("product_digest", format!("sha256:{digest}"));
-    report.tell("cache_bytes", carried.bytes);
-    report.tell("cache_entries", carried.entries);
+    context
+        .report
+        .fact(format_args!("Product digest: sha256:{digest}"));
+    context
+        .report
+        .tell("product", target.path().display().to_string());
+    context
+        .report
+        .tell("product_digest", format!("sha256:{digest}"));
+    context.report.tell("cache_bytes", carried.bytes);
+    context.report.tell("cache_entries", carried.entries);
     Ok(MadeProduct {
         path: target.path().to_owned(),
         digest,
@@ -338,19 +338,15 @@ fn require_owned(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Resu
 }
 
 /// Where the product goes, when a folder there may be replaced.
-fn target(
-    request: &Request,
-    workdir: &Workdir,
-    surroundings: &Surroundings,
-) -> anyhow::Result<Product> {
-    let mut guard = Guard::new(surroundings);
+fn target(request: &Request, workdir: &Workdir, context: &Context) -> anyhow::Result<Product> {
+    let mut guard = Guard::new(&context.host);
     let Some(output) = &request.output else {
         // product/ is ours by its place in a workdir.
         let target = workdir.product();
         guard.check("the product's place", target.path(), |_| true, false)?;
         return Ok(target);
     };
-    let target = Product::new(surroundings.absolute(output));
+    let target = Product::new(context.host.absolute(output));
     let product = workdir.product();
     if target == product || target.path() == layout::failed(product.path()) {
         guard.check("--output", target.path(), |_| true, false)?;
@@ -445,14 +441,14 @@ fn entries_of_moved(workdir: &Workdir, listing: &Listing) -> anyhow::Result<Vec<
 }
 
 /// Says that files were copied which were to be shared.
-fn note_not_shared(link_mode: LinkMode, files: u64, report: &Report) {
+fn note_not_shared(link_mode: LinkMode, files: u64, context: &Context) {
     let way = match link_mode {
         LinkMode::Clone => "cloned",
         LinkMode::Hardlink => "hard-linked",
         LinkMode::Auto | LinkMode::Copy => return,
     };
     if files > 0 {
-        report.note(format_args!(
+        context.report.note(format_args!(
             "{files} files of the package cache could not be {way} here, and were copied"
         ));
     }

@@ -11,8 +11,9 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::container::{self, ContainerName, Engine, Image, Look};
+use crate::context::Context;
 use crate::failure::{self, Failure};
-use crate::image::{self, Activated, Context, Dockerfile, LOOK, Libc, PRODUCT_DIGEST, System};
+use crate::image::{self, Activated, BuildContext, Dockerfile, LOOK, Libc, PRODUCT_DIGEST, System};
 use crate::layout::Product;
 use crate::packages::{Lock, Package};
 use crate::product::shell_quote;
@@ -23,7 +24,6 @@ use crate::proof::signature::VerifyingKey;
 use crate::proof::verification::VerificationRecord;
 use crate::proof::{self, ProjectMetadata, Sha256Digest};
 use crate::replacement::{Claim, replace_file};
-use crate::report::Report;
 use crate::request::{
     AppFolder, CopiedPath, DEFAULT_ENVIRONMENT, EnvironmentName, ExposedPort, ImageReference,
     ImageSetting, ImageTag, ImageUser, ProjectName, SecretPolicy,
@@ -32,7 +32,6 @@ use crate::steps::approval;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::signed_product::{SignedProduct, require_signed_verification};
 use crate::steps::stage;
-use crate::surroundings::{self, Surroundings};
 
 /// The command's name.
 const COMMAND: &str = "make-production-image";
@@ -107,9 +106,9 @@ pub enum Purpose {
 /// Exit code 2 before anything is touched for what is wrong with the request or the
 /// images, 1 for a product that is damaged or not signed as required and a build that failed, 125 and 127 when
 /// client, engine, image or pixi are missing; else that of the verification.
-pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> anyhow::Result<()> {
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
     // STEP 1: look at the product.
-    let product_dir = surroundings.absolute(&request.product_dir);
+    let product_dir = context.host.absolute(&request.product_dir);
     stage::require_folder("--product-dir", &product_dir)?;
     let product = Product::new(&product_dir);
     let _product = match product_dir.parent() {
@@ -119,7 +118,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     let key = request
         .verify_key
         .as_ref()
-        .map(|file| VerifyingKey::read(&surroundings.absolute(file)))
+        .map(|file| VerifyingKey::read(&context.host.absolute(file)))
         .transpose()?;
     // Nothing else of the product is read before its signature is right.
     let signed = key
@@ -132,32 +131,32 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     };
     let checked = whole(&product, installs)?;
     if let Some(signed) = signed {
-        signed.require_is(&product, &checked, report)?;
+        signed.require_is(&product, &checked, context)?;
     }
-    require_verified(&product, &checked, request, key.as_ref(), report)?;
+    require_verified(&product, &checked, request, key.as_ref(), context)?;
     let facts = &checked.manifest.facts;
     let project = ProjectName::new(facts.project.folder.path().as_os_str())?;
     let environment = environment(request, facts)?;
     require_copied_paths(request, &project, &checked.manifest.entries)?;
     let dockerfile = dockerfile(request, &product, &checked, &project, &environment)?;
     let text = dockerfile.text()?;
-    look_for_secrets(request, &product, &project, &dockerfile, report)?;
-    tell_what_stays_out(request, &project, &checked.manifest.entries, report);
+    look_for_secrets(request, &product, &project, &dockerfile, context)?;
+    tell_what_stays_out(request, &project, &checked.manifest.entries, context);
 
     let (tag, verify, save) = match &request.purpose {
         Purpose::Emit(folder) => {
-            let folder = surroundings.absolute(folder);
-            return emit(&folder, &text, &product, request.force, report);
+            let folder = context.host.absolute(folder);
+            return emit(&folder, &text, &product, request.force, context);
         }
         Purpose::Build { tag, verify, save } => (tag, verify, save),
     };
 
     // STEP 2: look at the images.
-    let archive = save.as_ref().map(|file| surroundings.absolute(file));
+    let archive = save.as_ref().map(|file| context.host.absolute(file));
     if let Some(archive) = &archive {
         require_free(archive, request.force)?;
     }
-    let engine = Engine::find(request.engine.as_deref(), surroundings, report)?;
+    let engine = Engine::find(request.engine.as_deref(), context)?;
     let version = engine.version()?;
     container::sweep(&engine);
     let build = there(&engine, "--build-image", &request.build_image)?;
@@ -170,7 +169,7 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
         environment: &environment,
         glibc: oldest_glibc(&product, &environment, facts)?,
     };
-    look_at_images(request, &engine, facts, &need, report)?;
+    look_at_images(request, &engine, facts, &need, context)?;
     let replaced = engine.image(&ImageReference::new(tag.as_str().as_ref())?)?;
     if replaced.is_some() && !request.force {
         return Err(Failure::usage(format!(
@@ -179,26 +178,26 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
     }
 
     // STEP 3: build, without a network, under a name that only this run knows.
-    let context = Context {
+    let build_context = BuildContext {
         dockerfile: text,
         product: product_dir,
         manifest: checked.manifest.clone(),
         with_resources: request.resources.is_some(),
     };
     let id = {
-        let unfinished = Unfinished::new(&engine, &checked.digest)?;
+        let unfinished = Unfinished::new(&engine, &checked.digest, context)?;
         let id = engine.build_image(
-            move |to| context.send(to),
+            move |to| build_context.send(to),
             &unfinished.name,
             &unfinished.build,
             &version,
-            report,
+            &context.report,
         )?;
 
         // STEP 4: try it, and only then give it its own name.
         if let Some(words) = verify {
             let name = ContainerName::new(COMMAND, &unfinished.build);
-            let code = engine.try_image(&id, &name, words, report)?;
+            let code = engine.try_image(&id, &name, words, &context.report)?;
             if code != 0 {
                 return Err(Failure::with_code(
                     code,
@@ -214,19 +213,27 @@ pub fn run(request: &Request, surroundings: &Surroundings, report: &Report) -> a
 
     // STEP 5: save it, and say so.
     if let Some(old) = replaced.filter(|old| old.id != id) {
-        report.note(format_args!(
+        context.report.note(format_args!(
             "the image that was {tag} is still there: {}",
             old.id
         ));
     }
-    report.ok(format_args!("image {tag} is there: {id}"));
-    report.fact(format_args!("Product digest: sha256:{}", checked.digest));
+    context
+        .report
+        .ok(format_args!("image {tag} is there: {id}"));
+    context
+        .report
+        .fact(format_args!("Product digest: sha256:{}", checked.digest));
     if let Some(archive) = &archive {
         let digest = save_archive(&engine, tag, archive).with_context(|| {
             format!("the image {tag} is there, but {} is not", archive.display())
         })?;
-        report.ok(format_args!("saved to: {}", archive.display()));
-        report.fact(format_args!("Archive digest: sha256:{digest}"));
+        context
+            .report
+            .ok(format_args!("saved to: {}", archive.display()));
+        context
+            .report
+            .fact(format_args!("Archive digest: sha256:{digest}"));
     }
     Ok(())
 }
@@ -250,11 +257,11 @@ fn require_verified(
     checked: &Checked,
     request: &Request,
     key: Option<&VerifyingKey>,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let verified = match key {
         Some(key) if !request.unverified => {
-            let record = require_signed_verification(product, checked, key, report)?;
+            let record = require_signed_verification(product, checked, key, context)?;
             Verified::of(VerificationRecord::parse(&record)?, &checked.digest)
         }
         _ => check::verified(product, &checked.digest)?,
@@ -267,7 +274,9 @@ fn require_verified(
     };
     let path = product.path().display();
     if request.unverified {
-        report.warning(format_args!("{path} {why}: nothing says that it installs"));
+        context
+            .report
+            .warning(format_args!("{path} {why}: nothing says that it installs"));
         return Ok(());
     }
     Err(Failure::usage(format!(
@@ -306,7 +315,7 @@ fn look_for_secrets(
     product: &Product,
     project: &ProjectName,
     dockerfile: &Dockerfile,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let mut search = SecretSearch::new(&request.secrets)?;
     let project = product.project(project);
@@ -338,7 +347,7 @@ fn look_for_secrets(
     secrets::warn_that(
         &findings,
         "will be in the image, and whoever has that can read it",
-        report,
+        context,
     );
     Ok(())
 }
@@ -480,7 +489,7 @@ fn tell_what_stays_out(
     request: &Request,
     project: &ProjectName,
     entries: &[Entry],
-    report: &Report,
+    context: &Context,
 ) {
     let resources = Product::new("").resources();
     if request.resources.is_none()
@@ -488,7 +497,7 @@ fn tell_what_stays_out(
             entry.path.path().starts_with(&resources) && entry.path.path() != resources
         })
     {
-        report.note(
+        context.report.note(
             "the product's resources stay out of the image; --resources-dir PATH takes them along",
         );
     }
@@ -517,7 +526,7 @@ fn tell_what_stays_out(
         })
         .collect();
     if let Some(first) = closed.first() {
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "{} files and folders of the project are root's in the image and closed to others, so that the user {} cannot read them: {} for example",
             closed.len(),
             user.as_str(),
@@ -532,7 +541,7 @@ fn emit(
     dockerfile: &str,
     product: &Product,
     force: bool,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let dockerfile = ("Dockerfile", dockerfile.to_owned());
     let files: Vec<(&str, String)> = image::files().into_iter().chain([dockerfile]).collect();
@@ -543,7 +552,9 @@ fn emit(
     for (name, text) in files {
         replace_file(&folder.join(name), text.as_bytes())?;
     }
-    report.ok(format_args!("Dockerfile written to: {}", folder.display()));
+    context
+        .report
+        .ok(format_args!("Dockerfile written to: {}", folder.display()));
     let quoted = |path: &Path| {
         let quoted = shell_quote(path.as_os_str().as_encoded_bytes());
         String::from_utf8_lossy(&quoted).into_owned()
@@ -553,13 +564,13 @@ fn emit(
         .canonicalize()
         .is_ok_and(|there| product.path().canonicalize().is_ok_and(|own| own == there));
     if !here {
-        report.next(format_args!(
+        context.report.next(format_args!(
             "cp -a {} {}",
             quoted(product.path()),
             quoted(&place)
         ));
     }
-    report.next(format_args!(
+    context.report.next(format_args!(
         "docker build --network none --tag NAME {}",
         quoted(folder)
     ));
@@ -638,7 +649,7 @@ fn look_at_images(
     engine: &Engine,
     facts: &Facts,
     need: &Need<'_>,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let app = request.app.as_str();
     let look = |option: &str, image: &ImageReference, why: &str| match engine.look_into(
@@ -690,34 +701,34 @@ fn look_at_images(
             ));
         }
         (Some(here), Some(then)) if !bundled && here.split(' ').next_back() != Some(then) => {
-            report.warning(format_args!(
+            context.report.warning(format_args!(
                 "the build image has {here}, and pixi {then} made the product: another version may not find what is in its package cache"
             ));
         }
         _ => {}
     }
     match (&build.libc, &base.libc) {
-        (Libc::Glibc(_), Libc::Musl) => report.warning(
+        (Libc::Glibc(_), Libc::Musl) => context.report.warning(
             "the build image has glibc and the base image has musl: programs of the environment that are no scripts do not run",
         ),
         (Libc::Glibc(Some(build)), Libc::Glibc(Some(base))) if base < build => {
-            report.note(format_args!(
+            context.report.note(format_args!(
                 "the base image has glibc {}.{}, older than the build image's {}.{}: Python packages that are compiled in the build may not run",
                 base.0, base.1, build.0, build.1
             ));
         }
-        (_, Libc::Unknown) => report.note(
+        (_, Libc::Unknown) => context.report.note(
             "not checked: whether the base image's C library fits (neither getconf nor ldd tells there)",
         ),
         _ => {}
     }
     if !base.bash {
-        report.note(
+        context.report.note(
             "the base image has no bash: its sh reads the activation scripts of the packages",
         );
     }
     if base.folder_is_taken {
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "the base image has something in {app} already, which stays there; --app-dir names another place"
         ));
     }
@@ -735,8 +746,12 @@ struct Unfinished<'a> {
 }
 
 impl<'a> Unfinished<'a> {
-    fn new(engine: &'a Engine, product: &Sha256Digest) -> anyhow::Result<Unfinished<'a>> {
-        let build = surroundings::nonce();
+    fn new(
+        engine: &'a Engine,
+        product: &Sha256Digest,
+        context: &Context,
+    ) -> anyhow::Result<Unfinished<'a>> {
+        let build = context.nonce();
         let name = format!("pixi-offline/unfinished:{build}");
         Ok(Unfinished {
             engine,

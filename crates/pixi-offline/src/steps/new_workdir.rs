@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
 use crate::proof::{self, BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Guard, Provisional, Standing, make_folder};
-use crate::report::Report;
 use crate::request::ProjectName;
 use crate::steps::build::Logs;
 use crate::steps::container_out;
 use crate::steps::stage::{self, Helper};
-use crate::surroundings::Surroundings;
 use crate::untrusted_dir::UntrustedDir;
 
 /// A workdir that is there, built and verified.
@@ -56,13 +55,13 @@ impl NewWorkdir {
         asked: Option<&PathBuf>,
         protected: &[(&Path, &str)],
         force: bool,
-        surroundings: &Surroundings,
+        context: &Context,
     ) -> anyhow::Result<NewWorkdir> {
         let workdir = match asked {
-            Some(folder) => Workdir::new(surroundings.absolute(folder)),
+            Some(folder) => Workdir::new(context.host.absolute(folder)),
             None => {
-                let root = surroundings.workspace_root();
-                Workdir::default_in(root, surroundings.unix_seconds)
+                let root = context.host.workspace_root();
+                Workdir::default_in(root, context.host.unix_seconds)
             }
         };
         let length = workdir.path().file_name().map_or(0, OsStr::len);
@@ -71,12 +70,12 @@ impl NewWorkdir {
                 "the name of --workdir has {length} bytes, and {LONGEST_NAME} are the most: a longer one is built beside it first; choose a shorter one"
             )));
         }
-        let mut guard = Guard::new(surroundings);
+        let mut guard = Guard::new(&context.host);
         for (folder, what) in protected {
             guard.protect(folder, what);
         }
         let standing = guard.check("--workdir", workdir.path(), proof::is_workdir, force)?;
-        let helper = Helper::find(surroundings)?;
+        let helper = Helper::find(context)?;
         Ok(NewWorkdir {
             workdir,
             standing,
@@ -140,19 +139,19 @@ impl NewWorkdir {
     }
 
     /// Says what is there and what comes next.
-    pub(super) fn announce(&self, name: &ProjectName, record: &WorkdirRecord, report: &Report) {
+    pub(super) fn announce(&self, name: &ProjectName, record: &WorkdirRecord, context: &Context) {
         let workdir = &self.workdir;
         if record.lock.staged.is_some() && record.lock.staged != record.lock.built {
-            report.warning("pixi.lock was changed by the build: the one in the project is stale; the workdir holds the new one");
+            context.report.warning("pixi.lock was changed by the build: the one in the project is stale; the workdir holds the new one");
         }
-        report.ok(format_args!(
+        context.report.ok(format_args!(
             "WORKDIR created at: {}",
             workdir.path().display()
         ));
         let word = |word: &std::ffi::OsStr| {
             String::from_utf8_lossy(&shell_quote(word.as_encoded_bytes())).into_owned()
         };
-        report.next(format_args!(
+        context.report.next(format_args!(
             "{} --workdir {} --project-name {}",
             word(workdir.helpers().join(layout::HELPER).as_os_str()),
             word(workdir.path().as_os_str()),
@@ -162,22 +161,22 @@ impl NewWorkdir {
 }
 
 /// Says whether an earlier package cache is used.
-pub(super) fn say_reused(reused: bool, report: &Report) {
-    report.tell("cache_reused", reused);
+pub(super) fn say_reused(reused: bool, context: &Context) {
+    context.report.tell("cache_reused", reused);
     if reused {
-        report.note("the package cache of the workdir that was here is used again; --fresh, or leaving --reuse-cache out, starts with an empty one");
+        context.report.note("the package cache of the workdir that was here is used again; --fresh, or leaving --reuse-cache out, starts with an empty one");
     }
 }
 
 /// Says what follows from a project without a lock file.
-pub(super) fn warn_without_lock(report: &Report) {
-    report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
+pub(super) fn warn_without_lock(context: &Context) {
+    context.report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
 }
 
 /// Says what follows from a colon in the path of an environment.
-pub(super) fn warn_of_colon(name: &str, container_workdir: &str, report: &Report) {
+pub(super) fn warn_of_colon(name: &str, container_workdir: &str, context: &Context) {
     if name.contains(':') || container_workdir.contains(':') {
-        report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
+        context.report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
     }
 }
 
@@ -259,7 +258,7 @@ pub(super) fn complete_received(
     new: &Workdir,
     project: &ProjectName,
     logs: &Workdir,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let projects = Path::new(layout::PROJECT);
     let dir = UntrustedDir::open(new.path())?;
@@ -273,7 +272,7 @@ pub(super) fn complete_received(
     let out = dir.create_dir(layout::OUT)?;
     if dir.kind(layout::CONTAINER_OUT)?.is_some() {
         let left = Path::new(layout::CONTAINER_OUT);
-        container_out::bring(&dir, left, &out, &Logs::of(new).files(), report)?;
+        container_out::bring(&dir, left, &out, &Logs::of(new).files(), context)?;
         dir.remove(left)?;
     }
     add_logs(logs, new)?;

@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::container::{Engine, Image};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{Inventory, Lock, PackageKind};
 use crate::proof;
-use crate::report::Report;
 use crate::request::ProjectName;
 use crate::secrets::Finding;
 use crate::staging::{self, Survey};
@@ -23,7 +23,6 @@ use crate::steps::environments::{self, Resolved};
 use crate::steps::final_verify_product;
 use crate::steps::pixi_check::PixiCheck;
 use crate::steps::stage::{self, ProjectRules};
-use crate::surroundings::Surroundings;
 
 /// What a product takes beside the packages, in times of what is staged: the
 /// staged project and its copy in the product.
@@ -44,20 +43,17 @@ impl Plan {
     pub(super) fn of(
         looked: &Looked,
         request: &Request,
-        surroundings: &Surroundings,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<Plan> {
         match looked {
-            Looked::Host(source) => of_host(source, request, surroundings, report),
-            Looked::Container(source, seen) => {
-                of_container(seen, source, request, surroundings, report)
-            }
+            Looked::Host(source) => of_host(source, request, context),
+            Looked::Container(source, seen) => of_container(seen, source, request, context),
         }
     }
 
     /// Shows it.
-    pub(super) fn show(&self, report: &Report) {
-        report.answer("plan", &self.facts, &self.lines);
+    pub(super) fn show(&self, context: &Context) {
+        context.report.answer("plan", &self.facts, &self.lines);
     }
 
     fn say(&mut self, line: String) {
@@ -70,11 +66,11 @@ impl Plan {
         engine: &Engine,
         built: Option<&Image>,
         (workdir, name): (&Workdir, &ProjectName),
-        surroundings: &Surroundings,
+        context: &Context,
     ) -> anyhow::Result<()> {
-        let planned = planned_verification(request, built, workdir, name, surroundings)?;
+        let planned = planned_verification(request, built, workdir, name, context)?;
         if let Some(verify) = planned {
-            let words = final_verify_product::planned_arguments(&verify, surroundings)?;
+            let words = final_verify_product::planned_arguments(&verify, context)?;
             self.command(engine, "the final verification, without a network", &words);
         }
         Ok(())
@@ -101,11 +97,10 @@ impl Plan {
 fn of_host(
     source: &from_host::Request,
     request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<Plan> {
-    let seen = Seen::look(source, surroundings, report)?;
-    seen.warn_of_cuda(source, report);
+    let seen = Seen::look(source, context)?;
+    seen.warn_of_cuda(source, context);
     let staged = &seen.project;
     let resources = seen.resources.size;
     let mut plan = Plan {
@@ -156,14 +151,14 @@ fn of_host(
     plan.command(
         &seen.engine,
         "the build, with a network",
-        &seen.build_arguments(source, surroundings)?,
+        &seen.build_arguments(source, context)?,
     );
     plan.verification(
         request,
         &seen.engine,
         seen.image.as_ref(),
         (&seen.place.workdir, &seen.name),
-        surroundings,
+        context,
     )?;
     Ok(plan)
 }
@@ -173,11 +168,10 @@ fn of_container(
     seen: &from_container::Seen,
     source: &from_container::Request,
     request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<Plan> {
-    let (inspected, fitting, check) = seen.inspect(source, surroundings)?;
-    fitting.warn(&inspected, source, report);
+    let (inspected, fitting, check) = seen.inspect(source, context)?;
+    fitting.warn(&inspected, source, context);
     let from_container::Seen {
         name,
         engine,
@@ -233,7 +227,7 @@ fn of_container(
         engine,
         image.as_ref(),
         (&place.workdir, name),
-        surroundings,
+        context,
     )?;
     Ok(plan)
 }
@@ -366,15 +360,10 @@ fn say_packages(plan: &mut Plan, asked: &Asked<'_>) -> anyhow::Result<u64> {
 /// # Errors
 ///
 /// Exit code 2 when it is not in the project.
-pub(super) fn explain(
-    path: &Path,
-    request: &Request,
-    surroundings: &Surroundings,
-    report: &Report,
-) -> anyhow::Result<()> {
+pub(super) fn explain(path: &Path, request: &Request, context: &Context) -> anyhow::Result<()> {
     let (project, excludes, is_here) = match &request.source {
         Source::Host(source) => {
-            let project = surroundings.absolute(&source.project_dir);
+            let project = context.host.absolute(&source.project_dir);
             stage::require_folder("--project-dir", &project)?;
             (project, &source.excludes, true)
         }
@@ -407,7 +396,7 @@ pub(super) fn explain(
         "pattern": why.rule.map(|rule| rule.to_string_lossy().into_owned()),
         "decided_at": why.decided.display().to_string(),
     });
-    report.answer("explanation", &facts, &[line]);
+    context.report.answer("explanation", &facts, &[line]);
     Ok(())
 }
 

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout;
 use crate::packages;
 use crate::proof;
 use crate::proof::manifest::Secrets;
-use crate::report::Report;
 use crate::request::{ProductVariable, SecretAction, SecretPolicy, Verification};
 use crate::secrets::{Finding, Search};
 use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
@@ -184,7 +184,7 @@ impl SecretSearch {
 pub(super) fn look_at_verification(
     policy: &SecretPolicy,
     verification: &Verification,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let mut search = SecretSearch::new(policy)?;
     search.verification(verification);
@@ -193,7 +193,7 @@ pub(super) fn look_at_verification(
     warn_that(
         &findings,
         "stands word for word in the records of the verification, so have a script or a task of the project read it where it runs",
-        report,
+        context,
     );
     Ok(())
 }
@@ -233,20 +233,24 @@ pub(super) fn told(policy: &SecretPolicy, findings: &[Finding]) -> Secrets {
 }
 
 /// Says what was found and will be in a product, and what can be done about it.
-pub(super) fn warn(findings: &[Finding], report: &Report) {
-    warn_that(findings, "travels with the product", report);
+pub(super) fn warn(findings: &[Finding], context: &Context) {
+    warn_that(findings, "travels with the product", context);
 }
 
 /// Says what was found, what comes of it, and what can be done about it.
-pub(super) fn warn_that(findings: &[Finding], consequence: &str, report: &Report) {
+pub(super) fn warn_that(findings: &[Finding], consequence: &str, context: &Context) {
     for finding in findings.iter().take(SHOWN) {
-        report.warning(format_args!("looks like a secret: {finding}"));
+        context
+            .report
+            .warning(format_args!("looks like a secret: {finding}"));
     }
     if let Some(count) = more(findings) {
-        report.warning(format_args!("looks like secrets: and {count} more"));
+        context
+            .report
+            .warning(format_args!("looks like secrets: and {count} more"));
     }
     if !findings.is_empty() {
-        report.note(format_args!(
+        context.report.note(format_args!(
             "what looks like a secret {consequence}: {ADVICE}; --secrets deny refuses it"
         ));
     }
@@ -262,13 +266,13 @@ pub(super) fn warn_that(findings: &[Finding], consequence: &str, report: &Report
 pub(super) fn warn_of_built_lock(
     policy: &SecretPolicy,
     project: &Path,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     let mut search = SecretSearch::new(policy)?;
     if let Some(search) = &mut search.0 {
         search.file(project, Path::new(layout::LOCK_FILE));
     }
-    warn(&search.findings(), report);
+    warn(&search.findings(), context);
     Ok(())
 }
 

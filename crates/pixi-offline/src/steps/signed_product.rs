@@ -1,5 +1,6 @@
 //! What the signatures of a product are worth under a key that the caller trusts.
 
+use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::layout::Product;
 use crate::proof::check::Checked;
@@ -8,7 +9,6 @@ use crate::proof::manifest::EncodedPath;
 use crate::proof::signature::VerifyingKey;
 use crate::proof::trusted_comment::TrustedComment;
 use crate::proof::{Sha256Digest, sums};
-use crate::report::Report;
 
 /// A signature of `SHA256SUMS` that is right.
 pub(super) struct SignedProduct {
@@ -47,7 +47,7 @@ impl SignedProduct {
         &self,
         product: &Product,
         checked: &Checked,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         if self.digest != checked.digest {
             return Err(refused(format!(
@@ -68,9 +68,11 @@ impl SignedProduct {
             )));
         }
         if self.comment.field("project").is_none() {
-            report.note("the signature names no project, version and platform, so it would fit any product of that signer; compare the digest, or have the product made again with --sign-key");
+            context.report.note("the signature names no project, version and platform, so it would fit any product of that signer; compare the digest, or have the product made again with --sign-key");
         }
-        report.fact(format_args!("Signed comment: {}", self.comment.shown()));
+        context
+            .report
+            .fact(format_args!("Signed comment: {}", self.comment.shown()));
         Ok(())
     }
 }
@@ -85,7 +87,7 @@ pub(super) fn require_signed_verification(
     product: &Product,
     checked: &Checked,
     key: &VerifyingKey,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<Vec<u8>> {
     let file = product.verification();
     let (content, comment) = key.require_signed(&file, LONGEST_RECORD)?;
@@ -94,7 +96,9 @@ pub(super) fn require_signed_verification(
         &checked.manifest.facts,
         &checked.digest,
     )?;
-    report.fact(format_args!("Signed comment: {}", comment.shown()));
+    context
+        .report
+        .fact(format_args!("Signed comment: {}", comment.shown()));
     Ok(content)
 }
 

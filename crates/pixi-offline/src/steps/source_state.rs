@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use crate::context::Context;
 use crate::proof::{self, SourceState};
-use crate::surroundings::Surroundings;
 use crate::tools::Program;
 
 /// Variables that lead git to another repository than that of the folder it is
@@ -14,11 +14,8 @@ const LEADS_ELSEWHERE: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"
 
 /// A way to ask git about the repository of a folder: what it prints, where it succeeds.
 /// `None` without git.
-pub(super) fn git(
-    folder: &Path,
-    surroundings: &Surroundings,
-) -> Option<impl Fn(&[&str]) -> Option<Vec<u8>>> {
-    let program = Program::find(OsStr::new("git"), surroundings).ok()?;
+pub(super) fn git(folder: &Path, context: &Context) -> Option<impl Fn(&[&str]) -> Option<Vec<u8>>> {
+    let program = Program::find(OsStr::new("git"), &context.host).ok()?;
     Some(move |words: &[&str]| {
         // It must not write to the repository, nor start what that names.
         let fixed = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C"];
@@ -33,8 +30,8 @@ pub(super) fn git(
 /// The commit of a project, and whether the project differs from it; workdirs of
 /// ours in it do not count. `None` without git, without a repository or a commit,
 /// or where git refuses to look (a repository of somebody else's).
-pub(super) fn of(project: &Path, surroundings: &Surroundings) -> Option<SourceState> {
-    let git = git(project, surroundings)?;
+pub(super) fn of(project: &Path, context: &Context) -> Option<SourceState> {
+    let git = git(project, context)?;
     let line = |bytes: Vec<u8>| {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_owned();
         OsStr::from_bytes(&bytes).to_owned()

@@ -11,16 +11,15 @@ use anyhow::Context as _;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::proof;
 use crate::regular_file;
 use crate::replacement::{Beside, Claim, make_folder, write_file};
-use crate::report::Report;
 use crate::staging::{
     self, Examples, How, LinkFate, Outcome, Rules, RulesAndSkip, Selection, Size, Survey, Verdict,
 };
-use crate::surroundings::Surroundings;
 use crate::tools::Program;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -133,15 +132,15 @@ pub(super) fn copy_project(
     target: &Path,
     rules: &ProjectRules,
     how: &How,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<Outcome> {
-    let mut outcome = copy_by(source, target, rules, how, report)?;
+    let mut outcome = copy_by(source, target, rules, how, context)?;
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
     if takes_configuration(source, rules)? {
         let length = copy_configuration(source, target)?;
-        keep_environments_in_the_project(&target.join(layout::PROJECT_CONFIG), report)?;
+        keep_environments_in_the_project(&target.join(layout::PROJECT_CONFIG), context)?;
         let copied = &mut outcome.copied;
         copied.entries += 2;
         copied.files += 1;
@@ -297,7 +296,7 @@ fn there(path: &Path, asked: io::Result<fs::Metadata>) -> anyhow::Result<Option<
 
 /// Takes `detached-environments` out of a staged configuration: it would put the
 /// environments of the product somewhere else, and no variable turns it off.
-fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::Result<()> {
+fn keep_environments_in_the_project(config: &Path, context: &Context) -> anyhow::Result<()> {
     const SETTING: &str = "detached-environments";
     let editing = || {
         format!(
@@ -320,7 +319,7 @@ fn keep_environments_in_the_project(config: &Path, report: &Report) -> anyhow::R
     // A new file: a link would lead the writing into somebody's own.
     fs::remove_file(config).with_context(editing)?;
     write_file(config, document.to_string().as_bytes())?;
-    report.note(format_args!(
+    context.report.note(format_args!(
         "{SETTING} was taken out of the copy of {}: the product keeps its environments in the project",
         layout::PROJECT_CONFIG
     ));
@@ -339,13 +338,13 @@ pub(super) fn copy_folder(
     source: &Path,
     target: &Path,
     how: &How,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<Outcome> {
     let selection = RulesAndSkip {
         rules: &without_our_traces()?,
         skip: &proof::is_workdir,
     };
-    copy_by(source, target, &selection, how, report)
+    copy_by(source, target, &selection, how, context)
 }
 
 fn copy_by(
@@ -353,30 +352,32 @@ fn copy_by(
     target: &Path,
     selection: &dyn Selection,
     how: &How,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<Outcome> {
     let outcome = staging::copy_tree_as(source, target, selection, how)?;
     for (path, why) in &outcome.copied.skipped {
-        report.note(format_args!("{}: {why}", path.display()));
+        context
+            .report
+            .note(format_args!("{}: {why}", path.display()));
     }
     Ok(outcome)
 }
 
 /// Warns of what a copy would hold and what is no use at another place.
 /// `what` is the folder for people: `project` or `resources`.
-pub(super) fn warn_of_survey(what: &str, survey: &SurveyWarnings, report: &Report) {
+pub(super) fn warn_of_survey(what: &str, survey: &SurveyWarnings, context: &Context) {
     let SurveyWarnings {
         links_out,
         lfs_pointers,
     } = survey;
     if links_out.count > 0 {
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "{} links of the {what} lead out of what is copied, or to what stays behind, and will lead nowhere or to something else at another place: {links_out}",
             links_out.count
         ));
     }
     if lfs_pointers.count > 0 {
-        report.warning(format_args!(
+        context.report.warning(format_args!(
             "{} files of the {what} are Git LFS pointers and not their content; `git lfs pull` fetches it: {lfs_pointers}",
             lfs_pointers.count
         ));
@@ -442,17 +443,17 @@ impl Helper {
     /// # Errors
     ///
     /// Exit code 127 when it is nowhere.
-    pub(super) fn find(surroundings: &Surroundings) -> anyhow::Result<Helper> {
-        let beside = surroundings.program.with_file_name(layout::HELPER);
+    pub(super) fn find(context: &Context) -> anyhow::Result<Helper> {
+        let beside = context.host.program.with_file_name(layout::HELPER);
         if beside.is_file() {
             return Ok(Helper(beside));
         }
-        match Program::find(OsStr::new(layout::HELPER), surroundings) {
+        match Program::find(OsStr::new(layout::HELPER), &context.host) {
             Ok(program) => Ok(Helper(program.path().to_owned())),
             Err(error) => Err(error.context(format!(
                 "the workdir carries {} with it, which is neither beside {} nor on PATH; install it there",
                 layout::HELPER,
-                surroundings.program.display()
+                context.host.program.display()
             ))),
         }
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::container::{EngineVersion, Image, Outcome};
+use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::proof::check::{self, Depth, Installs, Verified};
@@ -19,11 +20,9 @@ use crate::proof::verification::{
 };
 use crate::proof::{self, Sha256Digest};
 use crate::replacement::replace_file;
-use crate::report::Report;
 use crate::steps::approval;
 use crate::steps::final_verify_product::Request;
 use crate::steps::signed_product::SignedProduct;
-use crate::surroundings::{self, Surroundings};
 use crate::untrusted_dir::UntrustedDir;
 
 /// What is known of a product before it is installed.
@@ -44,14 +43,14 @@ pub(super) struct Known {
 pub(super) fn look(
     product: &Product,
     key: Option<&VerifyingKey>,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<Known> {
     // Nothing else of the product is read before its signature is right.
     let signed = key
         .map(|key| SignedProduct::require(product, key))
         .transpose()?;
     let Some(checked) = check::check(product, Depth::Full)? else {
-        report.note("the product has no manifest.json (an older version made it): whether it is whole is not known, and the verification speaks of no digest");
+        context.report.note("the product has no manifest.json (an older version made it): whether it is whole is not known, and the verification speaks of no digest");
         return Ok(Known {
             digest: None,
             facts: None,
@@ -65,17 +64,17 @@ pub(super) fn look(
     };
     checked.require_as_listed(product, installs)?;
     if let Some(signed) = signed {
-        signed.require_is(product, &checked, report)?;
+        signed.require_is(product, &checked, context)?;
     }
     match check::verified(product, &checked.digest)? {
-        Verified::OfAnother { .. } => report.warning(
+        Verified::OfAnother { .. } => context.report.warning(
             "the verification.json in the product is of another product; it says nothing of this one",
         ),
         Verified::Never | Verified::Failed(_) | Verified::Passed(_) => {}
     }
     let as_listed = checked.left_by_install.is_empty();
     if let Some(first) = checked.left_by_install.first() {
-        report.note(format_args!(
+        context.report.note(format_args!(
             "something was installed in the product itself: it holds {} files and folders more than it lists, {} for example, and so the verification speaks of no digest",
             checked.left_by_install.len(),
             first.display()
@@ -110,10 +109,10 @@ pub(super) fn begin(
     request: &Request,
     engine: EngineVersion,
     image: Option<Image>,
-    surroundings: &Surroundings,
+    context: &Context,
 ) -> VerificationRecord {
     let mut record = VerificationRecord::new();
-    record.started = proof::rfc3339(surroundings.unix_seconds);
+    record.started = proof::rfc3339(context.host.unix_seconds);
     record.project = request.project_name.as_ref().map(ToString::to_string);
     record.verify_environment = request
         .verify_environment
@@ -209,8 +208,12 @@ fn log_record(log: &Path) -> anyhow::Result<Option<LogRecord>> {
 }
 
 /// Closes a record with how the verification ended.
-pub(super) fn conclude(record: &mut VerificationRecord, end: &anyhow::Result<()>) {
-    record.finished = proof::rfc3339(surroundings::now());
+pub(super) fn conclude(
+    record: &mut VerificationRecord,
+    end: &anyhow::Result<()>,
+    context: &Context,
+) {
+    record.finished = proof::rfc3339(context.now());
     match end {
         Ok(()) => record.outcome = Verdict::Passed,
         Err(error) => {
@@ -237,10 +240,11 @@ impl Written {
         record: &VerificationRecord,
         product: Option<(&Facts, &Sha256Digest)>,
         key: Option<&SigningKey>,
+        context: &Context,
     ) -> anyhow::Result<Written> {
         let content = record.to_json()?;
         let file = Product::new("").verification();
-        let comment = TrustedComment::of(&file, surroundings::now(), product);
+        let comment = TrustedComment::of(&file, context.now(), product);
         let signature = key.map(|key| key.sign(&content, &comment)).transpose()?;
         Ok(Written { content, signature })
     }
@@ -271,18 +275,20 @@ pub(super) fn attach(
     record: &VerificationRecord,
     product: &Product,
     key: Option<&VerifyingKey>,
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<()> {
     if record.product_digest.is_none() || record.product_unchanged != Some(true) {
         if record.outcome == Verdict::Passed {
-            report.note("the record is not attached: it does not speak of the product as it is");
+            context
+                .report
+                .note("the record is not attached: it does not speak of the product as it is");
         }
         return Ok(());
     }
     written.put(&product.verification())?;
-    approval::rewrite_page(product, key, report)?;
+    approval::rewrite_page(product, key, context)?;
     if written.signature.is_none() {
-        report.note("verification.json is not signed: whoever can write to the product can write one that says that it passed; --sign-key signs it");
+        context.report.note("verification.json is not signed: whoever can write to the product can write one that says that it passed; --sign-key signs it");
     }
     Ok(())
 }

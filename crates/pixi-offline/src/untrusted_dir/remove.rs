@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{for_each_name, open_dir_at};
-use crate::surroundings;
+use crate::host_env;
 
 /// How many directories of one tree are open at a time. What lies deeper is moved to
 /// the top first, so that a tree of 100,000 levels takes neither as many descriptors
@@ -23,7 +23,7 @@ pub(super) fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()
     let mut tree = Tree {
         device: rustix::fs::fstat(&top)?.st_dev,
         moved: 0,
-        start: surroundings::nonce(),
+        start: host_env::nonce(),
         top,
     };
     let top = tree.top.try_clone()?;

@@ -9,15 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{COMMAND, Request, asked_out_dir, asked_product};
+use crate::context::Context;
 use crate::layout::{self, OfflineLogs, Product, Workdir};
 use crate::proof::check::{self, Verified};
 use crate::proof::evidence_file::{self, LONGEST_LIST};
 use crate::proof::verification::VerificationRecord;
 use crate::proof::{WorkdirRecord, sums};
 use crate::replacement::{Beside, Claim, RunClaim, put_in_place, remove_folder};
-use crate::report::Report;
 use crate::steps::make_product::MadeProduct;
-use crate::surroundings::Surroundings;
 
 /// The places of a run.
 pub(super) struct Places {
@@ -34,12 +33,14 @@ pub(super) struct Places {
 
 impl Places {
     /// Looks what is there; touches nothing.
-    pub(super) fn of(request: &Request, workdir: &Workdir, surroundings: &Surroundings) -> Places {
-        let product = asked_product(request, workdir, surroundings);
+    pub(super) fn of(request: &Request, workdir: &Workdir, context: &Context) -> Places {
+        let product = asked_product(request, workdir, context);
         Places {
             has_passed: has_passed(&product),
             product,
-            logs: surroundings.absolute(&asked_out_dir(request, workdir.path())),
+            logs: context
+                .host
+                .absolute(&asked_out_dir(request, workdir.path())),
             logs_are_beside: request.out_dir.is_none(),
             workdir: workdir.clone(),
         }
@@ -141,7 +142,7 @@ impl Places {
     /// # Errors
     ///
     /// When that cannot be done: the product that was there stays.
-    pub(super) fn accept(&self, made: &mut MadeProduct, report: &Report) -> anyhow::Result<()> {
+    pub(super) fn accept(&self, made: &mut MadeProduct, context: &Context) -> anyhow::Result<()> {
         for (new, place) in [
             (self.new_product(), &self.product),
             (self.new_logs(), &self.logs),
@@ -156,7 +157,7 @@ impl Places {
             let claim = Claim::alone(claimed, COMMAND)?;
             let old = put_in_place(&claim, &new, place)?;
             if let Some(trouble) = old.and_then(|old| Some((remove_folder(&old).err()?, old))) {
-                report.warning(format_args!(
+                context.report.warning(format_args!(
                     "what was in {} before cannot be deleted and is left in {}: {:#}",
                     place.display(),
                     trouble.1.display(),

@@ -3,11 +3,11 @@
 use super::places::Places;
 use super::{Request, Source, excludes, secret_policy, verified};
 use crate::container;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::Workdir;
 use crate::request::{ImageReference, ProjectName, SecretPolicy};
 use crate::steps::{Made, final_verify_product, make_product};
-use crate::surroundings::Surroundings;
 
 pub(super) fn product_of(request: &Request, made: &Made, places: &Places) -> make_product::Request {
     let choices = &request.product;
@@ -66,13 +66,13 @@ pub(in crate::steps) fn planned_verification(
     built: Option<&container::Image>,
     workdir: &Workdir,
     project: &ProjectName,
-    surroundings: &Surroundings,
+    context: &Context,
 ) -> anyhow::Result<Option<final_verify_product::Request>> {
     let asked = match &request.source {
         Source::Host(source) => Some(source.image.clone()),
         Source::Container(_) => None,
     };
-    let places = Places::of(request, workdir, surroundings);
+    let places = Places::of(request, workdir, context);
     Ok(final_image(request, built)?
         .or(asked)
         .map(|image| verification_in(request, image, project, &places)))

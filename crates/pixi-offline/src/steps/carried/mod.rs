@@ -15,13 +15,12 @@ use indicatif::HumanBytes;
 use tar::EntryType;
 
 use crate::container::{self, Access, Carrier, Engine, Mount, Volume};
+use crate::context::Context;
 use crate::failure::{self, Failure};
-use crate::report::Report;
 use crate::request::{ImageReference, Transfer};
 use crate::staging::Rules;
 use crate::steps::container_out;
 use crate::steps::inside::{self, Order};
-use crate::surroundings;
 use crate::transfer::{self, Expected, Received, Sender, Sent};
 use delegate::{Errand, Stamp};
 
@@ -40,7 +39,7 @@ pub(super) fn is_needed(
     (folder, shown): (&Path, &Path),
     others: &[&Path],
     engine_arguments: &[OsString],
-    report: &Report,
+    context: &Context,
 ) -> anyhow::Result<bool> {
     if transfer == Transfer::Copy {
         return Ok(true);
@@ -68,7 +67,7 @@ pub(super) fn is_needed(
     if transfer != Transfer::Auto {
         return Err(Failure::with_code(failure::GENERAL, words));
     }
-    report.note(format_args!(
+    context.report.note(format_args!(
         "{why}; files are carried there and back (--transfer copy)"
     ));
     Ok(true)
@@ -154,7 +153,7 @@ impl<'a> Carried<'a> {
         parcels: Vec<Parcel>,
         there: Option<&There<'_>>,
         nonce: &str,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<Carried<'a>> {
         let mut volumes = Vec::new();
         let mut mounts = Vec::new();
@@ -178,7 +177,7 @@ impl<'a> Carried<'a> {
         for (number, parcel) in parcels.into_iter().enumerate() {
             carried.not_interrupted()?;
             let reference = reference.as_ref().filter(|_| number == 0);
-            carried.fill(number, parcel, reference, report)?;
+            carried.fill(number, parcel, reference, context)?;
         }
         Ok(carried)
     }
@@ -188,7 +187,7 @@ impl<'a> Carried<'a> {
         number: usize,
         parcel: Parcel,
         reference: Option<&(&There<'_>, PathBuf)>,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let known = match reference {
             Some((_, folder)) => self.list(folder)?,
@@ -196,7 +195,7 @@ impl<'a> Carried<'a> {
         };
         let like = reference.map(|(there, _)| there.like.clone());
         let begun = Instant::now();
-        let mark = surroundings::nonce();
+        let mark = context.nonce();
         let errand = Errand::Fill {
             folder: place(number).into(),
             there: reference.map(|(_, folder)| folder.clone()),
@@ -237,7 +236,7 @@ impl<'a> Carried<'a> {
                 ..sent
             },
             begun.elapsed(),
-            report,
+            context,
         );
         Ok(())
     }
@@ -272,11 +271,11 @@ impl<'a> Carried<'a> {
         leave_out: Vec<String>,
         top: &[(&str, EntryType)],
         here: &[(&Path, &Path)],
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         self.not_interrupted()?;
         let begun = Instant::now();
-        let mark = surroundings::nonce();
+        let mark = context.nonce();
         let errand = Errand::Empty {
             folder: place(number).into(),
             leave_out,
@@ -290,13 +289,13 @@ impl<'a> Carried<'a> {
             move |mut to| put(&errand, &mut to),
             |stream| transfer::receive_as(stream, into, &mark, &expected),
         )?;
-        container_out::warn_of_left(&left, report);
+        container_out::warn_of_left(&left, context);
         let sent = Sent {
             entries: received.entries,
             bytes: received.bytes,
             spared: received.spared,
         };
-        say("carried back", &sent, begun.elapsed(), report);
+        say("carried back", &sent, begun.elapsed(), context);
         Ok(())
     }
 
@@ -326,12 +325,12 @@ fn put(errand: &Errand, to: &mut impl std::io::Write) -> anyhow::Result<()> {
     Ok(to.write_all(b"\n")?)
 }
 
-fn say(what: &str, sent: &Sent, elapsed: Duration, report: &Report) {
+fn say(what: &str, sent: &Sent, elapsed: Duration, context: &Context) {
     let spared = match sent.spared {
         0 => String::new(),
         spared => format!(", {} more were there already", HumanBytes(spared)),
     };
-    report.note(format_args!(
+    context.report.note(format_args!(
         "{what}: {} entries, {}{spared}, in {:.1} s",
         sent.entries,
         HumanBytes(sent.bytes),

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use crate::container::{self, Ended, Outcome, RestingVolume};
+use crate::context::Context;
 use crate::layout::{self, Workdir};
 use crate::proof::{BuildState, WorkdirRecord};
 use crate::replacement::{Beside, Claim};
-use crate::report::Report;
 use crate::steps::build::{self, Logs};
 use crate::steps::carried::{self, Carried};
 use crate::steps::create_workdir_from_host::{COMMAND, Request, Seen};
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::installed::{self, InstalledList};
 use crate::steps::{inside, new_workdir, secrets, stage};
-use crate::surroundings::{self, Surroundings};
 
 impl Seen {
     /// Carries the workdir that is staged in `staged` to the engine, builds it there
@@ -25,35 +24,36 @@ impl Seen {
         claim: &Claim,
         (staged, staged_paths): (&Beside, &StagedPaths),
         record: &mut WorkdirRecord,
-        surroundings: &Surroundings,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<RestingVolume> {
-        report.phase("build", "installing and verifying with a network");
+        context
+            .report
+            .phase("build", "installing and verifying with a network");
         let place = &self.place;
         let workdir = &place.workdir;
         let staged = Workdir::new(staged.path());
-        let cache = self.cache_to_begin_with(request, &staged, report);
+        let cache = self.cache_to_begin_with(request, &staged, context);
         // Beside the workdir: the next run sweeps it when this one is killed.
         let logs_folder = Beside::new(claim, workdir.path())?;
         let logs_in = Workdir::new(logs_folder.path());
         build::prepare_logs(&logs_in)?;
         let logs = Logs::of(&logs_in);
         let (build, container) = (self.build(request), self.container(request));
-        let nonce = surroundings::nonce();
+        let nonce = context.nonce();
         let parcels = build.parcels(&container, &staged, &cache, &nonce);
         let mounts = carried::mounts(&parcels, &nonce);
-        let spec = build.spec(&container, COMMAND, mounts, &nonce, surroundings)?;
+        let spec = build.spec(&container, COMMAND, mounts, &nonce, context)?;
         let carried = Carried::there(
             &self.engine,
             &request.image,
-            &surroundings.program,
+            &context.host.program,
             parcels,
             None,
             &nonce,
-            report,
+            context,
         )?;
         let Ended { outcome, end } =
-            container::run(&self.engine, &spec, None, &logs.phases(), report)?;
+            container::run(&self.engine, &spec, None, &logs.phases(), &context.report)?;
         build::learn(&outcome, record);
         let left_as_it_was = |error: &anyhow::Error, record: &WorkdirRecord| {
             new_workdir::after_failure(error, claim, place, &logs_in, record)
@@ -87,7 +87,7 @@ impl Seen {
                 leave_out,
                 &Workdir::FROM_CONTAINER,
                 &here,
-                report,
+                context,
             )
             .and_then(|()| {
                 self.complete(
@@ -96,12 +96,12 @@ impl Seen {
                     &logs_in,
                     (&outcome, record),
                     judged.is_ok(),
-                    report,
+                    context,
                 )
             })
             .and_then(|()| {
                 let (name, rules) = (&self.name, &self.rules);
-                generated::record(&new, name, rules, staged_paths, record, report);
+                generated::record(&new, name, rules, staged_paths, record, context);
                 record.write(&new)
             })
             .and_then(|()| carried.not_interrupted());
@@ -109,24 +109,31 @@ impl Seen {
             return Err(match judged {
                 Ok(()) => left_as_it_was(&error, record),
                 Err(failed) => {
-                    report.warning(format_args!("{error:#}"));
+                    context.report.warning(format_args!("{error:#}"));
                     left_as_it_was(&failed, record)
                 }
             });
         }
         place.put(beside, record)?;
-        report.tell("workdir", workdir.path().display().to_string());
+        context
+            .report
+            .tell("workdir", workdir.path().display().to_string());
         judged?;
         carried.into_first_volume()?.rest()
     }
 
     /// The package cache that goes to the engine: that of the workdir which is
     /// overwritten where that was asked for, else the new one, which is empty.
-    fn cache_to_begin_with(&self, request: &Request, staged: &Workdir, report: &Report) -> PathBuf {
+    fn cache_to_begin_with(
+        &self,
+        request: &Request,
+        staged: &Workdir,
+        context: &Context,
+    ) -> PathBuf {
         let old = self.place.workdir.cache();
         let reused = request.reuse_cache && stage::is_own_cache(&old);
         if request.reuse_cache {
-            new_workdir::say_reused(reused, report);
+            new_workdir::say_reused(reused, context);
         }
         if reused { old } else { staged.cache() }
     }
@@ -139,13 +146,13 @@ impl Seen {
         logs: &Workdir,
         (outcome, record): (&Outcome, &mut WorkdirRecord),
         is_verified: bool,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let list = InstalledList::take(new.path(), layout::OUT);
-        new_workdir::complete_received(&self.place, new, &self.name, logs, report)?;
-        installed::learn(&list, outcome, new, &self.name, record, report)?;
+        new_workdir::complete_received(&self.place, new, &self.name, logs, context)?;
+        installed::learn(&list, outcome, new, &self.name, record, context)?;
         if record.lock.built != record.lock.staged {
-            secrets::warn_of_built_lock(&request.secrets, &new.project(&self.name), report)?;
+            secrets::warn_of_built_lock(&request.secrets, &new.project(&self.name), context)?;
         }
         if is_verified {
             record.state = BuildState::Built;

@@ -6,12 +6,11 @@ use tar::EntryType;
 
 use crate::container::scripts;
 use crate::container::{self, Ended, PhaseLog, RestingVolume};
+use crate::context::Context;
 use crate::layout;
-use crate::report::Report;
 use crate::steps::carried::{self, Carried, Parcel, There};
 use crate::steps::container_out::ContainerOut;
 use crate::steps::final_verify_product::{Run, container_for, first_of, memory_for};
-use crate::surroundings::{self, Surroundings};
 
 /// The product and an out folder, in one volume that stands for the folder which both
 /// are in inside the container.
@@ -45,16 +44,15 @@ impl Run<'_> {
         built: Option<RestingVolume>,
         container_out: ContainerOut,
         logs: &[PhaseLog],
-        surroundings: &Surroundings,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<Ended> {
         let product = self.product.path();
-        let nonce = surroundings::nonce();
+        let nonce = context.nonce();
         let parcel = parcel(product, &nonce);
         let mounts = carried::mounts(std::slice::from_ref(&parcel), &nonce);
         // What is free of it is not known, so half of it counts as that.
         let tmpfs = memory_for(product, self.engine.memory() / 2);
-        let spec = container_for(self.request, mounts, tmpfs, &nonce, surroundings)?;
+        let spec = container_for(self.request, mounts, tmpfs, &nonce, context)?;
         let built = built.map(RestingVolume::wake).transpose()?;
         let in_product = self.product.cache();
         let there = built.as_ref().map(|volume| There {
@@ -66,17 +64,17 @@ impl Run<'_> {
         let carried = Carried::there(
             self.engine,
             &self.request.image,
-            &surroundings.program,
+            &context.host.program,
             vec![parcel],
             there.as_ref(),
             &nonce,
-            report,
+            context,
         )?;
-        let mut ended = container::run(self.engine, &spec, None, logs, report)?;
+        let mut ended = container::run(self.engine, &spec, None, logs, &context.report)?;
         // Without an end of the script there is nobody to answer.
         if ended.outcome.finished.is_some() {
-            let brought = self.bring(&carried, container_out, &nonce, report);
-            ended.end = first_of(ended.end, brought, report);
+            let brought = self.bring(&carried, container_out, &nonce, context);
+            ended.end = first_of(ended.end, brought, context);
         }
         Ok(ended)
     }
@@ -87,7 +85,7 @@ impl Run<'_> {
         carried: &Carried<'_>,
         container_out: ContainerOut,
         nonce: &str,
-        report: &Report,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let out = inside(scripts::OUT);
         let leave_out = vec![
@@ -96,7 +94,7 @@ impl Run<'_> {
         ];
         let arrived = container_out.path();
         let top = out.to_str().map(|name| (name, EntryType::Directory));
-        carried.back(0, &arrived, leave_out, top.as_slice(), &[], report)?;
-        container_out.bring(out, &self.logs.files(), report)
+        carried.back(0, &arrived, leave_out, top.as_slice(), &[], context)?;
+        container_out.bring(out, &self.logs.files(), context)
     }
 }

@@ -38,7 +38,7 @@ product/*/.pixi/*
 
 /// What a build is made from.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub struct BuildContext {
     /// The Dockerfile's text.
     pub dockerfile: String,
     /// The product.
@@ -49,7 +49,7 @@ pub struct Context {
     pub with_resources: bool,
 }
 
-impl Context {
+impl BuildContext {
     /// Writes the context as a tar stream, times in seconds, everything root's. The
     /// Dockerfile comes last, so that a stream that was cut builds nothing.
     ///

@@ -1,10 +1,10 @@
-//! The world that the process finds itself in: the only module that reads the
-//! current directory, the clock, the process's environment and the machine's
-//! memory. Everything else is handed a [`Surroundings`].
+//! The environment of the process on this machine. Only this module reads the current
+//! directory, the clock, the environment variables and the machine's memory; everything
+//! else takes a [`HostEnv`], most of it in a [`Context`](crate::context::Context).
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "this is the module that reads the world"
+    reason = "this module reads them for all others"
 )]
 
 use std::env;
@@ -22,7 +22,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 /// What was found when the process started.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct HostEnv {
     /// The current directory, absolute.
     pub current_dir: PathBuf,
     /// The caller's home directory, where one is known.
@@ -85,14 +85,14 @@ impl DockerSettings {
     }
 }
 
-impl Surroundings {
+impl HostEnv {
     /// Reads them all.
     ///
     /// # Errors
     ///
     /// Exit code 2 when `SOURCE_DATE_EPOCH` is no such number. When the current directory or the program's own file cannot be found
     /// (deleted, say).
-    pub fn read() -> anyhow::Result<Surroundings> {
+    pub fn read() -> anyhow::Result<HostEnv> {
         let current_dir = env::current_dir()
             .context("the current directory cannot be read; change to one that exists")?;
         let set = |name| env::var_os(name).filter(|value| !value.is_empty());
@@ -106,7 +106,7 @@ impl Surroundings {
                 })
             })
             .transpose()?;
-        Ok(Surroundings {
+        Ok(HostEnv {
             current_dir,
             home: env::home_dir().filter(|home| !home.as_os_str().is_empty()),
             container_engine: set("CONTAINER_ENGINE"),
@@ -142,7 +142,7 @@ impl Surroundings {
 }
 
 /// Seconds since 1970-01-01 UTC, for when something ended; what was begun with is
-/// in [`Surroundings`].
+/// in [`HostEnv`].
 pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
