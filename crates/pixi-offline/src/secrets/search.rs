@@ -52,15 +52,17 @@ impl Search {
     }
 
     /// Looks at one file of `root`, unless it is known, read whole however long
-    /// it is.
-    pub fn file(&mut self, root: &Path, relative: &Path) {
+    /// it is; with `follows_links` at what a link leads to.
+    pub fn file(&mut self, root: &Path, relative: &Path, follows_links: bool) {
         let path = root.join(relative);
+        let resolved = follows_links.then(|| path.canonicalize().ok()).flatten();
         let length = fs::metadata(&path).map(|metadata| metadata.len());
         if let Ok(length) = length
             && !self.is_known(relative)
         {
             let file = SurveyedFile {
                 path: &path,
+                content_at: resolved.as_deref().unwrap_or(&path),
                 relative,
                 length,
                 content: None,
@@ -149,7 +151,7 @@ impl Search {
         let content = match file.content {
             Some(content) => Some(content).filter(|content| is_text(content)),
             None => {
-                read = text_of(file.path, longest).unwrap_or_default();
+                read = text_of(file.content_at, longest).unwrap_or_default();
                 read.as_deref()
             }
         };

@@ -46,6 +46,13 @@ pub trait Selection: Sync {
         Ok(LinkFate::AsItIs)
     }
 
+    /// The longest file, in bytes, that whoever asks for the copy puts in the place of a link
+    /// that leads to it; `None` when the link stays one.
+    fn file_in_place_of_link(&self, relative: &Path) -> Option<u64> {
+        let _ = relative;
+        None
+    }
+
     /// Whether a file must be one of its own and never a hard link, since
     /// somebody will write to it in place.
     fn own_copy(&self, relative: &Path) -> bool {

@@ -87,6 +87,8 @@ impl fmt::Display for Examples {
 pub struct SurveyedFile<'a> {
     /// Its path.
     pub path: &'a Path,
+    /// Where its content is, without links: its path, or what a link of that name leads to.
+    pub content_at: &'a Path,
     /// Its path below the source.
     pub relative: &'a Path,
     /// Its length in bytes.
@@ -143,7 +145,9 @@ pub fn survey(
             if kind.is_dir() {
                 folders.push(relative);
             } else if kind.is_file() {
-                survey.file(&entry, &relative, source, visit);
+                survey.file(&entry.path(), &relative, source, visit);
+            } else if let Some(file) = tree.file_in_place_of(&relative) {
+                survey.file(&file, &relative, source, visit);
             } else if kind.is_symlink()
                 && let Ok(target) = fs::read_link(entry.path())
                 && tree.leads_out(&relative, &target)
@@ -159,19 +163,19 @@ pub fn survey(
 impl Survey {
     fn file(
         &mut self,
-        entry: &fs::DirEntry,
+        file: &Path,
         relative: &Path,
         source: &Path,
         visit: &mut dyn FnMut(SurveyedFile<'_>),
     ) {
-        let Ok(length) = entry.metadata().map(|metadata| metadata.len()) else {
+        let Ok(length) = fs::symlink_metadata(file).map(|metadata| metadata.len()) else {
             return;
         };
         self.files += 1;
         self.size.bytes += length;
         let content = lfs::LENGTHS
             .contains(&length)
-            .then(|| fs::read(entry.path()).ok())
+            .then(|| fs::read(file).ok())
             .flatten();
         if content.as_deref().is_some_and(lfs::is_pointer) {
             self.lfs_pointers.add(&relative.to_string_lossy());
@@ -179,6 +183,7 @@ impl Survey {
         visit(SurveyedFile {
             // As the caller named it, for messages.
             path: &source.join(relative),
+            content_at: file,
             relative,
             length,
             content: content.as_deref(),
@@ -266,6 +271,15 @@ impl Tree<'_> {
         }
     }
 
+    /// The file that is put in the place of a link, where it leads to one that can be read.
+    fn file_in_place_of(&self, relative: &Path) -> Option<PathBuf> {
+        let longest = self.selection.file_in_place_of_link(relative)?;
+        let file = self.root.join(relative).canonicalize().ok()?;
+        let is_copied = fs::metadata(&file).is_ok_and(|led| led.is_file() && led.len() <= longest)
+            && fs::File::open(&file).is_ok();
+        is_copied.then_some(file)
+    }
+
     /// Whether a link leads out of the tree, or to what stays behind of it. Links on
     /// the way are followed; where they lead in a circle the link leads nowhere.
     fn leads_out(&self, link: &Path, target: &Path) -> bool {
@@ -303,6 +317,7 @@ impl Tree<'_> {
                 return true;
             }
             match kind {
+                EntryKind::Link if self.file_in_place_of(&next).is_some() => place = next,
                 EntryKind::Link if followed == MOST_LINKS => return false,
                 EntryKind::Link => {
                     followed += 1;

@@ -69,7 +69,7 @@ impl SecretSearch {
                 _ => source.join(file).is_file() && !rules.excludes(file, false),
             };
             if goes_along {
-                search.file(source, file);
+                search.file(source, file, rules.follows_links());
             }
         }
         survey
@@ -154,7 +154,7 @@ impl SecretSearch {
             if path.is_dir() {
                 search.folder(&path, &Rules::new());
             } else {
-                search.file(project, copy);
+                search.file(project, copy, false);
             }
         }
     }
@@ -164,7 +164,7 @@ impl SecretSearch {
     /// the cache of a product does.
     pub(super) fn channels(&mut self, project: &Path, cache: &Path) {
         let Some(search) = &mut self.0 else { return };
-        search.file(project, Path::new(layout::LOCK_FILE));
+        search.file(project, Path::new(layout::LOCK_FILE), false);
         for record in packages::channel_records(cache) {
             search.pointer(cache, &record);
         }
@@ -270,7 +270,7 @@ pub(super) fn warn_of_built_lock(
 ) -> anyhow::Result<()> {
     let mut search = SecretSearch::new(policy)?;
     if let Some(search) = &mut search.0 {
-        search.file(project, Path::new(layout::LOCK_FILE));
+        search.file(project, Path::new(layout::LOCK_FILE), false);
     }
     warn(&search.findings(), context);
     Ok(())

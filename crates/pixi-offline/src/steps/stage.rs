@@ -31,7 +31,7 @@ pub struct ProjectRules {
     /// [`layout::DEFAULT_EXCLUDES`] alone.
     usual: Rules,
     callers: Rules,
-    /// Whether the project's Pixi configuration, manifest and lock are read through links.
+    /// As [`ProjectRules::follows_links`].
     follows_links: bool,
     /// Files and folders that the build made and that stay behind.
     generated: BTreeSet<PathBuf>,
@@ -48,6 +48,11 @@ impl ProjectRules {
         let mut rules = ProjectRules::new(excludes)?;
         rules.follows_links = false;
         Ok(rules)
+    }
+
+    /// Whether the project's Pixi configuration, manifest and lock are read through links.
+    pub(super) fn follows_links(&self) -> bool {
+        self.follows_links
     }
 
     /// Leaves these paths of the project, too.
@@ -101,6 +106,14 @@ impl Selection for ProjectRules {
     /// The `.git` of a worktree or a submodule is a file that names a folder of this machine.
     fn excludes_content(&self, relative: &Path, begins_with: &dyn Fn(&[u8]) -> bool) -> bool {
         relative.file_name() == Some(OsStr::new(layout::GIT)) && begins_with(b"gitdir: ")
+    }
+
+    /// As [`settle_links`] does.
+    fn file_in_place_of_link(&self, relative: &Path) -> Option<u64> {
+        let settled = layout::PROJECT_MANIFESTS.iter().chain([&layout::LOCK_FILE]);
+        let is_settled =
+            self.follows_links && settled.into_iter().any(|name| relative == Path::new(name));
+        is_settled.then_some(RECORD_LIMIT)
     }
 
     fn deciding(&self, relative: &Path, is_dir: bool) -> Option<&OsStr> {
