@@ -208,6 +208,121 @@ fn manifest_and_lock_that_are_links_are_staged_as_files() {
 }
 
 #[test]
+fn links_that_are_staged_as_files_are_surveyed_as_files() {
+    let pixi = "[project]\nname = 'demo'\n";
+    for (manifest, text) in [
+        ("pixi.toml", pixi),
+        ("mojoproject.toml", pixi),
+        ("pyproject.toml", "[tool.pixi.project]\nname = 'demo'\n"),
+    ] {
+        let fake = Fake::new();
+        let demo = fake.path("demo");
+        fs::remove_file(demo.join("pixi.toml")).unwrap();
+        let secret = "# https://joe:Ahf7Oiqu@git.corp.net/\n";
+        fake.sandbox
+            .write("shared/the.toml", format!("{text}{secret}"));
+        fs::rename(demo.join("pixi.lock"), fake.path("shared/the.lock")).unwrap();
+        symlink("../shared/the.toml", demo.join(manifest)).unwrap();
+        symlink("../shared/the.lock", demo.join("pixi.lock")).unwrap();
+        // One that leads to a file of the copy, though by way of a link.
+        symlink("pixi.lock", demo.join("lock-of-today")).unwrap();
+        let plan = fake.run("build-offline-product", &["--dry-run", "--format", "json"]);
+        plan.success();
+        let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+        assert_eq!(plan["warnings"]["project"], Value::Null, "{plan:#}");
+        let secrets = plan["secrets"].to_string();
+        assert!(secrets.contains(manifest), "{secrets}");
+        let run = fake.create::<&str>(&[]);
+        run.success().says_not("lead out of what is copied");
+        let staged = fake.path("W/project/demo");
+        for name in [manifest, "pixi.lock"] {
+            let is_file = fs::symlink_metadata(staged.join(name)).unwrap().is_file();
+            assert!(is_file, "{name}");
+        }
+        let size = |folder: &str| -> u64 {
+            let files = fs::read_dir(fake.path(folder)).unwrap();
+            let files = files.map(|entry| fs::symlink_metadata(entry.unwrap().path()).unwrap());
+            files
+                .filter(fs::Metadata::is_file)
+                .map(|file| file.len())
+                .sum()
+        };
+        // The top, `src/` and `.pixi/` with a file each, and `lock-of-today`.
+        let bytes = size("W/project/demo") + size("W/project/demo/src") + size("demo/.pixi");
+        assert_eq!(plan["staged"], json!({"entries": 8, "bytes": bytes}));
+
+        // The same names elsewhere, or one that leads nowhere, stay links and are told of.
+        fake.sandbox.write("demo/sub/x", "");
+        symlink("../../shared/the.lock", demo.join("sub/pixi.lock")).unwrap();
+        let other = if manifest == "pixi.toml" {
+            "mojoproject.toml"
+        } else {
+            "pixi.toml"
+        };
+        symlink("../nowhere", demo.join(other)).unwrap();
+        let run = fake.run("build-offline-product", &["--dry-run"]);
+        run.success().prints(&format!(
+            "project: 2 links that lead out of what is copied, or to what stays behind: {other} -> ../nowhere, sub/pixi.lock -> ../../shared/the.lock"
+        ));
+    }
+}
+
+#[test]
+fn an_environment_of_another_platform_is_refused_before_anything_runs() {
+    let manifest = "[project]\nname = 'demo'\nplatforms = ['linux-64', 'osx-arm64']\n\
+        [feature.mac]\nplatforms = ['osx-arm64']\n[environments]\nmac = ['mac']\n";
+    let lock = LOCK.replace("    packages:\n      linux-64: []\n", "    packages: {}\n");
+    let lock = lock.replace("  test:", "  mac:");
+    let fake = Fake::new();
+    fake.sandbox.write("demo/pixi.toml", manifest);
+    fake.sandbox.write("demo/pixi.lock", &lock);
+    let refused = |options: &[&str]| {
+        for (command, more) in [
+            ("create-workdir-from-host", &[][..]),
+            ("build-offline-product", &[][..]),
+            ("build-offline-product", &["--dry-run"][..]),
+        ] {
+            let words: Vec<&str> = options.iter().chain(more).copied().collect();
+            fake.run(command, &words)
+                .code(2)
+                .says("environment mac for osx-arm64 only, and the image is for linux-64")
+                .says("--environment")
+                .says("pixi lock");
+        }
+        let runs = fake.calls().into_iter().filter(|call| call[0] == "run");
+        assert_eq!(runs.count(), 0);
+        assert!(!fake.path("W").exists());
+    };
+    refused(&["--environment", "mac"]);
+    refused(&[
+        "--environment",
+        "default",
+        "--environment",
+        "mac",
+        "--frozen",
+    ]);
+    refused(&["--environment", "mac", "--update-lock"]);
+    fake.run(
+        "build-offline-product",
+        &["--all-environments", "--dry-run"],
+    )
+    .success()
+    .prints("environments left out")
+    .prints(": mac\n");
+    fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
+    let fake = &fake;
+    fake.run(
+        "build-offline-product",
+        &["--environment", "mac", "--dry-run"],
+    )
+    .code(2)
+    .says("environment mac for osx-arm64 only");
+    fake.create(&["--environment", "other"])
+        .code(2)
+        .says("the manifest has no environment other; it has default, mac");
+}
+
+#[test]
 fn a_lock_that_is_there_and_cannot_be_read_makes_nothing() {
     type Damage = fn(&std::path::Path);
     let damages: [(Damage, &str); 5] = [

@@ -258,3 +258,37 @@ mv /a /b; cd /b; ./bootstrap-project.sh --check && echo check 1: $?
             .prints("/b/demo/.pixi/envs/default\n");
     }
 }
+
+#[test]
+fn an_environment_without_packages_is_known_by_the_dry_run_and_refused_for_another_platform() {
+    for image in images() {
+        eprintln!("pixi {}", image.version);
+        let real = Real::new(&image.reference);
+        let subdir = channel().subdir;
+        let manifest = format!(
+            "[project]\nname = 'demo'\nversion = '0.1.0'\nchannels = ['{}']\nplatforms = ['{subdir}', 'osx-arm64']\n\
+             [feature.mac]\nplatforms = ['osx-arm64']\n[feature.none.tasks]\nx = 'true'\n\
+             [environments]\nmac = ['mac']\nnone = ['none']\n",
+            channel().url
+        );
+        real.sandbox.write("demo/pixi.toml", manifest);
+        lock_project(&real.image, &real.path("demo")).unwrap();
+        for options in [
+            &["--dry-run"][..],
+            &["--dry-run", "--environment", "none"],
+            &["--dry-run", "--all-environments"],
+        ] {
+            let run = real.build(options);
+            run.success()
+                .prints("it takes the manifest, and pixi.lock fits");
+        }
+        for options in [
+            &["--environment", "mac"][..],
+            &["--environment", "mac", "--dry-run"],
+        ] {
+            let wanted = format!("for osx-arm64 only, and the image is for {subdir}");
+            real.build(options).code(2).says(&wanted);
+        }
+        assert!(!real.path("W").exists());
+    }
+}

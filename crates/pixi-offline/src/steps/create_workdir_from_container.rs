@@ -171,6 +171,7 @@ impl Seen {
         let variables = git_version::for_build(&inspected.git_versions, &request.variables)?;
         let question = Question {
             manifest: &inspected.manifest,
+            environment: &fitting.verified,
             sha256: None,
             lock_use: LockUse::of(fitting.lock.as_ref(), request.lock),
             needs_git: fitting.needs_git(request),
@@ -218,7 +219,12 @@ impl Fitting {
         })?;
         environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
         let platform = image.and_then(|image| environments::platform_of(&image.platform));
-        let resolved = environments::resolve(&request.environments, lock.as_ref(), platform)?;
+        let resolved = environments::resolve(
+            &request.environments,
+            lock.as_ref(),
+            platform,
+            &inspected.environments,
+        )?;
         let asked = request.verify_environment.as_ref();
         let verified = environments::verified(asked, &resolved.environments)?.to_owned();
         environments::require_lock_that_fits(
@@ -227,7 +233,7 @@ impl Fitting {
             &resolved.environments,
             platform,
             &inspected.channels,
-            inspected.subdirs.as_deref(),
+            &inspected.environments,
         )?;
         Ok(Fitting {
             lock,

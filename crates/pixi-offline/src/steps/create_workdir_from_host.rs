@@ -120,6 +120,7 @@ pub(super) fn run_and_keep(
             &request.environments,
             seen.lock.as_ref(),
             seen.platform(request),
+            &seen.manifest.environments(),
         )?;
         seen.require_image_that_fits(request)?;
     }
@@ -196,7 +197,12 @@ impl Seen {
         environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
         let platform = platform_of(request, image.as_ref(), &version);
-        let resolved = environments::resolve(&request.environments, lock.as_ref(), platform)?;
+        let resolved = environments::resolve(
+            &request.environments,
+            lock.as_ref(),
+            platform,
+            &manifest.environments(),
+        )?;
         let verified =
             environments::verified(request.verify_environment.as_ref(), &resolved.environments)?
                 .to_owned();
@@ -252,7 +258,7 @@ impl Seen {
             &self.resolved.environments,
             platform.and_then(environments::platform_of),
             &self.channels,
-            self.manifest.subdirs().as_deref(),
+            &self.manifest.environments(),
         )
     }
 
@@ -315,6 +321,7 @@ impl Seen {
         let build = self.build(request);
         let question = Question {
             manifest: self.manifest.name,
+            environment: &self.verified,
             sha256: Some(self.manifest.digest().to_string()),
             lock_use: build.lock_use,
             needs_git: build.needs_git,

@@ -11,6 +11,7 @@ use crate::request::{
     ContainerVariable, DEFAULT_ENVIRONMENT, EnvironmentName, Environments, LockOption,
 };
 use crate::steps::build::LockUse;
+use crate::steps::manifest_environments::ManifestEnvironments;
 
 /// The environments that a build installs, and those of all that it leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Resolved {
 }
 
 /// Takes the environments that were asked for; `subdir` is that of the image's
-/// platform, where it is known.
+/// platform, where it is known, `manifest` what the manifest says of them.
 ///
 /// # Errors
 ///
@@ -44,6 +45,7 @@ pub(super) fn resolve(
     asked: &Environments,
     lock: Option<&Lock>,
     subdir: Option<&str>,
+    manifest: &ManifestEnvironments,
 ) -> anyhow::Result<Resolved> {
     let lock = match (asked, lock) {
         (Environments::Named(names), _) => {
@@ -60,11 +62,12 @@ pub(super) fn resolve(
         (Environments::All, Some(lock)) => lock,
     };
     // An environment that needs nothing has no platforms in the lock.
+    let needs_nothing = |name: &str| lock.platforms(name).is_none_or(|all| all.is_empty());
     let is_for = |name: &&str| {
-        subdir.is_none_or(|subdir| {
-            lock.platforms(name).is_none_or(|all| all.is_empty())
-                || !lock.platforms_of(name, subdir).is_empty()
-        })
+        if needs_nothing(name) {
+            return manifest.is_for(name, subdir);
+        }
+        subdir.is_none_or(|subdir| !lock.platforms_of(name, subdir).is_empty())
     };
     let (environments, left_out): (Vec<&str>, Vec<&str>) = lock.environments().partition(is_for);
     if let (true, Some(subdir)) = (environments.is_empty(), subdir) {
@@ -159,54 +162,30 @@ pub(super) fn require_lock_to_freeze(asked: LockOption, lock: Option<&Lock>) -> 
     Ok(())
 }
 
-/// Requires, before a build, that the lock has what the environments need on the image's
-/// platform, and that pixi can compare it with the manifest where that was asked for.
-/// `workspace` are the subdirs that the manifest names, where they are known.
+/// Requires, before a build, that lock and manifest have the environments for the image's
+/// platform, and that pixi can compare the two where that was asked for.
 ///
 /// # Errors
 ///
-/// Exit code 2, as [`require_some_platform`].
+/// Exit code 2, as [`require_some_platform`] and [`ManifestEnvironments::require`].
 pub(super) fn require_lock_that_fits(
     asked: LockOption,
     lock: Option<&Lock>,
     environments: &[String],
     subdir: Option<&str>,
     channels: &[LocalChannel],
-    workspace: Option<&[String]>,
+    manifest: &ManifestEnvironments,
 ) -> anyhow::Result<()> {
     let Some(lock) = lock.filter(|_| asked != LockOption::Update) else {
-        return Ok(());
+        manifest.require_names(environments)?;
+        return manifest.require(environments, subdir);
     };
     require_some_platform(lock, environments, subdir, channels)?;
-    if let (Some(subdir), Some(workspace)) = (subdir, workspace) {
-        require_platform_of_workspace(lock, environments, subdir, workspace)?;
-    }
+    manifest.require(environments, subdir)?;
     if asked == LockOption::Check && LockUse::of(Some(lock), asked) == LockUse::Locked {
         require_comparable(lock, environments)?;
     }
     Ok(())
-}
-
-/// Requires that an environment which needs no package is for the platform: in a lock
-/// before format 7 that is not to be seen.
-fn require_platform_of_workspace(
-    lock: &Lock,
-    environments: &[String],
-    subdir: &str,
-    workspace: &[String],
-) -> anyhow::Result<()> {
-    let is_empty = |name: &&String| lock.platforms(name).is_some_and(|all| all.is_empty());
-    let Some(empty) = environments.iter().find(is_empty) else {
-        return Ok(());
-    };
-    if workspace.is_empty() || workspace.iter().any(|one| one == subdir) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "environment {empty} has no packages, and the project is for {} only, while the image is for {subdir}: {}",
-        workspace.join(", "),
-        packages::add_platform(subdir)
-    )))
 }
 
 /// Requires that nothing in the rest of the lock keeps pixi from comparing it with the
@@ -244,6 +223,10 @@ pub(super) fn require_some_platform(
     if let Some(subdir) = subdir {
         return require_some_choice(lock, environments, subdir, channels);
     }
+    let is_missing = |name: &&String| lock.platforms(name).is_none();
+    if let Some(missing) = environments.iter().find(is_missing) {
+        require_installable(lock, std::slice::from_ref(missing), ANY_LINUX, channels)?;
+    }
     let first = environments.iter().find_map(|environment| {
         let names = lock.platforms(environment)?;
         let subdir = |name| Some(&*lock.platform(environment, name)?.subdir);
@@ -254,11 +237,20 @@ pub(super) fn require_some_platform(
                 .collect::<BTreeSet<_>>(),
         )
     });
-    let known: Vec<&str> = first.unwrap_or_default().into_iter().collect();
+    // An image is a Linux, whichever it is.
+    let mut known: Vec<&str> = first.unwrap_or_default().into_iter().collect();
+    if known.iter().any(|subdir| subdir.starts_with("linux-")) {
+        known.retain(|subdir| subdir.starts_with("linux-"));
+    } else if !known.is_empty() {
+        known = vec![ANY_LINUX];
+    }
     first_success(&known, |subdir| {
         require_some_choice(lock, environments, subdir, channels)
     })
 }
+
+/// Stands for the platform of an image that is not there yet.
+const ANY_LINUX: &str = "linux-64";
 
 /// Requires, of each environment that has several platforms of the subdir, that one of
 /// them can be installed, and of the others together that they can be.
@@ -420,7 +412,7 @@ mod tests {
         };
         let good = lock("py311-test");
         assert_eq!(
-            resolve(&Environments::All, Some(&good), None)
+            resolve(&Environments::All, Some(&good), None, &unknown())
                 .unwrap()
                 .environments,
             ["default", "py311-test"]
@@ -433,7 +425,8 @@ mod tests {
             "$(id)",
             "two\nlines",
         ] {
-            let error = resolve(&Environments::All, Some(&lock(bad)), None).unwrap_err();
+            let error =
+                resolve(&Environments::All, Some(&lock(bad)), None, &unknown()).unwrap_err();
             assert_eq!(crate::failure::exit_code(&error), crate::failure::USAGE);
             assert!(error.to_string().contains("pixi.lock"), "{error}");
         }
@@ -505,7 +498,7 @@ packages:
 
     #[test]
     fn all_environments_are_those_for_the_platform_and_the_others_are_named() {
-        let all = |subdir| resolve(&Environments::All, Some(&lock()), subdir);
+        let all = |subdir| resolve(&Environments::All, Some(&lock()), subdir, &unknown());
         let resolved = all(Some("linux-64")).unwrap();
         assert_eq!(resolved.environments, ["default", "empty", "gpu", "torch"]);
         assert_eq!(resolved.left_out, ["mac"]);
@@ -517,7 +510,7 @@ packages:
             (5, 0)
         );
         let asked = Environments::new(&["mac".into()], false).unwrap();
-        let resolved = resolve(&asked, Some(&lock()), Some("linux-64")).unwrap();
+        let resolved = resolve(&asked, Some(&lock()), Some("linux-64"), &unknown()).unwrap();
         assert_eq!(
             resolved.environments,
             ["mac"],
@@ -526,7 +519,7 @@ packages:
         let error = require_some_platform(&lock(), &resolved.environments, Some("linux-64"), &[])
             .unwrap_err();
         assert!(error.to_string().contains("mac"), "{error}");
-        assert!(resolve(&Environments::All, None, None).is_err());
+        assert!(resolve(&Environments::All, None, None, &unknown()).is_err());
     }
 
     #[test]
@@ -536,6 +529,8 @@ packages:
         };
         fits(&["default", "gpu"], Some("linux-64")).unwrap();
         fits(&["default"], None).unwrap();
+        let error = fits(&["mac"], None).unwrap_err();
+        assert!(error.contains("environment mac for linux-64"), "{error}");
         let only = lock().choosing([("default", "linux-64")]);
         let error = require_some_platform(&only, &named(&["default"]), Some("linux-64"), &[]);
         assert!(error.unwrap_err().to_string().contains("../lib"));
@@ -575,7 +570,7 @@ packages:
                 &asked,
                 Some("linux-64"),
                 &[],
-                None,
+                &unknown(),
             )
         };
         let error = fits(LockOption::Check).unwrap_err().to_string();
@@ -591,24 +586,48 @@ packages:
     }
 
     #[test]
-    fn an_environment_without_packages_is_for_the_platforms_of_the_workspace() {
-        let text = "version: 6\nenvironments:\n  default:\n    channels:\n    - url: https://conda.example/chan/\n    packages: {}\npackages: []\n";
-        let lock = Lock::parse(text.to_owned()).unwrap();
-        let fits = |workspace: Option<&[String]>| {
-            let environments = named(&["default"]);
-            require_lock_that_fits(
-                LockOption::Check,
-                Some(&lock),
-                &environments,
-                Some("linux-64"),
-                &[],
-                workspace,
-            )
-        };
-        fits(None).unwrap();
-        fits(Some(&[])).unwrap();
-        fits(Some(&named(&["osx-arm64", "linux-64"]))).unwrap();
-        let error = fits(Some(&named(&["osx-arm64"]))).unwrap_err().to_string();
-        assert!(error.contains("for osx-arm64 only"), "{error}");
+    fn an_environment_without_packages_is_for_the_platforms_of_the_manifest() {
+        let environment =
+            |name| format!("  {name}:\n    channels:\n    - url: https://conda.example/chan/\n");
+        let text = format!(
+            "version: 6\nenvironments:\n{}    packages: {{}}\n{}    packages: {{}}\npackages: []\n",
+            environment("default"),
+            environment("mac")
+        );
+        let lock = Lock::parse(text).unwrap();
+        let manifest: ManifestEnvironments = serde_json::from_str(
+            r#"{"default": ["osx-arm64", "linux-64"], "mac": ["osx-arm64"], "open": null}"#,
+        )
+        .unwrap();
+        for asked in [LockOption::Check, LockOption::Frozen, LockOption::Update] {
+            for lock in [Some(&lock), None] {
+                for subdir in [Some("linux-64"), None] {
+                    let fits = |name: &str, known: &ManifestEnvironments| {
+                        require_lock_that_fits(asked, lock, &named(&[name]), subdir, &[], known)
+                            .map_err(|error| error.to_string())
+                    };
+                    fits("default", &manifest).unwrap();
+                    let nothing = unknown();
+                    fits("mac", &nothing).unwrap();
+                    let said = fits("mac", &manifest).unwrap_err();
+                    assert!(
+                        said.contains("environment mac") && said.contains("for osx-arm64 only"),
+                        "{said}"
+                    );
+                    let said = fits("nope", &manifest).unwrap_err();
+                    assert!(said.contains("no environment nope"), "{said}");
+                }
+            }
+        }
+        let all = resolve(&Environments::All, Some(&lock), Some("linux-64"), &manifest).unwrap();
+        assert_eq!(
+            (&*all.environments, &*all.left_out),
+            (&named(&["default"])[..], &named(&["mac"])[..])
+        );
+    }
+
+    /// A manifest that says nothing.
+    fn unknown() -> ManifestEnvironments {
+        ManifestEnvironments::default()
     }
 }

@@ -28,6 +28,7 @@ use crate::staging::{self, How, Rules, Survey};
 use crate::steps::carried::delegate;
 use crate::steps::generated::StagedPaths;
 use crate::steps::git_version;
+use crate::steps::manifest_environments::ManifestEnvironments;
 use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
@@ -110,8 +111,8 @@ pub struct Inspected {
     pub manifest: String,
     /// The text of the project's lock.
     pub lock: Option<String>,
-    /// The subdirs of the platforms that the manifest names.
-    pub subdirs: Option<Vec<String>>,
+    /// The environments of the manifest.
+    pub environments: ManifestEnvironments,
     /// The channels that are folders of the project.
     pub channels: Vec<LocalChannel>,
     /// What looks like a secret, refused or not wanted to be known none.
@@ -260,7 +261,7 @@ impl Inspection {
             manifest: manifest.name.to_owned(),
             channels: channels_of(lock.as_ref(), &project),
             lock: lock.map(|lock| lock.text().to_owned()),
-            subdirs: manifest.subdirs(),
+            environments: manifest.environments(),
             secrets,
             resources: resources.is_some(),
             git_versions: git_version::find(&project, context),

@@ -20,6 +20,7 @@ pub mod inside;
 mod installed;
 pub mod make_product;
 pub mod make_production_image;
+mod manifest_environments;
 mod new_workdir;
 mod pixi_check;
 mod pixi_words;

@@ -22,6 +22,8 @@ const TIMED_OUT: u8 = 124;
 pub(super) struct Question<'a> {
     /// The name of its manifest.
     pub(super) manifest: &'a str,
+    /// An environment that is installed.
+    pub(super) environment: &'a str,
     /// The sha256 of its manifest, where it is known.
     pub(super) sha256: Option<String>,
     /// How the install would treat its lock.
@@ -114,12 +116,13 @@ impl Question<'_> {
         self.judge(&answer)
     }
 
-    fn words<'a>(&'a self, project: &'a str) -> [&'a str; 5] {
+    fn words<'a>(&'a self, project: &'a str) -> [&'a str; 6] {
         let flag = |is_set| if is_set { "yes" } else { "" };
         [
             project,
             self.manifest,
             self.sha256.as_deref().unwrap_or_default(),
+            self.environment,
             flag(self.lock_use == LockUse::Locked),
             flag(self.needs_git),
         ]
@@ -176,6 +179,8 @@ impl Question<'_> {
         if let Some((code, said)) = lock.map(ended) {
             match code {
                 Some(0) => check.lock_fits = true,
+                // It lists what is locked after it has compared the lock.
+                Some(_) if said.find_no_packages() => check.lock_fits = true,
                 Some(code) if said.blame_the_lock() => return Err(stale(code, &said)),
                 _ => {
                     let fault = said.fault().join(" ");

@@ -49,6 +49,11 @@ impl PixiWords {
             && text.contains("not up-to-date with")
     }
 
+    /// Whether pixi had nothing to list: the environment needs no package.
+    pub(super) fn find_no_packages(&self) -> bool {
+        self.fault().join(" ").contains("No packages found")
+    }
+
     /// Why the lock does not fit, as `pixi -v` tells: the first few reasons.
     pub(super) fn why_stale(&self) -> Vec<&str> {
         let reasons = self
@@ -153,6 +158,21 @@ mod tests {
         ] {
             assert!(!PixiWords::from_text(other).blame_the_lock(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn an_environment_that_needs_no_package_is_told_from_a_failure() {
+        let none = |text: &str| PixiWords::from_text(text).find_no_packages();
+        // 0.15 and 0.77
+        assert!(none(
+            " INFO the lock-file is up-to-date\n\u{2718} No packages found.\n"
+        ));
+        assert!(none(
+            " INFO the lock file is up-to-date\nError:   \u{d7} No packages found in 'default' environment for 'linux-64' platform.\n"
+        ));
+        assert!(!none(
+            "No packages found.\nError:   \u{d7} 401 Unauthorized\n"
+        ));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::layout;
 use crate::packages::not_checked_out;
 use crate::proof::Sha256Digest;
 use crate::regular_file;
+use crate::steps::manifest_environments::ManifestEnvironments;
 use crate::steps::workspace_platforms::WorkspacePlatform;
 use crate::untrusted_dir::RECORD_LIMIT;
 
@@ -129,11 +130,11 @@ impl ProjectManifest {
         Ok(())
     }
 
-    /// The subdirs of the platforms that the workspace names; `None` when that cannot be
-    /// read.
-    pub(super) fn subdirs(&self) -> Option<Vec<String>> {
-        let platforms = self.platforms()?;
-        Some(platforms.into_iter().map(|one| one.subdir).collect())
+    /// Its environments, and the subdirs that each is for; none when it cannot be read.
+    pub(super) fn environments(&self) -> ManifestEnvironments {
+        let top = self.table(&[]);
+        top.map(|top| ManifestEnvironments::read(top, self.platforms()))
+            .unwrap_or_default()
     }
 
     /// The platforms of the workspace in pixi's order of preference; `None` when they cannot
@@ -258,14 +259,16 @@ mod tests {
             [tool.pixi.feature.a.pypi-options]\nfind-links = [{ path = '/opt/links' }]\n";
         let folder = project(&[("pyproject.toml", text)]);
         let manifest = ProjectManifest::require(folder.path()).unwrap();
-        assert_eq!(manifest.subdirs().unwrap(), ["linux-64", "linux-aarch64"]);
+        let subdirs = manifest.platforms().unwrap();
+        let subdirs: Vec<&str> = subdirs.iter().map(|one| &*one.subdir).collect();
+        assert_eq!(subdirs, ["linux-64", "linux-aarch64"]);
         assert_eq!(
             manifest.absolute_find_links(),
             ["/home/me/links", "/opt/links"]
         );
         let none = project(&[("pixi.toml", "[project]\nname = 'a'\n")]);
         assert_eq!(
-            ProjectManifest::require(none.path()).unwrap().subdirs(),
+            ProjectManifest::require(none.path()).unwrap().platforms(),
             None
         );
     }

@@ -11,7 +11,7 @@ use crate::packages::{Lock, LockedPlatform, VirtualPackage};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WorkspacePlatform {
     /// Its name: its own, or that of its subdir. Pixi makes one up for another that has none.
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// The part of a channel that its packages come from.
     pub(super) subdir: String,
     /// What it asks of a machine beyond what every machine of the subdir has.

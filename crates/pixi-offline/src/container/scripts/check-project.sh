@@ -7,9 +7,13 @@ project=$1
 manifest=$2
 # Of the manifest; empty where nobody knows it.
 sha256=$3
+# One that is to be installed: the lock is compared whole whichever is listed.
+environment=$4
 # Whether the lock is compared, and whether git is needed: empty means no.
-compares=$4
-needs_git=$5
+compares=$5
+needs_git=$6
+# Pixi 0.15 does not know the name `default`.
+[ "$environment" != default ] || environment=
 
 PATH=$PATH:$PIXI_OFFLINE_IMAGE_PATH
 export PATH
@@ -68,5 +72,5 @@ ask() {
   cat "$scratch/said"
   return "$code"
 }
-ask manifest pixi task list && [ -n "$compares" ] && ask lock pixi list --locked -v
+ask manifest pixi task list && [ -n "$compares" ] && ask lock pixi list --locked -v ${environment:+--environment "$environment"}
 exit 0
