@@ -78,10 +78,10 @@ format:
 build:
     cargo xtask build
 
-# Write man pages and shell completions out of the commands' options
+# Write man pages and shell completions below PREFIX, ~/.local for example
 [group('checkout')]
-generate:
-    cargo xtask generate
+generate PREFIX:
+    cargo xtask generate "$1"
 
 # Pack the release binaries with all that belongs to them and print the archive's path
 [group('checkout')]

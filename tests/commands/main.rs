@@ -9,7 +9,6 @@ mod fake;
 mod build_offline_product;
 mod carrying;
 mod command_line;
-mod completions;
 mod create_workdir_from_container;
 mod create_workdir_from_host;
 mod delete_guard;

@@ -61,17 +61,18 @@ fn members(binaries: &Path) -> anyhow::Result<Vec<Member>> {
         add(&binaries.join(command), "bin/", 0o755)?;
     }
     // The shims look for the binaries beside themselves.
-    for (from, to, mode) in [
-        ("scripts-compat", "bin/", 0o755),
-        (generate::MAN, "share/man/man1/", 0o644),
-        (generate::COMPLETIONS, "completions/", 0o644),
-    ] {
-        for entry in fs::read_dir(root.join(from))? {
-            add(&entry?.path(), to, mode)?;
-        }
+    for entry in fs::read_dir(root.join("scripts-compat"))? {
+        add(&entry?.path(), "bin/", 0o755)?;
     }
     for file in ["README.md", "LICENSE"] {
-        add(&root.join(file), "", 0o644)?;
+        add(&root.join(file), "share/doc/pixi-offline/", 0o644)?;
+    }
+    for (path, content) in generate::files()? {
+        members.push(Member {
+            path: path.to_string_lossy().into_owned(),
+            content,
+            mode: 0o644,
+        });
     }
     members.sort_by(|a, b| a.path.cmp(&b.path));
     let sums: String = members
@@ -184,9 +185,9 @@ mod tests {
             assert!(help.contains("Usage:"), "{help}");
             for file in [
                 format!("share/man/man1/{command}.1"),
-                format!("completions/{command}.bash"),
-                format!("completions/_{command}"),
-                format!("completions/{command}.fish"),
+                format!("share/bash-completion/completions/{command}"),
+                format!("share/zsh/site-functions/_{command}"),
+                format!("share/fish/vendor_completions.d/{command}.fish"),
             ] {
                 assert!(root.join(&file).is_file(), "{file}");
             }
@@ -200,7 +201,8 @@ mod tests {
                 .contains("final-verify-product")
         );
         for file in ["README.md", "LICENSE"] {
-            assert!(root.join(file).is_file(), "{file}");
+            let file = format!("share/doc/pixi-offline/{file}");
+            assert!(root.join(&file).is_file(), "{file}");
         }
     }
 }

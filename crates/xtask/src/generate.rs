@@ -1,7 +1,5 @@
-//! Man pages and shell completions, out of the very options that the commands
-//! parse. They are committed; a test says when they are not fresh.
+//! Man pages and shell completions, made from the options that the commands parse.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,46 +9,47 @@ use clap_complete::Shell;
 
 use crate::build;
 
-/// Where the man pages are, from the top of the checkout.
-pub const MAN: &str = "docs/man";
-
-/// Where the completions are.
-pub const COMPLETIONS: &str = "completions";
-
-/// Writes them all.
+/// Writes them all into a directory, at the places below `/usr` where `man` and the shells
+/// look for them.
 ///
 /// # Errors
+///
 /// When a file cannot be written.
-pub fn run() -> anyhow::Result<()> {
-    let root = build::workspace();
+pub fn run(dir: &Path) -> anyhow::Result<()> {
     for (file, content) in files()? {
-        let file = root.join(file);
-        fs::create_dir_all(file.parent().unwrap_or(&root))?;
+        let file = dir.join(file);
+        fs::create_dir_all(file.parent().unwrap_or(dir))?;
         fs::write(&file, content)
             .with_context(|| format!("{} cannot be written", file.display()))?;
-        println!("{} is written", file.display());
     }
     Ok(())
 }
 
-/// Every file with its content, by its path from the top of the checkout.
-fn files() -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut files = BTreeMap::new();
+/// Every file with its path below the prefix that it is installed in.
+pub fn files() -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut files = Vec::new();
     for mut command in commands() {
         let name = command.get_name().to_owned();
-        let page = man_page(&command)?;
-        files.insert(Path::new(MAN).join(format!("{name}.1")), page);
+        files.push((man_path(&name), man_page(&command)?));
         for (shell, file) in [
-            (Shell::Bash, format!("{name}.bash")),
-            (Shell::Zsh, format!("_{name}")),
-            (Shell::Fish, format!("{name}.fish")),
+            (Shell::Bash, format!("bash-completion/completions/{name}")),
+            (Shell::Zsh, format!("zsh/site-functions/_{name}")),
+            (
+                Shell::Fish,
+                format!("fish/vendor_completions.d/{name}.fish"),
+            ),
         ] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command, &name, &mut script);
-            files.insert(Path::new(COMPLETIONS).join(file), script);
+            files.push((Path::new("share").join(file), script));
         }
     }
     Ok(files)
+}
+
+/// The man page of a command, below the prefix.
+fn man_path(command: &str) -> PathBuf {
+    format!("share/man/man1/{command}.1").into()
 }
 
 /// A page in the language of man(7).
@@ -128,29 +127,10 @@ mod tests {
     use clap::{FromArgMatches, Parser};
     use duct::cmd;
     use pixi_offline::entry::{Parsed, parse};
+    use testbed::ensure_debian_package;
+    use testbed::sandbox::{Run, Sandbox};
 
     use super::*;
-
-    #[test]
-    fn man_pages_and_completions_are_fresh() {
-        let root = build::workspace();
-        let files = files().unwrap();
-        for (file, content) in &files {
-            let there = fs::read(root.join(file)).unwrap_or_default();
-            assert!(
-                there == *content,
-                "{} is not what the options say; run `cargo xtask generate`",
-                file.display()
-            );
-        }
-        for folder in [MAN, COMPLETIONS] {
-            for entry in fs::read_dir(root.join(folder)).unwrap() {
-                let file = Path::new(folder).join(entry.unwrap().file_name());
-                assert!(files.contains_key(&file), "{} is nobody's", file.display());
-            }
-        }
-        assert_eq!(commands().len(), build::COMMANDS.len());
-    }
 
     /// The words of each example in a command's help.
     fn examples(command: &Command) -> Vec<Vec<OsString>> {
@@ -196,9 +176,9 @@ mod tests {
 
     #[test]
     fn man_pages_have_every_option_and_the_examples() {
+        assert_eq!(commands().len(), build::COMMANDS.len());
         for command in commands() {
-            let page =
-                files().unwrap()[&Path::new(MAN).join(format!("{}.1", command.get_name()))].clone();
+            let page = man_page(&command).unwrap();
             let page = String::from_utf8(page).unwrap().replace("\\-", "-");
             for option in command
                 .get_arguments()
@@ -221,5 +201,75 @@ mod tests {
                 assert!(page.contains(&line), "{line} in {page}");
             }
         }
+    }
+
+    /// Runs a script, the directory of all shells' completions as its first argument.
+    fn shell(program: &[&str], script: &str) -> Run {
+        let sandbox = Sandbox::new();
+        let dir = tempfile::tempdir().unwrap();
+        super::run(dir.path()).unwrap();
+        let mut command = sandbox.program(program[0]);
+        Run::of(
+            command
+                .args(&program[1..])
+                .args([script, "shell"])
+                .arg(dir.path().join("share")),
+        )
+    }
+
+    #[test]
+    fn bash_completes_options_and_their_values() {
+        let script = r#"
+            . "$1/bash-completion/completions/build-offline-product"
+            complete -p build-offline-product
+            try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+              "$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')" "$1" "${@: -1}" "${@: -2:1}"
+              echo "<${COMPREPLY[*]}>"; }
+            try build-offline-product --bundle
+            try build-offline-product --project-dir demo --cache ''
+            . "$1/bash-completion/completions/final-verify-product"
+            try final-verify-product --att"#;
+        shell(&["bash", "-c"], script)
+            .success()
+            .prints("<--bundle-pixi>\n")
+            .prints("<needed full>\n")
+            .prints("<--attach>\n");
+    }
+
+    #[test]
+    fn zsh_completes_options_and_their_values() {
+        ensure_debian_package("zsh", "zsh").unwrap();
+        // zsh completes only at a terminal: `zpty` is one.
+        let script = r#"
+            zmodload zsh/zpty
+            zpty it zsh -f -i
+            zpty -w it "PS1=; fpath=($1/zsh/site-functions \$fpath); autoload -Uz compinit; compinit -u -D; echo rea\"\"dy"
+            zpty -r it line '*ready*'
+            zpty -w -n it $'build-offline-product --bundle\t'
+            zpty -r it line '*--bundle-pixi*' && print complete: $line
+            zpty -w -n it $'\Cubuild-offline-product --cache f\t'
+            zpty -r it line '*--cache full*' && print complete: $line
+            zpty -d it"#;
+        let run = shell(&["timeout", "60", "zsh", "-f", "-c"], script);
+        run.success().prints("--bundle-pixi").prints("--cache full");
+    }
+
+    #[test]
+    fn fish_completes_options_and_their_values() {
+        if let Err(error) = ensure_debian_package("fish", "fish") {
+            testbed::skip(
+                "fish_completes_options_and_their_values",
+                &format!("{error:#}"),
+            );
+            return;
+        }
+        let script = r#"
+            source $argv[2]/fish/vendor_completions.d/build-offline-product.fish
+            complete -C 'build-offline-product --bundle'
+            complete -C 'build-offline-product --cache f'"#;
+        shell(&["fish", "--no-config", "-c"], script)
+            .success()
+            .prints("--bundle-pixi\t")
+            .prints("full");
     }
 }

@@ -14,6 +14,7 @@ mod generate;
 mod reliability;
 mod tests;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,8 +48,11 @@ enum Task {
     BenchPart(bench::part::Part),
     /// Build the static release binaries and print their folder
     Build,
-    /// Write man pages and shell completions, from the options of the commands
-    Generate,
+    /// Write man pages and shell completions, from the options of the commands, below DIR
+    Generate {
+        /// A prefix such as ~/.local: the files go to its share/
+        dir: PathBuf,
+    },
     /// Pack the release binaries with all that belongs to them, and print the archive's path
     Dist,
 }
@@ -76,7 +80,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         }
         Task::Reliability => reliability::run(),
         Task::Bench(options) => bench::run(options),
-        Task::Generate => generate::run(),
+        Task::Generate { dir } => generate::run(dir),
         Task::Dist => {
             println!("{}", dist::run()?.display());
             Ok(())
