@@ -16,7 +16,8 @@ use crate::engine::ensure_engine;
 use crate::fingerprint::Fingerprint;
 use crate::limit::run_within;
 use crate::pixi::{
-    cached_pixis, is_registry_only, parse_version, pixi_bin, registry, registry_pixi, version_of,
+    Newest, is_registry_only, newest_beside, parse_version, pixi_bin, registry, registry_pixi,
+    version_of,
 };
 use crate::process::{LONG_PATIENCE, announced, captured, end_of, say};
 
@@ -42,7 +43,7 @@ pub struct PixiImage {
 /// An image with pixi, from the first of these that there is: `PIXI_IMAGE`; one made from
 /// `PIXI_BIN`; the newest that an earlier run made, or one made from a newer program in
 /// `<cache>/pixi-bin/`; pixi's own image, when it can be pulled; one made from the newest program
-/// in `<cache>/pixi-bin/`, or else from the crates registry.
+/// of `<cache>/pixi-bin/` and the crates registry.
 ///
 /// # Errors
 /// When there is no engine, what a variable names is not a pixi, or making the image fails.
@@ -64,16 +65,16 @@ pub fn ensure_pixi_image() -> Result<PixiImage> {
 }
 
 /// The newest image that an earlier run made, or one made from a newer program in
-/// `<cache>/pixi-bin/`; where there is neither, one with the pixi from the crates registry.
+/// `<cache>/pixi-bin/` or from the crates registry.
 pub(crate) fn ensure_image_made_here() -> Result<PixiImage> {
-    let cached = cached_pixis()?
-        .into_iter()
-        .max_by(|a, b| a.version.cmp(&b.version));
-    match (newest_made_before()?, cached) {
-        (Some(image), Some(pixi)) if pixi.version > image.version => ensure_image_with(&pixi.path),
-        (Some(image), _) => Ok(image),
-        (None, Some(pixi)) => ensure_image_with(&pixi.path),
-        (None, None) => ensure_image_with(&registry_pixi()?.path),
+    let made = newest_made_before()?;
+    match (
+        newest_beside(made.as_ref().map(|image| &image.version))?,
+        made,
+    ) {
+        (Newest::Image, Some(image)) => Ok(image),
+        (Newest::Brought(pixi), _) => ensure_image_with(&pixi.path),
+        (Newest::Registry | Newest::Image, _) => ensure_image_with(&registry_pixi()?.path),
     }
 }
 

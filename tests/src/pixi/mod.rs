@@ -13,7 +13,7 @@ use duct::cmd;
 use semver::Version;
 
 use crate::cache::cache_folder;
-use crate::process::captured;
+use crate::process::{captured, say};
 
 pub use registry::registry_pixi;
 
@@ -97,11 +97,14 @@ pub fn pixi_bin() -> Result<Option<Pixi>> {
 /// # Errors
 /// When one of them is not a pixi.
 pub fn cached_pixis() -> Result<Vec<Pixi>> {
-    let folder = cache_folder()?.join("pixi-bin");
+    pixis_in(&cache_folder()?.join("pixi-bin"))
+}
+
+fn pixis_in(folder: &Path) -> Result<Vec<Pixi>> {
     let mut programs = Vec::new();
     if folder.is_dir() {
         for entry in
-            fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?
+            fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
         {
             let path = entry?.path();
             let about = fs::metadata(&path)?;
@@ -121,6 +124,55 @@ pub fn cached_pixis() -> Result<Vec<Pixi>> {
         })
     };
     programs.into_iter().map(as_pixi).collect()
+}
+
+/// Where the newest pixi of this machine is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Newest {
+    /// In an image that an earlier run made.
+    Image,
+    /// Somebody put it into `<cache>/pixi-bin/`.
+    Brought(Pixi),
+    /// It is the registry's.
+    Registry,
+}
+
+/// Finds the newest pixi, beside that of an image which an earlier run made, and says in one
+/// line which it is. The registry's is not built for that.
+///
+/// # Errors
+/// As [`cached_pixis`].
+pub(crate) fn newest_beside(image: Option<&Version>) -> Result<Newest> {
+    let (newest, told) = newest_of(cached_pixis()?, image, &registry::locked_version()?);
+    say(told);
+    Ok(newest)
+}
+
+/// Of two with one version, what is made already is taken before what is still to be made.
+fn newest_of(brought: Vec<Pixi>, image: Option<&Version>, registry: &Version) -> (Newest, String) {
+    let of_image = image.map(|version| (version.clone(), 2, "an image that an earlier run made"));
+    let of_registry = (registry.clone(), 0, "built from the crates registry");
+    let of_brought = brought
+        .iter()
+        .map(|pixi| (pixi.version.clone(), 1, "pixi-bin in the cache folder"));
+    let mut all: Vec<_> = of_brought.chain(of_image).chain([of_registry]).collect();
+    all.sort();
+    let shown = |(version, _, origin): &(Version, u8, &str)| format!("pixi {version} ({origin})");
+    let (chosen, others) = all.split_last().expect("the registry's is always one");
+    let others: Vec<String> = others.iter().map(shown).collect();
+    let mut told = format!("{} is used as the newest", shown(chosen));
+    if !others.is_empty() {
+        told.push_str(&format!(", and not {}", others.join(", ")));
+    }
+    let newest = match chosen.1 {
+        2 => Newest::Image,
+        1 => brought
+            .into_iter()
+            .find(|pixi| pixi.version == chosen.0)
+            .map_or(Newest::Registry, Newest::Brought),
+        _ => Newest::Registry,
+    };
+    (newest, told)
 }
 
 /// What `<program> --version` says.
@@ -166,6 +218,72 @@ mod tests {
         assert_eq!(parse_version("pixi 0.15.2"), Some(Version::new(0, 15, 2)));
         assert_eq!(parse_version("cargo 1.95.0"), None);
         assert_eq!(parse_version(""), None);
+    }
+
+    #[test]
+    fn the_newest_pixi_is_the_newest_by_version_wherever_it_is() {
+        let old = pixi("0.9.3", Origin::Cache);
+        let new = pixi("0.77.0", Origin::Cache);
+        let registry = Version::new(0, 15, 2);
+        let newest = |brought: &[&Pixi], image: Option<&str>| {
+            let image = image.map(|version| Version::parse(version).unwrap());
+            let brought = brought.iter().copied().cloned().collect();
+            newest_of(brought, image.as_ref(), &registry)
+        };
+        let (chosen, told) = newest(&[], None);
+        assert_eq!(chosen, Newest::Registry);
+        assert_eq!(
+            told,
+            "pixi 0.15.2 (built from the crates registry) is used as the newest"
+        );
+        let (chosen, told) = newest(&[&old], Some("0.9.3"));
+        assert_eq!(chosen, Newest::Registry);
+        assert!(
+            told.ends_with("and not pixi 0.9.3 (pixi-bin in the cache folder), pixi 0.9.3 (an image that an earlier run made)"),
+            "{told}"
+        );
+        assert_eq!(newest(&[&old], Some("0.15.2")).0, Newest::Image);
+        assert_eq!(
+            newest(&[&new, &old], Some("0.15.2")).0,
+            Newest::Brought(new.clone())
+        );
+        assert_eq!(newest(&[&new], Some("0.77.0")).0, Newest::Image);
+        assert_eq!(newest(&[&new], Some("0.100.0")).0, Newest::Image);
+    }
+
+    #[test]
+    fn the_registrys_version_is_known_before_it_is_built() {
+        assert_eq!(registry::locked_version().unwrap(), Version::new(0, 15, 2));
+    }
+
+    #[test]
+    fn a_program_that_does_not_run_or_is_no_pixi_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        assert_eq!(pixis_in(&folder.path().join("none")).unwrap(), []);
+        program("pixi", "#!/bin/sh\necho pixi 0.9.3\n");
+        fs::create_dir(folder.path().join("backends")).unwrap();
+        fs::write(folder.path().join("README"), "").unwrap();
+        let found = pixis_in(folder.path()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].version, Version::new(0, 9, 3));
+        for (name, text) in [
+            ("failing", "#!/bin/sh\nexit 1\n"),
+            ("other", "#!/bin/sh\necho cargo 1.0.0\n"),
+            ("foreign", "\u{7f}ELF"),
+        ] {
+            program(name, text);
+            let error = format!("{:#}", pixis_in(folder.path()).unwrap_err());
+            assert!(
+                error.contains("remove it from") && error.contains(name),
+                "{error}"
+            );
+            fs::remove_file(folder.path().join(name)).unwrap();
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use duct::{Expression, cmd};
+use semver::Version;
 
 use super::{Origin, Pixi, version_of};
 use crate::cache::{Turn, cache_folder};
@@ -50,6 +51,20 @@ fn program() -> Result<PathBuf> {
 pub(super) fn is_built() -> Result<bool> {
     let made_from = fs::read_to_string(stamp()?).unwrap_or_default();
     Ok(made_from == recipe()?.to_string() && version_of(&program()?).is_ok())
+}
+
+/// The version that the crate builds.
+pub(super) fn locked_version() -> Result<Version> {
+    const BEGIN: &str = "pixi = { version = \"=";
+    let file = crate_folder().join("Cargo.toml");
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let version = text
+        .lines()
+        .find_map(|line| line.strip_prefix(BEGIN)?.split('"').next());
+    version
+        .and_then(|version| Version::parse(version).ok())
+        .with_context(|| format!("{} names no version of pixi", file.display()))
 }
 
 /// Says beside the program what it was made from.
