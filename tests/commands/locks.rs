@@ -150,6 +150,93 @@ file not json
     assert_eq!(self::record(&fake)["environments"], json!(["default"]));
 }
 
+/// A conda package in the cache of `W`, with a variable that activation sets.
+fn cached_with_variable(fake: &Fake, name: &str) {
+    let files = [
+        ("info/index.json", "{}".to_owned()),
+        ("info/paths.json", json!({"paths": []}).to_string()),
+        (
+            "info/repodata_record.json",
+            json!({"sha256": "a".repeat(64), "url": format!("http://conda.example/chan/linux-64/{name}-1-0.conda")})
+                .to_string(),
+        ),
+        (
+            "etc/conda/env_vars.d/v.json",
+            json!({format!("OF_{}", name.to_uppercase()): format!("$CONDA_PREFIX/{name}")})
+                .to_string(),
+        ),
+    ];
+    for (file, text) in files {
+        fake.sandbox
+            .write(format!("W/pixi-cache/pkgs/{name}-1-0/{file}"), text);
+    }
+}
+
+#[test]
+fn a_product_of_two_platforms_is_read_for_the_one_that_pixi_chose() {
+    let manifest = "[workspace]\nname = 'demo'\nplatforms = ['linux-64', { name = 'gpu', platform = 'linux-64', cuda = '12' }]\n";
+    for (package, other, asked, virtual_packages) in [
+        ("b", "a", "p1", json!(["__cuda=12.0"])),
+        ("a", "b", "linux-64", json!([])),
+    ] {
+        let platform = json!({"resolved_platform": {"subdir": "linux-64", "virtual_packages": virtual_packages}});
+        let list = format!("environment default\npackage {package}-1-0\nfile {platform}\n");
+        let fake = Fake::new().with(json!({
+            "writes": {"/workdir/out/.pixi-offline-new-environments": list},
+        }));
+        fake.sandbox.write("demo/pixi.lock", lock_with_platforms());
+        fake.sandbox.write("demo/pixi.toml", manifest);
+        fake.create(&["--verify-task", "all"]).success();
+        assert_eq!(record(&fake)["platforms"]["default"]["name"], asked);
+        let fake = fake.with(json!({"writes": {}, "images": ["img:1"]}));
+        for name in ["a", "b"] {
+            cached_with_variable(&fake, name);
+        }
+        let run = |command: &str, words: &[&str]| fake.sandbox.run(command, words);
+        run("make-archive-ready-product", &["--workdir", "W"]).success();
+        let product = fake.path("W/product");
+        assert!(
+            product
+                .join(format!("pkg-cache/pkgs/{package}-1-0"))
+                .is_dir()
+        );
+        assert!(!product.join(format!("pkg-cache/pkgs/{other}-1-0")).exists());
+        let bill = fs::read_to_string(product.join("sbom.cdx.json")).unwrap();
+        let in_bill = |name: &str| bill.contains(&format!("{name}-1-0.conda"));
+        assert!(in_bill(package) && !in_bill(other), "{bill}");
+
+        let words = [
+            "--image",
+            "img:1",
+            "--product-dir",
+            "W/product",
+            "--out-dir",
+            "O",
+            "--attach",
+        ];
+        run("final-verify-product", &words).success();
+        let words = [
+            "--product-dir",
+            "W/product",
+            "--build-image",
+            "img:1",
+            "--base-image",
+            "img:1",
+            "--emit-dockerfile",
+            "E",
+        ];
+        run("make-production-image", &words).success();
+        let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
+        let variable = |name: &str| format!("OF_{}=\"", name.to_uppercase());
+        assert!(
+            text.contains("PIXI_ENVIRONMENT_PLATFORMS=\"gpu,linux-64\""),
+            "{text}"
+        );
+        assert!(text.contains(&variable(package)), "{text}");
+        assert!(!text.contains(&variable(other)), "{text}");
+    }
+}
+
 #[test]
 fn all_environments_are_those_for_the_images_platform() {
     let fake = Fake::new();
