@@ -523,5 +523,49 @@ fn find_links_in_the_project_by_a_path_of_this_machine_are_refused() {
     );
     fake.sandbox.write("demo/pixi.toml", manifest);
     fake.create::<&str>(&[]).code(2).says("write it as ./links");
+    let url = format!("file://{}", links.display());
+    for option in [
+        format!("find-links = [{{ url = '{url}' }}]"),
+        format!("index-url = '{url}'"),
+        format!("extra-index-urls = ['https://other.example/simple', '{url}']"),
+    ] {
+        let manifest = format!("[workspace]\nname = 'demo'\n[feature.x.pypi-options]\n{option}\n");
+        fake.sandbox.write("demo/pixi.toml", manifest);
+        for more in [&[][..], &["--dry-run"]] {
+            let run = fake.run("build-offline-product", more);
+            run.code(2).says("write it as ./links");
+        }
+    }
     assert!(!fake.path("W").exists());
+}
+
+#[test]
+fn a_manifest_or_lock_that_only_stands_for_one_is_told_by_what_brings_it() {
+    let lfs = |name| format!("version https://{name}.github.com/spec/v1\noid sha256:1\nsize 3\n");
+    for (text, said) in [
+        (lfs("git-lfs"), "git lfs pull"),
+        (lfs("git-lfs").replace('\n', "\r\n"), "git lfs pull"),
+        (lfs("hawser"), "git lfs pull"),
+        ("/annex/objects/SHA256E-s9--1\n".to_owned(), "git annex get"),
+        (
+            "../shared/it".to_owned(),
+            "nothing but the path ../shared/it",
+        ),
+    ] {
+        for file in ["demo/pixi.toml", "demo/pixi.lock"] {
+            let fake = Fake::new();
+            fake.sandbox.write(file, &text);
+            for more in [&[][..], &["--dry-run"], &["--update-lock"]] {
+                let run = fake.run("build-offline-product", more);
+                run.code(2).says(said).says(file);
+            }
+            assert!(!fake.path("W").exists());
+        }
+    }
+    let fake = Fake::new();
+    fs::remove_file(fake.path("demo/pixi.toml")).unwrap();
+    symlink("../gone/pixi.toml", fake.path("demo/pixi.toml")).unwrap();
+    fake.create::<&str>(&[])
+        .code(2)
+        .says("demo/pixi.toml is a link to ../gone/pixi.toml, where no file is");
 }

@@ -537,11 +537,25 @@ fn is_flat(text: &str) -> bool {
 /// Why a text is not the file that git keeps under its name: it only stands for it,
 /// or two versions of it are not merged yet.
 pub fn not_checked_out(text: &str) -> Option<String> {
-    if text.starts_with("version https://git-lfs.github.com/spec/") {
+    // The second is what it was called at first, and Git LFS still reads it.
+    let lfs = ["git-lfs", "hawser"].map(|name| format!("version https://{name}.github.com/spec/"));
+    if lfs.iter().any(|begin| text.starts_with(begin)) {
         return Some(
             "it is a pointer of Git LFS, not the file itself; bring it with `git lfs pull`"
                 .to_owned(),
         );
+    }
+    if text.starts_with("/annex/objects/") {
+        return Some(
+            "it is a pointer of git-annex, not the file itself; bring it with `git annex get`"
+                .to_owned(),
+        );
+    }
+    if is_path(text) {
+        return Some(format!(
+            "it has nothing but the path {}, as git writes a link where core.symlinks is off; put the file that is meant in its place",
+            text.trim()
+        ));
     }
     let line_of = |mark: &str| text.lines().position(|line| line.starts_with(mark));
     let (begin, end) = (line_of("<<<<<<< ")?, line_of(">>>>>>> ")?);
@@ -551,6 +565,13 @@ pub fn not_checked_out(text: &str) -> Option<String> {
             begin + 1
         )
     })
+}
+
+/// Whether a text is a path of several components, and nothing else.
+fn is_path(text: &str) -> bool {
+    let path = text.trim();
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "=:[]{}#\"'".contains(c);
+    path.contains('/') && !path.contains(is_odd)
 }
 
 /// Whether a text is a single component of a path.

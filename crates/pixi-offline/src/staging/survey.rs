@@ -199,12 +199,15 @@ mod lfs {
     /// pointer has.
     pub(super) const LENGTHS: RangeInclusive<u64> = 100..=1024;
 
-    /// What a pointer begins with.
-    const VERSION: &[u8] = b"version https://git-lfs.github.com/spec/";
+    /// What a pointer begins with; the second is what Git LFS was called at first.
+    const VERSIONS: [&[u8]; 2] = [
+        b"version https://git-lfs.github.com/spec/",
+        b"version https://hawser.github.com/spec/",
+    ];
 
     /// Whether the content of a file is a pointer.
     pub(super) fn is_pointer(content: &[u8]) -> bool {
-        content.starts_with(VERSION)
+        VERSIONS.iter().any(|begin| content.starts_with(begin))
             && memchr::memmem::find(content, b"\noid ").is_some()
             && memchr::memmem::find(content, b"\nsize ").is_some()
     }
@@ -542,6 +545,7 @@ mod tests {
         );
         let extended = pointer.replace("\noid", "\next-0-x sha256:1\noid");
         for (name, content) in [
+            ("old.bin", pointer.replace("git-lfs", "hawser")),
             ("pointer.bin", pointer.clone()),
             ("extended", extended),
             ("about", format!("# {pointer}")),
@@ -552,7 +556,10 @@ mod tests {
             fs::write(root.path().join(name), content).unwrap();
         }
         let survey = survey(root.path(), &Rules::new(), &mut |_| {});
-        assert_eq!(survey.lfs_pointers.first, ["extended", "pointer.bin"]);
+        assert_eq!(
+            survey.lfs_pointers.first,
+            ["extended", "old.bin", "pointer.bin"]
+        );
     }
 
     #[test]

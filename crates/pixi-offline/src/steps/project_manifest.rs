@@ -74,6 +74,16 @@ impl ProjectManifest {
     /// Exit code 2 when it has no manifest.
     pub(super) fn require(project: &Path) -> anyhow::Result<ProjectManifest> {
         ProjectManifest::find(project).ok_or_else(|| {
+            let names = layout::PROJECT_MANIFESTS.iter();
+            let links = names.map(|name| project.join(name));
+            let mut links = links.filter_map(|link| Some((link.read_link().ok()?, link)));
+            if let Some((target, link)) = links.next() {
+                return Failure::usage(format!(
+                    "{} is a link to {}, where no file is; bring the manifest there, or remove the link",
+                    link.display(),
+                    target.display()
+                ));
+            }
             Failure::usage(format!(
                 "{} is no Pixi project: it has no {}",
                 project.display(),
@@ -105,8 +115,8 @@ impl ProjectManifest {
         Sha256Digest::from(Sha256::digest(&self.text))
     }
 
-    /// Requires that `find-links` names nothing in the project by a path of this machine:
-    /// the project is elsewhere in the container, and again at the target.
+    /// Requires that nothing in the project is named as a source of Python packages by a path
+    /// of this machine: the project is elsewhere in the container, and again at the target.
     ///
     /// # Errors
     ///
@@ -121,7 +131,7 @@ impl ProjectManifest {
                 .find_map(|top| Path::new(&path).strip_prefix(top).ok());
             if let Some(below) = below {
                 return Err(Failure::usage(format!(
-                    "find-links of {} names {path}, a path of this machine, which is in the project: write it as ./{}, and lock again",
+                    "{} names {path}, a path of this machine, which is in the project: write it as ./{} in a path of find-links, and lock again",
                     self.file.display(),
                     below.display()
                 )));
@@ -150,7 +160,8 @@ impl ProjectManifest {
         workspace.get("platforms")?.as_array()
     }
 
-    /// The folders and files that `find-links` names by a path of this machine.
+    /// The folders and files that `find-links` and indexes of Python packages name by a path
+    /// of this machine, or by a URL with one.
     pub(super) fn absolute_find_links(&self) -> Vec<String> {
         let mut found = Vec::new();
         if let Some(top) = self.table(&[]) {
@@ -174,17 +185,34 @@ impl ProjectManifest {
     }
 }
 
-/// Looks for `find-links` in a table and those in it: pypi-options are in several.
+/// The path of this machine that a path or URL names; `None` for any other.
+fn path_here(place: &str) -> Option<String> {
+    let path = match place.strip_prefix("file:") {
+        Some(rest) => {
+            let rest = rest.strip_prefix("//").unwrap_or(rest);
+            let rest = rest
+                .strip_prefix("localhost/")
+                .map_or(rest, |_| &rest["localhost".len()..]);
+            percent_encoding::percent_decode_str(rest)
+                .decode_utf8()
+                .ok()?
+                .into_owned()
+        }
+        None => place.to_owned(),
+    };
+    path.starts_with('/').then_some(path)
+}
+
+/// Looks for `find-links` and indexes in a table and those in it: pypi-options are in several.
 fn collect_find_links(table: &dyn toml_edit::TableLike, found: &mut Vec<String>) {
     for (key, item) in table.iter() {
-        if key == "find-links" {
-            let links = item.as_array().into_iter().flatten();
-            let paths = links.filter_map(|link| link.as_inline_table()?.get("path")?.as_str());
-            found.extend(
-                paths
-                    .filter(|path| path.starts_with('/'))
-                    .map(str::to_owned),
-            );
+        if ["find-links", "index-url", "extra-index-urls"].contains(&key) {
+            let listed = item.as_array().into_iter().flatten();
+            for entry in listed.chain(item.as_value()) {
+                let of_table = |key: &str| entry.as_inline_table()?.get(key)?.as_str();
+                let places = [of_table("path"), of_table("url"), entry.as_str()];
+                found.extend(places.into_iter().flatten().filter_map(path_here));
+            }
         } else if let Some(inner) = item.as_table_like() {
             collect_find_links(inner, found);
         }
@@ -238,6 +266,12 @@ mod tests {
                 "git lfs pull",
             ),
             (
+                "version https://hawser.github.com/spec/v1\noid sha256:1\nsize 3\n",
+                "git lfs pull",
+            ),
+            ("/annex/objects/SHA256E-s9--1.toml\n", "git annex get"),
+            ("../shared/pixi.toml", "core.symlinks"),
+            (
                 "[workspace]\n<<<<<<< HEAD\na = 1\n=======\na = 2\n>>>>>>> x\n",
                 "line 2",
             ),
@@ -255,8 +289,9 @@ mod tests {
     #[test]
     fn platforms_and_find_links_are_read_in_every_form() {
         let text = "[tool.pixi.workspace]\nplatforms = ['linux-64', { name = 'gpu', platform = 'linux-aarch64', cuda = '12' }]\n\
-            [tool.pixi.pypi-options]\nfind-links = [{ path = '/home/me/links' }, { path = './b' }, { url = 'https://x/' }]\n\
-            [tool.pixi.feature.a.pypi-options]\nfind-links = [{ path = '/opt/links' }]\n";
+            [tool.pixi.pypi-options]\nfind-links = [{ path = '/home/me/links' }, { path = './b' }, { url = 'https://x/' }, { url = 'file:///srv/a%20b' }]\n\
+            index-url = 'https://x/simple'\nextra-index-urls = ['file://localhost/srv/index', 'file:relative']\n\
+            [tool.pixi.feature.a.pypi-options]\nfind-links = [{ path = '/opt/links' }]\nindex-url = 'file:/opt/index'\n";
         let folder = project(&[("pyproject.toml", text)]);
         let manifest = ProjectManifest::require(folder.path()).unwrap();
         let subdirs = manifest.platforms().unwrap();
@@ -264,7 +299,13 @@ mod tests {
         assert_eq!(subdirs, ["linux-64", "linux-aarch64"]);
         assert_eq!(
             manifest.absolute_find_links(),
-            ["/home/me/links", "/opt/links"]
+            [
+                "/home/me/links",
+                "/srv/a b",
+                "/srv/index",
+                "/opt/links",
+                "/opt/index"
+            ]
         );
         let none = project(&[("pixi.toml", "[project]\nname = 'a'\n")]);
         assert_eq!(
