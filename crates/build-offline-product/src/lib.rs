@@ -9,9 +9,8 @@ use pixi_offline::failure::Failure;
 use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::report::{Format, Phases, Report, Verbosity};
 use pixi_offline::request::{
-    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, OFFICIAL_IMAGE,
-    PlatformOptions, ProductOptions, SecretOptions, SigningOptions, TransferOptions, VerifyOptions,
-    WorkdirOptions,
+    BuildOptions, ContainerId, ImageReference, OFFICIAL_IMAGE, PlatformOptions, ProductOptions,
+    SigningOptions, TransferOptions,
 };
 use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, Request, Source};
 use pixi_offline::steps::{Generated, create_workdir_from_container, create_workdir_from_host};
@@ -95,7 +94,7 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub workdir: WorkdirOptions,
+    pub build: BuildOptions,
 
     /// Start with an empty package cache, also where WORKDIR has one
     #[arg(long, conflicts_with = "reuse_cache", help_heading = "Workdir")]
@@ -104,10 +103,6 @@ pub struct Options {
     /// Where the logs of the final verification go [default: WORKDIR/proof]
     #[arg(long, value_name = "DIR", help_heading = "Workdir")]
     pub out_dir: Option<PathBuf>,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub environments: EnvironmentOptions,
 
     /// Pack the files too that the install or the verification made in the project
     #[arg(long, help_heading = "Product")]
@@ -119,15 +114,7 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub secrets: SecretOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
     pub signing: SigningOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub engine: EngineOptions,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -149,10 +136,6 @@ pub struct Options {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub show: ShowOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub verify: VerifyOptions,
 }
 
 /// What is shown, and whether anything is done.
@@ -198,7 +181,7 @@ impl ShowOptions {
 impl Options {
     fn request(self, context: &Context) -> anyhow::Result<Request> {
         let image = self.image.as_deref().map(ImageReference::new).transpose()?;
-        let output_choices = ProductChoices {
+        let product = ProductChoices {
             variables: self.product.variables()?,
             output: self.product.output,
             generated: match self.keep_generated {
@@ -211,15 +194,7 @@ impl Options {
             link_mode: self.product.link_mode,
             move_cache: self.product.move_cache,
             signing: self.signing,
-            force: self.workdir.force,
-        };
-        let (verification, expectations) = self.verify.meaning()?;
-        let reuse_cache = !self.fresh;
-        let lock = self.workdir.lock();
-        let transfer = self.transfer.transfer;
-        let container_workdir = |default: &str| {
-            let path = self.container_workdir_path.as_deref();
-            ContainerPath::new("--container-workdir-path", path.unwrap_or(default.as_ref()))
+            force: self.build.workdir.force,
         };
         let platform = self.platform.meaning()?;
         if platform.is_some() && self.container_id.is_some() {
@@ -227,62 +202,38 @@ impl Options {
                 "--container-platform is for --project-dir: the platform of --container-id is that of its container; leave it out",
             ));
         }
+        let container_workdir = self.container_workdir_path;
+        let build = |default: &str| {
+            let path = container_workdir.as_deref().unwrap_or(default.as_ref());
+            let mut build = self.build.request(path)?;
+            build.reuse_cache = !self.fresh;
+            anyhow::Ok(build)
+        };
         let source = match (
             self.project_dir,
             self.container_id,
             self.project_path_in_container,
         ) {
-            (Some(project_dir), None, None) => {
-                let image = match (&image, &context.host.pixi_image) {
+            (Some(project_dir), None, None) => Source::Host(create_workdir_from_host::Request {
+                image: match (&image, &context.host.pixi_image) {
                     (Some(image), _) => image.clone(),
                     (None, Some(image)) => ImageReference::new(image)?,
                     (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
-                };
-                Source::Host(create_workdir_from_host::Request {
-                    image,
-                    platform,
-                    project_dir,
-                    container_workdir: container_workdir(CONTAINER_WORKDIR)?,
-                    resources_dir: self.resources_dir,
-                    engine_arguments: self.engine_arg,
-                    project_name: self.workdir.name()?,
-                    workdir: self.workdir.workdir,
-                    excludes: self.workdir.exclude,
-                    force: self.workdir.force,
-                    lock,
-                    reuse_cache,
-                    secrets: self.secrets.meaning(),
-                    environments: self.environments.meaning()?,
-                    verify_environment: self.verify.environment()?,
-                    verification,
-                    expectations,
-                    variables: self.engine.variables()?,
-                    timeout: self.engine.time_limit()?,
-                    engine: self.engine.engine,
-                    transfer,
-                })
-            }
+                },
+                platform,
+                project_dir,
+                resources_dir: self.resources_dir,
+                engine_arguments: self.engine_arg,
+                build: build(CONTAINER_WORKDIR)?,
+                transfer: self.transfer.transfer,
+            }),
             (None, Some(container), Some(project)) => {
                 Source::Container(create_workdir_from_container::Request {
                     container: ContainerId::new(&container)?,
                     project,
-                    container_workdir: container_workdir(WORKDIR_IN_CONTAINER)?,
                     resources: self.resources_path_in_container,
                     clean: self.clean,
-                    project_name: self.workdir.name()?,
-                    workdir: self.workdir.workdir,
-                    excludes: self.workdir.exclude,
-                    force: self.workdir.force,
-                    lock,
-                    reuse_cache,
-                    secrets: self.secrets.meaning(),
-                    environments: self.environments.meaning()?,
-                    verify_environment: self.verify.environment()?,
-                    verification,
-                    expectations,
-                    variables: self.engine.variables()?,
-                    timeout: self.engine.time_limit()?,
-                    engine: self.engine.engine,
+                    build: build(WORKDIR_IN_CONTAINER)?,
                 })
             }
             _ => {
@@ -294,9 +245,9 @@ impl Options {
         Ok(Request {
             source,
             image,
-            product: output_choices,
+            product,
             out_dir: self.out_dir,
-            transfer,
+            transfer: self.transfer.transfer,
         })
     }
 }
@@ -308,7 +259,7 @@ impl Options {
 /// Those of the step.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     let context = &context.with_report(options.show.report(context));
-    if options.engine.plain_output {
+    if options.build.engine.plain_output {
         context.report.show_plainly();
     }
     let (dry_run, explain) = (options.show.dry_run, options.show.explain.clone());

@@ -6,10 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::layout::WORKDIR_IN_CONTAINER;
-use pixi_offline::request::{
-    ContainerId, ContainerPath, EngineOptions, EnvironmentOptions, SecretOptions, VerifyOptions,
-    WorkdirOptions,
-};
+use pixi_offline::request::{BuildOptions, ContainerId};
 use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -45,60 +42,25 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub resources_path_in_container: Option<PathBuf>,
 
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub workdir: WorkdirOptions,
-
     /// Remove the container path in the end
     #[arg(long)]
     pub clean: bool,
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub secrets: SecretOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub environments: EnvironmentOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub engine: EngineOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub verify: VerifyOptions,
+    pub build: BuildOptions,
 }
 
 impl TryFrom<Options> for Request {
     type Error = anyhow::Error;
 
     fn try_from(options: Options) -> anyhow::Result<Request> {
-        let (verification, expectations) = options.verify.meaning()?;
-        let lock = options.workdir.lock();
         Ok(Request {
             container: ContainerId::new(&options.container_id)?,
             project: options.project_path_in_container,
-            project_name: options.workdir.name()?,
-            workdir: options.workdir.workdir,
-            container_workdir: ContainerPath::new(
-                "--container-workdir-path",
-                &options.container_workdir_path,
-            )?,
             resources: options.resources_path_in_container,
-            excludes: options.workdir.exclude,
-            secrets: options.secrets.meaning(),
-            force: options.workdir.force,
-            lock,
-            reuse_cache: options.workdir.reuse_cache,
             clean: options.clean,
-            environments: options.environments.meaning()?,
-            verify_environment: options.verify.environment()?,
-            verification,
-            expectations,
-            variables: options.engine.variables()?,
-            timeout: options.engine.time_limit()?,
-            engine: options.engine.engine,
+            build: options.build.request(&options.container_workdir_path)?,
         })
     }
 }
@@ -109,7 +71,7 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
-    if options.engine.plain_output {
+    if options.build.engine.plain_output {
         context.report.show_plainly();
     }
     step::run(&Request::try_from(options)?, context).map(drop)

@@ -6,10 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::layout::CONTAINER_WORKDIR;
-use pixi_offline::request::{
-    ContainerPath, EngineOptions, EnvironmentOptions, ImageReference, PlatformOptions,
-    SecretOptions, TransferOptions, VerifyOptions, WorkdirOptions,
-};
+use pixi_offline::request::{BuildOptions, ImageReference, PlatformOptions, TransferOptions};
 use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -46,19 +43,7 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub workdir: WorkdirOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub secrets: SecretOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub environments: EnvironmentOptions,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub engine: EngineOptions,
+    pub build: BuildOptions,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -71,41 +56,18 @@ pub struct Options {
     /// Hand ARG to the engine's `run` for the build container (repeatable)
     #[arg(long, value_name = "ARG", help_heading = "Container engine")]
     pub engine_arg: Vec<OsString>,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub verify: VerifyOptions,
 }
 
 impl TryFrom<Options> for Request {
     type Error = anyhow::Error;
 
     fn try_from(options: Options) -> anyhow::Result<Request> {
-        let (verification, expectations) = options.verify.meaning()?;
-        let lock = options.workdir.lock();
         Ok(Request {
             image: ImageReference::new(&options.image)?,
             platform: options.platform.meaning()?,
             project_dir: options.project_dir,
-            project_name: options.workdir.name()?,
-            workdir: options.workdir.workdir,
-            container_workdir: ContainerPath::new(
-                "--container-workdir-path",
-                &options.container_workdir_path,
-            )?,
             resources_dir: options.resources_dir,
-            excludes: options.workdir.exclude,
-            secrets: options.secrets.meaning(),
-            force: options.workdir.force,
-            lock,
-            reuse_cache: options.workdir.reuse_cache,
-            environments: options.environments.meaning()?,
-            verify_environment: options.verify.environment()?,
-            verification,
-            expectations,
-            variables: options.engine.variables()?,
-            timeout: options.engine.time_limit()?,
-            engine: options.engine.engine,
+            build: options.build.request(&options.container_workdir_path)?,
             transfer: options.transfer.transfer,
             engine_arguments: options.engine_arg,
         })
@@ -118,7 +80,7 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
-    if options.engine.plain_output {
+    if options.build.engine.plain_output {
         context.report.show_plainly();
     }
     step::run(&Request::try_from(options)?, context).map(drop)

@@ -4,6 +4,7 @@
 //! trust. This folder does no input or output and knows nothing of where things
 //! lie.
 
+mod build;
 mod environments;
 mod image;
 mod names;
@@ -13,6 +14,7 @@ mod secrets;
 mod time_limit;
 mod verification;
 
+pub use build::{BuildOptions, BuildRequest};
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use image::{AppFolder, CopiedPath, ExposedPort, ImageSetting, ImageTag, ImageUser};
 pub use names::{

@@ -4,7 +4,6 @@ mod commands;
 mod places;
 mod requests;
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,10 +18,7 @@ use crate::layout::{OfflineLogs, Product, Workdir};
 use crate::product::is_product;
 use crate::proof::verification::VerificationRecord;
 use crate::replacement::Guard;
-use crate::request::{
-    EnvironmentName, Expectations, ImageReference, ProductVariable, SecretPolicy, SigningOptions,
-    Transfer, Verification,
-};
+use crate::request::{BuildRequest, ImageReference, ProductVariable, SigningOptions, Transfer};
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
 use crate::steps::{
@@ -40,6 +36,16 @@ pub enum Source {
     Host(create_workdir_from_host::Request),
     /// In a running container.
     Container(create_workdir_from_container::Request),
+}
+
+impl Source {
+    /// How the workdir is made.
+    pub(super) fn build(&self) -> &BuildRequest {
+        match self {
+            Source::Host(source) => &source.build,
+            Source::Container(source) => &source.build,
+        }
+    }
 }
 
 /// What was asked for; paths as they were typed.
@@ -236,10 +242,7 @@ impl Progress {
                 verification_of(request, made, places).map(|verify| verify_command(&verify)),
             )
         });
-        let variables = match &request.source {
-            Source::Host(source) => &source.variables,
-            Source::Container(source) => &source.variables,
-        };
+        let variables = &request.source.build().variables;
         let again = |option: &str, is_given: bool| match is_given {
             true => format!("\n  (and each {option} again)"),
             false => String::new(),
@@ -422,11 +425,7 @@ fn asked_out_dir(request: &Request, workdir: &Path) -> PathBuf {
 }
 
 fn asked_workdir(request: &Request, context: &Context) -> Workdir {
-    let asked = match &request.source {
-        Source::Host(source) => source.workdir.as_deref(),
-        Source::Container(source) => source.workdir.as_deref(),
-    };
-    asked.map_or_else(
+    request.source.build().workdir.as_ref().map_or_else(
         || Workdir::default_in(context.host.workspace_root(), context.host.unix_seconds),
         |folder| Workdir::new(context.host.absolute(folder)),
     )
@@ -436,34 +435,5 @@ fn asked_product(request: &Request, workdir: &Workdir, context: &Context) -> Pat
     match &request.product.output {
         Some(output) => context.host.absolute(output),
         None => workdir.product().path().to_owned(),
-    }
-}
-
-fn excludes(request: &Request) -> &[OsString] {
-    match &request.source {
-        Source::Host(source) => &source.excludes,
-        Source::Container(source) => &source.excludes,
-    }
-}
-
-fn secret_policy(request: &Request) -> &SecretPolicy {
-    match &request.source {
-        Source::Host(source) => &source.secrets,
-        Source::Container(source) => &source.secrets,
-    }
-}
-
-fn verified(request: &Request) -> (&Verification, &Expectations, Option<&EnvironmentName>) {
-    match &request.source {
-        Source::Host(source) => (
-            &source.verification,
-            &source.expectations,
-            source.verify_environment.as_ref(),
-        ),
-        Source::Container(source) => (
-            &source.verification,
-            &source.expectations,
-            source.verify_environment.as_ref(),
-        ),
     }
 }

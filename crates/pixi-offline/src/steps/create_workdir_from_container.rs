@@ -12,10 +12,7 @@ use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::proof::{self, WorkdirRecord};
 use crate::replacement::{Beside, Claim, Standing};
-use crate::request::{
-    ContainerId, ContainerPath, ContainerVariable, EnvironmentName, Environments, Expectations,
-    LockOption, ProjectName, SecretPolicy, TimeLimit, Verification, text_for_engine,
-};
+use crate::request::{BuildRequest, ContainerId, LockOption, ProjectName, text_for_engine};
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::container_out;
 use crate::steps::environments::{self, Resolved};
@@ -39,40 +36,12 @@ pub struct Request {
     pub container: ContainerId,
     /// The project in it.
     pub project: PathBuf,
-    /// The workdir on this machine; below the workspace root when `None`.
-    pub workdir: Option<PathBuf>,
-    /// The workdir in the container, made anew.
-    pub container_workdir: ContainerPath,
-    /// The project's name; the last component of its path when `None`.
-    pub project_name: Option<ProjectName>,
     /// Resources in the container that travel with it.
     pub resources: Option<PathBuf>,
-    /// Arguments of `--exclude`.
-    pub excludes: Vec<OsString>,
-    /// What happens to what looks like a secret.
-    pub secrets: SecretPolicy,
-    /// Whether a workdir on this machine that is not ours may be overwritten.
-    pub force: bool,
-    /// What is done about a lock that may not fit the manifest.
-    pub lock: LockOption,
-    /// Whether the package cache of the workdir that is overwritten is used again.
-    pub reuse_cache: bool,
     /// Whether the workdir in the container is removed in the end.
     pub clean: bool,
-    /// The environments to install.
-    pub environments: Environments,
-    /// The environment to verify in.
-    pub verify_environment: Option<EnvironmentName>,
-    /// What is run to see that it works.
-    pub verification: Verification,
-    /// What must hold afterwards.
-    pub expectations: Expectations,
-    /// The engine's client, when one was named.
-    pub engine: Option<OsString>,
-    /// How long each phase may take.
-    pub timeout: Option<TimeLimit>,
-    /// Variables for build and verification.
-    pub variables: Vec<ContainerVariable>,
+    /// How the workdir is made.
+    pub build: BuildRequest,
 }
 
 /// Stages, builds and verifies in the container, and brings the workdir here.
@@ -109,27 +78,36 @@ impl Seen {
     ///
     /// As [`run`], for what is wrong before anything is touched.
     pub(super) fn look(request: &Request, context: &Context) -> anyhow::Result<Seen> {
-        let name = match &request.project_name {
+        let name = match &request.build.project_name {
             Some(name) => name.clone(),
             None => ProjectName::of_folder(&request.project)?,
         };
-        if request.container_workdir.is_system_folder() {
+        if request.build.container_workdir.is_system_folder() {
             return Err(Failure::usage(format!(
                 "--container-workdir-path {} is a folder of the system; choose a new one, such as /tmp/pixi-offline-workdir",
-                request.container_workdir
+                request.build.container_workdir
             )));
         }
         let staging = staging(request, &name)?;
-        secrets::look_at_verification(&request.secrets, &request.verification, context)?;
-        let engine = Engine::find(request.engine.as_deref(), context)?
-            .with_time_limit(request.timeout.as_ref());
-        let place = NewWorkdir::look(request.workdir.as_ref(), &[], request.force, context)?;
+        secrets::look_at_verification(
+            &request.build.secrets,
+            &request.build.verification,
+            context,
+        )?;
+        let engine = Engine::find(request.build.engine.as_deref(), context)?
+            .with_time_limit(request.build.timeout.as_ref());
+        let place = NewWorkdir::look(
+            request.build.workdir.as_ref(),
+            &[],
+            request.build.force,
+            context,
+        )?;
         let version = engine.version()?;
         let container = Resident::find(&engine, &request.container)?;
         let image = engine.image(&container.image()?)?;
         new_workdir::warn_of_colon(
             name.for_engine()?,
-            request.container_workdir.as_str(),
+            request.build.container_workdir.as_str(),
             context,
         );
         Ok(Seen {
@@ -168,12 +146,12 @@ impl Seen {
         let inspected: Inspected = serde_json::from_slice(&answer)
             .context("the answer out of the container cannot be read")?;
         let fitting = Fitting::of(&inspected, request, self.image.as_ref())?;
-        let variables = git_version::for_build(&inspected.git_versions, &request.variables)?;
+        let variables = git_version::for_build(&inspected.git_versions, &request.build.variables)?;
         let question = Question {
             manifest: &inspected.manifest,
             environment: &fitting.verified,
             sha256: None,
-            lock_use: LockUse::of(fitting.lock.as_ref(), request.lock),
+            lock_use: LockUse::of(fitting.lock.as_ref(), request.build.lock),
             needs_git: fitting.needs_git(request),
             variables: &variables,
         };
@@ -217,18 +195,18 @@ impl Fitting {
                 "pixi.lock in the container is no lock file that can be used: {error}"
             ))
         })?;
-        environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
+        environments::require_lock_to_freeze(request.build.lock, lock.as_ref())?;
         let platform = image.and_then(|image| environments::platform_of(&image.platform));
         let resolved = environments::resolve(
-            &request.environments,
+            &request.build.environments,
             lock.as_ref(),
             platform,
             &inspected.environments,
         )?;
-        let asked = request.verify_environment.as_ref();
+        let asked = request.build.verify_environment.as_ref();
         let verified = environments::verified(asked, &resolved.environments)?.to_owned();
         environments::require_lock_that_fits(
-            request.lock,
+            request.build.lock,
             lock.as_ref(),
             &resolved.environments,
             platform,
@@ -247,8 +225,8 @@ impl Fitting {
     /// cache already is not fetched, and a new lock not known.
     fn needs_git(&self, request: &Request) -> bool {
         let environments = &self.resolved.environments;
-        !request.reuse_cache
-            && request.lock != LockOption::Update
+        !request.build.reuse_cache
+            && request.build.lock != LockOption::Update
             && self
                 .lock
                 .as_ref()
@@ -266,13 +244,13 @@ impl Fitting {
                 lock,
                 &self.resolved.environments,
                 self.platform,
-                &request.variables,
+                &request.build.variables,
                 &[],
                 context,
             ),
         }
         self.resolved.say_left_out(context);
-        git_version::say(&inspected.git_versions, &request.variables, context);
+        git_version::say(&inspected.git_versions, &request.build.variables, context);
         if let Some(resources) = &request.resources
             && !inspected.resources
         {
@@ -307,19 +285,20 @@ pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow:
     // does it there.
     let mut record = WorkdirRecord::new(
         name.for_engine()?,
-        request.container_workdir.as_str(),
-        request.verification.clone(),
+        request.build.container_workdir.as_str(),
+        request.build.verification.clone(),
     );
     record.excludes = request
+        .build
         .excludes
         .iter()
         .map(|text| text.to_string_lossy().into_owned())
         .collect();
     record.started = proof::rfc3339(context.host.unix_seconds);
-    record.overrides = build::overrides(&request.variables);
+    record.overrides = build::overrides(&request.build.variables);
     record.engine = Some(seen.version.clone());
     record.image.clone_from(&seen.image);
-    record.lock.frozen = request.lock == LockOption::Frozen;
+    record.lock.frozen = request.build.lock == LockOption::Frozen;
     container::sweep(engine);
     let visit = Visit {
         delegate: container.bring(&context.host.program, &context.nonce())?,
@@ -345,7 +324,7 @@ pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow:
     };
     let staged: Staged = serde_json::from_slice(&staged)
         .context("the answer out of the container cannot be read")?;
-    if request.reuse_cache {
+    if request.build.reuse_cache {
         new_workdir::say_reused(staged.cache_reused, context);
     }
 
@@ -422,17 +401,17 @@ impl Visit<'_> {
         let logs = Workdir::new(logs_folder.path());
         build::prepare_logs(&logs)?;
         self.delegate.not_interrupted()?;
-        let variables = git_version::for_build(&record.git_versions, &request.variables)?;
+        let variables = git_version::for_build(&record.git_versions, &request.build.variables)?;
         let build = Build {
             engine: self.engine,
-            container_workdir: &request.container_workdir,
+            container_workdir: &request.build.container_workdir,
             project: self.name,
-            lock_use: LockUse::of(lock, request.lock),
+            lock_use: LockUse::of(lock, request.build.lock),
             needs_git: fitting.needs_git(request),
             environments,
             verified: &fitting.verified,
-            verification: &request.verification,
-            expectations: &request.expectations,
+            verification: &request.build.verification,
+            expectations: &request.build.expectations,
             variables: &variables,
         };
         let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
@@ -462,12 +441,12 @@ impl Visit<'_> {
         installed::learn(&list, &outcome, &new, self.name, record, context)?;
         if record.lock.built != record.lock.staged {
             let project = new.project(self.name);
-            secrets::warn_of_built_lock(&request.secrets, &project, context)?;
+            secrets::warn_of_built_lock(&request.build.secrets, &project, context)?;
         }
         generated::record(
             &new,
             self.name,
-            &ProjectRules::new(&request.excludes)?,
+            &ProjectRules::new(&request.build.excludes)?,
             &paths,
             record,
             context,
@@ -481,7 +460,7 @@ impl Visit<'_> {
     fn fetch(&self, new: &Workdir, context: &Context) -> anyhow::Result<()> {
         let mark = context.nonce();
         let order = Order::Send {
-            workdir: self.request.container_workdir.as_str().into(),
+            workdir: self.request.build.container_workdir.as_str().into(),
             mark: mark.clone(),
         };
         let order = serde_json::to_string(&order)?;
@@ -502,7 +481,7 @@ impl Visit<'_> {
     /// failure, since one whose input ended has removed itself.
     fn clean(&self, failed: bool, context: &Context) -> anyhow::Result<()> {
         let order = Order::Remove {
-            workdir: self.request.container_workdir.as_str().into(),
+            workdir: self.request.build.container_workdir.as_str().into(),
         };
         let order = serde_json::to_string(&order)?;
         let words = [inside::FIRST_WORD, &order];
@@ -524,8 +503,8 @@ fn staging(request: &Request, name: &ProjectName) -> anyhow::Result<Staging> {
         text_for_engine("--resources-path-in-container", resources.as_os_str())?;
     }
     // Read here too: a wrong pattern is found before the container is touched.
-    ProjectRules::new(&request.excludes)?;
-    SecretSearch::new(&request.secrets)?;
+    ProjectRules::new(&request.build.excludes)?;
+    SecretSearch::new(&request.build.secrets)?;
     let patterns = |option: &str, patterns: &[OsString]| {
         patterns
             .iter()
@@ -535,11 +514,11 @@ fn staging(request: &Request, name: &ProjectName) -> anyhow::Result<Staging> {
     Ok(Staging {
         project: request.project.clone(),
         resources: request.resources.clone(),
-        workdir: request.container_workdir.as_str().into(),
+        workdir: request.build.container_workdir.as_str().into(),
         name: name.for_engine()?.to_owned(),
-        excludes: patterns("--exclude", &request.excludes)?,
-        secrets: request.secrets.action,
-        known_secrets: patterns("--allow-secret", &request.secrets.known)?,
-        reuse_cache: request.reuse_cache,
+        excludes: patterns("--exclude", &request.build.excludes)?,
+        secrets: request.build.secrets.action,
+        known_secrets: patterns("--allow-secret", &request.build.secrets.known)?,
+        reuse_cache: request.build.reuse_cache,
     })
 }

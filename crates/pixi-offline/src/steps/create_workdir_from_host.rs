@@ -13,9 +13,8 @@ use crate::packages::{LocalChannel, Lock};
 use crate::proof::{self, BuildState, GitVersion, WorkdirRecord};
 use crate::replacement::{Beside, Provisional, make_folder, require_room};
 use crate::request::{
-    ContainerPath, ContainerPlatform, ContainerVariable, EnvironmentName, Environments,
-    Expectations, ImageReference, LockOption, ProjectName, SecretPolicy, TimeLimit, Transfer,
-    Verification, text_for_mount,
+    BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, LockOption, ProjectName,
+    Transfer, text_for_mount,
 };
 use crate::secrets::Finding;
 use crate::staging::{How, Outcome, Size, Survey};
@@ -43,40 +42,12 @@ pub struct Request {
     pub platform: Option<ContainerPlatform>,
     /// The project.
     pub project_dir: PathBuf,
-    /// The workdir; below the workspace root when `None`.
-    pub workdir: Option<PathBuf>,
-    /// Where the workdir is mounted in the container.
-    pub container_workdir: ContainerPath,
-    /// The project's name; the last component of its path when `None`.
-    pub project_name: Option<ProjectName>,
     /// Resources that travel with it.
     pub resources_dir: Option<PathBuf>,
-    /// Arguments of `--exclude`.
-    pub excludes: Vec<OsString>,
-    /// What happens to what looks like a secret.
-    pub secrets: SecretPolicy,
-    /// Whether a workdir that is not ours may be overwritten.
-    pub force: bool,
-    /// What is done about a lock that may not fit the manifest.
-    pub lock: LockOption,
-    /// Whether the package cache of the workdir that is overwritten is used again.
-    pub reuse_cache: bool,
-    /// The environments to install.
-    pub environments: Environments,
-    /// The environment to verify in.
-    pub verify_environment: Option<EnvironmentName>,
-    /// What is run to see that it works.
-    pub verification: Verification,
-    /// What must hold afterwards.
-    pub expectations: Expectations,
-    /// The engine's client, when one was named.
-    pub engine: Option<OsString>,
-    /// How long each phase may take.
-    pub timeout: Option<TimeLimit>,
-    /// Words for the engine's `run`.
+    /// How the workdir is made.
+    pub build: BuildRequest,
+    /// Arguments for the engine's `run`.
     pub engine_arguments: Vec<OsString>,
-    /// Variables for the container.
-    pub variables: Vec<ContainerVariable>,
     /// How the engine gets at the workdir.
     pub transfer: Transfer,
 }
@@ -117,7 +88,7 @@ pub(super) fn run_and_keep(
         )?;
         seen.image = seen.engine.image(&request.image)?;
         seen.resolved = environments::resolve(
-            &request.environments,
+            &request.build.environments,
             seen.lock.as_ref(),
             seen.platform(request),
             &seen.manifest.environments(),
@@ -161,10 +132,10 @@ impl Seen {
     /// As [`run`], for what is wrong before anything is touched.
     pub(super) fn look(request: &Request, context: &Context) -> anyhow::Result<Seen> {
         // STEP 1: the command line, then the engine's client, as the scripts do.
-        let rules = ProjectRules::new(&request.excludes)?;
-        let mut search = SecretSearch::new(&request.secrets)?;
-        let engine = Engine::find(request.engine.as_deref(), context)?
-            .with_time_limit(request.timeout.as_ref());
+        let rules = ProjectRules::new(&request.build.excludes)?;
+        let mut search = SecretSearch::new(&request.build.secrets)?;
+        let engine = Engine::find(request.build.engine.as_deref(), context)?
+            .with_time_limit(request.build.timeout.as_ref());
 
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = context.host.absolute(&request.project_dir);
@@ -187,34 +158,41 @@ impl Seen {
                 .as_deref()
                 .map(|folder| (folder, "the resources")),
         );
-        let place = NewWorkdir::look(request.workdir.as_ref(), &protected, request.force, context)?;
+        let place = NewWorkdir::look(
+            request.build.workdir.as_ref(),
+            &protected,
+            request.build.force,
+            context,
+        )?;
         text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
         let lock = Lock::read_through_links(&project_dir.join(layout::LOCK_FILE))?;
         let channels = lock
             .as_ref()
             .map(|lock| LocalChannel::of(lock, &project_dir))
             .unwrap_or_default();
-        environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
+        environments::require_lock_to_freeze(request.build.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
         let platform = platform_of(request, image.as_ref(), &version);
         let resolved = environments::resolve(
-            &request.environments,
+            &request.build.environments,
             lock.as_ref(),
             platform,
             &manifest.environments(),
         )?;
-        let verified =
-            environments::verified(request.verify_environment.as_ref(), &resolved.environments)?
-                .to_owned();
+        let verified = environments::verified(
+            request.build.verify_environment.as_ref(),
+            &resolved.environments,
+        )?
+        .to_owned();
         let project = search.project(&project_dir, &rules);
         let resources = match &resources_dir {
             Some(resources) => search.resources(resources)?,
             None => Survey::default(),
         };
-        search.verification(&request.verification);
+        search.verification(&request.build.verification);
         let secrets = search.findings();
         let git_versions = git_version::find(&project_dir, context);
-        let variables = git_version::for_build(&git_versions, &request.variables)?;
+        let variables = git_version::for_build(&git_versions, &request.build.variables)?;
         let seen = Seen {
             rules,
             engine,
@@ -236,7 +214,7 @@ impl Seen {
             variables,
         };
         seen.require_image_that_fits(request)?;
-        secrets::refuse(&request.secrets, &seen.secrets)?;
+        secrets::refuse(&request.build.secrets, &seen.secrets)?;
         Ok(seen)
     }
 
@@ -253,7 +231,7 @@ impl Seen {
             None => asked.map(ContainerPlatform::as_str),
         };
         environments::require_lock_that_fits(
-            request.lock,
+            request.build.lock,
             self.lock.as_ref(),
             &self.resolved.environments,
             platform.and_then(environments::platform_of),
@@ -271,7 +249,7 @@ impl Seen {
     /// Says what may bite later.
     fn warn(&self, request: &Request, context: &Context) -> anyhow::Result<()> {
         secrets::warn(&self.secrets, context);
-        git_version::say(&self.git_versions, &request.variables, context);
+        git_version::say(&self.git_versions, &request.build.variables, context);
         stage::warn_of_survey("project", &(&self.project).into(), context);
         stage::warn_of_survey("resources", &(&self.resources).into(), context);
         if self.lock.is_none() {
@@ -281,7 +259,7 @@ impl Seen {
         self.resolved.say_left_out(context);
         new_workdir::warn_of_colon(
             self.name.for_engine()?,
-            request.container_workdir.as_str(),
+            request.build.container_workdir.as_str(),
             context,
         );
         if self.image.is_none() {
@@ -300,7 +278,7 @@ impl Seen {
                 lock,
                 &self.resolved.environments,
                 self.platform(request),
-                &request.variables,
+                &request.build.variables,
                 &request.engine_arguments,
                 context,
             );
@@ -347,10 +325,11 @@ impl Seen {
     fn record(&self, request: &Request, context: &Context) -> anyhow::Result<WorkdirRecord> {
         let mut record = WorkdirRecord::new(
             self.name.for_engine()?,
-            request.container_workdir.as_str(),
-            request.verification.clone(),
+            request.build.container_workdir.as_str(),
+            request.build.verification.clone(),
         );
         record.excludes = request
+            .build
             .excludes
             .iter()
             .map(|text| text.to_string_lossy().into_owned())
@@ -358,32 +337,32 @@ impl Seen {
         record.started = proof::rfc3339(context.host.unix_seconds);
         record.source = source_state::of(&self.project_dir, context);
         record.git_versions.clone_from(&self.git_versions);
-        record.overrides = build::overrides(&request.variables);
+        record.overrides = build::overrides(&request.build.variables);
         record.environments.clone_from(&self.resolved.environments);
         record.engine = Some(self.version.clone());
         record.image.clone_from(&self.image);
         record.lock.staged = self.lock.as_ref().map(|lock| *lock.digest());
-        record.lock.frozen = request.lock == LockOption::Frozen;
+        record.lock.frozen = request.build.lock == LockOption::Frozen;
         Ok(record)
     }
 
     fn build<'a>(&'a self, request: &'a Request) -> Build<'a> {
         Build {
             engine: &self.engine,
-            container_workdir: &request.container_workdir,
+            container_workdir: &request.build.container_workdir,
             project: &self.name,
-            lock_use: LockUse::of(self.lock.as_ref(), request.lock),
+            lock_use: LockUse::of(self.lock.as_ref(), request.build.lock),
             // What is in the cache already is not fetched, and a new lock not known.
-            needs_git: !request.reuse_cache
-                && request.lock != LockOption::Update
+            needs_git: !request.build.reuse_cache
+                && request.build.lock != LockOption::Update
                 && self
                     .lock
                     .as_ref()
                     .is_some_and(|lock| lock.needs_git(&self.resolved.environments)),
             environments: &self.resolved.environments,
             verified: &self.verified,
-            verification: &request.verification,
-            expectations: &request.expectations,
+            verification: &request.build.verification,
+            expectations: &request.build.expectations,
             variables: &self.variables,
         }
     }
@@ -484,9 +463,9 @@ impl Seen {
             self.place.announce(&self.name, &record, context);
             return Ok((self.made(record), Some(volume)));
         }
-        let kept = request.reuse_cache.then_some(layout::CACHE);
+        let kept = request.build.reuse_cache.then_some(layout::CACHE);
         let (provisional, is_kept) = self.place.put_for_now(beside, kept, &record)?;
-        if request.reuse_cache {
+        if request.build.reuse_cache {
             new_workdir::say_reused(is_kept, context);
         }
         context
@@ -517,7 +496,11 @@ impl Seen {
         }
         self.settle(provisional, built, context)?;
         if record.lock.built != record.lock.staged {
-            secrets::warn_of_built_lock(&request.secrets, &workdir.project(&self.name), context)?;
+            secrets::warn_of_built_lock(
+                &request.build.secrets,
+                &workdir.project(&self.name),
+                context,
+            )?;
         }
 
         // STEP 5: say what is there and what comes next.
@@ -579,7 +562,7 @@ fn platform_of(
 
 /// The project's name: as it was given, else the folder's.
 fn name_of(request: &Request, project_dir: &Path) -> anyhow::Result<ProjectName> {
-    if let Some(name) = &request.project_name {
+    if let Some(name) = &request.build.project_name {
         return Ok(name.clone());
     }
     // `.` and `..` have no name of their own.

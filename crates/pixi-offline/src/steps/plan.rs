@@ -188,7 +188,7 @@ fn of_container(
             "project": source.project.display().to_string(),
             "name": name.to_string(),
             "workdir": place.workdir.path().display().to_string(),
-            "container_workdir": source.container_workdir.as_str(),
+            "container_workdir": source.build.container_workdir.as_str(),
             "staged": size(&inspected.project_survey),
             "resources": size(&inspected.resources_survey),
             "environments": fitting.resolved.environments,
@@ -206,7 +206,7 @@ fn of_container(
             .as_ref()
             .map_or("unknown", |image| image.reference.as_str()),
         place.workdir.path().display(),
-        source.container_workdir
+        source.build.container_workdir
     ));
     let surveys = (&inspected.project_survey, &inspected.resources_survey);
     say_project(&mut plan, surveys, &inspected.secrets);
@@ -365,9 +365,9 @@ pub(super) fn explain(path: &Path, request: &Request, context: &Context) -> anyh
         Source::Host(source) => {
             let project = context.host.absolute(&source.project_dir);
             stage::require_folder("--project-dir", &project)?;
-            (project, &source.excludes, true)
+            (project, &source.build.excludes, true)
         }
-        Source::Container(source) => (source.project.clone(), &source.excludes, false),
+        Source::Container(source) => (source.project.clone(), &source.build.excludes, false),
     };
     let rules = ProjectRules::new(excludes)?;
     let joined: PathBuf = project.join(path).components().collect();

@@ -1,7 +1,7 @@
 //! What the later steps are asked for, as it follows from the whole request.
 
 use super::places::Places;
-use super::{Request, Source, excludes, secret_policy, verified};
+use super::{Request, Source};
 use crate::container;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -19,9 +19,9 @@ pub(super) fn product_of(request: &Request, made: &Made, places: &Places) -> mak
         workdir: made.workdir.clone(),
         project_name: Some(made.project.clone()),
         variables: choices.variables.clone(),
-        excludes: excludes(request).to_vec(),
+        excludes: request.source.build().excludes.clone(),
         generated: choices.generated,
-        secrets: secret_policy(request).clone(),
+        secrets: request.source.build().secrets.clone(),
         deep: choices.deep,
         full_cache: choices.full_cache,
         bundle_pixi: choices.bundle_pixi,
@@ -84,15 +84,10 @@ fn verification_in(
     project: &ProjectName,
     places: &Places,
 ) -> final_verify_product::Request {
-    let (verification, expectations, environment) = verified(request);
-    let (engine, timeout, variables, platform) = match &request.source {
-        Source::Host(source) => (
-            &source.engine,
-            &source.timeout,
-            &source.variables,
-            source.platform.clone(),
-        ),
-        Source::Container(source) => (&source.engine, &source.timeout, &source.variables, None),
+    let build = request.source.build();
+    let platform = match &request.source {
+        Source::Host(source) => source.platform.clone(),
+        Source::Container(_) => None,
     };
     final_verify_product::Request {
         image,
@@ -101,17 +96,17 @@ fn verification_in(
         out_dir: places.new_logs(),
         project_name: Some(project.clone()),
         in_place: false,
-        verify_environment: environment.cloned(),
+        verify_environment: build.verify_environment.clone(),
         attach: true,
         verify_key: None,
         // Its words are those of the build, which has looked at them.
         secrets: SecretPolicy::off(),
         signing: request.product.signing.clone(),
-        verification: verification.clone(),
-        expectations: expectations.clone(),
-        engine: engine.clone(),
-        timeout: timeout.clone(),
-        variables: variables.clone(),
+        verification: build.verification.clone(),
+        expectations: build.expectations.clone(),
+        engine: build.engine.clone(),
+        timeout: build.timeout.clone(),
+        variables: build.variables.clone(),
         transfer: request.transfer,
     }
 }

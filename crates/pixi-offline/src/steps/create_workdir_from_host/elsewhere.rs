@@ -131,8 +131,8 @@ impl Seen {
         context: &Context,
     ) -> PathBuf {
         let old = self.place.workdir.cache();
-        let reused = request.reuse_cache && stage::is_own_cache(&old);
-        if request.reuse_cache {
+        let reused = request.build.reuse_cache && stage::is_own_cache(&old);
+        if request.build.reuse_cache {
             new_workdir::say_reused(reused, context);
         }
         if reused { old } else { staged.cache() }
@@ -152,7 +152,7 @@ impl Seen {
         new_workdir::complete_received(&self.place, new, &self.name, logs, context)?;
         installed::learn(&list, outcome, new, &self.name, record, context)?;
         if record.lock.built != record.lock.staged {
-            secrets::warn_of_built_lock(&request.secrets, &new.project(&self.name), context)?;
+            secrets::warn_of_built_lock(&request.build.secrets, &new.project(&self.name), context)?;
         }
         if is_verified {
             record.state = BuildState::Built;

@@ -1,0 +1,96 @@
+//! What both commands that create a workdir are asked for.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::request::{
+    ContainerPath, ContainerVariable, EngineOptions, EnvironmentName, EnvironmentOptions,
+    Environments, Expectations, LockOption, ProjectName, SecretOptions, SecretPolicy, TimeLimit,
+    Verification, VerifyOptions, WorkdirOptions,
+};
+
+/// The options of both commands, as they are typed.
+#[derive(Debug, Clone, Default, Args)]
+#[allow(missing_docs)]
+pub struct BuildOptions {
+    #[command(flatten)]
+    pub workdir: WorkdirOptions,
+
+    #[command(flatten)]
+    pub secrets: SecretOptions,
+
+    #[command(flatten)]
+    pub environments: EnvironmentOptions,
+
+    #[command(flatten)]
+    pub engine: EngineOptions,
+
+    #[command(flatten)]
+    pub verify: VerifyOptions,
+}
+
+/// How a workdir is made, wherever the project is; paths as they were typed.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The workdir on this machine; below the workspace root when `None`.
+    pub workdir: Option<PathBuf>,
+    /// The workdir in the container.
+    pub container_workdir: ContainerPath,
+    /// The project's name; the last component of its path when `None`.
+    pub project_name: Option<ProjectName>,
+    /// Arguments of `--exclude`.
+    pub excludes: Vec<OsString>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretPolicy,
+    /// Whether a directory that is no workdir of ours may be overwritten.
+    pub force: bool,
+    /// What is done about a lock that may not fit the manifest.
+    pub lock: LockOption,
+    /// Whether the package cache of the workdir that is overwritten is used again.
+    pub reuse_cache: bool,
+    /// The environments to install.
+    pub environments: Environments,
+    /// The environment to verify in.
+    pub verify_environment: Option<EnvironmentName>,
+    /// What is run to see that it works.
+    pub verification: Verification,
+    /// What must hold afterwards.
+    pub expectations: Expectations,
+    /// The engine's client, when one was named.
+    pub engine: Option<OsString>,
+    /// How long each phase may take.
+    pub timeout: Option<TimeLimit>,
+    /// Variables for build and verification.
+    pub variables: Vec<ContainerVariable>,
+}
+
+impl BuildOptions {
+    /// The request that these options make; `container_workdir` is the argument of
+    /// `--container-workdir-path`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 for an argument that is no such value.
+    pub fn request(self, container_workdir: &OsStr) -> anyhow::Result<BuildRequest> {
+        let (verification, expectations) = self.verify.meaning()?;
+        Ok(BuildRequest {
+            container_workdir: ContainerPath::new("--container-workdir-path", container_workdir)?,
+            project_name: self.workdir.name()?,
+            lock: self.workdir.lock(),
+            workdir: self.workdir.workdir,
+            excludes: self.workdir.exclude,
+            secrets: self.secrets.meaning(),
+            force: self.workdir.force,
+            reuse_cache: self.workdir.reuse_cache,
+            environments: self.environments.meaning()?,
+            verify_environment: self.verify.environment()?,
+            verification,
+            expectations,
+            variables: self.engine.variables()?,
+            timeout: self.engine.time_limit()?,
+            engine: self.engine.engine,
+        })
+    }
+}
