@@ -41,8 +41,8 @@ fn an_engine_that_cannot_be_reached_is_said_with_the_next_step() {
     };
     real.sandbox.set("DOCKER_CONTEXT", "none");
     unreachable(&real, &["context \"none\"", "`docker context ls`"]);
-    // One that was chosen and removed since.
-    real.sandbox.set("DOCKER_CONTEXT", "");
+    // One that was chosen and removed since. An empty variable is a name for docker 20.10.
+    real.sandbox.unset("DOCKER_CONTEXT");
     real.sandbox
         .write("docker/config.json", r#"{"currentContext": "gone"}"#);
     unreachable(&real, &["context \"gone\"", "`docker context ls`"]);

@@ -49,6 +49,11 @@ impl Sandbox {
             .push((name.into(), value.as_ref().to_owned()));
     }
 
+    /// Takes a variable from every command again.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(set, _)| set != name);
+    }
+
     /// The whole sandbox.
     pub fn root(&self) -> &Path {
         self.root.path()

@@ -5,7 +5,8 @@ mod runner;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -73,8 +74,9 @@ pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
 
     let skips = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
     let cases = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
+    let binaries = readable_by_all(&binaries)?;
     let mut environment = vec![
-        ("PIXI_OFFLINE_BIN_DIR", binaries),
+        ("PIXI_OFFLINE_BIN_DIR", binaries.path().to_owned()),
         ("PIXI_OFFLINE_SKIPS", skips.path().to_owned()),
         ("PIXI_OFFLINE_CASES_RUN", cases.path().to_owned()),
         ("PIXI_OFFLINE_XTASK", std::env::current_exe()?),
@@ -127,6 +129,21 @@ fn set_up(words: &Words) -> anyhow::Result<(testbed::Parts, PathBuf, Vec<Program
         let (binaries, programs) = built?;
         Ok((parts, binaries, programs))
     })
+}
+
+/// The commands in a directory that every user can reach: a checkout may lie in a home that
+/// is closed to others, as root's is on Debian, and some tests run as another user.
+fn readable_by_all(binaries: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let dir = tempfile::Builder::new()
+        .prefix("pixi-offline-commands-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .context("no temporary directory can be made")?;
+    for name in build::COMMANDS.iter().chain(&["fake-docker"]) {
+        fs::copy(binaries.join(name), dir.path().join(name))
+            .with_context(|| format!("{name} cannot be copied"))?;
+    }
+    Ok(dir)
 }
 
 /// The tests that the words choose; those for readers a second time where the first time they
