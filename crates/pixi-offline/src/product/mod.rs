@@ -31,6 +31,7 @@ const BOOTSTRAP_SCRIPT: &str = concat!(
     include_str!("bootstrap-project.sh"),
     include_str!("bootstrap/files.sh"),
     include_str!("bootstrap/entries.sh"),
+    include_str!("bootstrap/modes.sh"),
     include_str!("bootstrap/environments.sh"),
     include_str!("bootstrap/machine.sh"),
     include_str!("bootstrap/install.sh"),

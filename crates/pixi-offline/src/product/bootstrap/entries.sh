@@ -1,9 +1,10 @@
 
 # ---- Whether files, folders and links are those that manifest.json lists.
 
-# The lines of the manifest's entries, and their fields: PATH//KIND//MODE//:SIZE, or
-# PATH//link//TARGET. No path has two slashes in a row, and no field a line end:
-# the manifest writes %XX for what is not plain ASCII.
+# The lines of the manifest's entries, and their fields: KIND/MODE PATH//KIND//:SIZE, or
+# link PATH//link//TARGET. What precedes the first space is what differs where only a
+# mode does. No path has two slashes in a row, and no field a line end: the manifest
+# writes %XX for what is not plain ASCII.
 entry_lines() {
   tail -n "+$first_entry" -- "$root/manifest.json"
 }
@@ -17,22 +18,37 @@ encoded_lines() {
 }
 
 # What a function takes from the entries, with %XX as what they stand for, each ended
-# by a NUL. Few lines have %XX: all others never come into this shell.
+# by a NUL. All lines without %XX never come into this shell.
 decoded() {
   "$1" plain_lines | tr '\n' '\0'
   decode_lines "$1" encoded_lines
 }
 
 decode_lines() {
-  local IFS=$'\n' encoded
-  set -f
-  # shellcheck disable=SC2207 # lines are the words
-  encoded=($("$1" "$2"))
-  if [ ${#encoded[@]} -gt 0 ]; then printf '%b\0' "${encoded[@]//%/\\x}"; fi
+  "$1" "$2" | cut -d % --output-delimiter='\x' -f 1- | unescape_lines
+}
+
+# Writes lines with what their escapes stand for, each ended by a NUL. One text is
+# several times as fast as a word for each line.
+unescape_lines() {
+  local text
+  text=$(paste -d '\\x00' - /dev/null /dev/null /dev/null /dev/null | tr -d '\n')
+  printf '%b' "$text"
 }
 
 entry_fields() {
-  "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,12,15
+  paste -d ' ' <(without_links "$1" | cut -s -d '"' --output-delimiter=/ -f 8,12) \
+    <(without_links "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,15)
+  paste -d ' ' <(only_links "$1" | cut -s -d '"' -f 8) \
+    <(only_links "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,12)
+}
+
+without_links() {
+  "$1" | { grep -v '","kind":"link",' || :; }
+}
+
+only_links() {
+  "$1" | { grep '","kind":"link",' || :; }
 }
 
 # The files among the entries, as SUM  PATH.
@@ -69,17 +85,17 @@ found_entries() {
   find . -mindepth 1 \
     \( -path "$inside/*" ! -path "$inside/config.toml" -prune \) -o \
     \( ! -path './*/*' -type f ! -perm /7133 \( "${bare[@]}" -false \) \) -o \
-    -type f -printf '%P//file//%#m//:%s,\0' -o -type d -printf '%P//directory//%#m\0' -o \
-    -type l -printf '%P//link//%l\0' -o -type p -printf '%P//fifo//%#m\0' -o \
-    -type s -printf '%P//socket//%#m\0' -o -type b -printf '%P//block-device//%#m\0' -o \
-    -type c -printf '%P//character-device//%#m\0' &&
+    -type f -printf 'file/%#m %P//file//:%s,\0' -o -type d -printf 'directory/%#m %P//directory\0' -o \
+    -type l -printf 'link %P//link//%l\0' -o -type p -printf 'fifo/%#m %P//fifo\0' -o \
+    -type s -printf 'socket/%#m %P//socket\0' -o -type b -printf 'block-device/%#m %P//block-device\0' -o \
+    -type c -printf 'character-device/%#m %P//character-device\0' &&
     printf 'end of the folder\0'
 }
 
 # The tools that comparing entries takes, of GNU or others that can do the same.
 has_tools_for_entries() {
-  comm -z /dev/null /dev/null && sort -z /dev/null && tr a b </dev/null && tail -n +1 /dev/null && wc -l /dev/null &&
-    printf 'a\n' | grep -a -v % && cut -s -d '"' --output-delimiter=// -f 1 /dev/null && paste /dev/null &&
+  comm -z /dev/null /dev/null && sort -z -k 2 /dev/null && uniq -f 1 -D /dev/null && uniq -f 1 -u /dev/null && tr a b </dev/null && tail -n +1 /dev/null && wc -l /dev/null &&
+    printf 'a\n' | grep -a -v % && cut -s -d '"' --output-delimiter=// -f 1 /dev/null && paste -d ' ' /dev/null &&
     find / -maxdepth 0 ! -perm /7000 -printf '%P'
 } >/dev/null 2>&1
 
@@ -107,7 +123,7 @@ compare_entry() {
     esac
     if [ "${found%%//*}" = file ] && is_uncovered "$path"; then
       found=${found#file//}
-      keep_mode "$path" file 0644 "${found%%//*}"
+      pairs+=$'\n\t'"file/${found%%//*} $path//file"$'\n'"file/0644 $path//file"
     else
       refuse_file "$path" added
     fi
@@ -127,8 +143,8 @@ compare_entry() {
     absent[$kind]=$((${absent[$kind]-0} + 1))
     refuse_file "$path" changed " has ${found%,} bytes, and ${listed%,} are listed"
   else
-    listed=${listed#*//} found=${found#*//}
-    keep_mode "$path" "$kind" "${listed%%//*}" "${found%%//*}"
+    # Their modes alone are compared elsewhere.
+    refuse_file "$path" changed " is listed more than once"
   fi
 }
 
@@ -142,154 +158,80 @@ is_place_for_environments() {
   [ -z "$1" ] && [ "$2" = directory ]
 }
 
-# Sets REPLY to what a change of a mode is, of this kind from $2 to $3: `worse` when
-# more may be run or written by somebody, or the owner can no longer read or run it;
-# `narrower` when only fewer may write; `inherited` for a folder that got its
-# set-group-ID bit from the one that it is in, as it may; else `other`.
-judge_mode() {
-  local listed=$((8#$2)) found=$((8#$3)) gained lost
-  gained=$((found & ~listed)) lost=$((listed & ~found)) REPLY=other
-  if [ "$1" = directory ] && ((gained & 02000)) && [ "${4-}" = yes ]; then
-    REPLY=inherited gained=$((gained & ~02000))
-  fi
-  if ((gained & 06022 || lost & 0500)) || { [ "$1" = file ] && ((gained & 0111)); }; then
-    REPLY=worse
-  elif [ "$REPLY" = other ] && ((gained == 0 && (lost & ~0022) == 0)); then
-    REPLY=narrower
-  fi
+# What differs, with the mark of each list that was read to its end, in lines: listed
+# entries, and found ones after a tab, both sorted by all but the mode. Of the two
+# bytes that are told as octal numbers the first stands for a line end in a name, and
+# the second for the first.
+differing_entries() {
+  comm -z -3 <(listed_entries | sort -z) <(found_entries 2>/dev/null | sort -z) |
+    sort -z -k 2 | tr "\\n\\$1\\000" "\\$1\\$2\\n" && printf 'done\n'
 }
 
-# Keeps a mode that differs, of what kind, from $3 to $4: a medium may have changed
-# all of them alike, so they are judged together.
-keep_mode() {
-  local change="$2 $3 $4" parent=$root inherits=no
-  changes[$change]=$((${changes[$change]-0} + 1))
-  REPLY=${verdicts[$change]-}
-  if [ -z "$REPLY" ]; then
-    if [ "$2" = directory ] && ((8#$4 & 02000)); then
-      case $1 in */*) parent=$root/${1%/*} ;; esac
-      if [ -g "$parent" ]; then inherits=yes; fi
-      judge_mode "$2" "$3" "$4" "$inherits"
-    else
-      judge_mode "$2" "$3" "$4"
-      verdicts[$change]=$REPLY
-    fi
-  fi
-  case $REPLY in
-    worse)
-      worse_paths+=("$1")
-      worse_modes+=("$4, and $3 is listed")
-      ;;
-    narrower) narrower=$((narrower + 1)) ;;
-    inherited) inherited=$((inherited + 1)) ;;
-    *)
-      other_modes=$((other_modes + 1))
-      if [ "$other_modes" = 1 ]; then printf -v first_mode '%q has %s, and %s is listed' "$1" "$4" "$3"; fi
-      ;;
-  esac
+# Sets differences, and line_end: the byte that stands for a line end in them, which
+# no name there has.
+read_differences() {
+  local bytes moved
+  for bytes in '001 002' '003 004' '005 006' '016 017' '020 021' '022 023' '024 025' '026 027'; do
+    printf -v line_end '%b' "\\0${bytes% *}"
+    printf -v moved '%b' "\\0${bytes#* }"
+    differences=$(differing_entries "${bytes% *}" "${bytes#* }")
+    if [[ $differences != *"$moved"* ]]; then return 0; fi
+  done
+  refuse_file '' 'not all files and folders can be compared' ": too many control characters are in the names of those that differ"
+  return 1
 }
 
-# Sets alike to what made all modes differ in one way: `one` when all files and all
-# folders have one mode each, or the umask of a copy, as an octal number.
-find_medium() {
-  local line count kind mode change listed found mask=0 lost=0
-  local -A classes=() modes=()
-  alike=
-  while read -r count mode; do
-    kind=${mode%%//*}
-    case $kind in file | directory) classes["$kind $((8#${mode#*//}))"]=$count ;; esac
-  done < <(entry_lines | cut -s -d '"' --output-delimiter=// -f 8,12 | sort | uniq -c)
-  for change in "${!changes[@]}"; do
-    read -r kind listed found <<<"$change"
-    listed=$((8#$listed)) found=$((8#$found))
-    classes["$kind $listed"]=$((${classes["$kind $listed"]-0} - ${changes[$change]}))
-    modes["$kind $found"]=yes
-    mask=$((mask | listed & ~found))
-    if ((found & ~listed)); then lost=1; fi
-  done
-  for line in "${!classes[@]}"; do
-    kind=${line% *}
-    if [ "${classes[$line]}" -le "${absent[$kind]-0}" ]; then continue; fi
-    modes[$line]=yes
-    if ((${line#* } & mask)); then lost=1; fi
-  done
-  for change in "${!changes[@]}"; do
-    read -r kind listed found <<<"$change"
-    if ((8#$found != (8#$listed & ~mask))); then lost=1; fi
-  done
-  if [ "$lost" = 0 ]; then
-    printf -v alike '%04o' "$mask"
-    return
-  fi
-  count=0
-  for line in "${!modes[@]}"; do
-    case $line in file*) count=$((count + 1)) ;; directory*) count=$((count + 1000)) ;; esac
-    if ((${line#* } & 07000)); then count=9999; fi
-  done
-  if [ "$count" -le 1001 ]; then alike=one; fi
+# Sets lines to those of a text.
+split_lines() {
+  local IFS=$'\n'
+  set -f
+  # shellcheck disable=SC2206 # lines are the words
+  lines=($1)
+  set +f
 }
 
-# Says which modes differ: one line where a medium explains them all, else each
-# that is a problem.
-judge_modes() {
-  local index alike='' shown
-  if [ ${#changes[@]} = 0 ]; then return; fi
-  if [ ${#worse_paths[@]} -gt 1 ] || [ "$other_modes" -gt 1 ]; then find_medium; fi
-  if [ "$alike" = one ] && [ ${#worse_paths[@]} -gt 0 ]; then
-    printf -v shown ': %q has %s, and so has every other; the product lies on a file system without permissions, or was copied from one (vfat, exfat, a share); unpack it from its archive on one that keeps them' "${worse_paths[0]}" "${worse_modes[0]}"
-    refuse_file '' 'changed mode of all files and folders' "$shown"
-  else
-    for index in ${worse_paths[@]+"${!worse_paths[@]}"}; do
-      refuse_file "${worse_paths[index]}" 'changed mode' " has ${worse_modes[index]}"
-    done
-    if [ "$other_modes" = 0 ]; then :; elif [ "$alike" = '' ]; then
-      warning "the permissions of $other_modes files or folders are not as listed: $first_mode"
-    elif [ "$alike" = one ]; then
-      warning "every file and every folder has the same permissions, $first_mode for example: the product lies on a file system without permissions, or was copied from one (vfat, exfat, an image, a share); unpack it from its archive on one that keeps them"
-    else
-      warning "the permissions of $other_modes files or folders lack the same bits ($alike), as a copy made under another umask does, $first_mode for example; copy it with 'cp -a', or unpack it with 'tar -xp', where other users shall read it"
-    fi
-  fi
-  if [ "$checking" = yes ] && [ "$narrower" -gt 0 ]; then
-    note "$narrower files or folders may be written by fewer users than listed, as a copy leaves them"
-  fi
-  if [ "$inherited" -gt 0 ] && [ "$checking" = yes ]; then
-    note "$inherited folders have the set-group-ID bit of the folder that they are in"
-  fi
+# Sets side, path, and rest: KIND//MODE//:SIZE, or link//TARGET.
+take_entry() {
+  local entry=$1 class=${1%% *} kind
+  case $entry in *"$line_end"*) entry=${entry//"$line_end"/$'\n'} ;; esac
+  case $entry in $'\t'*) side=found ;; *) side=listed ;; esac
+  path=${entry#* }
+  # What follows the path: patterns are slow on long texts.
+  rest=${path#*//}
+  path=${path:0:${#path}-${#rest}-2}
+  kind=${rest%%//*}
+  case $class in */*) rest=$kind//${class#*/}${rest#"$kind"} ;; esac
 }
 
 # Compares what is there with the manifest: all but the bytes.
 compare_entries() {
   local -x LC_ALL=C
-  local entry rest side path last='' listed='' found='' ends=''
-  local own=0 first_own='' first_mode='' other_modes=0 narrower=0 inherited=0 shown
-  local -A changes=() absent=() verdicts=()
-  local worse_paths=() worse_modes=()
-  while IFS= read -r -d '' entry; do
-    # What follows the path: patterns are slow on long texts.
-    rest=${entry#*//}
-    case $entry in
-      $'\t'*) side=found path=${entry:1:${#entry}-${#rest}-3} ;;
-      *) side=listed path=${entry:0:${#entry}-${#rest}-2} ;;
-    esac
+  local entry rest side path last='' listed='' found='' ends='' lines
+  local own=0 first_own='' shown differences line_end pairs=''
+  local -A absent=()
+  if ! read_differences; then return; fi
+  # Those of which no other has the same path, kind and size.
+  split_lines "$(printf '%s\n' "$differences" | uniq -f 1 -u)"
+  for entry in ${lines[@]+"${lines[@]}"}; do
     case $entry in
       'end of the list' | $'\tend of the folder' | done) ends=$ends${entry#$'\t'}, && continue ;;
     esac
+    take_entry "$entry"
     if [ "$path" != "$last" ]; then
       if [ -n "$last" ]; then compare_entry "$last" "$listed" "$found"; fi
       last=$path listed='' found=''
     fi
     if [ "$side" = found ]; then found=$rest; else listed=$rest; fi
-  done < <(comm -z -3 <(listed_entries | sort -z) <(found_entries 2>/dev/null | sort -z) && printf 'done\0')
+  done
   if [ -n "$last" ]; then compare_entry "$last" "$listed" "$found"; fi
   case $ends in
-    'end of the list,end of the folder,done,' | 'end of the folder,end of the list,done,') ;;
+    'end of the folder,end of the list,done,') ;;
     *)
       printf -v shown '%q' "$(cd -- "$root" && find . -mindepth 1 2>&1 >/dev/null | head -n 1)"
       refuse_file '' 'not all files and folders can be looked at' ", so that something may be hidden there: $shown"
       ;;
   esac
-  judge_modes
+  compare_modes
   if [ -n "$(find "$root/" -maxdepth 0 -perm -0002 2>/dev/null)" ]; then
     if [ -k "$root" ] && [ ! -O "$root" ] && [ "$EUID" != 0 ]; then
       # Somebody else's, as the place that an engine mounts for a user who is not root:

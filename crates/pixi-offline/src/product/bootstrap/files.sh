@@ -21,6 +21,14 @@ refuse_file() {
   if [ "$any_files" = yes ]; then warning "$2: $shown${3-}"; else problem "$2: $shown${3-}"; fi
 }
 
+# Some that are not as they are listed, all in the same way: how many, what is wrong
+# with them, and more of it.
+refuse_many() {
+  refused["m$2$3"]=yes
+  refused_more=$((refused_more + $1 - 1))
+  if [ "$any_files" = yes ]; then warning "$2: $3"; else problem "$2: $3"; fi
+}
+
 # Entries or bytes that no tool here can compare.
 not_compared() {
   compared=no
@@ -112,11 +120,7 @@ lines_encoded_twice() {
 
 # The lines of SHA256SUMS that have escapes, without them, each ended by a NUL.
 escaped_sums() {
-  local IFS=$'\n' escaped
-  set -f
-  # shellcheck disable=SC2207 # lines are the words
-  escaped=($(grep -a '^[\]' "$root/SHA256SUMS" | cut -c 2- || :))
-  if [ ${#escaped[@]} -gt 0 ]; then printf '%b\0' "${escaped[@]}"; fi
+  { grep -a '^[\]' "$root/SHA256SUMS" || :; } | cut -c 2- | unescape_lines
 }
 
 # Reads what differs, and sets first to the first of it; returns 1 when anything
@@ -258,10 +262,10 @@ compare_first_bytes() {
 # compared: whether nothing was left out for want of a tool.
 check_files() {
   declare -gA refused=()
-  compared=yes entries_compared=no own_listed=0
+  compared=yes entries_compared=no own_listed=0 refused_more=0
   compare_with_lists
   if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
-    problem "${#refused[@]} files or folders are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
+    problem "$((${#refused[@]} + refused_more)) files or folders are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
   fi
 }
 
