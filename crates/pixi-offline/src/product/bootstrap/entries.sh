@@ -123,7 +123,7 @@ compare_entry() {
     esac
     if [ "${found%%//*}" = file ] && is_uncovered "$path"; then
       found=${found#file//}
-      pairs+=$'\n\t'"file/${found%%//*} $path//file"$'\n'"file/0644 $path//file"
+      pairs+=$'\t'"file/${found%%//*} $path//file"$'\n'"file/0644 $path//file"$'\n'
     else
       refuse_file "$path" added
     fi
@@ -231,7 +231,10 @@ compare_entries() {
       refuse_file '' 'not all files and folders can be looked at' ", so that something may be hidden there: $shown"
       ;;
   esac
+  if [ ${#refused[@]} = 0 ]; then only_modes_differ=yes; fi
   compare_modes
+  # An entry that is listed more than once may be another kind of file, too.
+  if [ -n "${refused[xmanifest.json]-}" ]; then only_modes_differ=no; fi
   if [ -n "$(find "$root/" -maxdepth 0 -perm -0002 2>/dev/null)" ]; then
     if [ -k "$root" ] && [ ! -O "$root" ] && [ "$EUID" != 0 ]; then
       # Somebody else's, as the place that an engine mounts for a user who is not root:

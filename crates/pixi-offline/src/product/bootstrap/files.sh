@@ -11,7 +11,7 @@ is_uncovered() {
 }
 
 # Something that is not as it is listed: its path, what is wrong with it, and more
-# of it. All are named by --check, some else; what follows is said at the end.
+# of it. All are named by --check (modes in few lines), some else; what follows is said at the end.
 refuse_file() {
   local path=$1 shown=''
   if [ -n "${refused[x$path]-}" ]; then return; fi
@@ -151,7 +151,7 @@ failed_sums() {
   cd -- "$root" || return
   if [ "$how" = plain ]; then
     readable_sums plain | sha256sum -c
-  elif [ "$entries_compared" = yes ] && [ ${#refused[@]} = 0 ] && [ "$own_listed" = 0 ]; then
+  elif [ "$only_modes_differ" = yes ] && [ "$own_listed" = 0 ]; then
     # All of them were seen to be files of the length that is listed.
     sha256sum --check --quiet --strict SHA256SUMS
   else
@@ -262,7 +262,7 @@ compare_first_bytes() {
 # compared: whether nothing was left out for want of a tool.
 check_files() {
   declare -gA refused=()
-  compared=yes entries_compared=no own_listed=0 refused_more=0
+  compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
   compare_with_lists
   if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
     problem "$((${#refused[@]} + refused_more)) files or folders are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"

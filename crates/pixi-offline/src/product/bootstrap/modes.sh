@@ -205,8 +205,8 @@ compare_modes() {
   local alike='' shown='' first_other='' worse=0 other_modes=0 narrower=0 inherited=0
   local -A changes=()
   local ways=() worse_ways=()
-  pairs+=$'\n'$(printf '%s\n' "$differences" | uniq -f 1 -D)
-  pairs=${pairs#$'\n'} pairs=${pairs%$'\n'}
+  # No pattern here: bash takes them off a long text in quadratic time.
+  pairs=$(printf '%s' "$pairs" && printf '%s\n' "$differences" | uniq -f 1 -D)
   if [ "$installed" = yes ]; then leave_own_modes; fi
   if [ -z "$pairs" ] || ! count_modes; then return; fi
   judge_ways
