@@ -1,10 +1,9 @@
 
 # ---- Whether files, folders and links are those that manifest.json lists.
 
-# The lines of the manifest's entries, and their fields: KIND/MODE PATH//KIND//:SIZE, or
-# link PATH//link//TARGET. What precedes the first space is what differs where only a
-# mode does. No path has two slashes in a row, and no field a line end: the manifest
-# writes %XX for what is not plain ASCII.
+# The lines of the manifest's entries, and their fields: PATH//KIND//MODE//:SIZE, or
+# PATH//link//TARGET. No path has two slashes in a row, and no field a line end:
+# the manifest writes %XX for what is not plain ASCII.
 entry_lines() {
   tail -n "+$first_entry" -- "$root/manifest.json"
 }
@@ -37,18 +36,7 @@ unescape_lines() {
 }
 
 entry_fields() {
-  paste -d ' ' <(without_links "$1" | cut -s -d '"' --output-delimiter=/ -f 8,12) \
-    <(without_links "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,15)
-  paste -d ' ' <(only_links "$1" | cut -s -d '"' -f 8) \
-    <(only_links "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,12)
-}
-
-without_links() {
-  "$1" | { grep -v '","kind":"link",' || :; }
-}
-
-only_links() {
-  "$1" | { grep '","kind":"link",' || :; }
+  "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,12,15
 }
 
 # The files among the entries, as SUM  PATH.
@@ -85,17 +73,17 @@ found_entries() {
   find . -mindepth 1 \
     \( -path "$inside/*" ! -path "$inside/config.toml" -prune \) -o \
     \( ! -path './*/*' -type f ! -perm /7133 \( "${bare[@]}" -false \) \) -o \
-    -type f -printf 'file/%#m %P//file//:%s,\0' -o -type d -printf 'directory/%#m %P//directory\0' -o \
-    -type l -printf 'link %P//link//%l\0' -o -type p -printf 'fifo/%#m %P//fifo\0' -o \
-    -type s -printf 'socket/%#m %P//socket\0' -o -type b -printf 'block-device/%#m %P//block-device\0' -o \
-    -type c -printf 'character-device/%#m %P//character-device\0' &&
+    -type f -printf '%P//file//%#m//:%s,\0' -o -type d -printf '%P//directory//%#m\0' -o \
+    -type l -printf '%P//link//%l\0' -o -type p -printf '%P//fifo//%#m\0' -o \
+    -type s -printf '%P//socket//%#m\0' -o -type b -printf '%P//block-device//%#m\0' -o \
+    -type c -printf '%P//character-device//%#m\0' &&
     printf 'end of the folder\0'
 }
 
 # The tools that comparing entries takes, of GNU or others that can do the same.
 has_tools_for_entries() {
-  comm -z /dev/null /dev/null && sort -z -k 2 /dev/null && uniq -f 1 -D /dev/null && uniq -f 1 -u /dev/null && tr a b </dev/null && tail -n +1 /dev/null && wc -l /dev/null &&
-    printf 'a\n' | grep -a -v % && cut -s -d '"' --output-delimiter=// -f 1 /dev/null && paste -d ' ' /dev/null &&
+  comm -z /dev/null /dev/null && sort -z /dev/null && sort -k 2 /dev/null && uniq -f 1 -D /dev/null && uniq -f 1 -u /dev/null && tr a b </dev/null && tail -n +1 /dev/null && wc -l /dev/null &&
+    printf 'a\n' | grep -a -v % && cut -s -d '"' --output-delimiter=// -f 1 /dev/null && paste /dev/null &&
     find / -maxdepth 0 ! -perm /7000 -printf '%P'
 } >/dev/null 2>&1
 
@@ -124,6 +112,7 @@ compare_entry() {
     if [ "${found%%//*}" = file ] && is_uncovered "$path"; then
       found=${found#file//}
       pairs+=$'\t'"file/${found%%//*} $path//file"$'\n'"file/0644 $path//file"$'\n'
+      pairs_in_no_list=$((pairs_in_no_list + 1))
     else
       refuse_file "$path" added
     fi
@@ -159,12 +148,36 @@ is_place_for_environments() {
 }
 
 # What differs, with the mark of each list that was read to its end, in lines: listed
-# entries, and found ones after a tab, both sorted by all but the mode. Of the two
-# bytes that are told as octal numbers the first stands for a line end in a name, and
-# the second for the first.
+# entries, and found ones after a tab. Of the two bytes that are told as octal numbers
+# the first stands for a line end in a name, and the second for the first.
 differing_entries() {
   comm -z -3 <(listed_entries | sort -z) <(found_entries 2>/dev/null | sort -z) |
-    sort -z -k 2 | tr "\\n\\$1\\000" "\\$1\\$2\\n" && printf 'done\n'
+    tr "\\n\\$1\\000" "\\$1\\$2\\n" && printf 'done\n'
+}
+
+# Brings differences into the form KIND/MODE PATH//KIND//:SIZE, or link PATH//link//TARGET,
+# sorted by all but what precedes the first space: entries whose modes alone differ follow
+# each other, and uniq can tell them from all others.
+put_modes_first() {
+  local index entry tab rest path kind mode size lines
+  split_lines "$differences"
+  for index in "${!lines[@]}"; do
+    entry=${lines[index]} tab='' size=''
+    case $entry in
+      'end of the list' | $'\tend of the folder' | done) continue ;;
+      $'\t'*) tab=$'\t' entry=${entry:1} ;;
+    esac
+    # What follows the path: patterns are slow on long texts.
+    rest=${entry#*//}
+    path=${entry:0:${#entry}-${#rest}-2} kind=${rest%%//*} mode=${rest#*//}
+    if [ "$kind" = link ]; then
+      lines[index]="${tab}link $entry"
+    else
+      case $mode in *//*) size=//${mode#*//} mode=${mode%%//*} ;; esac
+      lines[index]="$tab$kind/$mode $path//$kind$size"
+    fi
+  done
+  differences=$(printf '%s\n' "${lines[@]}" | sort -k 2)
 }
 
 # Sets differences, and line_end: the byte that stands for a line end in them, which
@@ -207,9 +220,10 @@ take_entry() {
 compare_entries() {
   local -x LC_ALL=C
   local entry rest side path last='' listed='' found='' ends='' lines
-  local own=0 first_own='' shown differences line_end pairs=''
+  local own=0 first_own='' shown differences line_end pairs='' pairs_in_no_list=0
   local -A absent=()
   if ! read_differences; then return; fi
+  put_modes_first
   # Those of which no other has the same path, kind and size.
   split_lines "$(printf '%s\n' "$differences" | uniq -f 1 -u)"
   for entry in ${lines[@]+"${lines[@]}"}; do
@@ -225,7 +239,7 @@ compare_entries() {
   done
   if [ -n "$last" ]; then compare_entry "$last" "$listed" "$found"; fi
   case $ends in
-    'end of the folder,end of the list,done,') ;;
+    'done,end of the folder,end of the list,') ;;
     *)
       printf -v shown '%q' "$(cd -- "$root" && find . -mindepth 1 2>&1 >/dev/null | head -n 1)"
       refuse_file '' 'not all files and folders can be looked at' ", so that something may be hidden there: $shown"

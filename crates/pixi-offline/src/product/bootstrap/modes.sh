@@ -169,6 +169,8 @@ find_medium() {
     kind=${mode%%//*}
     case $kind in file | directory) classes["$kind $((8#${mode#*//}))"]=$count ;; esac
   done < <(entry_lines | cut -s -d '"' --output-delimiter=// -f 8,12 | sort | uniq -c)
+  # Those beside the lists are among the changes.
+  classes["file $((8#0644))"]=$((${classes["file $((8#0644))"]-0} + pairs_in_no_list))
   for change in "${!changes[@]}"; do
     read -r kind listed found <<<"$change"
     listed=$((8#$listed)) found=$((8#$found))
@@ -213,7 +215,7 @@ compare_modes() {
   if [ "$worse" -gt 1 ] || [ "$other_modes" -gt 1 ]; then find_medium; fi
   if [ "$worse" -gt 0 ] && [ "$alike" = one ]; then
     show_example "${worse_ways[0]#* }"
-    refuse_file '' 'changed mode of all files and folders' ": $shown, and so has every other; the product lies on a file system without permissions, or was copied from one (vfat, exfat, a share); unpack it from its archive on one that keeps them"
+    refuse_file '' 'changed mode of all files and folders' "$shown, and so has every other; the product lies on a file system without permissions, or was copied from one (vfat, exfat, a share); unpack it from its archive on one that keeps them"
   else
     if [ "$worse" -gt 0 ]; then refuse_worse_modes; fi
     warn_of_other_modes
