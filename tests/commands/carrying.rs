@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use pixi_offline::evidence::{BuildState, WorkdirRecord};
 use pixi_offline::layout::Workdir;
-use pixi_offline::proof::{BuildState, WorkdirRecord};
 use pixi_offline::request::Verification;
 
 use crate::package_cache;

@@ -408,7 +408,7 @@ fn a_program_is_put_where_nobody_else_can_change_it() {
     let program = fake.sandbox.write("program", "#!/bin/sh\necho runs\n");
     let mut command = fake.sandbox.program("sh");
     command
-        .args(["-c", pixi_offline::container::scripts::BRING, "sh", "name"])
+        .args(["-c", pixi_offline::container::scripts::UPLOAD, "sh", "name"])
         .arg(fs::metadata(&program).unwrap().len().to_string())
         .args([&root.join("missing"), &open, &taken, &taken_too, &good])
         .stdin(fs::File::open(&program).unwrap());

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use pixi_offline::evidence::check::Verified;
+use pixi_offline::evidence::manifest::Manifest;
+use pixi_offline::evidence::manifest::Secrets;
+use pixi_offline::evidence::report_page::{self, Approval};
+use pixi_offline::evidence::verification::{Ran, Verdict, VerificationRecord};
+use pixi_offline::evidence::{Sha256Digest, manifest};
 use pixi_offline::packages::{Inventory, Lock, Strangers};
-use pixi_offline::proof::check::Verified;
-use pixi_offline::proof::manifest::Manifest;
-use pixi_offline::proof::manifest::Secrets;
-use pixi_offline::proof::report_page::{self, Approval};
-use pixi_offline::proof::verification::{Ran, Verdict, VerificationRecord};
-use pixi_offline::proof::{Sha256Digest, manifest};
 use serde_json::json;
 use testbed::ensure_debian_package;
 use testbed::limit::output;
@@ -465,7 +465,7 @@ fn a_page_never_claims_what_was_not_checked() {
 
     let mut record = passed();
     record.outcome = Verdict::Failed;
-    record.failure = Some(pixi_offline::proof::verification::FailureRecord {
+    record.failure = Some(pixi_offline::evidence::verification::FailureRecord {
         exit_code: 3,
         message: "the verification failed\nsee <its> log".to_owned(),
     });
@@ -519,7 +519,7 @@ fn pictures_of_the_page() {
     let mut signed = Case::new("demo", 40, Verified::Passed(Box::new(passed())));
     signed.signed = true;
     let mut failed = passed();
-    failed.failure = Some(pixi_offline::proof::verification::FailureRecord {
+    failed.failure = Some(pixi_offline::evidence::verification::FailureRecord {
         exit_code: 3,
         message: "the verification failed\nsee its log".to_owned(),
     });

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pixi_offline::evidence::sbom;
 use pixi_offline::packages::{Inventory, Lock, Package, PythonCache};
-use pixi_offline::proof::sbom;
 use serde_json::Value;
 use testbed::limit::output;
 use testbed::python::ensure_cyclonedx;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pixi_offline::failure::{USAGE, exit_code};
 use pixi_offline::host_env::HostEnv;
-use pixi_offline::replacement::{Beside, Claim, Guard, Standing};
+use pixi_offline::replacement::{DirLock, OverwriteGuard, StagedDir, TargetState};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -382,7 +382,7 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
     host.current_dir = protected[2].clone();
     host.home = Some(protected[3].clone());
     let candidate = host.absolute(&candidate);
-    let mut guard = Guard::new(&host);
+    let mut guard = OverwriteGuard::new(&host);
     guard.protect(&protected[0], "the project");
     guard.protect(&protected[1], "the resources");
 
@@ -420,10 +420,10 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
             };
             let mut before = snapshot(graph.top(), None);
             before.retain(|_, entry| !gone.contains(&(entry.0, entry.1)));
-            let claim = Claim::alone(&candidate, "fuzz").expect("nobody holds it");
-            let beside = Beside::new(&claim, &candidate).expect("a place beside it");
+            let claim = DirLock::exclusive(&candidate, "fuzz").expect("nobody holds it");
+            let beside = StagedDir::new(&claim, &candidate).expect("a place beside it");
             fs::write(beside.path().join("new"), "new").expect("a file in it");
-            beside.take_place().expect("it takes the place");
+            beside.commit().expect("it takes the place");
             drop(claim);
             prop_assert_eq!(fs::read(candidate.join("new")).ok(), Some(b"new".to_vec()));
             let after: Vec<_> = protected.iter().map(|path| id(path)).collect();
@@ -432,7 +432,7 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
             for (path, entry) in &before {
                 prop_assert_eq!(after.get(path), Some(entry), "{:?} changed", path);
             }
-            if was_there && standing != Standing::Free {
+            if was_there && standing != TargetState::Vacant {
                 tally.replaced.fetch_add(1, Ordering::Relaxed);
             }
             tally.accepted.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,9 @@ use std::path::{Component, Path};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pixi_offline::packages::{CondaCache, CondaPackage, LocalChannel, Lock, Need, PythonCache};
+use pixi_offline::packages::{
+    CondaCache, CondaPackage, LocalChannel, Lock, PythonCache, Requirements,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -158,7 +160,7 @@ fn read(text: String, cache: &Path) -> TestCaseResult {
     for name in &names {
         for platform in lock.platforms(name).unwrap_or_default() {
             let environments = std::slice::from_ref(name);
-            let Ok(need) = Need::of(&lock, environments, platform, &channels) else {
+            let Ok(need) = Requirements::of(&lock, environments, platform, &channels) else {
                 continue;
             };
             let (conda, python) = (CondaCache::new(cache), PythonCache::read(cache));

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use pixi_offline::staging::{Digest, How, Rules, copy_tree_as, look};
+use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree_as, scan_tree};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -70,7 +70,7 @@ fn memory_is_bounded_for_each_entry_and_work_grows_with_the_tree() {
     let (small, large) = (place.path().join("small"), place.path().join("large"));
     make(&small, 1_000);
     make(&large, 10_000);
-    let copy = |source: &Path, how: How| {
+    let copy = |source: &Path, how: CopyOptions| {
         let target = source.with_extension("copy");
         let taken = taken(|| {
             let outcome = copy_tree_as(source, &target, &Rules::new(), &how).unwrap();
@@ -79,15 +79,15 @@ fn memory_is_bounded_for_each_entry_and_work_grows_with_the_tree() {
         fs::remove_dir_all(target).unwrap();
         taken
     };
-    let plain = How::default();
-    let listed = How {
+    let plain = CopyOptions::default();
+    let listed = CopyOptions {
         list: true,
         hash: true,
         ..plain
     };
     let looked = |source: &Path| {
         taken(|| {
-            let seen = look(source, &Rules::new(), &|_, _| Digest::Wanted).unwrap();
+            let seen = scan_tree(source, &Rules::new(), &|_, _| HashPolicy::Compute).unwrap();
             (seen.kept.entries, seen)
         })
     };

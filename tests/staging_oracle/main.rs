@@ -26,7 +26,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 use pixi_offline::layout::DEFAULT_EXCLUDES;
-use pixi_offline::staging::{Copied, How, PatternError, Rules, Selection, copy_tree, copy_tree_as};
+use pixi_offline::staging::{
+    CopyOptions, CopyStats, PatternError, Rules, Selection, copy_tree, copy_tree_as,
+};
 use pixi_offline::steps::ProjectRules;
 
 use crate::tree::{Found, Tree};
@@ -360,7 +362,7 @@ fn compare(
         Whose::AnyFolder => &rules,
         Whose::Project => &project,
     };
-    let result = copy_tree_as(source, &ours, selection, &How::default());
+    let result = copy_tree_as(source, &ours, selection, &CopyOptions::default());
     let result = result.map(|outcome| outcome.copied);
     if result.is_err() != rsync_met_trouble {
         return Err(format!(
@@ -395,9 +397,9 @@ fn rules_of(patterns: &[OsString]) -> Result<Rules, PatternError> {
 }
 
 /// Checks what `copy_tree` says it did against what is there.
-fn check_account(copied: &Copied, found: &BTreeMap<PathBuf, Found>) -> Result<(), String> {
+fn check_account(copied: &CopyStats, found: &BTreeMap<PathBuf, Found>) -> Result<(), String> {
     let files = || found.values().filter_map(|found| found.content.as_ref());
-    let account = Copied {
+    let account = CopyStats {
         entries: found.len() as u64 - 1,
         files: files().count() as u64,
         bytes: files().map(|content| content.len() as u64).sum(),

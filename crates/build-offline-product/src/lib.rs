@@ -196,7 +196,7 @@ impl Options {
             signing: self.signing,
             force: self.build.workdir.force,
         };
-        let platform = self.platform.meaning()?;
+        let platform = self.platform.parse()?;
         if platform.is_some() && self.container_id.is_some() {
             return Err(Failure::usage(
                 "--container-platform is for --project-dir: the platform of --container-id is that of its container; leave it out",

@@ -64,7 +64,7 @@ impl TryFrom<Options> for Request {
     fn try_from(options: Options) -> anyhow::Result<Request> {
         Ok(Request {
             image: ImageReference::new(&options.image)?,
-            platform: options.platform.meaning()?,
+            platform: options.platform.parse()?,
             project_dir: options.project_dir,
             resources_dir: options.resources_dir,
             build: options.build.request(&options.container_workdir_path)?,

@@ -84,10 +84,10 @@ impl TryFrom<Options> for Request {
     type Error = anyhow::Error;
 
     fn try_from(options: Options) -> anyhow::Result<Request> {
-        let (verification, expectations) = options.verify.meaning()?;
+        let (verification, expectations) = options.verify.parse()?;
         Ok(Request {
             image: ImageReference::new(&options.image)?,
-            platform: options.platform.meaning()?,
+            platform: options.platform.parse()?,
             product_dir: options.product_dir,
             out_dir: options.out_dir,
             project_name: options
@@ -98,7 +98,7 @@ impl TryFrom<Options> for Request {
             in_place: options.in_place,
             attach: options.attach,
             verify_key: options.verify_key,
-            secrets: options.secrets.meaning(),
+            secrets: options.secrets.parse(),
             signing: options.signing,
             verify_environment: options.verify.environment()?,
             verification,

@@ -72,7 +72,7 @@ impl TryFrom<Options> for Request {
                 true => Generated::Drop,
                 false => Generated::Keep,
             },
-            secrets: options.secrets.meaning(),
+            secrets: options.secrets.parse(),
             deep: options.product.deep,
             full_cache: options.product.cache == "full",
             bundle_pixi: options.product.bundle_pixi,

@@ -9,7 +9,7 @@ use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
 use pixi_offline::request::{
     AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageTag,
-    ImageUser, SecretOptions, text_for_engine,
+    ImageUser, SecretOptions, utf8_arg,
 };
 use pixi_offline::steps::make_production_image::{self as step, Purpose, Request};
 
@@ -185,7 +185,7 @@ impl TryFrom<Options> for Request {
                 .map(|text| read(text))
                 .collect::<anyhow::Result<Vec<_>>>()
         };
-        let word = |what: &str, word: &OsString| Ok(text_for_engine(what, word)?.to_owned());
+        let word = |what: &str, word: &OsString| Ok(utf8_arg(what, word)?.to_owned());
         Ok(Request {
             product_dir: options.product_dir,
             build_image: ImageReference::new(&options.build_image).context("--build-image")?,
@@ -225,7 +225,7 @@ impl TryFrom<Options> for Request {
                 .collect::<anyhow::Result<_>>()?,
             unverified: options.unverified,
             verify_key: options.verify_key,
-            secrets: options.secrets.meaning(),
+            secrets: options.secrets.parse(),
             force: options.force,
             engine: options.engine,
         })

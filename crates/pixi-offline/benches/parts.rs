@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pixi_offline::layout::DEFAULT_EXCLUDES;
-use pixi_offline::packages::{Lock, Need};
-use pixi_offline::staging::{Digest, Rules, look};
+use pixi_offline::packages::{Lock, Requirements};
+use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 
 /// The paths of a thousand packages' files.
 fn paths() -> Vec<PathBuf> {
@@ -67,7 +67,8 @@ fn lock(criterion: &mut Criterion) {
     criterion.bench_function("a lock of 1,000 packages", |bencher| {
         bencher.iter(|| {
             let lock = Lock::read(&file).expect("it can be read").expect("a lock");
-            Need::of(&lock, &["default".to_owned()], "linux-64", &[]).expect("it is installable")
+            Requirements::of(&lock, &["default".to_owned()], "linux-64", &[])
+                .expect("it is installable")
         });
     });
 }
@@ -82,7 +83,8 @@ fn digests(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes((files * size) as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                look(folder.path(), &Rules::new(), &|_, _| Digest::Wanted).expect("they are read")
+                scan_tree(folder.path(), &Rules::new(), &|_, _| HashPolicy::Compute)
+                    .expect("they are read")
             });
         });
     }

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::host_env::HostEnv;
 use crate::report::Report;
-use crate::steps::inside;
+use crate::steps::agent;
 
 /// The option after which everything belongs to the verification.
 const VERIFY_RUN: &str = "--verify-run";
@@ -38,19 +38,22 @@ where
 
 /// As [`run_main`], for a command that also works as its own delegate: it brings
 /// a copy of itself into a container and calls it there with
-/// [`inside::FIRST_WORD`].
-pub fn run_main_or_inside<Options>(
+/// [`inside::AGENT_ARGUMENT`].
+pub fn run_main_or_agent<Options>(
     run: impl FnOnce(Options, &Context) -> anyhow::Result<()>,
 ) -> ExitCode
 where
     Options: CommandFactory + FromArgMatches,
 {
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_none_or(|first| first != inside::FIRST_WORD) {
+    if words
+        .next()
+        .is_none_or(|first| first != agent::AGENT_ARGUMENT)
+    {
         return run_main(run);
     }
     let order = words.next().unwrap_or_default();
-    in_context(|context| inside::run(&order.to_string_lossy(), context))
+    in_context(|context| agent::run(&order.to_string_lossy(), context))
 }
 
 /// Reads the environment and runs in it.

@@ -151,11 +151,11 @@ impl Program {
     /// # Errors
     ///
     /// When it cannot be started.
-    pub fn listen(
+    pub fn run_piped(
         &self,
         arguments: &[OsString],
         input: impl IntoRawFd,
-    ) -> anyhow::Result<Conversation> {
+    ) -> anyhow::Result<ChildProcess> {
         let command = duct::cmd(&self.path, arguments).stdin_file(input);
         match self.errors {
             Errors::Ours => self.read(command),
@@ -169,7 +169,7 @@ impl Program {
         }
     }
 
-    fn read(&self, command: duct::Expression) -> anyhow::Result<Conversation> {
+    fn read(&self, command: duct::Expression) -> anyhow::Result<ChildProcess> {
         let reader = command
             .unchecked()
             .before_spawn(|command| {
@@ -178,7 +178,7 @@ impl Program {
             })
             .reader()
             .with_context(|| format!("{} cannot be started", self.path.display()))?;
-        Ok(Conversation {
+        Ok(ChildProcess {
             reader: Arc::new(reader),
             errors: None,
         })
@@ -192,7 +192,7 @@ impl Program {
     pub fn converse_silently(
         &self,
         arguments: &[OsString],
-    ) -> anyhow::Result<(Conversation, PipeWriter)> {
+    ) -> anyhow::Result<(ChildProcess, PipeWriter)> {
         let (input, writer) = std::io::pipe().context("no pipe could be made")?;
         let command = duct::cmd(&self.path, arguments).stderr_null();
         Ok((self.read(command.stdin_file(input))?, writer))
@@ -203,15 +203,18 @@ impl Program {
     /// # Errors
     ///
     /// When it cannot be started.
-    pub fn converse(&self, arguments: &[OsString]) -> anyhow::Result<(Conversation, PipeWriter)> {
+    pub fn spawn_piped(
+        &self,
+        arguments: &[OsString],
+    ) -> anyhow::Result<(ChildProcess, PipeWriter)> {
         let (input, writer) = std::io::pipe().context("no pipe could be made")?;
-        Ok((self.listen(arguments, input)?, writer))
+        Ok((self.run_piped(arguments, input)?, writer))
     }
 }
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
+pub struct ExitInfo {
     /// The exit code as a shell would show it.
     pub code: u8,
     /// The signal that killed it.
@@ -220,7 +223,7 @@ pub struct Ending {
 
 /// A started program whose standard output is being read.
 #[derive(Debug)]
-pub struct Conversation {
+pub struct ChildProcess {
     reader: Arc<duct::ReaderHandle>,
     /// Who shows its standard error, where that is not done by itself.
     errors: Option<JoinHandle<()>>,
@@ -250,13 +253,13 @@ impl Killer {
 }
 
 /// Reads what is there; 0 bytes mean that the program has ended.
-impl Read for Conversation {
+impl Read for ChildProcess {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         (&*self.reader).read(buffer)
     }
 }
 
-impl Conversation {
+impl ChildProcess {
     /// A way to end the program while it is being read.
     pub fn killer(&self) -> Killer {
         Killer(Arc::clone(&self.reader))
@@ -267,11 +270,11 @@ impl Conversation {
     /// # Errors
     ///
     /// When the process cannot be waited for.
-    pub fn ending(&mut self) -> std::io::Result<Option<Ending>> {
+    pub fn ending(&mut self) -> std::io::Result<Option<ExitInfo>> {
         let Some(output) = self.reader.try_wait()? else {
             return Ok(None);
         };
-        let ending = Ending {
+        let ending = ExitInfo {
             code: shell_code(output.status),
             signal: output.status.signal(),
         };

@@ -28,8 +28,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use crate::evidence::Sha256Digest;
 use crate::host_env;
-use crate::proof::Sha256Digest;
 
 /// How much of a record, a list or an answer is read, in bytes.
 pub const RECORD_LIMIT: u64 = 64 << 20;

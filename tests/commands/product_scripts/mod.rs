@@ -15,10 +15,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pixi_offline::evidence::manifest::{Manifest, Totals};
+use pixi_offline::evidence::{listing, sums};
 use pixi_offline::layout::Product;
 use pixi_offline::product::{Facts, write_scripts};
-use pixi_offline::proof::manifest::{Manifest, Totals};
-use pixi_offline::proof::{listing, sums};
 use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, Sandbox, names};
 

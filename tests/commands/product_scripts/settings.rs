@@ -142,7 +142,7 @@ fn the_shell_scripts_are_clean_for_shellcheck() {
         );
         Run::of(sandbox.program(&shellcheck).arg(whole)).success();
     }
-    for script in ["launch.sh", "bring.sh", "check-project.sh"] {
+    for script in ["launch.sh", "upload.sh", "check-project.sh"] {
         Run::of(sandbox.program(&shellcheck).arg(scripts.join(script))).success();
     }
     // A product's own, with variables in it.

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 
-use pixi_offline::proof::check::{self, Depth, Installs};
+use pixi_offline::evidence::check::{self, Depth, Installs};
 
 use super::*;
 use testbed::limit::InTime as _;

@@ -17,7 +17,7 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pixi_offline::container::signal::{Signal, Tokens};
+use pixi_offline::container::protocol::{ScriptEvent, Tokens};
 use serde::Deserialize;
 
 /// How the fake behaves.
@@ -367,8 +367,8 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     input.read_line(&mut line)?;
     let tokens = Tokens::parse(&line);
     let mut number = 0;
-    let mut say = |signal: Signal| {
-        if !matches!(signal, Signal::Credential(_)) {
+    let mut say = |signal: ScriptEvent| {
+        if !matches!(signal, ScriptEvent::Credential(_)) {
             number += 1;
         }
         let token = tokens.get(number, signal.tone()).unwrap_or_default();
@@ -377,12 +377,12 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         std::io::stdout().flush()
     };
     for variable in &scenario.credentials {
-        say(Signal::Credential(variable.clone()))?;
+        say(ScriptEvent::Credential(variable.clone()))?;
     }
-    say(Signal::Started("bash".into()))?;
+    say(ScriptEvent::Started("bash".into()))?;
     if !scenario.signals.is_empty() {
         for words in &scenario.signals {
-            say(Signal::parse(words))?;
+            say(ScriptEvent::parse(words))?;
         }
         return Ok(0);
     }
@@ -391,16 +391,16 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         .iter()
         .any(|(source, _)| source.join(format!(".pixi-offline-{nonce}")).is_file());
     if scenario.elsewhere || !nonce_is_there {
-        say(Signal::OutFolderIsNotOurs)?;
-        say(Signal::Finished(1))?;
+        say(ScriptEvent::OutFolderIsNotOurs)?;
+        say(ScriptEvent::Finished(1))?;
         return Ok(1);
     }
     if let Some(program) = &scenario.missing_program {
-        say(Signal::MissingProgram(program.clone()))?;
-        say(Signal::Finished(127))?;
+        say(ScriptEvent::MissingProgram(program.clone()))?;
+        say(ScriptEvent::Finished(127))?;
         return Ok(127);
     }
-    say(Signal::Pixi(scenario.pixi.clone()))?;
+    say(ScriptEvent::Pixi(scenario.pixi.clone()))?;
     for (file, content) in &scenario.writes {
         let place = mounts.iter().find_map(|(source, target)| {
             Some(source.join(Path::new(file).strip_prefix(target).ok()?))
@@ -428,24 +428,24 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
             _ => None,
         };
         if let Some(point) = point {
-            say(Signal::Ready(point.to_owned()))?;
+            say(ScriptEvent::Ready(point.to_owned()))?;
             if input.read_line(&mut line)? == 0 {
                 return Ok(143);
             }
         }
-        say(Signal::Begin(phase.clone()))?;
+        say(ScriptEvent::Begin(phase.clone()))?;
         eprint!("{}", scenario.client_errors);
         write!(std::io::stdout(), "{output}")?;
         if scenario.hang_in.as_ref() == Some(phase) {
             std::io::stdout().flush()?;
             input.read_to_end(&mut Vec::new())?;
-            say(Signal::Interrupted)?;
-            say(Signal::Finished(143))?;
+            say(ScriptEvent::Interrupted)?;
+            say(ScriptEvent::Finished(143))?;
             return Ok(143);
         }
-        say(Signal::End(phase.clone(), *end))?;
+        say(ScriptEvent::End(phase.clone(), *end))?;
         if let Some(count) = scenario.attempts.get(phase) {
-            say(Signal::Attempts(phase.clone(), *count))?;
+            say(ScriptEvent::Attempts(phase.clone(), *count))?;
         }
         code = *end;
         if code != 0 {
@@ -461,7 +461,7 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         input.read_to_end(&mut Vec::new())?;
         code = 143;
     }
-    say(Signal::Finished(code))?;
+    say(ScriptEvent::Finished(code))?;
     Ok(code)
 }
 

@@ -21,11 +21,11 @@ use crate::container::outcome::Outcome;
 use crate::container::owner;
 use crate::container::spec::{ContainerName, ContainerSpec};
 use crate::container::volume::PROGRAM;
-use crate::tools::{Conversation, Killer};
+use crate::tools::{ChildProcess, Killer};
 use crate::transfer::Sender;
 
 /// How long the second container gets to start, and to tell a count.
-const PATIENCE: Duration = Duration::from_secs(30);
+const COUNTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What starts the second container's name.
 const COUNTER: &str = "pixi-offline-counter";
@@ -45,7 +45,7 @@ pub struct Counting {
 /// # Errors
 ///
 /// When the counters cannot be read, or what is asked or told cannot be.
-pub fn tell(questions: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
+pub fn serve_counters(questions: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
     for question in questions.lines() {
         question.context("what is asked cannot be read")?;
         writeln!(answers, "{}", count()?).and_then(|()| answers.flush())?;
@@ -127,7 +127,7 @@ impl<'a> Outside<'a> {
         let old = std::mem::replace(self, Outside::Unable(String::new()));
         *self = match old {
             Outside::Starting(receiver) => {
-                let started = receiver.recv_timeout(PATIENCE);
+                let started = receiver.recv_timeout(COUNTER_TIMEOUT);
                 let counter = started.context("it did not start in time").flatten();
                 match counter.and_then(|mut counter| Ok((counter.ask()?, counter))) {
                     Ok((count, counter)) => {
@@ -162,7 +162,7 @@ impl<'a> Outside<'a> {
     ///
     /// When it counted at first and cannot any more: whoever verifies must not be able to
     /// have the counting changed by what is verified.
-    pub(super) fn end(mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
+    pub(super) fn finish(mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
         if matches!(self, Outside::Counting(..)) {
             let last = outcome.last_phase().unwrap_or(super::START).to_owned();
             self.count(&last);
@@ -175,7 +175,7 @@ impl<'a> Outside<'a> {
             }
             // Whoever removes it shall find it.
             Outside::Starting(counter) => {
-                drop(counter.recv_timeout(PATIENCE));
+                drop(counter.recv_timeout(COUNTER_TIMEOUT));
                 Ok(())
             }
             Outside::Lost(why) => anyhow::bail!(
@@ -247,7 +247,7 @@ impl Counter {
     fn ask(&mut self) -> anyhow::Result<u64> {
         let input = self.input.as_mut().context("it has ended")?;
         input.write_all(b"\n").context("it has ended")?;
-        let answer = self.answers.recv_timeout(PATIENCE);
+        let answer = self.answers.recv_timeout(COUNTER_TIMEOUT);
         let answer = answer.context("it does not answer")??;
         answer
             .trim()
@@ -291,7 +291,7 @@ fn create_arguments(
 fn put_program(engine: &Engine, name: &ContainerName, program: &Path) -> anyhow::Result<()> {
     let target = format!("{}:/", name.as_str());
     let words = ["cp", "-", &target].map(OsString::from);
-    let (mut conversation, to): (Conversation, PipeWriter) =
+    let (mut conversation, to): (ChildProcess, PipeWriter) =
         engine.program().converse_silently(&words)?;
     let mut sender = Sender::new(BufWriter::with_capacity(1 << 20, to));
     let sent = sender
@@ -333,7 +333,7 @@ UdpLite: 0 100
     #[test]
     fn this_kernel_tells_a_count_for_each_line() {
         let mut told = Vec::new();
-        tell(&b"\n\n"[..], &mut told).unwrap();
+        serve_counters(&b"\n\n"[..], &mut told).unwrap();
         let told = String::from_utf8(told).unwrap();
         assert_eq!(told.lines().count(), 2, "{told:?}");
         assert!(

@@ -9,11 +9,11 @@ use std::thread;
 use anyhow::Context as _;
 
 use crate::container::engine::Engine;
-use crate::container::interruption::{LastResort, Watch};
+use crate::container::signals::{KillPolicy, SignalWatcher};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference};
-use crate::tools::{Conversation, Ending};
+use crate::tools::{ChildProcess, ExitInfo};
 use crate::untrusted_dir::RECORD_LIMIT;
 
 /// What the called program reads.
@@ -57,7 +57,7 @@ pub fn fetch(
     arguments.push(image.as_str().into());
     let (shown, ending) = call(engine, &arguments, Input::Held, |stream| {
         for line in BufReader::new(stream).lines() {
-            report.fact(line.context("the engine's client cannot be read")?);
+            report.info(line.context("the engine's client cannot be read")?);
         }
         Ok(())
     })?;
@@ -84,9 +84,9 @@ pub(super) fn call<T>(
     engine: &Engine,
     arguments: &[OsString],
     input: Input,
-    take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
-) -> anyhow::Result<(anyhow::Result<T>, Option<Ending>)> {
-    call_or(LastResort::Wait, engine, arguments, input, take)
+    take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
+) -> anyhow::Result<(anyhow::Result<T>, Option<ExitInfo>)> {
+    call_or(KillPolicy::Wait, engine, arguments, input, take)
 }
 
 /// As [`call`]; what does not end by itself after a signal meets `last_resort`.
@@ -95,36 +95,37 @@ pub(super) fn call<T>(
 ///
 /// As [`call`].
 pub(super) fn call_or<T>(
-    last_resort: LastResort,
+    last_resort: KillPolicy,
     engine: &Engine,
     arguments: &[OsString],
     input: Input,
-    take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
-) -> anyhow::Result<(anyhow::Result<T>, Option<Ending>)> {
-    let watch = Watch::start(last_resort, errand(arguments), engine.time_limit())?;
-    let done = engine
-        .program()
-        .converse(arguments)
-        .and_then(|(mut conversation, mut writer)| {
-            let held = match input {
-                Input::Held => Some(writer),
-                Input::File(mut file) => {
-                    thread::spawn(move || io::copy(&mut file, &mut writer));
-                    None
+    take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
+) -> anyhow::Result<(anyhow::Result<T>, Option<ExitInfo>)> {
+    let watch = SignalWatcher::start(last_resort, errand(arguments), engine.time_limit())?;
+    let done =
+        engine
+            .program()
+            .spawn_piped(arguments)
+            .and_then(|(mut conversation, mut writer)| {
+                let held = match input {
+                    Input::Held => Some(writer),
+                    Input::File(mut file) => {
+                        thread::spawn(move || io::copy(&mut file, &mut writer));
+                        None
+                    }
+                    Input::Stream(write) => {
+                        thread::spawn(move || write(writer));
+                        None
+                    }
+                };
+                watch.started(held, conversation.killer());
+                let taken = take(&mut conversation);
+                if taken.is_ok() {
+                    io::copy(&mut conversation, &mut io::sink())
+                        .context("the engine's client cannot be read")?;
                 }
-                Input::Stream(write) => {
-                    thread::spawn(move || write(writer));
-                    None
-                }
-            };
-            watch.started(held, conversation.killer());
-            let taken = take(&mut conversation);
-            if taken.is_ok() {
-                io::copy(&mut conversation, &mut io::sink())
-                    .context("the engine's client cannot be read")?;
-            }
-            Ok((taken, conversation.ending()?))
-        });
+                Ok((taken, conversation.ending()?))
+            });
     match watch.finish() {
         Some(cause) => Err(cause.into()),
         None => done,

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::container::signal::{SEPARATOR, Signal, Tokens, Tone};
+use crate::container::protocol::{SEPARATOR, ScriptEvent, Tokens, Tone};
 
 /// Longest signal that is looked for; what goes on longer is output.
 const LONGEST: usize = 8 * 1024;
@@ -13,7 +13,7 @@ pub enum Piece {
     /// Bytes that a program wrote.
     Output(Vec<u8>),
     /// Something that our script said.
-    Signal(Signal),
+    ScriptEvent(ScriptEvent),
     /// Something with a token of ours that our script cannot have said like this: a
     /// program caught a signal on its way and repeated, changed or kept it.
     Forged(String),
@@ -48,11 +48,11 @@ impl Demultiplexer {
         while let Some(found) = memchr(SEPARATOR, &self.pending[search..]) {
             let at = search + found;
             match self.signal_at(at) {
-                At::Signal(number, tone, signal, end) => {
+                At::ScriptEvent(number, tone, signal, end) => {
                     if at > start {
                         each(Piece::Output(self.pending[start..at].to_vec()));
                     }
-                    each(self.judge(number, tone, signal));
+                    each(self.classify(number, tone, signal));
                     start = end;
                     search = end;
                 }
@@ -78,18 +78,20 @@ impl Demultiplexer {
     }
 
     /// Whether a signal with a token of ours is one that the script says now.
-    fn judge(&mut self, number: usize, tone: Tone, signal: Signal) -> Piece {
-        let is_credential = matches!(signal, Signal::Credential(_));
+    fn classify(&mut self, number: usize, tone: Tone, signal: ScriptEvent) -> Piece {
+        let is_credential = matches!(signal, ScriptEvent::Credential(_));
         let fits = tone == signal.tone()
             && match number {
                 0 => is_credential && self.next == 1,
                 // Its handler may run when a token is taken and not yet spent.
-                _ if signal == Signal::Interrupted => (self.next..=self.next + 1).contains(&number),
+                _ if signal == ScriptEvent::Interrupted => {
+                    (self.next..=self.next + 1).contains(&number)
+                }
                 _ => !is_credential && number == self.next,
             };
         self.next = self.next.max(number + 1);
         if fits {
-            Piece::Signal(signal)
+            Piece::ScriptEvent(signal)
         } else {
             Piece::Forged(signal.to_string())
         }
@@ -117,7 +119,7 @@ impl Demultiplexer {
                 Some(b'\n') => {
                     let text = String::from_utf8_lossy(&words[..length]);
                     let end = at + 1 + token.len() + 1 + length + 2;
-                    At::Signal(number, tone, Signal::parse(&text), end)
+                    At::ScriptEvent(number, tone, ScriptEvent::parse(&text), end)
                 }
                 Some(_) => At::Output,
             },
@@ -126,7 +128,7 @@ impl Demultiplexer {
 }
 
 enum At {
-    Signal(usize, Tone, Signal, usize),
+    ScriptEvent(usize, Tone, ScriptEvent, usize),
     Undecided,
     Output,
 }
@@ -164,11 +166,11 @@ mod tests {
         let stream = b"one\x1eaa1 begin install\x1e\ntwo\n\x1e\x1eaax x\x1e\n\x1ebb2 end install 7\x1e\nno newline\x1ebb3 finished 7\x1e\n\x1eaa4";
         let expected = vec![
             Piece::Output(b"one".to_vec()),
-            Piece::Signal(Signal::Begin("install".into())),
+            Piece::ScriptEvent(ScriptEvent::Begin("install".into())),
             Piece::Output(b"two\n\x1e\x1eaax x\x1e\n".to_vec()),
-            Piece::Signal(Signal::End("install".into(), 7)),
+            Piece::ScriptEvent(ScriptEvent::End("install".into(), 7)),
             Piece::Output(b"no newline".to_vec()),
-            Piece::Signal(Signal::Finished(7)),
+            Piece::ScriptEvent(ScriptEvent::Finished(7)),
             Piece::Output(b"\x1eaa4".to_vec()),
         ];
         for size in 1..=stream.len() {

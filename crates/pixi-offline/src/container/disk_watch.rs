@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::container::interruption::Stop;
+use crate::container::signals::StopHandle;
 use crate::replacement::Reserve;
 
 /// How long a container can write unseen: it writes a gigabyte in half a second at
@@ -24,7 +24,7 @@ pub(super) struct DiskWatch {
 
 impl DiskWatch {
     /// Starts to watch; a disk that is too full ends the run through `stop`.
-    pub(super) fn start(dirs: impl IntoIterator<Item = PathBuf>, stop: Stop) -> DiskWatch {
+    pub(super) fn start(dirs: impl IntoIterator<Item = PathBuf>, stop: StopHandle) -> DiskWatch {
         // One question for each file system.
         let reserves: HashMap<u64, Reserve> = dirs
             .into_iter()

@@ -8,14 +8,14 @@ use anyhow::Context as _;
 use crate::container::call::{Input, call, call_or, is_broken_pipe};
 use crate::container::engine::{Engine, EngineVersion, image_id};
 use crate::container::engine_arguments;
-use crate::container::interruption::LastResort;
 use crate::container::owner;
 use crate::container::scripts;
+use crate::container::signals::KillPolicy;
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::{ImageReference, ImageTag};
-use crate::tools::{Captured, Conversation};
+use crate::tools::{Captured, ChildProcess};
 
 /// How a look into an image ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Engine {
             drop(to);
             let _ = result.send(done);
         };
-        let show = |stream: &mut Conversation| show(stream, report);
+        let show = |stream: &mut ChildProcess| show(stream, report);
         let called = call(
             &self.shown_by(report),
             &arguments,
@@ -212,8 +212,8 @@ impl Engine {
             .map(OsString::from),
         );
         arguments.extend(words.iter().cloned());
-        let last_resort = LastResort::Remove(self.clone(), vec![name.clone()]);
-        let show = |stream: &mut Conversation| show(stream, report);
+        let last_resort = KillPolicy::Remove(self.clone(), vec![name.clone()]);
+        let show = |stream: &mut ChildProcess| show(stream, report);
         let done = call_or(
             last_resort,
             &self.shown_by(report),
@@ -267,7 +267,7 @@ impl Engine {
     /// 128+n after a signal; 125 when the engine fails; 1 when `to` takes no more.
     pub fn save_image(&self, tag: &ImageTag, to: &mut impl Write) -> anyhow::Result<()> {
         let arguments = ["save", tag.as_str()].map(OsString::from);
-        let write = |stream: &mut Conversation| {
+        let write = |stream: &mut ChildProcess| {
             std::io::copy(stream, to).context("the archive cannot be written")
         };
         let (written, ending) = call(self, &arguments, Input::Held, write)?;
@@ -313,7 +313,7 @@ impl Engine {
 }
 
 /// Shows what the client prints until it ends.
-fn show(stream: &mut Conversation, report: &Report) -> anyhow::Result<()> {
+fn show(stream: &mut ChildProcess, report: &Report) -> anyhow::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match stream.read(&mut buffer) {

@@ -17,29 +17,29 @@ mod endpoint;
 mod engine;
 mod engine_arguments;
 mod images;
-mod interruption;
 mod masking;
 mod mount;
 mod outcome;
 mod owner;
-mod resident;
+pub mod protocol;
+mod running_container;
 pub mod scripts;
 mod session;
-pub mod signal;
+mod signals;
 mod spec;
 mod volume;
 
-pub use attempts::{Counting, tell as tell_attempts};
+pub use attempts::{Counting, serve_counters};
 pub use call::{fetch, read_answer};
 pub use engine::{Engine, EngineVersion, Image};
 pub use images::Look;
 pub use mount::Mount;
 pub use outcome::Outcome;
-pub use owner::{Owner, sweep};
-pub use resident::{Brought, Resident};
-pub use session::{Access, Ended, PhaseLog, nonce_file, run, run_in, shares, shares_writable};
+pub use owner::{Owner, remove_stale};
+pub use running_container::{RunningContainer, UploadedAgent};
+pub use session::{Access, PhaseLog, RunResult, nonce_file, run, run_in, shares, shares_writable};
 pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};
-pub use volume::{Carrier, RestingVolume, Volume};
+pub use volume::{KeptVolume, TransferContainer, Volume};
 
 /// The first point at which a script waits for the host: nothing of what is verified has
 /// run. The others are called as the phase that is over.

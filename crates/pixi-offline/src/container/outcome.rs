@@ -1,6 +1,6 @@
 //! What the script in a container said, and whether it can have said it.
 
-use crate::container::signal::Signal;
+use crate::container::protocol::ScriptEvent;
 use crate::failure::{self, Failure};
 
 /// What the script in the container said.
@@ -61,7 +61,11 @@ impl Outcome {
     /// # Errors
     ///
     /// When the script cannot have said that after what it said before.
-    pub(super) fn hear(&mut self, signal: Signal, phases: &[&str]) -> Result<(), Contradiction> {
+    pub(super) fn on_event(
+        &mut self,
+        signal: ScriptEvent,
+        phases: &[&str],
+    ) -> Result<(), Contradiction> {
         let words = signal.to_string();
         if self.may_follow(&signal, phases) {
             self.learn(signal);
@@ -71,7 +75,7 @@ impl Outcome {
         }
     }
 
-    fn may_follow(&self, signal: &Signal, phases: &[&str]) -> bool {
+    fn may_follow(&self, signal: &ScriptEvent, phases: &[&str]) -> bool {
         let place = |phase: &str| phases.iter().position(|known| *known == phase);
         let runs = |phase: &str| self.running.as_deref() == Some(phase);
         let has_ended = |phase: &str| self.phase(phase).is_some();
@@ -79,45 +83,45 @@ impl Outcome {
             return false;
         }
         match signal {
-            Signal::Started(_) => self.shell.is_none(),
-            Signal::Credential(_) => true,
+            ScriptEvent::Started(_) => self.shell.is_none(),
+            ScriptEvent::Credential(_) => true,
             // Everything else comes after the start.
             _ if self.shell.is_none() => false,
-            Signal::Begin(phase) => {
+            ScriptEvent::Begin(phase) => {
                 let last = self.phases.last().and_then(|(last, _)| place(last));
                 self.running.is_none() && place(phase).is_some_and(|place| last < Some(place))
             }
-            Signal::End(phase, _) | Signal::OutOfMemory(phase) => runs(phase),
-            Signal::Attempts(phase, _) => has_ended(phase) && self.attempts(phase).is_none(),
-            Signal::Ready(point) => {
+            ScriptEvent::End(phase, _) | ScriptEvent::OutOfMemory(phase) => runs(phase),
+            ScriptEvent::Attempts(phase, _) => has_ended(phase) && self.attempts(phase).is_none(),
+            ScriptEvent::Ready(point) => {
                 self.running.is_none() && (point == super::START || has_ended(point))
             }
-            Signal::Pixi(_) => self.pixi.is_none() && self.running.is_none(),
-            Signal::OutFolderIsNotOurs => self.phases.is_empty() && self.running.is_none(),
-            Signal::MissingProgram(_) | Signal::MissingFile(_) => self.running.is_none(),
-            Signal::Interrupted => !self.interrupted,
-            Signal::Finished(_) => self.running.is_none() || self.interrupted,
-            Signal::Unknown(_) => false,
+            ScriptEvent::Pixi(_) => self.pixi.is_none() && self.running.is_none(),
+            ScriptEvent::OutFolderIsNotOurs => self.phases.is_empty() && self.running.is_none(),
+            ScriptEvent::MissingProgram(_) | ScriptEvent::MissingFile(_) => self.running.is_none(),
+            ScriptEvent::Interrupted => !self.interrupted,
+            ScriptEvent::Finished(_) => self.running.is_none() || self.interrupted,
+            ScriptEvent::Unknown(_) => false,
         }
     }
 
-    fn learn(&mut self, signal: Signal) {
+    fn learn(&mut self, signal: ScriptEvent) {
         match signal {
-            Signal::Started(shell) => self.shell = Some(shell),
-            Signal::OutFolderIsNotOurs => self.out_folder_is_not_ours = true,
-            Signal::MissingProgram(name) => self.missing_programs.push(name),
-            Signal::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
-            Signal::Begin(phase) => self.running = Some(phase),
-            Signal::End(phase, code) => {
+            ScriptEvent::Started(shell) => self.shell = Some(shell),
+            ScriptEvent::OutFolderIsNotOurs => self.out_folder_is_not_ours = true,
+            ScriptEvent::MissingProgram(name) => self.missing_programs.push(name),
+            ScriptEvent::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
+            ScriptEvent::Begin(phase) => self.running = Some(phase),
+            ScriptEvent::End(phase, code) => {
                 self.running = None;
                 self.phases.push((phase, code));
             }
-            Signal::Attempts(phase, count) => self.attempts.push((phase, count)),
-            Signal::MissingFile(file) => self.missing_files.push(file),
-            Signal::OutOfMemory(phase) => self.out_of_memory.push(phase),
-            Signal::Interrupted => self.interrupted = true,
-            Signal::Finished(code) => self.finished = Some(code),
-            Signal::Credential(_) | Signal::Ready(_) | Signal::Unknown(_) => {}
+            ScriptEvent::Attempts(phase, count) => self.attempts.push((phase, count)),
+            ScriptEvent::MissingFile(file) => self.missing_files.push(file),
+            ScriptEvent::OutOfMemory(phase) => self.out_of_memory.push(phase),
+            ScriptEvent::Interrupted => self.interrupted = true,
+            ScriptEvent::Finished(code) => self.finished = Some(code),
+            ScriptEvent::Credential(_) | ScriptEvent::Ready(_) | ScriptEvent::Unknown(_) => {}
         }
     }
 }
@@ -147,9 +151,11 @@ mod tests {
     /// The number of the signal that is refused, counted from 0.
     fn refused(signals: &[&str]) -> Option<usize> {
         let mut outcome = Outcome::default();
-        signals
-            .iter()
-            .position(|words| outcome.hear(Signal::parse(words), &PHASES).is_err())
+        signals.iter().position(|words| {
+            outcome
+                .on_event(ScriptEvent::parse(words), &PHASES)
+                .is_err()
+        })
     }
 
     #[test]

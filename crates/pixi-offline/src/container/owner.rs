@@ -72,7 +72,7 @@ impl Owner {
 /// Removes the containers of ours that do not run and the volumes whose process has
 /// ended: it was killed before it could. Failures are passed over: this is tidying,
 /// and others need not wait for it.
-pub fn sweep(engine: &Engine) {
+pub fn remove_stale(engine: &Engine) {
     engine.meanwhile(sweep_now);
 }
 

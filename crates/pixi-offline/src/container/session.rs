@@ -12,19 +12,19 @@ use crate::container::attempts::{Counter, Outside};
 use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::disk_watch::DiskWatch;
 use crate::container::engine::Engine;
-use crate::container::interruption::{Cause, GRACE, LastResort, Stop, Watch};
 use crate::container::masking::Masking;
 use crate::container::mount::Mount;
 use crate::container::outcome::{Contradiction, Outcome};
-use crate::container::resident::Resident;
+use crate::container::protocol::ScriptEvent;
+use crate::container::running_container::RunningContainer;
 use crate::container::scripts::Script;
-use crate::container::signal::Signal;
+use crate::container::signals::{Cause, GRACE, KillPolicy, SignalWatcher, StopHandle};
 use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
 use crate::host_env;
 use crate::report::Report;
 use crate::request::ImageReference;
-use crate::tools::Ending;
+use crate::tools::ExitInfo;
 use crate::untrusted_dir::UntrustedDir;
 
 /// SIGPIPE: what a closed stdout would have ended a shell pipeline with.
@@ -41,7 +41,7 @@ pub struct PhaseLog {
 
 /// A run that is over.
 #[derive(Debug)]
-pub struct Ended {
+pub struct RunResult {
     /// What the script said until then.
     pub outcome: Outcome,
     /// Whether it came to its end, with any exit code; else why not, with the
@@ -56,7 +56,7 @@ pub struct Ended {
 /// folder, if it sees any: a file named after the nonce tells the script that it is really
 /// this one. Into a volume, who fills it lays the nonce ([`nonce_file`]).
 ///
-/// A script that did not get to its end is told in [`Ended::end`], with the exit
+/// A script that did not get to its end is told in [`RunResult::end`], with the exit
 /// code that `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
 /// its client says), out of memory or killed (137), a signal to this process
 /// (128+n), a closed stdout (141), a log that cannot be written (1), an entry
@@ -72,7 +72,7 @@ pub fn run(
     out: Option<&Path>,
     logs: &[PhaseLog],
     report: &Report,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<RunResult> {
     let arguments = spec.run_arguments()?;
     let _nonce = out
         .map(|out| NonceFile::lay(out, spec.script.nonce()))
@@ -82,13 +82,13 @@ pub fn run(
     if spec.counting.is_some() {
         names.insert(0, Counter::name(spec.script.nonce()));
     }
-    let last_resort = LastResort::Remove(engine.clone(), names.clone());
+    let last_resort = KillPolicy::Remove(engine.clone(), names.clone());
     let mut outside = Outside::new(engine, spec);
     let written = Written {
         mounts: &spec.mounts,
         logs,
     };
-    let mut end = converse(
+    let mut end = run_client(
         engine,
         &arguments,
         &spec.script,
@@ -102,12 +102,12 @@ pub fn run(
             "attempts to reach the network were counted in the container itself, since no second container could do that: {why}"
         ));
     }
-    let counted = outside.end(&mut end.outcome);
-    let ended = end.judge(engine, |outcome, client| {
+    let counted = outside.finish(&mut end.outcome);
+    let ended = end.classify(engine, |outcome, client| {
         if outcome.out_folder_is_not_ours {
             return Ok((
                 failure::GENERAL,
-                elsewhere(
+                not_shared(
                     engine,
                     out.unwrap_or(Path::new("its volume")),
                     "it is another folder there",
@@ -117,7 +117,7 @@ pub fn run(
         why_the_container_ended(engine, spec, outcome, client)
     });
     engine.remove(&names)?;
-    Ok(Ended {
+    Ok(RunResult {
         end: ended.end.and(counted),
         ..ended
     })
@@ -153,7 +153,7 @@ pub fn shares(
     paths.extend(others);
     Ok(match engine.shares(&paths, image)? {
         Ok(()) => Access::Granted,
-        Err(words) => Access::Unseen(elsewhere(engine, shown, &words)),
+        Err(words) => Access::Unseen(not_shared(engine, shown, &words)),
     })
 }
 
@@ -190,7 +190,7 @@ pub fn shares_writable(
     }
     if answer.code == Engine::ELSEWHERE {
         let words = "it is another folder there";
-        return Ok(Access::Unseen(elsewhere(engine, shown, words)));
+        return Ok(Access::Unseen(not_shared(engine, shown, words)));
     }
     if answer.code == failure::ENGINE {
         // It made no container: perhaps since it has no such folder.
@@ -212,7 +212,7 @@ pub fn shares_writable(
 }
 
 /// What to say of a folder that the engine does not have as we have it.
-fn elsewhere(engine: &Engine, folder: &Path, words: &str) -> String {
+fn not_shared(engine: &Engine, folder: &Path, words: &str) -> String {
     format!(
         "the engine behind {} does not see this machine's files: {}: {words}; give --transfer copy to have them carried there and back, or use an engine on this machine",
         engine.client(),
@@ -228,22 +228,22 @@ fn elsewhere(engine: &Engine, folder: &Path, words: &str) -> String {
 /// As [`run`]; a container that stopped meanwhile is named.
 pub fn run_in(
     engine: &Engine,
-    container: &Resident,
+    container: &RunningContainer,
     spec: &ExecSpec,
     logs: &[PhaseLog],
     report: &Report,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<RunResult> {
     let arguments = spec.exec_arguments(container.id());
-    let end = converse(
+    let end = run_client(
         engine,
         &arguments,
         &spec.script,
-        LastResort::Wait,
+        KillPolicy::Wait,
         &Written { mounts: &[], logs },
         &mut Outside::Unable(String::new()),
         report,
     )?;
-    Ok(end.judge(engine, |outcome, client| {
+    Ok(end.classify(engine, |outcome, client| {
         container.why_it_ended(outcome.shell.is_some(), client)
     }))
 }
@@ -264,24 +264,24 @@ impl Written<'_> {
 
 /// Starts the client, listens to the script until the client ends, or until a disk
 /// that is `written` to is nearly full.
-fn converse(
+fn run_client(
     engine: &Engine,
     arguments: &[OsString],
     script: &Script,
-    last_resort: LastResort,
+    last_resort: KillPolicy,
     written: &Written<'_>,
     outside: &mut Outside<'_>,
     report: &Report,
-) -> anyhow::Result<End> {
-    let mut listener = Listener::new(script.phases(), written.logs, report)?;
-    let watch = Watch::start(
+) -> anyhow::Result<ScriptEnd> {
+    let mut listener = OutputSink::new(script.phases(), written.logs, report)?;
+    let watch = SignalWatcher::start(
         last_resort,
         "the start of the container",
         engine.time_limit(),
     )?;
     let stop = watch.stop();
     let disks = DiskWatch::start(written.dirs(), watch.stop());
-    let (mut conversation, mut input) = engine.program().converse(arguments)?;
+    let (mut conversation, mut input) = engine.program().spawn_piped(arguments)?;
     // The pipe takes it whole, whoever reads it; a client that has ended already is
     // told below.
     let told = input.write_all(format!("{}\n", script.tokens().line()).as_bytes());
@@ -296,8 +296,8 @@ fn converse(
             Ok(length) => {
                 demultiplexer.feed(&buffer[..length], |piece| {
                     match &piece {
-                        Piece::Signal(Signal::Started(_)) => outside.start(),
-                        Piece::Signal(Signal::Ready(point)) => outside.count(point),
+                        Piece::ScriptEvent(ScriptEvent::Started(_)) => outside.start(),
+                        Piece::ScriptEvent(ScriptEvent::Ready(point)) => outside.count(point),
                         _ => {}
                     }
                     listener.take(piece, &stop);
@@ -311,7 +311,7 @@ fn converse(
     listener.let_go(&stop);
     let full = disks.finish();
     let cause = watch.finish();
-    Ok(End {
+    Ok(ScriptEnd {
         client: ended
             .context("the engine's client cannot be read")?
             .context("the engine's client closed its output and goes on")?,
@@ -322,22 +322,22 @@ fn converse(
 }
 
 /// How a run ended, from our side.
-struct End {
-    client: Ending,
+struct ScriptEnd {
+    client: ExitInfo,
     cause: Option<Cause>,
     trouble: Option<anyhow::Error>,
     outcome: Outcome,
 }
 
-impl End {
+impl ScriptEnd {
     /// Success when the script came to its end; else the failure, for which
     /// `why` is asked when neither a signal nor our own side is the cause.
-    fn judge(
+    fn classify(
         self,
         engine: &Engine,
-        why: impl FnOnce(&Outcome, Ending) -> anyhow::Result<(u8, String)>,
-    ) -> Ended {
-        let End {
+        why: impl FnOnce(&Outcome, ExitInfo) -> anyhow::Result<(u8, String)>,
+    ) -> RunResult {
+        let ScriptEnd {
             client,
             cause,
             trouble,
@@ -364,7 +364,7 @@ impl End {
                 Err(Failure::with_code(code, message))
             })
         };
-        Ended { outcome, end }
+        RunResult { outcome, end }
     }
 }
 
@@ -374,7 +374,7 @@ fn why_the_container_ended(
     engine: &Engine,
     spec: &ContainerSpec,
     outcome: &Outcome,
-    client: Ending,
+    client: ExitInfo,
 ) -> anyhow::Result<(u8, String)> {
     let image = &spec.image;
     let code = client.code;
@@ -393,7 +393,7 @@ fn why_the_container_ended(
     if state.is_none() && code == failure::ENGINE {
         for source in spec.mounts.iter().filter_map(Mount::source) {
             if let Err(words) = engine.shares(&[source], image)? {
-                return Ok((failure::GENERAL, elsewhere(engine, source, &words)));
+                return Ok((failure::GENERAL, not_shared(engine, source, &words)));
             }
         }
     }
@@ -444,7 +444,7 @@ fn why_the_container_ended(
 }
 
 /// Takes pieces of output, shows and keeps them.
-struct Listener<'a> {
+struct OutputSink<'a> {
     outcome: Outcome,
     phases: &'static [&'static str],
     report: &'a Report,
@@ -454,19 +454,19 @@ struct Listener<'a> {
     trouble: Option<anyhow::Error>,
 }
 
-impl<'a> Listener<'a> {
+impl<'a> OutputSink<'a> {
     fn new(
         phases: &'static [&'static str],
         logs: &[PhaseLog],
         report: &'a Report,
-    ) -> anyhow::Result<Listener<'a>> {
+    ) -> anyhow::Result<OutputSink<'a>> {
         let open = |log: &PhaseLog| {
             let file = UntrustedDir::of_file(&log.file)
                 .and_then(|(dir, name)| dir.create_file(name))
                 .with_context(|| format!("the log {} cannot be written", log.file.display()))?;
             Ok((log.clone(), file))
         };
-        Ok(Listener {
+        Ok(OutputSink {
             outcome: Outcome::default(),
             phases,
             report,
@@ -477,31 +477,31 @@ impl<'a> Listener<'a> {
         })
     }
 
-    fn take(&mut self, piece: Piece, stop: &Stop) {
+    fn take(&mut self, piece: Piece, stop: &StopHandle) {
         match piece {
             Piece::Output(bytes) => {
                 let bytes = self.masking.feed(bytes);
                 self.show(&bytes, stop);
             }
-            Piece::Signal(signal) => {
+            Piece::ScriptEvent(signal) => {
                 // What was held back belongs to what was before.
                 self.let_go(stop);
                 match &signal {
-                    Signal::Begin(phase) => {
+                    ScriptEvent::Begin(phase) => {
                         stop.runs(format!("phase {phase}"));
                         self.report.runs(&format!("phase {phase} in the container"));
                         self.current = self.logs.iter().position(|(log, _)| log.phase == phase);
                     }
-                    Signal::End(phase, _) => {
+                    ScriptEvent::End(phase, _) => {
                         stop.runs(format!("what follows phase {phase}"));
                         self.current = None;
                     }
-                    Signal::Credential(variable) => self.masking.learn(variable),
-                    Signal::Ready(_) => self.require_told(stop.answer(), stop),
-                    Signal::Finished(_) => stop.soon(),
+                    ScriptEvent::Credential(variable) => self.masking.learn(variable),
+                    ScriptEvent::Ready(_) => self.require_told(stop.answer_script(), stop),
+                    ScriptEvent::Finished(_) => stop.soon(),
                     _ => {}
                 }
-                if let Err(contradiction) = self.outcome.hear(signal, self.phases) {
+                if let Err(contradiction) = self.outcome.on_event(signal, self.phases) {
                     self.give_up(contradiction.into(), stop);
                 }
             }
@@ -510,12 +510,12 @@ impl<'a> Listener<'a> {
     }
 
     /// Shows what might have become a credential and did not.
-    fn let_go(&mut self, stop: &Stop) {
+    fn let_go(&mut self, stop: &StopHandle) {
         let bytes = self.masking.finish();
         self.show(&bytes, stop);
     }
 
-    fn show(&mut self, bytes: &[u8], stop: &Stop) {
+    fn show(&mut self, bytes: &[u8], stop: &StopHandle) {
         if self.trouble.is_none()
             && let Err(trouble) = self.keep(bytes)
         {
@@ -525,7 +525,7 @@ impl<'a> Listener<'a> {
 
     /// Ends the run when the script cannot be told what it waits for. The end of a client that
     /// is gone tells more than that it takes no input.
-    fn require_told(&mut self, told: io::Result<()>, stop: &Stop) {
+    fn require_told(&mut self, told: io::Result<()>, stop: &StopHandle) {
         if let Err(error) = told
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -536,7 +536,7 @@ impl<'a> Listener<'a> {
     }
 
     /// Ends the run; the first trouble is what it ends for.
-    fn give_up(&mut self, trouble: anyhow::Error, stop: &Stop) {
+    fn give_up(&mut self, trouble: anyhow::Error, stop: &StopHandle) {
         self.trouble.get_or_insert(trouble);
         stop.now();
     }

@@ -10,13 +10,13 @@ use anyhow::Context as _;
 
 use crate::container::call::{Input, call_or, is_broken_pipe};
 use crate::container::engine::Engine;
-use crate::container::interruption::{Hold, LastResort, Tidy};
 use crate::container::mount::Mount;
 use crate::container::owner::{self, Owner};
+use crate::container::signals::{CleanupOnSignal, DeferredSignals, KillPolicy};
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::request::ImageReference;
-use crate::tools::Conversation;
+use crate::tools::ChildProcess;
 use crate::transfer::Sender;
 
 /// Where our program lies in a container that is made for it.
@@ -34,7 +34,7 @@ const CARRIER: &str = "pixi-offline-carrier";
 pub struct Volume {
     engine: Engine,
     name: String,
-    hold: Option<Hold>,
+    hold: Option<DeferredSignals>,
 }
 
 impl Volume {
@@ -56,7 +56,7 @@ impl Volume {
                 "the engine has a volume {name} already, and it is not this run's; remove it with `{client} volume rm {name}` if nobody needs it, and run the command again"
             )));
         }
-        let hold = Hold::start()?;
+        let hold = DeferredSignals::start()?;
         let owner = Owner::this_process().map_or(String::new(), |owner| owner.label());
         let label = format!("{}={owner}", owner::LABEL);
         let made = engine.volume(&["create", "--label", &label, &name])?;
@@ -86,7 +86,7 @@ impl Volume {
     ///
     /// 128+n.
     pub fn not_interrupted(&self) -> anyhow::Result<()> {
-        self.hold.as_ref().map_or(Ok(()), Hold::check)
+        self.hold.as_ref().map_or(Ok(()), DeferredSignals::check)
     }
 
     /// Keeps it for a later step of this run, while others work: a signal ends the
@@ -95,12 +95,12 @@ impl Volume {
     /// # Errors
     ///
     /// 128+n when a signal came before; when signals cannot be watched for.
-    pub fn rest(mut self) -> anyhow::Result<RestingVolume> {
+    pub fn keep(mut self) -> anyhow::Result<KeptVolume> {
         self.not_interrupted()?;
         let (engine, name) = (self.engine.clone(), self.name.clone());
-        let tidy = Tidy::start(move || engine.remove_volume(&name))?;
+        let tidy = CleanupOnSignal::start(move || engine.remove_volume(&name))?;
         self.hold = None;
-        Ok(RestingVolume { volume: self, tidy })
+        Ok(KeptVolume { volume: self, tidy })
     }
 }
 
@@ -112,20 +112,20 @@ impl Drop for Volume {
 
 /// A volume that waits for a later step; removed with this value.
 #[derive(Debug)]
-pub struct RestingVolume {
+pub struct KeptVolume {
     volume: Volume,
-    tidy: Tidy,
+    tidy: CleanupOnSignal,
 }
 
-impl RestingVolume {
+impl KeptVolume {
     /// Takes it up again.
     ///
     /// # Errors
     ///
     /// When signals cannot be watched for.
-    pub fn wake(self) -> anyhow::Result<Volume> {
-        let RestingVolume { mut volume, tidy } = self;
-        volume.hold = Some(Hold::start()?);
+    pub fn reopen(self) -> anyhow::Result<Volume> {
+        let KeptVolume { mut volume, tidy } = self;
+        volume.hold = Some(DeferredSignals::start()?);
         drop(tidy);
         Ok(volume)
     }
@@ -136,12 +136,12 @@ impl RestingVolume {
 /// sent for. It has no network and never runs anything of the image. Removed with
 /// this value.
 #[derive(Debug)]
-pub struct Carrier<'a> {
+pub struct TransferContainer<'a> {
     engine: &'a Engine,
     name: ContainerName,
 }
 
-impl<'a> Carrier<'a> {
+impl<'a> TransferContainer<'a> {
     /// Makes it from an image that the engine has, with these volumes mounted, and
     /// puts a copy of the static program `program` into it, to be called with `words`.
     ///
@@ -155,8 +155,8 @@ impl<'a> Carrier<'a> {
         program: &Path,
         words: &[&str],
         nonce: &str,
-    ) -> anyhow::Result<Carrier<'a>> {
-        let carrier = Carrier {
+    ) -> anyhow::Result<TransferContainer<'a>> {
+        let carrier = TransferContainer {
             engine,
             name: ContainerName::new(CARRIER, nonce),
         };
@@ -206,7 +206,7 @@ impl<'a> Carrier<'a> {
     pub fn errand<T>(
         &self,
         send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
-        take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
+        take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let words = ["start", "--attach", "--interactive", self.name.as_str()];
         self.call(&words, send, take)
@@ -216,7 +216,7 @@ impl<'a> Carrier<'a> {
         &self,
         words: &[&str],
         send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
-        take: impl FnOnce(&mut Conversation) -> anyhow::Result<T>,
+        take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
         let (result, sent) = mpsc::channel();
@@ -224,7 +224,7 @@ impl<'a> Carrier<'a> {
             let _ = result.send(send(to));
         };
         let (taken, ending) = call_or(
-            LastResort::Remove(self.engine.clone(), vec![self.name.clone()]),
+            KillPolicy::Remove(self.engine.clone(), vec![self.name.clone()]),
             self.engine,
             &arguments,
             Input::Stream(Box::new(write)),
@@ -271,7 +271,7 @@ impl<'a> Carrier<'a> {
     }
 }
 
-impl Drop for Carrier<'_> {
+impl Drop for TransferContainer<'_> {
     fn drop(&mut self) {
         let _ = self.engine.remove(std::slice::from_ref(&self.name));
     }

@@ -47,7 +47,7 @@ impl Activated<'_> {
         let is_python = self.manifest == layout::PROJECT_MANIFESTS[1];
         let pixi: &[&str] = if is_python { &["tool", "pixi"] } else { &[] };
         let pixi = table(document.as_item(), pixi);
-        let mut known = Known::default();
+        let mut known = Variables::default();
         known.set("PATH", format!("{prefix}/bin:{BASE_PATH}"));
         known.set("CONDA_PREFIX", prefix);
         known.set("PIXI_PROJECT_ROOT", self.app.as_str().to_owned());
@@ -197,9 +197,9 @@ fn stated(document: &Item, pixi: Option<&dyn TableLike>, key: &str) -> Option<St
 
 /// Variables whose values are known, in the order in which they were set first.
 #[derive(Default)]
-struct Known(Vec<(String, String)>);
+struct Variables(Vec<(String, String)>);
 
-impl Known {
+impl Variables {
     fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()

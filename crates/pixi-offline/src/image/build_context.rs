@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tar::{Builder, EntryType, Header};
 
+use crate::evidence::evidence_file::{self, LONGEST_LIST};
+use crate::evidence::manifest::{Kind, Manifest};
 use crate::layout::Product;
 use crate::product;
-use crate::proof::evidence_file::{self, LONGEST_LIST};
-use crate::proof::manifest::{Kind, Manifest};
-use crate::transfer::Exactly;
+use crate::transfer::FixedLenReader;
 
 /// The files of a context beside the Dockerfile and the product: name and text. Those
 /// without a dot first are scripts of the build stage.
@@ -108,7 +108,11 @@ impl BuildContext {
             Kind::File { size, .. } => {
                 header.set_entry_type(EntryType::Regular);
                 header.set_size(*size);
-                archive.append_data(&mut header, &name, Exactly::new(File::open(&file)?, *size))?;
+                archive.append_data(
+                    &mut header,
+                    &name,
+                    FixedLenReader::new(File::open(&file)?, *size),
+                )?;
             }
             // Fifos and the like mean nothing in an image.
             _ => {}

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::evidence::Sha256Digest;
 use crate::image::activation::BASE_PATH;
 use crate::image::{Label, PRODUCT_DIGEST};
 use crate::product::{USER_PACKAGES, is_user_variable};
-use crate::proof::Sha256Digest;
 use crate::request::{
     AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageUser,
     ProjectName,
@@ -58,7 +58,7 @@ impl Dockerfile {
         let Dockerfile {
             app, environment, ..
         } = self;
-        let mut words = vec!["sh", "/pixi-offline/build.sh", self.project.for_engine()?];
+        let mut words = vec!["sh", "/pixi-offline/build.sh", self.project.as_utf8()?];
         let digest = format!("sha256:{}", self.product_digest);
         words.extend([environment.as_str(), app.as_str(), &digest]);
         words.extend(self.copies.iter().map(CopiedPath::as_str));

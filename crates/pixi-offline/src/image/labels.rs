@@ -1,9 +1,9 @@
 //! What an image says of itself.
 
-use crate::proof::manifest::Facts;
-use crate::proof::{ProjectMetadata, Sha256Digest};
+use crate::escape::one_line;
+use crate::evidence::manifest::Facts;
+use crate::evidence::{ProjectMetadata, Sha256Digest};
 use crate::request::{EnvironmentName, ImageReference, ImageSetting};
-use crate::visible::one_line;
 
 /// The label with the digest of the product that an image was made from.
 pub const PRODUCT_DIGEST: &str = "io.github.pixi-offline.product.digest";

@@ -161,7 +161,7 @@ impl Workdir {
     }
 
     /// Where `build-offline-product` keeps the logs of the final verification.
-    pub fn proof(&self) -> PathBuf {
+    pub fn verification_logs(&self) -> PathBuf {
         self.0.join("proof")
     }
 
@@ -319,7 +319,7 @@ impl Product {
     }
 
     /// The bill of materials.
-    pub fn bill(&self) -> PathBuf {
+    pub fn sbom(&self) -> PathBuf {
         self.0.join("sbom.cdx.json")
     }
 

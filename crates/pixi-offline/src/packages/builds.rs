@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::packages::lock::{PythonKind, PythonPackage};
-use crate::packages::need::Need;
 use crate::packages::python::PythonCache;
+use crate::packages::requirements::Requirements;
 use crate::packages::wheel_name::normalized;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -44,7 +44,7 @@ impl Builds {
     /// What of `need` is built wherever it is installed, from the cache at `cache`:
     /// folders, source distributions of the project, and those whose wheel in the cache
     /// uv does not take.
-    pub(super) fn of(need: &Need, python: &PythonCache, cache: &Path) -> Builds {
+    pub(super) fn of(need: &Requirements, python: &PythonCache, cache: &Path) -> Builds {
         let mut builds = Builds::default();
         for package in &need.python {
             let sources = match package.kind {

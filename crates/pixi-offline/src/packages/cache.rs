@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::staging::LinkFate;
+use crate::staging::LinkAction;
 
 /// The conda packages of a cache.
 pub(super) const PACKAGES: &str = "pkgs";
@@ -67,12 +67,12 @@ impl CacheLinks<'_> {
     /// When it leads out of the cache: it is named, and so is what it leads to.
     /// Working trees of git repositories are not for this: their links are the
     /// repository's.
-    pub(super) fn fate(&self, link: &Path, leads_to: &Path) -> anyhow::Result<LinkFate> {
+    pub(super) fn fate(&self, link: &Path, leads_to: &Path) -> anyhow::Result<LinkAction> {
         match self.leads_to(link, leads_to) {
             Some(wanted) if leads_to.is_absolute() => {
-                Ok(LinkFate::LeadsTo(relative(link, &wanted)))
+                Ok(LinkAction::Rewrite(relative(link, &wanted)))
             }
-            Some(_) => Ok(LinkFate::AsItIs),
+            Some(_) => Ok(LinkAction::Keep),
             None => anyhow::bail!(
                 "the link {} in the package cache leads out of it, to {}; the product would miss that: build the workdir again with an empty cache",
                 link.display(),
@@ -141,8 +141,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::packages::carry;
-    use crate::staging::How;
+    use crate::packages::copy_cache;
+    use crate::staging::CopyOptions;
 
     const LINK: &str = "uv-cache/wheels-v6/pypi/six/1.17";
 
@@ -157,14 +157,14 @@ mod tests {
     }
 
     /// Carries the cache in `from` to `to` beside it.
-    fn carried(
+    fn copied(
         folder: &tempfile::TempDir,
         from: &str,
         to: &str,
         origin: Option<&Path>,
     ) -> anyhow::Result<PathBuf> {
         let (from, to) = (folder.path().join(from), folder.path().join(to));
-        carry(&from, &to, None, origin, &How::default())?;
+        copy_cache(&from, &to, None, origin, &CopyOptions::default())?;
         Ok(to)
     }
 
@@ -172,11 +172,11 @@ mod tests {
     fn absolute_links_into_the_old_cache_become_relative() {
         for origin in [Some(Path::new("/workdir/pixi-cache")), None] {
             let folder = cache_with_link("/workdir/pixi-cache/uv-cache/archive-v0/abc");
-            let product = carried(&folder, "cache", "product", origin).unwrap();
+            let product = copied(&folder, "cache", "product", origin).unwrap();
             let wanted = Path::new("../../../archive-v0/abc");
             assert_eq!(fs::read_link(product.join(LINK)).unwrap(), wanted);
             assert!(product.join(LINK).join("six").is_dir());
-            let again = carried(&folder, "product", "again", origin).unwrap();
+            let again = copied(&folder, "product", "again", origin).unwrap();
             assert_eq!(fs::read_link(again.join(LINK)).unwrap(), wanted);
         }
     }
@@ -190,7 +190,7 @@ mod tests {
         ] {
             let folder = cache_with_link(target);
             let origin = Path::new("/workdir/pixi-cache");
-            let error = carried(&folder, "cache", "product", Some(origin))
+            let error = copied(&folder, "cache", "product", Some(origin))
                 .unwrap_err()
                 .to_string();
             assert!(
@@ -209,7 +209,7 @@ mod tests {
         let zone = folder.path().join("cache").join(link);
         fs::create_dir_all(zone.parent().unwrap()).unwrap();
         symlink("/etc/localtime", zone).unwrap();
-        let product = carried(&folder, "cache", "product", None).unwrap();
+        let product = copied(&folder, "cache", "product", None).unwrap();
         assert_eq!(
             fs::read_link(product.join(link)).unwrap(),
             Path::new("/etc/localtime")
@@ -223,7 +223,7 @@ mod tests {
         let shell = folder.path().join("cache").join(link);
         fs::create_dir_all(shell.parent().unwrap()).unwrap();
         symlink("/bin/sh", shell).unwrap();
-        let product = carried(&folder, "cache", "product", None).unwrap();
+        let product = copied(&folder, "cache", "product", None).unwrap();
         assert_eq!(
             fs::read_link(product.join(link)).unwrap(),
             Path::new("/bin/sh")

@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
+use crate::evidence::hexadecimal;
 use crate::packages::lock::CondaPackage;
-use crate::packages::need::Need;
-use crate::proof::hexadecimal;
+use crate::packages::requirements::Requirements;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// The conda packages of a cache folder.
@@ -120,7 +120,7 @@ impl CondaCache {
     }
 
     /// How many of the needed packages have no checksums of their files.
-    pub fn without_checksums(&self, need: &Need) -> u64 {
+    pub fn without_checksums(&self, need: &Requirements) -> u64 {
         let old = |package: &&CondaPackage| self.is_without_checksums(&package.stem);
         need.conda.iter().filter(old).count() as u64
     }
@@ -235,7 +235,7 @@ fn missing(package: &OwnedFd, mut paths: Vec<(&str, &str)>) -> Vec<String> {
     let mut missing = Vec::new();
     // One for all folders: there are as many as a tenth of the files.
     let mut buffer: Names = [MaybeUninit::uninit(); _];
-    let mut wanted = Wanted(Vec::new());
+    let mut wanted = ExpectedFiles(Vec::new());
     for siblings in paths.chunk_by(|(one, _), (other, _)| one == other) {
         let inner = siblings[0].0;
         if siblings.len() >= WORTH_READING {
@@ -262,9 +262,9 @@ fn missing(package: &OwnedFd, mut paths: Vec<(&str, &str)>) -> Vec<String> {
 }
 
 /// The names that a folder should have, sorted, and whether it has them.
-struct Wanted<'a>(Vec<(&'a [u8], bool)>);
+struct ExpectedFiles<'a>(Vec<(&'a [u8], bool)>);
 
-impl<'a> Wanted<'a> {
+impl<'a> ExpectedFiles<'a> {
     fn set(&mut self, names: impl Iterator<Item = &'a [u8]>) {
         self.0.clear();
         self.0.extend(names.map(|name| (name, false)));

@@ -12,21 +12,21 @@ use rattler_lock::{
 };
 use rattler_redaction::strip_url_for_serialization;
 
+use crate::evidence::hexadecimal;
 use crate::packages::lock::{Lock, LockedPlatform, PythonKind, PythonPackage};
 use crate::packages::python::PythonCache;
-use crate::proof::hexadecimal;
 
 /// The packages of some environments, each once, sorted by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    packages: Vec<Described>,
+    packages: Vec<PackageInfo>,
 }
 
 /// A package, and what the lock tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
+pub struct PackageInfo {
     /// What it is.
-    pub identity: Identity,
+    pub identity: PackageId,
     /// The licence, as the package states it.
     pub licence: Option<String>,
     /// The md5 of its archive.
@@ -42,7 +42,7 @@ pub struct Described {
 
 /// What tells a package from any other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Identity {
+pub struct PackageId {
     /// Its name, normalised as its ecosystem does.
     pub name: String,
     /// Its version; what is built from source may have none in the lock.
@@ -94,7 +94,7 @@ pub enum PackageSource {
 impl Inventory {
     /// What `environments` need on `platform` by `lock`; on all its platforms
     /// when `None`. An environment or platform that the lock lacks adds nothing:
-    /// [`Need::of`](crate::packages::Need::of) refuses those.
+    /// [`Requirements::of`](crate::packages::Need::of) refuses those.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Inventory {
     ) -> anyhow::Result<Inventory> {
         let file = LockFile::from_str_with_base_directory(lock.text(), None)
             .context("pixi.lock cannot be read a second time")?;
-        let mut packages: BTreeMap<Identity, Described> = BTreeMap::new();
+        let mut packages: BTreeMap<PackageId, PackageInfo> = BTreeMap::new();
         let mut groups = Vec::new();
         for name in environments {
             let Some(environment) = file.environment(name) else {
@@ -134,7 +134,7 @@ impl Inventory {
                 groups.push(group);
             }
         }
-        let places: BTreeMap<Identity, usize> = packages.keys().cloned().zip(0..).collect();
+        let places: BTreeMap<PackageId, usize> = packages.keys().cloned().zip(0..).collect();
         let mut inventory = Inventory {
             packages: packages.into_values().collect(),
         };
@@ -174,14 +174,14 @@ impl Inventory {
     }
 
     /// The packages.
-    pub fn packages(&self) -> &[Described] {
+    pub fn packages(&self) -> &[PackageInfo] {
         &self.packages
     }
 }
 
 /// The packages of one environment on one platform.
 struct Group<'a> {
-    packages: Vec<(Identity, &'a LockedPackage)>,
+    packages: Vec<(PackageId, &'a LockedPackage)>,
     conda: BTreeMap<String, usize>,
     python: BTreeMap<String, usize>,
 }
@@ -212,7 +212,7 @@ impl<'a> Group<'a> {
     }
 
     /// Each dependency between two packages of the group.
-    fn dependencies(&self) -> impl Iterator<Item = (&Identity, &Identity)> {
+    fn dependencies(&self) -> impl Iterator<Item = (&PackageId, &PackageId)> {
         let extras: Vec<_> = self
             .packages
             .iter()
@@ -258,9 +258,9 @@ fn dependency_name(dependency: &str) -> &str {
     &dependency[..end]
 }
 
-fn identity(package: &LockedPackage) -> Identity {
+fn identity(package: &LockedPackage) -> PackageId {
     match package {
-        LockedPackage::Conda(CondaPackageData::Binary(data)) => Identity {
+        LockedPackage::Conda(CondaPackageData::Binary(data)) => PackageId {
             name: data.package_record.name.as_normalized().to_owned(),
             version: Some(data.package_record.version.to_string()),
             kind: conda_kind(data),
@@ -270,7 +270,7 @@ fn identity(package: &LockedPackage) -> Identity {
                 .sha256
                 .map(|sha256| hexadecimal(&sha256)),
         },
-        LockedPackage::Conda(CondaPackageData::Source(data)) => Identity {
+        LockedPackage::Conda(CondaPackageData::Source(data)) => PackageId {
             name: data.name().as_normalized().to_owned(),
             version: data.record().map(|record| record.version.to_string()),
             kind: PackageKind::CondaSource,
@@ -280,7 +280,7 @@ fn identity(package: &LockedPackage) -> Identity {
         LockedPackage::Pypi(data) => {
             let package = PythonPackage::from(data);
             let hash = data.as_wheel().and_then(|wheel| wheel.hash.as_ref());
-            Identity {
+            PackageId {
                 sha256: hash
                     .and_then(|hash| hash.sha256())
                     .map(|sha256| hexadecimal(sha256))
@@ -333,13 +333,13 @@ fn source(location: &UrlOrPath) -> PackageSource {
     }
 }
 
-fn describe(identity: &Identity, package: &LockedPackage) -> Described {
+fn describe(identity: &PackageId, package: &LockedPackage) -> PackageInfo {
     let record = package.as_conda().and_then(CondaPackageData::record);
     let hash = package
         .as_pypi()
         .and_then(PypiPackageData::as_wheel)
         .and_then(|wheel| wheel.hash.as_ref());
-    Described {
+    PackageInfo {
         identity: identity.clone(),
         licence: record
             .and_then(|record| record.license.clone())

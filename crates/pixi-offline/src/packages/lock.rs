@@ -16,10 +16,10 @@ use rattler_lock::{
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use crate::evidence::{Sha256Digest, hexadecimal};
 use crate::failure::Failure;
 use crate::packages::virtual_package::{VirtualPackage, virtual_package};
 use crate::packages::wheel_name::WheelName;
-use crate::proof::{Sha256Digest, hexadecimal};
 use crate::regular_file;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 

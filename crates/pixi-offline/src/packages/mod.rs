@@ -5,30 +5,30 @@
 
 mod builds;
 mod cache;
-mod carry;
+mod cache_copy;
+mod cache_filter;
+mod cache_move;
 mod conda;
-mod handed_over;
 mod inventory;
 mod local_channel;
 mod lock;
-mod need;
 mod owners;
 mod python;
-mod shipped;
+mod requirements;
 mod uv_cache;
 mod uv_pointer;
 mod virtual_package;
 mod wheel_name;
 
-pub use carry::{Carried, carry, pointers, size};
+pub use cache_copy::{CopiedCache, copy_cache, pointers, size};
+pub use cache_move::CacheMove;
 pub use conda::{CondaCache, channel_records};
-pub use handed_over::HandOver;
-pub use inventory::{Described, Identity, Inventory, PackageKind, PackageSource};
+pub use inventory::{Inventory, PackageId, PackageInfo, PackageKind, PackageSource};
 pub use local_channel::LocalChannel;
 pub use lock::{
     CondaPackage, Lock, LockedPlatform, Package, PythonKind, PythonPackage, not_checked_out,
 };
-pub use need::{Need, add_platform, source_outside};
 pub use owners::{Reason, Strangers};
 pub use python::PythonCache;
+pub use requirements::{Requirements, add_platform, source_outside};
 pub use virtual_package::VirtualPackage;

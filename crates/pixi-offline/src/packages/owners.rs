@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::packages::builds::Builds;
 use crate::packages::cache::{PACKAGES, UV_CACHE};
 use crate::packages::conda::CondaCache;
-use crate::packages::need::Need;
 use crate::packages::python::PythonCache;
+use crate::packages::requirements::Requirements;
 use crate::packages::uv_cache::{CachedWheel, Kind, Origin, buckets, children};
 use crate::packages::wheel_name::normalized;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -62,7 +62,7 @@ pub(super) struct Owners {
 
 impl Owners {
     /// Whose the entries of the cache at `cache` are.
-    pub(super) fn of(cache: &Path, need: &Need) -> Owners {
+    pub(super) fn of(cache: &Path, need: &Requirements) -> Owners {
         let mut owners = Owners::default();
         owners.open.insert(PathBuf::new());
         let conda = CondaCache::new(cache);
@@ -79,7 +79,7 @@ impl Owners {
             owners.pages(cache, need, &builds);
             owners.repositories(cache, &builds);
         }
-        owners.marks(cache);
+        owners.read_pointers(cache);
         owners
     }
 
@@ -110,7 +110,7 @@ impl Owners {
     }
 
     /// The wheels that are needed, and those that builds may take.
-    fn wheels(&mut self, need: &Need, python: &PythonCache, builds: &Builds) {
+    fn wheels(&mut self, need: &Requirements, python: &PythonCache, builds: &Builds) {
         for wheel in python.wheels() {
             let is_needed = need
                 .python
@@ -135,7 +135,7 @@ impl Owners {
     }
 
     /// Pages of indexes, but for those of packages that only others need.
-    fn pages(&mut self, cache: &Path, need: &Need, builds: &Builds) {
+    fn pages(&mut self, cache: &Path, need: &Requirements, builds: &Builds) {
         let mut open = buckets(cache, &[PAGES]);
         while let Some(folder) = open.pop() {
             for (name, path, kind) in children(cache, &folder) {
@@ -179,7 +179,7 @@ impl Owners {
     }
 
     /// What uv writes for itself into folders that are carried.
-    fn marks(&mut self, cache: &Path) {
+    fn read_pointers(&mut self, cache: &Path) {
         let tops = children(cache, Path::new(UV_CACHE));
         let folders: Vec<PathBuf> = tops
             .into_iter()
@@ -198,7 +198,7 @@ impl Owners {
 }
 
 /// Why a wheel that no environment needs is carried where something is built.
-fn why_for_builds(wheel: &CachedWheel, need: &Need, builds: &Builds) -> Option<Reason> {
+fn why_for_builds(wheel: &CachedWheel, need: &Requirements, builds: &Builds) -> Option<Reason> {
     if builds.packages.is_empty() || wheel.origin == Origin::BuiltOfPath {
         return None;
     }
@@ -231,7 +231,7 @@ pub struct Strangers {
 impl Strangers {
     /// Looks over a cache that is in a product, each entry of it. Without a need nothing
     /// can be told apart. `whole` is whether it is carried whole.
-    pub fn of(cache: &Path, need: Option<&Need>, whole: bool) -> Strangers {
+    pub fn of(cache: &Path, need: Option<&Requirements>, whole: bool) -> Strangers {
         let owners = need.map(|need| Owners::of(cache, need)).unwrap_or_default();
         let mut strangers = Strangers::default();
         let mut open = vec![PathBuf::new()];

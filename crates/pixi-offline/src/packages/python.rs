@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::packages::conda::{is_held, sha256_of};
 use crate::packages::lock::{PythonKind, PythonPackage};
-use crate::packages::need::Need;
+use crate::packages::requirements::Requirements;
 use crate::packages::uv_cache::{self, CachedWheel, Origin};
 use crate::packages::wheel_name::{Interpreter, WheelName, is_build_of, normalized, same_version};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -69,7 +69,12 @@ impl PythonCache {
     ///
     /// Folders are built wherever they are installed, and files of the project
     /// are read from there: neither needs to be in the cache.
-    pub fn problems(&self, need: &Need, package: &PythonPackage, deep: bool) -> Vec<String> {
+    pub fn problems(
+        &self,
+        need: &Requirements,
+        package: &PythonPackage,
+        deep: bool,
+    ) -> Vec<String> {
         if package.kind == PythonKind::Folder || package.is_in_project() {
             return Vec::new();
         }
@@ -171,7 +176,7 @@ impl PythonCache {
 
     /// How many needed wheels are tied to the lock by the names of their files only,
     /// because uv kept no sha256 of them.
-    pub fn tied_by_name(&self, need: &Need) -> u64 {
+    pub fn tied_by_name(&self, need: &Requirements) -> u64 {
         let by_name = |package: &&PythonPackage| {
             package.kind == PythonKind::Wheel
                 && !package.is_in_project()
@@ -383,7 +388,7 @@ fn differs(file: &Path, hash: &str) -> Option<&'static str> {
     else {
         return Some("has a hash in RECORD that cannot be read");
     };
-    (found != crate::proof::hexadecimal(&wanted))
+    (found != crate::evidence::hexadecimal(&wanted))
         .then_some("has another content than its package says (sha256)")
 }
 

@@ -5,17 +5,17 @@
 //! or the old one as it was. This folder knows no layout: what makes a folder
 //! ours is handed to it.
 
-mod beside;
-mod claim;
+mod dir_lock;
 mod file;
-mod guard;
+mod free_space;
 mod mounts;
+mod overwrite_guard;
 mod remove;
-mod room;
+mod staged_dir;
 
-pub use beside::{Beside, Provisional, put_in_place};
-pub use claim::{Claim, RunClaim};
+pub use dir_lock::{DirLock, RunClaim};
 pub use file::{make_folder, replace_file, sweep_files, write_file};
-pub use guard::{Guard, Standing};
+pub use free_space::{FreeSpace, Reserve, require_free_space};
+pub use overwrite_guard::{OverwriteGuard, TargetState};
 pub use remove::{clear_folder, remove_folder};
-pub use room::{Reserve, Room, require_room};
+pub use staged_dir::{StagedDir, SwappedDir, put_in_place};

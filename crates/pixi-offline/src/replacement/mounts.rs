@@ -90,7 +90,7 @@ impl Mounts {
 
     /// Where the folder of a path without links lies; `None` when that cannot be
     /// told (in a change of root, for example).
-    pub(super) fn place(&self, real: &Path) -> Option<Place> {
+    pub(super) fn mount_of(&self, real: &Path) -> Option<Place> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let known = rustix::fs::statx(CWD, real, flags, StatxFlags::MNT_ID)
             .ok()
@@ -104,14 +104,14 @@ impl Mounts {
                 .filter(|mount| real.starts_with(&mount.point))
                 .max_by_key(|mount| mount.point.components().count()),
         };
-        mount?.place(real)
+        mount?.mount_of(real)
     }
 
     /// The first mount point that is `folder`, a path without links, or lies in
     /// it, `but` this one. One that lies in it only by another path counts too:
     /// the kernel would not let go of the folder under it.
     pub(super) fn point_at_or_below(&self, folder: &Path, but: Option<&Path>) -> Option<&Path> {
-        let place = self.place(folder);
+        let place = self.mount_of(folder);
         let lies_in = |mount: &Mount| {
             mount.point.starts_with(folder)
                 || self
@@ -128,12 +128,12 @@ impl Mounts {
     /// The folder that a mount covers.
     fn below(&self, mount: &Mount) -> Option<Place> {
         let parent = self.0.iter().find(|parent| parent.id == mount.parent)?;
-        parent.place(&mount.point)
+        parent.mount_of(&mount.point)
     }
 }
 
 impl Mount {
-    fn place(&self, path: &Path) -> Option<Place> {
+    fn mount_of(&self, path: &Path) -> Option<Place> {
         let inside = path.strip_prefix(&self.point).ok()?;
         Some(Place {
             device: self.device.clone(),
@@ -206,11 +206,11 @@ mod tests {
         let [root, data, _] = mounts.0.as_slice() else {
             panic!("three mounts");
         };
-        let there = root.place(Path::new("/data/x")).unwrap();
-        let here = data.place(Path::new("/mnt/x")).unwrap();
+        let there = root.mount_of(Path::new("/data/x")).unwrap();
+        let here = data.mount_of(Path::new("/mnt/x")).unwrap();
         assert!(there.holds(&here) && here.holds(&there));
         assert!(here.holds(&mounts.below(&mounts.0[2]).unwrap()));
-        let beside = data.place(Path::new("/mnt/xy")).unwrap();
+        let beside = data.mount_of(Path::new("/mnt/xy")).unwrap();
         assert!(!here.holds(&beside));
     }
 }

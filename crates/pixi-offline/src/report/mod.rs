@@ -14,7 +14,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 
-use crate::visible::visible_lines;
+use crate::escape::visible_lines;
 use heartbeat::Heartbeat;
 
 pub use phases::{Format, Phases, Verbosity};
@@ -64,7 +64,7 @@ impl Report {
     }
 
     /// A plain fact without a prefix, such as `Project: …`.
-    pub fn fact(&self, line: impl Display) {
+    pub fn info(&self, line: impl Display) {
         self.detail("", line);
     }
 
@@ -77,13 +77,13 @@ impl Report {
     }
 
     /// What helps after a failure; shown however little was asked for.
-    pub fn advice(&self, line: impl Display) {
+    pub fn hint(&self, line: impl Display) {
         self.line("", line);
     }
 
     /// What was asked for instead of a run, on stdout: as lines, or as one object
     /// that calls itself `name`.
-    pub fn answer(&self, name: &str, facts: &serde_json::Value, lines: &[String]) {
+    pub fn print_document(&self, name: &str, facts: &serde_json::Value, lines: &[String]) {
         if self.phases.as_ref().is_some_and(Phases::is_json) {
             self.text(format_args!("{}\n", phases::of_answer(name, facts)));
         } else {
@@ -208,16 +208,18 @@ impl Report {
     }
 
     /// Adds a fact to the present phase's record.
-    pub fn tell(&self, key: &'static str, value: impl Serialize) {
+    pub fn field(&self, key: &'static str, value: impl Serialize) {
         if let Some(phases) = &self.phases {
-            phases.tell(key, serde_json::to_value(value).unwrap_or_default());
+            phases.field(key, serde_json::to_value(value).unwrap_or_default());
         }
     }
 
     /// Ends the present phase with the result of the whole run, and gives the name
     /// of the phase that an error ended.
     pub fn end_phases(&self, error: Option<&anyhow::Error>) -> Option<&'static str> {
-        self.phases.as_ref().and_then(|phases| phases.end(error))
+        self.phases
+            .as_ref()
+            .and_then(|phases| phases.end_all(error))
     }
 
     /// A line that phases show only when asked for details: their own say as much.

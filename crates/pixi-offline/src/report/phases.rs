@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use crate::escape::escape;
 use crate::failure;
-use crate::visible::visible;
 
 /// The version of the objects on stdout, documented in `docs/build-offline-product.md`.
 const SCHEMA: u32 = 1;
@@ -111,7 +111,7 @@ impl Phases {
     }
 
     pub(super) fn begin(&self, name: &'static str, what: &str) {
-        self.end(None);
+        self.end_all(None);
         // Not only the time: a bar that is finished never moves again.
         self.bar.reset();
         self.bar.set_style(style(SPINNER));
@@ -129,7 +129,7 @@ impl Phases {
         });
     }
 
-    pub(super) fn tell(&self, key: &str, value: Value) {
+    pub(super) fn field(&self, key: &str, value: Value) {
         if let Some(present) = &mut self.state().present {
             present.facts.insert(key.to_owned(), value);
         }
@@ -213,7 +213,7 @@ impl Phases {
     }
 
     /// Ends the present phase, and says so in the way that was asked for.
-    pub(super) fn end(&self, error: Option<&anyhow::Error>) -> Option<&'static str> {
+    pub(super) fn end_all(&self, error: Option<&anyhow::Error>) -> Option<&'static str> {
         let present = self.state().present.take()?;
         self.bar.disable_steady_tick();
         self.bar.finish_and_clear();
@@ -279,7 +279,7 @@ fn style(template: &str) -> ProgressStyle {
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let plain = console::strip_ansi_codes(&text);
-    visible(&plain.replace(char::is_control, "")).into_owned()
+    escape(&plain.replace(char::is_control, "")).into_owned()
 }
 
 /// The facts that fit into a line: texts and numbers.
@@ -288,7 +288,7 @@ fn summary(facts: &Map<String, Value>) -> String {
         .iter()
         .filter_map(|(key, value)| {
             let value = match value {
-                Value::String(text) => visible(text).into_owned(),
+                Value::String(text) => escape(text).into_owned(),
                 Value::Number(number) => number.to_string(),
                 _ => return None,
             };
@@ -312,14 +312,14 @@ mod tests {
     #[test]
     fn a_phase_ends_when_the_next_begins_and_names_itself_on_failure() {
         let phases = Phases::new(Format::Text, Verbosity::Quiet, true);
-        assert_eq!(phases.end(None), None);
+        assert_eq!(phases.end_all(None), None);
         phases.begin("stage", "staging");
-        phases.tell("entries", json!(3));
+        phases.field("entries", json!(3));
         phases.begin("build", "building");
         phases.container_output(b"one\ntwo").unwrap();
         let error = anyhow::anyhow!("broken");
-        assert_eq!(phases.end(Some(&error)), Some("build"));
-        assert_eq!(phases.end(Some(&error)), None);
+        assert_eq!(phases.end_all(Some(&error)), Some("build"));
+        assert_eq!(phases.end_all(Some(&error)), None);
         assert_eq!(phases.last_lines(), ["one", "two"]);
     }
 

@@ -74,17 +74,17 @@ impl BuildOptions {
     ///
     /// Exit code 2 for an argument that is no such value.
     pub fn request(self, container_workdir: &OsStr) -> anyhow::Result<BuildRequest> {
-        let (verification, expectations) = self.verify.meaning()?;
+        let (verification, expectations) = self.verify.parse()?;
         Ok(BuildRequest {
             container_workdir: ContainerPath::new("--container-workdir-path", container_workdir)?,
             project_name: self.workdir.name()?,
             lock: self.workdir.lock(),
             workdir: self.workdir.workdir,
             excludes: self.workdir.exclude,
-            secrets: self.secrets.meaning(),
+            secrets: self.secrets.parse(),
             force: self.workdir.force,
             reuse_cache: self.workdir.reuse_cache,
-            environments: self.environments.meaning()?,
+            environments: self.environments.parse()?,
             verify_environment: self.verify.environment()?,
             verification,
             expectations,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Component, Path};
 
 use crate::failure::Failure;
-use crate::request::{ContainerPath, text_for_engine};
+use crate::request::{ContainerPath, utf8_arg};
 
 /// The name that an image gets: `NAME[:TAG]`, no digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl ImageTag {
     ///
     /// Exit code 2 for any other text.
     pub fn new(text: &OsStr) -> anyhow::Result<ImageTag> {
-        let text = text_for_engine("--tag", text)?;
+        let text = utf8_arg("--tag", text)?;
         let (name, tag) = match text.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (text, None),
@@ -123,7 +123,7 @@ impl CopiedPath {
     /// Exit code 2 when it is empty, absolute, leads out, is in `.pixi` or holds a
     /// control character.
     pub fn new(text: &OsStr) -> anyhow::Result<CopiedPath> {
-        let text = text_for_engine("--copy", text)?;
+        let text = utf8_arg("--copy", text)?;
         let refuse = |why: &str| {
             Err(Failure::usage(format!(
                 "--copy {text:?} {why}; give a path in the project, such as src"
@@ -198,7 +198,7 @@ impl ImageSetting {
     }
 
     fn parse(option: &str, text: &OsStr) -> anyhow::Result<ImageSetting> {
-        let text = text_for_engine(option, text)?;
+        let text = utf8_arg(option, text)?;
         let (key, value) = text.split_once('=').unwrap_or_default();
         if key.is_empty() {
             return Err(Failure::usage(format!(
@@ -238,7 +238,7 @@ impl ExposedPort {
     ///
     /// Exit code 2 for any other text.
     pub fn new(text: &OsStr) -> anyhow::Result<ExposedPort> {
-        let text = text_for_engine("--expose", text)?;
+        let text = utf8_arg("--expose", text)?;
         let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
         let number = |text: &str| {
@@ -273,7 +273,7 @@ impl ImageUser {
     ///
     /// Exit code 2 for any other text.
     pub fn new(text: &OsStr) -> anyhow::Result<ImageUser> {
-        let text = text_for_engine("--user", text)?;
+        let text = utf8_arg("--user", text)?;
         let plain = |part: &str| {
             let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
             !part.is_empty() && !part.starts_with(['-', '.']) && part.chars().all(inner)

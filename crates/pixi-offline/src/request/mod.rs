@@ -39,7 +39,7 @@ use crate::failure::Failure;
 /// # Errors
 ///
 /// Exit code 2; `what` names the thing.
-pub fn text_for_engine<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str> {
+pub fn utf8_arg<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str> {
     text.to_str().ok_or_else(|| {
         Failure::usage(format!(
             "{what} is not UTF-8 and the container engine would change it: {}; use a name that is",
@@ -56,7 +56,7 @@ pub fn text_for_engine<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a st
 ///
 /// Exit code 2; `what` names the thing.
 pub fn text_for_mount<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str> {
-    let text = text_for_engine(what, text)?;
+    let text = utf8_arg(what, text)?;
     if text.contains("\r\n") {
         return Err(Failure::usage(format!(
             "{what} holds a carriage return before a newline and the container engine would mount another folder: {text:?}; use another name"

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 
 use crate::failure::Failure;
 use crate::layout;
-use crate::request::text_for_engine;
+use crate::request::utf8_arg;
 
 /// The name of a project's folder inside a workdir and a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl ProjectName {
     /// # Errors
     ///
     /// Exit code 2 when it is not UTF-8.
-    pub fn for_engine(&self) -> anyhow::Result<&str> {
-        text_for_engine("the project name", &self.0)
+    pub fn as_utf8(&self) -> anyhow::Result<&str> {
+        utf8_arg("the project name", &self.0)
     }
 }
 
@@ -104,7 +104,7 @@ impl ImageReference {
     ///
     /// Exit code 2 when it is empty, starts with `-` or is not UTF-8.
     pub fn new(text: &OsStr) -> anyhow::Result<ImageReference> {
-        let text = text_for_engine("the image reference", text)?;
+        let text = utf8_arg("the image reference", text)?;
         if text.is_empty() || text.starts_with('-') {
             return Err(Failure::usage(format!(
                 "--image {text:?} is not an image reference; give NAME[:TAG] or an id"
@@ -136,7 +136,7 @@ impl ContainerId {
     ///
     /// Exit code 2 when it is empty, starts with `-` or is not UTF-8.
     pub fn new(text: &OsStr) -> anyhow::Result<ContainerId> {
-        let text = text_for_engine("the container's id", text)?;
+        let text = utf8_arg("the container's id", text)?;
         if text.is_empty() || text.starts_with('-') {
             return Err(Failure::usage(format!(
                 "--container-id {text:?} is no container; give its name or id, as `docker ps` shows it"
@@ -169,7 +169,7 @@ impl ContainerPath {
     /// Exit code 2 when it is empty, relative, the root, holds a `..` or a
     /// control character, or is not UTF-8; `option` names where it came from.
     pub fn new(option: &str, text: &OsStr) -> anyhow::Result<ContainerPath> {
-        let text = text_for_engine(option, text)?;
+        let text = utf8_arg(option, text)?;
         let refuse = |why: &str| {
             Err(Failure::usage(format!(
                 "{option} {text:?} {why}; give an absolute path such as /workdir"
@@ -416,7 +416,7 @@ mod tests {
         ] {
             assert!(ProjectName::new(os(good)).is_ok(), "{:?}", os(good));
         }
-        assert!(ProjectName::new(os(b"\xff")).unwrap().for_engine().is_err());
+        assert!(ProjectName::new(os(b"\xff")).unwrap().as_utf8().is_err());
     }
 
     #[test]

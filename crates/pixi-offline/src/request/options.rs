@@ -150,7 +150,7 @@ impl EnvironmentOptions {
     /// # Errors
     ///
     /// Exit code 2, as [`Environments::new`].
-    pub fn meaning(&self) -> anyhow::Result<Environments> {
+    pub fn parse(&self) -> anyhow::Result<Environments> {
         Environments::new(&self.environment, self.all_environments)
     }
 }
@@ -209,7 +209,7 @@ impl VerifyOptions {
     /// # Errors
     ///
     /// Exit code 2, as [`Verification::new`] and [`Expectations::new`].
-    pub fn meaning(&self) -> anyhow::Result<(Verification, Expectations)> {
+    pub fn parse(&self) -> anyhow::Result<(Verification, Expectations)> {
         let command = self.verify_run.then_some(self.verify_words.as_slice());
         let verification = Verification::new(self.verify_task.as_deref(), command)?;
         let expectations =
@@ -293,7 +293,7 @@ impl PlatformOptions {
     /// # Errors
     ///
     /// Exit code 2, as [`ContainerPlatform::new`].
-    pub fn meaning(&self) -> anyhow::Result<Option<ContainerPlatform>> {
+    pub fn parse(&self) -> anyhow::Result<Option<ContainerPlatform>> {
         self.container_platform
             .as_deref()
             .map(ContainerPlatform::new)
@@ -339,7 +339,7 @@ pub struct SecretOptions {
 
 impl SecretOptions {
     /// What these options mean.
-    pub fn meaning(self) -> SecretPolicy {
+    pub fn parse(self) -> SecretPolicy {
         SecretPolicy {
             action: match self.secrets.as_str() {
                 "deny" => SecretAction::Deny,

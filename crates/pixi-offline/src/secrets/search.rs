@@ -46,7 +46,7 @@ impl Search {
     pub fn folder(&mut self, root: &Path, selection: &dyn Selection) -> Survey {
         staging::survey(root, selection, &mut |file| {
             if !self.is_known(file.relative) {
-                self.look(file, LONGEST);
+                self.search_file(file, LONGEST);
             }
         })
     }
@@ -67,7 +67,7 @@ impl Search {
                 length,
                 content: None,
             };
-            self.look(file, u64::MAX);
+            self.search_file(file, u64::MAX);
         }
     }
 
@@ -138,7 +138,7 @@ impl Search {
         self.findings
     }
 
-    fn look(&mut self, file: SurveyedFile<'_>, longest: u64) {
+    fn search_file(&mut self, file: SurveyedFile<'_>, longest: u64) {
         // An empty file holds nothing, whatever its name.
         if file.length == 0 {
             return;

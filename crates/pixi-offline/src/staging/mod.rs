@@ -2,7 +2,7 @@
 //!
 //! What comes in: a source folder, a target that is not there yet (or an empty
 //! folder), and the [`Rules`] that say what stays behind, in rsync's own pattern
-//! language. What goes out: the copy, and what was really done ([`Copied`]).
+//! language. What goes out: the copy, and what was really done ([`CopyStats`]).
 //!
 //! What this folder must not know: anything of pixi, of workdirs and products,
 //! or of container engines. Which patterns are built in, and which folders are
@@ -16,18 +16,18 @@ mod copy;
 mod file;
 mod folder;
 mod listing;
-mod look;
 mod pattern;
 mod queue;
 mod rules;
+mod scan;
 mod selection;
 mod survey;
 
-pub use copy::{Copied, How, Left, LinkMode, Outcome, copy_tree, copy_tree_as};
+pub use copy::{CopyOptions, CopyStats, ExcludedStats, LinkMode, Outcome, copy_tree, copy_tree_as};
 pub use file::copy_file;
 pub use listing::{Kind, Listed, Listing};
-pub use look::{Digest, Digests, Seen, look};
 pub use pattern::Pattern;
 pub use rules::{PatternError, Rules, Verdict};
-pub use selection::{LinkFate, RulesAndSkip, Selection};
+pub use scan::{Digests, HashPolicy, TreeScan, scan_tree};
+pub use selection::{LinkAction, RulesAndSkip, Selection};
 pub use survey::{Examples, Explanation, Size, Survey, SurveyedFile, explain, survey};

@@ -99,7 +99,7 @@ impl Pattern {
             return false;
         }
         let path = relative.as_os_str().as_bytes();
-        let whole = Text {
+        let whole = MatchedText {
             path,
             slash_before: false,
             slash_after: self.opens_folders && is_dir,
@@ -117,7 +117,7 @@ impl Pattern {
                     || memchr::memchr_iter(b'/', path)
                         .any(|slash| self.body.matches(whole.from(slash + 1)))
             }
-            Scope::Slashed => self.body.matches(Text {
+            Scope::Slashed => self.body.matches(MatchedText {
                 slash_before: true,
                 ..whole
             }),
@@ -140,15 +140,15 @@ fn start_of_last(components: usize, path: &[u8]) -> Option<usize> {
 /// A path with a slash that may be thought before and after it, which spares
 /// an allocation for each path that is looked at.
 #[derive(Clone, Copy)]
-struct Text<'a> {
+struct MatchedText<'a> {
     path: &'a [u8],
     slash_before: bool,
     slash_after: bool,
 }
 
-impl Text<'_> {
+impl MatchedText<'_> {
     fn from(self, start: usize) -> Self {
-        Text {
+        MatchedText {
             path: &self.path[start..],
             ..self
         }
@@ -214,7 +214,7 @@ impl Body {
         Body::Wild(tokens.into())
     }
 
-    fn matches(&self, text: Text<'_>) -> bool {
+    fn matches(&self, text: MatchedText<'_>) -> bool {
         match self {
             // A literal never ends with `***` nor starts with `**`, so no slash is thought to it.
             Body::Literal(bytes) => **bytes == *text.path,
@@ -229,7 +229,7 @@ impl Body {
 /// Each star first takes nothing, and one byte more whenever what follows it
 /// does not match. It is enough to remember the last star of each kind: what an
 /// earlier one could take instead, the later one can take too.
-fn wild(tokens: &[Token], text: Text<'_>) -> bool {
+fn wild(tokens: &[Token], text: MatchedText<'_>) -> bool {
     let len = text.len();
     let (mut token, mut at) = (0, 0);
     // (the token after the star, where the text goes on after what the star took)
@@ -687,7 +687,7 @@ mod tests {
             for text in texts.iter().step_by(1 + number % 3) {
                 let got = wild(
                     &pattern,
-                    Text {
+                    MatchedText {
                         path: text,
                         slash_before: false,
                         slash_after: false,

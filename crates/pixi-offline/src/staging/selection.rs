@@ -41,9 +41,9 @@ pub trait Selection: Sync {
     ///
     /// When there must be no such link. The copy goes on, and fails at its end
     /// with the error of the first of them by path.
-    fn link(&self, relative: &Path, leads_to: &Path) -> anyhow::Result<LinkFate> {
+    fn link(&self, relative: &Path, leads_to: &Path) -> anyhow::Result<LinkAction> {
         let _ = (relative, leads_to);
-        Ok(LinkFate::AsItIs)
+        Ok(LinkAction::Keep)
     }
 
     /// The longest file, in bytes, that whoever asks for the copy puts in the place of a link
@@ -55,7 +55,7 @@ pub trait Selection: Sync {
 
     /// Whether a file must be one of its own and never a hard link, since
     /// somebody will write to it in place.
-    fn own_copy(&self, relative: &Path) -> bool {
+    fn must_not_share(&self, relative: &Path) -> bool {
         let _ = relative;
         false
     }
@@ -63,13 +63,13 @@ pub trait Selection: Sync {
 
 /// What becomes of a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LinkFate {
+pub enum LinkAction {
     /// It is copied.
-    AsItIs,
+    Keep,
     /// Its copy leads here.
-    LeadsTo(PathBuf),
+    Rewrite(PathBuf),
     /// It stays behind.
-    LeftOut,
+    Skip,
 }
 
 impl Selection for Rules {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::staging::folder::begins_with;
-use crate::staging::selection::{LinkFate, Selection};
+use crate::staging::selection::{LinkAction, Selection};
 
 /// What a tree takes on a disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +129,7 @@ pub fn survey(
             let relative = folder.join(entry.file_name());
             match tree.fate(&relative, EntryKind::of(kind)) {
                 Fate::Kept => {}
-                Fate::Left => {
+                Fate::ExcludedStats => {
                     let rule = selection.deciding(&relative, kind.is_dir());
                     let rule = rule.or_else(|| selection.deciding(&relative, true));
                     let rule = rule.unwrap_or_default().display().to_string();
@@ -240,7 +240,7 @@ impl EntryKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Kept,
-    Left,
+    ExcludedStats,
     Skipped,
 }
 
@@ -259,14 +259,14 @@ impl Tree<'_> {
             || match kind {
                 EntryKind::Link => {
                     let target = fs::read_link(path()).unwrap_or_default();
-                    matches!(selection.link(relative, &target), Ok(LinkFate::LeftOut))
+                    matches!(selection.link(relative, &target), Ok(LinkAction::Skip))
                 }
                 EntryKind::File => selection
                     .excludes_content(relative, &|text| begins_with(rustix::fs::CWD, path(), text)),
                 EntryKind::Folder | EntryKind::Other => false,
             };
         if is_left {
-            Fate::Left
+            Fate::ExcludedStats
         } else if kind == EntryKind::Folder && selection.skips(&path()) {
             Fate::Skipped
         } else {
@@ -392,7 +392,7 @@ fn stays_behind(
     match found {
         Some((root, metadata)) => {
             let kind = EntryKind::of(metadata.file_type());
-            Tree { root, selection }.fate(relative, kind) == Fate::Left
+            Tree { root, selection }.fate(relative, kind) == Fate::ExcludedStats
         }
         None => selection.excludes(relative, is_dir),
     }

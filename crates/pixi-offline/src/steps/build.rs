@@ -10,23 +10,23 @@ use tar::EntryType;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Ended, Engine, ExecSpec, Mount, Network, Outcome, Owner,
-    PhaseLog, Pull, Resident,
+    self, ContainerName, ContainerSpec, Engine, ExecSpec, Mount, Network, Outcome, Owner, PhaseLog,
+    Pull, RunResult, RunningContainer,
 };
 use crate::context::Context;
+use crate::evidence::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::replacement::make_folder;
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, LockOption,
     ProjectName, Verification,
 };
-use crate::steps::carried::Parcel;
 use crate::steps::container_out::ContainerOut;
 use crate::steps::installed::{self, InstalledList};
 use crate::steps::pixi_words::PixiWords;
-use crate::steps::verdict::{self, Phase};
+use crate::steps::script_result::{self, Phase};
+use crate::steps::volume_sync::VolumeSpec;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// How the lock file is treated by the install.
@@ -120,7 +120,7 @@ impl Build<'_> {
         let spec = self.spec(container, command, mounts, &context.nonce(), context)?;
         let logs = Logs::of(workdir);
         let out = container_out.path();
-        let Ended { outcome, end } = container::run(
+        let RunResult { outcome, end } = container::run(
             self.engine,
             &spec,
             Some(&out),
@@ -129,7 +129,7 @@ impl Build<'_> {
         )?;
 
         let list = InstalledList::take(&out, "");
-        let brought = container_out.bring("", &logs.files(), context);
+        let brought = container_out.move_out("", &logs.files(), context);
         learn(&outcome, record);
         let learned = installed::learn(&list, &outcome, workdir, self.project, record, context);
         let recorded = record.write(workdir);
@@ -137,7 +137,7 @@ impl Build<'_> {
         end?;
         brought?;
         recorded?;
-        self.judge(&outcome, &logs, Some(&logs))?;
+        self.classify(&outcome, &logs, Some(&logs))?;
         learned?;
         record.state = BuildState::Built;
         record.write(workdir)
@@ -170,14 +170,14 @@ impl Build<'_> {
         workdir: &Workdir,
         cache: &Path,
         nonce: &str,
-    ) -> Vec<Parcel> {
+    ) -> Vec<VolumeSpec> {
         let named = |folder: PathBuf, from: &Path| {
             let name = folder.file_name().map(PathBuf::from).unwrap_or_default();
             (name, from.to_owned())
         };
         let own = |folder: PathBuf| named(folder.clone(), &folder);
         let nonce_file = Path::new(layout::OUT).join(container::nonce_file(nonce));
-        let workdir_parcel = Parcel {
+        let workdir_parcel = VolumeSpec {
             target: self.container_workdir.as_str().to_owned(),
             folders: vec![
                 own(workdir.projects()),
@@ -186,10 +186,10 @@ impl Build<'_> {
                 named(workdir.cache(), cache),
             ],
             empty: vec![(EntryType::Regular, nonce_file)],
-            ..Parcel::default()
+            ..VolumeSpec::default()
         };
         let channels = self.channels(container.channels, workdir);
-        let channels = channels.into_iter().map(|(folder, target)| Parcel {
+        let channels = channels.into_iter().map(|(folder, target)| VolumeSpec {
             target,
             read_only: true,
             folders: vec![(PathBuf::new(), folder)],
@@ -237,7 +237,7 @@ impl Build<'_> {
     /// As [`container::run_in`] and [`verdict::require_success`].
     pub(super) fn run_inside(
         &self,
-        container: &Resident,
+        container: &RunningContainer,
         brought: &str,
         (logs, kept): (&Workdir, Option<&Workdir>),
         record: &mut WorkdirRecord,
@@ -249,7 +249,7 @@ impl Build<'_> {
             script: self.script(Where::Inside, brought, &nonce)?,
         };
         let logs = Logs::of(logs);
-        let Ended { outcome, end } = container::run_in(
+        let RunResult { outcome, end } = container::run_in(
             self.engine,
             container,
             &spec,
@@ -258,7 +258,7 @@ impl Build<'_> {
         )?;
         learn(&outcome, record);
         end?;
-        self.judge(&outcome, &logs, kept.map(Logs::of).as_ref())?;
+        self.classify(&outcome, &logs, kept.map(Logs::of).as_ref())?;
         record.state = BuildState::Built;
         Ok(outcome)
     }
@@ -287,7 +287,7 @@ impl Build<'_> {
         let own = [
             place,
             self.container_workdir.as_str(),
-            self.project.for_engine()?,
+            self.project.as_utf8()?,
             self.lock_use.install_option(),
             &self.environments.join(" "),
             &expected,
@@ -304,7 +304,7 @@ impl Build<'_> {
 
     /// Success, or what the script's outcome and the logs say against it; `kept` are the
     /// logs that are found later.
-    pub(super) fn judge(
+    pub(super) fn classify(
         &self,
         outcome: &Outcome,
         logs: &Logs,
@@ -314,7 +314,7 @@ impl Build<'_> {
             Some(1..) => self.advice_on_install(&PixiWords::of(&logs.install)),
             _ => String::new(),
         };
-        verdict::require_success(
+        script_result::require_success(
             outcome,
             &[
                 Phase {
@@ -332,13 +332,13 @@ impl Build<'_> {
             ],
         )?;
         if self.verification.is_requested() {
-            verdict::require_output(
+            script_result::require_output(
                 self.expectations,
                 &logs.verify,
                 kept.map(|logs| logs.verify.as_path()),
             )
         } else {
-            verdict::write_no_verification(&logs.verify)
+            script_result::write_no_verification(&logs.verify)
         }
     }
 }

@@ -13,17 +13,17 @@ use self::places::Places;
 pub(super) use self::requests::planned_verification;
 use self::requests::{product_of, verification_of};
 use crate::context::Context;
+use crate::evidence::verification::VerificationRecord;
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product, Workdir};
 use crate::product::is_product;
-use crate::proof::verification::VerificationRecord;
-use crate::replacement::Guard;
+use crate::replacement::OverwriteGuard;
 use crate::request::{BuildRequest, ImageReference, ProductVariable, SigningOptions, Transfer};
 use crate::staging::LinkMode;
 use crate::steps::make_product::MadeProduct;
 use crate::steps::{
-    Generated, Made, create_workdir_from_container, create_workdir_from_host, evidence,
-    final_verify_product, make_product, plan,
+    BuiltWorkdir, Generated, create_workdir_from_container, create_workdir_from_host,
+    final_verify_product, make_product, plan, product_evidence,
 };
 
 /// The command's name.
@@ -126,13 +126,13 @@ pub fn explain(path: &Path, request: &Request, context: &Context) -> anyhow::Res
 }
 
 /// A source that was looked at. What is on this machine is looked at by its own step.
-pub(super) enum Looked<'a> {
+pub(super) enum CheckedSource<'a> {
     /// On this machine.
     Host(&'a create_workdir_from_host::Request),
     /// In a running container, and what is known of it.
     Container(
         &'a create_workdir_from_container::Request,
-        Box<create_workdir_from_container::Seen>,
+        Box<create_workdir_from_container::ContainerPreflight>,
     ),
 }
 
@@ -140,7 +140,7 @@ pub(super) enum Looked<'a> {
 #[derive(Default)]
 struct Progress {
     places: Option<Places>,
-    made: Option<Made>,
+    made: Option<BuiltWorkdir>,
     product: Option<MadeProduct>,
 }
 
@@ -160,21 +160,23 @@ impl Progress {
         let stay = places.stay();
         let (made, built) = match looked {
             // STEP 2 and 3: stage, build and verify with a network.
-            Looked::Host(source) => create_workdir_from_host::run_and_keep(source, stay, context)?,
-            Looked::Container(source, seen) => {
+            CheckedSource::Host(source) => {
+                create_workdir_from_host::run_and_keep(source, stay, context)?
+            }
+            CheckedSource::Container(source, seen) => {
                 let make = create_workdir_from_container::make;
                 (make(&seen.with_stay(stay), source, context)?, None)
             }
         };
         let made = self.made.insert(made);
-        context.report.tell("image", made.record.image.as_ref());
-        context.report.tell("pixi", made.record.pixi_version());
+        context.report.field("image", made.record.image.as_ref());
+        context.report.field("pixi", made.record.pixi_version());
         context
             .report
-            .tell("environments", &made.record.environments);
+            .field("environments", &made.record.environments);
         context
             .report
-            .tell("lock_sha256", made.record.lock.built.as_ref());
+            .field("lock_sha256", made.record.lock.built.as_ref());
 
         // STEP 4: the product, beside one that has passed.
         let product = make_product::run(&product_of(request, made, places), context)?;
@@ -193,7 +195,7 @@ impl Progress {
         context
             .report
             .phase("proof", "writing down what was proved");
-        context.report.tell(
+        context.report.field(
             "manifest",
             Product::new(&product.path).manifest().display().to_string(),
         );
@@ -209,9 +211,9 @@ impl Progress {
         };
         let lines = context.report.last_lines();
         if !lines.is_empty() {
-            context.report.advice("The last lines that it printed:");
+            context.report.hint("The last lines that it printed:");
             for line in lines {
-                context.report.advice(format_args!("  | {line}"));
+                context.report.hint(format_args!("  | {line}"));
             }
         }
         let unclaimed;
@@ -232,7 +234,7 @@ impl Progress {
             if is_of_this_run(&log, context) {
                 context
                     .report
-                    .advice(format_args!("All of it: {}", log.display()));
+                    .hint(format_args!("All of it: {}", log.display()));
             }
         }
         self.tell_what_stays(places, context);
@@ -248,17 +250,17 @@ impl Progress {
             false => String::new(),
         };
         match (phase, remade) {
-            ("product", Some((make, Ok(verify)))) => context.report.advice(format_args!(
+            ("product", Some((make, Ok(verify)))) => context.report.hint(format_args!(
                 "To go on from here:\n  {make}{}\n  {verify}{}",
                 again("--env", !request.product.variables.is_empty()),
                 again("--container-env", !variables.is_empty()),
             )),
-            ("verify" | "proof", Some((_, Ok(verify)))) => context.report.advice(format_args!(
+            ("verify" | "proof", Some((_, Ok(verify)))) => context.report.hint(format_args!(
                 "To go on from here:\n  {verify}{}",
                 again("--container-env", !variables.is_empty()),
             )),
             ("look", _) => {}
-            _ => context.report.advice("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
+            _ => context.report.hint("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
         }
     }
 }
@@ -269,12 +271,12 @@ impl Progress {
         if self.places.is_none() || !places.has_passed() {
             return;
         }
-        context.report.advice(format_args!(
+        context.report.hint(format_args!(
             "The last product that passed is still in its place: {}",
             places.product().display()
         ));
         if self.product.is_some() {
-            context.report.advice(format_args!(
+            context.report.hint(format_args!(
                 "The new one, which did not pass, is kept until the next run: {}",
                 places.new_product().display()
             ));
@@ -288,12 +290,12 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn look<'a>(request: &'a Request, context: &Context) -> anyhow::Result<Looked<'a>> {
+fn look<'a>(request: &'a Request, context: &Context) -> anyhow::Result<CheckedSource<'a>> {
     let choices = &request.product;
     let workdir = asked_workdir(request, context);
     if let Some(output) = &choices.output {
         let output = context.host.absolute(output);
-        let mut guard = Guard::new(&context.host);
+        let mut guard = OverwriteGuard::new(&context.host);
         if let Source::Host(source) = &request.source {
             guard.protect(&context.host.absolute(&source.project_dir), "the project");
             if let Some(resources) = &source.resources_dir {
@@ -323,7 +325,12 @@ fn look<'a>(request: &'a Request, context: &Context) -> anyhow::Result<Looked<'a
     let places = Places::of(request, &workdir, context);
     if places.has_passed() && !product.starts_with(workdir.path()) {
         let new = places.new_product();
-        Guard::new(&context.host).check("the place of a new product", &new, is_product, false)?;
+        OverwriteGuard::new(&context.host).check(
+            "the place of a new product",
+            &new,
+            is_product,
+            false,
+        )?;
     }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
@@ -337,12 +344,12 @@ fn look<'a>(request: &'a Request, context: &Context) -> anyhow::Result<Looked<'a
             out_dir.display()
         )));
     }
-    evidence::signing_key(&choices.signing, context)?;
+    product_evidence::signing_key(&choices.signing, context)?;
     let source = match &request.source {
-        Source::Host(source) => return Ok(Looked::Host(source)),
+        Source::Host(source) => return Ok(CheckedSource::Host(source)),
         Source::Container(source) => source,
     };
-    let seen = create_workdir_from_container::Seen::look(source, context)?;
+    let seen = create_workdir_from_container::ContainerPreflight::check(source, context)?;
     let (image, of_whom, is_there) = match &request.image {
         Some(image) => (
             image.clone(),
@@ -364,7 +371,7 @@ fn look<'a>(request: &'a Request, context: &Context) -> anyhow::Result<Looked<'a
             ),
         ));
     }
-    Ok(Looked::Container(source, Box::new(seen)))
+    Ok(CheckedSource::Container(source, Box::new(seen)))
 }
 
 /// Whether a log was written since this run began.
@@ -379,7 +386,7 @@ fn is_of_this_run(log: &Path, context: &Context) -> bool {
 
 /// The sentence that the proof makes true.
 fn conclude(
-    made: &Made,
+    made: &BuiltWorkdir,
     product: &MadeProduct,
     record: &VerificationRecord,
     context: &Context,
@@ -387,16 +394,16 @@ fn conclude(
     let build = &made.record;
     context
         .report
-        .tell("product", product.path.display().to_string());
+        .field("product", product.path.display().to_string());
     context
         .report
-        .tell("product_digest", format!("sha256:{}", product.digest));
+        .field("product_digest", format!("sha256:{}", product.digest));
     context
         .report
-        .tell("lock_sha256", build.lock.built.as_ref());
-    context.report.tell("pixi", build.pixi_version());
-    context.report.tell("image", build.image.as_ref());
-    context.report.tell("verification", record);
+        .field("lock_sha256", build.lock.built.as_ref());
+    context.report.field("pixi", build.pixi_version());
+    context.report.field("image", build.image.as_ref());
+    context.report.field("verification", record);
     let unknown = || "unknown".to_owned();
     let lock = build
         .lock
@@ -421,7 +428,7 @@ fn asked_out_dir(request: &Request, workdir: &Path) -> PathBuf {
     request
         .out_dir
         .clone()
-        .unwrap_or_else(|| Workdir::new(workdir).proof())
+        .unwrap_or_else(|| Workdir::new(workdir).verification_logs())
 }
 
 fn asked_workdir(request: &Request, context: &Context) -> Workdir {

@@ -82,14 +82,14 @@ impl ContainerOut {
     /// # Errors
     ///
     /// When something cannot be read or written.
-    pub(super) fn bring(
+    pub(super) fn move_out(
         self,
         below: impl AsRef<Path>,
         kept: &[PathBuf],
         context: &Context,
     ) -> anyhow::Result<()> {
         let from = Path::new(layout::CONTAINER_OUT).join(below);
-        if let Err(error) = bring(&self.out, &from, &self.out, kept, context) {
+        if let Err(error) = move_out(&self.out, &from, &self.out, kept, context) {
             let place = self.set_aside(context);
             return Err(error.context(format!("the rest is in {}", place.display())));
         }
@@ -135,7 +135,7 @@ impl Drop for ContainerOut {
 /// # Errors
 ///
 /// When something cannot be read or written.
-pub(super) fn bring(
+pub(super) fn move_out(
     dir: &UntrustedDir,
     from: &Path,
     out: &UntrustedDir,
@@ -393,7 +393,7 @@ mod tests {
     use crate::untrusted_dir::UntrustedDir;
 
     /// Brings what `fill` puts into the container's directory into one that is empty.
-    fn brought(fill: impl Fn(&Path)) -> (tempfile::TempDir, u64) {
+    fn moved(fill: impl Fn(&Path)) -> (tempfile::TempDir, u64) {
         let root = tempfile::tempdir().unwrap();
         let (from, out) = (root.path().join("from"), root.path().join("out"));
         fs::create_dir(&from).unwrap();
@@ -418,7 +418,7 @@ mod tests {
         let set = |path: &Path, mode| {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         };
-        let (root, left) = brought(|from| {
+        let (root, left) = moved(|from| {
             fs::create_dir_all(from.join("sub/closed")).unwrap();
             for file in ["top", "sub/deep", "sub/closed/file"] {
                 fs::write(from.join(file), "x").unwrap();
@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn what_is_nested_too_deeply_stays_behind_and_the_rest_arrives() {
-        let (root, left) = brought(|from| {
+        let (root, left) = moved(|from| {
             let mut dir = UntrustedDir::open(from).unwrap();
             for _ in 0..300 {
                 dir.create_file("file").unwrap();

@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::container::{self, Brought, Engine, EngineVersion, Image, Resident};
+use crate::container::{self, Engine, EngineVersion, Image, RunningContainer, UploadedAgent};
 use crate::context::Context;
+use crate::evidence::{self, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
-use crate::proof::{self, WorkdirRecord};
-use crate::replacement::{Beside, Claim, Standing};
-use crate::request::{BuildRequest, ContainerId, LockOption, ProjectName, text_for_engine};
+use crate::replacement::{DirLock, StagedDir, TargetState};
+use crate::request::{BuildRequest, ContainerId, LockOption, ProjectName, utf8_arg};
+use crate::steps::agent::{self, AgentRequest, Inspected, Staged, Staging};
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::container_out;
 use crate::steps::environments::{self, Resolved};
 use crate::steps::generated;
 use crate::steps::git_version;
-use crate::steps::inside::{self, Inspected, Order, Staged, Staging};
 use crate::steps::installed::{self, InstalledList};
-use crate::steps::new_workdir::{self, Made, NewWorkdir};
+use crate::steps::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::steps::pixi_check::{PixiCheck, Question};
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
@@ -52,32 +52,35 @@ pub struct Request {
 /// 127 and 125 when client or engine are missing, else that of the build. A
 /// failed build leaves the container running and an existing workdir as it was;
 /// its logs come to a new one.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<Made> {
-    let seen = Seen::look(request, context)?;
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<BuiltWorkdir> {
+    let seen = ContainerPreflight::check(request, context)?;
     make(&seen, request, context)
 }
 
 /// All that can be known of a request without touching anything or going into the
 /// container.
-pub(super) struct Seen {
+pub(super) struct ContainerPreflight {
     pub(super) name: ProjectName,
     /// What is to be staged.
     staging: Staging,
     pub(super) engine: Engine,
     pub(super) version: EngineVersion,
     pub(super) place: NewWorkdir,
-    pub(super) container: Resident,
+    pub(super) container: RunningContainer,
     /// The container's image, as far as the engine knows it.
     pub(super) image: Option<Image>,
 }
 
-impl Seen {
+impl ContainerPreflight {
     /// Looks.
     ///
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn look(request: &Request, context: &Context) -> anyhow::Result<Seen> {
+    pub(super) fn check(
+        request: &Request,
+        context: &Context,
+    ) -> anyhow::Result<ContainerPreflight> {
         let name = match &request.build.project_name {
             Some(name) => name.clone(),
             None => ProjectName::of_folder(&request.project)?,
@@ -96,21 +99,21 @@ impl Seen {
         )?;
         let engine = Engine::find(request.build.engine.as_deref(), context)?
             .with_time_limit(request.build.timeout.as_ref());
-        let place = NewWorkdir::look(
+        let place = NewWorkdir::check(
             request.build.workdir.as_ref(),
             &[],
             request.build.force,
             context,
         )?;
         let version = engine.version()?;
-        let container = Resident::find(&engine, &request.container)?;
+        let container = RunningContainer::find(&engine, &request.container)?;
         let image = engine.image(&container.image()?)?;
         new_workdir::warn_of_colon(
-            name.for_engine()?,
+            name.as_utf8()?,
             request.build.container_workdir.as_str(),
             context,
         );
-        Ok(Seen {
+        Ok(ContainerPreflight {
             name,
             staging,
             engine,
@@ -122,7 +125,7 @@ impl Seen {
     }
 
     /// Has what is named in `stay` of a workdir that is replaced stay where it is.
-    pub(super) fn with_stay(mut self, stay: Vec<String>) -> Seen {
+    pub(super) fn with_stay(mut self, stay: Vec<String>) -> ContainerPreflight {
         self.place.stay = stay;
         self
     }
@@ -138,11 +141,11 @@ impl Seen {
         request: &Request,
         context: &Context,
     ) -> anyhow::Result<(Inspected, Fitting, PixiCheck)> {
-        container::sweep(&self.engine);
+        container::remove_stale(&self.engine);
         let nonce = context.nonce();
-        let delegate = self.container.bring(&context.host.program, &nonce)?;
-        let order = serde_json::to_string(&Order::Look(self.staging.clone()))?;
-        let answer = delegate.run(&[inside::FIRST_WORD, &order])?;
+        let delegate = self.container.upload(&context.host.program, &nonce)?;
+        let order = serde_json::to_string(&AgentRequest::Look(self.staging.clone()))?;
+        let answer = delegate.run(&[agent::AGENT_ARGUMENT, &order])?;
         let inspected: Inspected = serde_json::from_slice(&answer)
             .context("the answer out of the container cannot be read")?;
         let fitting = Fitting::of(&inspected, request, self.image.as_ref())?;
@@ -155,7 +158,7 @@ impl Seen {
             needs_git: fitting.needs_git(request),
             variables: &variables,
         };
-        let project = text_for_engine("--project-path-in-container", request.project.as_os_str())?;
+        let project = utf8_arg("--project-path-in-container", request.project.as_os_str())?;
         let check = question.ask_container(&self.container, project)?;
         delegate.not_interrupted()?;
         Ok((inspected, fitting, check))
@@ -267,8 +270,12 @@ impl Fitting {
 /// # Errors
 ///
 /// As [`run`].
-pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow::Result<Made> {
-    let Seen {
+pub(super) fn make(
+    seen: &ContainerPreflight,
+    request: &Request,
+    context: &Context,
+) -> anyhow::Result<BuiltWorkdir> {
+    let ContainerPreflight {
         name,
         engine,
         place,
@@ -284,7 +291,7 @@ pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow:
     // STEP 2: stage in the container, with the same matcher: our own program
     // does it there.
     let mut record = WorkdirRecord::new(
-        name.for_engine()?,
+        name.as_utf8()?,
         request.build.container_workdir.as_str(),
         request.build.verification.clone(),
     );
@@ -294,14 +301,14 @@ pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow:
         .iter()
         .map(|text| text.to_string_lossy().into_owned())
         .collect();
-    record.started = proof::rfc3339(context.host.unix_seconds);
+    record.started = evidence::rfc3339(context.host.unix_seconds);
     record.overrides = build::overrides(&request.build.variables);
     record.engine = Some(seen.version.clone());
     record.image.clone_from(&seen.image);
     record.lock.frozen = request.build.lock == LockOption::Frozen;
-    container::sweep(engine);
-    let visit = Visit {
-        delegate: container.bring(&context.host.program, &context.nonce())?,
+    container::remove_stale(engine);
+    let visit = ContainerBuild {
+        delegate: container.upload(&context.host.program, &context.nonce())?,
         request,
         engine,
         container,
@@ -310,8 +317,8 @@ pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow:
         name,
         program: &context.host.program,
     };
-    let order = serde_json::to_string(&Order::Stage(seen.staging.clone()))?;
-    let staged = match visit.delegate.run(&[inside::FIRST_WORD, &order]) {
+    let order = serde_json::to_string(&AgentRequest::Stage(seen.staging.clone()))?;
+    let staged = match visit.delegate.run(&[agent::AGENT_ARGUMENT, &order]) {
         Ok(answer) => answer,
         Err(error) => {
             // Half a container path is ours to remove; after any other failure
@@ -341,7 +348,7 @@ pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow:
     cleaned?;
     drop(visit);
     place.announce(name, &record, context);
-    Ok(Made {
+    Ok(BuiltWorkdir {
         workdir: place.workdir.path().to_owned(),
         project: name.clone(),
         record,
@@ -349,19 +356,19 @@ pub(super) fn make(seen: &Seen, request: &Request, context: &Context) -> anyhow:
 }
 
 /// Our work in somebody's container, once the project is staged there.
-struct Visit<'a> {
-    delegate: Brought<'a>,
+struct ContainerBuild<'a> {
+    delegate: UploadedAgent<'a>,
     request: &'a Request,
     engine: &'a Engine,
-    container: &'a Resident,
+    container: &'a RunningContainer,
     place: &'a NewWorkdir,
-    claim: &'a Claim,
+    claim: &'a DirLock,
     name: &'a ProjectName,
     /// The program that is the delegate there.
     program: &'a Path,
 }
 
-impl Visit<'_> {
+impl ContainerBuild<'_> {
     fn make(
         &self,
         staged: Staged,
@@ -397,7 +404,7 @@ impl Visit<'_> {
             .report
             .phase("build", "installing and verifying with a network");
         // Beside the workdir: the next run sweeps it when this one is killed.
-        let logs_folder = Beside::new(self.claim, self.place.workdir.path())?;
+        let logs_folder = StagedDir::new(self.claim, self.place.workdir.path())?;
         let logs = Workdir::new(logs_folder.path());
         build::prepare_logs(&logs)?;
         self.delegate.not_interrupted()?;
@@ -414,7 +421,7 @@ impl Visit<'_> {
             expectations: &request.build.expectations,
             variables: &variables,
         };
-        let kept = (self.place.standing == Standing::Free).then_some(&self.place.workdir);
+        let kept = (self.place.standing == TargetState::Vacant).then_some(&self.place.workdir);
         let built = build.run_inside(
             self.container,
             self.delegate.file(),
@@ -423,7 +430,7 @@ impl Visit<'_> {
             context,
         );
         let outcome = built.map_err(|error| {
-            new_workdir::after_failure(&error, self.claim, self.place, &logs, record)
+            new_workdir::with_kept_logs(&error, self.claim, self.place, &logs, record)
         })?;
 
         // STEP 4: bring the workdir here, beside the old one, and put it in place.
@@ -432,8 +439,8 @@ impl Visit<'_> {
             .phase("bring", "bringing the workdir out of the container");
         context
             .report
-            .tell("workdir", self.place.workdir.path().display().to_string());
-        let beside = Beside::new(self.claim, self.place.workdir.path())?;
+            .field("workdir", self.place.workdir.path().display().to_string());
+        let beside = StagedDir::new(self.claim, self.place.workdir.path())?;
         let new = Workdir::new(beside.path());
         self.fetch(&new, context)?;
         let list = InstalledList::take(new.path(), layout::OUT);
@@ -459,7 +466,7 @@ impl Visit<'_> {
     /// Unpacks the container's workdir into a folder of this machine.
     fn fetch(&self, new: &Workdir, context: &Context) -> anyhow::Result<()> {
         let mark = context.nonce();
-        let order = Order::Send {
+        let order = AgentRequest::Send {
             workdir: self.request.build.container_workdir.as_str().into(),
             mark: mark.clone(),
         };
@@ -470,7 +477,7 @@ impl Visit<'_> {
         };
         let (_, left) = self
             .delegate
-            .listen(&[inside::FIRST_WORD, &order], |stream| {
+            .run_piped(&[agent::AGENT_ARGUMENT, &order], |stream| {
                 transfer::receive_as(stream, new.path(), &mark, &expected)
             })?;
         container_out::warn_of_left(&left, context);
@@ -480,14 +487,14 @@ impl Visit<'_> {
     /// Removes the workdir in the container; by a delegate of its own after a
     /// failure, since one whose input ended has removed itself.
     fn clean(&self, failed: bool, context: &Context) -> anyhow::Result<()> {
-        let order = Order::Remove {
+        let order = AgentRequest::Remove {
             workdir: self.request.build.container_workdir.as_str().into(),
         };
         let order = serde_json::to_string(&order)?;
-        let words = [inside::FIRST_WORD, &order];
+        let words = [agent::AGENT_ARGUMENT, &order];
         let again;
         let delegate = if failed {
-            again = self.container.bring(self.program, &context.nonce())?;
+            again = self.container.upload(self.program, &context.nonce())?;
             &again
         } else {
             &self.delegate
@@ -498,9 +505,9 @@ impl Visit<'_> {
 
 /// What the container is told to stage.
 fn staging(request: &Request, name: &ProjectName) -> anyhow::Result<Staging> {
-    text_for_engine("--project-path-in-container", request.project.as_os_str())?;
+    utf8_arg("--project-path-in-container", request.project.as_os_str())?;
     if let Some(resources) = &request.resources {
-        text_for_engine("--resources-path-in-container", resources.as_os_str())?;
+        utf8_arg("--resources-path-in-container", resources.as_os_str())?;
     }
     // Read here too: a wrong pattern is found before the container is touched.
     ProjectRules::new(&request.build.excludes)?;
@@ -508,14 +515,14 @@ fn staging(request: &Request, name: &ProjectName) -> anyhow::Result<Staging> {
     let patterns = |option: &str, patterns: &[OsString]| {
         patterns
             .iter()
-            .map(|pattern| text_for_engine(option, pattern).map(str::to_owned))
+            .map(|pattern| utf8_arg(option, pattern).map(str::to_owned))
             .collect::<anyhow::Result<Vec<String>>>()
     };
     Ok(Staging {
         project: request.project.clone(),
         resources: request.resources.clone(),
         workdir: request.build.container_workdir.as_str().into(),
-        name: name.for_engine()?.to_owned(),
+        name: name.as_utf8()?.to_owned(),
         excludes: patterns("--exclude", &request.build.excludes)?,
         secrets: request.build.secrets.action,
         known_secrets: patterns("--allow-secret", &request.build.secrets.known)?,

@@ -1,34 +1,34 @@
 //! From a project on this machine to a workdir that is built and verified.
 
-mod elsewhere;
+mod volume_build;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::container::{self, Engine, EngineVersion, Image, RestingVolume};
+use crate::container::{self, Engine, EngineVersion, Image, KeptVolume};
 use crate::context::Context;
+use crate::evidence::{self, BuildState, GitVersion, WorkdirRecord};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::proof::{self, BuildState, GitVersion, WorkdirRecord};
-use crate::replacement::{Beside, Provisional, make_folder, require_room};
+use crate::replacement::{StagedDir, SwappedDir, make_folder, require_free_space};
 use crate::request::{
     BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, LockOption, ProjectName,
     Transfer, text_for_mount,
 };
 use crate::secrets::Finding;
-use crate::staging::{How, Outcome, Size, Survey};
+use crate::staging::{CopyOptions, Outcome, Size, Survey};
 use crate::steps::build::{self, Build, Container, LockUse};
-use crate::steps::carried;
 use crate::steps::environments::{self, Resolved};
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::git_version;
-use crate::steps::new_workdir::{self, Made, NewWorkdir};
+use crate::steps::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::steps::pixi_check::{PixiCheck, Question};
 use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
+use crate::steps::volume_sync;
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-host";
@@ -58,7 +58,7 @@ pub struct Request {
 ///
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client or engine are missing, else that of the build.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<Made> {
+pub fn run(request: &Request, context: &Context) -> anyhow::Result<BuiltWorkdir> {
     run_and_keep(request, Vec::new(), context).map(|(made, _)| made)
 }
 
@@ -73,11 +73,11 @@ pub(super) fn run_and_keep(
     request: &Request,
     stay: Vec<String>,
     context: &Context,
-) -> anyhow::Result<(Made, Option<RestingVolume>)> {
-    let mut seen = Seen::look(request, context)?;
+) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
+    let mut seen = HostPreflight::check(request, context)?;
     seen.place.stay = stay;
     seen.warn(request, context)?;
-    container::sweep(&seen.engine);
+    container::remove_stale(&seen.engine);
     if seen.image.is_none() {
         // Before the old workdir goes: the name may be wrong.
         container::fetch(
@@ -99,7 +99,7 @@ pub(super) fn run_and_keep(
 }
 
 /// All that can be known of a request without touching anything.
-pub(super) struct Seen {
+pub(super) struct HostPreflight {
     pub(super) rules: ProjectRules,
     pub(super) engine: Engine,
     pub(super) version: EngineVersion,
@@ -124,13 +124,13 @@ pub(super) struct Seen {
     variables: Vec<ContainerVariable>,
 }
 
-impl Seen {
+impl HostPreflight {
     /// Looks.
     ///
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn look(request: &Request, context: &Context) -> anyhow::Result<Seen> {
+    pub(super) fn check(request: &Request, context: &Context) -> anyhow::Result<HostPreflight> {
         // STEP 1: the command line, then the engine's client, as the scripts do.
         let rules = ProjectRules::new(&request.build.excludes)?;
         let mut search = SecretSearch::new(&request.build.secrets)?;
@@ -144,7 +144,7 @@ impl Seen {
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project_dir)?;
         let name = name_of(request, &project_dir)?;
-        name.for_engine()?;
+        name.as_utf8()?;
         let resources_dir = request
             .resources_dir
             .as_ref()
@@ -158,7 +158,7 @@ impl Seen {
                 .as_deref()
                 .map(|folder| (folder, "the resources")),
         );
-        let place = NewWorkdir::look(
+        let place = NewWorkdir::check(
             request.build.workdir.as_ref(),
             &protected,
             request.build.force,
@@ -193,7 +193,7 @@ impl Seen {
         let secrets = search.findings();
         let git_versions = git_version::find(&project_dir, context);
         let variables = git_version::for_build(&git_versions, &request.build.variables)?;
-        let seen = Seen {
+        let seen = HostPreflight {
             rules,
             engine,
             version,
@@ -258,7 +258,7 @@ impl Seen {
         self.warn_of_cuda(request, context);
         self.resolved.say_left_out(context);
         new_workdir::warn_of_colon(
-            self.name.for_engine()?,
+            self.name.as_utf8()?,
             request.build.container_workdir.as_str(),
             context,
         );
@@ -324,7 +324,7 @@ impl Seen {
 
     fn record(&self, request: &Request, context: &Context) -> anyhow::Result<WorkdirRecord> {
         let mut record = WorkdirRecord::new(
-            self.name.for_engine()?,
+            self.name.as_utf8()?,
             request.build.container_workdir.as_str(),
             request.build.verification.clone(),
         );
@@ -334,7 +334,7 @@ impl Seen {
             .iter()
             .map(|text| text.to_string_lossy().into_owned())
             .collect();
-        record.started = proof::rfc3339(context.host.unix_seconds);
+        record.started = evidence::rfc3339(context.host.unix_seconds);
         record.source = source_state::of(&self.project_dir, context);
         record.git_versions.clone_from(&self.git_versions);
         record.overrides = build::overrides(&request.build.variables);
@@ -389,7 +389,7 @@ impl Seen {
             Transfer::Auto | Transfer::Mount => build.mounts(&container, workdir),
             Transfer::Copy => {
                 let parcels = build.parcels(&container, workdir, &workdir.cache(), &nonce);
-                carried::mounts(&parcels, &nonce)
+                volume_sync::mounts(&parcels, &nonce)
             }
         };
         build
@@ -401,7 +401,7 @@ impl Seen {
         &self,
         request: &Request,
         context: &Context,
-    ) -> anyhow::Result<(Made, Option<RestingVolume>)> {
+    ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
         // STEP 3: stage beside the workdir, then put the new one in its place.
         context.report.phase("stage", "staging the project");
         let mut record = self.record(request, context)?;
@@ -409,14 +409,14 @@ impl Seen {
         let claim = self.place.claim(COMMAND)?;
         let mut sources = vec![self.project_dir.as_path()];
         sources.extend(self.resources_dir.as_deref());
-        require_room(workdir.path(), &sources, || {
+        require_free_space(workdir.path(), &sources, || {
             let size = self.size();
             (size.bytes, size.entries)
         })?;
-        let beside = Beside::new(&claim, workdir.path())?;
+        let beside = StagedDir::new(&claim, workdir.path())?;
         let new = Workdir::new(beside.path());
         // Before gigabytes are staged for an engine that does not see them.
-        let is_carried = carried::is_needed(
+        let is_carried = volume_sync::is_needed(
             request.transfer,
             &self.engine,
             &request.image,
@@ -429,11 +429,11 @@ impl Seen {
         record.write(&new)?;
         stage::make_folders(&new)?;
         context.report.progress_of(|| self.size().bytes);
-        let how = How {
+        let how = CopyOptions {
             progress: Some(&|bytes| context.report.progress(bytes)),
-            ..How::default()
+            ..CopyOptions::default()
         };
-        let how_to_list = How { list: true, ..how };
+        let how_to_list = CopyOptions { list: true, ..how };
         let Outcome {
             mut copied,
             listing,
@@ -455,8 +455,8 @@ impl Seen {
             None => make_folder(&new.resources())?,
         }
         self.place.helper.install(&new)?;
-        context.report.tell("entries", copied.entries);
-        context.report.tell("bytes", copied.bytes);
+        context.report.field("entries", copied.entries);
+        context.report.field("bytes", copied.bytes);
         if is_carried {
             let volume =
                 self.make_carried(request, &claim, (&beside, &staged), &mut record, context)?;
@@ -470,7 +470,7 @@ impl Seen {
         }
         context
             .report
-            .tell("workdir", workdir.path().display().to_string());
+            .field("workdir", workdir.path().display().to_string());
 
         // STEP 4: install and verify in a container with network.
         context
@@ -494,7 +494,7 @@ impl Seen {
             );
             record.write(workdir)?;
         }
-        self.settle(provisional, built, context)?;
+        self.finish(provisional, built, context)?;
         if record.lock.built != record.lock.staged {
             secrets::warn_of_built_lock(
                 &request.build.secrets,
@@ -510,22 +510,22 @@ impl Seen {
 
     /// Deletes the workdir that was replaced; but when the engine has gone away in the
     /// middle of a build, that one comes back.
-    fn settle(
+    fn finish(
         &self,
-        replaced: Provisional,
+        replaced: SwappedDir,
         built: anyhow::Result<()>,
         context: &Context,
     ) -> anyhow::Result<()> {
         let Err(error) = built else {
-            return replaced.settle();
+            return replaced.finish();
         };
         if self.engine.version().is_ok() {
-            if let Err(trouble) = replaced.settle() {
+            if let Err(trouble) = replaced.finish() {
                 context.report.warning(format_args!("{trouble:#}"));
             }
             return Err(error);
         }
-        let fate = match replaced.give_back() {
+        let fate = match replaced.rollback() {
             Ok(true) => format!("; {} is as it was", self.place.workdir.path().display()),
             Ok(false) => String::new(),
             Err(trouble) => format!("; and the workdir that was here: {trouble:#}"),
@@ -536,8 +536,8 @@ impl Seen {
         ))
     }
 
-    fn made(&self, record: WorkdirRecord) -> Made {
-        Made {
+    fn made(&self, record: WorkdirRecord) -> BuiltWorkdir {
+        BuiltWorkdir {
             workdir: self.place.workdir.path().to_owned(),
             project: self.name.clone(),
             record,

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::packages::{self, LocalChannel, Lock, LockedPlatform, Need, Package};
+use crate::packages::{self, LocalChannel, Lock, LockedPlatform, Package, Requirements};
 use crate::request::{
     ContainerVariable, DEFAULT_ENVIRONMENT, EnvironmentName, Environments, LockOption,
 };
@@ -139,8 +139,8 @@ pub(super) fn require_installable(
     environments: &[String],
     platform: &str,
     channels: &[LocalChannel],
-) -> anyhow::Result<Need> {
-    Need::of(lock, environments, platform, channels).map_err(|problems| {
+) -> anyhow::Result<Requirements> {
+    Requirements::of(lock, environments, platform, channels).map_err(|problems| {
         Failure::usage(format!(
             "this project cannot be installed without a network from a product:\n  {}",
             problems.join("\n  ")

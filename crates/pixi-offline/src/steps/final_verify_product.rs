@@ -1,6 +1,6 @@
 //! From a product to the proof that it installs without a network.
 
-mod elsewhere;
+mod volume_verification;
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,30 +10,30 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Ended, Engine, Mount, Network, Owner, PhaseLog, Pull,
-    RestingVolume, Tmpfs,
+    self, ContainerName, ContainerSpec, Engine, KeptVolume, Mount, Network, Owner, PhaseLog, Pull,
+    RunResult, Tmpfs,
 };
 use crate::context::Context;
+use crate::evidence;
+use crate::evidence::check;
+use crate::evidence::signature::VerifyingKey;
+use crate::evidence::verification::VerificationRecord;
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
-use crate::proof;
-use crate::proof::check;
-use crate::proof::signature::VerifyingKey;
-use crate::proof::verification::VerificationRecord;
-use crate::replacement::{Claim, sweep_files};
+use crate::replacement::{DirLock, sweep_files};
 use crate::request::{
     ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
     ProjectName, SecretPolicy, SigningOptions, TimeLimit, Transfer, Verification, text_for_mount,
 };
 use crate::staging;
-use crate::steps::carried;
+use crate::steps::agent;
 use crate::steps::container_out::ContainerOut;
-use crate::steps::evidence;
-use crate::steps::inside;
+use crate::steps::product_evidence;
+use crate::steps::script_result::{self, Phase};
 use crate::steps::secrets;
 use crate::steps::stage;
-use crate::steps::verdict::{self, Phase};
-use crate::steps::verified::{self, Known, Written};
+use crate::steps::verification_record::{self, ProductState, Written};
+use crate::steps::volume_sync;
 
 /// The command's name.
 const COMMAND: &str = "final-verify-product";
@@ -101,14 +101,14 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<VerificationR
 /// As [`run`].
 pub(super) fn run_after(
     request: &Request,
-    built: Option<RestingVolume>,
+    built: Option<KeptVolume>,
     context: &Context,
 ) -> anyhow::Result<VerificationRecord> {
     // STEP 1: look.
     context
         .report
         .phase("verify", "installing and verifying without a network");
-    context.report.tell(
+    context.report.field(
         "logs",
         context
             .host
@@ -127,7 +127,7 @@ pub(super) fn run_after(
     let out_dir = context.host.absolute(&request.out_dir);
     stage::require_folder("--product-dir", &product_dir)?;
     if let Some(name) = &request.project_name {
-        name.for_engine()?;
+        name.as_utf8()?;
         stage::require_folder("--project-name", &product_dir.join(name))?;
     }
     for path in [&product_dir, &out_dir] {
@@ -158,14 +158,14 @@ pub(super) fn run_after(
         )));
     }
     secrets::look_at_verification(&request.secrets, &request.verification, context)?;
-    let signing_key = evidence::signing_key(&request.signing, context)?;
+    let signing_key = product_evidence::signing_key(&request.signing, context)?;
     let verify_key = request
         .verify_key
         .as_ref()
         .map(|file| VerifyingKey::read(&context.host.absolute(file)))
         .transpose()?;
     let (version, image) = engine.version_and_image(&request.image)?;
-    container::sweep(&engine);
+    container::remove_stale(&engine);
     let Some(image) = image else {
         return Err(Failure::with_code(
             failure::ENGINE,
@@ -182,24 +182,24 @@ pub(super) fn run_after(
 
     // STEP 2: look whether the product is whole, run its own bootstrap, then the
     // verification, while nobody writes the same logs or replaces the product.
-    let _out = Claim::alone(&out_dir, COMMAND)?;
+    let _out = DirLock::exclusive(&out_dir, COMMAND)?;
     let _product = match product_dir.parent() {
-        Some(workdir) if proof::is_workdir(workdir) => Some(if request.in_place {
-            Claim::alone(workdir, COMMAND)?
+        Some(workdir) if evidence::is_workdir(workdir) => Some(if request.in_place {
+            DirLock::exclusive(workdir, COMMAND)?
         } else {
-            Claim::with_readers(workdir, COMMAND)?
+            DirLock::shared(workdir, COMMAND)?
         }),
         _ => None,
     };
     fs::create_dir_all(&out_dir)
         .with_context(|| format!("{} cannot be made", out_dir.display()))?;
     let logs = OfflineLogs::new(&out_dir);
-    verified::remove_earlier(&logs)?;
+    verification_record::remove_earlier(&logs)?;
     sweep_files(&out_dir)?;
     if request.attach {
         sweep_files(&product_dir)?;
     }
-    let is_carried = carried::is_needed(
+    let is_carried = volume_sync::is_needed(
         request.transfer,
         &engine,
         &request.image,
@@ -214,7 +214,7 @@ pub(super) fn run_after(
             engine.client()
         )));
     }
-    let mut record = verified::begin(request, version, Some(image), context);
+    let mut record = verification_record::begin(request, version, Some(image), context);
     let run = Run {
         request,
         engine: &engine,
@@ -224,9 +224,9 @@ pub(super) fn run_after(
         logs: &logs,
         is_carried,
     };
-    let mut known = Known::default();
+    let mut known = ProductState::default();
     let end = run.to_its_end(built, (&mut known, &mut record), context);
-    verified::conclude(&mut record, &end, context);
+    verification_record::conclude(&mut record, &end, context);
 
     // STEP 3: write down what was found, whatever it was.
     let speaks_of = known.facts.as_ref().zip(known.digest.as_ref());
@@ -234,7 +234,7 @@ pub(super) fn run_after(
     let kept = written.and_then(|written| {
         written.put(&logs.verification())?;
         if request.attach {
-            verified::attach(&written, &record, &product, verify_key.as_ref(), context)?;
+            verification_record::attach(&written, &record, &product, verify_key.as_ref(), context)?;
         }
         Ok(())
     });
@@ -251,7 +251,7 @@ pub(super) fn run_after(
     if let Some(digest) = &record.product_digest {
         context
             .report
-            .fact(format_args!("Product digest: {digest}"));
+            .info(format_args!("Product digest: {digest}"));
     }
     context.report.ok(format_args!(
         "final verification complete; logs in: {}",
@@ -277,11 +277,11 @@ impl Run<'_> {
     /// is learnt goes into the record at once.
     fn to_its_end(
         &self,
-        built: Option<RestingVolume>,
-        (known, record): (&mut Known, &mut VerificationRecord),
+        built: Option<KeptVolume>,
+        (known, record): (&mut ProductState, &mut VerificationRecord),
         context: &Context,
     ) -> anyhow::Result<()> {
-        *known = verified::look(self.product, self.verify_key, context)?;
+        *known = verification_record::check(self.product, self.verify_key, context)?;
         if let Some(facts) = &known.facts {
             record.environments.clone_from(&facts.environments);
         }
@@ -310,7 +310,7 @@ impl Run<'_> {
             },
         ];
         let container_out = ContainerOut::make(out_dir)?;
-        let Ended { outcome, end } = if self.is_carried {
+        let RunResult { outcome, end } = if self.is_carried {
             self.run_elsewhere(built, container_out, &phase_logs, context)?
         } else {
             let (product, memory) = (product.path(), context.host.available_memory);
@@ -319,22 +319,22 @@ impl Run<'_> {
             let nonce = context.nonce();
             let spec = container_for(request, mounts, tmpfs, &nonce, context)?;
             let out = container_out.path();
-            let copier = (!request.in_place).then(|| Copier::lay(&out, context));
+            let copier = (!request.in_place).then(|| CopyAgent::lay(&out, context));
             let mut ended =
                 container::run(engine, &spec, Some(&out), &phase_logs, &context.report)?;
             drop(copier);
-            let brought = container_out.bring("", &logs.files(), context);
+            let brought = container_out.move_out("", &logs.files(), context);
             ended.end = first_of(ended.end, brought, context);
             ended
         };
-        verified::learn(record, &outcome, request, logs)?;
+        verification_record::learn(record, &outcome, request, logs)?;
         end?;
         if let Some(digest) = &digest {
-            let unchanged = verified::require_unchanged(product, digest);
+            let unchanged = verification_record::require_unchanged(product, digest);
             record.product_unchanged = Some(unchanged.is_ok());
             unchanged?;
         }
-        verdict::require_success(
+        script_result::require_success(
             &outcome,
             &[
                 Phase {
@@ -378,9 +378,9 @@ impl Run<'_> {
             ));
         }
         if request.verification.is_requested() {
-            verdict::require_output(&request.expectations, &verify_log, Some(&verify_log))?;
+            script_result::require_output(&request.expectations, &verify_log, Some(&verify_log))?;
         } else {
-            verdict::write_no_verification(&verify_log)?;
+            script_result::write_no_verification(&verify_log)?;
         }
         Ok(())
     }
@@ -403,12 +403,12 @@ fn first_of(
 }
 
 /// A copy of this program in the container's out directory, which copies the product inside the
-/// container (`Order::Copy`). Without it the image's cp does that.
-struct Copier(PathBuf);
+/// container (`AgentRequest::Copy`). Without it the image's cp does that.
+struct CopyAgent(PathBuf);
 
-impl Copier {
-    fn lay(out_dir: &Path, context: &Context) -> Copier {
-        let copier = Copier(out_dir.join(scripts::COPIER));
+impl CopyAgent {
+    fn lay(out_dir: &Path, context: &Context) -> CopyAgent {
+        let copier = CopyAgent(out_dir.join(scripts::COPY_AGENT));
         if staging::copy_file(&context.host.program, &copier.0).is_err() {
             let _ = fs::remove_file(&copier.0);
         }
@@ -416,7 +416,7 @@ impl Copier {
     }
 }
 
-impl Drop for Copier {
+impl Drop for CopyAgent {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
@@ -448,8 +448,8 @@ pub(super) fn planned_arguments(
         ),
         // How much memory an engine elsewhere has is not asked for a plan.
         Transfer::Copy => {
-            let parcel = elsewhere::parcel(&product_dir, &nonce);
-            (carried::mounts(&[parcel], &nonce), 0)
+            let parcel = volume_verification::parcel(&product_dir, &nonce);
+            (volume_sync::mounts(&[parcel], &nonce), 0)
         }
     };
     let tmpfs = memory_for(&product_dir, memory).filter(|_| !request.in_place);
@@ -477,7 +477,7 @@ fn container_for(
     let name = request
         .project_name
         .as_ref()
-        .map_or(Ok(""), ProjectName::for_engine)?;
+        .map_or(Ok(""), ProjectName::as_utf8)?;
     let expected = request.expectations.files().join("\n");
     let chosen = match request.verify_environment {
         Some(_) => "chosen",
@@ -499,7 +499,7 @@ fn container_for(
         variables: request.variables.clone(),
         engine_arguments: Vec::new(),
         selinux_enforcing: context.host.selinux_enforcing,
-        counting: Some(inside::counting(context)?),
+        counting: Some(agent::counting(context)?),
         script: Script::new(
             scripts::FINAL_VERIFY,
             nonce,

@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
+use crate::evidence::manifest::EncodedPath;
+use crate::evidence::{GeneratedEntry, GeneratedFiles, Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
-use crate::processors;
-use crate::proof::manifest::EncodedPath;
-use crate::proof::{GeneratedEntry, GeneratedFiles, Sha256Digest, WorkdirRecord};
+use crate::parallel;
 use crate::request::{ContainerPath, ProductVariable, ProjectName};
-use crate::staging::{self, Digest, Examples, Kind, Listed, Listing, Selection as _};
+use crate::staging::{self, Examples, HashPolicy, Kind, Listed, Listing, Selection as _};
 use crate::steps::stage::ProjectRules;
 use crate::untrusted_dir::UntrustedDir;
 
@@ -182,7 +182,7 @@ fn find(
 ) -> anyhow::Result<(GeneratedFiles, Examples)> {
     let is_folder = fs::symlink_metadata(project).is_ok_and(|found| found.is_dir());
     anyhow::ensure!(is_folder, "{} is no folder", project.display());
-    let seen = staging::look(project, rules, &|_, _| Digest::Unwanted)?;
+    let seen = staging::scan_tree(project, rules, &|_, _| HashPolicy::Skip)?;
     let lock = Path::new(layout::LOCK_FILE);
     let is_new = |path: &Path| path != lock && !staged.has(path);
     let entries = || seen.listing.entries(Path::new(""));
@@ -200,7 +200,7 @@ fn find(
     let new = entries()
         .filter(|entry| is_new(&entry.path))
         .map(|entry| (entry.path, matches!(entry.kind, Kind::Folder)));
-    let examined = processors::map(new, |(path, is_folder)| {
+    let examined = parallel::par_map(new, |(path, is_folder)| {
         let content = match is_folder {
             true => None,
             false => Some(examine(&project.join(path), paths)?),
@@ -322,7 +322,7 @@ pub(super) fn apply(
         )));
     };
     let paths = build_paths(&record.container_workdir, name);
-    let found = processors::map(&files.entries, |entry| {
+    let found = parallel::par_map(&files.entries, |entry| {
         let path = entry.path.path();
         let is_plain = path
             .components()

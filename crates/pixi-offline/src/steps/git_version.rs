@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::context::Context;
+use crate::evidence::{GitVersion, rfc3339};
 use crate::layout;
-use crate::proof::{GitVersion, rfc3339};
 use crate::request::{ContainerVariable, ProductVariable};
 use crate::steps::source_state;
 
@@ -111,7 +111,7 @@ pub(super) fn find(project: &Path, context: &Context) -> Vec<GitVersion> {
         // A package of no name of its own is called by its folder.
         let name = package.name.clone().or_else(|| name_in_setup_cfg(&place));
         let name = name.unwrap_or_else(|| folder.display().to_string());
-        let Some(described) = Described::of(&place, context) else {
+        let Some(described) = GitDescription::of(&place, context) else {
             continue;
         };
         let today = context.host.unix_seconds;
@@ -353,7 +353,7 @@ fn name_in_setup_cfg(folder: &Path) -> Option<String> {
 
 /// What `git describe` says of the commit that is checked out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Described {
+struct GitDescription {
     /// The version that the nearest tag names; none without a tag.
     tag: Option<String>,
     /// The commits since then, or all.
@@ -363,8 +363,8 @@ struct Described {
     dirty: bool,
 }
 
-impl Described {
-    fn of(folder: &Path, context: &Context) -> Option<Described> {
+impl GitDescription {
+    fn of(folder: &Path, context: &Context) -> Option<GitDescription> {
         let git = source_state::git(folder, context)?;
         let line = |words: &[&str]| Some(String::from_utf8(git(words)?).ok()?.trim().to_owned());
         let describe = [
@@ -377,11 +377,11 @@ impl Described {
             "*[0-9]*",
         ];
         if let Some(described) = line(&describe) {
-            return Described::parse(&described);
+            return GitDescription::parse(&described);
         }
         let commit = line(&["rev-parse", "--verify", "HEAD"])?;
         let status = git(&["status", "--porcelain=v1", "--untracked-files=no"])?;
-        Some(Described {
+        Some(GitDescription {
             tag: None,
             distance: line(&["rev-list", "--count", "HEAD"])?.parse().ok()?,
             commit,
@@ -390,12 +390,12 @@ impl Described {
     }
 
     /// Reads `TAG-DISTANCE-gCOMMIT[-dirty]`; a tag may have hyphens.
-    fn parse(text: &str) -> Option<Described> {
+    fn parse(text: &str) -> Option<GitDescription> {
         let clean = text.strip_suffix("-dirty");
         let mut parts = clean.unwrap_or(text).rsplitn(3, '-');
         let commit = parts.next()?.strip_prefix('g')?.to_owned();
         let distance = parts.next()?.parse().ok()?;
-        Some(Described {
+        Some(GitDescription {
             tag: Some(version_of_tag(parts.next()?)?),
             distance,
             commit,
@@ -486,7 +486,7 @@ mod tests {
     fn versions_are_those_that_setuptools_scm_makes() {
         // By setuptools-scm 10.3.4 and vcs-versioning 2.6.0.
         let version = |text: &str, scheme| {
-            let described = Described::parse(text).unwrap();
+            let described = GitDescription::parse(text).unwrap();
             described.version(scheme, true, 1_700_000_000)
         };
         let commit = "a".repeat(40);
@@ -523,7 +523,7 @@ mod tests {
             "1.2.3.post1.dev4+gaaaaaaaaa"
         );
         assert_eq!(version(&at("v1.2.3-4"), Scheme::TagOnly), "1.2.3");
-        let untagged = Described {
+        let untagged = GitDescription {
             tag: None,
             distance: 3,
             commit: commit.clone(),
@@ -534,7 +534,7 @@ mod tests {
             "0.1.dev3+gaaaaaaaaa"
         );
         assert_eq!(untagged.version(Scheme::GuessNext, false, 0), "0.1.dev3");
-        assert_eq!(Described::parse("not-a-version"), None);
+        assert_eq!(GitDescription::parse("not-a-version"), None);
     }
 
     fn tool_of(manifest: &str) -> Option<(&'static str, Variable)> {

@@ -9,20 +9,20 @@ use anyhow::Context as _;
 use rustix::fs::FileType;
 
 use crate::context::Context;
+use crate::evidence::listing;
+use crate::evidence::manifest::{EncodedPath, Entry, Facts, Kind, Mode};
+use crate::evidence::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Product, Workdir};
 use crate::product;
-use crate::proof::listing;
-use crate::proof::manifest::{EncodedPath, Entry, Facts, Kind, Mode};
-use crate::proof::{BuildState, Sha256Digest, WorkdirRecord};
-use crate::replacement::{Beside, Claim, Guard, make_folder, require_room};
+use crate::replacement::{DirLock, OverwriteGuard, StagedDir, make_folder, require_free_space};
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
-use crate::staging::{How, LinkMode, Listing};
-use crate::steps::approval;
-use crate::steps::carried_cache::{self, CachePlan};
-use crate::steps::evidence::{self, Choices};
+use crate::staging::{CopyOptions, LinkMode, Listing};
 use crate::steps::generated::{self, Generated};
 use crate::steps::git_version;
+use crate::steps::html_report;
+use crate::steps::product_cache::{self, CachePlan};
+use crate::steps::product_evidence::{self, Choices};
 use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::stage::{self, ProjectRules};
@@ -94,16 +94,16 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
         )));
     }
     let mut rules = ProjectRules::of_built(&request.excludes)?;
-    let signing_key = evidence::signing_key(&request.signing, context)?;
+    let signing_key = product_evidence::signing_key(&request.signing, context)?;
     // Nobody changes what is looked at from here on.
-    let claim = Claim::alone(workdir.path(), COMMAND)?;
+    let claim = DirLock::exclusive(workdir.path(), COMMAND)?;
     let target = target(request, &workdir, context)?;
     let elsewhere = match target.path().starts_with(workdir.path()) {
         true => None,
-        false => Some(Claim::alone(target.path(), COMMAND)?),
+        false => Some(DirLock::exclusive(target.path(), COMMAND)?),
     };
     let place = elsewhere.as_ref().unwrap_or(&claim);
-    Beside::sweep(place, target.path())?;
+    StagedDir::recover_stale(place, target.path())?;
     let mut search = SecretSearch::new(&request.secrets)?;
     let record = WorkdirRecord::read(&workdir)?;
     match record.as_ref().map(|record| record.state) {
@@ -150,7 +150,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
         )));
     }
     if request.bundle_pixi {
-        carried_cache::require_pixi(&workdir)?;
+        product_cache::require_pixi(&workdir)?;
     }
     if request.move_cache {
         require_movable(&workdir, &target, record.as_ref())?;
@@ -168,7 +168,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
     let mut staged = search.project(&project, &rules).size;
     staged += search.resources(&workdir.resources())?.size;
     search.variables(&request.variables);
-    if search.looks() {
+    if search.is_on() {
         let pointers = plan.pointers(&workdir, request.full_cache)?;
         search.cache(&workdir.cache(), &pointers);
     }
@@ -197,16 +197,16 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
         }
         (size.bytes, size.entries)
     };
-    require_room(target.path(), &sources, size)?;
+    require_free_space(target.path(), &sources, size)?;
     context.report.progress_of(|| size().0);
-    let beside = Beside::new(place, target.path())?;
+    let beside = StagedDir::new(place, target.path())?;
     let new = Product::new(beside.path());
     // Digests are computed while the files are copied.
-    let how = How {
+    let how = CopyOptions {
         list: true,
         hash: true,
         progress: Some(&|bytes| context.report.progress(bytes)),
-        ..How::default()
+        ..CopyOptions::default()
     };
     let mut listings = vec![(
         new.project(&name),
@@ -224,12 +224,12 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
             plan.prepare_hand_over(&workdir, request.full_cache, record.as_ref())?;
         (Some(hand_over), carried)
     } else {
-        let how = How {
+        let how = CopyOptions {
             link_mode: request.link_mode,
             ..how
         };
         let target = new.cache();
-        let carried = plan.carry(&workdir, &target, request.full_cache, record.as_ref(), &how)?;
+        let carried = plan.copy(&workdir, &target, request.full_cache, record.as_ref(), &how)?;
         note_not_shared(request.link_mode, carried.not_shared, context);
         (None, carried)
     };
@@ -239,7 +239,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
         (facts.install_bytes, facts.install_entries) = (None, None);
     }
     if request.bundle_pixi {
-        carried_cache::bundle_pixi(&workdir, &new.pixi())?;
+        product_cache::bundle_pixi(&workdir, &new.pixi())?;
         facts.bundled_pixi = true;
     }
     let git_versions = record.as_ref().map(|record| record.git_versions.as_slice());
@@ -253,12 +253,12 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
         bundled_pixi: request.bundle_pixi,
         secrets: secrets::told(&request.secrets, &findings),
     };
-    let facts = evidence::facts(&new, &name, &plan, record.as_ref(), &choices, context)?;
+    let facts = product_evidence::facts(&new, &name, &plan, record.as_ref(), &choices, context)?;
     let cache_now = match &hand_over {
         Some(_) => workdir.cache(),
         None => new.cache(),
     };
-    approval::write_bill(&new, &cache_now, &facts)?;
+    html_report::write_sbom(&new, &cache_now, &facts)?;
     let started = record.as_ref().and_then(|record| record.started.clone());
     let listing = std::mem::take(&mut carried.listing);
     let elsewhere = match &hand_over {
@@ -275,7 +275,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
             .find(|(of, _)| of.file_name() == Some(top))?;
         listing.digest(parts.as_path(), size)
     };
-    let (manifest, digest) = evidence::write(
+    let (manifest, digest) = product_evidence::write(
         &new,
         facts,
         (&known, elsewhere),
@@ -285,11 +285,11 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
 
     // STEP 4: put it in place.
     if let Some(hand_over) = &hand_over {
-        hand_over.cut_down()?;
+        hand_over.prune()?;
     }
     require_owned(&new, &cache_now, &manifest.facts)?;
-    approval::write_page(&new, &cache_now, &manifest, &digest)?;
-    beside.take_place()?;
+    html_report::write_html_report(&new, &cache_now, &manifest, &digest)?;
+    beside.commit()?;
     if hand_over.is_some() {
         // Only now: what is beside its place is deleted when a run dies.
         move_cache(&workdir, &target, record)?;
@@ -298,8 +298,8 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
         "product created at: {}",
         target.path().display()
     ));
-    context.report.fact(format_args!("Project: {name}"));
-    context.report.fact(format_args!(
+    context.report.info(format_args!("Project: {name}"));
+    context.report.info(format_args!(
         "Package cache: {} in {} entries; left out as not needed: {} in {} entries",
         shown_bytes(carried.bytes),
         carried.entries,
@@ -308,15 +308,15 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
     ));
     context
         .report
-        .fact(format_args!("Product digest: sha256:{digest}"));
+        .info(format_args!("Product digest: sha256:{digest}"));
     context
         .report
-        .tell("product", target.path().display().to_string());
+        .field("product", target.path().display().to_string());
     context
         .report
-        .tell("product_digest", format!("sha256:{digest}"));
-    context.report.tell("cache_bytes", carried.bytes);
-    context.report.tell("cache_entries", carried.entries);
+        .field("product_digest", format!("sha256:{digest}"));
+    context.report.field("cache_bytes", carried.bytes);
+    context.report.field("cache_entries", carried.entries);
     Ok(MadeProduct {
         path: target.path().to_owned(),
         digest,
@@ -326,7 +326,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
 /// Requires that everything in a finished product's cache belongs to a package, or has a
 /// reason to be there, which the report tells.
 fn require_owned(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<()> {
-    let strangers = approval::strangers(product, cache, facts)?;
+    let strangers = html_report::strangers(product, cache, facts)?;
     let nobodys = strangers.without_reason();
     anyhow::ensure!(
         nobodys.is_empty(),
@@ -339,7 +339,7 @@ fn require_owned(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Resu
 
 /// Where the product goes, when a folder there may be replaced.
 fn target(request: &Request, workdir: &Workdir, context: &Context) -> anyhow::Result<Product> {
-    let mut guard = Guard::new(&context.host);
+    let mut guard = OverwriteGuard::new(&context.host);
     let Some(output) = &request.output else {
         // product/ is ours by its place in a workdir.
         let target = workdir.product();

@@ -12,23 +12,23 @@ use sha2::{Digest as _, Sha256};
 
 use crate::container::{self, ContainerName, Engine, Image, Look};
 use crate::context::Context;
+use crate::evidence::check::{self, Checked, Depth, Installs, Verified};
+use crate::evidence::evidence_file;
+use crate::evidence::manifest::{Entry, Facts, Kind, Manifest, Mode};
+use crate::evidence::signature::VerifyingKey;
+use crate::evidence::verification::VerificationRecord;
+use crate::evidence::{self, ProjectMetadata, Sha256Digest};
 use crate::failure::{self, Failure};
 use crate::image::{self, Activated, BuildContext, Dockerfile, LOOK, Libc, PRODUCT_DIGEST, System};
 use crate::layout::Product;
 use crate::packages::{Lock, Package};
 use crate::product::shell_quote;
-use crate::proof::check::{self, Checked, Depth, Installs, Verified};
-use crate::proof::evidence_file;
-use crate::proof::manifest::{Entry, Facts, Kind, Manifest, Mode};
-use crate::proof::signature::VerifyingKey;
-use crate::proof::verification::VerificationRecord;
-use crate::proof::{self, ProjectMetadata, Sha256Digest};
-use crate::replacement::{Claim, replace_file};
+use crate::replacement::{DirLock, replace_file};
 use crate::request::{
     AppFolder, CopiedPath, DEFAULT_ENVIRONMENT, EnvironmentName, ExposedPort, ImageReference,
     ImageSetting, ImageTag, ImageUser, ProjectName, SecretPolicy,
 };
-use crate::steps::approval;
+use crate::steps::html_report;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::signed_product::{SignedProduct, require_signed_verification};
 use crate::steps::stage;
@@ -38,7 +38,7 @@ const COMMAND: &str = "make-production-image";
 
 /// How often the engine is asked whether a build that was ended has let go of its
 /// images, and how long is waited between.
-const PATIENCE: (u32, Duration) = (40, Duration::from_millis(150));
+const CLEANUP_RETRIES: (u32, Duration) = (40, Duration::from_millis(150));
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
     stage::require_folder("--product-dir", &product_dir)?;
     let product = Product::new(&product_dir);
     let _product = match product_dir.parent() {
-        Some(workdir) if proof::is_workdir(workdir) => Some(Claim::with_readers(workdir, COMMAND)?),
+        Some(workdir) if evidence::is_workdir(workdir) => Some(DirLock::shared(workdir, COMMAND)?),
         _ => None,
     };
     let key = request
@@ -158,14 +158,14 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
     }
     let engine = Engine::find(request.engine.as_deref(), context)?;
     let version = engine.version()?;
-    container::sweep(&engine);
+    container::remove_stale(&engine);
     let build = there(&engine, "--build-image", &request.build_image)?;
     let base = there(&engine, "--base-image", &request.base_image)?;
     for (option, image) in [("--build-image", &build), ("--base-image", &base)] {
         require_architecture(option, image, facts)?;
         engine.require_runnable(image, &version)?;
     }
-    let need = Need {
+    let need = ImageRequirements {
         environment: &environment,
         glibc: oldest_glibc(&product, &environment, facts)?,
     };
@@ -185,7 +185,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
         with_resources: request.resources.is_some(),
     };
     let id = {
-        let unfinished = Unfinished::new(&engine, &checked.digest, context)?;
+        let unfinished = TempImage::new(&engine, &checked.digest, context)?;
         let id = engine.build_image(
             move |to| build_context.send(to),
             &unfinished.name,
@@ -223,7 +223,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
         .ok(format_args!("image {tag} is there: {id}"));
     context
         .report
-        .fact(format_args!("Product digest: sha256:{}", checked.digest));
+        .info(format_args!("Product digest: sha256:{}", checked.digest));
     if let Some(archive) = &archive {
         let digest = save_archive(&engine, tag, archive).with_context(|| {
             format!("the image {tag} is there, but {} is not", archive.display())
@@ -233,7 +233,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
             .ok(format_args!("saved to: {}", archive.display()));
         context
             .report
-            .fact(format_args!("Archive digest: sha256:{digest}"));
+            .info(format_args!("Archive digest: sha256:{digest}"));
     }
     Ok(())
 }
@@ -264,7 +264,7 @@ fn require_verified(
             let record = require_signed_verification(product, checked, key, context)?;
             Verified::of(VerificationRecord::parse(&record)?, &checked.digest)
         }
-        _ => check::verified(product, &checked.digest)?,
+        _ => check::verify(product, &checked.digest)?,
     };
     let why = match verified {
         Verified::Passed(_) => return Ok(()),
@@ -383,7 +383,7 @@ fn dockerfile(
     let manifest = fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
     let text = String::from_utf8_lossy(&manifest);
     let platform = facts.platform.as_deref().unwrap_or_default();
-    let lock = approval::lock_of(product, facts)?;
+    let lock = html_report::lock_of(product, facts)?;
     let activated = Activated {
         app: &request.app,
         environment,
@@ -624,7 +624,7 @@ fn require_architecture(option: &str, image: &Image, facts: &Facts) -> anyhow::R
 }
 
 /// What the environment asks of a system.
-struct Need<'a> {
+struct ImageRequirements<'a> {
     environment: &'a EnvironmentName,
     glibc: Option<(u32, u32)>,
 }
@@ -634,7 +634,7 @@ fn oldest_glibc(
     environment: &EnvironmentName,
     facts: &Facts,
 ) -> anyhow::Result<Option<(u32, u32)>> {
-    let lock = approval::lock_of(product, facts)?;
+    let lock = html_report::lock_of(product, facts)?;
     let platform = facts.platform.as_deref().unwrap_or_default();
     let packages = lock
         .as_ref()
@@ -648,7 +648,7 @@ fn look_at_images(
     request: &Request,
     engine: &Engine,
     facts: &Facts,
-    need: &Need<'_>,
+    need: &ImageRequirements<'_>,
     context: &Context,
 ) -> anyhow::Result<()> {
     let app = request.app.as_str();
@@ -738,22 +738,22 @@ fn look_at_images(
 /// What a build makes on its way: the image under a name for the time being, and those
 /// without a name. All of it goes with this value; an image that has got another name
 /// stays.
-struct Unfinished<'a> {
+struct TempImage<'a> {
     engine: &'a Engine,
     name: ImageTag,
     build: String,
     label: String,
 }
 
-impl<'a> Unfinished<'a> {
+impl<'a> TempImage<'a> {
     fn new(
         engine: &'a Engine,
         product: &Sha256Digest,
         context: &Context,
-    ) -> anyhow::Result<Unfinished<'a>> {
+    ) -> anyhow::Result<TempImage<'a>> {
         let build = context.nonce();
         let name = format!("pixi-offline/unfinished:{build}");
-        Ok(Unfinished {
+        Ok(TempImage {
             engine,
             name: ImageTag::new(name.as_ref())?,
             label: format!("{PRODUCT_DIGEST}={}", image::unfinished(product, &build)),
@@ -762,11 +762,11 @@ impl<'a> Unfinished<'a> {
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for TempImage<'_> {
     /// A build that was ended holds on to its images for a moment.
     fn drop(&mut self) {
         self.engine.remove_image(self.name.as_str());
-        for _ in 0..PATIENCE.0 {
+        for _ in 0..CLEANUP_RETRIES.0 {
             let Ok(nameless) = self.engine.nameless_images(&self.label) else {
                 return;
             };
@@ -776,7 +776,7 @@ impl Drop for Unfinished<'_> {
             for id in nameless {
                 self.engine.remove_image(&id);
             }
-            thread::sleep(PATIENCE.1);
+            thread::sleep(CLEANUP_RETRIES.1);
         }
     }
 }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::context::Context;
+use crate::evidence::{self, BuildState, WorkdirRecord};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::product::shell_quote;
-use crate::proof::{self, BuildState, WorkdirRecord};
-use crate::replacement::{Beside, Claim, Guard, Provisional, Standing, make_folder};
+use crate::replacement::{
+    DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_folder,
+};
 use crate::request::ProjectName;
 use crate::steps::build::Logs;
 use crate::steps::container_out;
@@ -21,7 +23,7 @@ use crate::untrusted_dir::UntrustedDir;
 
 /// A workdir that is there, built and verified.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct BuiltWorkdir {
     /// Its place.
     pub workdir: PathBuf,
     /// The project's name in it.
@@ -38,7 +40,7 @@ const LONGEST_NAME: usize = 215;
 pub(super) struct NewWorkdir {
     pub(super) workdir: Workdir,
     /// What is there now.
-    pub(super) standing: Standing,
+    pub(super) standing: TargetState,
     pub(super) helper: Helper,
     /// Entries of the workdir that is there which stay while the rest of it is replaced.
     pub(super) stay: Vec<String>,
@@ -50,8 +52,8 @@ impl NewWorkdir {
     ///
     /// # Errors
     ///
-    /// As [`Guard::check`] and [`Helper::find`].
-    pub(super) fn look(
+    /// As [`OverwriteGuard::check`] and [`Helper::find`].
+    pub(super) fn check(
         asked: Option<&PathBuf>,
         protected: &[(&Path, &str)],
         force: bool,
@@ -70,11 +72,11 @@ impl NewWorkdir {
                 "the name of --workdir has {length} bytes, and {LONGEST_NAME} are the most: a longer one is built beside it first; choose a shorter one"
             )));
         }
-        let mut guard = Guard::new(&context.host);
+        let mut guard = OverwriteGuard::new(&context.host);
         for (folder, what) in protected {
             guard.protect(folder, what);
         }
-        let standing = guard.check("--workdir", workdir.path(), proof::is_workdir, force)?;
+        let standing = guard.check("--workdir", workdir.path(), evidence::is_workdir, force)?;
         let helper = Helper::find(context)?;
         Ok(NewWorkdir {
             workdir,
@@ -90,9 +92,9 @@ impl NewWorkdir {
     /// # Errors
     ///
     /// When another run holds it, or what was left cannot be cleared away.
-    pub(super) fn claim(&self, command: &str) -> anyhow::Result<Claim> {
-        let claim = Claim::alone(self.workdir.path(), command)?;
-        Beside::sweep(&claim, self.workdir.path())?;
+    pub(super) fn claim(&self, command: &str) -> anyhow::Result<DirLock> {
+        let claim = DirLock::exclusive(self.workdir.path(), command)?;
+        StagedDir::recover_stale(&claim, self.workdir.path())?;
         Ok(claim)
     }
 
@@ -101,15 +103,15 @@ impl NewWorkdir {
     ///
     /// # Errors
     ///
-    /// As [`Beside::take_place_for_now`] and [`Beside::replace_entries`].
+    /// As [`StagedDir::swap`] and [`StagedDir::replace_entries`].
     pub(super) fn put_for_now(
         &self,
-        beside: Beside,
+        beside: StagedDir,
         kept: Option<&str>,
         record: &WorkdirRecord,
-    ) -> anyhow::Result<(Provisional, bool)> {
+    ) -> anyhow::Result<(SwappedDir, bool)> {
         if self.stay.is_empty() {
-            let provisional = beside.take_place_for_now(kept)?;
+            let provisional = beside.swap(kept)?;
             let moved = provisional.moved();
             return Ok((provisional, moved));
         }
@@ -133,9 +135,9 @@ impl NewWorkdir {
     /// # Errors
     ///
     /// As that, and when it cannot be deleted.
-    pub(super) fn put(&self, beside: Beside, record: &WorkdirRecord) -> anyhow::Result<()> {
+    pub(super) fn put(&self, beside: StagedDir, record: &WorkdirRecord) -> anyhow::Result<()> {
         let (provisional, _) = self.put_for_now(beside, None, record)?;
-        provisional.settle()
+        provisional.finish()
     }
 
     /// Says what is there and what comes next.
@@ -162,7 +164,7 @@ impl NewWorkdir {
 
 /// Says whether an earlier package cache is used.
 pub(super) fn say_reused(reused: bool, context: &Context) {
-    context.report.tell("cache_reused", reused);
+    context.report.field("cache_reused", reused);
     if reused {
         context.report.note("the package cache of the workdir that was here is used again; --fresh, or leaving --reuse-cache out, starts with an empty one");
     }
@@ -182,15 +184,15 @@ pub(super) fn warn_of_colon(name: &str, container_workdir: &str, context: &Conte
 
 /// What to say of a build that failed before there was a new workdir: where none was,
 /// it gets the logs, else it is as it was.
-pub(super) fn after_failure(
+pub(super) fn with_kept_logs(
     error: &anyhow::Error,
-    claim: &Claim,
+    claim: &DirLock,
     place: &NewWorkdir,
     logs: &Workdir,
     record: &WorkdirRecord,
 ) -> anyhow::Error {
     let fate = match place.standing {
-        Standing::Free => keep_logs(claim, place, logs, record)
+        TargetState::Vacant => keep_logs(claim, place, logs, record)
             .err()
             .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
         _ => Some(format!("; {} is as it was", place.workdir.path().display())),
@@ -212,19 +214,19 @@ fn make_own_folders(workdir: &Workdir) -> anyhow::Result<()> {
 
 /// Makes a workdir that holds nothing but the logs of a failed build.
 fn keep_logs(
-    claim: &Claim,
+    claim: &DirLock,
     place: &NewWorkdir,
     logs: &Workdir,
     record: &WorkdirRecord,
 ) -> anyhow::Result<()> {
-    let beside = Beside::new(claim, place.workdir.path())?;
+    let beside = StagedDir::new(claim, place.workdir.path())?;
     let new = Workdir::new(beside.path());
     record.write(&new)?;
     stage::make_folders(&new)?;
     make_folder(&new.resources())?;
     place.helper.install(&new)?;
     add_logs(logs, &new)?;
-    beside.take_place()
+    beside.commit()
 }
 
 /// Copies the logs into a workdir's out folder.
@@ -272,7 +274,7 @@ pub(super) fn complete_received(
     let out = dir.create_dir(layout::OUT)?;
     if dir.kind(layout::CONTAINER_OUT)?.is_some() {
         let left = Path::new(layout::CONTAINER_OUT);
-        container_out::bring(&dir, left, &out, &Logs::of(new).files(), context)?;
+        container_out::move_out(&dir, left, &out, &Logs::of(new).files(), context)?;
         dir.remove(left)?;
     }
     add_logs(logs, new)?;

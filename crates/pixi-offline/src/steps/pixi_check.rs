@@ -4,12 +4,12 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::container::{Engine, Mount, Resident, scripts};
+use crate::container::{Engine, Mount, RunningContainer, scripts};
 use crate::failure::{self, Failure};
 use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
 use crate::steps::build::LockUse;
 use crate::steps::pixi_words::PixiWords;
-use crate::steps::verdict;
+use crate::steps::script_result;
 use crate::tools::Captured;
 
 /// Where the project is in the container that is asked.
@@ -98,7 +98,7 @@ impl Question<'_> {
         let words = self.words(PROJECT);
         let script = scripts::CHECK_PROJECT;
         let answer = engine.ask_image(image, options, engine_arguments, script, &words)?;
-        self.judge(&answer)
+        self.classify(&answer)
     }
 
     /// Asks the pixi in a running container.
@@ -108,12 +108,12 @@ impl Question<'_> {
     /// As [`Question::judge`], and when the engine's client cannot be started.
     pub(super) fn ask_container(
         &self,
-        container: &Resident,
+        container: &RunningContainer,
         project: &str,
     ) -> anyhow::Result<PixiCheck> {
         let words = self.words(project);
         let answer = container.ask(self.variables, scripts::CHECK_PROJECT, &words)?;
-        self.judge(&answer)
+        self.classify(&answer)
     }
 
     fn words<'a>(&'a self, project: &'a str) -> [&'a str; 6] {
@@ -134,7 +134,7 @@ impl Question<'_> {
     ///
     /// What the build would end with: 127 for a program that is missing, pixi's exit code
     /// where it refuses the manifest or a lock that does not fit.
-    fn judge(&self, answer: &Captured) -> anyhow::Result<PixiCheck> {
+    fn classify(&self, answer: &Captured) -> anyhow::Result<PixiCheck> {
         let text = String::from_utf8_lossy(&answer.stdout);
         let mark = format!("{}\n", scripts::ANSWERS);
         let Some((_, text)) = text.split_once(&mark) else {
@@ -147,7 +147,7 @@ impl Question<'_> {
         };
         let first = text.lines().next().unwrap_or_default();
         if let Some(program) = first.strip_prefix("missing ") {
-            return Err(verdict::missing_program(program));
+            return Err(script_result::missing_program(program));
         }
         let Some(version) = first.strip_prefix("pixi ") else {
             return Ok(PixiCheck::not_made(match first {

@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use crate::container::{Engine, Image};
 use crate::context::Context;
+use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{Inventory, Lock, PackageKind};
-use crate::proof;
 use crate::request::ProjectName;
 use crate::secrets::Finding;
 use crate::staging::{self, Survey};
 use crate::steps::build_offline_product::{
-    Looked, Request, Source, pasteable, planned_verification,
+    CheckedSource, Request, Source, pasteable, planned_verification,
 };
 use crate::steps::create_workdir_from_container as from_container;
-use crate::steps::create_workdir_from_host::{self as from_host, Seen};
+use crate::steps::create_workdir_from_host::{self as from_host, HostPreflight};
 use crate::steps::environments::{self, Resolved};
 use crate::steps::final_verify_product;
 use crate::steps::pixi_check::PixiCheck;
@@ -41,19 +41,21 @@ impl Plan {
     ///
     /// As the looking part of the build.
     pub(super) fn of(
-        looked: &Looked,
+        looked: &CheckedSource,
         request: &Request,
         context: &Context,
     ) -> anyhow::Result<Plan> {
         match looked {
-            Looked::Host(source) => of_host(source, request, context),
-            Looked::Container(source, seen) => of_container(seen, source, request, context),
+            CheckedSource::Host(source) => of_host(source, request, context),
+            CheckedSource::Container(source, seen) => of_container(seen, source, request, context),
         }
     }
 
     /// Shows it.
     pub(super) fn show(&self, context: &Context) {
-        context.report.answer("plan", &self.facts, &self.lines);
+        context
+            .report
+            .print_document("plan", &self.facts, &self.lines);
     }
 
     fn say(&mut self, line: String) {
@@ -99,7 +101,7 @@ fn of_host(
     request: &Request,
     context: &Context,
 ) -> anyhow::Result<Plan> {
-    let seen = Seen::look(source, context)?;
+    let seen = HostPreflight::check(source, context)?;
     seen.warn_of_cuda(source, context);
     let staged = &seen.project;
     let resources = seen.resources.size;
@@ -165,14 +167,14 @@ fn of_host(
 
 /// A program of ours looks in the container, as it does for the build, and is removed again.
 fn of_container(
-    seen: &from_container::Seen,
+    seen: &from_container::ContainerPreflight,
     source: &from_container::Request,
     request: &Request,
     context: &Context,
 ) -> anyhow::Result<Plan> {
     let (inspected, fitting, check) = seen.inspect(source, context)?;
     fitting.warn(&inspected, source, context);
-    let from_container::Seen {
+    let from_container::ContainerPreflight {
         name,
         engine,
         place,
@@ -396,7 +398,9 @@ pub(super) fn explain(path: &Path, request: &Request, context: &Context) -> anyh
         "pattern": why.rule.map(|rule| rule.to_string_lossy().into_owned()),
         "decided_at": why.decided.display().to_string(),
     });
-    context.report.answer("explanation", &facts, &[line]);
+    context
+        .report
+        .print_document("explanation", &facts, &[line]);
     Ok(())
 }
 
@@ -434,7 +438,7 @@ impl Why {
         let workdir = relative
             .ancestors()
             .filter(|path| is_here && !path.as_os_str().is_empty())
-            .find(|path| proof::is_workdir(&project.join(path)));
+            .find(|path| evidence::is_workdir(&project.join(path)));
         if let (false, Some(workdir)) = (left, workdir) {
             return Why {
                 staged: false,

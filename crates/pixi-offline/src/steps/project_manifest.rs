@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use toml_edit::{DocumentMut, Item};
 
+use crate::evidence::Sha256Digest;
 use crate::failure::Failure;
 use crate::layout;
 use crate::packages::not_checked_out;
-use crate::proof::Sha256Digest;
 use crate::regular_file;
 use crate::steps::manifest_environments::ManifestEnvironments;
 use crate::steps::workspace_platforms::WorkspacePlatform;

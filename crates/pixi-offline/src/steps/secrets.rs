@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::context::Context;
+use crate::evidence;
+use crate::evidence::manifest::Secrets;
 use crate::failure::Failure;
 use crate::layout;
 use crate::packages;
-use crate::proof;
-use crate::proof::manifest::Secrets;
 use crate::request::{ProductVariable, SecretAction, SecretPolicy, Verification};
 use crate::secrets::{Finding, Search};
 use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
@@ -84,7 +84,7 @@ impl SecretSearch {
         let rules = stage::without_our_traces()?;
         let selection = RulesAndSkip {
             rules: &rules,
-            skip: &proof::is_workdir,
+            skip: &evidence::is_workdir,
         };
         Ok(match &mut self.0 {
             Some(search) => search.folder(source, &selection),
@@ -101,7 +101,7 @@ impl SecretSearch {
     }
 
     /// Whether anything is looked at.
-    pub(super) fn looks(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.0.is_some()
     }
 

@@ -1,14 +1,14 @@
 //! What the signatures of a product are worth under a key that the caller trusts.
 
 use crate::context::Context;
+use crate::evidence::check::Checked;
+use crate::evidence::evidence_file::{LONGEST_LIST, LONGEST_RECORD};
+use crate::evidence::manifest::EncodedPath;
+use crate::evidence::signature::VerifyingKey;
+use crate::evidence::trusted_comment::TrustedComment;
+use crate::evidence::{Sha256Digest, sums};
 use crate::failure::{self, Failure};
 use crate::layout::Product;
-use crate::proof::check::Checked;
-use crate::proof::evidence_file::{LONGEST_LIST, LONGEST_RECORD};
-use crate::proof::manifest::EncodedPath;
-use crate::proof::signature::VerifyingKey;
-use crate::proof::trusted_comment::TrustedComment;
-use crate::proof::{Sha256Digest, sums};
 
 /// A signature of `SHA256SUMS` that is right.
 pub(super) struct SignedProduct {
@@ -72,7 +72,7 @@ impl SignedProduct {
         }
         context
             .report
-            .fact(format_args!("Signed comment: {}", self.comment.shown()));
+            .info(format_args!("Signed comment: {}", self.comment.shown()));
         Ok(())
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn require_signed_verification(
     )?;
     context
         .report
-        .fact(format_args!("Signed comment: {}", comment.shown()));
+        .info(format_args!("Signed comment: {}", comment.shown()));
     Ok(content)
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::context::Context;
-use crate::proof::{self, SourceState};
+use crate::evidence::{self, SourceState};
 use crate::tools::Program;
 
 /// Variables that lead git to another repository than that of the folder it is
@@ -55,7 +55,7 @@ pub(super) fn of(project: &Path, context: &Context) -> Option<SourceState> {
                 let unknown = entry.strip_prefix(b"?? ");
                 !unknown.is_some_and(|path| {
                     let path = Path::new(&top).join(OsStr::from_bytes(path));
-                    path.ancestors().any(proof::is_workdir)
+                    path.ancestors().any(evidence::is_workdir)
                 })
             })
     });

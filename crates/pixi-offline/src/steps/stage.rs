@@ -12,13 +12,14 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
-use crate::proof;
 use crate::regular_file;
-use crate::replacement::{Beside, Claim, make_folder, write_file};
+use crate::replacement::{DirLock, StagedDir, make_folder, write_file};
 use crate::staging::{
-    self, Examples, How, LinkFate, Outcome, Rules, RulesAndSkip, Selection, Size, Survey, Verdict,
+    self, CopyOptions, Examples, LinkAction, Outcome, Rules, RulesAndSkip, Selection, Size, Survey,
+    Verdict,
 };
 use crate::tools::Program;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -96,10 +97,10 @@ impl Selection for ProjectRules {
 
     /// A link of the name of a usual exclude leads to what that is to keep back: pixi
     /// would install through one named `.pixi`.
-    fn link(&self, relative: &Path, _leads_to: &Path) -> anyhow::Result<LinkFate> {
+    fn link(&self, relative: &Path, _leads_to: &Path) -> anyhow::Result<LinkAction> {
         Ok(match self.usual.excludes(relative, true) {
-            true => LinkFate::LeftOut,
-            false => LinkFate::AsItIs,
+            true => LinkAction::Skip,
+            false => LinkAction::Keep,
         })
     }
 
@@ -121,7 +122,7 @@ impl Selection for ProjectRules {
     }
 
     fn skips(&self, folder: &Path) -> bool {
-        proof::is_workdir(folder)
+        evidence::is_workdir(folder)
     }
 }
 
@@ -130,8 +131,8 @@ impl Selection for ProjectRules {
 pub(super) fn without_our_traces() -> anyhow::Result<Rules> {
     let mut rules = Rules::new();
     for pattern in [
-        format!(".*{}*/", Beside::MARK),
-        format!(".*{}", Claim::ENDING),
+        format!(".*{}*/", StagedDir::MARK),
+        format!(".*{}", DirLock::ENDING),
     ] {
         rules.push(pattern.as_ref())?;
     }
@@ -144,7 +145,7 @@ pub(super) fn copy_project(
     source: &Path,
     target: &Path,
     rules: &ProjectRules,
-    how: &How,
+    how: &CopyOptions,
     context: &Context,
 ) -> anyhow::Result<Outcome> {
     let mut outcome = copy_by(source, target, rules, how, context)?;
@@ -350,12 +351,12 @@ fn restore_folder_time(source: &Path, target: &Path) -> anyhow::Result<()> {
 pub(super) fn copy_folder(
     source: &Path,
     target: &Path,
-    how: &How,
+    how: &CopyOptions,
     context: &Context,
 ) -> anyhow::Result<Outcome> {
     let selection = RulesAndSkip {
         rules: &without_our_traces()?,
-        skip: &proof::is_workdir,
+        skip: &evidence::is_workdir,
     };
     copy_by(source, target, &selection, how, context)
 }
@@ -364,7 +365,7 @@ fn copy_by(
     source: &Path,
     target: &Path,
     selection: &dyn Selection,
-    how: &How,
+    how: &CopyOptions,
     context: &Context,
 ) -> anyhow::Result<Outcome> {
     let outcome = staging::copy_tree_as(source, target, selection, how)?;

@@ -8,12 +8,12 @@ mod receive;
 mod send;
 
 pub use receive::{Expected, LeftBehind, Received, receive, receive_as};
-pub(crate) use send::Exactly;
+pub(crate) use send::FixedLenReader;
 pub use send::{Sender, Sent, send};
 
 /// The pax record of a file that is not in the stream: the path at which the
 /// receiver has the same one. Records of a vendor start with its name (pax(1)).
-const SAME_AS: &str = "PIXIOFFLINE.same-as";
+const DEDUP_REF: &str = "PIXIOFFLINE.same-as";
 
 /// The size of such a file, in bytes.
 const SAME_SIZE: &str = "PIXIOFFLINE.size";

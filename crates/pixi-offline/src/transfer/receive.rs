@@ -17,7 +17,7 @@ use tar::{Archive, Entry, EntryType};
 
 use crate::replacement::Reserve;
 use crate::staging;
-use crate::transfer::{SAME_AS, SAME_SIZE, last_entry};
+use crate::transfer::{DEDUP_REF, SAME_SIZE, last_entry};
 
 /// The longest header with its long names and extensions, in bytes: they are
 /// kept in memory, so a stream must not say how long.
@@ -108,7 +108,7 @@ pub fn receive_as(
         buffer: vec![0; PIECE],
     };
     let left = Rc::new(Cell::new(LONGEST_HEADER));
-    let mut archive = Archive::new(Metered {
+    let mut archive = Archive::new(LimitedReader {
         // Headers are half a kibibyte each: a call of the system for each of them
         // would take longer than making the files.
         from: BufReader::with_capacity(PIECE, from),
@@ -134,12 +134,12 @@ pub fn receive_as(
 }
 
 /// A stream that ends in an error where more is read of it than may be.
-struct Metered<R> {
+struct LimitedReader<R> {
     from: R,
     left: Rc<Cell<u64>>,
 }
 
-impl<R: Read> Read for Metered<R> {
+impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.left.get();
         if left == 0 {
@@ -344,7 +344,7 @@ impl Receiver<'_> {
     /// Makes a file out of one that is there.
     fn take_same(
         &self,
-        same: &Same,
+        same: &FileRef,
         time: Option<Timestamps>,
         mode: u32,
         path: &Path,
@@ -404,11 +404,11 @@ fn finish_file(file: &File, mode: u32, time: Option<Timestamps>) -> io::Result<(
 struct Extensions {
     /// Its time of change: the extension has nanoseconds, the header whole seconds.
     time: Option<Timestamps>,
-    same: Option<Same>,
+    same: Option<FileRef>,
 }
 
 /// The file that one without content is the same as.
-struct Same {
+struct FileRef {
     path: PathBuf,
     size: u64,
 }
@@ -420,7 +420,7 @@ fn extensions_of(entry: &mut Entry<'_, impl Read>) -> anyhow::Result<Extensions>
             let extension = extension?;
             match extension.key() {
                 Ok("mtime") => exact = extension.value().ok().and_then(parse_time),
-                Ok(SAME_AS) => {
+                Ok(DEDUP_REF) => {
                     path = Some(PathBuf::from(OsStr::from_bytes(extension.value_bytes())));
                 }
                 Ok(SAME_SIZE) => size = extension.value().ok().and_then(|text| text.parse().ok()),
@@ -438,7 +438,7 @@ fn extensions_of(entry: &mut Entry<'_, impl Read>) -> anyhow::Result<Extensions>
             last_access: time,
             last_modification: time,
         }),
-        same: path.zip(size).map(|(path, size)| Same { path, size }),
+        same: path.zip(size).map(|(path, size)| FileRef { path, size }),
     })
 }
 

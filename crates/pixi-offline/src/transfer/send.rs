@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
 
 use crate::staging::Rules;
-use crate::transfer::{SAME_AS, SAME_SIZE, last_entry};
+use crate::transfer::{DEDUP_REF, SAME_SIZE, last_entry};
 
 /// Writes what is in `folder` (not the folder itself) as a tar stream that ends
 /// with an entry named after `mark`, without what `rules` exclude.
@@ -131,7 +131,7 @@ impl<W: Write> Sender<W> {
         header.set_mode(0o755);
         header.set_size(length);
         self.archive
-            .append_data(&mut header, name, Exactly::new(content, length))
+            .append_data(&mut header, name, FixedLenReader::new(content, length))
             .with_context(|| format!("{} cannot be sent", file.display()))
     }
 
@@ -201,7 +201,7 @@ impl<W: Write> Sender<W> {
             let length = length.to_string();
             self.archive.append_pax_extensions([
                 ("mtime", time_of(&metadata).as_bytes()),
-                (SAME_AS, there.as_bytes()),
+                (DEDUP_REF, there.as_bytes()),
                 (SAME_SIZE, length.as_bytes()),
             ])?;
             self.sent.spared += metadata.len();
@@ -210,7 +210,7 @@ impl<W: Write> Sender<W> {
         header.set_size(length);
         send_time(&mut self.archive, &metadata)?;
         self.archive
-            .append_data(&mut header, name, Exactly::new(file, length))?;
+            .append_data(&mut header, name, FixedLenReader::new(file, length))?;
         self.sent.bytes += length;
         Ok(())
     }
@@ -242,19 +242,19 @@ fn time_of(metadata: &Metadata) -> String {
 /// A file that is read for the length its header promises: a log that grows
 /// meanwhile is cut there, one that shrank is an error.
 #[derive(Debug)]
-pub(crate) struct Exactly {
+pub(crate) struct FixedLenReader {
     file: File,
     left: u64,
 }
 
-impl Exactly {
+impl FixedLenReader {
     /// The first `length` bytes of a file, and an error where it has fewer.
-    pub(crate) fn new(file: File, length: u64) -> Exactly {
-        Exactly { file, left: length }
+    pub(crate) fn new(file: File, length: u64) -> FixedLenReader {
+        FixedLenReader { file, left: length }
     }
 }
 
-impl io::Read for Exactly {
+impl io::Read for FixedLenReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
             return Ok(0);

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use pixi_offline::evidence::check::{Depth, check};
 use pixi_offline::layout::{DEFAULT_EXCLUDES, Product};
-use pixi_offline::packages::{CondaCache, LocalChannel, Lock, Need};
-use pixi_offline::processors;
-use pixi_offline::proof::check::{Depth, check};
-use pixi_offline::staging::{Digest, How, Rules, copy_tree, copy_tree_as, look};
+use pixi_offline::packages::{CondaCache, LocalChannel, Lock, Requirements};
+use pixi_offline::parallel;
+use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, copy_tree_as, scan_tree};
 use pixi_offline::transfer;
 
 use super::tree::{Sizes, workdir};
@@ -71,13 +71,13 @@ impl Part {
                 for pattern in DEFAULT_EXCLUDES {
                     rules.push(pattern.as_ref())?;
                 }
-                copy_tree(source, target, &rules, &pixi_offline::proof::is_workdir)?;
+                copy_tree(source, target, &rules, &pixi_offline::evidence::is_workdir)?;
             }
             Part::Listed { source, target } => {
-                let how = How {
+                let how = CopyOptions {
                     list: true,
                     hash: true,
-                    ..How::default()
+                    ..CopyOptions::default()
                 };
                 let outcome = copy_tree_as(source, target, &Rules::new(), &how)?;
                 let listed = outcome.listing.entries(Path::new("")).count();
@@ -85,7 +85,7 @@ impl Part {
             }
             Part::Lock { workdir, alone } => lock(workdir, *alone)?,
             Part::Hash { folder } => {
-                look(folder, &Rules::new(), &|_, _| Digest::Wanted)?;
+                scan_tree(folder, &Rules::new(), &|_, _| HashPolicy::Compute)?;
             }
             Part::Send { folder } => {
                 let stdout = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
@@ -114,7 +114,7 @@ fn lock(workdir: &Path, alone: bool) -> anyhow::Result<()> {
     if alone {
         return Ok(());
     }
-    let need = Need::of(
+    let need = Requirements::of(
         &lock,
         &["default".to_owned()],
         "linux-64",
@@ -122,7 +122,8 @@ fn lock(workdir: &Path, alone: bool) -> anyhow::Result<()> {
     )
     .map_err(|reasons| anyhow::anyhow!("{reasons:?}"))?;
     let cache = CondaCache::new(&workdir.join("pixi-cache"));
-    let problems = processors::map(&need.conda, |package| cache.problems(package, false)).concat();
+    let problems =
+        parallel::par_map(&need.conda, |package| cache.problems(package, false)).concat();
     anyhow::ensure!(problems.is_empty(), "{problems:?}");
     Ok(())
 }

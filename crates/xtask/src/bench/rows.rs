@@ -10,7 +10,7 @@ use std::time::Duration;
 use duct::cmd;
 use pixi_offline::layout::DEFAULT_EXCLUDES;
 use pixi_offline::replacement::remove_folder;
-use pixi_offline::staging::{Digest, Rules, look};
+use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 
 use super::place::{FileSystem, Place};
 use super::race::{Runner, race};
@@ -75,7 +75,7 @@ pub fn words<const N: usize>(words: [&dyn AsRef<OsStr>; N]) -> Vec<OsString> {
 
 /// What is in a workdir, for people.
 pub fn tree(workdir: &Path) -> anyhow::Result<String> {
-    let seen = look(workdir, &Rules::new(), &|_, _| Digest::Unwanted)?;
+    let seen = scan_tree(workdir, &Rules::new(), &|_, _| HashPolicy::Skip)?;
     let kept = seen.kept;
     Ok(format!(
         "{} entries with {:.2} GB",

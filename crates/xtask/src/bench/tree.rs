@@ -9,8 +9,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fastrand::Rng;
+use pixi_offline::evidence::{BuildState, WorkdirRecord, hexadecimal};
 use pixi_offline::layout::Workdir;
-use pixi_offline::proof::{BuildState, WorkdirRecord, hexadecimal};
 use pixi_offline::request::Verification;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use crate::container::signal::Tokens;
+use crate::container::protocol::Tokens;
 
 /// Finds a shell and hands over to the script proper.
 const LAUNCH: &str = include_str!("launch.sh");
@@ -17,7 +17,7 @@ macro_rules! script {
 
 /// A script proper.
 #[derive(Debug, Clone, Copy)]
-pub struct Text {
+pub struct ScriptText {
     /// Its lines.
     text: &'static str,
     /// Its phases, in their order.
@@ -31,7 +31,7 @@ pub struct Text {
 /// project name, `pixi install` options, environments (one space between),
 /// expected files (one a line), the program of ours to remove when nobody listens
 /// any more or nothing, then the words after `pixi` for the verification.
-pub const BUILD: Text = Text {
+pub const BUILD: ScriptText = ScriptText {
     text: script!("build.sh"),
     phases: &["install", "verify"],
 };
@@ -39,14 +39,14 @@ pub const BUILD: Text = Text {
 /// Installs a product without a network and verifies it.
 /// Words: `copy` or `in-place`, project name or nothing, `chosen` when the words
 /// for pixi name an environment, expected files (one a line), then the words after `pixi` for the verification.
-pub const FINAL_VERIFY: Text = Text {
+pub const FINAL_VERIFY: ScriptText = ScriptText {
     text: script!("final-verify.sh"),
     phases: &["copy", "bootstrap", "verify"],
 };
 
 /// Takes a program from its input into a container.
 /// Words: the program's name and size in bytes, then the folders to try.
-pub const BRING: &str = include_str!("bring.sh");
+pub const UPLOAD: &str = include_str!("upload.sh");
 
 /// Asks pixi what it makes of a project's manifest and lock; writes nothing into the
 /// project. Words: the project, its manifest's name and sha256 (or nothing), whether the lock
@@ -72,7 +72,7 @@ pub const PRODUCT_SOURCE: &str = "/pixi-offline/product";
 
 /// The name in the out folder of a program that copies the product, where there is
 /// one. [`FINAL_VERIFY`] removes it, and `sweep_files` what a killed run leaves.
-pub const COPIER: &str = ".pixi-offline-new-copier";
+pub const COPY_AGENT: &str = ".pixi-offline-new-copier";
 
 /// The name in the out folder of the list that [`BUILD`] makes of what is installed: lines
 /// `environment NAME`, after it `package NAME-VERSION-BUILD` for each conda package, and
@@ -88,7 +88,7 @@ pub const OUT: &str = "/pixi-offline/out";
 /// A script with the words it is given.
 #[derive(Debug, Clone)]
 pub struct Script {
-    text: Text,
+    text: ScriptText,
     nonce: String,
     tokens: Tokens,
     words: Vec<OsString>,
@@ -98,7 +98,7 @@ impl Script {
     /// A script of ours, the run's nonce, its own words and those for pixi. It gets
     /// tokens that no other script has.
     pub fn new<'a, 'b>(
-        text: Text,
+        text: ScriptText,
         nonce: &str,
         own: impl IntoIterator<Item = &'a str>,
         pixi: impl IntoIterator<Item = &'b str>,

@@ -7,7 +7,7 @@
 set +avx
 unset tokens token credential_token
 # Tokens for what is said to the host, two for each signal, which are in no command
-# line and no environment; see signal.rs. Only builtins of the shell see them.
+# line and no environment; see protocol.rs. Only builtins of the shell see them.
 IFS= read -r tokens <&9 || exit 1
 
 shell=$1

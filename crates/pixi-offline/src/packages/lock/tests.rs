@@ -1,5 +1,5 @@
 use super::*;
-use crate::packages::{Inventory, Need};
+use crate::packages::{Inventory, Requirements};
 use std::fs;
 
 const SHA: [&str; 2] = [
@@ -189,7 +189,7 @@ fn version_4_with_platforms() {
     assert_eq!(lock.version(), 4);
     assert_eq!(lock.environments().collect::<Vec<_>>(), ["default"]);
     assert!(!lock.names_local_channel());
-    let need = Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    let need = Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
     let conda: Vec<_> = need.conda.iter().collect();
     assert_eq!(conda.len(), 1);
     assert_eq!(
@@ -197,12 +197,12 @@ fn version_4_with_platforms() {
         ("a-1.0-h0_0", Some(SHA[0]))
     );
     assert_eq!(need.glibc(), Some((2, 17)));
-    let problems = Need::of(&lock, &names(&["default"]), "linux-aarch64", &[]).unwrap_err();
+    let problems = Requirements::of(&lock, &names(&["default"]), "linux-aarch64", &[]).unwrap_err();
     assert!(
         problems[0].contains("linux-aarch64") && problems[0].contains("osx-arm64"),
         "{problems:?}"
     );
-    let problems = Need::of(&lock, &names(&["nope"]), "linux-64", &[]).unwrap_err();
+    let problems = Requirements::of(&lock, &names(&["nope"]), "linux-64", &[]).unwrap_err();
     assert!(
         problems[0].contains("nope") && problems[0].contains("default"),
         "{problems:?}"
@@ -212,7 +212,7 @@ fn version_4_with_platforms() {
 #[test]
 fn version_5_tells_wheels_source_distributions_and_folders_apart() {
     let lock = Lock::parse(v5()).unwrap();
-    let need = Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    let need = Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
     let kinds: Vec<_> = need
         .python
         .iter()
@@ -233,8 +233,8 @@ fn version_5_tells_wheels_source_distributions_and_folders_apart() {
 fn version_6_with_what_cannot_work_named() {
     let lock = Lock::parse(v6()).unwrap();
     assert!(lock.names_local_channel());
-    Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
-    let problems = Need::of(&lock, &names(&["default", "test"]), "linux-64", &[])
+    Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    let problems = Requirements::of(&lock, &names(&["default", "test"]), "linux-64", &[])
         .unwrap_err()
         .join("\n");
     assert!(
@@ -290,7 +290,7 @@ fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
         let asked = lock.platform("default", "p2").unwrap().requirements();
         assert_eq!(asked, ["__cuda >=11.0"]);
         let need = |lock: &Lock| {
-            let need = Need::of(lock, &names(&["default"]), "linux-64", &[]).unwrap();
+            let need = Requirements::of(lock, &names(&["default"]), "linux-64", &[]).unwrap();
             need.conda.len()
         };
         assert_eq!(need(&lock), 1, "the one that is named like its subdir");
@@ -309,9 +309,9 @@ fn an_environment_that_needs_nothing_is_for_the_platforms_of_its_lock() {
     let lock = Lock::parse(v7()).unwrap();
     let bare = names(&["bare"]);
     for platform in ["linux-64", "osx-arm64"] {
-        Need::of(&lock, &bare, platform, &[]).unwrap();
+        Requirements::of(&lock, &bare, platform, &[]).unwrap();
     }
-    let problems = Need::of(&lock, &bare, "linux-aarch64", &[]).unwrap_err();
+    let problems = Requirements::of(&lock, &bare, "linux-aarch64", &[]).unwrap_err();
     assert!(
         problems[0].contains("add linux-aarch64 to the platforms"),
         "{problems:?}"
@@ -320,14 +320,14 @@ fn an_environment_that_needs_nothing_is_for_the_platforms_of_its_lock() {
     let lock = v4().replace("      linux-64:\n      - conda: https://conda.example/chan/linux-64/a-1.0-h0_0.conda\n      osx-arm64: []\n", "").replace("    packages:\n", "    packages: {}\n");
     let lock = Lock::parse(lock).unwrap();
     assert_eq!(lock.platforms("default").unwrap(), [""; 0]);
-    Need::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
 }
 
 #[test]
 fn another_image_is_advised_only_where_one_can_help() {
     let problem = |lock: &str, platform: &str| {
         let lock = Lock::parse(lock.to_owned()).unwrap();
-        Need::of(&lock, &names(&["default"]), platform, &[]).unwrap_err()[0].clone()
+        Requirements::of(&lock, &names(&["default"]), platform, &[]).unwrap_err()[0].clone()
     };
     let for_linux = problem(&v4(), "linux-aarch64");
     assert!(
@@ -460,7 +460,7 @@ fn real_locks() {
         );
         for environment in lock.environments() {
             for platform in lock.platforms(environment).unwrap() {
-                match Need::of(&lock, &names(&[environment]), platform, &[]) {
+                match Requirements::of(&lock, &names(&[environment]), platform, &[]) {
                     Ok(need) => eprintln!(
                         "{name} {environment} {platform}: {} conda, {} python",
                         need.conda.len(),

@@ -57,7 +57,7 @@ impl Attributes {
 /// Who runs, and what the system gives to what they make. Calls that would
 /// change nothing are left out: of the calls for a small file each is a
 /// noticeable part.
-pub(super) struct Maker {
+pub(super) struct MetadataWriter {
     pub(super) as_root: bool,
     user: u32,
     group: u32,
@@ -69,19 +69,19 @@ pub(super) struct Maker {
 
 /// Who owns what is made in a folder, when that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Heirs {
+pub(super) struct InheritedOwner {
     owner: u32,
     group: u32,
 }
 
-impl Maker {
+impl MetadataWriter {
     /// `target` is the folder that everything is made in.
-    pub(super) fn new(target: impl AsFd) -> Maker {
+    pub(super) fn new(target: impl AsFd) -> MetadataWriter {
         let user = rustix::process::geteuid();
         // With a default ACL the umask plays no part; folders in it inherit it.
         let has_default_acl =
             rustix::fs::fgetxattr(target, c"system.posix_acl_default", &mut [0u8; 0][..]).is_ok();
-        Maker {
+        MetadataWriter {
             as_root: user.is_root(),
             user: user.as_raw(),
             group: rustix::process::getegid().as_raw(),
@@ -113,18 +113,18 @@ impl Maker {
     }
 
     /// Whose a folder is that we have made.
-    pub(super) fn own(&self, made: &Stat) -> Option<Heirs> {
-        Some(Heirs {
+    pub(super) fn inherited_owner(&self, made: &Stat) -> Option<InheritedOwner> {
+        Some(InheritedOwner {
             owner: made.st_uid,
             group: made.st_gid,
         })
     }
 
     /// Who owns what is made in a folder that we have just made.
-    pub(super) fn heirs(&self, folder: &Stat) -> Option<Heirs> {
+    pub(super) fn heirs(&self, folder: &Stat) -> Option<InheritedOwner> {
         // Which group it is depends on the mount and the folder's setgid bit, but it
         // is one of these two.
-        (folder.st_uid == self.user && folder.st_gid == self.group).then_some(Heirs {
+        (folder.st_uid == self.user && folder.st_gid == self.group).then_some(InheritedOwner {
             owner: self.user,
             group: self.group,
         })
@@ -132,7 +132,11 @@ impl Maker {
 
     /// The owner and group to ask for, or `None` when they are so already. A plain
     /// user cannot give files away, but can give them to another group of theirs.
-    fn to_ask(&self, wanted: &Attributes, heirs: Option<Heirs>) -> Option<(Option<Uid>, Gid)> {
+    fn to_ask(
+        &self,
+        wanted: &Attributes,
+        heirs: Option<InheritedOwner>,
+    ) -> Option<(Option<Uid>, Gid)> {
         let same = heirs.is_some_and(|made| {
             made.group == wanted.group && (made.owner == wanted.owner || !self.as_root)
         });
@@ -144,17 +148,17 @@ impl Maker {
 
     /// Gives an open file or folder its owner, mode and time. `mode_is_set` spares
     /// the mode, if the owner need not be changed.
-    pub(super) fn dress(
+    pub(super) fn apply_metadata(
         &self,
         file: impl AsFd,
         wanted: &Attributes,
-        heirs: Option<Heirs>,
+        heirs: Option<InheritedOwner>,
         mode_is_set: bool,
     ) -> io::Result<()> {
         let file = file.as_fd();
         let mut mode_is_set = mode_is_set;
         if let Some((owner, group)) = self.to_ask(wanted, heirs) {
-            self.settle(
+            self.complete(
                 rustix::fs::fchown(file, owner, Some(group)),
                 || rustix::fs::fstat(file),
                 wanted,
@@ -175,13 +179,13 @@ impl Maker {
         folder: impl AsFd,
         name: impl Arg + Copy,
         wanted: &Attributes,
-        heirs: Option<Heirs>,
+        heirs: Option<InheritedOwner>,
         is_link: bool,
     ) -> io::Result<()> {
         let folder = folder.as_fd();
         let itself = AtFlags::SYMLINK_NOFOLLOW;
         if let Some((owner, group)) = self.to_ask(wanted, heirs) {
-            self.settle(
+            self.complete(
                 rustix::fs::chownat(folder, name, owner, Some(group), itself),
                 || rustix::fs::statat(folder, name, itself),
                 wanted,
@@ -198,7 +202,7 @@ impl Maker {
 
     /// Forgives a change of owner that failed where nothing was to be changed,
     /// and a plain user's that failed at all.
-    fn settle(
+    fn complete(
         &self,
         change: rustix::io::Result<()>,
         current: impl FnOnce() -> rustix::io::Result<Stat>,

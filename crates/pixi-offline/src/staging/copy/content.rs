@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::io::{Errno, retry_on_intr};
 use sha2::{Digest as _, Sha256};
 
-use super::trouble::takes_no_more;
+use super::copy_error::takes_no_more;
 
 /// How much is read at a time, in bytes: what fits into a processor's own cache.
 const BUFFER: usize = 128 * 1024;
@@ -33,11 +33,11 @@ pub(in crate::staging) struct Content {
 
 /// Copies content. Each thread has one.
 #[derive(Default)]
-pub(in crate::staging) struct Copier {
+pub(in crate::staging) struct FileCopier {
     buffer: Vec<u8>,
 }
 
-impl Copier {
+impl FileCopier {
     /// Copies all that is in `reader` to the empty file `writer`. `expected` is
     /// the length that the file had when it was opened; what is added to it
     /// meanwhile stays behind.
@@ -153,9 +153,9 @@ const EIO: i32 = Errno::IO.raw_os_error();
 
 /// Which pairs of devices can share blocks; each is tried once.
 #[derive(Default)]
-pub(in crate::staging) struct Clones(Mutex<HashMap<(u64, u64), bool>>);
+pub(in crate::staging) struct ReflinkSupport(Mutex<HashMap<(u64, u64), bool>>);
 
-impl Clones {
+impl ReflinkSupport {
     /// Makes the empty file `writer` share the blocks of `reader`. False when
     /// they cannot; a failing try for each file would cost time.
     pub(in crate::staging) fn try_clone(

@@ -9,7 +9,7 @@
 
 mod attributes;
 pub(super) mod content;
-mod trouble;
+mod copy_error;
 mod worker;
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ use worker::Job;
 
 /// What a copy really did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Copied {
+pub struct CopyStats {
     /// How many entries were made below the target: folders, files, links, and the rest.
     pub entries: u64,
     /// How many of them are regular files.
@@ -62,7 +62,7 @@ pub enum LinkMode {
 
 /// How a tree is copied.
 #[derive(Clone, Copy, Default)]
-pub struct How<'a> {
+pub struct CopyOptions<'a> {
     /// How content gets into the copy.
     pub link_mode: LinkMode,
     /// Whether a [`Listing`] is made.
@@ -81,11 +81,11 @@ pub struct How<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// What was made.
-    pub copied: Copied,
+    pub copied: CopyStats,
     /// Every entry that was made, when that was asked for.
     pub listing: Listing,
     /// What the selection left behind, when that was to be counted.
-    pub left: Left,
+    pub left: ExcludedStats,
     /// Files that were copied although the mode was [`LinkMode::Clone`] or
     /// [`LinkMode::Hardlink`], but for those that must be files of their own.
     pub not_shared: u64,
@@ -93,7 +93,7 @@ pub struct Outcome {
 
 /// What stays behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Left {
+pub struct ExcludedStats {
     /// Entries.
     pub entries: u64,
     /// The length of the content of the regular files among them, in bytes.
@@ -130,9 +130,9 @@ pub fn copy_tree(
     target: &Path,
     rules: &Rules,
     skip: &(dyn Fn(&Path) -> bool + Sync),
-) -> anyhow::Result<Copied> {
+) -> anyhow::Result<CopyStats> {
     let selection = RulesAndSkip { rules, skip };
-    copy_tree_as(source, target, &selection, &How::default()).map(|outcome| outcome.copied)
+    copy_tree_as(source, target, &selection, &CopyOptions::default()).map(|outcome| outcome.copied)
 }
 
 /// As [`copy_tree`], for any selection and way to do it.
@@ -147,7 +147,7 @@ pub fn copy_tree_as(
     source: &Path,
     target: &Path,
     selection: &dyn Selection,
-    how: &How,
+    how: &CopyOptions,
 ) -> anyhow::Result<Outcome> {
     let root = source
         .canonicalize()

@@ -8,9 +8,9 @@ use std::sync::Mutex;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::content::{ContentError, Copier};
-use super::trouble::{Trouble, takes_no_more};
-use super::worker::{Made, Place as Entry, Worker};
+use super::content::{ContentError, FileCopier};
+use super::copy_error::{CopyError, takes_no_more};
+use super::worker::{CreatedEntry, Place as Entry, Worker};
 use super::*;
 
 /// A folder with an empty `source` in it, and a target that is not there.
@@ -40,7 +40,7 @@ impl Place {
         path
     }
 
-    fn copy(&self, patterns: &[&str]) -> anyhow::Result<Copied> {
+    fn copy(&self, patterns: &[&str]) -> anyhow::Result<CopyStats> {
         let mut rules = Rules::new();
         for pattern in patterns {
             rules.push(OsStr::new(pattern)).expect("a good pattern");
@@ -48,7 +48,7 @@ impl Place {
         copy_tree(&self.source(""), &self.target(""), &rules, &|_| false)
     }
 
-    fn copied(&self) -> Copied {
+    fn copied(&self) -> CopyStats {
         self.copy(&[]).expect("the copy succeeds")
     }
 
@@ -107,7 +107,7 @@ fn deal<T>(
     as_root: bool,
     act: impl FnOnce(&mut Worker<'_>, &Entry<'_>) -> T,
 ) -> T {
-    let (rules, how) = (Rules::new(), How::default());
+    let (rules, how) = (Rules::new(), CopyOptions::default());
     let mut job = Job::new(source, source, target, &rules, &how).expect("a job");
     job.maker.as_root = as_root;
     let open = |path: &Path| OwnedFd::from(File::open(path).expect("a folder"));
@@ -134,7 +134,7 @@ fn content_is_copied_and_the_account_is_right() {
     let copied = place.copied();
     assert_eq!(
         copied,
-        Copied {
+        CopyStats {
             entries: 6,
             files: 3,
             bytes: 3_000_004,
@@ -293,7 +293,7 @@ fn devices_are_made_again_by_root_and_skipped_for_a_plain_user() {
         let made = deal(devices, &target, "null", true, |worker, entry| {
             worker.other(entry)
         });
-        assert_eq!(made.expect("a device"), Made::Entry);
+        assert_eq!(made.expect("a device"), CreatedEntry::Entry);
         let found = place.found("null");
         assert!(found.file_type().is_char_device());
         let original = fs::metadata("/dev/null").expect("the null device");
@@ -302,7 +302,10 @@ fn devices_are_made_again_by_root_and_skipped_for_a_plain_user() {
         fs::remove_file(place.target("null")).expect("it goes");
     }
     let skipped = deal(devices, &target, "null", false, |worker, entry| {
-        assert_eq!(worker.other(entry).expect("no trouble"), Made::Nothing);
+        assert_eq!(
+            worker.other(entry).expect("no trouble"),
+            CreatedEntry::Nothing
+        );
         worker.gathered.copied.skipped.clone()
     });
     assert!(!place.target("null").exists());
@@ -539,13 +542,13 @@ fn a_file_that_became_another_kind_is_not_followed_or_waited_for() {
 fn errors_after_which_nothing_fits_stop_the_copy() {
     let path = Path::new("/target/x");
     for code in [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::IO] {
-        assert!(Trouble::writing(path, code.into()).stops, "{code:?}");
-        assert!(!Trouble::reading(path, code.into()).stops, "{code:?}");
+        assert!(CopyError::writing(path, code.into()).stops, "{code:?}");
+        assert!(!CopyError::reading(path, code.into()).stops, "{code:?}");
     }
     for code in [Errno::PERM, Errno::ACCESS, Errno::NAMETOOLONG, Errno::FBIG] {
-        assert!(!Trouble::writing(path, code.into()).stops, "{code:?}");
+        assert!(!CopyError::writing(path, code.into()).stops, "{code:?}");
     }
-    let text = Trouble::writing(path, Errno::NOSPC.into()).text;
+    let text = CopyError::writing(path, Errno::NOSPC.into()).text;
     assert!(text.contains("/target/x"), "{text}");
 }
 
@@ -563,7 +566,7 @@ fn a_failing_copy_of_content_tells_which_side_failed() {
     for some in [&small, &large] {
         let length = fs::metadata(some).expect("a file").len();
         for hash in [false, true] {
-            let copy = |reader, writer| Copier::default().copy(&reader, &writer, length, hash);
+            let copy = |reader, writer| FileCopier::default().copy(&reader, &writer, length, hash);
             // A file that is open for writing only cannot be read, and the other way round.
             let result = copy(open(true, some), open(true, &place.file("a", "")));
             assert!(matches!(result, Err(ContentError::Reading(_))));

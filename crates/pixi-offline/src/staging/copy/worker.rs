@@ -11,15 +11,15 @@ use anyhow::Context as _;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::attributes::{Attributes, Heirs, Maker};
-use super::content::{Clones, Content, ContentError, Copier};
-use super::trouble::{Trouble, Troubles, changed};
-use super::{Copied, How, Left, LinkMode, Outcome};
-use crate::processors;
+use super::attributes::{Attributes, InheritedOwner, MetadataWriter};
+use super::content::{Content, ContentError, FileCopier, ReflinkSupport};
+use super::copy_error::{CopyError, ErrorSummary, changed};
+use super::{CopyOptions, CopyStats, ExcludedStats, LinkMode, Outcome};
+use crate::parallel;
 use crate::staging::folder::{Entries, FOLDER, at, begins_with, child, path_of};
 use crate::staging::listing::{ListedFolder, Listing, New};
 use crate::staging::queue::Queue;
-use crate::staging::selection::{LinkFate, Selection};
+use crate::staging::selection::{LinkAction, Selection};
 
 /// The copy of one tree, as all threads see it.
 pub(super) struct Job<'a> {
@@ -29,25 +29,25 @@ pub(super) struct Job<'a> {
     root: &'a Path,
     target: &'a Path,
     selection: &'a dyn Selection,
-    how: &'a How<'a>,
+    how: &'a CopyOptions<'a>,
     from: OwnedFd,
     to: OwnedFd,
     /// Device and inode of the target, which may lie inside the source.
     target_id: (u64, u64),
-    pub(super) maker: Maker,
-    clones: Clones,
+    pub(super) maker: MetadataWriter,
+    clones: ReflinkSupport,
     queue: Queue<Task>,
     /// Folders have numbers in the listing.
     folders: AtomicU32,
-    ends: Mutex<Ends>,
+    ends: Mutex<SharedState>,
 }
 
 /// What is only known at the end.
 #[derive(Default)]
-struct Ends {
-    troubles: Troubles,
+struct SharedState {
+    troubles: ErrorSummary,
     /// What stopped the copy.
-    stopped: Option<Trouble>,
+    stopped: Option<CopyError>,
     /// A link that must not be, the first by path.
     refused: Option<(Vec<u8>, anyhow::Error)>,
     /// The modes of folders that get them last: of the top, which nobody looks into
@@ -74,7 +74,7 @@ impl<'a> Job<'a> {
         root: &'a Path,
         target: &'a Path,
         selection: &'a dyn Selection,
-        how: &'a How<'a>,
+        how: &'a CopyOptions<'a>,
     ) -> anyhow::Result<Job<'a>> {
         // Who may enter a folder but not list it gets to know that from the walk.
         let from = rustix::fs::open(root, FOLDER | OFlags::PATH, Mode::empty())
@@ -92,9 +92,9 @@ impl<'a> Job<'a> {
             how,
             from,
             target_id: (found.st_dev, found.st_ino),
-            maker: Maker::new(&to),
+            maker: MetadataWriter::new(&to),
             to,
-            clones: Clones::default(),
+            clones: ReflinkSupport::default(),
             queue: Queue::new(Task {
                 relative: Box::default(),
                 what: ToDo::Copy {
@@ -109,7 +109,7 @@ impl<'a> Job<'a> {
 
     /// Copies the tree.
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let results = processors::on_all(|| {
+        let results = parallel::on_all_cores(|| {
             let mut worker = Worker::new(&self);
             self.queue.work(|task| worker.folder(task));
             worker.gathered
@@ -139,7 +139,7 @@ impl<'a> Job<'a> {
                 path => rustix::fs::chmodat(&to, path, mode, AtFlags::empty()),
             };
             if let Err(error) = set {
-                let trouble = Trouble::writing(&below(target, relative), error.into());
+                let trouble = CopyError::writing(&below(target, relative), error.into());
                 ends.troubles.add(relative, trouble);
             }
         }
@@ -147,25 +147,25 @@ impl<'a> Job<'a> {
         if let Some((_, error)) = ends.refused {
             return Err(error);
         }
-        Ok(Gathered::together(results))
+        Ok(WorkerStats::together(results))
     }
 
-    fn ends(&self) -> MutexGuard<'_, Ends> {
+    fn ends(&self) -> MutexGuard<'_, SharedState> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What one thread did.
 #[derive(Default)]
-pub(super) struct Gathered {
-    pub(super) copied: Copied,
-    left: Left,
+pub(super) struct WorkerStats {
+    pub(super) copied: CopyStats,
+    left: ExcludedStats,
     not_shared: u64,
     folders: Vec<(u32, ListedFolder)>,
 }
 
-impl Gathered {
-    fn together(all: Vec<Gathered>) -> Outcome {
+impl WorkerStats {
+    fn together(all: Vec<WorkerStats>) -> Outcome {
         let mut outcome = Outcome::default();
         let mut folders = Vec::new();
         for one in all {
@@ -186,7 +186,7 @@ impl Gathered {
 
 /// Whether an entry was made for what the walk came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum CreatedEntry {
     Entry,
     Nothing,
 }
@@ -196,7 +196,7 @@ pub(super) struct Place<'a> {
     pub(super) from: &'a OwnedFd,
     pub(super) to: &'a OwnedFd,
     /// Who owns what is made there.
-    pub(super) heirs: Option<Heirs>,
+    pub(super) heirs: Option<InheritedOwner>,
     /// The device of the target.
     pub(super) device: u64,
     pub(super) name: &'a CStr,
@@ -205,9 +205,9 @@ pub(super) struct Place<'a> {
 /// One thread of a copy.
 pub(super) struct Worker<'a> {
     job: &'a Job<'a>,
-    pub(super) gathered: Gathered,
+    pub(super) gathered: WorkerStats,
     entries: Entries,
-    copier: Copier,
+    copier: FileCopier,
     /// The entry in hand, relative to the source.
     pub(super) path: Vec<u8>,
     listed: ListedFolder,
@@ -221,9 +221,9 @@ impl<'a> Worker<'a> {
     pub(super) fn new(job: &'a Job<'a>) -> Worker<'a> {
         Worker {
             job,
-            gathered: Gathered::default(),
+            gathered: WorkerStats::default(),
             entries: Entries::default(),
-            copier: Copier::default(),
+            copier: FileCopier::default(),
             path: Vec::new(),
             listed: ListedFolder::default(),
             found: Vec::new(),
@@ -240,7 +240,7 @@ impl<'a> Worker<'a> {
             ToDo::Copy { looks, number } => {
                 if let Err(trouble) = self.copy_folder(&looks, number) {
                     self.path.truncate(task.relative.len());
-                    self.meet(trouble);
+                    self.record_error(trouble);
                 }
             }
             ToDo::Count => self.count_folder(),
@@ -248,7 +248,7 @@ impl<'a> Worker<'a> {
         self.job.queue.add(&mut self.found);
     }
 
-    fn copy_folder(&mut self, looks: &Attributes, number: u32) -> Result<(), Trouble> {
+    fn copy_folder(&mut self, looks: &Attributes, number: u32) -> Result<(), CopyError> {
         let job = self.job;
         let top = self.path.is_empty();
         let to = rustix::fs::openat(&job.to, at(&self.path), FOLDER, Mode::empty())
@@ -263,7 +263,7 @@ impl<'a> Worker<'a> {
         };
         if let Err(error) = read {
             let trouble = self.reading(error.into());
-            self.meet(trouble);
+            self.record_error(trouble);
         }
         if let Ok(from) = &from {
             let length = self.path.len();
@@ -280,9 +280,9 @@ impl<'a> Worker<'a> {
                     name,
                 };
                 match self.entry(&place, kind) {
-                    Ok(Made::Entry) => self.gathered.copied.entries += 1,
-                    Ok(Made::Nothing) => {}
-                    Err(trouble) => self.meet(trouble),
+                    Ok(CreatedEntry::Entry) => self.gathered.copied.entries += 1,
+                    Ok(CreatedEntry::Nothing) => {}
+                    Err(trouble) => self.record_error(trouble),
                 }
             }
             self.path.truncate(length);
@@ -307,20 +307,20 @@ impl<'a> Worker<'a> {
             job.ends().modes.push((self.path.clone(), mode));
         }
         job.maker
-            .dress(&to, &looks, job.maker.own(&made), false)
+            .apply_metadata(&to, &looks, job.maker.inherited_owner(&made), false)
             .map_err(|error| self.writing(error))
     }
 
-    fn entry(&mut self, place: &Place<'_>, kind: FileType) -> Result<Made, Trouble> {
+    fn entry(&mut self, place: &Place<'_>, kind: FileType) -> Result<CreatedEntry, CopyError> {
         let kind = match kind {
-            FileType::Unknown => FileType::from_raw_mode(self.look(place)?.st_mode),
+            FileType::Unknown => FileType::from_raw_mode(self.stat(place)?.st_mode),
             kind => kind,
         };
         let is_dir = kind == FileType::Directory;
         let job = self.job;
         if job.selection.excludes(path_of(&self.path), is_dir) {
             self.leave(place, kind);
-            return Ok(Made::Nothing);
+            return Ok(CreatedEntry::Nothing);
         }
         match kind {
             FileType::Directory => self.make_folder(place),
@@ -329,17 +329,17 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn look(&self, place: &Place<'_>) -> Result<Stat, Trouble> {
+    fn stat(&self, place: &Place<'_>) -> Result<Stat, CopyError> {
         rustix::fs::statat(place.from, place.name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| self.reading(error.into()))
     }
 
-    fn make_folder(&mut self, place: &Place<'_>) -> Result<Made, Trouble> {
+    fn make_folder(&mut self, place: &Place<'_>) -> Result<CreatedEntry, CopyError> {
         let job = self.job;
         if job.selection.skips(&job.root.join(path_of(&self.path))) {
             return Ok(self.skip("a folder that is never copied"));
         }
-        let stat = self.look(place)?;
+        let stat = self.stat(place)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(self.reading(changed()));
         }
@@ -357,10 +357,10 @@ impl<'a> Worker<'a> {
                 number,
             },
         });
-        Ok(Made::Entry)
+        Ok(CreatedEntry::Entry)
     }
 
-    pub(super) fn file(&mut self, place: &Place<'_>) -> Result<Made, Trouble> {
+    pub(super) fn file(&mut self, place: &Place<'_>) -> Result<CreatedEntry, CopyError> {
         let job = self.job;
         let begins_with = |text: &[u8]| begins_with(place.from, place.name, text);
         if job
@@ -368,10 +368,10 @@ impl<'a> Worker<'a> {
             .excludes_content(path_of(&self.path), &begins_with)
         {
             self.leave(place, FileType::RegularFile);
-            return Ok(Made::Nothing);
+            return Ok(CreatedEntry::Nothing);
         }
-        let own =
-            job.how.link_mode == LinkMode::Hardlink && job.selection.own_copy(path_of(&self.path));
+        let own = job.how.link_mode == LinkMode::Hardlink
+            && job.selection.must_not_share(path_of(&self.path));
         if job.how.link_mode == LinkMode::Hardlink && !own {
             if let Some(made) = self.link_file(place)? {
                 return Ok(made);
@@ -402,7 +402,7 @@ impl<'a> Worker<'a> {
                     None => Ok(false),
                 };
                 mode_is_set
-                    .and_then(|set| job.maker.dress(&writer, &looks, place.heirs, set))
+                    .and_then(|set| job.maker.apply_metadata(&writer, &looks, place.heirs, set))
                     .map_err(|error| self.writing(error))?;
                 Ok(content)
             });
@@ -412,7 +412,7 @@ impl<'a> Worker<'a> {
             let _ = rustix::fs::unlinkat(place.to, place.name, AtFlags::empty());
         })?;
         self.account(place, &stat, content);
-        Ok(Made::Entry)
+        Ok(CreatedEntry::Entry)
     }
 
     /// Whether a file got the mode that it was made with: looked at once by each
@@ -431,7 +431,7 @@ impl<'a> Worker<'a> {
         reader: &OwnedFd,
         stat: &Stat,
         writer: &OwnedFd,
-    ) -> Result<Content, Trouble> {
+    ) -> Result<Content, CopyError> {
         let job = self.job;
         let size = size_of(stat);
         let may_clone = matches!(job.how.link_mode, LinkMode::Auto | LinkMode::Clone);
@@ -455,7 +455,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The content of a file that the copy shares: read only when that is asked for.
-    fn hash_original(&mut self, reader: &OwnedFd, stat: &Stat) -> Result<Content, Trouble> {
+    fn hash_original(&mut self, reader: &OwnedFd, stat: &Stat) -> Result<Content, CopyError> {
         let length = size_of(stat);
         if !self.job.how.hash {
             let sha256 = None;
@@ -475,8 +475,8 @@ impl<'a> Worker<'a> {
     }
 
     /// Makes the copy a name of the file itself; `None` when that cannot be.
-    fn link_file(&mut self, place: &Place<'_>) -> Result<Option<Made>, Trouble> {
-        let stat = self.look(place)?;
+    fn link_file(&mut self, place: &Place<'_>) -> Result<Option<CreatedEntry>, CopyError> {
+        let stat = self.stat(place)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(self.reading(changed()));
         }
@@ -514,7 +514,7 @@ impl<'a> Worker<'a> {
             }
         };
         self.account(place, &stat, content);
-        Ok(Some(Made::Entry))
+        Ok(Some(CreatedEntry::Entry))
     }
 
     fn account(&mut self, place: &Place<'_>, stat: &Stat, content: Content) {
@@ -529,8 +529,8 @@ impl<'a> Worker<'a> {
     }
 
     /// Copies a link, a fifo, a socket or a device.
-    pub(super) fn other(&mut self, place: &Place<'_>) -> Result<Made, Trouble> {
-        let stat = self.look(place)?;
+    pub(super) fn other(&mut self, place: &Place<'_>) -> Result<CreatedEntry, CopyError> {
+        let stat = self.stat(place)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let is_link = kind == FileType::Symlink;
         let mut leads_to = Vec::new();
@@ -544,17 +544,17 @@ impl<'a> Worker<'a> {
                     .selection
                     .link(path_of(&self.path), path_of(&leads_to))
                 {
-                    Ok(LinkFate::AsItIs) => {}
-                    Ok(LinkFate::LeadsTo(path)) => {
+                    Ok(LinkAction::Keep) => {}
+                    Ok(LinkAction::Rewrite(path)) => {
                         leads_to = path.into_os_string().into_encoded_bytes();
                     }
-                    Ok(LinkFate::LeftOut) => {
+                    Ok(LinkAction::Skip) => {
                         self.leave(place, kind);
-                        return Ok(Made::Nothing);
+                        return Ok(CreatedEntry::Nothing);
                     }
                     Err(error) => {
                         self.refuse(error);
-                        return Ok(Made::Nothing);
+                        return Ok(CreatedEntry::Nothing);
                     }
                 }
                 rustix::fs::symlinkat(leads_to.as_slice(), place.to, place.name)
@@ -584,7 +584,7 @@ impl<'a> Worker<'a> {
             _ => New::CharacterDevice,
         };
         self.list(place, &stat, new);
-        Ok(Made::Entry)
+        Ok(CreatedEntry::Entry)
     }
 
     fn node(&self, place: &Place<'_>, kind: FileType, device: u64) -> rustix::io::Result<()> {
@@ -598,10 +598,10 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn skip(&mut self, reason: &str) -> Made {
+    fn skip(&mut self, reason: &str) -> CreatedEntry {
         let skipped = (path_of(&self.path).to_path_buf(), reason.to_owned());
         self.gathered.copied.skipped.push(skipped);
-        Made::Nothing
+        CreatedEntry::Nothing
     }
 
     /// Counts an entry that stays behind, if that is wanted.
@@ -644,16 +644,16 @@ impl<'a> Worker<'a> {
         self.entries = entries;
     }
 
-    fn reading(&self, error: io::Error) -> Trouble {
-        Trouble::reading(&below(self.job.source, &self.path), error)
+    fn reading(&self, error: io::Error) -> CopyError {
+        CopyError::reading(&below(self.job.source, &self.path), error)
     }
 
-    fn writing(&self, error: io::Error) -> Trouble {
-        Trouble::writing(&below(self.job.target, &self.path), error)
+    fn writing(&self, error: io::Error) -> CopyError {
+        CopyError::writing(&below(self.job.target, &self.path), error)
     }
 
     /// Notes a trouble; one that stops the copy stops it for all.
-    fn meet(&mut self, trouble: Trouble) {
+    fn record_error(&mut self, trouble: CopyError) {
         let mut ends = self.job.ends();
         if trouble.stops {
             ends.stopped.get_or_insert(trouble);

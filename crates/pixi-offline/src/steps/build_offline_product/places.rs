@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::{COMMAND, Request, asked_out_dir, asked_product};
 use crate::context::Context;
+use crate::evidence::check::{self, Verified};
+use crate::evidence::evidence_file::{self, LONGEST_LIST};
+use crate::evidence::verification::VerificationRecord;
+use crate::evidence::{WorkdirRecord, sums};
 use crate::layout::{self, OfflineLogs, Product, Workdir};
-use crate::proof::check::{self, Verified};
-use crate::proof::evidence_file::{self, LONGEST_LIST};
-use crate::proof::verification::VerificationRecord;
-use crate::proof::{WorkdirRecord, sums};
-use crate::replacement::{Beside, Claim, RunClaim, put_in_place, remove_folder};
+use crate::replacement::{DirLock, RunClaim, StagedDir, put_in_place, remove_folder};
 use crate::steps::make_product::MadeProduct;
 
 /// The places of a run.
@@ -62,7 +62,7 @@ impl Places {
                 continue;
             };
             if place.parent().is_some_and(Path::is_dir) {
-                Beside::sweep(claim.claim(), place)?;
+                StagedDir::recover_stale(claim.claim(), place)?;
             }
         }
         self.finish_logs()?;
@@ -84,7 +84,7 @@ impl Places {
         let record = Product::new(&self.product).verification();
         let product = VerificationRecord::read(&record)?.and_then(|record| record.product_digest);
         if product.is_some() && of(&new) == product && of(&self.logs) != product {
-            let claim = Claim::alone(self.workdir.path(), COMMAND)?;
+            let claim = DirLock::exclusive(self.workdir.path(), COMMAND)?;
             put_in_place(&claim, &new, &self.logs)?;
         }
         Ok(())
@@ -125,7 +125,7 @@ impl Places {
             true => self.has_passed,
             false => has_passed(&product),
         };
-        let logs = self.workdir.proof();
+        let logs = self.workdir.verification_logs();
         [
             (own_has_passed, &product),
             (own_has_passed || self.has_passed, &logs),
@@ -154,7 +154,7 @@ impl Places {
                 true => self.workdir.path(),
                 false => place,
             };
-            let claim = Claim::alone(claimed, COMMAND)?;
+            let claim = DirLock::exclusive(claimed, COMMAND)?;
             let old = put_in_place(&claim, &new, place)?;
             if let Some(trouble) = old.and_then(|old| Some((remove_folder(&old).err()?, old))) {
                 context.report.warning(format_args!(
@@ -197,6 +197,6 @@ fn has_passed(product: &Path) -> bool {
     let Ok(Some(lists)) = evidence_file::read(&product.sums(), LONGEST_LIST) else {
         return false;
     };
-    let verified = check::verified(&product, &sums::product_digest(&lists));
+    let verified = check::verify(&product, &sums::product_digest(&lists));
     matches!(verified, Ok(Verified::Passed(_)))
 }

@@ -7,9 +7,13 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::layout::Workdir;
 use crate::request::{ImageReference, ProjectName, SecretPolicy};
-use crate::steps::{Made, final_verify_product, make_product};
+use crate::steps::{BuiltWorkdir, final_verify_product, make_product};
 
-pub(super) fn product_of(request: &Request, made: &Made, places: &Places) -> make_product::Request {
+pub(super) fn product_of(
+    request: &Request,
+    made: &BuiltWorkdir,
+    places: &Places,
+) -> make_product::Request {
     let choices = &request.product;
     let (output, force) = match places.has_passed() {
         true => (Some(places.new_product()), false),
@@ -35,7 +39,7 @@ pub(super) fn product_of(request: &Request, made: &Made, places: &Places) -> mak
 
 pub(super) fn verification_of(
     request: &Request,
-    made: &Made,
+    made: &BuiltWorkdir,
     places: &Places,
 ) -> anyhow::Result<final_verify_product::Request> {
     let image = final_image(request, made.record.image.as_ref())?.ok_or_else(|| {

@@ -1,0 +1,533 @@
+//! `manifest.json`: what a product is, where it comes from, and everything that
+//! is in it. `docs/manifest.md` describes the format.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::container::{EngineVersion, Image};
+use crate::evidence::Sha256Digest;
+use crate::evidence::SourceState;
+use crate::parallel;
+
+/// The format that this version reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// What marks the file as ours.
+pub const KIND: &str = "pixi-offline product manifest";
+
+/// What `manifest.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// What it says of the product as a whole.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// Everything in the product but the manifest itself and the files that are
+    /// written after it, sorted by the bytes of the path; a folder comes before
+    /// what is in it, and the folder of the product is not listed.
+    pub entries: Vec<Entry>,
+}
+
+/// What is known of a product as a whole. What was not known is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// [`KIND`].
+    pub kind: String,
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What made the product.
+    pub tool: Tool,
+    /// The time of `SOURCE_DATE_EPOCH`, in the form of RFC 3339; no other time
+    /// is in a manifest.
+    pub created: Option<String>,
+    /// The project.
+    pub project: Project,
+    /// The environments that bootstrap installs, in this order.
+    pub environments: Vec<String>,
+    /// The platform that they are for, as pixi calls it: `linux-64`.
+    pub platform: Option<String>,
+    /// By environment, the name in the lock of the platform that was installed, where
+    /// it is another than `platform`: a lock may have several of one subdir.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platform_names: BTreeMap<String, String>,
+    /// What packages ask of the machine.
+    pub virtual_packages: VirtualPackages,
+    /// Where the packages were fetched and built.
+    pub build: Build,
+    /// The packages that the environments need.
+    pub packages: PackageCounts,
+    /// What was done about secrets; products of older versions do not say it.
+    #[serde(default)]
+    pub secrets: Option<Secrets>,
+    /// What is in the product, counted.
+    pub totals: Totals,
+}
+
+/// What was done about secrets before a product was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Whether they were looked for.
+    pub searched: bool,
+    /// The patterns of what was named as known, and not reported.
+    pub known: Vec<String>,
+    /// What was found and went along: where, and what it looks like.
+    pub findings: Vec<String>,
+}
+
+/// The program that made a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Tool {
+    /// These commands.
+    pub fn this() -> Tool {
+        Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// The project of a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its name, for people: what of it is not UTF-8 is replaced.
+    pub name: String,
+    /// Its version, when its manifest states one; products of older versions do not
+    /// say it.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Its folder in the product.
+    pub folder: EncodedPath,
+    /// The file that says that it is a Pixi project.
+    pub manifest: DigestedFile,
+    /// Its lock, when it has one.
+    pub lock: Option<LockFacts>,
+    /// The git commit that it was staged from, where that is known.
+    pub git: Option<SourceState>,
+}
+
+/// A file of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestedFile {
+    /// Its name: `pixi.toml`, `pyproject.toml` or `mojoproject.toml`.
+    pub name: String,
+    /// Its sha256.
+    pub sha256: Sha256Digest,
+}
+
+/// The lock of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockFacts {
+    /// The sha256 of pixi.lock.
+    pub sha256: Sha256Digest,
+    /// The version of its format.
+    pub version: u16,
+    /// Whether it was installed as it is, without a comparison with the manifest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
+}
+
+/// What packages ask of the machine that they run on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualPackages {
+    /// Dependencies of the needed conda packages on what a machine is, as they
+    /// are locked and sorted: `__glibc >=2.17,<3.0.a0`.
+    pub required: Vec<String>,
+    /// What the build was told of the machine: `CONDA_OVERRIDE_CUDA` and its
+    /// like, with their values.
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// Where the packages of a product were fetched and built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// The image. Its digests in registries are not written: which of them are known depends
+    /// on the engine, and products of one cache are one product. `provenance.json` has them.
+    #[serde(serialize_with = "without_registries")]
+    pub image: Option<Image>,
+    /// The engine; not written either, for the same reason. Older products tell it.
+    #[serde(default, skip_serializing)]
+    pub engine: Option<EngineVersion>,
+    /// The version of pixi, such as `0.77.0`.
+    pub pixi: Option<String>,
+    /// The patterns of what was left out besides the usual: those of the workdir,
+    /// then those of the product.
+    pub excludes: Vec<String>,
+}
+
+fn without_registries<S: Serializer>(
+    image: &Option<Image>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Known<'a> {
+        reference: &'a str,
+        id: &'a str,
+        platform: &'a str,
+    }
+    let known = image.as_ref().map(|image| Known {
+        reference: &image.reference,
+        id: &image.id,
+        platform: &image.platform,
+    });
+    known.serialize(serializer)
+}
+
+/// How many packages the environments need, each counted once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageCounts {
+    /// Conda packages; `None` when the lock could not be asked.
+    pub conda: Option<u64>,
+    /// Python packages.
+    pub python: Option<u64>,
+    /// Python packages by what of them is locked: `wheel`,
+    /// `source-distribution`, `git`, `folder`.
+    pub python_kinds: BTreeMap<String, u64>,
+    /// Wheels that are tied to the lock by the names of their files only, since uv kept
+    /// no sha256 of them; `None` when that was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wheels_by_name: Option<u64>,
+    /// Conda packages without checksums of their files (before 2017), which are known by
+    /// name only; `None` when that was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conda_by_name: Option<u64>,
+    /// Whether the package cache is carried whole, whatever is needed.
+    pub whole_cache: bool,
+    /// Whether the product brings the pixi that built it.
+    pub bundled_pixi: bool,
+}
+
+/// The entries of a manifest, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Regular files.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Symbolic links.
+    pub links: u64,
+    /// Everything else: fifos, sockets, devices.
+    pub others: u64,
+    /// The bytes of the regular files.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Counts entries.
+    pub fn of(entries: &[Entry]) -> Totals {
+        let mut totals = Totals::default();
+        for entry in entries {
+            match &entry.kind {
+                Kind::File { size, .. } => {
+                    totals.files += 1;
+                    totals.bytes += size;
+                }
+                Kind::Directory { .. } => totals.directories += 1,
+                Kind::Link { .. } => totals.links += 1,
+                _ => totals.others += 1,
+            }
+        }
+        totals
+    }
+}
+
+/// Something in a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "FlatEntry")]
+pub struct Entry {
+    /// Where it is, below the product.
+    pub path: EncodedPath,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Its permissions.
+        mode: Mode,
+        /// Its bytes.
+        size: u64,
+        /// Its digest.
+        sha256: Sha256Digest,
+    },
+    /// A directory.
+    Directory {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A symbolic link; its mode means nothing on Linux.
+    Link {
+        /// What it says, as it says it.
+        target: EncodedPath,
+    },
+    /// A named pipe.
+    Fifo {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A socket.
+    Socket {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Its permissions.
+        mode: Mode,
+    },
+    /// A character device.
+    CharacterDevice {
+        /// Its permissions.
+        mode: Mode,
+    },
+}
+
+/// An entry as it stands in the text. Read so, an entry is read at once; serde
+/// would first keep each flattened one as loose values, which takes several times
+/// as long.
+#[derive(Deserialize)]
+struct FlatEntry {
+    path: EncodedPath,
+    kind: KindName,
+    mode: Option<Mode>,
+    size: Option<u64>,
+    sha256: Option<Sha256Digest>,
+    target: Option<EncodedPath>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KindName {
+    File,
+    Directory,
+    Link,
+    Fifo,
+    Socket,
+    BlockDevice,
+    CharacterDevice,
+}
+
+impl TryFrom<FlatEntry> for Entry {
+    type Error = String;
+
+    fn try_from(flat: FlatEntry) -> Result<Entry, String> {
+        let path = flat.path;
+        let missing = |what| format!("{path} has no {what}");
+        let mode = || flat.mode.ok_or_else(|| missing("mode"));
+        let kind = match flat.kind {
+            KindName::File => Kind::File {
+                mode: mode()?,
+                size: flat.size.ok_or_else(|| missing("size"))?,
+                sha256: flat.sha256.ok_or_else(|| missing("sha256"))?,
+            },
+            KindName::Directory => Kind::Directory { mode: mode()? },
+            KindName::Link => Kind::Link {
+                target: flat.target.ok_or_else(|| missing("target"))?,
+            },
+            KindName::Fifo => Kind::Fifo { mode: mode()? },
+            KindName::Socket => Kind::Socket { mode: mode()? },
+            KindName::BlockDevice => Kind::BlockDevice { mode: mode()? },
+            KindName::CharacterDevice => Kind::CharacterDevice { mode: mode()? },
+        };
+        Ok(Entry { path, kind })
+    }
+}
+
+/// The permissions of an entry: the lower twelve bits of its mode, written in
+/// octal with a leading zero as `find -printf %#m` does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Mode(u32);
+
+impl Mode {
+    /// The permissions in a mode of `stat`.
+    pub fn of(mode: u32) -> Mode {
+        Mode(mode & 0o7777)
+    }
+
+    /// The twelve bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0"),
+            mode => write!(f, "0{mode:o}"),
+        }
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mode({self})")
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mode = u32::from_str_radix(&text, 8).map_err(serde::de::Error::custom)?;
+        Ok(Mode::of(mode))
+    }
+}
+
+/// A path as a manifest writes it, so that any bytes come back as they were and
+/// no JSON escape is ever needed: `"`, `%`, `\`, control characters and all
+/// bytes above 0x7e are `%` and two upper-case hexadecimal digits (RFC 3986,
+/// 2.1), everything else stands for itself.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EncodedPath(PathBuf);
+
+/// What does not stand for itself, besides what is not ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'"').add(b'%').add(b'\\');
+
+impl EncodedPath {
+    /// A path of whatever bytes.
+    pub fn new(path: impl Into<PathBuf>) -> EncodedPath {
+        EncodedPath(path.into())
+    }
+
+    /// The path itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_os_str().as_bytes()
+    }
+}
+
+impl fmt::Display for EncodedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        percent_encode(self.bytes(), ENCODED).fmt(f)
+    }
+}
+
+impl fmt::Debug for EncodedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedPath({self})")
+    }
+}
+
+impl Serialize for EncodedPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EncodedPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EncodedPath, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes: Vec<u8> = percent_decode_str(&text).collect();
+        Ok(EncodedPath(OsString::from_vec(bytes).into()))
+    }
+}
+
+/// How many entries are written by one processor at a time.
+const PIECE: usize = 4096;
+
+/// Some entries, a line for each.
+fn lines(entries: &[Entry]) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
+            text.extend_from_slice(b",\n");
+        }
+        serde_json::to_writer(&mut text, entry)?;
+    }
+    Ok(text)
+}
+
+impl Manifest {
+    /// The file's bytes: the facts as JSON for people, then the entries, each on
+    /// a line of its own, so that a shell can read them.
+    ///
+    /// # Errors
+    ///
+    /// When the values cannot be written as JSON.
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(&self.facts)?;
+        // The brace that closes the facts, and the line end before it.
+        text.truncate(text.len() - 2);
+        text.extend_from_slice(b",\n  \"entries\": [");
+        for (index, lines) in
+            parallel::par_map(self.entries.chunks(PIECE), |entries| lines(entries))
+                .into_iter()
+                .enumerate()
+        {
+            text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+            text.append(&mut lines?);
+        }
+        text.extend_from_slice(b"\n  ]\n}\n");
+        Ok(text)
+    }
+
+    /// Reads the text of a manifest.
+    ///
+    /// # Errors
+    ///
+    /// When it is no manifest, one of another format, or damaged.
+    pub fn parse(text: &[u8]) -> anyhow::Result<Manifest> {
+        super::file_header::require(text, KIND, FORMAT)?;
+        serde_json::from_slice(text).context("it is damaged")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn any_path_comes_back_and_needs_no_escape() {
+        let all: Vec<u8> = (1..=255).collect();
+        for (path, text) in [
+            (&b"a b/c"[..], "\"a b/c\""),
+            (b"50%", "\"50%25\""),
+            (b"a\"b\\c\nd", "\"a%22b%5Cc%0Ad\""),
+            ("ü".as_bytes(), "\"%C3%BC\""),
+            (b"\xff\x7f", "\"%FF%7F\""),
+        ] {
+            let encoded = EncodedPath::new(OsStr::from_bytes(path));
+            assert_eq!(serde_json::to_string(&encoded).unwrap(), text);
+        }
+        let path = EncodedPath::new(OsStr::from_bytes(&all));
+        let text = serde_json::to_string(&path).unwrap();
+        assert!(!text.contains('\\') && text.is_ascii(), "{text}");
+        assert_eq!(serde_json::from_str::<EncodedPath>(&text).unwrap(), path);
+    }
+
+    #[test]
+    fn modes_are_written_as_find_does() {
+        for (mode, text) in [(0o100644, "0644"), (0o104755, "04755"), (0, "0")] {
+            assert_eq!(Mode::of(mode).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Evidence: digests, and the record that a workdir carries.
+//!
+//! In: files and facts. Out: what later commands and people can check. This
+//! folder decides nothing.
+
+pub mod check;
+mod digest;
+pub mod evidence_file;
+mod file_header;
+pub mod listing;
+pub mod manifest;
+mod project_metadata;
+pub mod provenance;
+mod record;
+pub mod report_page;
+pub mod sbom;
+pub mod signature;
+pub mod sums;
+mod timestamp;
+pub mod trusted_comment;
+pub mod verification;
+
+pub use digest::{Sha256Digest, hexadecimal};
+pub use project_metadata::ProjectMetadata;
+pub use record::{
+    BuildState, GeneratedEntry, GeneratedFiles, GitVersion, InstalledPlatform, LockRecord,
+    SourceState, WorkdirRecord, is_workdir,
+};
+pub use timestamp::rfc3339;

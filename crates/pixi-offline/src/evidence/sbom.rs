@@ -1,0 +1,400 @@
+//! `sbom.cdx.json`: the packages of a product as a CycloneDX bill of materials.
+//!
+//! Format: <https://cyclonedx.org/docs/1.6/json/>; package URLs:
+//! <https://github.com/package-url/purl-spec>. The same input gives the same
+//! bytes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use spdx::{Expression, ParseMode};
+
+use crate::evidence::{Sha256Digest, hexadecimal};
+use crate::packages::{Inventory, PackageId, PackageInfo, PackageKind, PackageSource, PythonKind};
+
+/// How the project itself is referred to; no package URL looks like it.
+const PROJECT: &str = "project";
+
+/// Whose packages they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The project's name.
+    pub project: &'a str,
+    /// The environments whose packages are listed.
+    pub environments: &'a [String],
+    /// The platform; all that the lock has when `None`.
+    pub platform: Option<&'a str>,
+    /// The sha256 of `pixi.lock`.
+    pub lock: Option<&'a Sha256Digest>,
+    /// When it was made (RFC 3339), where the caller can repeat that.
+    pub timestamp: Option<&'a str>,
+}
+
+/// The text of `sbom.cdx.json`.
+///
+/// # Errors
+///
+/// When it cannot be written as JSON.
+pub fn text(subject: &Subject, inventory: &Inventory) -> anyhow::Result<String> {
+    let references = references(inventory.packages());
+    let components = inventory
+        .packages()
+        .iter()
+        .zip(&references)
+        .map(|(package, reference)| Component::of(package, reference))
+        .collect();
+    let dependencies = inventory
+        .packages()
+        .iter()
+        .zip(&references)
+        .map(|(package, reference)| Dependency {
+            reference,
+            depends_on: package
+                .depends_on
+                .iter()
+                .map(|place| references[*place].as_str())
+                .collect(),
+        })
+        .collect();
+    let mut bill = Bill {
+        schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        bom_format: "CycloneDX",
+        spec_version: "1.6",
+        serial_number: None,
+        version: 1,
+        metadata: Metadata::of(subject),
+        components,
+        dependencies,
+        // The lock lists every package, and does not tell which of them the
+        // project asks for by name.
+        compositions: vec![
+            Composition {
+                aggregate: match subject.lock {
+                    Some(_) => "complete",
+                    None => "unknown",
+                },
+                assemblies: &[PROJECT],
+                dependencies: &[],
+            },
+            Composition {
+                aggregate: "unknown",
+                assemblies: &[],
+                dependencies: &[PROJECT],
+            },
+        ],
+    };
+    let digest = Sha256::digest(serde_json::to_vec(&bill)?);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    let uuid = uuid::Builder::from_custom_bytes(bytes).into_uuid();
+    bill.serial_number = Some(uuid.urn().to_string());
+    let mut text = serde_json::to_string_pretty(&bill)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// A name for each package in this bill: its package URL, with a part of a digest
+/// behind it where several packages have the same one, as two wheels of one
+/// version do.
+fn references(packages: &[PackageInfo]) -> Vec<String> {
+    let mut references: Vec<String> = packages
+        .iter()
+        .map(|package| package_url(&package.identity))
+        .collect();
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for reference in &references {
+        *uses.entry(reference.clone()).or_default() += 1;
+    }
+    for (reference, package) in references.iter_mut().zip(packages) {
+        if uses[reference.as_str()] > 1 {
+            let digest = hexadecimal(&Sha256::digest(format!("{:?}", package.identity)));
+            reference.push('#');
+            reference.push_str(&digest[..16]);
+        }
+    }
+    references
+}
+
+/// The package URL. What no registry has, because it is built from a folder, is
+/// `generic`: another type would be taken for a published package of that name.
+fn package_url(package: &PackageId) -> String {
+    let kind = match (&package.kind, &package.source) {
+        (PackageKind::Conda { .. }, _) => "conda",
+        (PackageKind::CondaSource | PackageKind::Python(PythonKind::Folder), _) => "generic",
+        (PackageKind::Python(_), PackageSource::Path(_)) => "generic",
+        (PackageKind::Python(_), _) => "pypi",
+    };
+    let mut url = format!("pkg:{kind}/{}", encoded(&package.name));
+    if let Some(version) = &package.version {
+        url.push('@');
+        url.push_str(&encoded(version).to_string());
+    }
+    // Qualifiers are sorted by their keys.
+    let mut qualifiers: Vec<(&str, Cow<str>)> = Vec::new();
+    if let PackageKind::Conda {
+        build,
+        channel,
+        subdir,
+        archive,
+    } = &package.kind
+    {
+        qualifiers.push(("build", build.into()));
+        qualifiers.extend(channel.as_ref().map(|channel| ("channel", channel.into())));
+        qualifiers.push(("subdir", subdir.into()));
+        qualifiers.push(("type", archive.into()));
+    }
+    if let PackageSource::Git { repository, commit } = &package.source {
+        let commit = commit.as_ref().map(|commit| format!("@{commit}"));
+        let place = format!("git+{repository}{}", commit.unwrap_or_default());
+        qualifiers.push(("vcs_url", place.into()));
+    }
+    qualifiers.retain(|(_, value)| !value.is_empty());
+    for (place, (key, value)) in qualifiers.iter().enumerate() {
+        url.push(if place == 0 { '?' } else { '&' });
+        url.push_str(&format!("{key}={}", encoded(value)));
+    }
+    url
+}
+
+/// A part of a package URL, as its specification encodes it. A slash is kept,
+/// as the specification's examples do in qualifiers; names and versions have none.
+fn encoded(text: &str) -> impl Display + '_ {
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b':')
+        .remove(b'/');
+    utf8_percent_encode(text, ENCODED)
+}
+
+/// A licence as an SPDX expression; `None` when it is no such expression.
+pub(super) fn spdx_expression(licence: &str) -> Option<&str> {
+    let mode = ParseMode {
+        allow_deprecated: true,
+        ..ParseMode::STRICT
+    };
+    Expression::parse_mode(licence, mode)
+        .is_ok()
+        .then_some(licence)
+}
+
+/// What a package is, in a word or two.
+pub(super) fn shown_kind(kind: &PackageKind) -> &'static str {
+    match kind {
+        PackageKind::Conda { .. } => "conda package",
+        PackageKind::CondaSource => "conda package built from source",
+        PackageKind::Python(PythonKind::Wheel) => "Python wheel",
+        PackageKind::Python(PythonKind::SourceDistribution) => "Python source distribution",
+        PackageKind::Python(PythonKind::Git) => "Python package built from git",
+        PackageKind::Python(PythonKind::Folder) => "Python package built from a folder",
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bill<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    bom_format: &'static str,
+    spec_version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial_number: Option<String>,
+    version: u32,
+    metadata: Metadata<'a>,
+    components: Vec<Component<'a>>,
+    dependencies: Vec<Dependency<'a>>,
+    compositions: Vec<Composition>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<&'a str>,
+    tools: Tools,
+    component: Component<'a>,
+}
+
+impl<'a> Metadata<'a> {
+    fn of(subject: &Subject<'a>) -> Metadata<'a> {
+        let mut properties: Vec<Property> = subject
+            .environments
+            .iter()
+            .map(|name| Property::new("environment", name))
+            .collect();
+        properties.extend(
+            subject
+                .platform
+                .map(|platform| Property::new("platform", platform)),
+        );
+        properties.extend(
+            subject
+                .lock
+                .map(|digest| Property::new("pixi.lock:sha256", digest)),
+        );
+        Metadata {
+            timestamp: subject.timestamp,
+            tools: Tools {
+                components: vec![Component {
+                    version: Some(env!("CARGO_PKG_VERSION")),
+                    ..Component::new("application", "pixi-offline")
+                }],
+            },
+            component: Component {
+                reference: Some(PROJECT),
+                properties,
+                ..Component::new("application", subject.project)
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Tools {
+    components: Vec<Component<'static>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Component<'a> {
+    r#type: &'static str,
+    #[serde(rename = "bom-ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hashes: Vec<Hash<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    licenses: Vec<Licence<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purl: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external_references: Vec<ExternalReference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    properties: Vec<Property>,
+}
+
+impl<'a> Component<'a> {
+    fn new(r#type: &'static str, name: &'a str) -> Component<'a> {
+        Component {
+            r#type,
+            reference: None,
+            name,
+            version: None,
+            hashes: Vec::new(),
+            licenses: Vec::new(),
+            purl: None,
+            external_references: Vec::new(),
+            properties: Vec::new(),
+        }
+    }
+
+    fn of(package: &'a PackageInfo, reference: &'a str) -> Component<'a> {
+        let identity = &package.identity;
+        let mut component = Component::new("library", &identity.name);
+        component.reference = Some(reference);
+        component.version = identity.version.as_deref();
+        component.purl = Some(package_url(identity));
+        for (alg, content) in [("SHA-256", &identity.sha256), ("MD5", &package.md5)] {
+            let content = content.as_deref();
+            component
+                .hashes
+                .extend(content.map(|content| Hash { alg, content }));
+        }
+        component
+            .licenses
+            .extend(package.licence.as_deref().map(Licence::of));
+        component.properties = package
+            .environments
+            .iter()
+            .map(|name| Property::new("environment", name))
+            .collect();
+        let kind = Property::new("kind", shown_kind(&identity.kind));
+        component.properties.push(kind);
+        match &identity.source {
+            PackageSource::Url(url) => component.external_references.push(ExternalReference {
+                r#type: "distribution",
+                url,
+                comment: None,
+            }),
+            PackageSource::Git { repository, commit } => {
+                component.external_references.push(ExternalReference {
+                    r#type: "vcs",
+                    url: repository,
+                    comment: commit.as_ref().map(|commit| format!("commit {commit}")),
+                });
+            }
+            PackageSource::Path(path) => component.properties.push(Property::new("path", path)),
+        }
+        component
+    }
+}
+
+#[derive(Serialize)]
+struct Hash<'a> {
+    alg: &'static str,
+    content: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Licence<'a> {
+    Expression(&'a str),
+    License { name: &'a str },
+}
+
+impl<'a> Licence<'a> {
+    fn of(licence: &'a str) -> Licence<'a> {
+        match spdx_expression(licence) {
+            Some(expression) => Licence::Expression(expression),
+            None => Licence::License { name: licence },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ExternalReference<'a> {
+    r#type: &'static str,
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Property {
+    name: String,
+    value: String,
+}
+
+impl Property {
+    fn new(name: &str, value: impl ToString) -> Property {
+        Property {
+            name: format!("pixi-offline:{name}"),
+            value: value.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dependency<'a> {
+    #[serde(rename = "ref")]
+    reference: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Composition {
+    aggregate: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    assemblies: &'static [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    dependencies: &'static [&'static str],
+}

@@ -1,0 +1,224 @@
+//! `verification.json`: what a final verification found, for programs.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::container::{EngineVersion, Image};
+use crate::evidence::manifest::Tool;
+use crate::evidence::{Sha256Digest, evidence_file};
+
+/// The format that this version reads and writes.
+const FORMAT: u32 = 1;
+
+/// What marks the file as ours.
+const KIND: &str = "pixi-offline product verification";
+
+/// What `verification.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerificationRecord {
+    kind: String,
+    format: u32,
+    /// What verified.
+    pub tool: Tool,
+    /// Whether everything that was asked for went well.
+    pub outcome: Verdict,
+    /// The digest of the product that it speaks of, `sha256:…`: that of its
+    /// `SHA256SUMS`. `None` when the product has none, was not as it lists
+    /// itself, or was installed into: then it speaks of no product that could be
+    /// told from another.
+    pub product_digest: Option<String>,
+    /// Whether the product was after the run what it was before it, each file's
+    /// bytes included; `None` when it did not come to that, or there is no digest.
+    pub product_unchanged: Option<bool>,
+    /// Why it failed.
+    pub failure: Option<FailureRecord>,
+    /// When it was started, in the form of RFC 3339.
+    pub started: Option<String>,
+    /// When it ended, in the form of RFC 3339.
+    pub finished: Option<String>,
+    /// The project's folder, when one was named.
+    pub project: Option<String>,
+    /// The environments that the product installs, when it says so.
+    pub environments: Vec<String>,
+    /// The environment that was verified in, when one was named.
+    pub verify_environment: Option<String>,
+    /// What ran in the container, in order.
+    pub ran: Vec<Ran>,
+    /// What was expected beyond exit codes of 0.
+    pub expected: Expected,
+    /// The network of the container.
+    pub network: NetworkRecord,
+    /// The image.
+    pub image: Option<Image>,
+    /// The engine.
+    pub engine: Option<EngineVersion>,
+    /// What `pixi --version` printed in the container.
+    pub pixi: Option<String>,
+}
+
+/// How a verification ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything that was asked for went well.
+    Passed,
+    /// Something did not.
+    Failed,
+}
+
+/// Why a verification failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureRecord {
+    /// The exit code of the command.
+    pub exit_code: u8,
+    /// Its message.
+    pub message: String,
+}
+
+/// Something that ran in the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// Its name: `bootstrap` or `verify`.
+    pub phase: String,
+    /// Its words.
+    pub command: Vec<String>,
+    /// Its exit code; `None` when it did not get to its end.
+    pub exit_code: Option<u8>,
+    /// What it printed.
+    pub log: Option<LogRecord>,
+    /// How often something in it tried to reach the network; `None` when that
+    /// was not counted.
+    pub network_attempts: Option<u64>,
+}
+
+/// A log beside `verification.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Its file name.
+    pub name: String,
+    /// The sha256 of its content.
+    pub sha256: Sha256Digest,
+}
+
+/// What was expected beyond exit codes of 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// Texts that the verification had to print.
+    pub output: Vec<String>,
+    /// Files that had to be there afterwards.
+    pub files: Vec<String>,
+}
+
+/// The network of the container, and how that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    /// What the engine was asked for: `none`.
+    pub mode: String,
+    /// Whether attempts to reach a network were counted.
+    pub attempts_counted: bool,
+    /// How they are known.
+    pub known_by: String,
+}
+
+/// Where attempts to reach a network were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Nowhere.
+    Not,
+    /// In the container itself.
+    Inside,
+    /// In a second container that has the same network namespace.
+    Outside,
+}
+
+impl NetworkRecord {
+    /// A container without a network.
+    pub fn none(counted: Counted) -> NetworkRecord {
+        let known_by = match counted {
+            Counted::Outside => {
+                "the container had no network interface but loopback (--network none); the kernel's counters of packets without a way out and of datagrams to closed ports (/proc/net/snmp, /proc/net/snmp6) were read from outside, by a second container in the same network namespace in which nothing of the product runs: before the first phase, between phases, and after the container had ended"
+            }
+            Counted::Inside => {
+                "the container had no network interface but loopback (--network none); the kernel's counters of packets without a way out and of datagrams to closed ports (/proc/net/snmp, /proc/net/snmp6) were read before and after each phase, in the container itself: no second container could be started in its network namespace"
+            }
+            Counted::Not => {
+                "the container was started without a network (--network none); it showed no /proc/net/snmp, so attempts were not counted"
+            }
+        };
+        NetworkRecord {
+            mode: "none".to_owned(),
+            attempts_counted: counted != Counted::Not,
+            known_by: known_by.to_owned(),
+        }
+    }
+}
+
+impl VerificationRecord {
+    /// The record of a verification that has not ended yet, and so has failed
+    /// until something else is known.
+    pub fn new() -> VerificationRecord {
+        VerificationRecord {
+            kind: KIND.to_owned(),
+            format: FORMAT,
+            tool: Tool::this(),
+            outcome: Verdict::Failed,
+            product_digest: None,
+            product_unchanged: None,
+            failure: None,
+            started: None,
+            finished: None,
+            project: None,
+            environments: Vec::new(),
+            verify_environment: None,
+            ran: Vec::new(),
+            expected: Expected::default(),
+            network: NetworkRecord::none(Counted::Not),
+            image: None,
+            engine: None,
+            pixi: None,
+        }
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the values cannot be written as JSON.
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Reads the record of a product; `None` when it has none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is no such record, or one of another format.
+    pub fn read(file: &Path) -> anyhow::Result<Option<VerificationRecord>> {
+        let Some(text) = evidence_file::read(file, evidence_file::LONGEST_RECORD)? else {
+            return Ok(None);
+        };
+        VerificationRecord::parse(&text)
+            .map(Some)
+            .with_context(|| format!("{} is no verification that can be read", file.display()))
+    }
+
+    /// Reads the bytes of a record.
+    ///
+    /// # Errors
+    ///
+    /// When they are no such record, or one of another format.
+    pub fn parse(text: &[u8]) -> anyhow::Result<VerificationRecord> {
+        super::file_header::require(text, KIND, FORMAT)?;
+        Ok(serde_json::from_slice(text)?)
+    }
+}
+
+impl Default for VerificationRecord {
+    fn default() -> VerificationRecord {
+        VerificationRecord::new()
+    }
+}

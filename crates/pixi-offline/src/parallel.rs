@@ -1,0 +1,63 @@
+//! Work spread over the processors.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// More threads than this only wait for the file system's own locks.
+const MOST_THREADS: usize = 16;
+
+/// Has as many threads work as there are processors, and gives what each of them
+/// has at its end.
+pub fn on_all_cores<R: Send>(work: impl Fn() -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(MOST_THREADS))
+            // A thread that the system refuses is one that is not there.
+            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, &work).ok())
+            .collect();
+        let mut results = vec![work()];
+        for other in others {
+            match other.join() {
+                Ok(result) => results.push(result),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    })
+}
+
+/// What a function gives for each item, in their order.
+pub fn par_map<T: Sync, R: Send>(
+    items: impl IntoIterator<Item = T>,
+    act: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let items: Vec<T> = items.into_iter().collect();
+    let next = AtomicUsize::new(0);
+    let mut results: Vec<(usize, R)> = on_all_cores(|| {
+        let mut results = Vec::new();
+        // Each takes the next item, so that one with a large one holds up none.
+        while let Some((index, item)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            items.get(index).map(|item| (index, item))
+        } {
+            results.push((index, act(item)));
+        }
+        results
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        let items: Vec<u64> = (0..1000).collect();
+        let squares: Vec<u64> = items.iter().map(|item| item * item).collect();
+        assert_eq!(super::par_map(items, |item| item * item), squares);
+        assert!(super::par_map([0; 0], |item| *item).is_empty());
+    }
+}

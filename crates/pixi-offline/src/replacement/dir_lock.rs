@@ -1,0 +1,408 @@
+//! One run at a time on a folder.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::fs::OFlags;
+
+use crate::failure::{self, Failure};
+
+/// The right to work on a folder, there or not, for as long as this exists.
+///
+/// It is a lock (flock(2)) on a file beside the folder, which the kernel
+/// releases when the process ends, however it ends. The file names its holder
+/// for the run that has to give way, and goes when the last holder does.
+#[derive(Debug)]
+pub struct DirLock {
+    folder: PathBuf,
+    lock: Option<(PathBuf, File)>,
+}
+
+/// How often a lock file may go away under us before that is an error.
+const ATTEMPTS: usize = 1000;
+
+/// How much of a lock file is read, in bytes: a line that names its holder.
+const LONGEST_HOLDER: u64 = 4096;
+
+/// A claim for several steps, each of which claims the same folder for itself: the steps
+/// of this process get it, others do not.
+#[derive(Debug)]
+pub struct RunClaim(DirLock);
+
+/// The folders that a [`RunClaim`] of this process holds.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn held_by_this_run() -> MutexGuard<'static, Vec<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RunClaim {
+    /// Claims `folder` for `command` until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`DirLock::alone`].
+    pub fn new(folder: &Path, command: &str) -> anyhow::Result<RunClaim> {
+        let claim = DirLock::exclusive(folder, command)?;
+        held_by_this_run().push(folder.to_owned());
+        Ok(RunClaim(claim))
+    }
+
+    /// The claim, for what is replaced by the run itself.
+    pub fn claim(&self) -> &DirLock {
+        &self.0
+    }
+}
+
+impl Drop for RunClaim {
+    fn drop(&mut self) {
+        let mut held = held_by_this_run();
+        if let Some(place) = held.iter().position(|folder| *folder == self.0.folder) {
+            held.swap_remove(place);
+        }
+    }
+}
+
+/// Whether others may hold the folder at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LockMode {
+    Alone,
+    WithReaders,
+}
+
+impl DirLock {
+    /// What the name of a lock's file ends with.
+    pub const ENDING: &'static str = ".pixi-offline-lock";
+
+    /// Claims `folder`, an absolute path, for `command` alone; makes the parents
+    /// of it that are missing. Where nothing can be made beside it, no other run
+    /// can replace it either, and the lock lies in it.
+    ///
+    /// # Errors
+    ///
+    /// When another run holds it: exit code 1, naming that run. When no lock can
+    /// be made at all.
+    pub fn exclusive(folder: &Path, command: &str) -> anyhow::Result<DirLock> {
+        if let Some(claim) = DirLock::of_this_run(folder) {
+            return Ok(claim);
+        }
+        let making = || format!("{} cannot be claimed", folder.display());
+        let beside = file_beside(folder)?;
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent)
+                .with_context(|| format!("{} cannot be made", parent.display()))?;
+        }
+        let lock = match take(&beside, command, LockMode::Alone, folder)? {
+            Ok(lock) => lock,
+            Err(error) if is_refusal(&error) && folder.is_dir() => take(
+                &folder.join(DirLock::ENDING),
+                command,
+                LockMode::Alone,
+                folder,
+            )?
+            .with_context(making)?,
+            Err(error) => return Err(error).with_context(making),
+        };
+        Ok(DirLock {
+            folder: folder.to_owned(),
+            lock: Some(lock),
+        })
+    }
+
+    /// Claims `folder`, which is there, together with others that only read it.
+    /// Where nothing can be made beside it, nobody is kept from changing it.
+    ///
+    /// # Errors
+    ///
+    /// When a run that changes it holds it: exit code 1, naming that run.
+    pub fn shared(folder: &Path, command: &str) -> anyhow::Result<DirLock> {
+        if let Some(claim) = DirLock::of_this_run(folder) {
+            return Ok(claim);
+        }
+        let beside = file_beside(folder)?;
+        let lock = take(&beside, command, LockMode::WithReaders, folder)?;
+        Ok(DirLock {
+            folder: folder.to_owned(),
+            lock: lock.ok(),
+        })
+    }
+
+    /// A claim without a lock of its own, where the run holds one on the folder.
+    fn of_this_run(folder: &Path) -> Option<DirLock> {
+        let is_held = held_by_this_run().iter().any(|held| held == folder);
+        is_held.then(|| DirLock {
+            folder: folder.to_owned(),
+            lock: None,
+        })
+    }
+
+    /// Whether `target` is the claimed folder or lies in it.
+    pub fn covers(&self, target: &Path) -> bool {
+        target.starts_with(&self.folder)
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        if let Some((path, file)) = &self.lock
+            // Others may share it still: the last one out takes the file along.
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn file_beside(folder: &Path) -> anyhow::Result<PathBuf> {
+    let Some(name) = folder.file_name() else {
+        anyhow::bail!("{} has no name of its own", folder.display());
+    };
+    let mut file = OsString::from(".");
+    file.push(name);
+    file.push(DirLock::ENDING);
+    Ok(folder.with_file_name(file))
+}
+
+/// The outer error is a folder that is held, the inner one a file that cannot be
+/// made.
+fn take(
+    path: &Path,
+    command: &str,
+    sharing: LockMode,
+    folder: &Path,
+) -> anyhow::Result<io::Result<(PathBuf, File)>> {
+    for _ in 0..ATTEMPTS {
+        require_lock_file(path)?;
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(path);
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                // Something else may have been put there since it was looked at.
+                require_lock_file(path)?;
+                return Ok(Err(error));
+            }
+        };
+        let locked = match sharing {
+            LockMode::Alone => file.try_lock(),
+            LockMode::WithReaders => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, folder)),
+            Err(TryLockError::Error(error)) => return Ok(Err(error)),
+        }
+        // Its holder may have removed it between our opening and our locking.
+        let is_same = |ours: fs::Metadata| {
+            fs::symlink_metadata(path)
+                .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()))
+        };
+        if file.metadata().is_ok_and(is_same) {
+            require_lock_file(path)?;
+            let holder = format!("{command}, process {}\n", std::process::id());
+            // On a full disk the lock holds without a name in it.
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.write_all(holder.as_bytes()));
+            return Ok(Ok((path.to_owned(), file)));
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "{} is replaced again and again by other processes, so {} could not be claimed; wait until these have ended",
+            path.display(),
+            folder.display()
+        ),
+    ))
+}
+
+/// Refuses what lies in a lock file's place and is not one of ours: it is neither
+/// followed nor waited for nor written to.
+fn require_lock_file(path: &Path) -> anyhow::Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let what = match there.file_type() {
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if kind.is_dir() => "a folder",
+        kind if !kind.is_file() => "no regular file",
+        _ if there.nlink() > 1 => "a file that has other names too (hard links)",
+        _ => return Ok(()),
+    };
+    Err(Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "{} is {what}, and a lock file of these commands belongs in its place; look at it, remove it, and run the command again",
+            path.display()
+        ),
+    ))
+}
+
+/// The error for a folder that another run holds.
+fn held(file: &mut File, folder: &Path) -> anyhow::Error {
+    let mut holder = String::new();
+    for _ in 0..5 {
+        holder.clear();
+        let read = file
+            .rewind()
+            .and_then(|()| Read::take(&*file, LONGEST_HOLDER).read_to_string(&mut holder));
+        if read.is_ok() && holder.ends_with('\n') {
+            break;
+        }
+        // It has the lock and is about to write its name.
+        thread::sleep(Duration::from_millis(20));
+    }
+    let holder = match holder.trim_end() {
+        "" => "another run of these commands",
+        name => name,
+    };
+    Failure::with_code(
+        failure::GENERAL,
+        format!(
+            "{} is being worked on by {holder}; wait until that has ended, or choose another place",
+            folder.display()
+        ),
+    )
+}
+
+/// Whether a file cannot be made because this user may not, or nobody may.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        let names = fs::read_dir(folder).unwrap();
+        names.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn one_alone_keeps_all_others_out_and_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("deep/W");
+        let first = DirLock::exclusive(&folder, "first-command").unwrap();
+        for other in [DirLock::exclusive, DirLock::shared] {
+            let error = other(&folder, "second-command").unwrap_err().to_string();
+            assert!(error.contains("first-command, process "), "{error}");
+            assert!(error.contains("deep/W"), "{error}");
+        }
+        drop(first);
+        assert!(names(folder.parent().unwrap()).is_empty());
+        DirLock::exclusive(&folder, "second-command").unwrap();
+    }
+
+    #[test]
+    fn readers_share_and_the_last_takes_the_file_along() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        let first = DirLock::shared(&folder, "reader").unwrap();
+        let second = DirLock::shared(&folder, "reader").unwrap();
+        drop(first);
+        DirLock::exclusive(&folder, "writer").unwrap_err();
+        drop(second);
+        assert!(names(root.path()).is_empty());
+        DirLock::exclusive(&folder, "writer").unwrap();
+    }
+
+    #[test]
+    fn what_is_no_lock_file_is_refused_and_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        let lock = file_beside(&folder).unwrap();
+        let precious = root.path().join("precious");
+        fs::write(&precious, "precious\n").unwrap();
+        let remove = || match fs::symlink_metadata(&lock).unwrap().is_dir() {
+            true => fs::remove_dir(&lock).unwrap(),
+            false => fs::remove_file(&lock).unwrap(),
+        };
+        let node = |kind| {
+            use rustix::fs::{CWD, Mode, mknodat};
+            mknodat(CWD, &lock, kind, Mode::from_raw_mode(0o666), 0).unwrap();
+        };
+        let socket = || {
+            std::os::unix::net::UnixListener::bind(&lock).unwrap();
+        };
+        let make: [(&str, &dyn Fn()); 7] = [
+            ("link", &|| {
+                std::os::unix::fs::symlink(&precious, &lock).unwrap()
+            }),
+            ("link", &|| {
+                std::os::unix::fs::symlink("missing", &lock).unwrap()
+            }),
+            ("link", &|| {
+                std::os::unix::fs::symlink(&lock, &lock).unwrap()
+            }),
+            ("hard links", &|| fs::hard_link(&precious, &lock).unwrap()),
+            ("folder", &|| fs::create_dir(&lock).unwrap()),
+            ("no regular file", &|| node(rustix::fs::FileType::Fifo)),
+            ("no regular file", &socket),
+        ];
+        for (what, make) in make {
+            make();
+            for claim in [DirLock::exclusive, DirLock::shared] {
+                let error = claim(&folder, "test").unwrap_err().to_string();
+                assert!(error.contains(what), "{what}: {error}");
+                assert!(error.contains(".W.pixi-offline-lock"), "{error}");
+            }
+            remove();
+            assert_eq!(fs::read(&precious).unwrap(), b"precious\n", "{what}");
+        }
+        assert!(!root.path().join("missing").exists());
+        drop(DirLock::exclusive(&folder, "test").unwrap());
+        assert_eq!(names(root.path()), ["precious"]);
+    }
+
+    #[test]
+    fn the_steps_of_a_run_get_what_the_run_holds_until_it_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        let run = RunClaim::new(&folder, "run").unwrap();
+        // Another process would not get it: the lock is the run's alone.
+        let other = take(
+            &file_beside(&folder).unwrap(),
+            "x",
+            LockMode::WithReaders,
+            &folder,
+        );
+        assert!(other.unwrap_err().to_string().contains("run, process "));
+        for step in [DirLock::exclusive, DirLock::shared] {
+            let (one, two) = (step(&folder, "step"), step(&folder, "step"));
+            assert!(one.unwrap().covers(&folder) && two.is_ok());
+        }
+        assert!(run.claim().covers(&folder.join("product")));
+        drop(run);
+        assert!(names(root.path()).is_empty());
+        let _first = DirLock::exclusive(&folder, "first").unwrap();
+        DirLock::exclusive(&folder, "second").unwrap_err();
+    }
+
+    #[test]
+    fn what_a_killed_run_left_holds_nobody_up() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("W");
+        fs::write(file_beside(&folder).unwrap(), "dead, process 1\n").unwrap();
+        drop(DirLock::exclusive(&folder, "living").unwrap());
+        assert!(names(root.path()).is_empty());
+    }
+}

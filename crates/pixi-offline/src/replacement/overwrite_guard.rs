@@ -1,0 +1,429 @@
+//! Whether a folder may be replaced.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::host_env::HostEnv;
+use crate::replacement::mounts::Mounts;
+
+/// What a folder is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetState {
+    /// Not there, or empty.
+    Vacant,
+    /// Made by us or by the old scripts.
+    Owned,
+    /// Somebody's.
+    Foreign,
+}
+
+/// What must survive, whatever is replaced.
+#[derive(Debug, Clone)]
+pub struct OverwriteGuard {
+    protected: Vec<Protected>,
+    user_id: u32,
+    may_be_mount_point: bool,
+}
+
+/// A real folder that must not go, nor any that it lies in.
+#[derive(Debug, Clone)]
+struct Protected {
+    folder: PathBuf,
+    what: String,
+    /// It is not the thing itself but holds a link that leads there.
+    only_link: bool,
+}
+
+impl OverwriteGuard {
+    /// Protects the root, the home and the current folder.
+    pub fn new(host: &HostEnv) -> OverwriteGuard {
+        let mut guard = OverwriteGuard {
+            protected: Vec::new(),
+            user_id: host.user_id,
+            may_be_mount_point: false,
+        };
+        guard.protect(Path::new("/"), "the root folder");
+        if let Some(home) = &host.home {
+            guard.protect(&host.absolute(home), "your home folder");
+        }
+        guard.protect(&host.current_dir, "the current folder");
+        guard
+    }
+
+    /// Protects a folder, an absolute path, and so each folder that it lies in,
+    /// or that a link on the way there lies in.
+    pub fn protect(&mut self, folder: &Path, what: &str) {
+        let real = match folder.canonicalize() {
+            Ok(real) => real,
+            // There, perhaps, behind a folder that this user may not enter.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => folder.to_owned(),
+            // What is not there cannot be lost.
+            Err(_) => return,
+        };
+        let links = folders_of_links(folder).into_iter();
+        let folders = std::iter::once((real, false)).chain(links.map(|folder| (folder, true)));
+        self.protected
+            .extend(folders.map(|(folder, only_link)| Protected {
+                folder,
+                what: what.to_owned(),
+                only_link,
+            }));
+    }
+
+    /// Lets the folder itself be a mount point: its content is replaced then,
+    /// with [`clear_folder`](crate::replacement::clear_folder).
+    pub fn allow_mount_point(&mut self) {
+        self.may_be_mount_point = true;
+    }
+
+    /// Checks that `folder` may be deleted to make room for a new one, and
+    /// touches nothing. `ours` tells whether an existing folder was made by us;
+    /// `force` lets a foreign one go too, but never a protected one.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, naming the folder and the reason: a protected folder or one
+    /// that holds it, a link, no folder at all, a mount point or one that holds
+    /// a mount, a foreign folder without `force`, entries that this user cannot
+    /// delete.
+    pub fn check(
+        &self,
+        option: &str,
+        folder: &Path,
+        ours: impl FnOnce(&Path) -> bool,
+        force: bool,
+    ) -> anyhow::Result<TargetState> {
+        let refuse = |why: String| {
+            Err(Failure::usage(format!(
+                "{option} {} {why}",
+                folder.display()
+            )))
+        };
+        let metadata = match fs::symlink_metadata(folder) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return cannot_be_made(folder).map_or(Ok(TargetState::Vacant), refuse);
+            }
+            Err(error) => return refuse(format!("cannot be looked at: {error}")),
+        };
+        if metadata.is_symlink() {
+            return refuse(
+                "is a symbolic link and will not be followed; name the folder itself".into(),
+            );
+        }
+        if !metadata.is_dir() {
+            return refuse("is there and is no folder; choose another place".into());
+        }
+        let real = match folder.canonicalize() {
+            Ok(real) => real,
+            Err(error) => return refuse(format!("cannot be resolved: {error}")),
+        };
+        let mounts = Mounts::read()?;
+        if let Some(why) = self.protected_conflict(&real, &metadata, &mounts) {
+            return refuse(why);
+        }
+        if folder.file_name().is_none() {
+            return refuse("ends in `..`; name the folder itself".into());
+        }
+        // Once it is replaced, such a path leads nowhere.
+        let place = mounts.mount_of(&real);
+        let lies_in = |path: PathBuf| {
+            let other = mounts.mount_of(&path);
+            path.starts_with(&real) || place.as_ref().zip(other).is_some_and(|(a, b)| a.holds(&b))
+        };
+        let through = |parent: &Path| parent.canonicalize().is_ok_and(lies_in);
+        if folder.ancestors().skip(1).any(through) {
+            return refuse("is reached through itself; name it by a shorter path".into());
+        }
+        let own = self.may_be_mount_point.then_some(real.as_path());
+        if let Some(mount) = mounts.point_at_or_below(&real, own) {
+            return refuse(format!(
+                "holds the mount point {}; unmount it or choose another place",
+                mount.display()
+            ));
+        }
+        let empty = match fs::read_dir(&real) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => return refuse(format!("cannot be read: {error}")),
+        };
+        let standing = if empty {
+            TargetState::Vacant
+        } else if ours(&real) {
+            TargetState::Owned
+        } else {
+            TargetState::Foreign
+        };
+        if standing == TargetState::Foreign && !force {
+            return refuse("holds something that was not made by these commands; choose another place, or give --force to overwrite it".into());
+        }
+        if self.user_id != 0
+            && let Some(entry) = self.not_deletable(&real)
+        {
+            return refuse(format!(
+                "holds {} which is another user's; remove it with: sudo rm -rf -- '{}'",
+                entry.display(),
+                real.display().to_string().replace('\'', r"'\''"),
+            ));
+        }
+        Ok(standing)
+    }
+
+    /// What would be lost with a folder, as the reason to keep it.
+    fn protected_conflict(
+        &self,
+        real: &Path,
+        metadata: &fs::Metadata,
+        mounts: &Mounts,
+    ) -> Option<String> {
+        let identity = (metadata.dev(), metadata.ino());
+        let place = mounts.mount_of(real);
+        let holds = |protected: &&Protected| {
+            // By name and by inode, and by what is in it where a protected folder
+            // is reached through a mount: its name then hides where it lies.
+            protected.folder.ancestors().any(|ancestor| {
+                ancestor == real
+                    || fs::metadata(ancestor).is_ok_and(|m| (m.dev(), m.ino()) == identity)
+            }) || place.as_ref().is_some_and(|place| {
+                let lies = mounts.mount_of(&protected.folder);
+                lies.is_some_and(|lies| place.holds(&lies))
+            })
+        };
+        let Protected {
+            folder,
+            what,
+            only_link,
+        } = self.protected.iter().find(holds)?;
+        Some(if *only_link {
+            format!(
+                "holds a link that leads to {what} (in {}) and will not be overwritten; choose another place",
+                folder.display()
+            )
+        } else if folder == real {
+            format!("is {what} and will not be overwritten; choose another place")
+        } else {
+            format!(
+                "holds {what} ({}) and will not be overwritten; choose another place",
+                folder.display()
+            )
+        })
+    }
+
+    /// An entry of `folder` in a folder of another user, whose entries only
+    /// that user can delete.
+    fn not_deletable(&self, folder: &Path) -> Option<PathBuf> {
+        let mut walk = ignore::WalkBuilder::new(folder);
+        walk.standard_filters(false).follow_links(false);
+        walk.build()
+            .flatten()
+            .map(ignore::DirEntry::into_path)
+            .find(|path| {
+                fs::symlink_metadata(path).is_ok_and(|m| m.is_dir() && m.uid() != self.user_id)
+            })
+    }
+}
+
+/// The real folders that hold the links by which a path leads where it does.
+fn folders_of_links(path: &Path) -> Vec<PathBuf> {
+    /// Linux follows no more (path_resolution(7)).
+    const MOST: usize = 40;
+    let mut folders = Vec::new();
+    let mut reached = PathBuf::from("/");
+    let mut ahead: Vec<OsString> = reversed(path);
+    while let Some(part) = ahead.pop() {
+        let next = match part.as_bytes() {
+            b"." => continue,
+            b".." => reached.parent().unwrap_or(Path::new("/")).to_owned(),
+            _ => reached.join(&part),
+        };
+        match fs::read_link(&next) {
+            Ok(target) if folders.len() < MOST => {
+                if target.is_absolute() {
+                    folders.push(std::mem::replace(&mut reached, PathBuf::from("/")));
+                } else {
+                    folders.push(reached.clone());
+                }
+                ahead.extend(reversed(&target));
+            }
+            _ => reached = next,
+        }
+    }
+    folders
+}
+
+/// The components of a path, the last first.
+fn reversed(path: &Path) -> Vec<OsString> {
+    path.iter().rev().map(ToOwned::to_owned).collect()
+}
+
+/// Why a folder that is not there cannot be made, with its parents.
+fn cannot_be_made(folder: &Path) -> Option<String> {
+    let there = folder
+        .ancestors()
+        .skip(1)
+        .find(|ancestor| fs::symlink_metadata(ancestor).is_ok())?;
+    let missing = folder.strip_prefix(there).ok()?;
+    // Once the parents are made, such a path leads to something that was not
+    // looked at: `missing/../project`.
+    if missing
+        .components()
+        .any(|part| part == Component::ParentDir)
+    {
+        return Some("goes up again from a folder that is not there; name it without `..`".into());
+    }
+    (!there.is_dir()).then(|| {
+        format!(
+            "lies below {}, which leads to no folder; choose another place",
+            there.display()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::failure::{self, exit_code};
+
+    fn guard(protected: &[&Path]) -> OverwriteGuard {
+        let mut guard = OverwriteGuard {
+            protected: Vec::new(),
+            user_id: 0,
+            may_be_mount_point: false,
+        };
+        for folder in protected {
+            guard.protect(folder, "precious");
+        }
+        guard
+    }
+
+    #[test]
+    fn a_protected_folder_and_what_holds_it_are_refused_even_with_force() {
+        let root = tempfile::tempdir().unwrap();
+        let precious = root.path().join("a/b");
+        fs::create_dir_all(&precious).unwrap();
+        let guard = guard(&[&precious]);
+        for folder in [
+            precious.clone(),
+            root.path().join("a"),
+            precious.join("../../a/b"),
+        ] {
+            let error = guard
+                .check("--workdir", &folder, |_| true, true)
+                .unwrap_err();
+            assert_eq!(exit_code(&error), failure::USAGE);
+            assert!(error.to_string().contains("precious"), "{error}");
+        }
+        // One that lies inside it is nobody's loss.
+        fs::create_dir(precious.join("c")).unwrap();
+        assert_eq!(
+            guard
+                .check("--workdir", &precious.join("c"), |_| false, false)
+                .unwrap(),
+            TargetState::Vacant
+        );
+    }
+
+    #[test]
+    fn a_foreign_folder_needs_force_and_ours_does_not() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("thesis.txt"), "x").unwrap();
+        let guard = guard(&[]);
+        let error = guard
+            .check("--workdir", root.path(), |_| false, false)
+            .unwrap_err();
+        assert!(error.to_string().contains("--force"), "{error}");
+        assert_eq!(
+            guard
+                .check("--workdir", root.path(), |_| false, true)
+                .unwrap(),
+            TargetState::Foreign
+        );
+        assert_eq!(
+            guard
+                .check("--workdir", root.path(), |_| true, false)
+                .unwrap(),
+            TargetState::Owned
+        );
+    }
+
+    #[test]
+    fn links_files_and_mount_points_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link");
+        symlink(root.path(), &link).unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let guard = guard(&[]);
+        for (folder, part) in [
+            (link.as_path(), "symbolic link"),
+            (&file, "no folder"),
+            (Path::new("/proc"), "mount point"),
+        ] {
+            let error = guard
+                .check("--workdir", folder, |_| true, true)
+                .unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_goes_up_from_what_is_not_there_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("project/sub")).unwrap();
+        fs::create_dir_all(root.path().join("free/sub")).unwrap();
+        fs::write(root.path().join("file"), "x").unwrap();
+        symlink("nowhere", root.path().join("dangling")).unwrap();
+        let guard = guard(&[&root.path().join("project")]);
+        for (path, part) in [
+            ("missing/../project", "without `..`"),
+            ("missing/..", "without `..`"),
+            ("project/sub/..", "precious"),
+            ("free/sub/../../free", "through itself"),
+            ("file/new", "cannot be looked at"),
+            ("dangling/new", "leads to no folder"),
+            ("project/sub/../../missing/../new", "without `..`"),
+        ] {
+            let path = root.path().join(path);
+            let error = guard.check("--workdir", &path, |_| true, true).unwrap_err();
+            assert_eq!(exit_code(&error), failure::USAGE);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let error = guard
+            .check(
+                "--workdir",
+                &root.path().join("free/sub/.."),
+                |_| true,
+                true,
+            )
+            .unwrap_err();
+        assert!(error.to_string().contains("ends in `..`"), "{error}");
+        let new = root.path().join("project/../new");
+        let standing = guard.check("--workdir", &new, |_| false, false).unwrap();
+        assert_eq!(standing, TargetState::Vacant);
+    }
+
+    #[test]
+    fn a_folder_with_a_link_on_the_way_to_a_protected_one_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["real", "chain", "links", "free"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        symlink("../chain/second", root.path().join("links/first")).unwrap();
+        symlink(root.path().join("real"), root.path().join("chain/second")).unwrap();
+        let guard = guard(&[&root.path().join("links/first")]);
+        for folder in ["links", "chain", "real"] {
+            let error = guard
+                .check("--workdir", &root.path().join(folder), |_| true, true)
+                .unwrap_err();
+            assert!(error.to_string().contains("precious"), "{error}");
+        }
+        let free = root.path().join("free");
+        guard.check("--workdir", &free, |_| true, true).unwrap();
+    }
+}

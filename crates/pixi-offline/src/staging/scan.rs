@@ -1,0 +1,258 @@
+//! Looking over a tree, without changing it.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context as _;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+use super::copy::ExcludedStats;
+use super::copy::content::{ContentError, FileCopier};
+use super::folder::{Entries, FOLDER, at, begins_with, child, path_of};
+use super::listing::{ListedFolder, Listing, New};
+use super::queue::Queue;
+use super::selection::{LinkAction, Selection};
+use crate::parallel;
+
+/// What is to be done about the digest of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashPolicy {
+    /// Nobody wants it.
+    Skip,
+    /// It is known already.
+    Reuse([u8; 32]),
+    /// The file is read for it.
+    Compute,
+}
+
+/// Says that of a file by its path below the top and its length in bytes; several
+/// threads ask at once.
+pub type Digests<'a> = &'a (dyn Fn(&Path, u64) -> HashPolicy + Sync);
+
+/// What was seen of a tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TreeScan {
+    /// Everything that the selection keeps. Links whose fate is another text are
+    /// in it with that.
+    pub listing: Listing,
+    /// How much that is.
+    pub kept: ExcludedStats,
+    /// What the selection leaves, without what lies in such a folder.
+    pub left: Vec<PathBuf>,
+    /// Links that are to have another text, and that.
+    pub links: Vec<(PathBuf, PathBuf)>,
+}
+
+/// Looks over everything in the folder `top` that `selection` keeps.
+///
+/// # Errors
+///
+/// When something cannot be read, and those of [`Selection::link`]: of several the
+/// first by path.
+pub fn scan_tree(
+    top: &Path,
+    selection: &dyn Selection,
+    digests: Digests<'_>,
+) -> anyhow::Result<TreeScan> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(top, flags, Mode::empty())
+        .with_context(|| format!("{} cannot be read", top.display()))?;
+    let job = Job {
+        top,
+        folder,
+        selection,
+        digests,
+        queue: Queue::new((Box::default(), 0)),
+        folders: AtomicU32::new(1),
+        trouble: Mutex::default(),
+    };
+    let results = parallel::on_all_cores(|| {
+        let mut worker = Worker {
+            job: &job,
+            entries: Entries::default(),
+            copier: FileCopier::default(),
+            path: Vec::new(),
+            listed: ListedFolder::default(),
+            found: Vec::new(),
+            folders: Vec::new(),
+            seen: TreeScan::default(),
+        };
+        job.queue.work(|task| worker.folder(task));
+        (worker.seen, worker.folders)
+    });
+    let trouble = job.trouble.into_inner();
+    if let Some((_, error)) = trouble.unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut all = TreeScan::default();
+    let mut folders = Vec::new();
+    for (seen, some) in results {
+        all.kept.entries += seen.kept.entries;
+        all.kept.bytes += seen.kept.bytes;
+        all.left.extend(seen.left);
+        all.links.extend(seen.links);
+        folders.extend(some);
+    }
+    all.left.sort_unstable();
+    all.links.sort_unstable();
+    all.listing = Listing::new(folders);
+    Ok(all)
+}
+
+/// A folder to look into, and its number in the listing.
+type Task = (Box<[u8]>, u32);
+
+struct Job<'a> {
+    top: &'a Path,
+    folder: OwnedFd,
+    selection: &'a dyn Selection,
+    digests: Digests<'a>,
+    queue: Queue<Task>,
+    folders: AtomicU32,
+    /// The first by path.
+    trouble: Mutex<Option<(Vec<u8>, anyhow::Error)>>,
+}
+
+struct Worker<'a> {
+    job: &'a Job<'a>,
+    entries: Entries,
+    copier: FileCopier,
+    path: Vec<u8>,
+    listed: ListedFolder,
+    found: Vec<Task>,
+    folders: Vec<(u32, ListedFolder)>,
+    seen: TreeScan,
+}
+
+impl Worker<'_> {
+    fn folder(&mut self, (relative, number): Task) {
+        self.path.clear();
+        self.path.extend_from_slice(&relative);
+        let mut entries = std::mem::take(&mut self.entries);
+        let opened = rustix::fs::openat(&self.job.folder, at(&relative), FOLDER, Mode::empty());
+        match opened.and_then(|folder| entries.read(&folder).map(|()| folder)) {
+            Ok(folder) => {
+                for (name, kind) in entries.iter() {
+                    child(&mut self.path, relative.len(), name);
+                    if let Err(error) = self.entry(&folder, name, kind) {
+                        self.record_error(error);
+                    }
+                }
+            }
+            Err(error) => {
+                let error = self.unreadable(error.into());
+                self.record_error(error);
+            }
+        }
+        self.entries = entries;
+        let mut listed = std::mem::take(&mut self.listed);
+        listed.finish();
+        self.folders.push((number, listed));
+        self.job.queue.add(&mut self.found);
+    }
+
+    fn entry(&mut self, folder: &OwnedFd, name: &CStr, kind: FileType) -> anyhow::Result<()> {
+        let job = self.job;
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| self.unreadable(error.into()))?;
+        let kind = match kind {
+            FileType::Unknown => FileType::from_raw_mode(stat.st_mode),
+            kind => kind,
+        };
+        let relative = path_of(&self.path);
+        if job
+            .selection
+            .excludes(relative, kind == FileType::Directory)
+        {
+            self.seen.left.push(relative.to_owned());
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        let new = match kind {
+            FileType::Directory => {
+                let number = job.folders.fetch_add(1, Ordering::Relaxed);
+                self.found.push((self.path.as_slice().into(), number));
+                New::Folder { number }
+            }
+            FileType::RegularFile
+                if job
+                    .selection
+                    .excludes_content(relative, &|text| begins_with(folder, name, text)) =>
+            {
+                self.seen.left.push(relative.to_owned());
+                return Ok(());
+            }
+            FileType::RegularFile => {
+                let size = u64::try_from(stat.st_size).unwrap_or(0);
+                self.seen.kept.bytes += size;
+                let sha256 = self.digest(folder, name, size)?;
+                New::File { size, sha256 }
+            }
+            FileType::Symlink => {
+                text = rustix::fs::readlinkat(folder, name, text)
+                    .map_err(|error| self.unreadable(error.into()))?
+                    .into_bytes();
+                match job.selection.link(relative, path_of(&text))? {
+                    LinkAction::Keep => {}
+                    LinkAction::Rewrite(path) => {
+                        self.seen.links.push((relative.to_owned(), path.clone()));
+                        text = path.into_os_string().into_encoded_bytes();
+                    }
+                    LinkAction::Skip => {
+                        self.seen.left.push(relative.to_owned());
+                        return Ok(());
+                    }
+                }
+                New::Link { leads_to: &text }
+            }
+            FileType::Fifo => New::Fifo,
+            FileType::Socket => New::Socket,
+            FileType::BlockDevice => New::BlockDevice,
+            _ => New::CharacterDevice,
+        };
+        self.seen.kept.entries += 1;
+        self.listed.add(name.to_bytes(), stat.st_mode, new);
+        Ok(())
+    }
+
+    fn digest(
+        &mut self,
+        folder: &OwnedFd,
+        name: &CStr,
+        size: u64,
+    ) -> anyhow::Result<Option<[u8; 32]>> {
+        match (self.job.digests)(path_of(&self.path), size) {
+            HashPolicy::Skip => return Ok(None),
+            HashPolicy::Reuse(digest) => return Ok(Some(digest)),
+            HashPolicy::Compute => {}
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let content = rustix::fs::openat(folder, name, flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|file| {
+                self.copier.hash(&file, size).map_err(|error| {
+                    let (ContentError::Reading(error) | ContentError::Writing(error)) = error;
+                    error
+                })
+            })
+            .map_err(|error| self.unreadable(error))?;
+        Ok(content.sha256)
+    }
+
+    fn unreadable(&self, error: io::Error) -> anyhow::Error {
+        let path = self.job.top.join(path_of(&self.path));
+        anyhow::Error::new(error).context(format!("{} cannot be read", path.display()))
+    }
+
+    fn record_error(&mut self, error: anyhow::Error) {
+        let trouble = self.job.trouble.lock();
+        let mut trouble = trouble.unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref().is_none_or(|(path, _)| self.path < *path) {
+            *trouble = Some((self.path.clone(), error));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What a product carries for those who must approve it: the bill of materials,
+//! and the page. Both are made of the product itself, so that making it and
+//! verifying it write the same.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::evidence::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
+use crate::evidence::manifest::{Facts, Manifest};
+use crate::evidence::report_page::{self, Approval};
+use crate::evidence::signature::VerifyingKey;
+use crate::evidence::{Sha256Digest, check, provenance, sbom, sums};
+use crate::layout::{self, Product};
+use crate::packages::{Inventory, LocalChannel, Lock, PythonCache, Requirements, Strangers};
+use crate::replacement::{replace_file, write_file};
+
+/// Writes `sbom.cdx.json`, before the product is listed. `cache` is where the
+/// product's package cache lies now.
+///
+/// # Errors
+///
+/// When the product's lock cannot be read, or the file not written.
+pub(super) fn write_sbom(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<()> {
+    let inventory = inventory(product, cache, facts)?.unwrap_or_default();
+    let subject = sbom::Subject {
+        project: &facts.project.name,
+        environments: &facts.environments,
+        platform: facts.platform.as_deref(),
+        lock: facts.project.lock.as_ref().map(|lock| &lock.sha256),
+        timestamp: facts.created.as_deref(),
+    };
+    let text = sbom::text(&subject, &inventory)?;
+    write_file(&product.sbom(), text.as_bytes())
+}
+
+/// Writes `report.html`, which tells of the verification that is attached too.
+///
+/// # Errors
+///
+/// When lock or verification cannot be read, or the file not written.
+pub(super) fn write_html_report(
+    product: &Product,
+    cache: &Path,
+    manifest: &Manifest,
+    digest: &Sha256Digest,
+) -> anyhow::Result<()> {
+    let is_signed = |file| {
+        let beside = fs::symlink_metadata(Product::signature_of(file));
+        beside.is_ok_and(|beside| beside.is_file())
+    };
+    let strangers = strangers(product, cache, &manifest.facts)?;
+    let text = report_page::text(&Approval {
+        manifest,
+        digest,
+        inventory: inventory(product, cache, &manifest.facts)?.as_ref(),
+        strangers: &strangers,
+        verified: &check::verify(product, digest)?,
+        secrets: manifest.facts.secrets.as_ref(),
+        sums_signed: is_signed(&product.sums()),
+        verification_signed: is_signed(&product.verification()),
+        provenance_signed: is_signed(&product.provenance()),
+    });
+    replace_file(&product.report(), text.as_bytes())
+}
+
+/// Writes `report.html` of a product that lies there complete. With a key, only a
+/// statement that is signed with it has a say.
+///
+/// # Errors
+///
+/// As [`write_html_report`], and when its lists cannot be read.
+pub(super) fn rewrite_page(
+    product: &Product,
+    key: Option<&VerifyingKey>,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let read = |file: &Path| {
+        evidence_file::read(file, LONGEST_LIST)?
+            .with_context(|| format!("{} is missing", file.display()))
+    };
+    let digest = sums::product_digest(&read(&product.sums())?);
+    let file = product.manifest();
+    let mut manifest = Manifest::parse(&read(&file)?)
+        .with_context(|| format!("{} is no manifest that can be read", file.display()))?;
+    if let Some(statement) = statement(product, &digest, key, context) {
+        provenance::complete(&mut manifest.facts.build, &statement);
+    }
+    write_html_report(product, &product.cache(), &manifest, &digest)
+}
+
+/// The statement of provenance that lies in a product; without it the page says less.
+fn statement(
+    product: &Product,
+    digest: &Sha256Digest,
+    key: Option<&VerifyingKey>,
+    context: &Context,
+) -> Option<Value> {
+    let file = product.provenance();
+    let content = match key {
+        Some(key) => {
+            key.require_signed(&file, LONGEST_RECORD)
+                .inspect_err(|error| {
+                    context.report.warning(format_args!(
+                        "report.html leaves out what provenance.json states: {error:#}"
+                    ));
+                })
+                .ok()?
+                .0
+        }
+        None => evidence_file::read(&file, LONGEST_RECORD).ok()??,
+    };
+    let statement: Value = serde_json::from_slice(&content).ok()?;
+    let subject = statement["subject"][0]["digest"]["sha256"].as_str()?;
+    (subject == digest.to_string()).then_some(statement)
+}
+
+/// The lock of a product, without the platforms that pixi could have chosen and did not:
+/// their packages are not carried.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub(super) fn lock_of(product: &Product, facts: &Facts) -> anyhow::Result<Option<Lock>> {
+    let project = product.path().join(facts.project.folder.path());
+    let lock = Lock::read(&project.join(layout::LOCK_FILE))?;
+    let chosen = facts.platform_names.iter();
+    let chosen = chosen.map(|(environment, name)| (&**environment, &**name));
+    Ok(lock.map(|lock| lock.choosing(chosen)))
+}
+
+/// What is in a product's cache beside what its environments need. `cache` is where that
+/// lies now.
+///
+/// # Errors
+///
+/// When the product's lock cannot be read.
+pub(super) fn strangers(
+    product: &Product,
+    cache: &Path,
+    facts: &Facts,
+) -> anyhow::Result<Strangers> {
+    let project = product.path().join(facts.project.folder.path());
+    let lock = lock_of(product, facts)?;
+    let need = match (&lock, &facts.platform) {
+        (Some(lock), Some(platform)) => {
+            let channels = LocalChannel::of(lock, &project);
+            Requirements::of(lock, &facts.environments, platform, &channels).ok()
+        }
+        _ => None,
+    };
+    let need = need.map(|need| need.in_project(&project));
+    // What is not known to be needed is carried whole.
+    let whole = facts.packages.whole_cache || need.is_none();
+    Ok(Strangers::of(cache, need.as_ref(), whole))
+}
+
+/// The packages of a product's environments; `None` when it has no lock.
+fn inventory(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<Option<Inventory>> {
+    let Some(lock) = lock_of(product, facts)? else {
+        return Ok(None);
+    };
+    let mut inventory = Inventory::of(&lock, &facts.environments, facts.platform.as_deref())?;
+    inventory.add_python_licences(&PythonCache::read(cache));
+    Ok(Some(inventory))
+}

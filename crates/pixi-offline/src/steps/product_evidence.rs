@@ -1,0 +1,246 @@
+//! What a finished product carries to show what it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::context::Context;
+use crate::evidence::listing::{self, KnownDigests};
+use crate::evidence::manifest::{
+    self, Build, DigestedFile, EncodedPath, Entry, Facts, Kind, LockFacts, Manifest, PackageCounts,
+    Project, Secrets, Tool, Totals, VirtualPackages,
+};
+use crate::evidence::provenance::{self, Invocation};
+use crate::evidence::signature::SigningKey;
+use crate::evidence::trusted_comment::TrustedComment;
+use crate::evidence::{self, ProjectMetadata, Sha256Digest, WorkdirRecord, sums};
+use crate::failure::Failure;
+use crate::layout::{self, Product};
+use crate::packages::PythonKind;
+use crate::replacement::write_file;
+use crate::request::{ProjectName, SigningOptions};
+use crate::steps::product_cache::CachePlan;
+use crate::steps::project_manifest::ProjectManifest;
+
+/// What the person chose for a product, as far as the manifest says it.
+pub(super) struct Choices<'a> {
+    /// The arguments of `--exclude`.
+    pub(super) excludes: &'a [std::ffi::OsString],
+    pub(super) whole_cache: bool,
+    pub(super) bundled_pixi: bool,
+    pub(super) secrets: Secrets,
+}
+
+/// The key to sign with, when one was named.
+///
+/// # Errors
+///
+/// Exit code 2, as [`SigningKey::read`], and for a password without a key.
+pub(super) fn signing_key(
+    options: &SigningOptions,
+    context: &Context,
+) -> anyhow::Result<Option<SigningKey>> {
+    let absolute = |file: &PathBuf| context.host.absolute(file);
+    let password_file = options.sign_password_file.as_ref().map(absolute);
+    match &options.sign_key {
+        Some(key) => SigningKey::read(&absolute(key), password_file.as_deref()).map(Some),
+        None if password_file.is_some() => Err(Failure::usage(
+            "--sign-password-file is for a key: give --sign-key",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// What is known of a product whose files are all there but the evidence; it
+/// counts nothing yet.
+///
+/// # Errors
+///
+/// When the project in it cannot be read.
+pub(super) fn facts(
+    product: &Product,
+    name: &ProjectName,
+    plan: &CachePlan,
+    record: Option<&WorkdirRecord>,
+    choices: &Choices<'_>,
+    context: &Context,
+) -> anyhow::Result<Facts> {
+    let (manifest, metadata) = project_manifest(&product.project(name))?;
+    let lock = plan.lock().map(|lock| LockFacts {
+        sha256: *lock.digest(),
+        version: lock.version(),
+        frozen: record.is_some_and(|record| record.lock.frozen),
+    });
+    let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());
+    // build-offline-product gives both steps the same ones.
+    for text in choices.excludes {
+        let text = text.to_string_lossy().into_owned();
+        if !excludes.contains(&text) {
+            excludes.push(text);
+        }
+    }
+    Ok(Facts {
+        kind: manifest::KIND.to_owned(),
+        format: manifest::FORMAT,
+        tool: Tool::this(),
+        created: context.host.source_date_epoch.and_then(evidence::rfc3339),
+        project: Project {
+            name: name.to_string(),
+            version: metadata.version,
+            folder: EncodedPath::new(name.as_os_str()),
+            manifest,
+            lock,
+            git: record.and_then(|record| record.source.clone()),
+        },
+        environments: plan.environments().to_vec(),
+        platform: plan.platform().map(str::to_owned),
+        platform_names: record.map_or_else(BTreeMap::new, other_names),
+        virtual_packages: VirtualPackages {
+            required: plan
+                .need()
+                .map(|need| {
+                    need.virtual_packages()
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect()
+                })
+                .unwrap_or_default(),
+            overrides: record.map_or_else(Default::default, |record| record.overrides.clone()),
+        },
+        build: Build {
+            image: record.and_then(|record| record.image.clone()),
+            engine: record.and_then(|record| record.engine.clone()),
+            pixi: record
+                .and_then(WorkdirRecord::pixi_version)
+                .map(str::to_owned),
+            excludes,
+        },
+        packages: count(plan, choices),
+        secrets: Some(choices.secrets.clone()),
+        totals: Totals::default(),
+    })
+}
+
+/// The names of platforms in the lock that are not those of their subdirs.
+fn other_names(record: &WorkdirRecord) -> BTreeMap<String, String> {
+    let platforms = record.platforms.iter();
+    platforms
+        .filter(|(_, platform)| platform.name != platform.subdir)
+        .map(|(environment, platform)| (environment.clone(), platform.name.clone()))
+        .collect()
+}
+
+/// The manifest of the project in the product, and what it states about the project.
+fn project_manifest(project: &Path) -> anyhow::Result<(DigestedFile, ProjectMetadata)> {
+    let Some(found) = ProjectManifest::find(project) else {
+        anyhow::bail!(
+            "{} has no {} that was not excluded",
+            project.display(),
+            layout::PROJECT_MANIFESTS.join(" and no ")
+        );
+    };
+    let bytes = fs::read(&found.file)
+        .with_context(|| format!("{} cannot be read", found.file.display()))?;
+    let metadata = ProjectMetadata::of(found.name, &String::from_utf8_lossy(&bytes));
+    let digested = DigestedFile {
+        name: found.name.to_owned(),
+        sha256: Sha256Digest::from(Sha256::digest(bytes)),
+    };
+    Ok((digested, metadata))
+}
+
+fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
+    let tied = plan.tied();
+    let mut counts = PackageCounts {
+        wheels_by_name: tied.wheels_by_name,
+        conda_by_name: tied.conda_by_name,
+        whole_cache: choices.whole_cache,
+        bundled_pixi: choices.bundled_pixi,
+        ..PackageCounts::default()
+    };
+    if let Some(need) = plan.need() {
+        counts.conda = Some(need.conda.len() as u64);
+        counts.python = Some(need.python.len() as u64);
+        for python in &need.python {
+            let kind = match python.kind {
+                PythonKind::Wheel => "wheel",
+                PythonKind::SourceDistribution => "source-distribution",
+                PythonKind::Git => "git",
+                PythonKind::Folder => "folder",
+            };
+            *counts.python_kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Lists a product that is otherwise complete: writes `manifest.json`,
+/// `SHA256SUMS`, `provenance.json` and the signatures of the last two, and gives the
+/// manifest and the product's digest. `known` are digests that need not be computed again;
+/// `elsewhere` are entries that are not in the product yet. `started` says when the making began, in seconds since
+/// 1970.
+///
+/// # Errors
+///
+/// When something in the product cannot be read, or the evidence cannot be
+/// written.
+pub(super) fn write(
+    product: &Product,
+    mut facts: Facts,
+    (known, elsewhere): (KnownDigests<'_>, Vec<Entry>),
+    (signing, started): (Option<&SigningKey>, Option<String>),
+    context: &Context,
+) -> anyhow::Result<(Manifest, Sha256Digest)> {
+    let mut entries = listing::list(product.path(), &[], known)?;
+    if !elsewhere.is_empty() {
+        entries.extend(elsewhere);
+        entries.sort_by(|one, other| one.path.bytes().cmp(other.path.bytes()));
+    }
+    facts.totals = Totals::of(&entries);
+    let manifest = Manifest { facts, entries };
+    let manifest_text = manifest.to_json()?;
+    let sums_text = sums::text(&manifest.entries, &manifest_text);
+    let digest = sums::product_digest(&sums_text);
+    write_file(&product.manifest(), &manifest_text)?;
+    write_file(&product.sums(), &sums_text)?;
+    let now = context
+        .host
+        .source_date_epoch
+        .unwrap_or_else(|| context.now());
+    let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
+        let Some(key) = signing else { return Ok(()) };
+        let comment = TrustedComment::of(file, now, Some((&manifest.facts, &digest)));
+        let signature = key.sign(content, &comment)?;
+        write_file(&Product::signature_of(file), signature.as_bytes())
+    };
+    sign(&product.sums(), &sums_text)?;
+    let invocation = Invocation {
+        started,
+        finished: evidence::rfc3339(now),
+    };
+    let mut statement = serde_json::to_vec_pretty(&provenance::statement(
+        &manifest.facts,
+        &digest,
+        &invocation,
+    ))?;
+    statement.push(b'\n');
+    write_file(&product.provenance(), &statement)?;
+    sign(&product.provenance(), &statement)?;
+
+    let mut escaped = manifest
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+        .filter(|entry| sums::needs_escape(entry.path.bytes()));
+    if let Some(first) = escaped.next() {
+        context.report.note(format_args!(
+            "{} file names have a line end or a backslash in them, {} for example: coreutils checks SHA256SUMS all the same, busybox's sha256sum does not",
+            1 + escaped.count(),
+            first.path
+        ));
+    }
+    Ok((manifest, digest))
+}

@@ -1,0 +1,339 @@
+//! Folders of this machine on an engine that does not see them: carried there into
+//! volumes as streams, and back.
+
+pub(super) mod volume_agent;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::{BufWriter, PipeWriter, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use indicatif::HumanBytes;
+use tar::EntryType;
+
+use crate::container::{self, Access, Engine, Mount, TransferContainer, Volume};
+use crate::context::Context;
+use crate::failure::{self, Failure};
+use crate::request::{ImageReference, Transfer};
+use crate::staging::Rules;
+use crate::steps::agent::{self, AgentRequest};
+use crate::steps::container_out;
+use crate::transfer::{self, Expected, Received, Sender, Sent};
+use volume_agent::{Stamp, TransferRequest};
+
+/// Whether folders are carried. `folder` is one in which a file can be made, and which people
+/// know as `shown`; `others` are to be seen as well. Where container root may not be able to write into
+/// the caller's folders, it is tried, with the words for the engine's `run`.
+///
+/// # Errors
+///
+/// When they are to be mounted, and the engine does not see them or a container cannot
+/// write there (1).
+pub(super) fn is_needed(
+    transfer: Transfer,
+    engine: &Engine,
+    image: &ImageReference,
+    (folder, shown): (&Path, &Path),
+    others: &[&Path],
+    engine_arguments: &[OsString],
+    context: &Context,
+) -> anyhow::Result<bool> {
+    if transfer == Transfer::Copy {
+        return Ok(true);
+    }
+    let client = engine.client();
+    let folders = (folder, shown);
+    let access = match may_be_closed(folder) {
+        true => container::shares_writable(engine, image, folders, others, engine_arguments)?,
+        false => container::shares(engine, image, folders, others)?,
+    };
+    let (words, why) = match access {
+        Access::Granted => return Ok(false),
+        Access::Unseen(words) => (
+            words,
+            format!("the engine behind {client} does not see this machine's files"),
+        ),
+        Access::Closed(words) => (
+            words,
+            format!(
+                "a container of {client} cannot write into {}",
+                shown.display()
+            ),
+        ),
+    };
+    if transfer != Transfer::Auto {
+        return Err(Failure::with_code(failure::GENERAL, words));
+    }
+    context.report.note(format_args!(
+        "{why}; files are carried there and back (--transfer copy)"
+    ));
+    Ok(true)
+}
+
+/// Whether container root may not be able to write into a folder of the caller's: the
+/// caller is another user, or a server or another program decides about the folder.
+fn may_be_closed(folder: &Path) -> bool {
+    // statfs(2): NFS, SMB, SMB 2, CIFS, FUSE.
+    const DECIDED_ELSEWHERE: [u64; 5] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546];
+    let is_elsewhere = || {
+        rustix::fs::statfs(folder)
+            // The kernel's numbers have 32 bits, the field perhaps more.
+            .is_ok_and(|found| DECIDED_ELSEWHERE.contains(&(found.f_type as u64 & 0xffff_ffff)))
+    };
+    !rustix::process::geteuid().is_root() || is_elsewhere()
+}
+
+/// What goes into one volume.
+#[derive(Debug, Default)]
+pub(super) struct VolumeSpec {
+    /// Where the volume is in the container.
+    pub(super) target: String,
+    /// Whether it is only read there.
+    pub(super) read_only: bool,
+    /// Folders of this machine by their names in the volume; a single one without a
+    /// name is the volume itself.
+    pub(super) folders: Vec<(PathBuf, PathBuf)>,
+    /// Empty folders and files beside them.
+    pub(super) empty: Vec<(EntryType, PathBuf)>,
+}
+
+/// The mounts of parcels that are not yet filled, for this run's nonce.
+pub(super) fn mounts(parcels: &[VolumeSpec], nonce: &str) -> Vec<Mount> {
+    let mount = |(number, parcel): (usize, &VolumeSpec)| {
+        let mount = Mount::volume(volume_name(nonce, number), &parcel.target);
+        match parcel.read_only {
+            true => mount.only_read(),
+            false => mount,
+        }
+    };
+    parcels.iter().enumerate().map(mount).collect()
+}
+
+fn volume_name(nonce: &str, number: usize) -> String {
+    format!("{}-{number}", Volume::name_for(nonce))
+}
+
+/// Files that the engine has already, in a volume of an earlier step.
+pub(super) struct BaseVolume<'a> {
+    /// The volume.
+    pub(super) volume: &'a Volume,
+    /// The folder in it.
+    pub(super) folder: &'a str,
+    /// Which folder of the first parcel has the same files, by its path in the volume.
+    pub(super) like: PathBuf,
+}
+
+/// Parcels on the engine.
+pub(super) struct RemoteVolumes<'a> {
+    // Before the volumes: one that a container has cannot be removed.
+    carrier: TransferContainer<'a>,
+    volumes: Vec<Volume>,
+}
+
+/// Where the carrier has a volume.
+fn mount_point(number: usize) -> String {
+    format!("/.pixi-offline/{number}")
+}
+
+impl<'a> RemoteVolumes<'a> {
+    /// Makes a volume for each parcel, and fills them. `program` is a program of ours
+    /// that serves as the delegate.
+    ///
+    /// # Errors
+    ///
+    /// 128+n after a signal; 125 when the engine refuses or goes away, 1 when its disk is
+    /// full: nothing is left on it then.
+    pub(super) fn there(
+        engine: &'a Engine,
+        image: &ImageReference,
+        program: &Path,
+        parcels: Vec<VolumeSpec>,
+        there: Option<&BaseVolume<'_>>,
+        nonce: &str,
+        context: &Context,
+    ) -> anyhow::Result<RemoteVolumes<'a>> {
+        let mut volumes = Vec::new();
+        let mut mounts = Vec::new();
+        for number in 0..parcels.len() {
+            let volume = Volume::make(engine, volume_name(nonce, number))?;
+            mounts.push(Mount::volume(volume.name(), mount_point(number)));
+            volumes.push(volume);
+        }
+        if let Some(there) = there {
+            let place = mount_point(parcels.len());
+            mounts.push(Mount::volume(there.volume.name(), place).only_read());
+        }
+        let order = serde_json::to_string(&AgentRequest::Carry)?;
+        let words = [agent::AGENT_ARGUMENT, &order];
+        let carrier = TransferContainer::make(engine, image, &mounts, program, &words, nonce)?;
+        let carried = RemoteVolumes { carrier, volumes };
+        let reference = there.map(|there| {
+            let place = mount_point(parcels.len());
+            (there, Path::new(&place).join(there.folder))
+        });
+        for (number, parcel) in parcels.into_iter().enumerate() {
+            carried.not_interrupted()?;
+            let reference = reference.as_ref().filter(|_| number == 0);
+            carried.fill(number, parcel, reference, context)?;
+        }
+        Ok(carried)
+    }
+
+    fn fill(
+        &self,
+        number: usize,
+        parcel: VolumeSpec,
+        reference: Option<&(&BaseVolume<'_>, PathBuf)>,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let known = match reference {
+            Some((_, folder)) => self.list(folder)?,
+            None => HashMap::new(),
+        };
+        let like = reference.map(|(there, _)| there.like.clone());
+        let begun = Instant::now();
+        let mark = context.nonce();
+        let errand = TransferRequest::Fill {
+            folder: mount_point(number).into(),
+            there: reference.map(|(_, folder)| folder.clone()),
+            mark: mark.clone(),
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        let write = move |to: PipeWriter| {
+            let mut to = BufWriter::with_capacity(1 << 20, to);
+            put(&errand, &mut to)?;
+            let mut sender = Sender::new(&mut to);
+            for (at, folder) in &parcel.folders {
+                let is_like = |path: &Path, metadata: &std::fs::Metadata| {
+                    let path = at.join(path);
+                    let path = path.strip_prefix(like.as_ref()?).ok()?;
+                    let stamp = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+                    (known.get(path) == Some(&stamp)).then(|| path.to_owned())
+                };
+                sender.folder(folder, at, &Rules::new(), &is_like)?;
+            }
+            for (kind, name) in &parcel.empty {
+                sender.empty(*kind, name)?;
+            }
+            let sent = sender.finish(&mark)?;
+            to.flush()?;
+            let _ = tell.send(sent);
+            Ok(())
+        };
+        let received: Received = self.carrier.errand(write, |stream| {
+            let answer = container::read_answer(stream)?;
+            // An empty one is told by the exit code.
+            Ok(serde_json::from_slice(&answer).unwrap_or_default())
+        })?;
+        let sent = told.recv().context("the stream was not written")?;
+        say(
+            "carried to the engine",
+            &Sent {
+                entries: received.entries,
+                ..sent
+            },
+            begun.elapsed(),
+            context,
+        );
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
+        let errand = TransferRequest::List {
+            folder: folder.to_owned(),
+        };
+        self.carrier.errand(
+            move |mut to| put(&errand, &mut to),
+            |stream| {
+                let listing = container::read_answer(stream)?;
+                volume_agent::lines(&listing)
+            },
+        )
+    }
+
+    /// Brings what is in a parcel's volume into a folder that is there and empty, but
+    /// for what `leave_out`, rsync patterns, keep back. `here` are folders of this
+    /// machine by their names in the volume: what did not change since it came from
+    /// there is taken from there again. `top` are the names at its top that may come,
+    /// with their kinds; others stay there, with a warning.
+    ///
+    /// # Errors
+    ///
+    /// As [`RemoteVolumes::there`], and when something cannot be written here or is of
+    /// another kind.
+    pub(super) fn back(
+        &self,
+        number: usize,
+        into: &Path,
+        leave_out: Vec<String>,
+        top: &[(&str, EntryType)],
+        here: &[(&Path, &Path)],
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        self.not_interrupted()?;
+        let begun = Instant::now();
+        let mark = context.nonce();
+        let errand = TransferRequest::Empty {
+            folder: mount_point(number).into(),
+            leave_out,
+            mark: mark.clone(),
+        };
+        let expected = Expected {
+            there: here,
+            top: Some(top),
+        };
+        let (received, left) = self.carrier.errand(
+            move |mut to| put(&errand, &mut to),
+            |stream| transfer::receive_as(stream, into, &mark, &expected),
+        )?;
+        container_out::warn_of_left(&left, context);
+        let sent = Sent {
+            entries: received.entries,
+            bytes: received.bytes,
+            spared: received.spared,
+        };
+        say("carried back", &sent, begun.elapsed(), context);
+        Ok(())
+    }
+
+    /// Whether no signal came so far.
+    ///
+    /// # Errors
+    ///
+    /// 128+n.
+    pub(super) fn not_interrupted(&self) -> anyhow::Result<()> {
+        self.volumes.iter().try_for_each(Volume::not_interrupted)
+    }
+
+    /// Keeps the first parcel's volume and removes all else.
+    ///
+    /// # Errors
+    ///
+    /// When there were no parcels.
+    pub(super) fn into_first_volume(self) -> anyhow::Result<Volume> {
+        drop(self.carrier);
+        let first = self.volumes.into_iter().next();
+        first.context("nothing was carried")
+    }
+}
+
+fn put(errand: &TransferRequest, to: &mut impl std::io::Write) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *to, errand)?;
+    Ok(to.write_all(b"\n")?)
+}
+
+fn say(what: &str, sent: &Sent, elapsed: Duration, context: &Context) {
+    let spared = match sent.spared {
+        0 => String::new(),
+        spared => format!(", {} more were there already", HumanBytes(spared)),
+    };
+    context.report.note(format_args!(
+        "{what}: {} entries, {}{spared}, in {:.1} s",
+        sent.entries,
+        HumanBytes(sent.bytes),
+        elapsed.as_secs_f64()
+    ));
+}
