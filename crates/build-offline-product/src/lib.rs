@@ -12,7 +12,9 @@ use pixi_offline::request::{
     BuildOptions, ContainerId, ImageReference, OFFICIAL_IMAGE, PlatformOptions, ProductOptions,
     SigningOptions, TransferOptions,
 };
-use pixi_offline::steps::build_offline_product::{self as step, ProductChoices, Request, Source};
+use pixi_offline::steps::build_offline_product::{
+    self as step, OfflineProductRequest, ProductChoices, Source,
+};
 use pixi_offline::steps::{Generated, create_workdir_from_container, create_workdir_from_host};
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -179,7 +181,7 @@ impl ShowOptions {
 }
 
 impl Options {
-    fn request(self, context: &Context) -> anyhow::Result<Request> {
+    fn request(self, context: &Context) -> anyhow::Result<OfflineProductRequest> {
         let image = self.image.as_deref().map(ImageReference::new).transpose()?;
         let product = ProductChoices {
             variables: self.product.variables()?,
@@ -214,21 +216,23 @@ impl Options {
             self.container_id,
             self.project_path_in_container,
         ) {
-            (Some(project_dir), None, None) => Source::Host(create_workdir_from_host::Request {
-                image: match (&image, &context.host.pixi_image) {
-                    (Some(image), _) => image.clone(),
-                    (None, Some(image)) => ImageReference::new(image)?,
-                    (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
-                },
-                platform,
-                project_dir,
-                resources_dir: self.resources_dir,
-                engine_arguments: self.engine_arg,
-                build: build(CONTAINER_WORKDIR)?,
-                transfer: self.transfer.transfer,
-            }),
+            (Some(project_dir), None, None) => {
+                Source::Host(create_workdir_from_host::HostBuildRequest {
+                    image: match (&image, &context.host.pixi_image) {
+                        (Some(image), _) => image.clone(),
+                        (None, Some(image)) => ImageReference::new(image)?,
+                        (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
+                    },
+                    platform,
+                    project_dir,
+                    resources_dir: self.resources_dir,
+                    engine_arguments: self.engine_arg,
+                    build: build(CONTAINER_WORKDIR)?,
+                    transfer: self.transfer.transfer,
+                })
+            }
             (None, Some(container), Some(project)) => {
-                Source::Container(create_workdir_from_container::Request {
+                Source::Container(create_workdir_from_container::ContainerBuildRequest {
                     container: ContainerId::new(&container)?,
                     project,
                     resources: self.resources_path_in_container,
@@ -242,7 +246,7 @@ impl Options {
                 ));
             }
         };
-        Ok(Request {
+        Ok(OfflineProductRequest {
             source,
             image,
             product,

@@ -7,7 +7,7 @@ use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::layout::WORKDIR_IN_CONTAINER;
 use pixi_offline::request::{BuildOptions, ContainerId};
-use pixi_offline::steps::create_workdir_from_container::{self as step, Request};
+use pixi_offline::steps::create_workdir_from_container::{self as step, ContainerBuildRequest};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -51,11 +51,11 @@ pub struct Options {
     pub build: BuildOptions,
 }
 
-impl TryFrom<Options> for Request {
+impl TryFrom<Options> for ContainerBuildRequest {
     type Error = anyhow::Error;
 
-    fn try_from(options: Options) -> anyhow::Result<Request> {
-        Ok(Request {
+    fn try_from(options: Options) -> anyhow::Result<ContainerBuildRequest> {
+        Ok(ContainerBuildRequest {
             container: ContainerId::new(&options.container_id)?,
             project: options.project_path_in_container,
             resources: options.resources_path_in_container,
@@ -74,5 +74,5 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.build.engine.plain_output {
         context.report.show_plainly();
     }
-    step::run(&Request::try_from(options)?, context).map(drop)
+    step::run(&ContainerBuildRequest::try_from(options)?, context).map(drop)
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::request::{BuildOptions, ImageReference, PlatformOptions, TransferOptions};
-use pixi_offline::steps::create_workdir_from_host::{self as step, Request};
+use pixi_offline::steps::create_workdir_from_host::{self as step, HostBuildRequest};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -58,11 +58,11 @@ pub struct Options {
     pub engine_arg: Vec<OsString>,
 }
 
-impl TryFrom<Options> for Request {
+impl TryFrom<Options> for HostBuildRequest {
     type Error = anyhow::Error;
 
-    fn try_from(options: Options) -> anyhow::Result<Request> {
-        Ok(Request {
+    fn try_from(options: Options) -> anyhow::Result<HostBuildRequest> {
+        Ok(HostBuildRequest {
             image: ImageReference::new(&options.image)?,
             platform: options.platform.parse()?,
             project_dir: options.project_dir,
@@ -83,5 +83,5 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.build.engine.plain_output {
         context.report.show_plainly();
     }
-    step::run(&Request::try_from(options)?, context).map(drop)
+    step::run(&HostBuildRequest::try_from(options)?, context).map(drop)
 }

@@ -9,7 +9,7 @@ use pixi_offline::request::{
     EngineOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions, SigningOptions,
     TransferOptions, VerifyOptions,
 };
-use pixi_offline::steps::final_verify_product::{self as step, Request};
+use pixi_offline::steps::final_verify_product::{self as step, VerifyRequest};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -80,12 +80,12 @@ pub struct Options {
     pub verify: VerifyOptions,
 }
 
-impl TryFrom<Options> for Request {
+impl TryFrom<Options> for VerifyRequest {
     type Error = anyhow::Error;
 
-    fn try_from(options: Options) -> anyhow::Result<Request> {
+    fn try_from(options: Options) -> anyhow::Result<VerifyRequest> {
         let (verification, expectations) = options.verify.parse()?;
-        Ok(Request {
+        Ok(VerifyRequest {
             image: ImageReference::new(&options.image)?,
             platform: options.platform.parse()?,
             product_dir: options.product_dir,
@@ -120,5 +120,5 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.engine.plain_output {
         context.report.show_plainly();
     }
-    step::run(&Request::try_from(options)?, context).map(drop)
+    step::run(&VerifyRequest::try_from(options)?, context).map(drop)
 }

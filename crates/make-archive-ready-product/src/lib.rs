@@ -7,7 +7,7 @@ use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::request::{ProductOptions, ProjectName, SecretOptions, SigningOptions};
 use pixi_offline::steps::Generated;
-use pixi_offline::steps::make_product::{self as step, Request};
+use pixi_offline::steps::make_product::{self as step, ProductRequest};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -55,11 +55,11 @@ pub struct Options {
     pub signing: SigningOptions,
 }
 
-impl TryFrom<Options> for Request {
+impl TryFrom<Options> for ProductRequest {
     type Error = anyhow::Error;
 
-    fn try_from(options: Options) -> anyhow::Result<Request> {
-        Ok(Request {
+    fn try_from(options: Options) -> anyhow::Result<ProductRequest> {
+        Ok(ProductRequest {
             workdir: options.workdir,
             project_name: options
                 .project_name
@@ -91,5 +91,5 @@ impl TryFrom<Options> for Request {
 ///
 /// Those of the step.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
-    step::run(&Request::try_from(options)?, context).map(drop)
+    step::run(&ProductRequest::try_from(options)?, context).map(drop)
 }

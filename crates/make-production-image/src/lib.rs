@@ -11,7 +11,7 @@ use pixi_offline::request::{
     AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageTag,
     ImageUser, SecretOptions, utf8_arg,
 };
-use pixi_offline::steps::make_production_image::{self as step, Purpose, Request};
+use pixi_offline::steps::make_production_image::{self as step, ImageRequest, Purpose};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -144,10 +144,10 @@ pub struct Options {
     pub command_words: Vec<OsString>,
 }
 
-impl TryFrom<Options> for Request {
+impl TryFrom<Options> for ImageRequest {
     type Error = anyhow::Error;
 
-    fn try_from(options: Options) -> anyhow::Result<Request> {
+    fn try_from(options: Options) -> anyhow::Result<ImageRequest> {
         let (command, verify) = match (options.verify_run, options.cmd) {
             (true, cmd) => (cmd, Some(options.command_words)),
             (false, cmd) if cmd.is_empty() => (options.command_words, None),
@@ -186,7 +186,7 @@ impl TryFrom<Options> for Request {
                 .collect::<anyhow::Result<Vec<_>>>()
         };
         let word = |what: &str, word: &OsString| Ok(utf8_arg(what, word)?.to_owned());
-        Ok(Request {
+        Ok(ImageRequest {
             product_dir: options.product_dir,
             build_image: ImageReference::new(&options.build_image).context("--build-image")?,
             base_image: ImageReference::new(&options.base_image).context("--base-image")?,
@@ -241,5 +241,5 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.plain_output {
         context.report.show_plainly();
     }
-    step::run(&Request::try_from(options)?, context)
+    step::run(&ImageRequest::try_from(options)?, context)
 }

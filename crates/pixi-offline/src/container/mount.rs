@@ -7,14 +7,14 @@ use crate::request::text_for_mount;
 /// A folder of the host, or a volume of the engine, inside a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    source: Source,
+    source: MountSource,
     target: String,
     read_only: bool,
 }
 
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+enum MountSource {
     Folder(PathBuf),
     Volume(String),
 }
@@ -23,7 +23,7 @@ impl Mount {
     /// Mounts `source`, an absolute path, at `target`, writable.
     pub fn writable(source: impl Into<PathBuf>, target: impl Into<String>) -> Mount {
         Mount {
-            source: Source::Folder(source.into()),
+            source: MountSource::Folder(source.into()),
             target: target.into(),
             read_only: false,
         }
@@ -32,7 +32,7 @@ impl Mount {
     /// Mounts a volume that is there, by its name, at `target`, writable.
     pub fn volume(name: impl Into<String>, target: impl Into<String>) -> Mount {
         Mount {
-            source: Source::Volume(name.into()),
+            source: MountSource::Volume(name.into()),
             target: target.into(),
             read_only: false,
         }
@@ -54,8 +54,8 @@ impl Mount {
     /// Where the folder lies on the host, if it is one.
     pub fn source(&self) -> Option<&Path> {
         match &self.source {
-            Source::Folder(folder) => Some(folder),
-            Source::Volume(_) => None,
+            MountSource::Folder(folder) => Some(folder),
+            MountSource::Volume(_) => None,
         }
     }
 
@@ -69,11 +69,11 @@ impl Mount {
     /// a newline in it: the client would mount another folder.
     pub fn value(&self) -> anyhow::Result<String> {
         let (kind, source) = match &self.source {
-            Source::Folder(folder) => (
+            MountSource::Folder(folder) => (
                 "bind",
                 text_for_mount("a path that must be mounted", folder.as_os_str())?,
             ),
-            Source::Volume(name) => ("volume", name.as_str()),
+            MountSource::Volume(name) => ("volume", name.as_str()),
         };
         let target = text_for_mount("the place of a mount", self.target.as_ref())?;
         let mut fields = vec![
@@ -84,8 +84,8 @@ impl Mount {
         if self.read_only {
             // podman 4.3 takes `readonly` of folders only; docker takes both of both.
             let word = match self.source {
-                Source::Folder(_) => "readonly",
-                Source::Volume(_) => "ro",
+                MountSource::Folder(_) => "readonly",
+                MountSource::Volume(_) => "ro",
             };
             fields.push(word.to_owned());
         }

@@ -84,7 +84,7 @@ pub fn run(
     }
     let last_resort = KillPolicy::Remove(engine.clone(), names.clone());
     let mut outside = Outside::new(engine, spec);
-    let written = Written {
+    let written = WrittenLogs {
         mounts: &spec.mounts,
         logs,
     };
@@ -239,7 +239,7 @@ pub fn run_in(
         &arguments,
         &spec.script,
         KillPolicy::Wait,
-        &Written { mounts: &[], logs },
+        &WrittenLogs { mounts: &[], logs },
         &mut Outside::Unable(String::new()),
         report,
     )?;
@@ -249,12 +249,12 @@ pub fn run_in(
 }
 
 /// What is written on this machine while a container runs.
-struct Written<'a> {
+struct WrittenLogs<'a> {
     mounts: &'a [Mount],
     logs: &'a [PhaseLog],
 }
 
-impl Written<'_> {
+impl WrittenLogs<'_> {
     fn dirs(&self) -> impl Iterator<Item = PathBuf> {
         let mounted = self.mounts.iter().filter_map(Mount::source);
         let logs = self.logs.iter().filter_map(|log| log.file.parent());
@@ -269,7 +269,7 @@ fn run_client(
     arguments: &[OsString],
     script: &Script,
     last_resort: KillPolicy,
-    written: &Written<'_>,
+    written: &WrittenLogs<'_>,
     outside: &mut Outside<'_>,
     report: &Report,
 ) -> anyhow::Result<ScriptEnd> {

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::evidence::Sha256Digest;
 use crate::evidence::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
 use crate::evidence::listing::{self, Without};
-use crate::evidence::manifest::{EncodedPath, Entry, Kind, Manifest, Mode};
+use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Manifest, Mode};
 use crate::evidence::sums;
 use crate::evidence::verification::{Verdict, VerificationRecord};
 use crate::failure::{self, Failure};
@@ -43,7 +43,7 @@ pub struct Checked {
     /// The digest of the product, that of its `SHA256SUMS`.
     pub digest: Sha256Digest,
     /// What is not as it is listed, by path.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CheckFinding>,
     /// What is not listed, and lies where an install in the product leaves its
     /// things. Nothing vouches for it.
     pub left_by_install: Vec<PathBuf>,
@@ -72,7 +72,7 @@ impl Checked {
         if self.findings.is_empty() && left.is_empty() {
             return Ok(());
         }
-        let left_found = left.iter().map(|path| Finding {
+        let left_found = left.iter().map(|path| CheckFinding {
             path: EncodedPath::new(path),
             what: Difference::Added,
         });
@@ -101,7 +101,7 @@ impl Checked {
 
 /// Something that is not as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct CheckFinding {
     /// Where.
     pub path: EncodedPath,
     /// What.
@@ -142,7 +142,7 @@ pub enum Difference {
     Kind,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for CheckFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
         match &self.what {
@@ -210,7 +210,7 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         .collect();
     // One of another length is changed, whatever its digest is.
     let digests = |path: &Path, found| match listed.get(bytes(path)).map(|entry| &entry.kind) {
-        Some(Kind::File { size, .. }) if depth == Depth::Full && *size == found => {
+        Some(EntryKind::File { size, .. }) if depth == Depth::Full && *size == found => {
             HashPolicy::Compute
         }
         _ => HashPolicy::Skip,
@@ -237,7 +237,7 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
             {
                 left_by_install.push(seen.path.clone());
             } else {
-                findings.push(Finding {
+                findings.push(CheckFinding {
                     path: EncodedPath::new(&seen.path),
                     what: Difference::Added,
                 });
@@ -246,14 +246,14 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         };
         let differences = differences(entry, &seen).into_iter();
         let differences = differences.filter(|what| !is_inherited(what, entry, product));
-        findings.extend(differences.map(|what| Finding {
+        findings.extend(differences.map(|what| CheckFinding {
             path: entry.path.clone(),
             what,
         }));
     }
     findings.extend(uncovered(product));
     findings.extend(writable_by_everybody(product));
-    findings.extend(listed.into_values().map(|entry| Finding {
+    findings.extend(listed.into_values().map(|entry| CheckFinding {
         path: entry.path.clone(),
         what: Difference::Missing,
     }));
@@ -282,7 +282,7 @@ fn is_not_listed(path: &Path) -> bool {
 
 /// What has the name of a file that no manifest lists, and is none, or one that
 /// somebody may run, or more than its owner write.
-fn uncovered(product: &Product) -> impl Iterator<Item = Finding> {
+fn uncovered(product: &Product) -> impl Iterator<Item = CheckFinding> {
     let names = Product::UNCOVERED
         .iter()
         .chain(std::iter::once(&Product::MANIFEST));
@@ -297,7 +297,7 @@ fn uncovered(product: &Product) -> impl Iterator<Item = Finding> {
             },
             true => return None,
         };
-        Some(Finding {
+        Some(CheckFinding {
             path: EncodedPath::new(name),
             what,
         })
@@ -305,9 +305,9 @@ fn uncovered(product: &Product) -> impl Iterator<Item = Finding> {
 }
 
 /// The folder of the product, when everybody may write there. No list has its mode.
-fn writable_by_everybody(product: &Product) -> Option<Finding> {
+fn writable_by_everybody(product: &Product) -> Option<CheckFinding> {
     let found = fs::metadata(product.path()).ok()?.mode();
-    (found & 0o002 != 0).then(|| Finding {
+    (found & 0o002 != 0).then(|| CheckFinding {
         path: EncodedPath::new("."),
         what: Difference::Mode {
             listed: Mode::of(found & !0o002),
@@ -324,7 +324,7 @@ fn is_inherited(what: &Difference, entry: &Entry, product: &Product) -> bool {
         return false;
     };
     let parent = product.path().join(entry.path.path());
-    matches!(entry.kind, Kind::Directory { .. })
+    matches!(entry.kind, EntryKind::Directory { .. })
         && found.bits() == listed.bits() | SET_GROUP_ID
         && parent
             .parent()
@@ -359,7 +359,7 @@ fn require_consistent(
     }
     let mut files = 0;
     for entry in &manifest.entries {
-        let Kind::File { sha256, .. } = &entry.kind else {
+        let EntryKind::File { sha256, .. } = &entry.kind else {
             continue;
         };
         files += 1;
@@ -394,7 +394,7 @@ fn differences(entry: &Entry, seen: &Listed<'_>) -> Vec<Difference> {
     };
     let mut all = Vec::new();
     if let (
-        Kind::File {
+        EntryKind::File {
             mode: listed_mode,
             size,
             sha256,
@@ -418,7 +418,7 @@ fn differences(entry: &Entry, seen: &Listed<'_>) -> Vec<Difference> {
         return all;
     }
     match (&entry.kind, &listing::kind(seen)) {
-        (Kind::Link { target: listed }, Some(Kind::Link { target: found })) => {
+        (EntryKind::Link { target: listed }, Some(EntryKind::Link { target: found })) => {
             if listed != found {
                 all.push(Difference::Link {
                     listed: listed.clone(),
@@ -426,11 +426,11 @@ fn differences(entry: &Entry, seen: &Listed<'_>) -> Vec<Difference> {
                 });
             }
         }
-        (Kind::Directory { mode: listed }, Some(Kind::Directory { .. }))
-        | (Kind::Fifo { mode: listed }, Some(Kind::Fifo { .. }))
-        | (Kind::Socket { mode: listed }, Some(Kind::Socket { .. }))
-        | (Kind::BlockDevice { mode: listed }, Some(Kind::BlockDevice { .. }))
-        | (Kind::CharacterDevice { mode: listed }, Some(Kind::CharacterDevice { .. })) => {
+        (EntryKind::Directory { mode: listed }, Some(EntryKind::Directory { .. }))
+        | (EntryKind::Fifo { mode: listed }, Some(EntryKind::Fifo { .. }))
+        | (EntryKind::Socket { mode: listed }, Some(EntryKind::Socket { .. }))
+        | (EntryKind::BlockDevice { mode: listed }, Some(EntryKind::BlockDevice { .. }))
+        | (EntryKind::CharacterDevice { mode: listed }, Some(EntryKind::CharacterDevice { .. })) => {
             all.extend(mode(listed));
         }
         _ => all.push(Difference::Kind),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::evidence::Sha256Digest;
-use crate::evidence::manifest::{EncodedPath, Entry, Kind, Mode};
+use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Mode};
 use crate::staging::{self, HashPolicy, Listed, Listing, Selection};
 
 /// Digests that somebody has computed already, while copying for example: asked
@@ -11,18 +11,18 @@ use crate::staging::{self, HashPolicy, Listed, Listing, Selection};
 pub type KnownDigests<'a> = &'a (dyn Fn(&Path, u64) -> Option<[u8; 32]> + Sync);
 
 /// What an entry is, but for a regular file: that takes a digest.
-pub(super) fn kind(listed: &Listed<'_>) -> Option<Kind> {
+pub(super) fn kind(listed: &Listed<'_>) -> Option<EntryKind> {
     let mode = Mode::of(listed.mode);
     Some(match listed.kind {
         staging::Kind::File { .. } => return None,
-        staging::Kind::Folder => Kind::Directory { mode },
-        staging::Kind::Link { leads_to } => Kind::Link {
+        staging::Kind::Folder => EntryKind::Directory { mode },
+        staging::Kind::Link { leads_to } => EntryKind::Link {
             target: EncodedPath::new(leads_to),
         },
-        staging::Kind::Fifo => Kind::Fifo { mode },
-        staging::Kind::Socket => Kind::Socket { mode },
-        staging::Kind::BlockDevice => Kind::BlockDevice { mode },
-        staging::Kind::CharacterDevice => Kind::CharacterDevice { mode },
+        staging::Kind::Fifo => EntryKind::Fifo { mode },
+        staging::Kind::Socket => EntryKind::Socket { mode },
+        staging::Kind::BlockDevice => EntryKind::BlockDevice { mode },
+        staging::Kind::CharacterDevice => EntryKind::CharacterDevice { mode },
     })
 }
 
@@ -62,7 +62,7 @@ pub fn entries(listing: &Listing, top: &Path) -> Vec<Entry> {
                     size,
                     sha256: Some(sha256),
                 },
-            ) => Kind::File {
+            ) => EntryKind::File {
                 mode: Mode::of(listed.mode),
                 size,
                 sha256: Sha256Digest::from(*sha256),
@@ -119,21 +119,21 @@ mod tests {
                 "pipe"
             ]
         );
-        let Kind::File { sha256, size, .. } = &list[1].kind else {
+        let EntryKind::File { sha256, size, .. } = &list[1].kind else {
             panic!("{:?}", list[1]);
         };
         assert_eq!(*size, 6);
         assert_eq!(*sha256, Sha256Digest::from(Sha256::digest("a-file")));
-        let Kind::File { sha256, .. } = &list[6].kind else {
+        let EntryKind::File { sha256, .. } = &list[6].kind else {
             panic!("{:?}", list[6]);
         };
         assert_eq!(sha256.to_string(), "07".repeat(32));
         assert_eq!(
             list[4].kind,
-            Kind::Link {
+            EntryKind::Link {
                 target: EncodedPath::new("../nowhere")
             }
         );
-        assert!(matches!(list[8].kind, Kind::Fifo { .. }));
+        assert!(matches!(list[8].kind, EntryKind::Fifo { .. }));
     }
 }

@@ -27,7 +27,7 @@ pub const KIND: &str = "pixi-offline product manifest";
 pub struct Manifest {
     /// What it says of the product as a whole.
     #[serde(flatten)]
-    pub facts: Facts,
+    pub facts: ManifestFacts,
     /// Everything in the product but the manifest itself and the files that are
     /// written after it, sorted by the bytes of the path; a folder comes before
     /// what is in it, and the folder of the product is not listed.
@@ -36,7 +36,7 @@ pub struct Manifest {
 
 /// What is known of a product as a whole. What was not known is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct ManifestFacts {
     /// [`KIND`].
     pub kind: String,
     /// [`FORMAT`].
@@ -59,7 +59,7 @@ pub struct Facts {
     /// What packages ask of the machine.
     pub virtual_packages: VirtualPackages,
     /// Where the packages were fetched and built.
-    pub build: Build,
+    pub build: BuildInfo,
     /// The packages that the environments need.
     pub packages: PackageCounts,
     /// What was done about secrets; products of older versions do not say it.
@@ -152,7 +152,7 @@ pub struct VirtualPackages {
 
 /// Where the packages of a product were fetched and built.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Build {
+pub struct BuildInfo {
     /// The image. Its digests in registries are not written: which of them are known depends
     /// on the engine, and products of one cache are one product. `provenance.json` has them.
     #[serde(serialize_with = "without_registries")]
@@ -172,12 +172,12 @@ fn without_registries<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
-    struct Known<'a> {
+    struct ImageFacts<'a> {
         reference: &'a str,
         id: &'a str,
         platform: &'a str,
     }
-    let known = image.as_ref().map(|image| Known {
+    let known = image.as_ref().map(|image| ImageFacts {
         reference: &image.reference,
         id: &image.id,
         platform: &image.platform,
@@ -230,12 +230,12 @@ impl Totals {
         let mut totals = Totals::default();
         for entry in entries {
             match &entry.kind {
-                Kind::File { size, .. } => {
+                EntryKind::File { size, .. } => {
                     totals.files += 1;
                     totals.bytes += size;
                 }
-                Kind::Directory { .. } => totals.directories += 1,
-                Kind::Link { .. } => totals.links += 1,
+                EntryKind::Directory { .. } => totals.directories += 1,
+                EntryKind::Link { .. } => totals.links += 1,
                 _ => totals.others += 1,
             }
         }
@@ -251,13 +251,13 @@ pub struct Entry {
     pub path: EncodedPath,
     /// What it is.
     #[serde(flatten)]
-    pub kind: Kind,
+    pub kind: EntryKind,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Kind {
+pub enum EntryKind {
     /// A regular file.
     File {
         /// Its permissions.
@@ -332,19 +332,19 @@ impl TryFrom<FlatEntry> for Entry {
         let missing = |what| format!("{path} has no {what}");
         let mode = || flat.mode.ok_or_else(|| missing("mode"));
         let kind = match flat.kind {
-            KindName::File => Kind::File {
+            KindName::File => EntryKind::File {
                 mode: mode()?,
                 size: flat.size.ok_or_else(|| missing("size"))?,
                 sha256: flat.sha256.ok_or_else(|| missing("sha256"))?,
             },
-            KindName::Directory => Kind::Directory { mode: mode()? },
-            KindName::Link => Kind::Link {
+            KindName::Directory => EntryKind::Directory { mode: mode()? },
+            KindName::Link => EntryKind::Link {
                 target: flat.target.ok_or_else(|| missing("target"))?,
             },
-            KindName::Fifo => Kind::Fifo { mode: mode()? },
-            KindName::Socket => Kind::Socket { mode: mode()? },
-            KindName::BlockDevice => Kind::BlockDevice { mode: mode()? },
-            KindName::CharacterDevice => Kind::CharacterDevice { mode: mode()? },
+            KindName::Fifo => EntryKind::Fifo { mode: mode()? },
+            KindName::Socket => EntryKind::Socket { mode: mode()? },
+            KindName::BlockDevice => EntryKind::BlockDevice { mode: mode()? },
+            KindName::CharacterDevice => EntryKind::CharacterDevice { mode: mode()? },
         };
         Ok(Entry { path, kind })
     }

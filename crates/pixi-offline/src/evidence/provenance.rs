@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::container::EngineVersion;
 use crate::evidence::Sha256Digest;
-use crate::evidence::manifest::{Build, Facts, Tool};
+use crate::evidence::manifest::{BuildInfo, ManifestFacts, Tool};
 
 /// How the parameters of a build of ours are to be read; `docs/manifest.md` says
 /// it. It names a format, and nothing is found there.
@@ -29,7 +29,7 @@ pub struct Invocation {
 
 /// Adds to what a manifest says of a build what only its statement says: the engine, and
 /// the image's digests in registries.
-pub fn complete(build: &mut Build, statement: &Value) {
+pub fn complete(build: &mut BuildInfo, statement: &Value) {
     let predicate = &statement["predicate"];
     let versions = predicate["runDetails"]["builder"]["version"].as_object();
     let engine = versions.into_iter().flatten().find(|(name, _)| {
@@ -58,7 +58,7 @@ pub fn complete(build: &mut Build, statement: &Value) {
 }
 
 /// The statement on the product with this digest.
-pub fn statement(facts: &Facts, digest: &Sha256Digest, invocation: &Invocation) -> Value {
+pub fn statement(facts: &ManifestFacts, digest: &Sha256Digest, invocation: &Invocation) -> Value {
     let mut materials = Vec::new();
     if let Some(image) = &facts.build.image {
         for known in &image.repo_digests {
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn what_a_manifest_does_not_say_of_a_build_comes_back_from_the_statement() {
         let digest = format!("localhost/img@sha256:{}", "ab".repeat(32));
-        let build = Build {
+        let build = BuildInfo {
             image: Some(Image {
                 reference: "img:1".into(),
                 id: format!("sha256:{}", "cd".repeat(32)),
@@ -151,7 +151,7 @@ mod tests {
             pixi: Some("0.77.0".into()),
             excludes: Vec::new(),
         };
-        let mut read: Build =
+        let mut read: BuildInfo =
             serde_json::from_value(serde_json::to_value(&build).unwrap()).unwrap();
         assert_eq!(read.engine, None);
         assert!(read.image.as_ref().unwrap().repo_digests.is_empty());

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Sha256Digest;
-use crate::evidence::manifest::{EncodedPath, Entry, Kind};
+use crate::evidence::manifest::{EncodedPath, Entry, EntryKind};
 use crate::layout::Product;
 
 /// The text of `SHA256SUMS` for the regular files of a product, in the format of
@@ -19,7 +19,7 @@ pub fn text(entries: &[Entry], manifest: &[u8]) -> Vec<u8> {
     let mut files: Vec<(&[u8], &Sha256Digest)> = entries
         .iter()
         .filter_map(|entry| match &entry.kind {
-            Kind::File { sha256, .. } => Some((entry.path.bytes(), sha256)),
+            EntryKind::File { sha256, .. } => Some((entry.path.bytes(), sha256)),
             _ => None,
         })
         .collect();
@@ -113,7 +113,7 @@ mod tests {
             .iter()
             .map(|name| Entry {
                 path: EncodedPath::new(OsStr::from_bytes(name)),
-                kind: Kind::File {
+                kind: EntryKind::File {
                     mode: Mode::of(0o644),
                     size: 1,
                     sha256: Sha256Digest::from(Sha256::digest(name)),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::escape::one_line;
-use crate::evidence::manifest::{EncodedPath, Facts};
+use crate::evidence::manifest::{EncodedPath, ManifestFacts};
 use crate::evidence::{Sha256Digest, rfc3339};
 use crate::failure::{self, Failure};
 
@@ -20,7 +20,7 @@ impl TrustedComment {
     pub fn of(
         file: &Path,
         unix_seconds: u64,
-        product: Option<(&Facts, &Sha256Digest)>,
+        product: Option<(&ManifestFacts, &Sha256Digest)>,
     ) -> TrustedComment {
         let name = file.file_name().unwrap_or_default();
         let mut fields = vec![
@@ -68,7 +68,7 @@ impl TrustedComment {
     pub fn require_product(
         &self,
         signature: &Path,
-        facts: &Facts,
+        facts: &ManifestFacts,
         digest: &Sha256Digest,
     ) -> anyhow::Result<()> {
         for (name, expected) in described(facts, digest) {
@@ -115,7 +115,7 @@ impl fmt::Display for TrustedComment {
 
 /// What tells a product from another; values are encoded as paths are, so that none
 /// of them could begin a field of its own.
-fn described(facts: &Facts, digest: &Sha256Digest) -> [(&'static str, String); 4] {
+fn described(facts: &ManifestFacts, digest: &Sha256Digest) -> [(&'static str, String); 4] {
     let encoded = |text: &str| EncodedPath::new(text).to_string();
     let known = |text: &Option<String>| text.as_deref().map(encoded).unwrap_or_default();
     [

@@ -47,7 +47,7 @@ pub struct VerificationRecord {
     /// What ran in the container, in order.
     pub ran: Vec<Ran>,
     /// What was expected beyond exit codes of 0.
-    pub expected: Expected,
+    pub expected: ExpectedResult,
     /// The network of the container.
     pub network: NetworkRecord,
     /// The image.
@@ -104,7 +104,7 @@ pub struct LogRecord {
 
 /// What was expected beyond exit codes of 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expected {
+pub struct ExpectedResult {
     /// Texts that the verification had to print.
     pub output: Vec<String>,
     /// Files that had to be there afterwards.
@@ -173,7 +173,7 @@ impl VerificationRecord {
             environments: Vec::new(),
             verify_environment: None,
             ran: Vec::new(),
-            expected: Expected::default(),
+            expected: ExpectedResult::default(),
             network: NetworkRecord::none(Counted::Not),
             image: None,
             engine: None,

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tar::{Builder, EntryType, Header};
 
 use crate::evidence::evidence_file::{self, LONGEST_LIST};
-use crate::evidence::manifest::{Kind, Manifest};
+use crate::evidence::manifest::{EntryKind, Manifest};
 use crate::layout::Product;
 use crate::product;
 use crate::transfer::FixedLenReader;
@@ -91,21 +91,21 @@ impl BuildContext {
         &self,
         archive: &mut Builder<impl Write>,
         path: &Path,
-        kind: &Kind,
+        kind: &EntryKind,
     ) -> anyhow::Result<()> {
         let file = self.product.join(path);
         let name = Path::new("product").join(path);
         let metadata = fs::symlink_metadata(&file)?;
         let mut header = header(metadata.mode(), metadata.mtime());
         match kind {
-            Kind::Directory { .. } => {
+            EntryKind::Directory { .. } => {
                 append_folder(archive, &name, metadata.mode(), metadata.mtime())?;
             }
-            Kind::Link { .. } => {
+            EntryKind::Link { .. } => {
                 header.set_entry_type(EntryType::Symlink);
                 archive.append_link(&mut header, &name, fs::read_link(&file)?)?;
             }
-            Kind::File { size, .. } => {
+            EntryKind::File { size, .. } => {
                 header.set_entry_type(EntryType::Regular);
                 header.set_size(*size);
                 archive.append_data(

@@ -1,7 +1,7 @@
 //! What an image says of itself.
 
 use crate::escape::one_line;
-use crate::evidence::manifest::Facts;
+use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::{ProjectMetadata, Sha256Digest};
 use crate::request::{EnvironmentName, ImageReference, ImageSetting};
 
@@ -41,7 +41,7 @@ fn without_login(address: &str) -> String {
 /// (annotations.md) first. What is not known is empty, so that no value of the base
 /// image stands in its place. Those that were asked for win.
 pub fn labels(
-    facts: &Facts,
+    facts: &ManifestFacts,
     digest: &Sha256Digest,
     project: &ProjectMetadata,
     environment: &EnvironmentName,

@@ -28,7 +28,7 @@ pub use local_channel::LocalChannel;
 pub use lock::{
     CondaPackage, Lock, LockedPlatform, Package, PythonKind, PythonPackage, not_checked_out,
 };
-pub use owners::{Reason, Strangers};
+pub use owners::{KeptReason, Strangers};
 pub use python::PythonCache;
 pub use requirements::{Requirements, add_platform, source_outside};
 pub use virtual_package::VirtualPackage;

@@ -27,16 +27,16 @@ const MARKS: [&str; 4] = [".lock", ".gitignore", ".git", "CACHEDIR.TAG"];
 
 /// Whose an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Owner {
+enum PackageOwner {
     /// A package that is needed.
     Package,
     /// Nobody's in the list of packages, but there for this reason; and how it is named.
-    Reason(Reason, String),
+    KeptReason(KeptReason, String),
 }
 
 /// Why something is in a product that belongs to no needed package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum KeptReason {
     /// What is built at the target asks for it.
     Build,
     /// No environment of the lock has it, and a build at the target may ask for it.
@@ -55,7 +55,7 @@ pub enum Reason {
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     /// Entries that are owned, folders with all that is in them.
-    owned: HashMap<PathBuf, Owner>,
+    owned: HashMap<PathBuf, PackageOwner>,
     /// The folders that lead to them.
     open: HashSet<PathBuf>,
 }
@@ -69,7 +69,7 @@ impl Owners {
         let packages = Path::new(PACKAGES);
         owners.open.insert(packages.to_owned());
         for entry in need.conda.iter().flat_map(|package| conda.entries(package)) {
-            owners.add(packages.join(entry), Owner::Package);
+            owners.add(packages.join(entry), PackageOwner::Package);
         }
         owners.open.insert(PathBuf::from(UV_CACHE));
         let python = PythonCache::read(cache);
@@ -88,7 +88,7 @@ impl Owners {
         self.owner(relative).is_some() || self.open.contains(relative)
     }
 
-    fn owner(&self, relative: &Path) -> Option<&Owner> {
+    fn owner(&self, relative: &Path) -> Option<&PackageOwner> {
         // From the top, where as a rule the second folder is the package's.
         let bytes = relative.as_os_str().as_bytes();
         memchr::memchr_iter(b'/', bytes)
@@ -97,14 +97,14 @@ impl Owners {
     }
 
     /// Adds an entry, unless a package has it already.
-    fn add(&mut self, path: PathBuf, owner: Owner) {
+    fn add(&mut self, path: PathBuf, owner: PackageOwner) {
         for folder in path.ancestors().skip(1) {
             if !self.open.insert(folder.to_owned()) {
                 break;
             }
         }
         let there = self.owned.entry(path).or_insert_with(|| owner.clone());
-        if owner == Owner::Package {
+        if owner == PackageOwner::Package {
             *there = owner;
         }
     }
@@ -117,9 +117,9 @@ impl Owners {
                 .iter()
                 .any(|package| package.name == wheel.package && wheel.tie(package).is_some());
             let owner = if is_needed {
-                Owner::Package
+                PackageOwner::Package
             } else if let Some(reason) = why_for_builds(wheel, need, builds) {
-                Owner::Reason(reason, shown(wheel))
+                PackageOwner::KeptReason(reason, shown(wheel))
             } else {
                 continue;
             };
@@ -143,13 +143,13 @@ impl Owners {
                 if kind == Kind::Folder {
                     open.push(path);
                 } else if builds.may_take(&package) || !need.is_of_others(&package) {
-                    self.add(path, Owner::Reason(Reason::Page, package));
+                    self.add(path, PackageOwner::KeptReason(KeptReason::Page, package));
                 }
             }
         }
         for folder in buckets(cache, &[FLAT_PAGES]) {
             let name = folder.display().to_string();
-            self.add(folder, Owner::Reason(Reason::Page, name));
+            self.add(folder, PackageOwner::KeptReason(KeptReason::Page, name));
         }
     }
 
@@ -170,7 +170,7 @@ impl Owners {
                     .lines()
                     .filter_map(|line| line.split_whitespace().last());
                 if let Some(url) = urls.find(|url| builds.takes_from(url)) {
-                    let owner = Owner::Reason(Reason::Repository, url.to_owned());
+                    let owner = PackageOwner::KeptReason(KeptReason::Repository, url.to_owned());
                     self.add(bucket.join("checkouts").join(&id), owner.clone());
                     self.add(path, owner);
                 }
@@ -190,7 +190,7 @@ impl Owners {
         for folder in folders {
             for (name, path, kind) in children(cache, &folder) {
                 if kind == Kind::File && MARKS.contains(&name.as_str()) {
-                    self.add(path, Owner::Package);
+                    self.add(path, PackageOwner::Package);
                 }
             }
         }
@@ -198,12 +198,12 @@ impl Owners {
 }
 
 /// Why a wheel that no environment needs is carried where something is built.
-fn why_for_builds(wheel: &CachedWheel, need: &Requirements, builds: &Builds) -> Option<Reason> {
+fn why_for_builds(wheel: &CachedWheel, need: &Requirements, builds: &Builds) -> Option<KeptReason> {
     if builds.packages.is_empty() || wheel.origin == Origin::BuiltOfPath {
         return None;
     }
     if builds.may_take(&wheel.package) {
-        return Some(Reason::Build);
+        return Some(KeptReason::Build);
     }
     // A name that stands in no lock and comes from an index: a build backend may have
     // asked for it when it ran.
@@ -212,7 +212,8 @@ fn why_for_builds(wheel: &CachedWheel, need: &Requirements, builds: &Builds) -> 
         .python
         .iter()
         .any(|package| package.name == wheel.package);
-    (from_index && !is_needed && !need.is_of_others(&wheel.package)).then_some(Reason::PerhapsBuild)
+    (from_index && !is_needed && !need.is_of_others(&wheel.package))
+        .then_some(KeptReason::PerhapsBuild)
 }
 
 fn shown(wheel: &CachedWheel) -> String {
@@ -225,7 +226,7 @@ fn shown(wheel: &CachedWheel) -> String {
 /// What is in a product's cache beside the packages that are needed: why, and what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strangers {
-    by_reason: BTreeMap<Reason, Vec<String>>,
+    by_reason: BTreeMap<KeptReason, Vec<String>>,
 }
 
 impl Strangers {
@@ -238,8 +239,8 @@ impl Strangers {
         while let Some(folder) = open.pop() {
             for (name, path, kind) in children(cache, &folder) {
                 match owners.owner(&path) {
-                    Some(Owner::Package) => {}
-                    Some(Owner::Reason(reason, what)) => strangers.add(*reason, what),
+                    Some(PackageOwner::Package) => {}
+                    Some(PackageOwner::KeptReason(reason, what)) => strangers.add(*reason, what),
                     None if kind == Kind::Folder && owners.open.contains(&path) => open.push(path),
                     // The mark beside an unpacked package.
                     None if folder == Path::new(PACKAGES) && name.ends_with(".lock") => {
@@ -259,7 +260,7 @@ impl Strangers {
         strangers
     }
 
-    fn add(&mut self, reason: Reason, what: &str) {
+    fn add(&mut self, reason: KeptReason, what: &str) {
         self.by_reason
             .entry(reason)
             .or_default()
@@ -267,7 +268,7 @@ impl Strangers {
     }
 
     /// Each reason with what is there for it, sorted.
-    pub fn iter(&self) -> impl Iterator<Item = (Reason, &[String])> {
+    pub fn iter(&self) -> impl Iterator<Item = (KeptReason, &[String])> {
         self.by_reason
             .iter()
             .map(|(reason, names)| (*reason, names.as_slice()))
@@ -275,10 +276,16 @@ impl Strangers {
 
     /// What is there without a reason.
     pub fn without_reason(&self) -> &[String] {
-        self.by_reason.get(&Reason::None).map_or(&[], Vec::as_slice)
+        self.by_reason
+            .get(&KeptReason::None)
+            .map_or(&[], Vec::as_slice)
     }
 }
 
-fn nobodys(whole: bool) -> Reason {
-    if whole { Reason::Whole } else { Reason::None }
+fn nobodys(whole: bool) -> KeptReason {
+    if whole {
+        KeptReason::Whole
+    } else {
+        KeptReason::None
+    }
 }

@@ -14,9 +14,9 @@ use crate::failure::Failure;
 const TABLE: &str = "/proc/self/mountinfo";
 
 /// The mounts that this process sees.
-pub(super) struct Mounts(Vec<Mount>);
+pub(super) struct Mounts(Vec<MountEntry>);
 
-struct Mount {
+struct MountEntry {
     id: u64,
     /// The mount that it is mounted on.
     parent: u64,
@@ -29,14 +29,14 @@ struct Mount {
 
 /// A folder in its file system. A bind mount shows one at several paths; this
 /// is the same for all of them.
-pub(super) struct Place {
+pub(super) struct MountPlace {
     device: Vec<u8>,
     path: PathBuf,
 }
 
-impl Place {
+impl MountPlace {
     /// Whether `other` is this folder or lies in it.
-    pub(super) fn holds(&self, other: &Place) -> bool {
+    pub(super) fn holds(&self, other: &MountPlace) -> bool {
         self.device == other.device && other.path.starts_with(&self.path)
     }
 }
@@ -72,7 +72,7 @@ impl Mounts {
         let mount = |line: &[u8]| {
             let mut fields = line.split(|&byte| byte == b' ');
             let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
-            Some(Mount {
+            Some(MountEntry {
                 id: number()?,
                 parent: number()?,
                 device: fields.next()?.to_owned(),
@@ -90,7 +90,7 @@ impl Mounts {
 
     /// Where the folder of a path without links lies; `None` when that cannot be
     /// told (in a change of root, for example).
-    pub(super) fn mount_of(&self, real: &Path) -> Option<Place> {
+    pub(super) fn mount_of(&self, real: &Path) -> Option<MountPlace> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let known = rustix::fs::statx(CWD, real, flags, StatxFlags::MNT_ID)
             .ok()
@@ -112,7 +112,7 @@ impl Mounts {
     /// the kernel would not let go of the folder under it.
     pub(super) fn point_at_or_below(&self, folder: &Path, but: Option<&Path>) -> Option<&Path> {
         let place = self.mount_of(folder);
-        let lies_in = |mount: &Mount| {
+        let lies_in = |mount: &MountEntry| {
             mount.point.starts_with(folder)
                 || self
                     .below(mount)
@@ -126,16 +126,16 @@ impl Mounts {
     }
 
     /// The folder that a mount covers.
-    fn below(&self, mount: &Mount) -> Option<Place> {
+    fn below(&self, mount: &MountEntry) -> Option<MountPlace> {
         let parent = self.0.iter().find(|parent| parent.id == mount.parent)?;
         parent.mount_of(&mount.point)
     }
 }
 
-impl Mount {
-    fn mount_of(&self, path: &Path) -> Option<Place> {
+impl MountEntry {
+    fn mount_of(&self, path: &Path) -> Option<MountPlace> {
         let inside = path.strip_prefix(&self.point).ok()?;
-        Some(Place {
+        Some(MountPlace {
             device: self.device.clone(),
             path: self.root.join(inside),
         })

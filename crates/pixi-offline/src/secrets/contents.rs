@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use regex::bytes::{Captures, Regex};
 
 use super::kind_of_variable;
-use super::patterns::{PATTERNS, Pattern, Proof};
+use super::patterns::{PATTERNS, Proof, SecretPattern};
 use super::placeholder::{is_placeholder, is_typed, is_varied};
 
 /// Files whose URLs are those of conda channels, whatever a token in them looks
@@ -113,7 +113,7 @@ impl Contents {
     }
 
     fn form(&self, index: usize) -> Option<&Regex> {
-        let pattern: &Pattern = &PATTERNS[index];
+        let pattern: &SecretPattern = &PATTERNS[index];
         // Bytes, not characters: a file may be in any encoding.
         self.forms[index]
             .get_or_init(|| Regex::new(&format!("(?-u){}", pattern.form)).ok())

@@ -28,7 +28,7 @@ pub enum Proof {
 
 /// One kind of secret.
 #[derive(Debug)]
-pub struct Pattern {
+pub struct SecretPattern {
     /// What people call it.
     pub kind: &'static str,
     /// Texts of which one must be in the content; letter case does not count.
@@ -64,8 +64,8 @@ const fn everywhere(
     marks: &'static [&'static str],
     form: &'static str,
     proof: Proof,
-) -> Pattern {
-    Pattern {
+) -> SecretPattern {
+    SecretPattern {
         kind,
         marks,
         form,
@@ -75,7 +75,7 @@ const fn everywhere(
 }
 
 /// All of them.
-pub const PATTERNS: &[Pattern] = &[
+pub const PATTERNS: &[SecretPattern] = &[
     everywhere(
         "private key",
         &["PRIVATE KEY"],
@@ -290,21 +290,21 @@ pub const PATTERNS: &[Pattern] = &[
         r#"[A-Za-z][A-Za-z0-9+.-]{1,20}://([^\s/?#:@"'`<>\\(){},;|]{0,200}):([^\s/@"'`<>\\]{3,300})@([A-Za-z0-9._:$%\[{-]+)"#,
         Proof::Login,
     ),
-    Pattern {
+    SecretPattern {
         kind: "login in a header of a request",
         marks: &["basic"],
         form: r"(?i:basic)[ \t]+([A-Za-z0-9+/_-]{6,}={0,2})",
         proof: Proof::BasicLogin,
         files: OF_REQUESTS,
     },
-    Pattern {
+    SecretPattern {
         kind: "token in a header of a request",
         marks: &["bearer", "authorization"],
         form: r#"(?i:bearer|authorization["']?:[ \t]*token)[ \t]+([A-Za-z0-9._~+/=-]{6,})"#,
         proof: Proof::NoPlaceholder,
         files: OF_REQUESTS,
     },
-    Pattern {
+    SecretPattern {
         kind: "token in a URL",
         marks: &[
             "token=",
@@ -319,28 +319,28 @@ pub const PATTERNS: &[Pattern] = &[
         proof: Proof::NoPlaceholder,
         files: OF_REQUESTS,
     },
-    Pattern {
+    SecretPattern {
         kind: "login of an npm registry",
         marks: &["_auth", "_password"],
         form: r"(?m):?_(?:auth|authToken|password)[ \t]*=[ \t]*([^\s]+)",
         proof: Proof::NoPlaceholder,
         files: &[".npmrc", "npmrc"],
     },
-    Pattern {
+    SecretPattern {
         kind: "password",
         marks: &["password"],
         form: r#"(?m)^[ \t]*password[ \t]*=[ \t]*["']?([^\s"']+)"#,
         proof: Proof::NoPlaceholder,
         files: &["my.cnf"],
     },
-    Pattern {
+    SecretPattern {
         kind: "credentials of a registry",
         marks: &["\"auth\"", "\"identitytoken\"", "\"registrytoken\""],
         form: r#""(?:auth|identitytoken|registrytoken)"\s*:\s*"([A-Za-z0-9+/=._-]{8,})""#,
         proof: Proof::NoPlaceholder,
         files: &[".docker/config.json", "dockerconfig.json"],
     },
-    Pattern {
+    SecretPattern {
         kind: "credentials of a conda channel",
         marks: &[
             "BearerToken",
@@ -354,7 +354,7 @@ pub const PATTERNS: &[Pattern] = &[
         proof: Proof::NoPlaceholder,
         files: &["credentials.json"],
     },
-    Pattern {
+    SecretPattern {
         kind: "value of a variable that is named like a secret",
         marks: &["pass", "secret", "token", "credential", "api", "_key"],
         form: r#"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*["']?([^\s"'#]+)"#,

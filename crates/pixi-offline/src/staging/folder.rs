@@ -53,7 +53,7 @@ pub(super) fn begins_with(folder: impl AsFd, name: impl Arg, text: &[u8]) -> boo
 
 /// The entries of a folder, in memory that is used again for the next one.
 #[derive(Default)]
-pub(super) struct Entries {
+pub(super) struct DirEntries {
     buffer: Vec<u8>,
     /// The names, each with a NUL at its end.
     names: Vec<u8>,
@@ -68,7 +68,7 @@ struct Found {
     kind: FileType,
 }
 
-impl Entries {
+impl DirEntries {
     /// Reads a folder. An error leaves what was read until then.
     pub(super) fn read(&mut self, folder: impl AsFd) -> Result<(), Errno> {
         self.names.clear();

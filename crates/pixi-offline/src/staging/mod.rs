@@ -23,11 +23,13 @@ mod scan;
 mod selection;
 mod survey;
 
-pub use copy::{CopyOptions, CopyStats, ExcludedStats, LinkMode, Outcome, copy_tree, copy_tree_as};
+pub use copy::{
+    CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode, copy_tree, copy_tree_as,
+};
 pub use file::copy_file;
 pub use listing::{Kind, Listed, Listing};
 pub use pattern::Pattern;
-pub use rules::{PatternError, Rules, Verdict};
+pub use rules::{PatternError, RuleVerdict, Rules};
 pub use scan::{Digests, HashPolicy, TreeScan, scan_tree};
 pub use selection::{LinkAction, RulesAndSkip, Selection};
 pub use survey::{Examples, Explanation, Size, Survey, SurveyedFile, explain, survey};

@@ -6,12 +6,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// The tasks that nobody has begun. The last added is taken first, so that few
 /// of them wait at a time, however large the tree is.
 pub(super) struct Queue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<QueueState<T>>,
     news: Condvar,
     stopped: AtomicBool,
 }
 
-struct State<T> {
+struct QueueState<T> {
     waiting: Vec<T>,
     /// Threads with a task in hand: each may add more.
     busy: usize,
@@ -20,7 +20,7 @@ struct State<T> {
 impl<T> Queue<T> {
     pub(super) fn new(first: T) -> Queue<T> {
         Queue {
-            state: Mutex::new(State {
+            state: Mutex::new(QueueState {
                 waiting: vec![first],
                 busy: 0,
             }),
@@ -83,7 +83,7 @@ impl<T> Queue<T> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use super::pattern::Pattern;
 
 /// What a rule says of a path that its pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// It is copied.
     Include,
     /// It stays behind; a folder is not even entered.
@@ -27,7 +27,7 @@ pub struct Rules {
 struct Rule {
     /// The argument as it was pushed.
     text: OsString,
-    verdict: Verdict,
+    verdict: RuleVerdict,
     pattern: Pattern,
 }
 
@@ -58,9 +58,9 @@ impl Rules {
             b"" => return Ok(()),
             b"!" => return Err(refuse(Reason::Clears)),
             b"- " | b"+ " => return Err(refuse(Reason::NothingAfterSign)),
-            [b'-', b' ', pattern @ ..] => (Verdict::Exclude, pattern),
-            [b'+', b' ', pattern @ ..] => (Verdict::Include, pattern),
-            pattern => (Verdict::Exclude, pattern),
+            [b'-', b' ', pattern @ ..] => (RuleVerdict::Exclude, pattern),
+            [b'+', b' ', pattern @ ..] => (RuleVerdict::Include, pattern),
+            pattern => (RuleVerdict::Exclude, pattern),
         };
         self.list.push(Rule {
             text: argument.to_owned(),
@@ -82,13 +82,13 @@ impl Rules {
     /// `is_dir` is about the entry itself, so it is false for a link to a
     /// folder. The folders above are not looked at: whoever walks does not
     /// enter an excluded one.
-    pub fn decide(&self, relative: &Path, is_dir: bool) -> Option<Verdict> {
+    pub fn decide(&self, relative: &Path, is_dir: bool) -> Option<RuleVerdict> {
         self.first_match(relative, is_dir).map(|rule| rule.verdict)
     }
 
     /// Whether `relative` stays behind.
     pub fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
-        self.decide(relative, is_dir) == Some(Verdict::Exclude)
+        self.decide(relative, is_dir) == Some(RuleVerdict::Exclude)
     }
 
     /// The argument of the rule that decides on `relative`, as it was pushed.
@@ -152,16 +152,16 @@ mod tests {
         rules
     }
 
-    fn file(rules: &Rules, path: &str) -> Option<Verdict> {
+    fn file(rules: &Rules, path: &str) -> Option<RuleVerdict> {
         rules.decide(Path::new(path), false)
     }
 
     #[test]
     fn rule_1_the_first_match_wins_and_no_match_includes() {
         let listed = rules(&["a.log", "+ *.log", "*.log", "b"]);
-        assert_eq!(file(&listed, "a.log"), Some(Verdict::Exclude));
-        assert_eq!(file(&listed, "b.log"), Some(Verdict::Include));
-        assert_eq!(file(&listed, "b"), Some(Verdict::Exclude));
+        assert_eq!(file(&listed, "a.log"), Some(RuleVerdict::Exclude));
+        assert_eq!(file(&listed, "b.log"), Some(RuleVerdict::Include));
+        assert_eq!(file(&listed, "b"), Some(RuleVerdict::Exclude));
         assert_eq!(file(&listed, "c"), None);
         assert!(!listed.excludes(Path::new("c"), false));
         assert_eq!(
@@ -175,14 +175,14 @@ mod tests {
     #[test]
     fn rule_2_signs_before_the_pattern() {
         for (argument, name, verdict) in [
-            ("- foo", "foo", Verdict::Exclude),
-            ("+ foo", "foo", Verdict::Include),
-            ("foo", "foo", Verdict::Exclude),
-            ("- - n", "- n", Verdict::Exclude),
-            ("-  n", " n", Verdict::Exclude),
-            ("- !", "!", Verdict::Exclude),
-            ("-", "-", Verdict::Exclude),
-            ("+", "+", Verdict::Exclude),
+            ("- foo", "foo", RuleVerdict::Exclude),
+            ("+ foo", "foo", RuleVerdict::Include),
+            ("foo", "foo", RuleVerdict::Exclude),
+            ("- - n", "- n", RuleVerdict::Exclude),
+            ("-  n", " n", RuleVerdict::Exclude),
+            ("- !", "!", RuleVerdict::Exclude),
+            ("-", "-", RuleVerdict::Exclude),
+            ("+", "+", RuleVerdict::Exclude),
         ] {
             assert_eq!(file(&rules(&[argument]), name), Some(verdict), "{argument}");
         }
@@ -194,7 +194,11 @@ mod tests {
             "!foo", "-foo", "+foo", "#foo", "# foo", "-_foo", "foo ", " foo", "! foo",
         ] {
             let listed = rules(&[literal]);
-            assert_eq!(file(&listed, literal), Some(Verdict::Exclude), "{literal}");
+            assert_eq!(
+                file(&listed, literal),
+                Some(RuleVerdict::Exclude),
+                "{literal}"
+            );
             assert_eq!(file(&listed, "foo"), None, "{literal}");
         }
     }
@@ -219,7 +223,7 @@ mod tests {
             assert!(text.contains(&format!("`{argument}`")), "{text}");
             assert!(text.contains(advice), "{text}");
         }
-        assert_eq!(file(&listed, ".env"), Some(Verdict::Exclude));
+        assert_eq!(file(&listed, ".env"), Some(RuleVerdict::Exclude));
         assert_eq!(listed.list.len(), 1);
     }
 

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use super::copy::ExcludedStats;
 use super::copy::content::{ContentError, FileCopier};
-use super::folder::{Entries, FOLDER, at, begins_with, child, path_of};
+use super::folder::{DirEntries, FOLDER, at, begins_with, child, path_of};
 use super::listing::{ListedFolder, Listing, New};
 use super::queue::Queue;
 use super::selection::{LinkAction, Selection};
@@ -61,7 +61,7 @@ pub fn scan_tree(
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(top, flags, Mode::empty())
         .with_context(|| format!("{} cannot be read", top.display()))?;
-    let job = Job {
+    let job = ScanJob {
         top,
         folder,
         selection,
@@ -71,9 +71,9 @@ pub fn scan_tree(
         trouble: Mutex::default(),
     };
     let results = parallel::on_all_cores(|| {
-        let mut worker = Worker {
+        let mut worker = ScanWorker {
             job: &job,
-            entries: Entries::default(),
+            entries: DirEntries::default(),
             copier: FileCopier::default(),
             path: Vec::new(),
             listed: ListedFolder::default(),
@@ -104,32 +104,32 @@ pub fn scan_tree(
 }
 
 /// A folder to look into, and its number in the listing.
-type Task = (Box<[u8]>, u32);
+type ScanTask = (Box<[u8]>, u32);
 
-struct Job<'a> {
+struct ScanJob<'a> {
     top: &'a Path,
     folder: OwnedFd,
     selection: &'a dyn Selection,
     digests: Digests<'a>,
-    queue: Queue<Task>,
+    queue: Queue<ScanTask>,
     folders: AtomicU32,
     /// The first by path.
     trouble: Mutex<Option<(Vec<u8>, anyhow::Error)>>,
 }
 
-struct Worker<'a> {
-    job: &'a Job<'a>,
-    entries: Entries,
+struct ScanWorker<'a> {
+    job: &'a ScanJob<'a>,
+    entries: DirEntries,
     copier: FileCopier,
     path: Vec<u8>,
     listed: ListedFolder,
-    found: Vec<Task>,
+    found: Vec<ScanTask>,
     folders: Vec<(u32, ListedFolder)>,
     seen: TreeScan,
 }
 
-impl Worker<'_> {
-    fn folder(&mut self, (relative, number): Task) {
+impl ScanWorker<'_> {
+    fn folder(&mut self, (relative, number): ScanTask) {
         self.path.clear();
         self.path.extend_from_slice(&relative);
         let mut entries = std::mem::take(&mut self.entries);

@@ -43,7 +43,7 @@ pub const AGENT_ARGUMENT: &str = "--inside-container";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentRequest {
-    /// Look at what would be staged, and touch nothing; answers with [`Inspected`].
+    /// Look at what would be staged, and touch nothing; answers with [`ProjectInspection`].
     Look(Staging),
     /// Make the container's workdir and stage project and resources in it;
     /// answers with [`Staged`].
@@ -106,7 +106,7 @@ pub(super) fn counting(context: &Context) -> anyhow::Result<Counting> {
 
 /// The answer to [`AgentRequest::Look`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inspected {
+pub struct ProjectInspection {
     /// The name of the project's manifest.
     pub manifest: String,
     /// The text of the project's lock.
@@ -131,7 +131,7 @@ pub struct Inspected {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staged {
     /// What was seen before, with the lock that is staged.
-    pub inspected: Inspected,
+    pub inspected: ProjectInspection,
     /// Whether an earlier package cache stayed.
     pub cache_reused: bool,
     /// The git commit of the project, where git is there and knows one.
@@ -217,7 +217,7 @@ struct Inspection {
     name: ProjectName,
     rules: ProjectRules,
     standing: TargetState,
-    inspected: Inspected,
+    inspected: ProjectInspection,
 }
 
 impl Inspection {
@@ -257,7 +257,7 @@ impl Inspection {
         };
         let secrets = search.findings();
         secrets::refuse(&policy, &secrets)?;
-        let inspected = Inspected {
+        let inspected = ProjectInspection {
             manifest: manifest.name.to_owned(),
             channels: channels_of(lock.as_ref(), &project),
             lock: lock.map(|lock| lock.text().to_owned()),

@@ -33,9 +33,9 @@ const COMMAND: &str = "build-offline-product";
 #[derive(Debug, Clone)]
 pub enum Source {
     /// On this machine.
-    Host(create_workdir_from_host::Request),
+    Host(create_workdir_from_host::HostBuildRequest),
     /// In a running container.
-    Container(create_workdir_from_container::Request),
+    Container(create_workdir_from_container::ContainerBuildRequest),
 }
 
 impl Source {
@@ -50,7 +50,7 @@ impl Source {
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct OfflineProductRequest {
     /// The project, and how its workdir is made.
     pub source: Source,
     /// The image of the final verification; that of the build when `None`.
@@ -95,7 +95,7 @@ pub struct ProductChoices {
 ///
 /// As the steps; what a failed one leaves, and how to go on from there, is said
 /// before.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
+pub fn run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
     let mut progress = Progress::default();
     let result = progress.go(request, context);
     let failed = context.report.end_phases(result.as_ref().err());
@@ -110,7 +110,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As the looking part of [`run`].
-pub fn dry_run(request: &Request, context: &Context) -> anyhow::Result<()> {
+pub fn dry_run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
     let looked = look(request, context)?;
     plan::Plan::of(&looked, request, context)?.show(context);
     Ok(())
@@ -121,17 +121,21 @@ pub fn dry_run(request: &Request, context: &Context) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// Exit code 2 when the path is not in the project.
-pub fn explain(path: &Path, request: &Request, context: &Context) -> anyhow::Result<()> {
+pub fn explain(
+    path: &Path,
+    request: &OfflineProductRequest,
+    context: &Context,
+) -> anyhow::Result<()> {
     plan::explain(path, request, context)
 }
 
 /// A source that was looked at. What is on this machine is looked at by its own step.
 pub(super) enum CheckedSource<'a> {
     /// On this machine.
-    Host(&'a create_workdir_from_host::Request),
+    Host(&'a create_workdir_from_host::HostBuildRequest),
     /// In a running container, and what is known of it.
     Container(
-        &'a create_workdir_from_container::Request,
+        &'a create_workdir_from_container::ContainerBuildRequest,
         Box<create_workdir_from_container::ContainerPreflight>,
     ),
 }
@@ -145,7 +149,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn go(&mut self, request: &Request, context: &Context) -> anyhow::Result<String> {
+    fn go(&mut self, request: &OfflineProductRequest, context: &Context) -> anyhow::Result<String> {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         context
@@ -204,7 +208,7 @@ impl Progress {
 
     /// Shows the last lines of a phase that failed, where the rest is, and what to
     /// run to go on.
-    fn help(&self, phase: &str, request: &Request, context: &Context) {
+    fn help(&self, phase: &str, request: &OfflineProductRequest, context: &Context) {
         let workdir = match &self.made {
             Some(made) => Workdir::new(&made.workdir),
             None => asked_workdir(request, context),
@@ -290,7 +294,10 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn look<'a>(request: &'a Request, context: &Context) -> anyhow::Result<CheckedSource<'a>> {
+fn look<'a>(
+    request: &'a OfflineProductRequest,
+    context: &Context,
+) -> anyhow::Result<CheckedSource<'a>> {
     let choices = &request.product;
     let workdir = asked_workdir(request, context);
     if let Some(output) = &choices.output {
@@ -424,21 +431,21 @@ fn conclude(
     )
 }
 
-fn asked_out_dir(request: &Request, workdir: &Path) -> PathBuf {
+fn asked_out_dir(request: &OfflineProductRequest, workdir: &Path) -> PathBuf {
     request
         .out_dir
         .clone()
         .unwrap_or_else(|| Workdir::new(workdir).verification_logs())
 }
 
-fn asked_workdir(request: &Request, context: &Context) -> Workdir {
+fn asked_workdir(request: &OfflineProductRequest, context: &Context) -> Workdir {
     request.source.build().workdir.as_ref().map_or_else(
         || Workdir::default_in(context.host.workspace_root(), context.host.unix_seconds),
         |folder| Workdir::new(context.host.absolute(folder)),
     )
 }
 
-fn asked_product(request: &Request, workdir: &Workdir, context: &Context) -> PathBuf {
+fn asked_product(request: &OfflineProductRequest, workdir: &Workdir, context: &Context) -> PathBuf {
     match &request.product.output {
         Some(output) => context.host.absolute(output),
         None => workdir.product().path().to_owned(),

@@ -13,7 +13,7 @@ use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::replacement::{DirLock, StagedDir, TargetState};
 use crate::request::{BuildRequest, ContainerId, LockOption, ProjectName, utf8_arg};
-use crate::steps::agent::{self, AgentRequest, Inspected, Staged, Staging};
+use crate::steps::agent::{self, AgentRequest, ProjectInspection, Staged, Staging};
 use crate::steps::build::{self, Build, LockUse};
 use crate::steps::container_out;
 use crate::steps::environments::{self, Resolved};
@@ -31,7 +31,7 @@ const COMMAND: &str = "create-workdir-from-container";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ContainerBuildRequest {
     /// The container.
     pub container: ContainerId,
     /// The project in it.
@@ -52,7 +52,7 @@ pub struct Request {
 /// 127 and 125 when client or engine are missing, else that of the build. A
 /// failed build leaves the container running and an existing workdir as it was;
 /// its logs come to a new one.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<BuiltWorkdir> {
+pub fn run(request: &ContainerBuildRequest, context: &Context) -> anyhow::Result<BuiltWorkdir> {
     let seen = ContainerPreflight::check(request, context)?;
     make(&seen, request, context)
 }
@@ -78,7 +78,7 @@ impl ContainerPreflight {
     ///
     /// As [`run`], for what is wrong before anything is touched.
     pub(super) fn check(
-        request: &Request,
+        request: &ContainerBuildRequest,
         context: &Context,
     ) -> anyhow::Result<ContainerPreflight> {
         let name = match &request.build.project_name {
@@ -138,15 +138,15 @@ impl ContainerPreflight {
     /// What the build would end with.
     pub(super) fn inspect(
         &self,
-        request: &Request,
+        request: &ContainerBuildRequest,
         context: &Context,
-    ) -> anyhow::Result<(Inspected, Fitting, PixiCheck)> {
+    ) -> anyhow::Result<(ProjectInspection, Fitting, PixiCheck)> {
         container::remove_stale(&self.engine);
         let nonce = context.nonce();
         let delegate = self.container.upload(&context.host.program, &nonce)?;
         let order = serde_json::to_string(&AgentRequest::Look(self.staging.clone()))?;
         let answer = delegate.run(&[agent::AGENT_ARGUMENT, &order])?;
-        let inspected: Inspected = serde_json::from_slice(&answer)
+        let inspected: ProjectInspection = serde_json::from_slice(&answer)
             .context("the answer out of the container cannot be read")?;
         let fitting = Fitting::of(&inspected, request, self.image.as_ref())?;
         let variables = git_version::for_build(&inspected.git_versions, &request.build.variables)?;
@@ -188,8 +188,8 @@ impl Fitting {
     ///
     /// Exit code 2 when it cannot.
     fn of(
-        inspected: &Inspected,
-        request: &Request,
+        inspected: &ProjectInspection,
+        request: &ContainerBuildRequest,
         image: Option<&Image>,
     ) -> anyhow::Result<Fitting> {
         let lock = inspected.lock.clone().map(Lock::parse).transpose();
@@ -226,7 +226,7 @@ impl Fitting {
 
     /// Whether the lock has a package that is still to be fetched with git. What is in the
     /// cache already is not fetched, and a new lock not known.
-    fn needs_git(&self, request: &Request) -> bool {
+    fn needs_git(&self, request: &ContainerBuildRequest) -> bool {
         let environments = &self.resolved.environments;
         !request.build.reuse_cache
             && request.build.lock != LockOption::Update
@@ -237,7 +237,12 @@ impl Fitting {
     }
 
     /// Says what may bite later.
-    pub(super) fn warn(&self, inspected: &Inspected, request: &Request, context: &Context) {
+    pub(super) fn warn(
+        &self,
+        inspected: &ProjectInspection,
+        request: &ContainerBuildRequest,
+        context: &Context,
+    ) {
         secrets::warn(&inspected.secrets, context);
         stage::warn_of_survey("project", &(&inspected.project_survey).into(), context);
         stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), context);
@@ -272,7 +277,7 @@ impl Fitting {
 /// As [`run`].
 pub(super) fn make(
     seen: &ContainerPreflight,
-    request: &Request,
+    request: &ContainerBuildRequest,
     context: &Context,
 ) -> anyhow::Result<BuiltWorkdir> {
     let ContainerPreflight {
@@ -358,7 +363,7 @@ pub(super) fn make(
 /// Our work in somebody's container, once the project is staged there.
 struct ContainerBuild<'a> {
     delegate: UploadedAgent<'a>,
-    request: &'a Request,
+    request: &'a ContainerBuildRequest,
     engine: &'a Engine,
     container: &'a RunningContainer,
     place: &'a NewWorkdir,
@@ -504,7 +509,7 @@ impl ContainerBuild<'_> {
 }
 
 /// What the container is told to stage.
-fn staging(request: &Request, name: &ProjectName) -> anyhow::Result<Staging> {
+fn staging(request: &ContainerBuildRequest, name: &ProjectName) -> anyhow::Result<Staging> {
     utf8_arg("--project-path-in-container", request.project.as_os_str())?;
     if let Some(resources) = &request.resources {
         utf8_arg("--resources-path-in-container", resources.as_os_str())?;

@@ -17,7 +17,7 @@ use crate::request::{
     Transfer, text_for_mount,
 };
 use crate::secrets::Finding;
-use crate::staging::{CopyOptions, Outcome, Size, Survey};
+use crate::staging::{CopyOptions, CopyOutcome, Size, Survey};
 use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::environments::{self, Resolved};
 use crate::steps::generated::{self, StagedPaths};
@@ -35,7 +35,7 @@ const COMMAND: &str = "create-workdir-from-host";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct HostBuildRequest {
     /// An image that has pixi.
     pub image: ImageReference,
     /// What the image shall be for.
@@ -58,7 +58,7 @@ pub struct Request {
 ///
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client or engine are missing, else that of the build.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<BuiltWorkdir> {
+pub fn run(request: &HostBuildRequest, context: &Context) -> anyhow::Result<BuiltWorkdir> {
     run_and_keep(request, Vec::new(), context).map(|(made, _)| made)
 }
 
@@ -70,7 +70,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<BuiltWorkdir>
 ///
 /// As [`run`].
 pub(super) fn run_and_keep(
-    request: &Request,
+    request: &HostBuildRequest,
     stay: Vec<String>,
     context: &Context,
 ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
@@ -130,7 +130,10 @@ impl HostPreflight {
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn check(request: &Request, context: &Context) -> anyhow::Result<HostPreflight> {
+    pub(super) fn check(
+        request: &HostBuildRequest,
+        context: &Context,
+    ) -> anyhow::Result<HostPreflight> {
         // STEP 1: the command line, then the engine's client, as the scripts do.
         let rules = ProjectRules::new(&request.build.excludes)?;
         let mut search = SecretSearch::new(&request.build.secrets)?;
@@ -220,7 +223,7 @@ impl HostPreflight {
 
     /// Requires that the engine can run the image, if it is there, and that the
     /// lock has what it needs.
-    fn require_image_that_fits(&self, request: &Request) -> anyhow::Result<()> {
+    fn require_image_that_fits(&self, request: &HostBuildRequest) -> anyhow::Result<()> {
         let asked = request.platform.as_ref();
         if let Some(image) = &self.image {
             self.engine.require_platform(image, asked)?;
@@ -242,12 +245,12 @@ impl HostPreflight {
 
     /// The subdir of what the image is for; of what the engine would fetch where it is
     /// not there.
-    fn platform(&self, request: &Request) -> Option<&'static str> {
+    fn platform(&self, request: &HostBuildRequest) -> Option<&'static str> {
         platform_of(request, self.image.as_ref(), &self.version)
     }
 
     /// Says what may bite later.
-    fn warn(&self, request: &Request, context: &Context) -> anyhow::Result<()> {
+    fn warn(&self, request: &HostBuildRequest, context: &Context) -> anyhow::Result<()> {
         secrets::warn(&self.secrets, context);
         git_version::say(&self.git_versions, &request.build.variables, context);
         stage::warn_of_survey("project", &(&self.project).into(), context);
@@ -272,7 +275,7 @@ impl HostPreflight {
     }
 
     /// Says which environments ask for a GPU that the container will not have.
-    pub(super) fn warn_of_cuda(&self, request: &Request, context: &Context) {
+    pub(super) fn warn_of_cuda(&self, request: &HostBuildRequest, context: &Context) {
         if let Some(lock) = &self.lock {
             environments::warn_of_cuda(
                 lock,
@@ -290,7 +293,7 @@ impl HostPreflight {
     /// # Errors
     ///
     /// What the build would end with, as [`Question::ask_image`].
-    pub(super) fn ask_pixi(&self, request: &Request) -> anyhow::Result<PixiCheck> {
+    pub(super) fn ask_pixi(&self, request: &HostBuildRequest) -> anyhow::Result<PixiCheck> {
         if self.image.is_none() {
             return Ok(PixiCheck::not_made(
                 "the engine does not have the image, and none is fetched for a dry run",
@@ -322,7 +325,11 @@ impl HostPreflight {
         size
     }
 
-    fn record(&self, request: &Request, context: &Context) -> anyhow::Result<WorkdirRecord> {
+    fn record(
+        &self,
+        request: &HostBuildRequest,
+        context: &Context,
+    ) -> anyhow::Result<WorkdirRecord> {
         let mut record = WorkdirRecord::new(
             self.name.as_utf8()?,
             request.build.container_workdir.as_str(),
@@ -346,7 +353,7 @@ impl HostPreflight {
         Ok(record)
     }
 
-    fn build<'a>(&'a self, request: &'a Request) -> Build<'a> {
+    fn build<'a>(&'a self, request: &'a HostBuildRequest) -> Build<'a> {
         Build {
             engine: &self.engine,
             container_workdir: &request.build.container_workdir,
@@ -367,7 +374,7 @@ impl HostPreflight {
         }
     }
 
-    fn container<'a>(&'a self, request: &'a Request) -> Container<'a> {
+    fn container<'a>(&'a self, request: &'a HostBuildRequest) -> Container<'a> {
         Container {
             image: &request.image,
             platform: request.platform.as_ref(),
@@ -379,7 +386,7 @@ impl HostPreflight {
     /// The words that the engine's client would get for the build.
     pub(super) fn build_arguments(
         &self,
-        request: &Request,
+        request: &HostBuildRequest,
         context: &Context,
     ) -> anyhow::Result<Vec<OsString>> {
         let (build, container) = (self.build(request), self.container(request));
@@ -399,7 +406,7 @@ impl HostPreflight {
 
     fn make(
         &self,
-        request: &Request,
+        request: &HostBuildRequest,
         context: &Context,
     ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
         // STEP 3: stage beside the workdir, then put the new one in its place.
@@ -434,7 +441,7 @@ impl HostPreflight {
             ..CopyOptions::default()
         };
         let how_to_list = CopyOptions { list: true, ..how };
-        let Outcome {
+        let CopyOutcome {
             mut copied,
             listing,
             ..
@@ -548,7 +555,7 @@ impl HostPreflight {
 /// The subdir of what the image is for; of what was asked for, or the engine's own,
 /// where it is not there yet.
 fn platform_of(
-    request: &Request,
+    request: &HostBuildRequest,
     image: Option<&Image>,
     engine: &EngineVersion,
 ) -> Option<&'static str> {
@@ -561,7 +568,7 @@ fn platform_of(
 }
 
 /// The project's name: as it was given, else the folder's.
-fn name_of(request: &Request, project_dir: &Path) -> anyhow::Result<ProjectName> {
+fn name_of(request: &HostBuildRequest, project_dir: &Path) -> anyhow::Result<ProjectName> {
     if let Some(name) = &request.build.project_name {
         return Ok(name.clone());
     }

@@ -44,7 +44,7 @@ const MEMORY_PER_ENTRY: u64 = 6 * 1024;
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct VerifyRequest {
     /// An image that has pixi and bash.
     pub image: ImageReference,
     /// What the image shall be for.
@@ -89,7 +89,7 @@ pub struct Request {
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client, engine or image are missing, else that of bootstrap
 /// or verification.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<VerificationRecord> {
+pub fn run(request: &VerifyRequest, context: &Context) -> anyhow::Result<VerificationRecord> {
     run_after(request, None, context)
 }
 
@@ -100,7 +100,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<VerificationR
 ///
 /// As [`run`].
 pub(super) fn run_after(
-    request: &Request,
+    request: &VerifyRequest,
     built: Option<KeptVolume>,
     context: &Context,
 ) -> anyhow::Result<VerificationRecord> {
@@ -262,7 +262,7 @@ pub(super) fn run_after(
 
 /// A verification that may begin.
 struct Run<'a> {
-    request: &'a Request,
+    request: &'a VerifyRequest,
     engine: &'a Engine,
     product: &'a Product,
     verify_key: Option<&'a VerifyingKey>,
@@ -435,7 +435,7 @@ fn lies_in(folder: &Path, outer: &Path) -> bool {
 
 /// The words that the engine's client would get.
 pub(super) fn planned_arguments(
-    request: &Request,
+    request: &VerifyRequest,
     context: &Context,
 ) -> anyhow::Result<Vec<OsString>> {
     let product_dir = context.host.absolute(&request.product_dir);
@@ -457,7 +457,7 @@ pub(super) fn planned_arguments(
 }
 
 /// Product and out folder as an engine on this machine has them.
-fn mounts(request: &Request, product_dir: &Path, logs: &OfflineLogs) -> Vec<Mount> {
+fn mounts(request: &VerifyRequest, product_dir: &Path, logs: &OfflineLogs) -> Vec<Mount> {
     let product = if request.in_place {
         Mount::writable(product_dir, scripts::PRODUCT)
     } else {
@@ -467,7 +467,7 @@ fn mounts(request: &Request, product_dir: &Path, logs: &OfflineLogs) -> Vec<Moun
 }
 
 fn container_for(
-    request: &Request,
+    request: &VerifyRequest,
     mounts: Vec<Mount>,
     tmpfs: Option<u64>,
     nonce: &str,

@@ -241,14 +241,14 @@ fn too_many<'a>(
 }
 
 /// What is in a file, or where a link leads.
-struct Content {
+struct FileContent {
     sha256: Sha256Digest,
     /// Whether one of the build's paths is in it.
     holds_path: bool,
 }
 
 /// Reads a file or a link. Anything else counts as empty.
-fn examine(path: &Path, paths: &[Vec<u8>]) -> anyhow::Result<Content> {
+fn examine(path: &Path, paths: &[Vec<u8>]) -> anyhow::Result<FileContent> {
     let reading = || format!("{} cannot be read", path.display());
     let metadata = fs::symlink_metadata(path).with_context(reading)?;
     if metadata.is_symlink() {
@@ -267,7 +267,7 @@ fn examine(path: &Path, paths: &[Vec<u8>]) -> anyhow::Result<Content> {
 }
 
 /// Digests what is read, and looks for the paths in it.
-fn search(mut from: impl Read, paths: &[Vec<u8>]) -> io::Result<Content> {
+fn search(mut from: impl Read, paths: &[Vec<u8>]) -> io::Result<FileContent> {
     let longest = paths.iter().map(Vec::len).max().unwrap_or(0);
     let mut digest = Sha256::new();
     let mut holds_path = false;
@@ -289,7 +289,7 @@ fn search(mut from: impl Read, paths: &[Vec<u8>]) -> io::Result<Content> {
         kept = piece.min(longest.saturating_sub(1));
         buffer.copy_within(piece - kept..piece, 0);
     }
-    Ok(Content {
+    Ok(FileContent {
         sha256: digest.finalize().into(),
         holds_path,
     })

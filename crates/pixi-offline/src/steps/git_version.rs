@@ -44,51 +44,51 @@ enum Scheme {
 }
 
 /// A tool that takes versions from git.
-struct Tool {
+struct VersionTool {
     /// The requirement of the build by which it is known.
     requirement: &'static str,
     variable: Variable,
     scheme: Scheme,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [VersionTool; 8] = [
     // Before setuptools-scm, which they call without the package's name.
-    Tool {
+    VersionTool {
         requirement: "hatch-vcs",
         variable: Variable::OfAll("SETUPTOOLS_SCM_PRETEND_VERSION"),
         scheme: Scheme::GuessNext,
     },
-    Tool {
+    VersionTool {
         requirement: "flit-scm",
         variable: Variable::OfAll("SETUPTOOLS_SCM_PRETEND_VERSION"),
         scheme: Scheme::GuessNext,
     },
-    Tool {
+    VersionTool {
         requirement: "setuptools-scm",
         variable: Variable::OfPackage,
         scheme: Scheme::GuessNext,
     },
-    Tool {
+    VersionTool {
         requirement: "pdm-backend",
         variable: Variable::OfAll("PDM_BUILD_SCM_VERSION"),
         scheme: Scheme::GuessNext,
     },
-    Tool {
+    VersionTool {
         requirement: "uv-dynamic-versioning",
         variable: Variable::OfAll("UV_DYNAMIC_VERSIONING_BYPASS"),
         scheme: Scheme::Dunamai,
     },
-    Tool {
+    VersionTool {
         requirement: "poetry-dynamic-versioning",
         variable: Variable::OfAll("POETRY_DYNAMIC_VERSIONING_BYPASS"),
         scheme: Scheme::Dunamai,
     },
-    Tool {
+    VersionTool {
         requirement: "versioningit",
         variable: Variable::None,
         scheme: Scheme::Post,
     },
-    Tool {
+    VersionTool {
         requirement: "setuptools-git-versioning",
         variable: Variable::None,
         scheme: Scheme::Post,
@@ -104,7 +104,7 @@ pub(super) fn find(project: &Path, context: &Context) -> Vec<GitVersion> {
         let place = project.join(folder);
         let Some(package) = read(&place.join("pyproject.toml"))
             .as_ref()
-            .and_then(Package::of)
+            .and_then(GitPackage::of)
         else {
             continue;
         };
@@ -186,7 +186,8 @@ pub(super) fn for_product(
 /// What is exported; a record may come out of a container, so nothing but versions is.
 fn assignments(versions: &[GitVersion]) -> impl Iterator<Item = (&str, &str)> {
     let is_variable = |name: &str| {
-        let known = |tool: &Tool| matches!(tool.variable, Variable::OfAll(known) if known == name);
+        let known =
+            |tool: &VersionTool| matches!(tool.variable, Variable::OfAll(known) if known == name);
         name.strip_prefix(OF_PACKAGE).is_some_and(|rest| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
             !rest.is_empty() && rest.bytes().all(plain)
@@ -269,16 +270,16 @@ fn read(manifest: &Path) -> Option<DocumentMut> {
 }
 
 /// A package of which a tool makes the version.
-struct Package {
+struct GitPackage {
     name: Option<String>,
-    tool: &'static Tool,
+    tool: &'static VersionTool,
     scheme: Scheme,
     /// Whether the version has a local part, which names the commit.
     with_local: bool,
 }
 
-impl Package {
-    fn of(manifest: &DocumentMut) -> Option<Package> {
+impl GitPackage {
+    fn of(manifest: &DocumentMut) -> Option<GitPackage> {
         let at = |keys: &[&str]| {
             let root = Some(manifest.as_item());
             keys.iter().fold(root, |item, key| item?.get(key))
@@ -292,7 +293,8 @@ impl Package {
             .iter()
             .filter_map(|requirement| Some(requirement_name(requirement.as_str()?)))
             .collect();
-        let is_required = |tool: &&Tool| requirements.iter().any(|name| name == tool.requirement);
+        let is_required =
+            |tool: &&VersionTool| requirements.iter().any(|name| name == tool.requirement);
         let tool = TOOLS.iter().find(is_required)?;
         // It takes versions from elsewhere too.
         if tool.requirement == "pdm-backend"
@@ -312,7 +314,7 @@ impl Package {
             Some("only-version") => Scheme::TagOnly,
             _ => tool.scheme,
         };
-        Some(Package {
+        Some(GitPackage {
             name: text(&["project", "name"]).or_else(|| text(&["tool", "poetry", "name"])),
             tool,
             scheme,
@@ -538,7 +540,7 @@ mod tests {
     }
 
     fn tool_of(manifest: &str) -> Option<(&'static str, Variable)> {
-        let package = Package::of(&manifest.parse().unwrap())?;
+        let package = GitPackage::of(&manifest.parse().unwrap())?;
         Some((package.tool.requirement, package.tool.variable))
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::evidence::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
-use crate::evidence::manifest::{Facts, Manifest};
+use crate::evidence::manifest::{Manifest, ManifestFacts};
 use crate::evidence::report_page::{self, Approval};
 use crate::evidence::signature::VerifyingKey;
 use crate::evidence::{Sha256Digest, check, provenance, sbom, sums};
@@ -24,7 +24,11 @@ use crate::replacement::{replace_file, write_file};
 /// # Errors
 ///
 /// When the product's lock cannot be read, or the file not written.
-pub(super) fn write_sbom(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<()> {
+pub(super) fn write_sbom(
+    product: &Product,
+    cache: &Path,
+    facts: &ManifestFacts,
+) -> anyhow::Result<()> {
     let inventory = inventory(product, cache, facts)?.unwrap_or_default();
     let subject = sbom::Subject {
         project: &facts.project.name,
@@ -124,7 +128,7 @@ fn statement(
 /// # Errors
 ///
 /// When it cannot be read.
-pub(super) fn lock_of(product: &Product, facts: &Facts) -> anyhow::Result<Option<Lock>> {
+pub(super) fn lock_of(product: &Product, facts: &ManifestFacts) -> anyhow::Result<Option<Lock>> {
     let project = product.path().join(facts.project.folder.path());
     let lock = Lock::read(&project.join(layout::LOCK_FILE))?;
     let chosen = facts.platform_names.iter();
@@ -141,7 +145,7 @@ pub(super) fn lock_of(product: &Product, facts: &Facts) -> anyhow::Result<Option
 pub(super) fn strangers(
     product: &Product,
     cache: &Path,
-    facts: &Facts,
+    facts: &ManifestFacts,
 ) -> anyhow::Result<Strangers> {
     let project = product.path().join(facts.project.folder.path());
     let lock = lock_of(product, facts)?;
@@ -159,7 +163,11 @@ pub(super) fn strangers(
 }
 
 /// The packages of a product's environments; `None` when it has no lock.
-fn inventory(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<Option<Inventory>> {
+fn inventory(
+    product: &Product,
+    cache: &Path,
+    facts: &ManifestFacts,
+) -> anyhow::Result<Option<Inventory>> {
     let Some(lock) = lock_of(product, facts)? else {
         return Ok(None);
     };

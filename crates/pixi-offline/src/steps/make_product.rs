@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 
 use crate::context::Context;
 use crate::evidence::listing;
-use crate::evidence::manifest::{EncodedPath, Entry, Facts, Kind, Mode};
+use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, ManifestFacts, Mode};
 use crate::evidence::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Product, Workdir};
@@ -33,7 +33,7 @@ const COMMAND: &str = "make-archive-ready-product";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ProductRequest {
     /// The workdir.
     pub workdir: PathBuf,
     /// The project's name; the only one in the workdir when `None`.
@@ -79,7 +79,7 @@ pub struct MadeProduct {
 ///
 /// Exit code 2 before the old product is touched for what is wrong with the
 /// request or the workdir; any later error leaves the old product as it was.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> {
+pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadeProduct> {
     // STEP 1: look.
     context.report.phase("product", "making the product");
     let workdir = Workdir::new(context.host.absolute(&request.workdir));
@@ -325,7 +325,7 @@ pub fn run(request: &Request, context: &Context) -> anyhow::Result<MadeProduct> 
 
 /// Requires that everything in a finished product's cache belongs to a package, or has a
 /// reason to be there, which the report tells.
-fn require_owned(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Result<()> {
+fn require_owned(product: &Product, cache: &Path, facts: &ManifestFacts) -> anyhow::Result<()> {
     let strangers = html_report::strangers(product, cache, facts)?;
     let nobodys = strangers.without_reason();
     anyhow::ensure!(
@@ -338,7 +338,11 @@ fn require_owned(product: &Product, cache: &Path, facts: &Facts) -> anyhow::Resu
 }
 
 /// Where the product goes, when a folder there may be replaced.
-fn target(request: &Request, workdir: &Workdir, context: &Context) -> anyhow::Result<Product> {
+fn target(
+    request: &ProductRequest,
+    workdir: &Workdir,
+    context: &Context,
+) -> anyhow::Result<Product> {
     let mut guard = OverwriteGuard::new(&context.host);
     let Some(output) = &request.output else {
         // product/ is ours by its place in a workdir.
@@ -433,7 +437,7 @@ fn entries_of_moved(workdir: &Workdir, listing: &Listing) -> anyhow::Result<Vec<
     let mut entries = listing::entries(listing, name);
     entries.push(Entry {
         path: EncodedPath::new(name),
-        kind: Kind::Directory {
+        kind: EntryKind::Directory {
             mode: Mode::of(metadata.mode()),
         },
     });

@@ -14,7 +14,7 @@ use crate::container::{self, ContainerName, Engine, Image, Look};
 use crate::context::Context;
 use crate::evidence::check::{self, Checked, Depth, Installs, Verified};
 use crate::evidence::evidence_file;
-use crate::evidence::manifest::{Entry, Facts, Kind, Manifest, Mode};
+use crate::evidence::manifest::{Entry, EntryKind, Manifest, ManifestFacts, Mode};
 use crate::evidence::signature::VerifyingKey;
 use crate::evidence::verification::VerificationRecord;
 use crate::evidence::{self, ProjectMetadata, Sha256Digest};
@@ -42,7 +42,7 @@ const CLEANUP_RETRIES: (u32, Duration) = (40, Duration::from_millis(150));
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ImageRequest {
     /// The product.
     pub product_dir: PathBuf,
     /// The image with pixi.
@@ -106,7 +106,7 @@ pub enum Purpose {
 /// Exit code 2 before anything is touched for what is wrong with the request or the
 /// images, 1 for a product that is damaged or not signed as required and a build that failed, 125 and 127 when
 /// client, engine, image or pixi are missing; else that of the verification.
-pub fn run(request: &Request, context: &Context) -> anyhow::Result<()> {
+pub fn run(request: &ImageRequest, context: &Context) -> anyhow::Result<()> {
     // STEP 1: look at the product.
     let product_dir = context.host.absolute(&request.product_dir);
     stage::require_folder("--product-dir", &product_dir)?;
@@ -255,7 +255,7 @@ fn whole(product: &Product, installs: Installs) -> anyhow::Result<Checked> {
 fn require_verified(
     product: &Product,
     checked: &Checked,
-    request: &Request,
+    request: &ImageRequest,
     key: Option<&VerifyingKey>,
     context: &Context,
 ) -> anyhow::Result<()> {
@@ -284,7 +284,7 @@ fn require_verified(
     )))
 }
 
-fn environment(request: &Request, facts: &Facts) -> anyhow::Result<EnvironmentName> {
+fn environment(request: &ImageRequest, facts: &ManifestFacts) -> anyhow::Result<EnvironmentName> {
     let has = facts.environments.join(", ");
     let wanted = match (&request.environment, facts.environments.as_slice()) {
         (Some(name), all) => {
@@ -311,7 +311,7 @@ fn environment(request: &Request, facts: &Facts) -> anyhow::Result<EnvironmentNa
 /// Looks at all that goes into the image, but for what is in the packages: whoever has
 /// the image can read it.
 fn look_for_secrets(
-    request: &Request,
+    request: &ImageRequest,
     product: &Product,
     project: &ProjectName,
     dockerfile: &Dockerfile,
@@ -354,7 +354,7 @@ fn look_for_secrets(
 
 /// Each `--copy` is something that the product lists.
 fn require_copied_paths(
-    request: &Request,
+    request: &ImageRequest,
     project: &ProjectName,
     entries: &[Entry],
 ) -> anyhow::Result<()> {
@@ -371,7 +371,7 @@ fn require_copied_paths(
 }
 
 fn dockerfile(
-    request: &Request,
+    request: &ImageRequest,
     product: &Product,
     checked: &Checked,
     project: &ProjectName,
@@ -426,7 +426,7 @@ fn dockerfile(
 }
 
 /// What the build was told of the machine, as far as a Dockerfile has words for it.
-fn overrides(facts: &Facts) -> Vec<(String, String)> {
+fn overrides(facts: &ManifestFacts) -> Vec<(String, String)> {
     let is_name = |name: &str| {
         name.strip_prefix("CONDA_OVERRIDE_").is_some_and(|rest| {
             rest.bytes()
@@ -466,7 +466,7 @@ fn variables_of_packages(
     let mut files: Vec<&Path> = manifest
         .entries
         .iter()
-        .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+        .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
         .map(|entry| entry.path.path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
         .filter(|path| {
@@ -486,7 +486,7 @@ fn variables_of_packages(
 
 /// Says what may be missed in the image.
 fn tell_what_stays_out(
-    request: &Request,
+    request: &ImageRequest,
     project: &ProjectName,
     entries: &[Entry],
     context: &Context,
@@ -519,8 +519,8 @@ fn tell_what_stays_out(
             path.components().next().is_some()
                 && (request.copies.is_empty() || request.copies.iter().any(copied))
                 && match &entry.kind {
-                    Kind::File { mode, .. } => !opens(mode, 0o4),
-                    Kind::Directory { mode } => !opens(mode, 0o5),
+                    EntryKind::File { mode, .. } => !opens(mode, 0o4),
+                    EntryKind::Directory { mode } => !opens(mode, 0o5),
                     _ => false,
                 }
         })
@@ -604,7 +604,7 @@ fn there(engine: &Engine, option: &str, image: &ImageReference) -> anyhow::Resul
 }
 
 /// What the environment's packages are for is what the image is for.
-fn require_architecture(option: &str, image: &Image, facts: &Facts) -> anyhow::Result<()> {
+fn require_architecture(option: &str, image: &Image, facts: &ManifestFacts) -> anyhow::Result<()> {
     let platform = facts.platform.as_deref().unwrap_or_default();
     // The names of conda's subdirs and of Go's architectures.
     let wanted = match platform {
@@ -632,7 +632,7 @@ struct ImageRequirements<'a> {
 fn oldest_glibc(
     product: &Product,
     environment: &EnvironmentName,
-    facts: &Facts,
+    facts: &ManifestFacts,
 ) -> anyhow::Result<Option<(u32, u32)>> {
     let lock = html_report::lock_of(product, facts)?;
     let platform = facts.platform.as_deref().unwrap_or_default();
@@ -645,9 +645,9 @@ fn oldest_glibc(
 
 /// Finds out what would make the build, or the image, fail.
 fn look_at_images(
-    request: &Request,
+    request: &ImageRequest,
     engine: &Engine,
-    facts: &Facts,
+    facts: &ManifestFacts,
     need: &ImageRequirements<'_>,
     context: &Context,
 ) -> anyhow::Result<()> {

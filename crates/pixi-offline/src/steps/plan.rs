@@ -15,7 +15,7 @@ use crate::request::ProjectName;
 use crate::secrets::Finding;
 use crate::staging::{self, Survey};
 use crate::steps::build_offline_product::{
-    CheckedSource, Request, Source, pasteable, planned_verification,
+    CheckedSource, OfflineProductRequest, Source, pasteable, planned_verification,
 };
 use crate::steps::create_workdir_from_container as from_container;
 use crate::steps::create_workdir_from_host::{self as from_host, HostPreflight};
@@ -42,7 +42,7 @@ impl Plan {
     /// As the looking part of the build.
     pub(super) fn of(
         looked: &CheckedSource,
-        request: &Request,
+        request: &OfflineProductRequest,
         context: &Context,
     ) -> anyhow::Result<Plan> {
         match looked {
@@ -64,7 +64,7 @@ impl Plan {
 
     fn verification(
         &mut self,
-        request: &Request,
+        request: &OfflineProductRequest,
         engine: &Engine,
         built: Option<&Image>,
         (workdir, name): (&Workdir, &ProjectName),
@@ -97,8 +97,8 @@ impl Plan {
 }
 
 fn of_host(
-    source: &from_host::Request,
-    request: &Request,
+    source: &from_host::HostBuildRequest,
+    request: &OfflineProductRequest,
     context: &Context,
 ) -> anyhow::Result<Plan> {
     let seen = HostPreflight::check(source, context)?;
@@ -168,8 +168,8 @@ fn of_host(
 /// A program of ours looks in the container, as it does for the build, and is removed again.
 fn of_container(
     seen: &from_container::ContainerPreflight,
-    source: &from_container::Request,
-    request: &Request,
+    source: &from_container::ContainerBuildRequest,
+    request: &OfflineProductRequest,
     context: &Context,
 ) -> anyhow::Result<Plan> {
     let (inspected, fitting, check) = seen.inspect(source, context)?;
@@ -362,7 +362,11 @@ fn say_packages(plan: &mut Plan, asked: &Asked<'_>) -> anyhow::Result<u64> {
 /// # Errors
 ///
 /// Exit code 2 when it is not in the project.
-pub(super) fn explain(path: &Path, request: &Request, context: &Context) -> anyhow::Result<()> {
+pub(super) fn explain(
+    path: &Path,
+    request: &OfflineProductRequest,
+    context: &Context,
+) -> anyhow::Result<()> {
     let (project, excludes, is_here) = match &request.source {
         Source::Host(source) => {
             let project = context.host.absolute(&source.project_dir);

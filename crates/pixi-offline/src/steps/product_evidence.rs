@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use crate::context::Context;
 use crate::evidence::listing::{self, KnownDigests};
 use crate::evidence::manifest::{
-    self, Build, DigestedFile, EncodedPath, Entry, Facts, Kind, LockFacts, Manifest, PackageCounts,
-    Project, Secrets, Tool, Totals, VirtualPackages,
+    self, BuildInfo, DigestedFile, EncodedPath, Entry, EntryKind, LockFacts, Manifest,
+    ManifestFacts, PackageCounts, Project, Secrets, Tool, Totals, VirtualPackages,
 };
 use crate::evidence::provenance::{self, Invocation};
 use crate::evidence::signature::SigningKey;
@@ -67,7 +67,7 @@ pub(super) fn facts(
     record: Option<&WorkdirRecord>,
     choices: &Choices<'_>,
     context: &Context,
-) -> anyhow::Result<Facts> {
+) -> anyhow::Result<ManifestFacts> {
     let (manifest, metadata) = project_manifest(&product.project(name))?;
     let lock = plan.lock().map(|lock| LockFacts {
         sha256: *lock.digest(),
@@ -82,7 +82,7 @@ pub(super) fn facts(
             excludes.push(text);
         }
     }
-    Ok(Facts {
+    Ok(ManifestFacts {
         kind: manifest::KIND.to_owned(),
         format: manifest::FORMAT,
         tool: Tool::this(),
@@ -110,7 +110,7 @@ pub(super) fn facts(
                 .unwrap_or_default(),
             overrides: record.map_or_else(Default::default, |record| record.overrides.clone()),
         },
-        build: Build {
+        build: BuildInfo {
             image: record.and_then(|record| record.image.clone()),
             engine: record.and_then(|record| record.engine.clone()),
             pixi: record
@@ -189,7 +189,7 @@ fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
 /// written.
 pub(super) fn write(
     product: &Product,
-    mut facts: Facts,
+    mut facts: ManifestFacts,
     (known, elsewhere): (KnownDigests<'_>, Vec<Entry>),
     (signing, started): (Option<&SigningKey>, Option<String>),
     context: &Context,
@@ -233,7 +233,7 @@ pub(super) fn write(
     let mut escaped = manifest
         .entries
         .iter()
-        .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+        .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
         .filter(|entry| sums::needs_escape(entry.path.bytes()));
     if let Some(first) = escaped.next() {
         context.report.note(format_args!(

@@ -18,8 +18,8 @@ use crate::layout::{self, Workdir};
 use crate::regular_file;
 use crate::replacement::{DirLock, StagedDir, make_folder, write_file};
 use crate::staging::{
-    self, CopyOptions, Examples, LinkAction, Outcome, Rules, RulesAndSkip, Selection, Size, Survey,
-    Verdict,
+    self, CopyOptions, CopyOutcome, Examples, LinkAction, RuleVerdict, Rules, RulesAndSkip,
+    Selection, Size, Survey,
 };
 use crate::tools::Program;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -147,7 +147,7 @@ pub(super) fn copy_project(
     rules: &ProjectRules,
     how: &CopyOptions,
     context: &Context,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<CopyOutcome> {
     let mut outcome = copy_by(source, target, rules, how, context)?;
 
     // `.pixi/` stays behind, since it holds installed environments; the
@@ -278,7 +278,8 @@ pub(super) fn takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow
     });
     let unwanted = config.ancestors().any(|path| {
         let is_dir = path != config;
-        !path.as_os_str().is_empty() && rules.callers.decide(path, is_dir) == Some(Verdict::Exclude)
+        !path.as_os_str().is_empty()
+            && rules.callers.decide(path, is_dir) == Some(RuleVerdict::Exclude)
     });
     let follows = !behind_a_link || rules.follows_links;
     Ok(is_file && follows && !unwanted)
@@ -353,7 +354,7 @@ pub(super) fn copy_folder(
     target: &Path,
     how: &CopyOptions,
     context: &Context,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<CopyOutcome> {
     let selection = RulesAndSkip {
         rules: &without_our_traces()?,
         skip: &evidence::is_workdir,
@@ -367,7 +368,7 @@ fn copy_by(
     selection: &dyn Selection,
     how: &CopyOptions,
     context: &Context,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<CopyOutcome> {
     let outcome = staging::copy_tree_as(source, target, selection, how)?;
     for (path, why) in &outcome.copied.skipped {
         context

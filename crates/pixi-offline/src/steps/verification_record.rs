@@ -10,17 +10,18 @@ use anyhow::Context as _;
 use crate::container::{EngineVersion, Image, Outcome};
 use crate::context::Context;
 use crate::evidence::check::{self, Depth, Installs, Verified};
-use crate::evidence::manifest::Facts;
+use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::verification::{
-    Counted, Expected, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict, VerificationRecord,
+    Counted, ExpectedResult, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict,
+    VerificationRecord,
 };
 use crate::evidence::{self, Sha256Digest};
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::replacement::replace_file;
-use crate::steps::final_verify_product::Request;
+use crate::steps::final_verify_product::VerifyRequest;
 use crate::steps::html_report;
 use crate::steps::signed_product::SignedProduct;
 use crate::untrusted_dir::UntrustedDir;
@@ -31,7 +32,7 @@ pub(super) struct ProductState {
     /// Its digest, when it has one and is as it lists itself.
     pub(super) digest: Option<Sha256Digest>,
     /// What its manifest states, when it has one.
-    pub(super) facts: Option<Facts>,
+    pub(super) facts: Option<ManifestFacts>,
 }
 
 /// Compares a product with its lists, every byte of it, and checks their
@@ -106,7 +107,7 @@ pub(super) fn require_unchanged(product: &Product, before: &Sha256Digest) -> any
 
 /// The record of a verification that is about to begin.
 pub(super) fn begin(
-    request: &Request,
+    request: &VerifyRequest,
     engine: EngineVersion,
     image: Option<Image>,
     context: &Context,
@@ -127,7 +128,7 @@ pub(super) fn begin(
 pub(super) fn learn(
     record: &mut VerificationRecord,
     outcome: &Outcome,
-    request: &Request,
+    request: &VerifyRequest,
     logs: &OfflineLogs,
 ) -> anyhow::Result<()> {
     let text = |text: &OsStr| text.to_string_lossy().into_owned();
@@ -181,7 +182,7 @@ pub(super) fn learn(
         .as_deref()
         .and_then(|text| text.split_whitespace().last())
         .map(str::to_owned);
-    record.expected = Expected {
+    record.expected = ExpectedResult {
         output: request
             .expectations
             .output()
@@ -238,7 +239,7 @@ impl Written {
     /// When it cannot be signed.
     pub(super) fn of(
         record: &VerificationRecord,
-        product: Option<(&Facts, &Sha256Digest)>,
+        product: Option<(&ManifestFacts, &Sha256Digest)>,
         key: Option<&SigningKey>,
         context: &Context,
     ) -> anyhow::Result<Written> {

@@ -20,7 +20,7 @@ const DEPTH: usize = 32;
 /// their owner. No link is followed and no mount is entered.
 pub(super) fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let top = open(parent, name)?;
-    let mut tree = Tree {
+    let mut tree = OpenTree {
         device: rustix::fs::fstat(&top)?.st_dev,
         moved: 0,
         start: host_env::nonce(),
@@ -31,7 +31,7 @@ pub(super) fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()
     Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
-struct Tree {
+struct OpenTree {
     top: OwnedFd,
     device: u64,
     /// How many directories were moved to the top.
@@ -40,7 +40,7 @@ struct Tree {
     start: String,
 }
 
-impl Tree {
+impl OpenTree {
     /// Removes what is in a directory; directories more than `depth` levels below it
     /// are moved to the top and removed from there.
     fn empty(&mut self, dir: &OwnedFd, depth: usize) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::evidence::manifest::{Entry, Kind, Manifest};
+use crate::evidence::manifest::{Entry, EntryKind, Manifest};
 use crate::layout::Product;
 
 /// How many packages are shown by name.
@@ -60,7 +60,7 @@ impl Bytes {
         let mut parts: BTreeMap<Part, u64> = BTreeMap::new();
         let mut packages: BTreeMap<String, u64> = BTreeMap::new();
         for entry in &manifest.entries {
-            let Kind::File { size, .. } = &entry.kind else {
+            let EntryKind::File { size, .. } = &entry.kind else {
                 continue;
             };
             let path = entry.path.path();

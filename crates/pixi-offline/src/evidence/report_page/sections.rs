@@ -10,12 +10,12 @@ use super::escaped::Escaped;
 use crate::container::Image;
 use crate::evidence::Sha256Digest;
 use crate::evidence::check::Verified;
-use crate::evidence::manifest::Facts;
+use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::manifest::Secrets;
 use crate::evidence::sbom::shown_kind;
 use crate::evidence::verification::{Ran, VerificationRecord};
 use crate::layout;
-use crate::packages::{PackageInfo, PackageKind, PackageSource, Reason};
+use crate::packages::{KeptReason, PackageInfo, PackageKind, PackageSource};
 use crate::product::shell_quote;
 
 /// The sections that have a heading: the name in a link, and the heading.
@@ -609,24 +609,24 @@ fn cache(approval: &Approval<'_>) -> Markup {
     }
 }
 
-fn because(reason: Reason) -> &'static str {
+fn because(reason: KeptReason) -> &'static str {
     match reason {
-        Reason::Build => {
+        KeptReason::Build => {
             "Packages that something asks for which is built where the product is installed:"
         }
-        Reason::PerhapsBuild => {
+        KeptReason::PerhapsBuild => {
             "Packages of no environment of the lock, which a build where the product is installed may ask for:"
         }
-        Reason::Page => {
+        KeptReason::Page => {
             "Index pages that a build where the product is installed looks packages up in:"
         }
-        Reason::Repository => {
+        KeptReason::Repository => {
             "Git repositories, with their history, that a build where the product is installed takes packages from:"
         }
-        Reason::Whole => {
+        KeptReason::Whole => {
             "Entries that no environment needs; the cache was carried whole (--cache full, or what is needed was not known):"
         }
-        Reason::None => "Entries that belong to no package, and should not be there:",
+        KeptReason::None => "Entries that belong to no package, and should not be there:",
     }
 }
 
@@ -650,7 +650,7 @@ fn secrets(secrets: Option<&Secrets>) -> Markup {
     }
 }
 
-fn left_out(facts: &Facts) -> Markup {
+fn left_out(facts: &ManifestFacts) -> Markup {
     html! {
         p { "Left out of every project, but for " code { ".pixi/config.toml" } ": " (list(&layout::DEFAULT_EXCLUDES)) }
         p { "Left out of this one too (patterns of rsync): " (list(&facts.build.excludes)) }

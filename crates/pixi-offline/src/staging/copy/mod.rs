@@ -79,7 +79,7 @@ pub struct CopyOptions<'a> {
 
 /// What came of a copy that was made by [`copy_tree_as`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct CopyOutcome {
     /// What was made.
     pub copied: CopyStats,
     /// Every entry that was made, when that was asked for.
@@ -148,7 +148,7 @@ pub fn copy_tree_as(
     target: &Path,
     selection: &dyn Selection,
     how: &CopyOptions,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<CopyOutcome> {
     let root = source
         .canonicalize()
         .with_context(|| format!("{} cannot be read", source.display()))?;

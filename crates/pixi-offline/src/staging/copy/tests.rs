@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::content::{ContentError, FileCopier};
 use super::copy_error::{CopyError, takes_no_more};
-use super::worker::{CreatedEntry, Place as Entry, Worker};
+use super::worker::{CreatedEntry, EntryPlace as Entry, Worker};
 use super::*;
 
 /// A folder with an empty `source` in it, and a target that is not there.

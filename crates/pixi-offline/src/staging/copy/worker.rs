@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use super::attributes::{Attributes, InheritedOwner, MetadataWriter};
 use super::content::{Content, ContentError, FileCopier, ReflinkSupport};
 use super::copy_error::{CopyError, ErrorSummary, changed};
-use super::{CopyOptions, CopyStats, ExcludedStats, LinkMode, Outcome};
+use super::{CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode};
 use crate::parallel;
-use crate::staging::folder::{Entries, FOLDER, at, begins_with, child, path_of};
+use crate::staging::folder::{DirEntries, FOLDER, at, begins_with, child, path_of};
 use crate::staging::listing::{ListedFolder, Listing, New};
 use crate::staging::queue::Queue;
 use crate::staging::selection::{LinkAction, Selection};
@@ -108,7 +108,7 @@ impl<'a> Job<'a> {
     }
 
     /// Copies the tree.
-    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self) -> anyhow::Result<CopyOutcome> {
         let results = parallel::on_all_cores(|| {
             let mut worker = Worker::new(&self);
             self.queue.work(|task| worker.folder(task));
@@ -165,8 +165,8 @@ pub(super) struct WorkerStats {
 }
 
 impl WorkerStats {
-    fn together(all: Vec<WorkerStats>) -> Outcome {
-        let mut outcome = Outcome::default();
+    fn together(all: Vec<WorkerStats>) -> CopyOutcome {
+        let mut outcome = CopyOutcome::default();
         let mut folders = Vec::new();
         for one in all {
             outcome.copied.entries += one.copied.entries;
@@ -192,7 +192,7 @@ pub(super) enum CreatedEntry {
 }
 
 /// Where an entry lies, and where its copy goes.
-pub(super) struct Place<'a> {
+pub(super) struct EntryPlace<'a> {
     pub(super) from: &'a OwnedFd,
     pub(super) to: &'a OwnedFd,
     /// Who owns what is made there.
@@ -206,7 +206,7 @@ pub(super) struct Place<'a> {
 pub(super) struct Worker<'a> {
     job: &'a Job<'a>,
     pub(super) gathered: WorkerStats,
-    entries: Entries,
+    entries: DirEntries,
     copier: FileCopier,
     /// The entry in hand, relative to the source.
     pub(super) path: Vec<u8>,
@@ -222,7 +222,7 @@ impl<'a> Worker<'a> {
         Worker {
             job,
             gathered: WorkerStats::default(),
-            entries: Entries::default(),
+            entries: DirEntries::default(),
             copier: FileCopier::default(),
             path: Vec::new(),
             listed: ListedFolder::default(),
@@ -272,7 +272,7 @@ impl<'a> Worker<'a> {
                     break;
                 }
                 child(&mut self.path, length, name);
-                let place = Place {
+                let place = EntryPlace {
                     from,
                     to: &to,
                     heirs,
@@ -311,7 +311,7 @@ impl<'a> Worker<'a> {
             .map_err(|error| self.writing(error))
     }
 
-    fn entry(&mut self, place: &Place<'_>, kind: FileType) -> Result<CreatedEntry, CopyError> {
+    fn entry(&mut self, place: &EntryPlace<'_>, kind: FileType) -> Result<CreatedEntry, CopyError> {
         let kind = match kind {
             FileType::Unknown => FileType::from_raw_mode(self.stat(place)?.st_mode),
             kind => kind,
@@ -329,12 +329,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn stat(&self, place: &Place<'_>) -> Result<Stat, CopyError> {
+    fn stat(&self, place: &EntryPlace<'_>) -> Result<Stat, CopyError> {
         rustix::fs::statat(place.from, place.name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| self.reading(error.into()))
     }
 
-    fn make_folder(&mut self, place: &Place<'_>) -> Result<CreatedEntry, CopyError> {
+    fn make_folder(&mut self, place: &EntryPlace<'_>) -> Result<CreatedEntry, CopyError> {
         let job = self.job;
         if job.selection.skips(&job.root.join(path_of(&self.path))) {
             return Ok(self.skip("a folder that is never copied"));
@@ -360,7 +360,7 @@ impl<'a> Worker<'a> {
         Ok(CreatedEntry::Entry)
     }
 
-    pub(super) fn file(&mut self, place: &Place<'_>) -> Result<CreatedEntry, CopyError> {
+    pub(super) fn file(&mut self, place: &EntryPlace<'_>) -> Result<CreatedEntry, CopyError> {
         let job = self.job;
         let begins_with = |text: &[u8]| begins_with(place.from, place.name, text);
         if job
@@ -427,7 +427,7 @@ impl<'a> Worker<'a> {
 
     fn content(
         &mut self,
-        place: &Place<'_>,
+        place: &EntryPlace<'_>,
         reader: &OwnedFd,
         stat: &Stat,
         writer: &OwnedFd,
@@ -475,7 +475,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Makes the copy a name of the file itself; `None` when that cannot be.
-    fn link_file(&mut self, place: &Place<'_>) -> Result<Option<CreatedEntry>, CopyError> {
+    fn link_file(&mut self, place: &EntryPlace<'_>) -> Result<Option<CreatedEntry>, CopyError> {
         let stat = self.stat(place)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(self.reading(changed()));
@@ -517,7 +517,7 @@ impl<'a> Worker<'a> {
         Ok(Some(CreatedEntry::Entry))
     }
 
-    fn account(&mut self, place: &Place<'_>, stat: &Stat, content: Content) {
+    fn account(&mut self, place: &EntryPlace<'_>, stat: &Stat, content: Content) {
         self.gathered.copied.files += 1;
         self.gathered.copied.bytes += content.length;
         if let Some(progress) = self.job.how.progress {
@@ -529,7 +529,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Copies a link, a fifo, a socket or a device.
-    pub(super) fn other(&mut self, place: &Place<'_>) -> Result<CreatedEntry, CopyError> {
+    pub(super) fn other(&mut self, place: &EntryPlace<'_>) -> Result<CreatedEntry, CopyError> {
         let stat = self.stat(place)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let is_link = kind == FileType::Symlink;
@@ -587,12 +587,12 @@ impl<'a> Worker<'a> {
         Ok(CreatedEntry::Entry)
     }
 
-    fn node(&self, place: &Place<'_>, kind: FileType, device: u64) -> rustix::io::Result<()> {
+    fn node(&self, place: &EntryPlace<'_>, kind: FileType, device: u64) -> rustix::io::Result<()> {
         let mode = Mode::RUSR | Mode::WUSR;
         rustix::fs::mknodat(place.to, place.name, kind, mode, device)
     }
 
-    fn list(&mut self, place: &Place<'_>, stat: &Stat, new: New<'_>) {
+    fn list(&mut self, place: &EntryPlace<'_>, stat: &Stat, new: New<'_>) {
         if self.job.how.list {
             self.listed.add(place.name.to_bytes(), stat.st_mode, new);
         }
@@ -605,7 +605,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Counts an entry that stays behind, if that is wanted.
-    fn leave(&mut self, place: &Place<'_>, kind: FileType) {
+    fn leave(&mut self, place: &EntryPlace<'_>, kind: FileType) {
         if self.job.how.count_left {
             self.count(place.from, place.name, kind);
         }

@@ -59,7 +59,7 @@ pub(in crate::steps) fn pasteable(word: &OsStr) -> String {
 
 /// The command that makes the same product, but for the values of variables,
 /// which are not shown.
-pub(super) fn make_command(make: &make_product::Request) -> String {
+pub(super) fn make_command(make: &make_product::ProductRequest) -> String {
     let mut line = CommandLine::of("make-archive-ready-product");
     line.option("--workdir", &make.workdir);
     line.option_if(
@@ -95,7 +95,7 @@ pub(super) fn make_command(make: &make_product::Request) -> String {
 }
 
 /// The command of a final verification, but for the values of variables.
-pub(super) fn verify_command(verify: &final_verify_product::Request) -> String {
+pub(super) fn verify_command(verify: &final_verify_product::VerifyRequest) -> String {
     let mut line = CommandLine::of("final-verify-product");
     line.option("--image", verify.image.as_str());
     line.option("--product-dir", &verify.product_dir);
@@ -151,7 +151,7 @@ mod tests {
     fn the_command_to_go_on_with_has_every_option_of_the_verification() {
         let words = ["python", "-c", "print('a b')"].map(OsString::from);
         let verification = Verification::new(None, Some(&words)).unwrap();
-        let request = final_verify_product::Request {
+        let request = final_verify_product::VerifyRequest {
             image: ImageReference::new(OsStr::new("img:1")).unwrap(),
             platform: Some(ContainerPlatform::new(OsStr::new("linux/amd64")).unwrap()),
             product_dir: "/w d/product".into(),

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{COMMAND, Request, asked_out_dir, asked_product};
+use super::{COMMAND, OfflineProductRequest, asked_out_dir, asked_product};
 use crate::context::Context;
 use crate::evidence::check::{self, Verified};
 use crate::evidence::evidence_file::{self, LONGEST_LIST};
@@ -33,7 +33,11 @@ pub(super) struct Places {
 
 impl Places {
     /// Looks what is there; touches nothing.
-    pub(super) fn of(request: &Request, workdir: &Workdir, context: &Context) -> Places {
+    pub(super) fn of(
+        request: &OfflineProductRequest,
+        workdir: &Workdir,
+        context: &Context,
+    ) -> Places {
         let product = asked_product(request, workdir, context);
         Places {
             has_passed: has_passed(&product),

@@ -1,7 +1,7 @@
 //! What the later steps are asked for, as it follows from the whole request.
 
 use super::places::Places;
-use super::{Request, Source};
+use super::{OfflineProductRequest, Source};
 use crate::container;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -10,16 +10,16 @@ use crate::request::{ImageReference, ProjectName, SecretPolicy};
 use crate::steps::{BuiltWorkdir, final_verify_product, make_product};
 
 pub(super) fn product_of(
-    request: &Request,
+    request: &OfflineProductRequest,
     made: &BuiltWorkdir,
     places: &Places,
-) -> make_product::Request {
+) -> make_product::ProductRequest {
     let choices = &request.product;
     let (output, force) = match places.has_passed() {
         true => (Some(places.new_product()), false),
         false => (choices.output.clone(), choices.force),
     };
-    make_product::Request {
+    make_product::ProductRequest {
         workdir: made.workdir.clone(),
         project_name: Some(made.project.clone()),
         variables: choices.variables.clone(),
@@ -38,10 +38,10 @@ pub(super) fn product_of(
 }
 
 pub(super) fn verification_of(
-    request: &Request,
+    request: &OfflineProductRequest,
     made: &BuiltWorkdir,
     places: &Places,
-) -> anyhow::Result<final_verify_product::Request> {
+) -> anyhow::Result<final_verify_product::VerifyRequest> {
     let image = final_image(request, made.record.image.as_ref())?.ok_or_else(|| {
         Failure::usage(
             "the image of the container is not known; name one for the final verification with --image",
@@ -53,7 +53,7 @@ pub(super) fn verification_of(
 /// The image of the final verification: the one that was named, else that of the
 /// build, by its id.
 fn final_image(
-    request: &Request,
+    request: &OfflineProductRequest,
     built: Option<&container::Image>,
 ) -> anyhow::Result<Option<ImageReference>> {
     match (&request.image, built) {
@@ -66,12 +66,12 @@ fn final_image(
 /// The final verification of a build that is only planned; `built` is the build's
 /// image where the engine has it.
 pub(in crate::steps) fn planned_verification(
-    request: &Request,
+    request: &OfflineProductRequest,
     built: Option<&container::Image>,
     workdir: &Workdir,
     project: &ProjectName,
     context: &Context,
-) -> anyhow::Result<Option<final_verify_product::Request>> {
+) -> anyhow::Result<Option<final_verify_product::VerifyRequest>> {
     let asked = match &request.source {
         Source::Host(source) => Some(source.image.clone()),
         Source::Container(_) => None,
@@ -83,17 +83,17 @@ pub(in crate::steps) fn planned_verification(
 }
 
 fn verification_in(
-    request: &Request,
+    request: &OfflineProductRequest,
     image: ImageReference,
     project: &ProjectName,
     places: &Places,
-) -> final_verify_product::Request {
+) -> final_verify_product::VerifyRequest {
     let build = request.source.build();
     let platform = match &request.source {
         Source::Host(source) => source.platform.clone(),
         Source::Container(_) => None,
     };
-    final_verify_product::Request {
+    final_verify_product::VerifyRequest {
         image,
         platform,
         product_dir: places.new_product(),

@@ -8,7 +8,7 @@ use crate::evidence::{BuildState, WorkdirRecord};
 use crate::layout::{self, Workdir};
 use crate::replacement::{DirLock, StagedDir};
 use crate::steps::build::{self, Logs};
-use crate::steps::create_workdir_from_host::{COMMAND, HostPreflight, Request};
+use crate::steps::create_workdir_from_host::{COMMAND, HostBuildRequest, HostPreflight};
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::installed::{self, InstalledList};
 use crate::steps::volume_sync::{self, RemoteVolumes};
@@ -20,7 +20,7 @@ impl HostPreflight {
     /// engine is at fault. A workdir in which a script failed is brought back, too.
     pub(super) fn make_carried(
         &self,
-        request: &Request,
+        request: &HostBuildRequest,
         claim: &DirLock,
         (staged, staged_paths): (&StagedDir, &StagedPaths),
         record: &mut WorkdirRecord,
@@ -126,7 +126,7 @@ impl HostPreflight {
     /// overwritten where that was asked for, else the new one, which is empty.
     fn cache_to_begin_with(
         &self,
-        request: &Request,
+        request: &HostBuildRequest,
         staged: &Workdir,
         context: &Context,
     ) -> PathBuf {
@@ -141,7 +141,7 @@ impl HostPreflight {
     /// Adds what a workdir that came back does not have yet.
     fn complete(
         &self,
-        request: &Request,
+        request: &HostBuildRequest,
         new: &Workdir,
         logs: &Workdir,
         (outcome, record): (&Outcome, &mut WorkdirRecord),
