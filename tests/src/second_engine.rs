@@ -17,7 +17,7 @@ use duct::cmd;
 
 use crate::cache::Turn;
 use crate::channel::ensure_channel;
-use crate::debian::{find_program, system_path};
+use crate::debian::{ensure_debian_package, find_program, system_path};
 use crate::docker::docker;
 use crate::engine::ensure_engine;
 use crate::limit::Started;
@@ -280,10 +280,11 @@ fn a_part_of_the_bridge() -> Result<(String, Turn)> {
 /// The address of the first engine's bridge on this machine, and the length of its network.
 fn bridge() -> Result<(Ipv4Addr, u32)> {
     ensure_engine()?;
+    let ip = ensure_debian_package("ip", "iproute2")?;
     let words = ["-4", "-oneline", "address", "show", "docker0"];
     let shown = captured(
         "the engine's bridge docker0 is not on this machine",
-        cmd("ip", words),
+        cmd(ip, words),
     )?;
     address_in(&shown).with_context(|| format!("the bridge docker0 has no address: {shown}"))
 }
