@@ -1062,3 +1062,23 @@ fn a_cache_that_was_moved_is_told_where_the_product_is_in_the_end() {
         assert!(!fake.path("W/product.failed").exists());
     }
 }
+
+/// A client takes as long as copying thousands of files.
+#[test]
+fn one_run_asks_the_engine_each_thing_once() {
+    let fake = Fake::new();
+    fake.run("build-offline-product", &["--verify-task", "smoke"])
+        .success();
+    let calls = fake.calls();
+    // Without those that make, fill, start and remove its two containers and the counter.
+    let of_a_container = ["run", "cp", "start"];
+    let mut asked: Vec<&str> = calls
+        .iter()
+        .filter(|call| !of_a_container.contains(&call[0].as_str()))
+        .filter(|call| call[1] != "--force" && !call.contains(&"--name".to_owned()))
+        .map(|call| call[0].as_str())
+        .collect();
+    asked.sort_unstable();
+    let right = ["create", "image", "ps", "rm", "version", "volume"];
+    assert_eq!(asked, right, "{calls:?}");
+}

@@ -118,7 +118,7 @@ fn a_context_leads_to_its_engine_and_one_that_goes_away_is_said() {
     // Plain TCP, but on loopback.
     run.success().says_not("without TLS");
     docker(&real, &["context", "use", "there"]).success();
-    real.sandbox.set("DOCKER_CONTEXT", "");
+    real.sandbox.unset("DOCKER_CONTEXT");
     real.verify(&["--image", &there]).success();
 
     // It goes away in the middle.

@@ -1,10 +1,12 @@
 //! The engine's client, and what can be asked of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -27,8 +29,21 @@ use crate::tools::{Captured, Program};
 pub struct Engine {
     program: Program,
     background: Arc<Background>,
+    answers: Arc<Answers>,
     /// How long each phase of what runs on it may take.
     time_limit: Option<TimeLimit>,
+}
+
+/// What the engine has answered already: one run asks for each thing once.
+#[derive(Debug, Default)]
+struct Answers {
+    version: OnceLock<EngineVersion>,
+    /// Those that are there; one that is not may come.
+    images: Mutex<HashMap<String, Image>>,
+    /// Directories that the engine sees, and in which a container can write what is the
+    /// caller's.
+    shared: Mutex<Vec<PathBuf>>,
+    is_swept: AtomicBool,
 }
 
 /// What is asked of the engine while others work; waited for when the last one who
@@ -140,6 +155,7 @@ impl Engine {
         Ok(Engine {
             program,
             background: Arc::default(),
+            answers: Arc::default(),
             time_limit: None,
         })
     }
@@ -164,6 +180,7 @@ impl Engine {
         let engine = Engine {
             program: self.program.clone(),
             background: Arc::default(),
+            answers: Arc::clone(&self.answers),
             time_limit: None,
         };
         let thread = thread::spawn(move || work(&engine));
@@ -181,12 +198,45 @@ impl Engine {
         &self,
         reference: &ImageReference,
     ) -> anyhow::Result<(EngineVersion, Option<Image>)> {
+        let known = {
+            let images = self.answers.images.lock();
+            let images = images.unwrap_or_else(PoisonError::into_inner);
+            images.get(reference.as_str()).cloned()
+        };
+        if let (Some(version), Some(image)) = (self.answers.version.get(), known) {
+            return Ok((version.clone(), Some(image)));
+        }
         thread::scope(|scope| {
             let image = scope.spawn(|| self.image(reference));
             let version = self.version()?;
             let image = image.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             Ok((version, image))
         })
+    }
+
+    /// Whether what a killed run has left was looked for already; from now on it was.
+    pub(super) fn was_swept(&self) -> bool {
+        self.answers.is_swept.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the engine was seen to share directories that all of these lie in, on their
+    /// file systems.
+    pub fn shares_already(&self, dirs: &[&Path]) -> bool {
+        let shared = self.answers.shared.lock();
+        let shared = shared.unwrap_or_else(PoisonError::into_inner);
+        let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+        dirs.iter().all(|dir| {
+            shared.iter().any(|outer| {
+                dir.starts_with(outer) && device(dir).is_some() && device(dir) == device(outer)
+            })
+        })
+    }
+
+    /// Keeps that the engine shares a directory.
+    pub fn remember_shared(&self, dir: &Path) {
+        let shared = self.answers.shared.lock();
+        let mut shared = shared.unwrap_or_else(PoisonError::into_inner);
+        shared.push(dir.to_owned());
     }
 
     /// Asks the engine for its version, and so whether it answers at all.
@@ -237,7 +287,7 @@ impl Engine {
         let sides: Sides = serde_json::from_slice(&answer.stdout)
             .with_context(|| format!("the answer of `{client} version` cannot be read"))?;
         let side = sides.server.or(sides.client);
-        Ok(EngineVersion {
+        let version = EngineVersion {
             client,
             is_podman: side.as_ref().is_some_and(|side| side.podman_api.is_some()),
             platform: side
@@ -248,7 +298,8 @@ impl Engine {
                 })
                 .filter(|platform| !platform.is_empty()),
             version: side.map(|side| side.version).unwrap_or_default(),
-        })
+        };
+        Ok(self.answers.version.get_or_init(|| version).clone())
     }
 
     /// Looks an image up on the engine, never on a registry.
@@ -276,12 +327,18 @@ impl Engine {
         let images: Vec<Inspected> = serde_json::from_slice(&answer.stdout).with_context(|| {
             format!("what {} says of {reference} cannot be read", self.client())
         })?;
-        Ok(images.into_iter().next().map(|image| Image {
+        let image = images.into_iter().next().map(|image| Image {
             reference: reference.as_str().to_owned(),
             id: image_id(image.id),
             repo_digests: image.repo_digests.unwrap_or_default(),
             platform: format!("{}/{}", image.os, image.architecture),
-        }))
+        });
+        if let Some(image) = &image {
+            let known = self.answers.images.lock();
+            let mut known = known.unwrap_or_else(PoisonError::into_inner);
+            known.insert(reference.as_str().to_owned(), image.clone());
+        }
+        Ok(image)
     }
 
     /// Checks that an image is for the platform that was asked for, if one was.

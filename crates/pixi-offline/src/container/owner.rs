@@ -71,12 +71,14 @@ impl Owner {
 
 /// Removes the containers of ours that do not run and the volumes whose process has
 /// ended: it was killed before it could. Failures are passed over: this is tidying,
-/// and others need not wait for it.
+/// and others need not wait for it. A run does it once.
 pub fn remove_stale(engine: &Engine) {
-    engine.meanwhile(sweep_now);
+    if !engine.was_swept() {
+        engine.meanwhile(remove_stale_now);
+    }
 }
 
-fn sweep_now(engine: &Engine) {
+fn remove_stale_now(engine: &Engine) {
     let ended = |label: &str| Owner::parse(label).is_some_and(|owner| owner.has_ended());
     for (id, label) in engine.stopped_with_label(LABEL).unwrap_or_default() {
         if ended(&label) {

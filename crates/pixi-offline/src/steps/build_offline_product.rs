@@ -192,7 +192,7 @@ impl Progress {
             // What the first step found out.
             verify.transfer = Transfer::Copy;
         }
-        let record = final_verify_product::run_after(&verify, built, context)?;
+        let record = final_verify_product::run_after(&verify, Some(&made.engine), built, context)?;
         places.accept(product, context)?;
 
         // STEP 6: what can be said now.

@@ -357,6 +357,7 @@ pub(super) fn make(
         workdir: place.workdir.path().to_owned(),
         project: name.clone(),
         record,
+        engine: engine.clone(),
     })
 }
 

@@ -548,6 +548,7 @@ impl HostPreflight {
             workdir: self.place.workdir.path().to_owned(),
             project: self.name.clone(),
             record,
+            engine: self.engine.clone(),
         }
     }
 }

@@ -90,17 +90,18 @@ pub struct VerifyRequest {
 /// 127 and 125 when client, engine or image are missing, else that of bootstrap
 /// or verification.
 pub fn run(request: &VerifyRequest, context: &Context) -> anyhow::Result<VerificationRecord> {
-    run_after(request, None, context)
+    run_after(request, None, None, context)
 }
 
-/// As [`run`]; `built` is the volume that the product's packages were fetched into,
-/// where they were carried to the engine.
+/// The same after a build: with its engine, and the volume that the product's packages were
+/// fetched into where they were carried to the engine.
 ///
 /// # Errors
 ///
 /// As [`run`].
 pub(super) fn run_after(
     request: &VerifyRequest,
+    engine: Option<&Engine>,
     built: Option<KeptVolume>,
     context: &Context,
 ) -> anyhow::Result<VerificationRecord> {
@@ -121,8 +122,11 @@ pub(super) fn run_after(
             "a verification needs --project-name: it runs in that folder of the product",
         ));
     }
-    let engine =
-        Engine::find(request.engine.as_deref(), context)?.with_time_limit(request.timeout.as_ref());
+    let engine = match engine {
+        Some(engine) => engine.clone(),
+        None => Engine::find(request.engine.as_deref(), context)?
+            .with_time_limit(request.timeout.as_ref()),
+    };
     let product_dir = context.host.absolute(&request.product_dir);
     let out_dir = context.host.absolute(&request.out_dir);
     stage::require_folder("--product-dir", &product_dir)?;

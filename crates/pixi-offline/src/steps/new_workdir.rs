@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::container::Engine;
 use crate::context::Context;
 use crate::evidence::{self, BuildState, WorkdirRecord};
 use crate::failure::{self, Failure};
@@ -30,6 +31,8 @@ pub struct BuiltWorkdir {
     pub project: ProjectName,
     /// What is known of its build.
     pub record: WorkdirRecord,
+    /// The engine that it was built with, and what that one has answered.
+    pub engine: Engine,
 }
 
 /// How long the name of a workdir may be, in bytes: file systems take 255, and what

@@ -46,12 +46,19 @@ pub(super) fn is_needed(
     }
     let client = engine.client();
     let folders = (folder, shown);
+    let all: Vec<&Path> = others.iter().copied().chain([shown]).collect();
+    if engine.shares_already(&all) {
+        return Ok(false);
+    }
     let access = match may_be_closed(folder) {
         true => container::shares_writable(engine, image, folders, others, engine_arguments)?,
         false => container::shares(engine, image, folders, others)?,
     };
     let (words, why) = match access {
-        Access::Granted => return Ok(false),
+        Access::Granted => {
+            engine.remember_shared(shown);
+            return Ok(false);
+        }
         Access::Unseen(words) => (
             words,
             format!("the engine behind {client} does not see this machine's files"),
