@@ -12,7 +12,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use super::copy::ExcludedStats;
 use super::copy::content::{ContentError, FileCopier};
-use super::folder::{DirEntries, FOLDER, at, begins_with, child, path_of};
+use super::copy::copy_error::changed;
+use super::folder::{DirEntries, begins_with, child, open_folder, path_of};
 use super::listing::{ListedFolder, Listing, New};
 use super::queue::Queue;
 use super::selection::{LinkAction, Selection};
@@ -133,7 +134,7 @@ impl ScanWorker<'_> {
         self.path.clear();
         self.path.extend_from_slice(&relative);
         let mut entries = std::mem::take(&mut self.entries);
-        let opened = rustix::fs::openat(&self.job.folder, at(&relative), FOLDER, Mode::empty());
+        let opened = open_folder(&self.job.folder, &relative);
         match opened.and_then(|folder| entries.read(&folder).map(|()| folder)) {
             Ok(folder) => {
                 for (name, kind) in entries.iter() {
@@ -234,6 +235,11 @@ impl ScanWorker<'_> {
         let content = rustix::fs::openat(folder, name, flags, Mode::empty())
             .map_err(io::Error::from)
             .and_then(|file| {
+                // It may have become another since it was looked at.
+                let stat = rustix::fs::fstat(&file)?;
+                if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                    return Err(changed());
+                }
                 self.copier.hash(&file, size).map_err(|error| {
                     let (ContentError::Reading(error) | ContentError::Writing(error)) = error;
                     error
@@ -254,5 +260,45 @@ impl ScanWorker<'_> {
         if trouble.as_ref().is_none_or(|(path, _)| self.path < *path) {
             *trouble = Some((self.path.clone(), error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::super::rules::Rules;
+    use super::*;
+
+    #[test]
+    fn what_becomes_another_while_it_is_looked_at_is_neither_followed_nor_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir_all(path("top/folder/inner")).unwrap();
+        fs::create_dir_all(path("other/inner")).unwrap();
+        fs::write(path("other/inner/secret"), "theirs").unwrap();
+        fs::write(path("top/file"), "ours").unwrap();
+        fs::write(path("top/folder/file"), "ours").unwrap();
+        // A folder becomes a link once what is in it is listed.
+        let digests = |relative: &Path, _| {
+            if relative == Path::new("folder/file") {
+                fs::rename(path("top/folder"), path("away")).unwrap();
+                symlink(path("other"), path("top/folder")).unwrap();
+            }
+            HashPolicy::Skip
+        };
+        let error = scan_tree(&path("top"), &Rules::new(), &digests).unwrap_err();
+        assert!(format!("{error:#}").contains("folder/inner"), "{error:#}");
+        // A file becomes a pipe once it was looked at.
+        fs::remove_file(path("top/folder")).unwrap();
+        let digests = |_: &Path, _| {
+            fs::remove_file(path("top/file")).unwrap();
+            let (kind, mode) = (FileType::Fifo, Mode::RUSR);
+            rustix::fs::mknodat(rustix::fs::CWD, path("top/file"), kind, mode, 0).unwrap();
+            HashPolicy::Compute
+        };
+        let error = scan_tree(&path("top"), &Rules::new(), &digests).unwrap_err();
+        assert!(format!("{error:#}").contains("it changed"), "{error:#}");
     }
 }

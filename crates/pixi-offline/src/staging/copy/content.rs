@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::io::{Errno, retry_on_intr};
 use sha2::{Digest as _, Sha256};
 
-use super::copy_error::takes_no_more;
+use super::copy_error::{changed, takes_no_more};
 
 /// How much is read at a time, in bytes: what fits into a processor's own cache.
 const BUFFER: usize = 128 * 1024;
@@ -16,6 +16,10 @@ const BUFFER: usize = 128 * 1024;
 /// Up to this length a file is read and written by us: one call each, where
 /// copy_file_range(2) first puts up a pipe. Measured on tmpfs and ext4.
 const BY_HAND: u64 = 64 * 1024;
+
+/// The most that a file may hold that says it is empty, in bytes: one that somebody
+/// writes to as fast as it is read would have no end.
+const LONGEST_UNTOLD: u64 = 64 << 20;
 
 /// Which side failed.
 #[derive(Debug)]
@@ -68,12 +72,16 @@ impl FileCopier {
         self.by_hand(reader, Some(writer), copied, expected, hash)
     }
 
-    /// Reads a file only to hash it.
+    /// Reads a regular file only to hash it; what is added to it meanwhile is not read.
     pub(in crate::staging) fn hash(
         &mut self,
         reader: &OwnedFd,
         expected: u64,
     ) -> Result<Content, ContentError> {
+        if expected == 0 {
+            let sha256 = Some(Sha256::new().finalize().into());
+            return Ok(Content { length: 0, sha256 });
+        }
         self.by_hand(reader, None, 0, expected, true)
     }
 
@@ -104,6 +112,9 @@ impl FileCopier {
                 write_all(writer, bytes).map_err(ContentError::Writing)?;
             }
             length += read as u64;
+            if expected == 0 && length > LONGEST_UNTOLD {
+                return Err(ContentError::Reading(changed()));
+            }
             if read == 0 || length == expected {
                 return Ok(Content {
                     length,

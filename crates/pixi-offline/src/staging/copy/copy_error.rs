@@ -43,8 +43,8 @@ pub(super) fn takes_no_more(error: &io::Error) -> bool {
 }
 
 /// What is to be said of an entry that is no longer what it was when listed.
-pub(super) fn changed() -> io::Error {
-    io::Error::other("it changed while it was being copied")
+pub(in crate::staging) fn changed() -> io::Error {
+    io::Error::other("it changed while it was being read")
 }
 
 /// The troubles that did not stop the copy: all counted, and of those the first

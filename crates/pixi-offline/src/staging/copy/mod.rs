@@ -9,7 +9,7 @@
 
 mod attributes;
 pub(super) mod content;
-mod copy_error;
+pub(super) mod copy_error;
 mod worker;
 
 #[cfg(test)]

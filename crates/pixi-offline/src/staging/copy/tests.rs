@@ -586,3 +586,75 @@ fn deep_trees_are_copied() {
     assert_eq!(place.copied().entries, 501);
     assert!(place.target(&deep).is_file());
 }
+
+/// Copies `source` while folders are swapped for links to somebody else's: by `swap`,
+/// once the walk has listed the folder and before it comes to those in it.
+fn copied_while(place: &Place, swap: impl Fn() + Sync) -> anyhow::Result<CopyStats> {
+    let swapped = Mutex::new(false);
+    copy_tree(
+        &place.source(""),
+        &place.target(""),
+        &Rules::new(),
+        &|folder| {
+            let mut swapped = swapped.lock().expect("a flag");
+            if folder.ends_with("folder/inner") && !*swapped {
+                *swapped = true;
+                swap();
+            }
+            false
+        },
+    )
+}
+
+#[test]
+fn a_folder_that_becomes_a_link_meanwhile_is_not_read_through() {
+    let place = Place::new();
+    place.file("folder/inner/deep/own", "ours");
+    let other = place.folder.path().join("other");
+    fs::create_dir_all(other.join("inner/deep")).expect("folders");
+    fs::write(other.join("inner/deep/secret"), "theirs").expect("a file");
+    let result = copied_while(&place, || {
+        fs::rename(place.source("folder"), place.folder.path().join("away")).expect("a move");
+        symlink(&other, place.source("folder")).expect("a link");
+    });
+    let text = format!("{:#}", result.expect_err("a folder that cannot be read"));
+    assert!(text.contains("folder/inner cannot be read"), "{text}");
+    assert!(!place.target("folder/inner/deep").exists());
+}
+
+#[test]
+fn a_folder_of_the_copy_that_becomes_a_link_is_not_written_through() {
+    let place = Place::new();
+    place.file("folder/inner/deep/own", "ours");
+    set_mode(&place.source("folder/inner"), 0o511);
+    let other = place.folder.path().join("other");
+    fs::create_dir_all(other.join("inner")).expect("folders");
+    set_mode(&other.join("inner"), 0o755);
+    let result = copied_while(&place, || {
+        fs::rename(place.target("folder"), place.folder.path().join("away")).expect("a move");
+        symlink(&other, place.target("folder")).expect("a link");
+    });
+    let text = format!("{:#}", result.expect_err("a folder that cannot be written"));
+    assert!(text.contains("folder/inner cannot be written"), "{text}");
+    assert_eq!(
+        fs::read_dir(other.join("inner")).expect("a folder").count(),
+        0
+    );
+    let mode = mode(&fs::metadata(other.join("inner")).expect("a folder"));
+    assert_eq!(mode, 0o755);
+    set_mode(&place.source("folder/inner"), 0o755);
+}
+
+#[test]
+fn a_file_that_says_it_is_empty_and_has_no_end_ends() {
+    let place = Place::new();
+    let writer = OwnedFd::from(File::create(place.source("writer")).expect("a file"));
+    let endless = OwnedFd::from(File::open("/dev/zero").expect("a device"));
+    let mut copier = FileCopier::default();
+    let error = copier
+        .copy(&endless, &writer, 0, false)
+        .expect_err("no end");
+    assert!(matches!(error, ContentError::Reading(_)));
+    let hashed = copier.hash(&endless, 0).expect("nothing to read");
+    assert_eq!(hashed.length, 0);
+}

@@ -16,7 +16,7 @@ use super::content::{Content, ContentError, FileCopier, ReflinkSupport};
 use super::copy_error::{CopyError, ErrorSummary, changed};
 use super::{CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode};
 use crate::parallel;
-use crate::staging::folder::{DirEntries, FOLDER, at, begins_with, child, path_of};
+use crate::staging::folder::{DirEntries, FOLDER, begins_with, child, open_folder, path_of};
 use crate::staging::listing::{ListedFolder, Listing, New};
 use crate::staging::queue::Queue;
 use crate::staging::selection::{LinkAction, Selection};
@@ -136,7 +136,7 @@ impl<'a> Job<'a> {
             let mode = Mode::from_raw_mode(*mode);
             let set = match relative.as_slice() {
                 b"" => rustix::fs::fchmod(&to, mode),
-                path => rustix::fs::chmodat(&to, path, mode, AtFlags::empty()),
+                path => open_folder(&to, path).and_then(|folder| rustix::fs::fchmod(folder, mode)),
             };
             if let Err(error) = set {
                 let trouble = CopyError::writing(&below(target, relative), error.into());
@@ -251,11 +251,10 @@ impl<'a> Worker<'a> {
     fn copy_folder(&mut self, looks: &Attributes, number: u32) -> Result<(), CopyError> {
         let job = self.job;
         let top = self.path.is_empty();
-        let to = rustix::fs::openat(&job.to, at(&self.path), FOLDER, Mode::empty())
-            .map_err(|error| self.writing(error.into()))?;
+        let to = open_folder(&job.to, &self.path).map_err(|error| self.writing(error.into()))?;
         let made = rustix::fs::fstat(&to).map_err(|error| self.writing(error.into()))?;
         let heirs = job.maker.heirs(&made);
-        let from = rustix::fs::openat(&job.from, at(&self.path), FOLDER, Mode::empty());
+        let from = open_folder(&job.from, &self.path);
         let mut entries = std::mem::take(&mut self.entries);
         let read = match &from {
             Ok(from) => entries.read(from),
@@ -629,8 +628,7 @@ impl<'a> Worker<'a> {
     /// Counts what lies in a folder that stays behind; what cannot be read there
     /// is nobody's concern.
     fn count_folder(&mut self) {
-        let place = at(&self.path);
-        let Ok(folder) = rustix::fs::openat(&self.job.from, place, FOLDER, Mode::empty()) else {
+        let Ok(folder) = open_folder(&self.job.from, &self.path) else {
             return;
         };
         let mut entries = std::mem::take(&mut self.entries);
