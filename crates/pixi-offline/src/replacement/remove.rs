@@ -1,26 +1,21 @@
 //! Deleting a folder with all that is in it.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::untrusted_dir::UntrustedDir;
+
 /// Deletes `folder`, entering also folders that their modes close (package
-/// caches hold some of mode 0555). Links are deleted, never followed. A folder
-/// that is not there is no error.
+/// caches hold some of mode 0555), however deep they are nested. Links are deleted,
+/// never followed. A folder that is not there is no error.
 ///
 /// # Errors
 ///
-/// When something in it cannot be deleted.
+/// When something in it cannot be deleted, or is mounted there.
 pub fn remove_folder(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_folders(folder)?;
-            fs::remove_dir_all(folder)
-        }
-        result => result,
-    }
+    let (parent, name) = UntrustedDir::of_file(folder)?;
+    parent.remove(name)
 }
 
 /// Deletes what is in `folder`, and keeps the folder; makes it, with its
@@ -49,17 +44,28 @@ pub fn clear_folder(folder: &Path, mark: &Path, kept: Option<&Path>) -> io::Resu
     }
 }
 
-/// Gives the owner every right on `folder` and all folders in it.
-fn open_folders(folder: &Path) -> io::Result<()> {
-    let mode = fs::symlink_metadata(folder)?.permissions().mode();
-    if mode & 0o700 != 0o700 {
-        fs::set_permissions(folder, Permissions::from_mode(mode | 0o700))?;
-    }
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_folders(&entry.path())?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container can make a tree that no path names and that takes more descriptors
+    /// than a process has; the next run removes it.
+    #[test]
+    fn a_folder_is_deleted_however_deep_it_is() {
+        use rustix::fs::{Mode, OFlags};
+        let place = tempfile::tempdir().unwrap();
+        let top = place.path().join("top");
+        fs::create_dir(&top).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut folder = rustix::fs::open(&top, flags, Mode::empty()).unwrap();
+        for _ in 0..10_000 {
+            rustix::fs::mkdirat(&folder, "d", Mode::RWXU).unwrap();
+            let next = rustix::fs::openat(&folder, "d", flags, Mode::empty());
+            folder = next.unwrap();
         }
+        drop(folder);
+        remove_folder(&top).unwrap();
+        assert!(!top.exists());
+        remove_folder(&top).unwrap();
     }
-    Ok(())
 }
