@@ -7,12 +7,12 @@
 //! and is resolved as usual; below it no symbolic link is followed, in no component.
 //! Only regular files are read, and only up to a limit.
 //!
-//! Each component is opened by itself with `O_NOFOLLOW`. The paths here have four
-//! components at most, so `openat2(2)` with `RESOLVE_NO_SYMLINKS` would save three
-//! calls of the system and need this walk all the same, since kernels before 5.6 and
-//! seccomp profiles refuse it. The crate cap-std follows links as long as they stay
+//! Each component is opened by itself with `O_NOFOLLOW`, since the paths here have four
+//! components at most. Whole trees are read by `openat2(2)` with `RESOLVE_NO_SYMLINKS`
+//! where the kernel has it and the seccomp profile allows it ([`open_below`]). The crate cap-std follows links as long as they stay
 //! inside of its root; here no link is followed at all.
 
+mod below;
 mod remove;
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
@@ -30,6 +30,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Sha256Digest;
 use crate::host_env;
+
+pub use below::open_below;
 
 /// How much of a record, a list or an answer is read, in bytes.
 pub const RECORD_LIMIT: u64 = 64 << 20;
@@ -215,6 +217,19 @@ impl UntrustedDir {
     /// When it has become anything else; nothing is waited for.
     pub fn open_listed(path: &Path) -> io::Result<File> {
         let fd = rustix::fs::open(path, FILE, Mode::empty())?;
+        require_file(rustix::fs::fstat(&fd)?.st_mode)?;
+        Ok(File::from(fd))
+    }
+
+    /// Opens a file that was listed as a regular one, by its path in the directory; one
+    /// call of the system where many files are read.
+    ///
+    /// # Errors
+    ///
+    /// When it, or a directory on the way, has become anything else; nothing is waited
+    /// for.
+    pub fn open_listed_file(&self, relative: &Path) -> io::Result<File> {
+        let fd = open_below(&self.fd, relative.as_os_str().as_bytes(), FILE)?;
         require_file(rustix::fs::fstat(&fd)?.st_mode)?;
         Ok(File::from(fd))
     }

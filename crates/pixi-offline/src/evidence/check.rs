@@ -99,6 +99,31 @@ impl Checked {
     }
 }
 
+impl Checked {
+    /// The bytes of a file that was compared, which may have changed since.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 when it is not listed, has not the listed bytes or more than `limit`,
+    /// or cannot be read.
+    pub fn read(&self, product: &Product, path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+        let mut entries = self.manifest.entries.iter();
+        let listed = entries.find_map(|entry| match &entry.kind {
+            EntryKind::File { sha256, .. } if entry.path.path() == path => Some(*sha256),
+            _ => None,
+        });
+        let content = evidence_file::read(&product.path().join(path), limit)?.unwrap_or_default();
+        if listed != Some(Sha256Digest::from(Sha256::digest(&content))) {
+            let path = EncodedPath::new(path);
+            return Err(broken(
+                product,
+                &format!("{path} was changed while it was read"),
+            ));
+        }
+        Ok(content)
+    }
+}
+
 /// Something that is not as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFinding {

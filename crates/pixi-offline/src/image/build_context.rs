@@ -1,11 +1,13 @@
 //! The build context: what the builder gets.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
 
 use crate::evidence::evidence_file::{self, LONGEST_LIST};
@@ -13,6 +15,7 @@ use crate::evidence::manifest::{EntryKind, Manifest};
 use crate::layout::Product;
 use crate::product;
 use crate::transfer::FixedLenReader;
+use crate::untrusted_dir::{UntrustedDir, open_below};
 
 /// The files of a context beside the Dockerfile and the product: name and text. Those
 /// without a dot first are scripts of the build stage.
@@ -63,6 +66,8 @@ impl BuildContext {
             append_text(&mut archive, name, &text)?;
         }
         append_folder(&mut archive, Path::new("product"), 0o755, 0)?;
+        // It was compared with its lists before, and may have changed since.
+        let dir = UntrustedDir::open(&self.product)?;
         // By which the build stage compares what it got.
         let product = Product::new(&self.product);
         for list in [product.sums(), product.manifest()] {
@@ -77,7 +82,7 @@ impl BuildContext {
             if path.starts_with(&resources) && !self.with_resources {
                 continue;
             }
-            self.append(&mut archive, path, &entry.kind)
+            append(&dir, &mut archive, path, &entry.kind)
                 .with_context(|| format!("{} cannot be sent", self.product.join(path).display()))?;
         }
         append_text(&mut archive, "Dockerfile", &self.dockerfile)?;
@@ -86,39 +91,40 @@ impl BuildContext {
             .and_then(|mut to| to.flush())
             .context("the build context cannot be ended")
     }
+}
 
-    fn append(
-        &self,
-        archive: &mut Builder<impl Write>,
-        path: &Path,
-        kind: &EntryKind,
-    ) -> anyhow::Result<()> {
-        let file = self.product.join(path);
-        let name = Path::new("product").join(path);
-        let metadata = fs::symlink_metadata(&file)?;
-        let mut header = header(metadata.mode(), metadata.mtime());
-        match kind {
-            EntryKind::Directory { .. } => {
-                append_folder(archive, &name, metadata.mode(), metadata.mtime())?;
-            }
-            EntryKind::Link { .. } => {
-                header.set_entry_type(EntryType::Symlink);
-                archive.append_link(&mut header, &name, fs::read_link(&file)?)?;
-            }
-            EntryKind::File { size, .. } => {
-                header.set_entry_type(EntryType::Regular);
-                header.set_size(*size);
-                archive.append_data(
-                    &mut header,
-                    &name,
-                    FixedLenReader::new(File::open(&file)?, *size),
-                )?;
-            }
-            // Fifos and the like mean nothing in an image.
-            _ => {}
+/// Appends an entry of the product that the manifest lists.
+fn append(
+    product: &UntrustedDir,
+    archive: &mut Builder<impl Write>,
+    path: &Path,
+    kind: &EntryKind,
+) -> anyhow::Result<()> {
+    let name = Path::new("product").join(path);
+    match kind {
+        EntryKind::Directory { .. } => {
+            let metadata = product.open_dir(path)?.metadata()?;
+            append_folder(archive, &name, metadata.mode(), metadata.mtime())?;
         }
-        Ok(())
+        EntryKind::Link { target } => {
+            let link = open_below(product, path.as_os_str().as_bytes(), OFlags::PATH)?;
+            let metadata = File::from(link).metadata()?;
+            let mut header = header(metadata.mode(), metadata.mtime());
+            header.set_entry_type(EntryType::Symlink);
+            archive.append_link(&mut header, &name, target.path())?;
+        }
+        EntryKind::File { size, .. } => {
+            let file = product.open_listed_file(path)?;
+            let metadata = file.metadata()?;
+            let mut header = header(metadata.mode(), metadata.mtime());
+            header.set_entry_type(EntryType::Regular);
+            header.set_size(*size);
+            archive.append_data(&mut header, &name, FixedLenReader::new(file, *size))?;
+        }
+        // Fifos and the like mean nothing in an image.
+        _ => {}
     }
+    Ok(())
 }
 
 fn append_text(archive: &mut Builder<impl Write>, name: &str, text: &str) -> anyhow::Result<()> {
@@ -157,4 +163,69 @@ fn header(mode: u32, time: i64) -> Header {
     header.set_uid(0);
     header.set_gid(0);
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{FileType, Mode};
+
+    use super::*;
+
+    /// Sends a file and a link of a product, after `change`.
+    fn sent(change: impl FnOnce(&Path)) -> anyhow::Result<Vec<u8>> {
+        let place = tempfile::tempdir().unwrap();
+        let product = place.path().join("product");
+        fs::create_dir_all(product.join("demo")).unwrap();
+        fs::write(product.join("demo/file"), "of the product").unwrap();
+        symlink("file", product.join("demo/link")).unwrap();
+        change(&product);
+        let mut archive = Builder::new(Vec::new());
+        let product = UntrustedDir::open(&product).unwrap();
+        let file = EntryKind::File {
+            mode: crate::evidence::manifest::Mode::of(0o644),
+            size: 14,
+            sha256: [0; 32].into(),
+        };
+        append(&product, &mut archive, Path::new("demo/file"), &file)?;
+        let link = EntryKind::Link {
+            target: crate::evidence::manifest::EncodedPath::new("file"),
+        };
+        append(&product, &mut archive, Path::new("demo/link"), &link)?;
+        Ok(archive.into_inner()?)
+    }
+
+    #[test]
+    fn what_became_another_since_it_was_compared_is_neither_followed_nor_waited_for() {
+        let has = |stream: &[u8], text: &[u8]| memchr::memmem::find(stream, text).is_some();
+        assert!(has(&sent(|_| ()).unwrap(), b"of the product"));
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), "of the person.").unwrap();
+        let replace = |by: &dyn Fn(&Path)| {
+            sent(|product| {
+                fs::remove_file(product.join("demo/file")).unwrap();
+                by(&product.join("demo/file"));
+            })
+        };
+        let file = outside.path().join("file");
+        assert!(replace(&|place| symlink(&file, place).unwrap()).is_err());
+        let fifo = |place: &Path| {
+            let at = rustix::fs::CWD;
+            rustix::fs::mknodat(at, place, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        };
+        assert!(replace(&fifo).is_err());
+        let swapped = sent(|product| {
+            fs::rename(product.join("demo"), product.join("away")).unwrap();
+            symlink(outside.path(), product.join("demo")).unwrap();
+        });
+        assert!(swapped.is_err());
+        // What a link leads to is sent as it was compared.
+        let led = sent(|product| {
+            fs::remove_file(product.join("demo/link")).unwrap();
+            symlink("/elsewhere", product.join("demo/link")).unwrap();
+        });
+        assert!(!has(&led.unwrap(), b"/elsewhere"));
+    }
 }

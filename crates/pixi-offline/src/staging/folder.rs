@@ -7,11 +7,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::path::Arg;
+
+use crate::untrusted_dir::open_below;
 
 /// How an entry is opened that was listed as a folder.
 pub(super) const FOLDER: OFlags = OFlags::RDONLY
@@ -26,41 +27,13 @@ pub(super) fn path_of(bytes: &[u8]) -> &Path {
 
 /// A path below a folder as the system takes it, where the folder itself is the
 /// empty path.
-pub(super) fn at(relative: &[u8]) -> &[u8] {
+fn at(relative: &[u8]) -> &[u8] {
     if relative.is_empty() { b"." } else { relative }
 }
 
-/// Opens a folder by its path below another one, as it was listed: no component of the
-/// path is followed that has become a link meanwhile.
+/// Opens a folder by its path below another one, as [`open_below`] does.
 pub(super) fn open_folder(top: impl AsFd, relative: &[u8]) -> Result<OwnedFd, Errno> {
-    /// Kernels before 5.6 do not have the call, and filters of engines refuse it.
-    static HAS_OPENAT2: AtomicBool = AtomicBool::new(true);
-    if !relative.contains(&b'/') {
-        return rustix::fs::openat(top, at(relative), FOLDER, Mode::empty());
-    }
-    if HAS_OPENAT2.load(Ordering::Relaxed) {
-        let links = ResolveFlags::NO_SYMLINKS;
-        match rustix::fs::openat2(&top, relative, FOLDER, Mode::empty(), links) {
-            Err(Errno::NOSYS | Errno::PERM) => HAS_OPENAT2.store(false, Ordering::Relaxed),
-            result => return result,
-        }
-    }
-    open_step_by_step(top, relative)
-}
-
-/// As [`open_folder`], with a call for each component.
-fn open_step_by_step(top: impl AsFd, relative: &[u8]) -> Result<OwnedFd, Errno> {
-    // Who may enter a folder but not list it has a way through it.
-    let on_the_way = FOLDER.union(OFlags::PATH);
-    let mut steps = relative.split(|byte| *byte == b'/').peekable();
-    let mut open: Option<OwnedFd> = None;
-    while let Some(step) = steps.next() {
-        let flags = steps.peek().map_or(FOLDER, |_| on_the_way);
-        let from = open.as_ref().map_or(top.as_fd(), AsFd::as_fd);
-        let next = rustix::fs::openat(from, step, flags, Mode::empty())?;
-        open = Some(next);
-    }
-    open.ok_or(Errno::NOENT)
+    open_below(top, at(relative), FOLDER)
 }
 
 /// Makes the path of a folder, of this length, that of an entry in it.
@@ -142,42 +115,5 @@ impl DirEntries {
             let name = CStr::from_bytes_until_nul(&self.names[entry.name..]).unwrap_or_default();
             (name, entry.kind)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
-    #[test]
-    fn a_folder_is_opened_below_another_and_never_through_a_link() {
-        let place = tempfile::tempdir().unwrap();
-        let path = |name: &str| place.path().join(name);
-        fs::create_dir_all(path("top/a/b/c")).unwrap();
-        fs::create_dir_all(path("other/b/c")).unwrap();
-        symlink(path("other"), path("top/link")).unwrap();
-        symlink("a", path("top/inside")).unwrap();
-        symlink(path("other/b"), path("top/a/last")).unwrap();
-        fs::write(path("top/a/file"), "").unwrap();
-        let top = File::open(path("top")).unwrap();
-        type Open = fn(&File, &[u8]) -> Result<OwnedFd, Errno>;
-        let ways: [Open; 2] = [
-            |top, relative| open_folder(top, relative),
-            |top, relative| open_step_by_step(top, relative),
-        ];
-        for open in ways {
-            for right in ["a", "a/b", "a/b/c"] {
-                let found = rustix::fs::fstat(open(&top, right.as_bytes()).unwrap()).unwrap();
-                let wanted = rustix::fs::stat(path("top").join(right)).unwrap();
-                assert_eq!(found.st_ino, wanted.st_ino, "{right}");
-            }
-            for wrong in [
-                "link/b", "link/b/c", "inside/b", "a/last", "link", "a/file", "a/x",
-            ] {
-                assert!(open(&top, wrong.as_bytes()).is_err(), "{wrong}");
-            }
-        }
     }
 }

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use crate::container::{self, ContainerName, Engine, Image, Look};
 use crate::context::Context;
 use crate::evidence::check::{self, Checked, Depth, Installs, Verified};
-use crate::evidence::evidence_file;
-use crate::evidence::manifest::{Entry, EntryKind, Manifest, ManifestFacts, Mode};
+use crate::evidence::evidence_file::LONGEST_RECORD;
+use crate::evidence::manifest::{Entry, EntryKind, ManifestFacts, Mode};
 use crate::evidence::signature::VerifyingKey;
 use crate::evidence::verification::VerificationRecord;
 use crate::evidence::{self, ProjectMetadata, Sha256Digest};
@@ -379,8 +379,8 @@ fn dockerfile(
 ) -> anyhow::Result<Dockerfile> {
     let facts = &checked.manifest.facts;
     let name = &facts.project.manifest.name;
-    let file = product.project(project).join(name);
-    let manifest = fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let file = Path::new(project.as_os_str()).join(name);
+    let manifest = checked.read(product, &file, LONGEST_RECORD)?;
     let text = String::from_utf8_lossy(&manifest);
     let platform = facts.platform.as_deref().unwrap_or_default();
     let lock = html_report::lock_of(product, facts)?;
@@ -391,12 +391,7 @@ fn dockerfile(
         platform,
         manifest: name,
         text: &text,
-        of_packages: &variables_of_packages(
-            product,
-            &checked.manifest,
-            lock.as_ref(),
-            environment,
-        )?,
+        of_packages: &variables_of_packages(product, checked, lock.as_ref(), environment)?,
     };
     Ok(Dockerfile {
         build_image: request.build_image.clone(),
@@ -446,11 +441,12 @@ fn overrides(facts: &ManifestFacts) -> Vec<(String, String)> {
 /// of the files: so they are read in an environment.
 fn variables_of_packages(
     product: &Product,
-    manifest: &Manifest,
+    checked: &Checked,
     lock: Option<&Lock>,
     environment: &EnvironmentName,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
     const LONGEST: u64 = 1 << 20;
+    let manifest = &checked.manifest;
     let platform = manifest.facts.platform.as_deref().unwrap_or_default();
     let packages = lock.and_then(|lock| lock.packages(environment.as_str(), platform));
     let cache = product.cache().join("pkgs");
@@ -477,10 +473,7 @@ fn variables_of_packages(
     files.sort_by_key(|path| path.file_name());
     files
         .into_iter()
-        .map(|path| {
-            let text = evidence_file::read(&product.path().join(path), LONGEST)?;
-            Ok(text.unwrap_or_default())
-        })
+        .map(|path| checked.read(product, path, LONGEST))
         .collect()
 }
 

@@ -1,18 +1,18 @@
 //! Writing a tree as a tar stream.
 
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
-use rustix::fs::OFlags;
+use anyhow::Context as _;
 use tar::{Builder, EntryType, Header};
 
 use crate::staging::Rules;
 use crate::transfer::{DEDUP_REF, SAME_SIZE, last_entry};
+use crate::untrusted_dir::UntrustedDir;
 
 /// Writes what is in `folder` (not the folder itself) as a tar stream that ends
 /// with an entry named after `mark`, without what `rules` exclude.
@@ -80,6 +80,7 @@ impl<W: Write> Sender<W> {
         let mut walk = ignore::WalkBuilder::new(folder);
         walk.standard_filters(false).follow_links(false);
         let (top, rules) = (folder.to_owned(), rules.clone());
+        let dir = UntrustedDir::open(folder)?;
         walk.filter_entry(move |entry| {
             let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
@@ -97,7 +98,9 @@ impl<W: Write> Sender<W> {
                 _ => at.join(relative),
             };
             let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-            self.append(path, &name, is_file, &|metadata| known(relative, metadata))
+            let known = |metadata: &Metadata| known(relative, metadata);
+            let file = is_file.then_some((&dir, relative));
+            self.append(path, &name, file, &known)
                 .with_context(|| format!("{} cannot be sent", path.display()))?;
         }
         Ok(())
@@ -147,16 +150,18 @@ impl<W: Write> Sender<W> {
         Ok(self.sent)
     }
 
-    /// Adds an entry; `is_file` says that it was a regular file when it was listed.
+    /// Adds an entry; `file` is where it lies below a directory, if it was a regular file
+    /// when it was listed.
     fn append(
         &mut self,
         path: &Path,
         name: &Path,
-        is_file: bool,
+        file: Option<(&UntrustedDir, &Path)>,
         known: &dyn Fn(&Metadata) -> Option<PathBuf>,
     ) -> anyhow::Result<()> {
-        if is_file {
-            return self.append_file(path, name, known);
+        if let Some((dir, relative)) = file {
+            // It may have become something else since it was listed.
+            return self.append_file(dir.open_listed_file(relative)?, name, known);
         }
         let metadata = fs::symlink_metadata(path)?;
         let kind = metadata.file_type();
@@ -171,7 +176,7 @@ impl<W: Write> Sender<W> {
             send_time(archive, &metadata)?;
             archive.append_link(&mut header, name, fs::read_link(path)?)?;
         } else if kind.is_file() {
-            return self.append_file(path, name, known);
+            return self.append_file(UntrustedDir::open_listed(path)?, name, known);
         } else {
             return Ok(());
         }
@@ -181,17 +186,11 @@ impl<W: Write> Sender<W> {
 
     fn append_file(
         &mut self,
-        path: &Path,
+        file: File,
         name: &Path,
         known: &dyn Fn(&Metadata) -> Option<PathBuf>,
     ) -> anyhow::Result<()> {
-        // It may have become something else since it was listed.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(path)?;
         let metadata = file.metadata()?;
-        ensure!(metadata.is_file(), "it changed while it was being sent");
         let mut header = header_of(&metadata);
         header.set_entry_type(EntryType::Regular);
         let length = metadata.len();
