@@ -206,6 +206,8 @@ pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadePr
         list: true,
         hash: true,
         progress: Some(&|bytes| context.report.progress(bytes)),
+        // A container may put a link in the place of each of them at any time.
+        below: Some(workdir.path()),
         ..CopyOptions::default()
     };
     let mut listings = vec![(

@@ -153,7 +153,7 @@ pub(super) fn copy_project(
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
     if takes_configuration(source, rules)? {
-        let length = copy_configuration(source, target)?;
+        let length = copy_configuration(source, target, how.below)?;
         keep_environments_in_the_project(&target.join(layout::PROJECT_CONFIG), context)?;
         let copied = &mut outcome.copied;
         copied.entries += 2;
@@ -172,7 +172,7 @@ const LONGEST_LINKED_CONFIGURATION: u64 = 1024 * 1024;
 
 /// Copies the project's Pixi configuration, and gives its length. A link, or what lies behind one,
 /// becomes a file: nothing of the copy leads out of it.
-fn copy_configuration(source: &Path, target: &Path) -> anyhow::Result<u64> {
+fn copy_configuration(source: &Path, target: &Path, below: Option<&Path>) -> anyhow::Result<u64> {
     let (from, to) = (
         source.join(layout::PROJECT_CONFIG),
         target.join(layout::PROJECT_CONFIG),
@@ -184,8 +184,12 @@ fn copy_configuration(source: &Path, target: &Path) -> anyhow::Result<u64> {
         for rule in ["+ /config.toml", "*"] {
             config_alone.push(OsStr::new(rule))?;
         }
-        let copied = staging::copy_tree(&folder(&from), &folder(&to), &config_alone, &|_| false)?;
-        return Ok(copied.bytes);
+        let how = CopyOptions {
+            below,
+            ..CopyOptions::default()
+        };
+        let outcome = staging::copy_tree_as(&folder(&from), &folder(&to), &config_alone, &how)?;
+        return Ok(outcome.copied.bytes);
     }
     let content = regular_file::read(&from, LONGEST_LINKED_CONFIGURATION).with_context(copying)?;
     let metadata = fs::metadata(&from).with_context(copying)?;

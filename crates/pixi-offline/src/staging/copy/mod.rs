@@ -17,14 +17,18 @@ mod tests;
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use rustix::fs::{FileType, Mode, OFlags};
 
 use super::listing::Listing;
 use super::rules::Rules;
 use super::selection::{RulesAndSkip, Selection};
+use crate::untrusted_dir::open_below;
 use worker::Job;
 
 /// What a copy really did.
@@ -75,6 +79,9 @@ pub struct CopyOptions<'a> {
     /// Told the length of each regular file when it is done, in bytes, by several
     /// threads.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// A folder above the source that no link may lead out of: one in the place of the
+    /// source, or on the way to it, is not followed.
+    pub below: Option<&'a Path>,
 }
 
 /// What came of a copy that was made by [`copy_tree_as`].
@@ -149,16 +156,29 @@ pub fn copy_tree_as(
     selection: &dyn Selection,
     how: &CopyOptions,
 ) -> anyhow::Result<CopyOutcome> {
-    let root = source
-        .canonicalize()
-        .with_context(|| format!("{} cannot be read", source.display()))?;
-    let top =
-        fs::metadata(&root).with_context(|| format!("{} cannot be read", source.display()))?;
-    if !top.is_dir() {
+    let reading = || format!("{} cannot be read", source.display());
+    let (root, from) = open_source(source, how.below).with_context(reading)?;
+    let top = rustix::fs::fstat(&from).with_context(reading)?;
+    if FileType::from_raw_mode(top.st_mode) != FileType::Directory {
         bail!("{} is not a folder", source.display());
     }
     prepare(target)?;
-    Job::new(source, &root, target, selection, how)?.run()
+    Job::new(source, (&root, from), target, selection, how)?.run()
+}
+
+/// The absolute path of a source, without links, and the source itself.
+fn open_source(source: &Path, below: Option<&Path>) -> io::Result<(PathBuf, OwnedFd)> {
+    // Who may enter a folder but not list it gets to know that from the walk.
+    let relative = below.and_then(|above| Some((above, source.strip_prefix(above).ok()?)));
+    if let Some((above, relative)) = relative.filter(|(_, path)| !path.as_os_str().is_empty()) {
+        let root = above.canonicalize()?;
+        let top = rustix::fs::open(&root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let from = open_below(top, relative.as_os_str().as_bytes(), OFlags::PATH)?;
+        return Ok((root.join(relative), from));
+    }
+    let root = source.canonicalize()?;
+    let from = rustix::fs::open(&root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((root, from))
 }
 
 /// Makes sure that `target` is an empty folder, and no link to one.

@@ -108,9 +108,10 @@ fn deal<T>(
     act: impl FnOnce(&mut Worker<'_>, &Entry<'_>) -> T,
 ) -> T {
     let (rules, how) = (Rules::new(), CopyOptions::default());
-    let mut job = Job::new(source, source, target, &rules, &how).expect("a job");
-    job.maker.as_root = as_root;
     let open = |path: &Path| OwnedFd::from(File::open(path).expect("a folder"));
+    let from = (source, open(source));
+    let mut job = Job::new(source, from, target, &rules, &how).expect("a job");
+    job.maker.as_root = as_root;
     let name = CString::new(name).expect("a name");
     let mut worker = Worker::new(&job);
     worker.path = name.as_bytes().to_vec();
@@ -657,4 +658,32 @@ fn a_file_that_says_it_is_empty_and_has_no_end_ends() {
     assert!(matches!(error, ContentError::Reading(_)));
     let hashed = copier.hash(&endless, 0).expect("nothing to read");
     assert_eq!(hashed.length, 0);
+}
+
+#[test]
+fn a_source_is_not_reached_through_a_link_below_what_the_caller_trusts() {
+    let place = Place::new();
+    place.file("project/demo/own", "ours");
+    let other = place.folder.path().join("other");
+    fs::create_dir_all(other.join("demo")).expect("folders");
+    fs::write(other.join("demo/secret"), "theirs").expect("a file");
+    symlink(&other, place.source("link")).expect("a link");
+    symlink(other.join("demo"), place.source("project/swapped")).expect("a link");
+    let above = place.source("");
+    let options = CopyOptions {
+        below: Some(&above),
+        ..CopyOptions::default()
+    };
+    let copy = |source: &str| {
+        let _ = fs::remove_dir_all(place.target(""));
+        let (source, target) = (place.source(source), place.target(""));
+        copy_tree_as(&source, &target, &Rules::new(), &options)
+    };
+    copy("project/demo").expect("a copy");
+    assert!(place.target("own").is_file());
+    for wrong in ["link/demo", "link", "project/swapped"] {
+        let text = format!("{:#}", copy(wrong).expect_err(wrong));
+        assert!(text.contains(wrong), "{text}");
+        assert!(!place.target("secret").exists());
+    }
 }

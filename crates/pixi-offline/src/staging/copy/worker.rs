@@ -71,14 +71,11 @@ enum ToDo {
 impl<'a> Job<'a> {
     pub(super) fn new(
         source: &'a Path,
-        root: &'a Path,
+        (root, from): (&'a Path, OwnedFd),
         target: &'a Path,
         selection: &'a dyn Selection,
         how: &'a CopyOptions<'a>,
     ) -> anyhow::Result<Job<'a>> {
-        // Who may enter a folder but not list it gets to know that from the walk.
-        let from = rustix::fs::open(root, FOLDER | OFlags::PATH, Mode::empty())
-            .with_context(|| format!("{} cannot be read", source.display()))?;
         let looks = rustix::fs::fstat(&from)
             .with_context(|| format!("{} cannot be read", source.display()))?;
         let using = || format!("{} cannot be used", target.display());
