@@ -607,7 +607,10 @@ fn what_a_later_step_would_refuse_is_refused_before_anything_runs() {
         (&["--sign-key", "key"], "--sign-key"),
         (&["--sign-password-file", "key"], "give --sign-key"),
         (&["--env", "=x"], "--env"),
-        (&["--expect-output", "x"], "speak of a verification"),
+        (
+            &["--expect-output", "x"],
+            "require --verify-task or --verify-run",
+        ),
         (&["--format", "yaml"], "yaml"),
         (&["--container-id", "c1"], "cannot be used with"),
         (&["--project-path-in-container", "/x"], "--container-id"),

@@ -284,7 +284,7 @@ fn the_call_inside_is_not_for_people() {
         .fake
         .sandbox
         .run("create-workdir-from-container", ["--inside-container", "x"]);
-    run.code(1).says("not for people");
+    run.code(1).says("--inside-container is internal");
 }
 
 #[test]

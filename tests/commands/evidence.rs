@@ -456,7 +456,7 @@ fn a_product_that_was_tampered_with_is_not_verified() {
         assert_eq!(record["product_digest"], Value::Null, "{record}");
         assert_eq!(record["failure"]["exit_code"], 1);
         assert_eq!(record["ran"], json!([]));
-        // What was attached still speaks of the product as it was made.
+        // What was attached still names the product as it was made.
         let attached = json_of(&product.join("verification.json"));
         assert_eq!(attached["product_digest"], format!("sha256:{before}"));
     }

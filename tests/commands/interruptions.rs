@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin, and a reader that goes away.
+//! SIGINT, SIGTERM and SIGHUP, and a reader that goes away.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;

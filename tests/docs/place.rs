@@ -1,4 +1,4 @@
-//! Where the blocks of a page run: what the docs speak of is there.
+//! Where the blocks of a page run: the files that the docs name are there.
 
 use std::process::Command;
 

@@ -90,7 +90,7 @@ fn extensions() -> impl Strategy<Value = Vec<u8>> {
         ])
         .prop_map(str::to_owned),
     ];
-    // The length that a record says of itself may be wrong.
+    // The length that stands in a record may be wrong.
     let record = (key, value, prop_oneof![6 => Just(0_i64), 1 => any::<i64>()]);
     vec(record, 0..3).prop_map(|records| {
         let record = |(key, value, lie): (&str, String, i64)| {

@@ -38,7 +38,7 @@ where
 
 /// As [`run_main`], for a command that also works as its own delegate: it brings
 /// a copy of itself into a container and calls it there with
-/// [`inside::AGENT_ARGUMENT`].
+/// [`agent::AGENT_ARGUMENT`].
 pub fn run_main_or_agent<Options>(
     run: impl FnOnce(Options, &Context) -> anyhow::Result<()>,
 ) -> ExitCode

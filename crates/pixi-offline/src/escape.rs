@@ -10,12 +10,12 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escaped(text, is_invisible)
 }
 
-/// As [`visible`], but line ends stay.
+/// As [`escape`], but line ends stay.
 pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_invisible(c))
 }
 
-/// As [`visible`], in one line of plain words: invisible characters and line ends
+/// As [`escape`], in one line of plain words: invisible characters and line ends
 /// become spaces.
 pub(crate) fn one_line(text: &str) -> String {
     text.replace(is_invisible, " ")

@@ -171,7 +171,7 @@ pub fn random_words(words: usize, bytes: usize) -> String {
 }
 
 /// How much of a disk stays free while a container writes to it, in bytes, where the
-/// tests set it; not for people.
+/// tests set it; internal.
 pub fn reserved_space() -> Option<u64> {
     env::var("PIXI_OFFLINE_RESERVED_SPACE").ok()?.parse().ok()
 }

@@ -184,7 +184,7 @@ impl Program {
         })
     }
 
-    /// As [`Program::converse`], with what it says on standard error thrown away.
+    /// As [`Program::spawn_piped`], with what it says on standard error thrown away.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl Program {
         Ok((self.read(command.stdin_file(input))?, writer))
     }
 
-    /// As [`Program::listen`], with a pipe as the input.
+    /// As [`Program::run_piped`], with a pipe as the input.
     ///
     /// # Errors
     ///

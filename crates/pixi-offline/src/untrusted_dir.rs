@@ -147,10 +147,6 @@ impl UntrustedDir {
 
     /// As [`UntrustedDir::open_dir`]; where the directory's mode closes it to its
     /// owner, that is changed.
-    ///
-    /// # Errors
-    ///
-    /// As [`UntrustedDir::open_dir`].
     pub fn open_dir_as_owner(&self, relative: impl AsRef<Path>) -> io::Result<UntrustedDir> {
         let relative = relative.as_ref();
         let fd = self.at(relative, remove::open)?;
@@ -236,10 +232,6 @@ impl UntrustedDir {
 
     /// Reads a regular file of at most `limit` bytes that is named by its whole path;
     /// links are followed up to the directory that it is in.
-    ///
-    /// # Errors
-    ///
-    /// As [`UntrustedDir::read`].
     pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let (dir, name) = UntrustedDir::of_file(path)?;
         dir.read(name, limit)
@@ -280,10 +272,6 @@ impl UntrustedDir {
     }
 
     /// The sha256 of a regular file of at most `limit` bytes.
-    ///
-    /// # Errors
-    ///
-    /// As [`UntrustedDir::read_pieces`].
     pub fn digest(&self, relative: impl AsRef<Path>, limit: u64) -> io::Result<Sha256Digest> {
         let mut hasher = Sha256::new();
         self.read_pieces(relative, limit, |piece| hasher.update(piece))?;

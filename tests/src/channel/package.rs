@@ -20,7 +20,7 @@ pub(super) const PLACEHOLDER: &str = concat!(
     "_placehold_placehold_placehold_placehold_placehol"
 );
 
-/// What a package says of itself.
+/// The metadata of a package.
 pub(super) struct Package {
     pub(super) name: &'static str,
     pub(super) version: String,

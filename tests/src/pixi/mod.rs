@@ -29,7 +29,7 @@ pub(crate) fn is_registry_only() -> bool {
 /// A pixi on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pixi {
-    /// What it says of itself.
+    /// Its version.
     pub version: Version,
     /// The program.
     pub path: PathBuf,

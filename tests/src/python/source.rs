@@ -106,7 +106,7 @@ pub(super) fn module_text(version: &str) -> String {
     format!("VERSION = \"{version}\"\n")
 }
 
-/// The least that a package says of itself.
+/// The least metadata of a package.
 pub(super) fn metadata(name: &str, version: &str, metadata_version: &str) -> String {
     format!(
         "Metadata-Version: {metadata_version}\nName: {name}\nVersion: {version}\nSummary: For tests\n"

@@ -35,7 +35,7 @@ const COUNTER: &str = "pixi-offline-counter";
 pub struct Counting {
     /// This program, which is static.
     pub program: PathBuf,
-    /// The words that have it call [`tell`].
+    /// The words that have it call [`serve_counters`].
     pub words: Vec<String>,
 }
 

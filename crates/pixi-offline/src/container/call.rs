@@ -90,10 +90,6 @@ pub(super) fn call<T>(
 }
 
 /// As [`call`]; what does not end by itself after a signal meets `last_resort`.
-///
-/// # Errors
-///
-/// As [`call`].
 pub(super) fn call_or<T>(
     last_resort: KillPolicy,
     engine: &Engine,
@@ -101,7 +97,7 @@ pub(super) fn call_or<T>(
     input: Input,
     take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
 ) -> anyhow::Result<(anyhow::Result<T>, Option<ExitInfo>)> {
-    let watch = SignalWatcher::start(last_resort, errand(arguments), engine.time_limit())?;
+    let watch = SignalWatcher::start(last_resort, purpose(arguments), engine.time_limit())?;
     let done =
         engine
             .program()
@@ -133,7 +129,7 @@ pub(super) fn call_or<T>(
 }
 
 /// What the client is called for, in a sentence.
-fn errand(arguments: &[OsString]) -> &'static str {
+fn purpose(arguments: &[OsString]) -> &'static str {
     match arguments.first().and_then(|word| word.to_str()) {
         Some("pull") => "fetching the image",
         Some("build") => "building the image",

@@ -60,7 +60,7 @@ impl Drop for Background {
     }
 }
 
-/// What an engine says of itself.
+/// What an engine answers about its version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineVersion {
     /// The client's name as it was called.

@@ -5,7 +5,7 @@
 //! and no layout: paths and words are handed to it.
 //!
 //! A run is a conversation. The script inside writes its output and, between,
-//! [`signal`]s that carry tokens made for this run; our side separates the
+//! [`protocol`]s that carry tokens made for this run; our side separates the
 //! two, so a log per phase comes out, and success is what the script said, not
 //! what an exit code of the client suggests.
 

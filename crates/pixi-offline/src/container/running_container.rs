@@ -197,7 +197,9 @@ impl RunningContainer {
                 code - failure::SIGNAL_BASE
             ),
             Some(_) if !started => {
-                format!("container {id} did not run our script (exit code {code}); has it a shell?")
+                format!(
+                    "container {id} did not run our script (exit code {code}); does its image have a shell?"
+                )
             }
             Some(_) => {
                 format!("what ran in container {id} ended with exit code {code} before its end")
@@ -289,7 +291,7 @@ impl UploadedAgent<'_> {
             code @ (failure::NOT_STARTED | failure::MISSING_PROGRAM) => Err(Failure::with_code(
                 code,
                 format!(
-                    "our program does not run in container {id}: is it of another processor than this machine's?"
+                    "our program does not run in container {id}: is its processor architecture another than this machine's?"
                 ),
             )),
             code => {

@@ -159,10 +159,6 @@ pub fn shares(
 
 /// As [`shares`], and whether a container can write into `folder` what is the caller's then:
 /// one writes there for a moment, with the caller's words for `run`.
-///
-/// # Errors
-///
-/// As [`shares`].
 pub fn shares_writable(
     engine: &Engine,
     image: &ImageReference,

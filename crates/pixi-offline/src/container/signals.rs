@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin while a container runs.
+//! SIGINT, SIGTERM and SIGHUP while a container runs.
 
 use std::io::{self, PipeWriter, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};

@@ -91,10 +91,6 @@ pub struct ContainerSpec {
 
 impl ContainerSpec {
     /// The words after the engine's name.
-    ///
-    /// # Errors
-    ///
-    /// As [`Mount::value`].
     pub fn run_arguments(&self) -> anyhow::Result<Vec<OsString>> {
         let mut words: Vec<OsString> = Vec::new();
         let mut push = |word: &str, value: &str| words.extend([word.into(), value.into()]);

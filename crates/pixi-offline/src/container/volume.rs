@@ -132,7 +132,7 @@ impl KeptVolume {
 }
 
 /// A container that does nothing but carry: it has volumes and a copy of our
-/// program, which is started for each errand and reads from its input what it is
+/// program, which is started for each request and reads from its input what it is
 /// sent for. It has no network and never runs anything of the image. Removed with
 /// this value.
 #[derive(Debug)]
@@ -203,7 +203,7 @@ impl<'a> TransferContainer<'a> {
     ///
     /// 128+n after a signal; 125 when the engine does not answer any more, else the exit
     /// code of our program; those of `send` and `take`.
-    pub fn errand<T>(
+    pub fn request<T>(
         &self,
         send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
         take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,

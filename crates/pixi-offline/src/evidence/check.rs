@@ -475,7 +475,7 @@ pub enum Verified {
     Never,
     /// It is of another product, or of none: this one is not verified.
     OfAnother {
-        /// The digest that it speaks of.
+        /// The digest that it names.
         digest: Option<String>,
     },
     /// This product failed.
@@ -485,10 +485,6 @@ pub enum Verified {
 }
 
 /// Reads what was attached to the product with this digest.
-///
-/// # Errors
-///
-/// As [`VerificationRecord::read`].
 pub fn verify(product: &Product, digest: &Sha256Digest) -> anyhow::Result<Verified> {
     Ok(match VerificationRecord::read(&product.verification())? {
         Some(record) => Verified::of(record, digest),

@@ -24,9 +24,9 @@ pub struct VerificationRecord {
     pub tool: Tool,
     /// Whether everything that was asked for went well.
     pub outcome: Verdict,
-    /// The digest of the product that it speaks of, `sha256:…`: that of its
+    /// The digest of the product that was verified, `sha256:…`: that of its
     /// `SHA256SUMS`. `None` when the product has none, was not as it lists
-    /// itself, or was installed into: then it speaks of no product that could be
+    /// itself, or was installed into: then it names no product that could be
     /// told from another.
     pub product_digest: Option<String>,
     /// Whether the product was after the run what it was before it, each file's

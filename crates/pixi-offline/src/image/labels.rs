@@ -1,4 +1,4 @@
-//! What an image says of itself.
+//! The labels of an image.
 
 use crate::escape::one_line;
 use crate::evidence::manifest::ManifestFacts;

@@ -240,7 +240,7 @@ impl Product {
     pub const MANIFEST: &str = "manifest.json";
 
     /// The files of a product that `SHA256SUMS` does not cover, since they are
-    /// written after it: all speak of its digest.
+    /// written after it: all name its digest.
     pub const UNCOVERED: [&str; 7] = [
         "SHA256SUMS",
         "SHA256SUMS.minisig",

@@ -66,7 +66,7 @@ pub fn copy_cache(
     })
 }
 
-/// The small files of what [`carry`] will copy that tell of requests which were made, from
+/// The small files of what [`copy_cache`] will copy that tell of requests which were made, from
 /// the cache's top: pointers and index pages of uv, records of conda packages, what pixi
 /// keeps of channels, the settings of git repositories. What packages hold is theirs.
 ///
@@ -130,7 +130,7 @@ fn is_small(file: &Path) -> bool {
     fs::symlink_metadata(file).is_ok_and(|metadata| metadata.len() <= LONGEST)
 }
 
-/// What [`carry`] will copy. Where the cache cannot be read, or must not be carried,
+/// What [`copy_cache`] will copy. Where the cache cannot be read, or must not be carried,
 /// nothing: carrying it says why.
 pub fn size(cache: &Path, need: Option<&Requirements>, origin: Option<&Path>) -> Size {
     let kept = CacheFilter::new(cache, need, origin)

@@ -25,10 +25,6 @@ pub struct CacheMove {
 impl CacheMove {
     /// Looks over a cache, and reads every file of it that ships for its digest.
     /// Nothing is changed yet.
-    ///
-    /// # Errors
-    ///
-    /// As [`carry`](crate::packages::carry).
     pub fn prepare(
         cache: &Path,
         need: Option<&Requirements>,

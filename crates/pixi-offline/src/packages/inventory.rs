@@ -94,7 +94,7 @@ pub enum PackageSource {
 impl Inventory {
     /// What `environments` need on `platform` by `lock`; on all its platforms
     /// when `None`. An environment or platform that the lock lacks adds nothing:
-    /// [`Requirements::of`](crate::packages::Need::of) refuses those.
+    /// [`Requirements::of`](crate::packages::Requirements::of) refuses those.
     ///
     /// # Errors
     ///

@@ -45,10 +45,6 @@ fn held_by_this_run() -> MutexGuard<'static, Vec<PathBuf>> {
 
 impl RunClaim {
     /// Claims `folder` for `command` until this is dropped.
-    ///
-    /// # Errors
-    ///
-    /// As [`DirLock::alone`].
     pub fn new(folder: &Path, command: &str) -> anyhow::Result<RunClaim> {
         let claim = DirLock::exclusive(folder, command)?;
         held_by_this_run().push(folder.to_owned());

@@ -1,5 +1,4 @@
-//! Replacing folders, and deleting them: never one that is not ours to delete,
-//! and never so that half of one is left.
+//! Atomic replacement and guarded deletion of directories.
 //!
 //! In: a folder that shall become another one. Out: the new one in its place,
 //! or the old one as it was. This folder knows no layout: what makes a folder

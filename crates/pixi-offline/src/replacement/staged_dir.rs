@@ -116,7 +116,7 @@ impl StagedDir {
     }
 
     /// As [`StagedDir::commit`], but what was there is kept until
-    /// [`SwappedDir::settle`], or comes back with [`SwappedDir::rollback`]. The
+    /// [`SwappedDir::finish`], or comes back with [`SwappedDir::rollback`]. The
     /// folder `kept`, if any, from the top of both, moves from what was there into the
     /// new one, where it is empty. A run that is killed meanwhile leaves the new one in
     /// place.

@@ -198,7 +198,7 @@ impl VerifyOptions {
             .transpose()?;
         if name.is_some() && self.verify_task.is_none() && !self.verify_run {
             return Err(Failure::usage(
-                "--verify-environment speaks of a verification: give --verify-task or --verify-run",
+                "--verify-environment requires --verify-task or --verify-run",
             ));
         }
         Ok(name)
@@ -244,7 +244,7 @@ pub struct EngineOptions {
     pub container_env: Vec<OsString>,
 
     /// End what runs in a container when one phase of it (install, bootstrap, verification), or one
-    /// errand of the engine, takes longer than this: 90s, 15m or 2h [default: no limit]
+    /// other request to the engine, takes longer than this: 90s, 15m or 2h [default: no limit]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<OsString>,
 
@@ -281,7 +281,7 @@ impl EngineOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
 pub struct PlatformOptions {
-    /// Have the image for this platform, such as linux/amd64, and refuse another [default: what
+    /// Require this platform of the image, such as linux/amd64 [default: what
     /// the engine has or takes]
     #[arg(long, value_name = "PLATFORM")]
     pub container_platform: Option<OsString>,

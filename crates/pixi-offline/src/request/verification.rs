@@ -96,7 +96,7 @@ impl Expectations {
         let expects = !output.is_empty() || !files.is_empty();
         if expects && !verification.is_requested() {
             return Err(Failure::usage(
-                "--expect-output and --expect-file speak of a verification: give --verify-task or --verify-run",
+                "--expect-output and --expect-file require --verify-task or --verify-run",
             ));
         }
         if output.iter().any(|text| text.is_empty()) {

@@ -27,10 +27,6 @@ pub struct Search {
 
 impl Search {
     /// A search that passes over what `known` excludes.
-    ///
-    /// # Errors
-    ///
-    /// As [`Contents::new`].
     pub fn new(known: Rules) -> anyhow::Result<Search> {
         Ok(Search {
             contents: Contents::new()?,

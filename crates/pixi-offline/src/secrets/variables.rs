@@ -16,7 +16,7 @@ const NAMES: &[&str] = &[
     "PRIVATE_KEY",
 ];
 
-/// Parts of names of variables that only speak of such things.
+/// Parts of names of variables that hold no secret themselves.
 const HARMLESS: &[&str] = &[
     "TOKENIZE",
     "TOKENISE",

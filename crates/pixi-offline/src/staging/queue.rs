@@ -1,4 +1,4 @@
-//! Work that begets work, for several threads.
+//! A queue of tasks, last in first out, whose tasks may add others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

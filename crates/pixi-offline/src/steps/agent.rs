@@ -147,7 +147,7 @@ pub struct Staged {
 /// As the work itself; exit code 2 for paths that cannot be used.
 pub fn run(order: &str, context: &Context) -> anyhow::Result<()> {
     let order: AgentRequest = serde_json::from_str(order)
-        .context("this is how the command calls itself in a container; it is not for people")?;
+        .context("--inside-container is internal: the commands call it in a container")?;
     match &order {
         AgentRequest::Copy { from, to } => {
             return staging::copy_tree(from, to, &Rules::new(), &|_| false).map(drop);

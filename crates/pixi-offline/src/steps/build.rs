@@ -103,10 +103,6 @@ impl Build<'_> {
     /// Runs `pixi install` and the verification in a new container that has the
     /// workdir's folders mounted, keeps their logs there, and brings `record` up
     /// to date.
-    ///
-    /// # Errors
-    ///
-    /// As [`container::run`] and [`verdict::require_success`].
     pub(super) fn run_mounted(
         &self,
         container: &Container<'_>,
@@ -231,10 +227,6 @@ impl Build<'_> {
     /// the outcome tells. The script removes the program `brought` when nobody
     /// listens to it any more. `kept` is the workdir that the logs of a failed build
     /// will be found in, if any.
-    ///
-    /// # Errors
-    ///
-    /// As [`container::run_in`] and [`verdict::require_success`].
     pub(super) fn run_inside(
         &self,
         container: &RunningContainer,

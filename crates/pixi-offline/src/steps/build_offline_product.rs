@@ -152,9 +152,7 @@ impl Progress {
     fn go(&mut self, request: &OfflineProductRequest, context: &Context) -> anyhow::Result<String> {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
-        context
-            .report
-            .phase("look", "looking before anything is touched");
+        context.report.phase("look", "preflight checks");
         let looked = look(request, context)?;
         let workdir = asked_workdir(request, context);
         let _claims = Places::of(request, &workdir, context).claim()?;
@@ -196,9 +194,7 @@ impl Progress {
         places.accept(product, context)?;
 
         // STEP 6: what can be said now.
-        context
-            .report
-            .phase("proof", "writing down what was proved");
+        context.report.phase("proof", "summary");
         context.report.field(
             "manifest",
             Product::new(&product.path).manifest().display().to_string(),

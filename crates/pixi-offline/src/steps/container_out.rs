@@ -130,7 +130,7 @@ impl Drop for ContainerOut {
 }
 
 /// Brings the container's files from the directory `from` in `dir` into `out`; see
-/// [`ContainerOut::bring`].
+/// [`ContainerOut::move_out`].
 ///
 /// # Errors
 ///

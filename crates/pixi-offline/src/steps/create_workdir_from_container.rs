@@ -271,10 +271,6 @@ impl Fitting {
 }
 
 /// Does what [`run`] does, after the look.
-///
-/// # Errors
-///
-/// As [`run`].
 pub(super) fn make(
     seen: &ContainerPreflight,
     request: &ContainerBuildRequest,

@@ -65,10 +65,6 @@ pub fn run(request: &HostBuildRequest, context: &Context) -> anyhow::Result<Buil
 /// As [`run`], but what is named in `stay` of a workdir that is replaced stays where it is;
 /// where the workdir was carried to the engine, the volume that it was built in is kept
 /// for a step that needs the same packages there.
-///
-/// # Errors
-///
-/// As [`run`].
 pub(super) fn run_and_keep(
     request: &HostBuildRequest,
     stay: Vec<String>,

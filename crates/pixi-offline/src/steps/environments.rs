@@ -56,7 +56,7 @@ pub(super) fn resolve(
         }
         (Environments::All, None) => {
             return Err(Failure::usage(
-                "--all-environments takes the names from pixi.lock, which the project has not; lock it with pixi first, or name them with --environment",
+                "--all-environments needs a pixi.lock, and the project has none; lock it with pixi first, or name them with --environment",
             ));
         }
         (Environments::All, Some(lock)) => lock,
@@ -210,10 +210,6 @@ fn require_comparable(lock: &Lock, environments: &[String]) -> anyhow::Result<()
 /// The same before a build, when it is not known yet which of several platforms of one
 /// subdir pixi will choose, and perhaps not even the subdir, because the image is still
 /// to be fetched: what none of them can have is refused.
-///
-/// # Errors
-///
-/// As [`require_installable`].
 pub(super) fn require_some_platform(
     lock: &Lock,
     environments: &[String],

@@ -95,10 +95,6 @@ pub fn run(request: &VerifyRequest, context: &Context) -> anyhow::Result<Verific
 
 /// The same after a build: with its engine, and the volume that the product's packages were
 /// fetched into where they were carried to the engine.
-///
-/// # Errors
-///
-/// As [`run`].
 pub(super) fn run_after(
     request: &VerifyRequest,
     engine: Option<&Engine>,
@@ -151,13 +147,13 @@ pub(super) fn run_after(
     }
     if request.attach && request.in_place {
         return Err(Failure::usage(
-            "--attach does not go with --in-place, which changes the product, so that a record could not speak of it",
+            "--attach does not go with --in-place: the install changes the product, and no record could name its digest",
         ));
     }
     let product = Product::new(&product_dir);
     if request.attach && check::is_without_lists(&product)? {
         return Err(Failure::usage(format!(
-            "--attach: {} has no SHA256SUMS, so a record could not say which product it speaks of; make the product again",
+            "--attach: {} has no SHA256SUMS, so that no record can name its digest; make the product again",
             product_dir.display()
         )));
     }

@@ -52,10 +52,6 @@ pub(super) struct NewWorkdir {
 impl NewWorkdir {
     /// Looks whether the workdir may be made where it was asked for, and for
     /// the helper that goes into it. Touches nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`OverwriteGuard::check`] and [`Helper::find`].
     pub(super) fn check(
         asked: Option<&PathBuf>,
         protected: &[(&Path, &str)],
@@ -103,10 +99,6 @@ impl NewWorkdir {
 
     /// Puts a new workdir with this record in its place; what was there can come back.
     /// The folder `kept`, if any, is taken over from it.
-    ///
-    /// # Errors
-    ///
-    /// As [`StagedDir::swap`] and [`StagedDir::replace_entries`].
     pub(super) fn put_for_now(
         &self,
         beside: StagedDir,

@@ -76,7 +76,7 @@ impl Question<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Question::judge`], and when the engine's client cannot be started.
+    /// As [`Question::classify`], and when the engine's client cannot be started.
     pub(super) fn ask_image(
         &self,
         engine: &Engine,
@@ -105,7 +105,7 @@ impl Question<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Question::judge`], and when the engine's client cannot be started.
+    /// As [`Question::classify`], and when the engine's client cannot be started.
     pub(super) fn ask_container(
         &self,
         container: &RunningContainer,

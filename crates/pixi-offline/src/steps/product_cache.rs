@@ -132,10 +132,6 @@ impl CachePlan {
     }
 
     /// Copies the cache: what is needed, or with `full` everything.
-    ///
-    /// # Errors
-    ///
-    /// As [`packages::carry`].
     pub(super) fn copy(
         &self,
         workdir: &Workdir,
@@ -150,10 +146,6 @@ impl CachePlan {
     }
 
     /// Prepares the cache to be handed over as it lies there.
-    ///
-    /// # Errors
-    ///
-    /// As [`CacheMove::prepare`].
     pub(super) fn prepare_hand_over(
         &self,
         workdir: &Workdir,
@@ -166,10 +158,6 @@ impl CachePlan {
     }
 
     /// The small files of the cache that will be copied and tell of requests.
-    ///
-    /// # Errors
-    ///
-    /// As [`packages::pointers`].
     pub(super) fn pointers(&self, workdir: &Workdir, full: bool) -> anyhow::Result<Vec<PathBuf>> {
         packages::pointers(&workdir.cache(), self.need.as_ref().filter(|_| !full))
     }

@@ -76,10 +76,6 @@ impl SecretSearch {
     }
 
     /// Looks at what is copied whole, and gives the survey of that.
-    ///
-    /// # Errors
-    ///
-    /// As [`stage::without_our_traces`].
     pub(super) fn resources(&mut self, source: &Path) -> anyhow::Result<Survey> {
         let rules = stage::without_our_traces()?;
         let selection = RulesAndSkip {
@@ -177,10 +173,6 @@ impl SecretSearch {
 }
 
 /// Looks at what is run to verify, and warns or refuses as the policy says.
-///
-/// # Errors
-///
-/// As [`SecretSearch::new`] and [`refuse`].
 pub(super) fn look_at_verification(
     policy: &SecretPolicy,
     verification: &Verification,
@@ -259,10 +251,6 @@ pub(super) fn warn_that(findings: &[Finding], consequence: &str, context: &Conte
 /// Looks at the lock that the build has written. It is too late to leave
 /// anything untouched, so it is never more than a warning: the next step looks
 /// again, and refuses when it is told to.
-///
-/// # Errors
-///
-/// As [`SecretSearch::new`].
 pub(super) fn warn_of_built_lock(
     policy: &SecretPolicy,
     project: &Path,

@@ -41,10 +41,6 @@ pub struct ProjectRules {
 impl ProjectRules {
     /// For a project that a container could write: nothing is read through a link that
     /// lies there.
-    ///
-    /// # Errors
-    ///
-    /// As [`ProjectRules::new`].
     pub fn of_built(excludes: &[OsString]) -> anyhow::Result<ProjectRules> {
         let mut rules = ProjectRules::new(excludes)?;
         rules.follows_links = false;

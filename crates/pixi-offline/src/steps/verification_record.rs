@@ -51,14 +51,14 @@ pub(super) fn check(
         .map(|key| SignedProduct::require(product, key))
         .transpose()?;
     let Some(checked) = check::check(product, Depth::Full)? else {
-        context.report.note("the product has no manifest.json (an older version made it): whether it is whole is not known, and the verification speaks of no digest");
+        context.report.note("the product has no manifest.json (an older version made it): whether it is whole is not known, and the record names no digest");
         return Ok(ProductState {
             digest: None,
             facts: None,
         });
     };
     // Without a key, the product's bootstrap judges what was installed, in the container:
-    // it removes what was not installed there, and the run speaks of no digest.
+    // it removes what was not installed there, and the record names no digest.
     let installs = match key {
         Some(_) => Installs::Refused,
         None => Installs::Allowed,
@@ -76,7 +76,7 @@ pub(super) fn check(
     let as_listed = checked.left_by_install.is_empty();
     if let Some(first) = checked.left_by_install.first() {
         context.report.note(format_args!(
-            "something was installed in the product itself: it holds {} files and folders more than it lists, {} for example, and so the verification speaks of no digest",
+            "something was installed in the product itself: it holds {} files and folders more than it lists, {} for example, and the record names no digest of the product",
             checked.left_by_install.len(),
             first.display()
         ));
@@ -265,7 +265,7 @@ impl Written {
     }
 }
 
-/// Puts a record into the product that it speaks of; `key` is the one that the product must
+/// Puts a record into the product that it names; `key` is the one that the product must
 /// be signed with.
 ///
 /// # Errors
@@ -280,9 +280,9 @@ pub(super) fn attach(
 ) -> anyhow::Result<()> {
     if record.product_digest.is_none() || record.product_unchanged != Some(true) {
         if record.outcome == Verdict::Passed {
-            context
-                .report
-                .note("the record is not attached: it does not speak of the product as it is");
+            context.report.note(
+                "the record is not attached: it names another digest than the product has now",
+            );
         }
         return Ok(());
     }

@@ -16,10 +16,6 @@ use crate::untrusted_dir::UntrustedDir;
 
 /// Writes what is in `folder` (not the folder itself) as a tar stream that ends
 /// with an entry named after `mark`, without what `rules` exclude.
-///
-/// # Errors
-///
-/// As [`Sender`].
 pub fn send(folder: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow::Result<()> {
     let mut sender = Sender::new(to);
     sender.folder(folder, Path::new(""), rules, &|_, _| None)?;

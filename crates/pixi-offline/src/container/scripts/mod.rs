@@ -25,7 +25,7 @@ pub struct ScriptText {
 }
 
 /// Installs the staged project online and verifies it.
-/// Input of all of them: a line of tokens (see [`signal`](super::signal)), then an empty
+/// Input of all of them: a line of tokens (see [`signal`](super::protocol)), then an empty
 /// line for each time that it says it is ready; its end ends the script.
 /// Words: `mounted` when the workdir is the host's (else `inside`), workdir,
 /// project name, `pixi install` options, environments (one space between),

@@ -93,7 +93,7 @@ fn sentence(approval: &Approval<'_>) -> Markup {
             @match approval.verified {
                 Verified::Never => ". No final verification is attached to it.",
                 Verified::OfAnother { digest } => {
-                    ". The attached verification speaks of "
+                    ". The attached verification names "
                     @match digest {
                         Some(digest) => { "the product " code { (Escaped(digest)) } "." }
                         None => "no product that could be told from another.",

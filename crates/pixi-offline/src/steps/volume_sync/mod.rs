@@ -203,7 +203,7 @@ impl<'a> RemoteVolumes<'a> {
         let like = reference.map(|(there, _)| there.like.clone());
         let begun = Instant::now();
         let mark = context.nonce();
-        let errand = TransferRequest::Fill {
+        let request = TransferRequest::Fill {
             folder: mount_point(number).into(),
             there: reference.map(|(_, folder)| folder.clone()),
             mark: mark.clone(),
@@ -211,7 +211,7 @@ impl<'a> RemoteVolumes<'a> {
         let (tell, told) = std::sync::mpsc::channel();
         let write = move |to: PipeWriter| {
             let mut to = BufWriter::with_capacity(1 << 20, to);
-            put(&errand, &mut to)?;
+            put(&request, &mut to)?;
             let mut sender = Sender::new(&mut to);
             for (at, folder) in &parcel.folders {
                 let is_like = |path: &Path, metadata: &std::fs::Metadata| {
@@ -230,7 +230,7 @@ impl<'a> RemoteVolumes<'a> {
             let _ = tell.send(sent);
             Ok(())
         };
-        let received: Received = self.carrier.errand(write, |stream| {
+        let received: Received = self.carrier.request(write, |stream| {
             let answer = container::read_answer(stream)?;
             // An empty one is told by the exit code.
             Ok(serde_json::from_slice(&answer).unwrap_or_default())
@@ -249,11 +249,11 @@ impl<'a> RemoteVolumes<'a> {
     }
 
     fn list(&self, folder: &Path) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
-        let errand = TransferRequest::List {
+        let request = TransferRequest::List {
             folder: folder.to_owned(),
         };
-        self.carrier.errand(
-            move |mut to| put(&errand, &mut to),
+        self.carrier.request(
+            move |mut to| put(&request, &mut to),
             |stream| {
                 let listing = container::read_answer(stream)?;
                 volume_agent::lines(&listing)
@@ -283,7 +283,7 @@ impl<'a> RemoteVolumes<'a> {
         self.not_interrupted()?;
         let begun = Instant::now();
         let mark = context.nonce();
-        let errand = TransferRequest::Empty {
+        let request = TransferRequest::Empty {
             folder: mount_point(number).into(),
             leave_out,
             mark: mark.clone(),
@@ -292,8 +292,8 @@ impl<'a> RemoteVolumes<'a> {
             there: here,
             top: Some(top),
         };
-        let (received, left) = self.carrier.errand(
-            move |mut to| put(&errand, &mut to),
+        let (received, left) = self.carrier.request(
+            move |mut to| put(&request, &mut to),
             |stream| transfer::receive_as(stream, into, &mark, &expected),
         )?;
         container_out::warn_of_left(&left, context);
@@ -327,8 +327,8 @@ impl<'a> RemoteVolumes<'a> {
     }
 }
 
-fn put(errand: &TransferRequest, to: &mut impl std::io::Write) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *to, errand)?;
+fn put(request: &TransferRequest, to: &mut impl std::io::Write) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *to, request)?;
     Ok(to.write_all(b"\n")?)
 }
 

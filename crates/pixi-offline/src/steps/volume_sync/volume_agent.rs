@@ -50,7 +50,7 @@ pub(in crate::steps) enum TransferRequest {
     },
 }
 
-/// A file as an errand lists it: its size in bytes, and its time of change in seconds
+/// A file as a listing has it: its size in bytes, and its time of change in seconds
 /// and nanoseconds.
 pub(super) type Stamp = (u64, i64, i64);
 
@@ -63,9 +63,9 @@ pub(in crate::steps) fn run() -> anyhow::Result<()> {
     let mut stdin = io::stdin().lock();
     let mut line = String::new();
     stdin.read_line(&mut line)?;
-    let errand = serde_json::from_str(&line).context("there is nothing to do")?;
+    let request = serde_json::from_str(&line).context("there is nothing to do")?;
     let mut stdout = BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    match errand {
+    match request {
         TransferRequest::Fill {
             folder,
             there,
