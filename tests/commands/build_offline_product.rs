@@ -785,7 +785,7 @@ fn a_dry_run_in_a_container_ends_as_the_build_would_and_leaves_nothing() {
     case(
         &remove("demo/pixi.lock"),
         &["--all-environments"],
-        "--all-environments takes the names",
+        "--all-environments needs a pixi.lock",
     );
     case(&write("demo/pixi.lock", "version: 99\n"), &[], "pixi.lock");
     case(
