@@ -753,6 +753,14 @@ fn a_right_signature_of_another_product_is_refused_by_what_it_names() {
     let digest = digest_of(&fake.path("W/product/SHA256SUMS"));
     let check = || verify(&fake, &["--verify-key", "mine.pub"]);
     check().success().says(" project:demo version:1.4 beta ");
+    let attach = [
+        "--attach",
+        "--verify-key",
+        "mine.pub",
+        "--sign-key",
+        "mine.key",
+    ];
+    verify(&fake, &attach).success();
 
     let fits = format!("project:demo\tversion:1.4 beta\tproduct:sha256:{digest}");
     for (comment, words) in [
@@ -795,6 +803,46 @@ fn a_right_signature_of_another_product_is_refused_by_what_it_names() {
     }
     sign_with(&fake, &fits);
     check().success().says_not("names no project");
+
+    // The signature of another file of the product is none of this one.
+    let place = |name: &str| fake.path("W/product").join(name);
+    for from in ["SHA256SUMS", "verification.json"] {
+        let kept = ["", ".minisig"].map(|end| {
+            let to = place(&format!("provenance.json{end}"));
+            let kept = fs::read(&to).unwrap();
+            let end = format!("{from}{end}");
+            fs::copy(place(&end), to).unwrap();
+            kept
+        });
+        if from == "verification.json" {
+            check()
+                .code(1)
+                .says("provenance.json.minisig was made for another file, verification.json");
+        } else {
+            // By hand, above: it names no file of ours, and is no statement of this product.
+            check().success();
+        }
+        bootstrap(&fake, &["--check"]).prints("warning: provenance.json is of another product");
+        fs::write(place("provenance.json"), &kept[0]).unwrap();
+        fs::write(place("provenance.json.minisig"), &kept[1]).unwrap();
+    }
+    let run = bootstrap(&fake, &["--check"]);
+    assert!(!run.stdout.contains("provenance.json"), "{run}");
+    fs::write(place("provenance.json"), "{}").unwrap();
+    check()
+        .code(1)
+        .says("is no signature of provenance.json by the key of --verify-key");
+    fs::remove_file(place("provenance.json.minisig")).unwrap();
+    check().success().says("provenance.json is not signed");
+
+    // The first line of a signature is signed by nobody.
+    let signature = fs::read_to_string(place("SHA256SUMS.minisig")).unwrap();
+    let (_, rest) = signature.split_once('\n').unwrap();
+    let forged = format!("trusted comment: project:evil\n{rest}");
+    fs::write(place("SHA256SUMS.minisig"), forged).unwrap();
+    let run = bootstrap(&fake, &["--check"]);
+    run.prints(" names: project:demo");
+    assert!(!run.stdout.contains("evil"), "{run}");
 
     // What is not known to be signed is shown as plain characters, and compared.
     sign_with(&fake, "product:sha256:00\t\u{1b}[2J\u{202e}x");

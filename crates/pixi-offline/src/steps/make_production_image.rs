@@ -262,7 +262,13 @@ fn require_verified(
     let verified = match key {
         Some(key) if !request.unverified => {
             let record = require_signed_verification(product, checked, key, context)?;
-            Verified::of(VerificationRecord::parse(&record)?, &checked.digest)
+            let record = VerificationRecord::parse(&record).with_context(|| {
+                format!(
+                    "{} is no verification that can be read; run final-verify-product with --attach again",
+                    product.verification().display()
+                )
+            })?;
+            Verified::of(record, &checked.digest)
         }
         _ => check::verify(product, &checked.digest)?,
     };

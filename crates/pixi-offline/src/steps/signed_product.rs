@@ -1,5 +1,7 @@
 //! What the signatures of a product are worth under a key that the caller trusts.
 
+use std::path::Path;
+
 use crate::context::Context;
 use crate::evidence::check::Checked;
 use crate::evidence::evidence_file::{LONGEST_LIST, LONGEST_RECORD};
@@ -12,6 +14,7 @@ use crate::layout::Product;
 
 /// A signature of `SHA256SUMS` that is right.
 pub(super) struct SignedProduct {
+    key: VerifyingKey,
     digest: Sha256Digest,
     comment: TrustedComment,
 }
@@ -32,6 +35,7 @@ impl SignedProduct {
         }
         let (content, comment) = key.require_signed(&product.sums(), LONGEST_LIST)?;
         Ok(SignedProduct {
+            key: key.clone(),
             digest: sums::product_digest(&content),
             comment,
         })
@@ -73,7 +77,55 @@ impl SignedProduct {
         context
             .report
             .info(format_args!("Signed comment: {}", self.comment.shown()));
-        Ok(())
+        self.require_provenance(product, checked, context)
+    }
+
+    /// Requires that the statement of provenance, where it is there and signed, is signed by
+    /// the key for this product: no list covers it.
+    fn require_provenance(
+        &self,
+        product: &Product,
+        checked: &Checked,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let file = product.provenance();
+        let is_there = |file| std::fs::symlink_metadata(file).is_ok();
+        if !is_there(&file) {
+            return Ok(());
+        }
+        if !is_there(&Product::signature_of(&file)) {
+            context.report.warning(
+                "provenance.json is not signed: anyone could have written it, and nothing is taken from it",
+            );
+            return Ok(());
+        }
+        signed_for(product, &file, checked, &self.key).map(drop)
+    }
+}
+
+/// A file of a product that is signed by the key, for this product: its bytes and the
+/// comment.
+fn signed_for(
+    product: &Product,
+    file: &Path,
+    checked: &Checked,
+    key: &VerifyingKey,
+) -> anyhow::Result<(Vec<u8>, TrustedComment)> {
+    let (content, comment) = key.require_signed(file, LONGEST_RECORD)?;
+    let signature = Product::signature_of(file);
+    comment.require_product(&signature, &checked.manifest.facts, &checked.digest)?;
+    // One of ours names its file: else the signature of another file of this product would do.
+    let name = file.file_name().unwrap_or_default();
+    match comment.field("file") {
+        Some(signed) if comment.field("product").is_some() && name != signed => {
+            Err(refused(format!(
+                "{} was made for another file, {}; copy the product {} again, whole",
+                signature.display(),
+                EncodedPath::new(signed),
+                product.path().display()
+            )))
+        }
+        _ => Ok((content, comment)),
     }
 }
 
@@ -90,12 +142,13 @@ pub(super) fn require_signed_verification(
     context: &Context,
 ) -> anyhow::Result<Vec<u8>> {
     let file = product.verification();
-    let (content, comment) = key.require_signed(&file, LONGEST_RECORD)?;
-    comment.require_product(
-        &Product::signature_of(&file),
-        &checked.manifest.facts,
-        &checked.digest,
-    )?;
+    if std::fs::symlink_metadata(&file).is_err() {
+        return Err(refused(format!(
+            "{} is missing, so nothing says that the product installs; run final-verify-product with --attach and --sign-key first, or give --unverified",
+            file.display()
+        )));
+    }
+    let (content, comment) = signed_for(product, &file, checked, key)?;
     context
         .report
         .info(format_args!("Signed comment: {}", comment.shown()));

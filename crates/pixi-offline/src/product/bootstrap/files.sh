@@ -329,10 +329,12 @@ compare_with_lists() {
 # signature is right is for minisign to say, so plain characters of it are shown only.
 check_signed_comment() {
   local -x LC_ALL=C
-  local line comment='' here file=$root/SHA256SUMS.minisig
+  local line comment='' here number=0 file=$root/SHA256SUMS.minisig
   if [ "$checking" = no ] || ! is_plain_file "$file" || ! is_list "$root/SHA256SUMS"; then return; fi
   while IFS= read -r line; do
-    case $line in 'trusted comment: '*) comment=${line#*: } && break ;; esac
+    number=$((number + 1))
+    # The first line is signed by nobody.
+    case $number$line in '3trusted comment: '*) comment=${line#*: } ;; esac
   done < <(head -c 16384 -- "$file")
   note "the signature of SHA256SUMS names: ${comment//[![:print:]]/ } (check it: minisign -Vm SHA256SUMS -p KEY.pub)"
   here=$(sha256sum <"$root/SHA256SUMS") || return 0
@@ -340,6 +342,23 @@ check_signed_comment() {
     *product:sha256:"${here%% *}"[![:alnum:]]*) ;;
     *product:sha256:*) warning "the signature of SHA256SUMS was made for another product" ;;
   esac
+}
+
+# Whether the statement of provenance is about this product; nothing else is taken from it.
+check_provenance() {
+  local line digest='' here place=''
+  if [ "$checking" = no ] || ! is_plain_file "$root/provenance.json" || ! is_list "$root/SHA256SUMS"; then return; fi
+  while IFS= read -r -n 4096 line; do
+    case $place$line in
+      '  "subject": ['*) place=subject ;;
+      'subject  ]'*) place='' ;;
+      'subject'*'"sha256": "'*) digest=${line#*: \"} digest=${digest%\"*} ;;
+    esac
+  done < <(head -c 4194304 -- "$root/provenance.json")
+  here=$(sha256sum <"$root/SHA256SUMS" 2>/dev/null) || return 0
+  if [ "$digest" != "${here%% *}" ]; then
+    warning "provenance.json is of another product: it says nothing of this one"
+  fi
 }
 
 # What the attached verification says, and what that is worth.

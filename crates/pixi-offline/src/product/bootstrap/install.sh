@@ -3,6 +3,7 @@ check_everything() {
   check_product_is_whole
   check_files
   check_signed_comment
+  check_provenance
   check_verification
   check_installed
   check_writable
