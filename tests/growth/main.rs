@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree_as, scan_tree};
+use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree_with, scan_tree};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -73,7 +73,7 @@ fn memory_is_bounded_for_each_entry_and_work_grows_with_the_tree() {
     let copy = |source: &Path, how: CopyOptions| {
         let target = source.with_extension("copy");
         let taken = taken(|| {
-            let outcome = copy_tree_as(source, &target, &Rules::new(), &how).unwrap();
+            let outcome = copy_tree_with(source, &target, &Rules::new(), &how).unwrap();
             (outcome.copied.entries, outcome)
         });
         fs::remove_dir_all(target).unwrap();

@@ -27,7 +27,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use pixi_offline::layout::DEFAULT_EXCLUDES;
 use pixi_offline::staging::{
-    CopyOptions, CopyStats, PatternError, Rules, Selection, copy_tree, copy_tree_as,
+    CopyOptions, CopyStats, PatternError, Rules, Selection, copy_tree, copy_tree_with,
 };
 use pixi_offline::steps::ProjectRules;
 
@@ -362,7 +362,7 @@ fn compare(
         Whose::AnyFolder => &rules,
         Whose::Project => &project,
     };
-    let result = copy_tree_as(source, &ours, selection, &CopyOptions::default());
+    let result = copy_tree_with(source, &ours, selection, &CopyOptions::default());
     let result = result.map(|outcome| outcome.copied);
     if result.is_err() != rsync_met_trouble {
         return Err(format!(

@@ -48,7 +48,7 @@ impl Failure {
     }
 
     /// The end by a signal: exit code 128 + its number.
-    pub fn signal(number: i32, message: impl Into<String>) -> anyhow::Error {
+    pub fn by_signal(number: i32, message: impl Into<String>) -> anyhow::Error {
         let number = u8::try_from(number).unwrap_or(0) & 0x7f;
         Failure::with_code(SIGNAL_BASE + number, message)
     }
@@ -88,6 +88,6 @@ mod tests {
 
     #[test]
     fn a_signal_adds_128() {
-        assert_eq!(exit_code(&Failure::signal(15, "ended")), 143);
+        assert_eq!(exit_code(&Failure::by_signal(15, "ended")), 143);
     }
 }

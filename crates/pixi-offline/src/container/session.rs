@@ -552,7 +552,7 @@ impl<'a> OutputSink<'a> {
         self.report
             .container_output(bytes)
             .map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => Failure::signal(
+                io::ErrorKind::BrokenPipe => Failure::by_signal(
                     SIGPIPE,
                     "stdout was closed; what ran in the container was ended",
                 ),

@@ -386,7 +386,7 @@ impl Drop for CleanupOnSignal {
 /// The failure of a run that a signal ended.
 fn interrupted(signal: i32) -> anyhow::Error {
     let message = format!("interrupted by signal {signal}; what ran in the container was ended");
-    Failure::signal(signal, message)
+    Failure::by_signal(signal, message)
 }
 
 /// How many watches and holds there are.

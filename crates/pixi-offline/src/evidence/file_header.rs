@@ -3,10 +3,24 @@
 use anyhow::Context as _;
 use serde::Deserialize;
 
+/// The part of a file that every format has.
 #[derive(Deserialize)]
-struct FileHeader {
+pub(super) struct FileHeader {
     kind: String,
-    format: u32,
+    pub(super) format: u32,
+}
+
+impl FileHeader {
+    /// Reads the header of a text that must be a `kind`.
+    ///
+    /// # Errors
+    ///
+    /// When it is something else.
+    pub(super) fn of(text: &[u8], kind: &str) -> anyhow::Result<FileHeader> {
+        let header: FileHeader = serde_json::from_slice(text)?;
+        anyhow::ensure!(header.kind == kind, "it says it is a {:?}", header.kind);
+        Ok(header)
+    }
 }
 
 /// Looks whether a text says that it is a `kind` in the one format that is read
@@ -16,17 +30,11 @@ struct FileHeader {
 ///
 /// When it is something else.
 pub(super) fn require(text: &[u8], kind: &str, format: u32) -> anyhow::Result<()> {
-    let marks: FileHeader =
-        serde_json::from_slice(text).with_context(|| format!("it is no {kind}"))?;
+    let header = FileHeader::of(text, kind).with_context(|| format!("it is no {kind}"))?;
     anyhow::ensure!(
-        marks.kind == kind,
-        "it is no {kind}: it says it is a {:?}",
-        marks.kind
-    );
-    anyhow::ensure!(
-        marks.format == format,
+        header.format == format,
         "it has format {}, and this version reads {format} only; use the version of these commands that made it",
-        marks.format
+        header.format
     );
     Ok(())
 }

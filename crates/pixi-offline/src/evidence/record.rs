@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{EngineVersion, Image};
 use crate::evidence::Sha256Digest;
+use crate::evidence::file_header::FileHeader;
 use crate::evidence::manifest::EncodedPath;
 use crate::layout::{self, Workdir};
 use crate::request::Verification;
@@ -240,13 +241,13 @@ impl WorkdirRecord {
                 return Err(error).with_context(|| format!("{} cannot be read", file.display()));
             }
         };
-        let marks = FileHeader::of(&text)
+        let header = FileHeader::of(&text, KIND)
             .with_context(|| format!("{} is no record of a workdir", file.display()))?;
         anyhow::ensure!(
-            marks.format == FORMAT,
+            header.format == FORMAT,
             "{} has format {}, and this version reads {FORMAT} only; use the version that made the workdir, or make it again",
             file.display(),
-            marks.format
+            header.format
         );
         serde_json::from_slice(&text)
             .map(Some)
@@ -285,21 +286,6 @@ impl WorkdirRecord {
     }
 }
 
-/// The part of a record that every format has.
-#[derive(Deserialize)]
-struct FileHeader {
-    kind: String,
-    format: u32,
-}
-
-impl FileHeader {
-    fn of(text: &[u8]) -> anyhow::Result<FileHeader> {
-        let marks: FileHeader = serde_json::from_slice(text)?;
-        anyhow::ensure!(marks.kind == KIND, "it says it is a {:?}", marks.kind);
-        Ok(marks)
-    }
-}
-
 /// Whether a folder is a workdir: ours, by its record in whatever format, or by
 /// holding nothing but one that a killed run had begun to write; or of the old
 /// scripts, by having their folders, their helper and nothing else.
@@ -308,7 +294,7 @@ pub fn is_workdir(folder: &Path) -> bool {
         return false;
     };
     match dir.read(layout::RECORD, RECORD_LIMIT) {
-        Ok(text) => FileHeader::of(&text).is_ok(),
+        Ok(text) => FileHeader::of(&text, KIND).is_ok(),
         Err(_) => is_begun_or_of_the_scripts(&dir).unwrap_or(false),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::packages::cache::{PACKAGES, is_git_folder};
 use crate::packages::cache_filter::CacheFilter;
 use crate::packages::requirements::Requirements;
-use crate::packages::uv_cache::{ARCHIVES, Kind, children};
+use crate::packages::uv_cache::{ARCHIVES, CacheEntryKind, children};
 use crate::staging::{self, CopyOptions, HashPolicy, Listing, Selection as _, Size};
 
 /// How much of a cache was carried.
@@ -55,7 +55,7 @@ pub fn copy_cache(
         count_left: true,
         ..*how
     };
-    let outcome = staging::copy_tree_as(cache, target, &shipped, &how)?;
+    let outcome = staging::copy_tree_with(cache, target, &shipped, &how)?;
     Ok(CopiedCache {
         entries: outcome.copied.entries,
         bytes: outcome.copied.bytes,
@@ -79,20 +79,20 @@ pub fn pointers(cache: &Path, need: Option<&Requirements>) -> anyhow::Result<Vec
     let mut open = vec![PathBuf::new()];
     while let Some(folder) = open.pop() {
         for (name, path, kind) in children(cache, &folder) {
-            if shipped.excludes(&path, kind == Kind::Folder) {
+            if shipped.excludes(&path, kind == CacheEntryKind::Folder) {
                 continue;
             }
             match kind {
-                Kind::Folder if is_package(&folder, &name) => {
+                CacheEntryKind::Folder if is_package(&folder, &name) => {
                     let record = path.join("info/repodata_record.json");
                     pointers.extend(cache.join(&record).is_file().then_some(record));
                 }
-                Kind::Folder if is_content(&path, &name) => {}
-                Kind::Folder => open.push(path),
-                Kind::File if is_small(&cache.join(&path)) && !name.ends_with(".whl") => {
+                CacheEntryKind::Folder if is_content(&path, &name) => {}
+                CacheEntryKind::Folder => open.push(path),
+                CacheEntryKind::File if is_small(&cache.join(&path)) && !name.ends_with(".whl") => {
                     pointers.push(path);
                 }
-                Kind::File | Kind::Link => {}
+                CacheEntryKind::File | CacheEntryKind::Link => {}
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::packages::cache::{PACKAGES, UV_CACHE};
 use crate::packages::conda::CondaCache;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
-use crate::packages::uv_cache::{CachedWheel, Kind, Origin, buckets, children};
+use crate::packages::uv_cache::{CacheEntryKind, CachedWheel, Origin, buckets, children};
 use crate::packages::wheel_name::normalized;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -140,7 +140,7 @@ impl Owners {
         while let Some(folder) = open.pop() {
             for (name, path, kind) in children(cache, &folder) {
                 let package = normalized(name.split('.').next().unwrap_or(&name));
-                if kind == Kind::Folder {
+                if kind == CacheEntryKind::Folder {
                     open.push(path);
                 } else if builds.may_take(&package) || !need.is_of_others(&package) {
                     self.add(path, PackageOwner::KeptReason(KeptReason::Page, package));
@@ -189,7 +189,7 @@ impl Owners {
             .collect();
         for folder in folders {
             for (name, path, kind) in children(cache, &folder) {
-                if kind == Kind::File && MARKS.contains(&name.as_str()) {
+                if kind == CacheEntryKind::File && MARKS.contains(&name.as_str()) {
                     self.add(path, PackageOwner::Package);
                 }
             }
@@ -241,7 +241,9 @@ impl Strangers {
                 match owners.owner(&path) {
                     Some(PackageOwner::Package) => {}
                     Some(PackageOwner::KeptReason(reason, what)) => strangers.add(*reason, what),
-                    None if kind == Kind::Folder && owners.open.contains(&path) => open.push(path),
+                    None if kind == CacheEntryKind::Folder && owners.open.contains(&path) => {
+                        open.push(path)
+                    }
                     // The mark beside an unpacked package.
                     None if folder == Path::new(PACKAGES) && name.ends_with(".lock") => {
                         let package = name.trim_end_matches(".lock");

@@ -102,7 +102,7 @@ pub(super) fn archives(cache: &Path) -> BTreeMap<String, PathBuf> {
     let mut archives = BTreeMap::new();
     for bucket in buckets(cache, &[ARCHIVES]) {
         for (name, path, kind) in children(cache, &bucket) {
-            if kind == Kind::Folder {
+            if kind == CacheEntryKind::Folder {
                 archives.insert(name, path);
             }
         }
@@ -115,7 +115,8 @@ pub(super) fn buckets(cache: &Path, prefixes: &[&str]) -> Vec<PathBuf> {
     children(cache, Path::new(UV_CACHE))
         .into_iter()
         .filter(|(name, _, kind)| {
-            *kind == Kind::Folder && prefixes.iter().any(|prefix| name.starts_with(prefix))
+            *kind == CacheEntryKind::Folder
+                && prefixes.iter().any(|prefix| name.starts_with(prefix))
         })
         .map(|(_, path, _)| path)
         .collect()
@@ -123,7 +124,7 @@ pub(super) fn buckets(cache: &Path, prefixes: &[&str]) -> Vec<PathBuf> {
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum CacheEntryKind {
     Folder,
     File,
     Link,
@@ -131,15 +132,15 @@ pub(super) enum Kind {
 
 /// Name, path and kind of what is in a folder, sorted; nothing when it cannot be read.
 /// Names that are no text are none of uv's.
-pub(super) fn children(cache: &Path, folder: &Path) -> Vec<(String, PathBuf, Kind)> {
+pub(super) fn children(cache: &Path, folder: &Path) -> Vec<(String, PathBuf, CacheEntryKind)> {
     let mut children: Vec<_> = UntrustedDir::entries_of(&cache.join(folder))
         .into_iter()
         .filter_map(|entry| {
             let name = entry.name.into_string().ok()?;
             let kind = match entry.kind {
-                FileType::Symlink => Kind::Link,
-                FileType::Directory => Kind::Folder,
-                FileType::RegularFile => Kind::File,
+                FileType::Symlink => CacheEntryKind::Link,
+                FileType::Directory => CacheEntryKind::Folder,
+                FileType::RegularFile => CacheEntryKind::File,
                 _ => return None,
             };
             Some((name.clone(), folder.join(name), kind))
@@ -164,12 +165,12 @@ impl Reader<'_> {
         let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         for (name, path, kind) in children(self.cache, folder) {
             match kind {
-                Kind::Folder if deeper > 0 => self.fetched(&path, deeper - 1, wheels),
-                Kind::Folder => {}
-                Kind::Link | Kind::File => {
+                CacheEntryKind::Folder if deeper > 0 => self.fetched(&path, deeper - 1, wheels),
+                CacheEntryKind::Folder => {}
+                CacheEntryKind::Link | CacheEntryKind::File => {
                     let endings = POINTERS.into_iter().chain([METADATA]);
                     let key = endings
-                        .filter(|_| kind == Kind::File)
+                        .filter(|_| kind == CacheEntryKind::File)
                         .find_map(|ending| name.strip_suffix(ending))
                         .unwrap_or(&name);
                     found.entry(key.to_owned()).or_default().push(path);
@@ -207,7 +208,7 @@ impl Reader<'_> {
         let folders = |folder: &Path| {
             children(self.cache, folder)
                 .into_iter()
-                .filter(|(_, _, kind)| *kind == Kind::Folder)
+                .filter(|(_, _, kind)| *kind == CacheEntryKind::Folder)
         };
         let mut sources = Vec::new();
         for (kind, place, _) in folders(bucket) {
@@ -281,11 +282,12 @@ impl Reader<'_> {
         beside: &mut Vec<PathBuf>,
     ) {
         for (name, path, kind) in children(self.cache, place) {
-            let is_link = |(_, _, kind): &(String, PathBuf, Kind)| *kind == Kind::Link;
+            let is_link =
+                |(_, _, kind): &(String, PathBuf, CacheEntryKind)| *kind == CacheEntryKind::Link;
             match (kind, WheelName::parse(&name)) {
-                (Kind::Link, Some(name)) => links.push((name, path)),
-                (Kind::Link, None) => {}
-                (Kind::Folder, _)
+                (CacheEntryKind::Link, Some(name)) => links.push((name, path)),
+                (CacheEntryKind::Link, None) => {}
+                (CacheEntryKind::Folder, _)
                     if deeper
                         && children(self.cache, &path).iter().any(is_link)
                         && name != "src" =>

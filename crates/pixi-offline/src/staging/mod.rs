@@ -24,7 +24,7 @@ mod selection;
 mod survey;
 
 pub use copy::{
-    CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode, copy_tree, copy_tree_as,
+    CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode, copy_tree, copy_tree_with,
 };
 pub use file::copy_file;
 pub use listing::{Kind, Listed, Listing};

@@ -127,7 +127,7 @@ pub fn survey(
                 continue;
             };
             let relative = folder.join(entry.file_name());
-            match tree.fate(&relative, EntryKind::of(kind)) {
+            match tree.fate(&relative, SurveyedKind::of(kind)) {
                 Fate::Kept => {}
                 Fate::ExcludedStats => {
                     let rule = selection.deciding(&relative, kind.is_dir());
@@ -215,23 +215,23 @@ mod lfs {
 
 /// What an entry is, as far as a selection asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum EntryKind {
+enum SurveyedKind {
     Folder,
     File,
     Link,
     Other,
 }
 
-impl EntryKind {
-    fn of(kind: fs::FileType) -> EntryKind {
+impl SurveyedKind {
+    fn of(kind: fs::FileType) -> SurveyedKind {
         if kind.is_dir() {
-            EntryKind::Folder
+            SurveyedKind::Folder
         } else if kind.is_file() {
-            EntryKind::File
+            SurveyedKind::File
         } else if kind.is_symlink() {
-            EntryKind::Link
+            SurveyedKind::Link
         } else {
-            EntryKind::Other
+            SurveyedKind::Other
         }
     }
 }
@@ -252,22 +252,22 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn fate(&self, relative: &Path, kind: EntryKind) -> Fate {
+    fn fate(&self, relative: &Path, kind: SurveyedKind) -> Fate {
         let selection = self.selection;
         let path = || self.root.join(relative);
-        let is_left = selection.excludes(relative, kind == EntryKind::Folder)
+        let is_left = selection.excludes(relative, kind == SurveyedKind::Folder)
             || match kind {
-                EntryKind::Link => {
+                SurveyedKind::Link => {
                     let target = fs::read_link(path()).unwrap_or_default();
                     matches!(selection.link(relative, &target), Ok(LinkAction::Skip))
                 }
-                EntryKind::File => selection
+                SurveyedKind::File => selection
                     .excludes_content(relative, &|text| begins_with(rustix::fs::CWD, path(), text)),
-                EntryKind::Folder | EntryKind::Other => false,
+                SurveyedKind::Folder | SurveyedKind::Other => false,
             };
         if is_left {
             Fate::ExcludedStats
-        } else if kind == EntryKind::Folder && selection.skips(&path()) {
+        } else if kind == SurveyedKind::Folder && selection.skips(&path()) {
             Fate::Skipped
         } else {
             Fate::Kept
@@ -311,18 +311,18 @@ impl Tree<'_> {
             }
             let next = place.join(&step);
             let kind = match fs::symlink_metadata(self.root.join(&next)) {
-                Ok(metadata) => EntryKind::of(metadata.file_type()),
+                Ok(metadata) => SurveyedKind::of(metadata.file_type()),
                 // Nothing is there; a way through it would be one through a folder.
-                Err(_) if ahead.is_empty() => EntryKind::Other,
-                Err(_) => EntryKind::Folder,
+                Err(_) if ahead.is_empty() => SurveyedKind::Other,
+                Err(_) => SurveyedKind::Folder,
             };
             if self.fate(&next, kind) != Fate::Kept {
                 return true;
             }
             match kind {
-                EntryKind::Link if self.file_in_place_of(&next).is_some() => place = next,
-                EntryKind::Link if followed == MOST_LINKS => return false,
-                EntryKind::Link => {
+                SurveyedKind::Link if self.file_in_place_of(&next).is_some() => place = next,
+                SurveyedKind::Link if followed == MOST_LINKS => return false,
+                SurveyedKind::Link => {
                     followed += 1;
                     let target = fs::read_link(self.root.join(&next)).unwrap_or_default();
                     ahead.extend(steps(&target));
@@ -391,7 +391,7 @@ fn stays_behind(
         source.and_then(|root| Some((root, fs::symlink_metadata(root.join(relative)).ok()?)));
     match found {
         Some((root, metadata)) => {
-            let kind = EntryKind::of(metadata.file_type());
+            let kind = SurveyedKind::of(metadata.file_type());
             Tree { root, selection }.fate(relative, kind) == Fate::ExcludedStats
         }
         None => selection.excludes(relative, is_dir),

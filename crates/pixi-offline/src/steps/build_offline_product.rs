@@ -111,7 +111,7 @@ pub fn run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result
 ///
 /// As the looking part of [`run`].
 pub fn dry_run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
-    let looked = look(request, context)?;
+    let looked = check_source(request, context)?;
     plan::Plan::of(&looked, request, context)?.show(context);
     Ok(())
 }
@@ -153,7 +153,7 @@ impl Progress {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         context.report.phase("look", "preflight checks");
-        let looked = look(request, context)?;
+        let looked = check_source(request, context)?;
         let workdir = asked_workdir(request, context);
         let _claims = Places::of(request, &workdir, context).claim()?;
         // Nobody changes what is there from here on.
@@ -290,7 +290,7 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn look<'a>(
+fn check_source<'a>(
     request: &'a OfflineProductRequest,
     context: &Context,
 ) -> anyhow::Result<CheckedSource<'a>> {

@@ -207,7 +207,8 @@ impl Fitting {
             &inspected.environments,
         )?;
         let asked = request.build.verify_environment.as_ref();
-        let verified = environments::verified(asked, &resolved.environments)?.to_owned();
+        let verified =
+            environments::verification_environment(asked, &resolved.environments)?.to_owned();
         environments::require_lock_that_fits(
             request.build.lock,
             lock.as_ref(),

@@ -178,7 +178,7 @@ impl HostPreflight {
             platform,
             &manifest.environments(),
         )?;
-        let verified = environments::verified(
+        let verified = environments::verification_environment(
             request.build.verify_environment.as_ref(),
             &resolved.environments,
         )?

@@ -110,7 +110,7 @@ pub(super) fn require_names(names: &[String], file: &str) -> anyhow::Result<()> 
 /// # Errors
 ///
 /// Exit code 2 when the one that was asked for is not installed.
-pub(super) fn verified<'a>(
+pub(super) fn verification_environment<'a>(
     asked: Option<&'a EnvironmentName>,
     installed: &'a [String],
 ) -> anyhow::Result<&'a str> {

@@ -184,7 +184,7 @@ fn copy_configuration(source: &Path, target: &Path, below: Option<&Path>) -> any
             below,
             ..CopyOptions::default()
         };
-        let outcome = staging::copy_tree_as(&folder(&from), &folder(&to), &config_alone, &how)?;
+        let outcome = staging::copy_tree_with(&folder(&from), &folder(&to), &config_alone, &how)?;
         return Ok(outcome.copied.bytes);
     }
     let content = regular_file::read(&from, LONGEST_LINKED_CONFIGURATION).with_context(copying)?;
@@ -369,7 +369,7 @@ fn copy_by(
     how: &CopyOptions,
     context: &Context,
 ) -> anyhow::Result<CopyOutcome> {
-    let outcome = staging::copy_tree_as(source, target, selection, how)?;
+    let outcome = staging::copy_tree_with(source, target, selection, how)?;
     for (path, why) in &outcome.copied.skipped {
         context
             .report

@@ -11,7 +11,7 @@ use pixi_offline::evidence::check::{Depth, check};
 use pixi_offline::layout::{DEFAULT_EXCLUDES, Product};
 use pixi_offline::packages::{CondaCache, LocalChannel, Lock, Requirements};
 use pixi_offline::parallel;
-use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, copy_tree_as, scan_tree};
+use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, copy_tree_with, scan_tree};
 use pixi_offline::transfer;
 
 use super::tree::{Sizes, workdir};
@@ -79,7 +79,7 @@ impl Part {
                     hash: true,
                     ..CopyOptions::default()
                 };
-                let outcome = copy_tree_as(source, target, &Rules::new(), &how)?;
+                let outcome = copy_tree_with(source, target, &Rules::new(), &how)?;
                 let listed = outcome.listing.entries(Path::new("")).count();
                 anyhow::ensure!(listed as u64 == outcome.copied.entries, "{listed}");
             }

@@ -84,7 +84,7 @@ pub struct CopyOptions<'a> {
     pub below: Option<&'a Path>,
 }
 
-/// What came of a copy that was made by [`copy_tree_as`].
+/// What came of a copy that was made by [`copy_tree_with`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CopyOutcome {
     /// What was made.
@@ -139,7 +139,8 @@ pub fn copy_tree(
     skip: &(dyn Fn(&Path) -> bool + Sync),
 ) -> anyhow::Result<CopyStats> {
     let selection = RulesAndSkip { rules, skip };
-    copy_tree_as(source, target, &selection, &CopyOptions::default()).map(|outcome| outcome.copied)
+    copy_tree_with(source, target, &selection, &CopyOptions::default())
+        .map(|outcome| outcome.copied)
 }
 
 /// As [`copy_tree`], for any selection and way to do it.
@@ -150,7 +151,7 @@ pub fn copy_tree(
 /// # Errors
 ///
 /// As [`copy_tree`]. Those of [`Selection::link`].
-pub fn copy_tree_as(
+pub fn copy_tree_with(
     source: &Path,
     target: &Path,
     selection: &dyn Selection,

@@ -677,7 +677,7 @@ fn a_source_is_not_reached_through_a_link_below_what_the_caller_trusts() {
     let copy = |source: &str| {
         let _ = fs::remove_dir_all(place.target(""));
         let (source, target) = (place.source(source), place.target(""));
-        copy_tree_as(&source, &target, &Rules::new(), &options)
+        copy_tree_with(&source, &target, &Rules::new(), &options)
     };
     copy("project/demo").expect("a copy");
     assert!(place.target("own").is_file());
