@@ -1066,22 +1066,38 @@ fn a_cache_that_was_moved_is_told_where_the_product_is_in_the_end() {
     }
 }
 
-/// A client takes as long as copying thousands of files.
+/// A client takes as long as copying thousands of files. An id always means the same image; a
+/// name may mean another one by the time of the final verification, and is looked up again.
 #[test]
 fn one_run_asks_the_engine_each_thing_once() {
-    let fake = Fake::new();
-    fake.run("build-offline-product", &["--verify-task", "smoke"])
-        .success();
-    let calls = fake.calls();
-    // Without those that make, fill, start and remove its two containers and the counter.
-    let of_a_container = ["run", "cp", "start"];
-    let mut asked: Vec<&str> = calls
-        .iter()
-        .filter(|call| !of_a_container.contains(&call[0].as_str()))
-        .filter(|call| call[1] != "--force" && !call.contains(&"--name".to_owned()))
-        .map(|call| call[0].as_str())
-        .collect();
-    asked.sort_unstable();
-    let right = ["create", "image", "ps", "rm", "version", "volume"];
-    assert_eq!(asked, right, "{calls:?}");
+    for (image, times) in [(None, 1), (Some("img:1"), 2)] {
+        let mut fake = Fake::new();
+        fake.sandbox.set("PIXI_IMAGE", "img:1");
+        let words = [
+            "--project-dir",
+            "demo",
+            "--workdir",
+            "W",
+            "--verify-task",
+            "smoke",
+        ];
+        let words = words
+            .into_iter()
+            .chain(image.into_iter().flat_map(|name| ["--image", name]));
+        fake.sandbox.run("build-offline-product", words).success();
+        let calls = fake.calls();
+        // Without those that make, fill, start and remove its two containers and the counter.
+        let of_a_container = ["run", "cp", "start"];
+        let mut asked: Vec<&str> = calls
+            .iter()
+            .filter(|call| !of_a_container.contains(&call[0].as_str()))
+            .filter(|call| call[1] != "--force" && !call.contains(&"--name".to_owned()))
+            .map(|call| call[0].as_str())
+            .collect();
+        asked.sort_unstable();
+        let looked_up = std::iter::repeat_n(["image", "version"], times).flatten();
+        let mut right: Vec<&str> = looked_up.chain(["create", "ps", "rm", "volume"]).collect();
+        right.sort_unstable();
+        assert_eq!(asked, right, "{calls:?}");
+    }
 }

@@ -38,19 +38,6 @@ fn make(fake: &Fake, more: &[&str]) -> Run {
         .run("make-archive-ready-product", usual.iter().chain(more))
 }
 
-fn verify(fake: &Fake, more: &[&str]) -> Run {
-    let usual = [
-        "--image",
-        "img:1",
-        "--product-dir",
-        "W/product",
-        "--out-dir",
-        "O",
-    ];
-    fake.sandbox
-        .run("final-verify-product", usual.iter().chain(more))
-}
-
 fn bootstrap(fake: &Fake, words: &[&str]) -> Run {
     let pixi = fake.sandbox.bin().join("pixi");
     fs::write(&pixi, "#!/bin/sh\necho \"pixi 0.77.0\"\n").unwrap();
@@ -438,14 +425,14 @@ fn renew(fake: &Fake, product: &Path) {
 fn a_product_that_was_tampered_with_is_not_verified() {
     let fake = made(&[]);
     let product = fake.path("W/product");
-    verify(&fake, &["--attach"]).success();
+    fake.verify(&["--attach"]).success();
     page_tells_the_engine(&fake.path("W/product"));
     let before = digest_of(&product.join("SHA256SUMS"));
     fs::rename(&product, fake.path("whole")).unwrap();
     for (what, tamper, message) in TAMPERING {
         renew(&fake, &product);
         tamper(&product);
-        let run = verify(&fake, &["--attach"]);
+        let run = fake.verify(&["--attach"]);
         println!("{what}: {}", run.stderr);
         run.code(1).says(message);
         // Nothing ran, and nothing claims that it did.
@@ -532,14 +519,14 @@ fn a_product_without_lists_is_verified_and_that_is_said() {
     let fake = Fake::new();
     fake.sandbox.write("W/product/demo/pixi.toml", "");
     fake.sandbox.write("W/product/bootstrap-project.sh", "");
-    verify(&fake, &[])
+    fake.verify(&[])
         .success()
         .says("NOTE: the product has no manifest.json")
         .says_not("Product digest");
     let record = json_of(&fake.path("O/verification.json"));
     assert_eq!(record["outcome"], "passed");
     assert_eq!(record["product_digest"], Value::Null);
-    verify(&fake, &["--attach"])
+    fake.verify(&["--attach"])
         .code(2)
         .says("--attach")
         .says("no SHA256SUMS");
@@ -550,18 +537,15 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     let fake = made(&[]).with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
     let product = fake.path("W/product");
     let before = names(&product);
-    let run = verify(
-        &fake,
-        &[
-            "--project-name",
-            "demo",
-            "--expect-output",
-            "verified",
-            "--attach",
-            "--verify-task",
-            "t",
-        ],
-    );
+    let run = fake.verify(&[
+        "--project-name",
+        "demo",
+        "--expect-output",
+        "verified",
+        "--attach",
+        "--verify-task",
+        "t",
+    ]);
     let digest = format!("sha256:{}", digest_of(&product.join("SHA256SUMS")));
     run.success()
         .says(&format!("Product digest: {digest}"))
@@ -603,7 +587,7 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
 
     // A verification that fails takes the place of one that passed.
     let fake = fake.with(json!({"phases": [["bootstrap", "x\n", 3]]}));
-    verify(&fake, &["--attach"]).code(3);
+    fake.verify(&["--attach"]).code(3);
     let record = json_of(&product.join("verification.json"));
     assert_eq!(record["outcome"], "failed");
     assert_eq!(record["failure"]["exit_code"], 3);
@@ -618,14 +602,14 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
         .success()
         .prints("warning: verification.json is of another product");
     let fake = fake.with(json!({"phases": [["bootstrap", "", 0]]}));
-    verify(&fake, &[])
+    fake.verify(&[])
         .success()
         .says("WARNING: the verification.json in the product is of another product");
     // In place, nothing can be said of a digest.
-    verify(&fake, &["--in-place", "--attach"])
+    fake.verify(&["--in-place", "--attach"])
         .code(2)
         .says("--attach");
-    verify(&fake, &["--in-place"]).success();
+    fake.verify(&["--in-place"]).success();
     let record = json_of(&fake.path("O/verification.json"));
     assert_eq!(record["outcome"], "passed");
     assert_eq!(record["product_digest"], Value::Null);
@@ -639,7 +623,7 @@ fn a_product_that_changes_while_it_is_verified_did_not_pass() {
         "phases": [["bootstrap", "", 0]],
         "writes": {"/pixi-offline/product/demo/src/main.py": "changed"},
     }));
-    verify(&fake, &["--attach"])
+    fake.verify(&["--attach"])
         .code(1)
         .says("the product was changed while it was verified")
         .says("changed: demo/src/main.py");
@@ -679,16 +663,13 @@ fn a_signed_product_is_checked_with_minisign_and_by_us() {
     }
     minisign("W/product", "SHA256SUMS", "other.pub").code(1);
 
-    verify(
-        &fake,
-        &[
-            "--verify-key",
-            "mine.pub",
-            "--attach",
-            "--sign-key",
-            "mine.key",
-        ],
-    )
+    fake.verify(&[
+        "--verify-key",
+        "mine.pub",
+        "--attach",
+        "--sign-key",
+        "mine.key",
+    ])
     .success()
     .says("Signed comment: timestamp:")
     .says(&format!(
@@ -709,14 +690,14 @@ fn a_signed_product_is_checked_with_minisign_and_by_us() {
         ))
         .prints("check its signature: minisign -Vm verification.json");
 
-    verify(&fake, &["--verify-key", "other.pub"])
+    fake.verify(&["--verify-key", "other.pub"])
         .code(1)
         .says("is no signature of SHA256SUMS by the key of --verify-key");
     // Without a key of ours, the signature of an earlier record goes.
-    verify(&fake, &["--attach"]).success().says("not signed");
+    fake.verify(&["--attach"]).success().says("not signed");
     assert!(!product.join("verification.json.minisig").exists());
     fs::remove_file(product.join("SHA256SUMS.minisig")).unwrap();
-    verify(&fake, &["--verify-key", "mine.pub"])
+    fake.verify(&["--verify-key", "mine.pub"])
         .code(1)
         .says("the product is not signed")
         .says("SHA256SUMS.minisig is missing");
@@ -751,7 +732,7 @@ fn a_right_signature_of_another_product_is_refused_by_what_it_names() {
     keys(&fake, "mine");
     make(&fake, &["--sign-key", "mine.key"]).success();
     let digest = digest_of(&fake.path("W/product/SHA256SUMS"));
-    let check = || verify(&fake, &["--verify-key", "mine.pub"]);
+    let check = || fake.verify(&["--verify-key", "mine.pub"]);
     check().success().says(" project:demo version:1.4 beta ");
     let attach = [
         "--attach",
@@ -760,7 +741,7 @@ fn a_right_signature_of_another_product_is_refused_by_what_it_names() {
         "--sign-key",
         "mine.key",
     ];
-    verify(&fake, &attach).success();
+    fake.verify(&attach).success();
 
     let fits = format!("project:demo\tversion:1.4 beta\tproduct:sha256:{digest}");
     for (comment, words) in [
@@ -882,14 +863,14 @@ fn a_signature_that_is_no_small_regular_file_is_refused_at_once() {
     ];
     for (words, plant) in cases {
         plant();
-        verify(&fake, &["--verify-key", "mine.pub"])
+        fake.verify(&["--verify-key", "mine.pub"])
             .code(1)
             .says("SHA256SUMS.minisig")
             .says(words);
         fs::remove_file(&signature).unwrap();
     }
     fs::rename(&kept, &signature).unwrap();
-    verify(&fake, &["--verify-key", "mine.pub"]).success();
+    fake.verify(&["--verify-key", "mine.pub"]).success();
 }
 
 #[test]
@@ -906,9 +887,9 @@ fn keys_that_cannot_be_used_are_said_before_anything_is_touched() {
         (&["--sign-password-file", "no.key"], "give --sign-key"),
     ] {
         make(&fake, words).code(2).says(message);
-        verify(&fake, words).code(2).says(message);
+        fake.verify(words).code(2).says(message);
     }
-    verify(&fake, &["--verify-key", "mine.key"])
+    fake.verify(&["--verify-key", "mine.key"])
         .code(2)
         .says("no public key of minisign");
     assert!(fake.path("W/product/mark").exists());
@@ -980,7 +961,7 @@ fn a_disk_that_is_full_while_evidence_is_written_leaves_no_product_and_no_claim(
     fs::write(small.0.join("a"), &filling).unwrap();
     while fs::write(small.0.join(format!("{}", fastrand::u64(..))), &filling).is_ok() {}
     fs::remove_file(small.0.join("a")).unwrap();
-    verify(&fake, &["--attach"])
+    fake.verify(&["--attach"])
         .code(1)
         .says("No space left on device");
     assert!(!fake.path("O/verification.json").exists());
@@ -1003,9 +984,9 @@ fn the_bill_is_part_of_the_product_and_the_page_follows_what_is_attached() {
     let page = || fs::read_to_string(product.join("report.html")).unwrap();
     let before = digest_of(&product.join("SHA256SUMS"));
     assert!(page().contains("Not verified yet") && page().contains(&before));
-    verify(&fake, &[]).success();
+    fake.verify(&[]).success();
     assert!(page().contains("Not verified yet"), "nothing was attached");
-    verify(&fake, &["--attach"]).success();
+    fake.verify(&["--attach"]).success();
     assert!(page().contains("The final verification passed") && page().contains("Unsigned."));
     assert_eq!(digest_of(&product.join("SHA256SUMS")), before);
     assert!(checks(&product, &["sha256sum"]).status.success());
@@ -1013,4 +994,13 @@ fn the_bill_is_part_of_the_product_and_the_page_follows_what_is_attached() {
     make(&fake, &[]).success();
     assert_eq!(fs::read(product.join("sbom.cdx.json")).unwrap(), bill);
     assert!(page().contains("Not verified yet"), "it is another product");
+}
+
+#[test]
+fn a_variable_of_the_caller_is_not_taken_for_the_products_digest() {
+    let mut fake = made(&[]);
+    fake.verify(&["--project-name", "demo", "--attach", "--verify-task", "t"])
+        .success();
+    fake.sandbox.set("product_digest", "0".repeat(64));
+    bootstrap(&fake, &["--check"]).prints("final verification passed at");
 }

@@ -84,6 +84,20 @@ impl Fake {
         self.sandbox.run(command, words)
     }
 
+    /// Runs final-verify-product on the product of `work/W`, logs in `work/O`.
+    pub fn verify(&self, more: &[&str]) -> Run {
+        let usual = [
+            "--image",
+            "img:1",
+            "--product-dir",
+            "W/product",
+            "--out-dir",
+            "O",
+        ];
+        self.sandbox
+            .run("final-verify-product", usual.iter().chain(more))
+    }
+
     /// Makes the small project a git repository with all of it in a commit; gives
     /// the commit's id.
     pub fn commit(&self) -> String {

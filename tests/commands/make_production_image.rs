@@ -31,16 +31,7 @@ fn verified(fake: Fake) -> Fake {
     fake.sandbox
         .run("make-archive-ready-product", words)
         .success();
-    let words = [
-        "--image",
-        "img:1",
-        "--product-dir",
-        "W/product",
-        "--out-dir",
-        "O",
-        "--attach",
-    ];
-    fake.sandbox.run("final-verify-product", words).success();
+    fake.verify(&["--attach"]).success();
     fs::remove_file(fake.sandbox.root().join("calls")).unwrap();
     fake.with(json!({"images": ["img:1", "base:1", "old:1"]}))
 }

@@ -9,8 +9,9 @@
 //!
 //! Each component is opened by itself with `O_NOFOLLOW`, since the paths here have four
 //! components at most. Whole trees are read by `openat2(2)` with `RESOLVE_NO_SYMLINKS`
-//! where the kernel has it and the seccomp profile allows it ([`open_below`]). The crate cap-std follows links as long as they stay
-//! inside of its root; here no link is followed at all.
+//! where the kernel has it and the seccomp profile allows it ([`open_below`]). The crate
+//! cap-std follows links as long as they stay inside of its root; here no link is followed
+//! at all.
 
 mod below;
 mod remove;

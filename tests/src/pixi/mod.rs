@@ -159,7 +159,9 @@ fn newest_of(brought: Vec<Pixi>, image: Option<&Version>, registry: &Version) ->
     all.sort();
     let shown = |(version, _, origin): &(Version, u8, &str)| format!("pixi {version} ({origin})");
     let (chosen, others) = all.split_last().expect("the registry's is always one");
-    let others: Vec<String> = others.iter().map(shown).collect();
+    // One with the same version is as good, and not worth a word.
+    let others = others.iter().filter(|other| other.0 != chosen.0);
+    let others: Vec<String> = others.map(shown).collect();
     let mut told = format!("{} is used as the newest", shown(chosen));
     if !others.is_empty() {
         told.push_str(&format!(", and not {}", others.join(", ")));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -38,12 +38,18 @@ pub struct Engine {
 #[derive(Debug, Default)]
 struct Answers {
     version: OnceLock<EngineVersion>,
-    /// Those that are there; one that is not may come.
+    /// Images by their ids. A name may mean another image at any time, so it is looked up
+    /// whenever it is used.
     images: Mutex<HashMap<String, Image>>,
     /// Directories that the engine sees, and in which a container can write what is the
     /// caller's.
     shared: Mutex<Vec<PathBuf>>,
     is_swept: AtomicBool,
+}
+
+/// What a lock holds; a thread that panicked with it has left it whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is asked of the engine while others work; waited for when the last one who
@@ -184,8 +190,7 @@ impl Engine {
             time_limit: None,
         };
         let thread = thread::spawn(move || work(&engine));
-        let threads = self.background.0.lock();
-        threads.unwrap_or_else(PoisonError::into_inner).push(thread);
+        locked(&self.background.0).push(thread);
     }
 
     /// Asks for the version and an image at once: each question takes as long as
@@ -198,13 +203,12 @@ impl Engine {
         &self,
         reference: &ImageReference,
     ) -> anyhow::Result<(EngineVersion, Option<Image>)> {
-        let known = {
-            let images = self.answers.images.lock();
-            let images = images.unwrap_or_else(PoisonError::into_inner);
-            images.get(reference.as_str()).cloned()
-        };
+        let known = locked(&self.answers.images)
+            .get(reference.as_str())
+            .cloned();
         if let (Some(version), Some(image)) = (self.answers.version.get(), known) {
-            return Ok((version.clone(), Some(image)));
+            let reference = reference.as_str().to_owned();
+            return Ok((version.clone(), Some(Image { reference, ..image })));
         }
         thread::scope(|scope| {
             let image = scope.spawn(|| self.image(reference));
@@ -222,8 +226,7 @@ impl Engine {
     /// Whether the engine was seen to share directories that all of these lie in, on their
     /// file systems.
     pub fn shares_already(&self, dirs: &[&Path]) -> bool {
-        let shared = self.answers.shared.lock();
-        let shared = shared.unwrap_or_else(PoisonError::into_inner);
+        let shared = locked(&self.answers.shared);
         let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
         dirs.iter().all(|dir| {
             shared.iter().any(|outer| {
@@ -234,9 +237,7 @@ impl Engine {
 
     /// Keeps that the engine shares a directory.
     pub fn remember_shared(&self, dir: &Path) {
-        let shared = self.answers.shared.lock();
-        let mut shared = shared.unwrap_or_else(PoisonError::into_inner);
-        shared.push(dir.to_owned());
+        locked(&self.answers.shared).push(dir.to_owned());
     }
 
     /// Asks the engine for its version, and so whether it answers at all.
@@ -334,9 +335,7 @@ impl Engine {
             platform: format!("{}/{}", image.os, image.architecture),
         });
         if let Some(image) = &image {
-            let known = self.answers.images.lock();
-            let mut known = known.unwrap_or_else(PoisonError::into_inner);
-            known.insert(reference.as_str().to_owned(), image.clone());
+            locked(&self.answers.images).insert(image.id.clone(), image.clone());
         }
         Ok(image)
     }

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
+use percent_encoding::percent_decode_str;
 
 /// What stands in the place of a credential.
 const MASK: &[u8] = b"***";
@@ -54,10 +55,10 @@ impl Masking {
         match login.split_once(':') {
             Some((_, "")) => {}
             Some((_, password)) => {
-                let decoded = percent_decoded(login);
+                let decoded = percent_decode_str(login).collect::<Vec<u8>>();
                 self.credentials
                     .insert(BASE64.encode(&decoded).into_bytes());
-                let decoded = percent_decoded(password);
+                let decoded = percent_decode_str(password).collect::<Vec<u8>>();
                 for password in [password.as_bytes(), &decoded] {
                     if password.len() >= SHORTEST_PASSWORD {
                         self.credentials.insert(password.to_vec());
@@ -117,26 +118,6 @@ impl Masking {
         }
         (shown, at)
     }
-}
-
-/// `text` with `%XX` as the bytes that they stand for (RFC 3986).
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let digit = |at: usize| {
-        let byte = bytes.get(at)?;
-        char::from(*byte).to_digit(16)
-    };
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let code = (bytes[at] == b'%')
-            .then(|| Some(digit(at + 1)? * 16 + digit(at + 2)?))
-            .flatten()
-            .and_then(|code| u8::try_from(code).ok());
-        decoded.push(code.unwrap_or(bytes[at]));
-        at += if code.is_some() { 3 } else { 1 };
-    }
-    decoded
 }
 
 #[cfg(test)]

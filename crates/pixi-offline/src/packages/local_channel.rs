@@ -5,10 +5,11 @@
 //! version 7, a plain path (seen with 0.77.0).
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use crate::packages::lock::Lock;
@@ -72,26 +73,7 @@ fn local_path(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("file://")?.trim_end_matches('/');
     // An authority other than none is another machine's.
     path.starts_with('/')
-        .then(|| PathBuf::from(OsStr::from_bytes(&decoded(path.as_bytes()))))
-}
-
-/// A path out of a URL: `%20` and its like are bytes (RFC 3986).
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = after
-            .get(..2)
-            .filter(|_| byte == b'%')
-            .and_then(|digits| data_encoding::HEXLOWER_PERMISSIVE.decode(digits).ok());
-        rest = if escaped.is_some() {
-            &after[2..]
-        } else {
-            after
-        };
-        bytes.push(escaped.map_or(byte, |escaped| escaped[0]));
-    }
-    bytes
+        .then(|| PathBuf::from(OsString::from_vec(percent_decode_str(path).collect())))
 }
 
 /// The ends of a path, the longest first; never the whole.

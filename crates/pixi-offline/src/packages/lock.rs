@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::packages::virtual_package::{VirtualPackage, virtual_package};
 use crate::packages::wheel_name::WheelName;
 use crate::regular_file;
+use crate::staging::LFS_POINTER_BEGINS;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// A `pixi.lock`.
@@ -537,9 +538,10 @@ fn is_flat(text: &str) -> bool {
 /// Why a text is not the file that git keeps under its name: it only stands for it,
 /// or two versions of it are not merged yet.
 pub fn not_checked_out(text: &str) -> Option<String> {
-    // The second is what it was called at first, and Git LFS still reads it.
-    let lfs = ["git-lfs", "hawser"].map(|name| format!("version https://{name}.github.com/spec/"));
-    if lfs.iter().any(|begin| text.starts_with(begin)) {
+    if LFS_POINTER_BEGINS
+        .iter()
+        .any(|begin| text.starts_with(begin))
+    {
         return Some(
             "it is a pointer of Git LFS, not the file itself; bring it with `git lfs pull`"
                 .to_owned(),

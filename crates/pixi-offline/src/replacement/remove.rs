@@ -14,8 +14,11 @@ use crate::untrusted_dir::UntrustedDir;
 ///
 /// When something in it cannot be deleted, or is mounted there.
 pub fn remove_folder(folder: &Path) -> io::Result<()> {
-    let (parent, name) = UntrustedDir::of_file(folder)?;
-    parent.remove(name)
+    match UntrustedDir::of_file(folder) {
+        Ok((parent, name)) => parent.remove(name),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Deletes what is in `folder`, and keeps the folder; makes it, with its
@@ -67,5 +70,7 @@ mod tests {
         remove_folder(&top).unwrap();
         assert!(!top.exists());
         remove_folder(&top).unwrap();
+        // Nor is one whose parent is not there.
+        remove_folder(&top.join("d/d")).unwrap();
     }
 }

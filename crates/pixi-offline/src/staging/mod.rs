@@ -32,4 +32,5 @@ pub use pattern::Pattern;
 pub use rules::{PatternError, RuleVerdict, Rules};
 pub use scan::{Digests, HashPolicy, TreeScan, scan_tree};
 pub use selection::{LinkAction, RulesAndSkip, Selection};
+pub use survey::lfs::BEGINS as LFS_POINTER_BEGINS;
 pub use survey::{Examples, Explanation, Size, Survey, SurveyedFile, explain, survey};

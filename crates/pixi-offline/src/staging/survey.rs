@@ -192,22 +192,24 @@ impl Survey {
 }
 
 /// Files of Git LFS; see <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
-mod lfs {
+pub(super) mod lfs {
     use std::ops::RangeInclusive;
 
     /// How long a pointer may be, in bytes. The shortest has the three lines that every
     /// pointer has.
     pub(super) const LENGTHS: RangeInclusive<u64> = 100..=1024;
 
-    /// What a pointer begins with; the second is what Git LFS was called at first.
-    const VERSIONS: [&[u8]; 2] = [
-        b"version https://git-lfs.github.com/spec/",
-        b"version https://hawser.github.com/spec/",
+    /// What a pointer begins with; the second is what Git LFS was called at first, and it
+    /// still reads that.
+    pub const BEGINS: [&str; 2] = [
+        "version https://git-lfs.github.com/spec/",
+        "version https://hawser.github.com/spec/",
     ];
 
     /// Whether the content of a file is a pointer.
     pub(super) fn is_pointer(content: &[u8]) -> bool {
-        VERSIONS.iter().any(|begin| content.starts_with(begin))
+        let mut begins = BEGINS.iter();
+        begins.any(|begin| content.starts_with(begin.as_bytes()))
             && memchr::memmem::find(content, b"\noid ").is_some()
             && memchr::memmem::find(content, b"\nsize ").is_some()
     }

@@ -160,7 +160,7 @@ impl Build<'_> {
 
     /// The same for an engine that does not see them, with a package cache that is not
     /// the workdir's own perhaps.
-    pub(super) fn parcels(
+    pub(super) fn volume_specs(
         &self,
         container: &Container<'_>,
         workdir: &Workdir,
@@ -173,7 +173,7 @@ impl Build<'_> {
         };
         let own = |folder: PathBuf| named(folder.clone(), &folder);
         let nonce_file = Path::new(layout::OUT).join(container::nonce_file(nonce));
-        let workdir_parcel = VolumeSpec {
+        let workdir_spec = VolumeSpec {
             target: self.container_workdir.as_str().to_owned(),
             folders: vec![
                 own(workdir.projects()),
@@ -191,7 +191,7 @@ impl Build<'_> {
             folders: vec![(PathBuf::new(), folder)],
             empty: Vec::new(),
         });
-        std::iter::once(workdir_parcel).chain(channels).collect()
+        std::iter::once(workdir_spec).chain(channels).collect()
     }
 
     /// The container that has these mounts.

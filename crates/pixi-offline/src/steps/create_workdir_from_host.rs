@@ -391,8 +391,9 @@ impl HostPreflight {
         let mounts = match request.transfer {
             Transfer::Auto | Transfer::Mount => build.mounts(&container, workdir),
             Transfer::Copy => {
-                let parcels = build.parcels(&container, workdir, &workdir.cache(), &nonce);
-                volume_sync::mounts(&parcels, &nonce)
+                let volume_specs =
+                    build.volume_specs(&container, workdir, &workdir.cache(), &nonce);
+                volume_sync::mounts(&volume_specs, &nonce)
             }
         };
         build

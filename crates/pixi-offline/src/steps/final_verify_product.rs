@@ -448,8 +448,8 @@ pub(super) fn planned_arguments(
         ),
         // How much memory an engine elsewhere has is not asked for a plan.
         Transfer::Copy => {
-            let parcel = volume_verification::parcel(&product_dir, &nonce);
-            (volume_sync::mounts(&[parcel], &nonce), 0)
+            let volume_spec = volume_verification::volume_spec(&product_dir, &nonce);
+            (volume_sync::mounts(&[volume_spec], &nonce), 0)
         }
     };
     let tmpfs = memory_for(&product_dir, memory).filter(|_| !request.in_place);

@@ -262,7 +262,7 @@ compare_first_bytes() {
 # compared: whether nothing was left out for want of a tool.
 check_files() {
   declare -gA refused=()
-  compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
+  product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
   compare_with_lists
   if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
     problem "$((${#refused[@]} + refused_more)) files or folders are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
@@ -325,11 +325,18 @@ compare_with_lists() {
   if [ "$checking" = yes ]; then compare_bytes; else compare_first_bytes; fi
 }
 
+# Sets product_digest to the sha256 of SHA256SUMS; 1 when it cannot be read. It is read once.
+read_product_digest() {
+  if [ -n "${product_digest-}" ]; then return; fi
+  product_digest=$(sha256sum <"$root/SHA256SUMS" 2>/dev/null) || return
+  product_digest=${product_digest%% *}
+}
+
 # The comment that was signed with SHA256SUMS: which product, of which day. Whether the
 # signature is right is for minisign to say, so plain characters of it are shown only.
 check_signed_comment() {
   local -x LC_ALL=C
-  local line comment='' here number=0 file=$root/SHA256SUMS.minisig
+  local line comment='' number=0 file=$root/SHA256SUMS.minisig
   if [ "$checking" = no ] || ! is_plain_file "$file" || ! is_list "$root/SHA256SUMS"; then return; fi
   while IFS= read -r line; do
     number=$((number + 1))
@@ -337,16 +344,16 @@ check_signed_comment() {
     case $number$line in '3trusted comment: '*) comment=${line#*: } ;; esac
   done < <(head -c 16384 -- "$file")
   note "the signature of SHA256SUMS names: ${comment//[![:print:]]/ } (check it: minisign -Vm SHA256SUMS -p KEY.pub)"
-  here=$(sha256sum <"$root/SHA256SUMS") || return 0
+  if ! read_product_digest; then return; fi
   case "$comment " in
-    *product:sha256:"${here%% *}"[![:alnum:]]*) ;;
+    *product:sha256:"$product_digest"[![:alnum:]]*) ;;
     *product:sha256:*) warning "the signature of SHA256SUMS was made for another product" ;;
   esac
 }
 
 # Whether the statement of provenance is about this product; nothing else is taken from it.
 check_provenance() {
-  local line digest='' here place=''
+  local line digest='' place=''
   if [ "$checking" = no ] || ! is_plain_file "$root/provenance.json" || ! is_list "$root/SHA256SUMS"; then return; fi
   while IFS= read -r -n 4096 line; do
     case $place$line in
@@ -355,15 +362,15 @@ check_provenance() {
       'subject'*'"sha256": "'*) digest=${line#*: \"} digest=${digest%\"*} ;;
     esac
   done < <(head -c 4194304 -- "$root/provenance.json")
-  here=$(sha256sum <"$root/SHA256SUMS" 2>/dev/null) || return 0
-  if [ "$digest" != "${here%% *}" ]; then
+  if ! read_product_digest; then return; fi
+  if [ "$digest" != "$product_digest" ]; then
     warning "provenance.json is of another product: it says nothing of this one"
   fi
 }
 
 # What the attached verification says, and what that is worth.
 check_verification() {
-  local line digest='' outcome='' finished='' here number=0
+  local line digest='' outcome='' finished='' number=0
   if [ "$checking" = no ] || ! is_list "$root/SHA256SUMS"; then return; fi
   if ! is_plain_file "$root/verification.json"; then
     note "no final verification is attached to the product"
@@ -380,8 +387,8 @@ check_verification() {
   done < <(head -c 4194304 -- "$root/verification.json")
   # Anybody may have written it: nothing of it reaches a terminal as it is.
   printf -v finished '%q' "$finished"
-  here=$(sha256sum <"$root/SHA256SUMS" 2>/dev/null) || return 0
-  if [ "$digest" != "sha256:${here%% *}" ]; then
+  if ! read_product_digest; then return; fi
+  if [ "$digest" != "sha256:$product_digest" ]; then
     warning "verification.json is of another product: this one is not verified"
   elif [ "$outcome" != passed ]; then
     warning "the final verification of this product failed, says verification.json"

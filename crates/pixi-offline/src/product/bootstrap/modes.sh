@@ -201,7 +201,6 @@ find_medium() {
   if [ "$count" -le 1001 ]; then alike=one; fi
 }
 
-
 # Judges what differs in its mode alone: one line where a medium explains all of it.
 compare_modes() {
   local alike='' shown='' first_other='' worse=0 other_modes=0 narrower=0 inherited=0

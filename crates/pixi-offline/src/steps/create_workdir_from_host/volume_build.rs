@@ -40,14 +40,14 @@ impl HostPreflight {
         let logs = Logs::of(&logs_in);
         let (build, container) = (self.build(request), self.container(request));
         let nonce = context.nonce();
-        let parcels = build.parcels(&container, &staged, &cache, &nonce);
-        let mounts = volume_sync::mounts(&parcels, &nonce);
+        let volume_specs = build.volume_specs(&container, &staged, &cache, &nonce);
+        let mounts = volume_sync::mounts(&volume_specs, &nonce);
         let spec = build.spec(&container, COMMAND, mounts, &nonce, context)?;
         let carried = RemoteVolumes::there(
             &self.engine,
             &request.image,
             &context.host.program,
-            parcels,
+            volume_specs,
             None,
             &nonce,
             context,

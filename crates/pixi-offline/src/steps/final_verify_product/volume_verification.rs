@@ -14,7 +14,7 @@ use crate::steps::volume_sync::{self, BaseVolume, RemoteVolumes, VolumeSpec};
 
 /// The product and an out folder, in one volume that stands for the folder which both
 /// are in inside the container.
-pub(super) fn parcel(product: &Path, nonce: &str) -> VolumeSpec {
+pub(super) fn volume_spec(product: &Path, nonce: &str) -> VolumeSpec {
     let out = name_in_volume(scripts::OUT);
     VolumeSpec {
         target: Path::new(scripts::OUT)
@@ -48,8 +48,8 @@ impl Run<'_> {
     ) -> anyhow::Result<RunResult> {
         let product = self.product.path();
         let nonce = context.nonce();
-        let parcel = parcel(product, &nonce);
-        let mounts = volume_sync::mounts(std::slice::from_ref(&parcel), &nonce);
+        let volume_spec = volume_spec(product, &nonce);
+        let mounts = volume_sync::mounts(std::slice::from_ref(&volume_spec), &nonce);
         // What is free of it is not known, so half of it counts as that.
         let tmpfs = memory_for(product, self.engine.memory() / 2);
         let spec = container_for(self.request, mounts, tmpfs, &nonce, context)?;
@@ -65,7 +65,7 @@ impl Run<'_> {
             self.engine,
             &self.request.image,
             &context.host.program,
-            vec![parcel],
+            vec![volume_spec],
             there.as_ref(),
             &nonce,
             context,

@@ -107,16 +107,16 @@ pub(super) struct VolumeSpec {
     pub(super) empty: Vec<(EntryType, PathBuf)>,
 }
 
-/// The mounts of parcels that are not yet filled, for this run's nonce.
-pub(super) fn mounts(parcels: &[VolumeSpec], nonce: &str) -> Vec<Mount> {
-    let mount = |(number, parcel): (usize, &VolumeSpec)| {
-        let mount = Mount::volume(volume_name(nonce, number), &parcel.target);
-        match parcel.read_only {
+/// The mounts of volumes that are not yet filled, for this run's nonce.
+pub(super) fn mounts(volume_specs: &[VolumeSpec], nonce: &str) -> Vec<Mount> {
+    let mount = |(number, volume_spec): (usize, &VolumeSpec)| {
+        let mount = Mount::volume(volume_name(nonce, number), &volume_spec.target);
+        match volume_spec.read_only {
             true => mount.only_read(),
             false => mount,
         }
     };
-    parcels.iter().enumerate().map(mount).collect()
+    volume_specs.iter().enumerate().map(mount).collect()
 }
 
 fn volume_name(nonce: &str, number: usize) -> String {
@@ -129,11 +129,11 @@ pub(super) struct BaseVolume<'a> {
     pub(super) volume: &'a Volume,
     /// The folder in it.
     pub(super) folder: &'a str,
-    /// Which folder of the first parcel has the same files, by its path in the volume.
+    /// Which folder of the first volume has the same files, by its path in the volume.
     pub(super) like: PathBuf,
 }
 
-/// Parcels on the engine.
+/// Volumes on the engine, filled from this machine.
 pub(super) struct RemoteVolumes<'a> {
     // Before the volumes: one that a container has cannot be removed.
     carrier: TransferContainer<'a>,
@@ -146,7 +146,7 @@ fn mount_point(number: usize) -> String {
 }
 
 impl<'a> RemoteVolumes<'a> {
-    /// Makes a volume for each parcel, and fills them. `program` is a program of ours
+    /// Makes the volumes, and fills them. `program` is a program of ours
     /// that serves as the delegate.
     ///
     /// # Errors
@@ -157,20 +157,20 @@ impl<'a> RemoteVolumes<'a> {
         engine: &'a Engine,
         image: &ImageReference,
         program: &Path,
-        parcels: Vec<VolumeSpec>,
+        volume_specs: Vec<VolumeSpec>,
         there: Option<&BaseVolume<'_>>,
         nonce: &str,
         context: &Context,
     ) -> anyhow::Result<RemoteVolumes<'a>> {
         let mut volumes = Vec::new();
         let mut mounts = Vec::new();
-        for number in 0..parcels.len() {
+        for number in 0..volume_specs.len() {
             let volume = Volume::make(engine, volume_name(nonce, number))?;
             mounts.push(Mount::volume(volume.name(), mount_point(number)));
             volumes.push(volume);
         }
         if let Some(there) = there {
-            let place = mount_point(parcels.len());
+            let place = mount_point(volume_specs.len());
             mounts.push(Mount::volume(there.volume.name(), place).only_read());
         }
         let order = serde_json::to_string(&AgentRequest::Carry)?;
@@ -178,13 +178,13 @@ impl<'a> RemoteVolumes<'a> {
         let carrier = TransferContainer::make(engine, image, &mounts, program, &words, nonce)?;
         let carried = RemoteVolumes { carrier, volumes };
         let reference = there.map(|there| {
-            let place = mount_point(parcels.len());
+            let place = mount_point(volume_specs.len());
             (there, Path::new(&place).join(there.folder))
         });
-        for (number, parcel) in parcels.into_iter().enumerate() {
+        for (number, volume_spec) in volume_specs.into_iter().enumerate() {
             carried.not_interrupted()?;
             let reference = reference.as_ref().filter(|_| number == 0);
-            carried.fill(number, parcel, reference, context)?;
+            carried.fill(number, volume_spec, reference, context)?;
         }
         Ok(carried)
     }
@@ -192,7 +192,7 @@ impl<'a> RemoteVolumes<'a> {
     fn fill(
         &self,
         number: usize,
-        parcel: VolumeSpec,
+        volume_spec: VolumeSpec,
         reference: Option<&(&BaseVolume<'_>, PathBuf)>,
         context: &Context,
     ) -> anyhow::Result<()> {
@@ -213,7 +213,7 @@ impl<'a> RemoteVolumes<'a> {
             let mut to = BufWriter::with_capacity(1 << 20, to);
             put(&request, &mut to)?;
             let mut sender = Sender::new(&mut to);
-            for (at, folder) in &parcel.folders {
+            for (at, folder) in &volume_spec.folders {
                 let is_like = |path: &Path, metadata: &std::fs::Metadata| {
                     let path = at.join(path);
                     let path = path.strip_prefix(like.as_ref()?).ok()?;
@@ -222,7 +222,7 @@ impl<'a> RemoteVolumes<'a> {
                 };
                 sender.folder(folder, at, &Rules::new(), &is_like)?;
             }
-            for (kind, name) in &parcel.empty {
+            for (kind, name) in &volume_spec.empty {
                 sender.empty(*kind, name)?;
             }
             let sent = sender.finish(&mark)?;
@@ -261,7 +261,7 @@ impl<'a> RemoteVolumes<'a> {
         )
     }
 
-    /// Brings what is in a parcel's volume into a folder that is there and empty, but
+    /// Brings what is in a volume into a folder that is there and empty, but
     /// for what `leave_out`, rsync patterns, keep back. `here` are folders of this
     /// machine by their names in the volume: what did not change since it came from
     /// there is taken from there again. `top` are the names at its top that may come,
@@ -315,11 +315,11 @@ impl<'a> RemoteVolumes<'a> {
         self.volumes.iter().try_for_each(Volume::not_interrupted)
     }
 
-    /// Keeps the first parcel's volume and removes all else.
+    /// Keeps the first volume and removes all else.
     ///
     /// # Errors
     ///
-    /// When there were no parcels.
+    /// When there were no volumes.
     pub(super) fn into_first_volume(self) -> anyhow::Result<Volume> {
         drop(self.carrier);
         let first = self.volumes.into_iter().next();
