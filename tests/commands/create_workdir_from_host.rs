@@ -118,6 +118,8 @@ fn the_container_is_asked_for_as_the_contract_says() {
             &owner,
             "--log-driver",
             "none",
+            "--cap-drop",
+            "MKNOD",
             "--mount",
             &mount("project"),
             "--mount",

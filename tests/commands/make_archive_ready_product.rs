@@ -234,3 +234,42 @@ fn a_product_that_is_a_link_is_not_followed() {
     make(&sandbox, &[]).code(2).says("symbolic link");
     assert!(sandbox.work().join("precious/thesis.txt").exists());
 }
+
+/// A container may have left them in the workdir; whoever unpacks the product as root
+/// makes them again.
+#[test]
+fn files_that_give_rights_and_devices_are_named() {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    let sandbox = workdir();
+    make(&sandbox, &[]).success().says_not("WARNING");
+    let shell = sandbox.write("W/resources/shell", "");
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o4755)).unwrap();
+    let disk = sandbox.work().join("W/resources/disk");
+    // Only root can make one, and only root's copy has it.
+    let has_device = mknodat(CWD, &disk, FileType::BlockDevice, Mode::RWXU, makedev(7, 9)).is_ok();
+    let run = make(&sandbox, &["--force"]);
+    run.success()
+        .says("WARNING: 1 files of the product are setuid or setgid")
+        .says("res/shell for example");
+    if has_device {
+        run.says("WARNING: 1 entries of the product are devices")
+            .says("res/disk for example");
+    }
+}
+
+#[test]
+fn a_name_with_a_line_end_begins_no_message_of_its_own() {
+    let sandbox = workdir();
+    let name = "W/resources/x\nERROR: forged\nOK: forged";
+    let shell = sandbox.write(name, "");
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o4755)).unwrap();
+    symlink("/gone", sandbox.work().join(format!("{name} link"))).unwrap();
+    let run = make(&sandbox, &[]);
+    run.success();
+    for line in run.stderr.lines() {
+        assert!(
+            !line.starts_with("ERROR: ") && line != "OK: forged",
+            "{run}"
+        );
+    }
+}

@@ -206,6 +206,7 @@ impl Place {
         for folder in ["W", "O"] {
             if self.path(folder).exists() {
                 witness::require_none_of_it_in(&self.path(folder), what);
+                witness::require_no_device_in(&self.path(folder), what);
             }
         }
         let expected = ["demo", "res", "W", "O"];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// What the files of the witness hold: it must turn up nowhere else.
@@ -93,6 +93,17 @@ pub fn entries(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Requires that there is no device in a tree: one that a container made through a mount
+/// would open the hardware of this machine to all its users.
+#[track_caller]
+pub fn require_no_device_in(folder: &Path, what: &str) {
+    for path in entries(folder) {
+        let found = fs::symlink_metadata(&path).unwrap().file_type();
+        let is_device = found.is_block_device() || found.is_char_device();
+        assert!(!is_device, "{what}: {} is a device", path.display());
+    }
 }
 
 /// Requires that no file of a tree holds the witness's words.

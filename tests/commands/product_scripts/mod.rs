@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pixi_offline::evidence::manifest::{Manifest, Totals};
+use pixi_offline::evidence::manifest::Manifest;
 use pixi_offline::evidence::{listing, sums};
 use pixi_offline::layout::Product;
 use pixi_offline::product::{Facts, write_scripts};
@@ -74,14 +74,14 @@ fn product_that_knows(place: &str, facts: &Facts) -> (Sandbox, PathBuf) {
 /// Makes the lists of a product again, for what is in it now.
 fn list_again(product: &Path) {
     let lists = Product::new(product);
-    let mut manifest = Manifest::parse(&fs::read(lists.manifest()).unwrap()).unwrap();
+    let manifest = Manifest::parse(&fs::read(lists.manifest()).unwrap()).unwrap();
     let without: Vec<&str> = Product::UNCOVERED
         .iter()
         .copied()
         .chain([Product::MANIFEST])
         .collect();
-    manifest.entries = listing::list(product, &without, &|_, _| None).unwrap();
-    manifest.facts.totals = Totals::of(&manifest.entries);
+    let entries = listing::list(product, &without, &|_, _| None).unwrap();
+    let manifest = Manifest::new(manifest.facts, entries);
     let text = manifest.to_json().unwrap();
     fs::write(lists.manifest(), &text).unwrap();
     fs::write(lists.sums(), sums::text(&manifest.entries, &text)).unwrap();

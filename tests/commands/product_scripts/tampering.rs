@@ -4,6 +4,8 @@
 use std::os::unix::fs::symlink;
 
 use pixi_offline::evidence::check::{self, Depth, Installs};
+use pixi_offline::evidence::hexadecimal;
+use sha2::{Digest as _, Sha256};
 
 use super::*;
 use testbed::limit::InTime as _;
@@ -263,6 +265,30 @@ fn other_changes() -> Vec<Change> {
             lines[one] = lines[one - 1];
             fs::write(file, lines.join("\n") + "\n").unwrap();
             fs::write(p.join("res/data/file"), "012345678a").unwrap();
+        }),
+        change("the manifest lists a file more than SHA256SUMS", |p| {
+            fs::write(p.join("res/data/more"), "added").unwrap();
+            fs::set_permissions(p.join("res/data/more"), fs::Permissions::from_mode(0o644))
+                .unwrap();
+            let lists = Product::new(p);
+            let text = fs::read_to_string(lists.manifest()).unwrap();
+            let line = text
+                .lines()
+                .find(|line| line.contains("res/data/file\""))
+                .unwrap();
+            let (path, rest) = line.split_once("file\"").unwrap();
+            let rest = rest.replace("\"size\":10,", "\"size\":5,");
+            let more = format!("{line}\n{path}more\"{rest}");
+            let text = text.replace(line, &more);
+            fs::write(lists.manifest(), &text).unwrap();
+            let sums = fs::read_to_string(lists.sums()).unwrap();
+            let old = sums
+                .lines()
+                .find(|line| line.ends_with("  manifest.json"))
+                .unwrap();
+            let digest = Sha256::digest(&text);
+            let new = format!("{}  manifest.json", hexadecimal(&digest));
+            fs::write(lists.sums(), sums.replace(old, &new)).unwrap();
         }),
     ];
     for place in ["demo/.pixi"] {

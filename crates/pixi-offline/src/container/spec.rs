@@ -103,6 +103,8 @@ impl ContainerSpec {
         // The output is attached and logged by us; a second copy in the
         // daemon's own log would only fill its disk.
         push("--log-driver", "none");
+        // Through a mount, a device would be one of this machine, for all its users.
+        push("--cap-drop", "MKNOD");
         if self.network == Network::None {
             push("--network", "none");
         }
@@ -205,6 +207,8 @@ mod tests {
                 &owner,
                 "--log-driver",
                 "none",
+                "--cap-drop",
+                "MKNOD",
                 "--network",
                 "none",
                 "--platform",

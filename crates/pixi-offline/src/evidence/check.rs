@@ -382,6 +382,13 @@ fn require_consistent(
             "its manifest.json was changed: SHA256SUMS has another digest of it",
         ));
     }
+    let listed = manifest.facts.sums;
+    if listed.is_some_and(|listed| listed != sums::digest_without_manifest(&manifest.entries)) {
+        return Err(broken(
+            product,
+            "its manifest.json was changed: its digest of SHA256SUMS is not that of its entries",
+        ));
+    }
     let mut files = 0;
     for entry in &manifest.entries {
         let EntryKind::File { sha256, .. } = &entry.kind else {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::container::{EngineVersion, Image};
 use crate::evidence::Sha256Digest;
 use crate::evidence::SourceState;
+use crate::evidence::sums;
 use crate::parallel;
 
 /// The format that this version reads and writes.
@@ -67,6 +68,10 @@ pub struct ManifestFacts {
     pub secrets: Option<Secrets>,
     /// What is in the product, counted.
     pub totals: Totals,
+    /// The sha256 of `SHA256SUMS` without its line of the manifest: the lists agree when
+    /// both are known. Products of older versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<Sha256Digest>,
 }
 
 /// What was done about secrets before a product was made.
@@ -222,6 +227,19 @@ pub struct Totals {
     pub others: u64,
     /// The bytes of the regular files.
     pub bytes: u64,
+}
+
+impl Manifest {
+    /// The manifest of these entries, which are sorted; it counts them, and has the digest
+    /// of what `SHA256SUMS` says of them.
+    pub fn new(facts: ManifestFacts, entries: Vec<Entry>) -> Manifest {
+        let facts = ManifestFacts {
+            totals: Totals::of(&entries),
+            sums: Some(sums::digest_without_manifest(&entries)),
+            ..facts
+        };
+        Manifest { facts, entries }
+    }
 }
 
 impl Totals {

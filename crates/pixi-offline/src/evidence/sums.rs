@@ -16,15 +16,25 @@ use crate::layout::Product;
 pub fn text(entries: &[Entry], manifest: &[u8]) -> Vec<u8> {
     let manifest_path = EncodedPath::new(Product::MANIFEST);
     let manifest_digest = Sha256Digest::from(Sha256::digest(manifest));
-    let mut files: Vec<(&[u8], &Sha256Digest)> = entries
-        .iter()
-        .filter_map(|entry| match &entry.kind {
-            EntryKind::File { sha256, .. } => Some((entry.path.bytes(), sha256)),
-            _ => None,
-        })
-        .collect();
+    let mut files: Vec<(&[u8], &Sha256Digest)> = files_of(entries).collect();
     files.push((manifest_path.bytes(), &manifest_digest));
     files.sort();
+    lines(files)
+}
+
+/// The sha256 of [`text`] without its line of the manifest, for sorted entries.
+pub(super) fn digest_without_manifest(entries: &[Entry]) -> Sha256Digest {
+    Sha256Digest::from(Sha256::digest(lines(files_of(entries))))
+}
+
+fn files_of(entries: &[Entry]) -> impl Iterator<Item = (&[u8], &Sha256Digest)> {
+    entries.iter().filter_map(|entry| match &entry.kind {
+        EntryKind::File { sha256, .. } => Some((entry.path.bytes(), sha256)),
+        _ => None,
+    })
+}
+
+fn lines<'a>(files: impl IntoIterator<Item = (&'a [u8], &'a Sha256Digest)>) -> Vec<u8> {
     let mut text = Vec::new();
     for (path, digest) in files {
         if needs_escape(path) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::packages::builds::Builds;
 use crate::packages::cache::{PACKAGES, UV_CACHE};
 use crate::packages::conda::CondaCache;
+use crate::packages::lock::PythonPackage;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
 use crate::packages::uv_cache::{CacheEntryKind, CachedWheel, Origin, buckets, children};
@@ -111,14 +112,17 @@ impl Owners {
 
     /// The wheels that are needed, and those that builds may take.
     fn wheels(&mut self, need: &Requirements, python: &PythonCache, builds: &Builds) {
+        let mut needed: HashMap<&str, Vec<&PythonPackage>> = HashMap::new();
+        for package in &need.python {
+            needed.entry(&package.name).or_default().push(package);
+        }
         for wheel in python.wheels() {
-            let is_needed = need
-                .python
-                .iter()
-                .any(|package| package.name == wheel.package && wheel.tie(package).is_some());
+            let named = needed.get(&*wheel.package);
+            let is_needed =
+                named.is_some_and(|named| named.iter().any(|package| wheel.tie(package).is_some()));
             let owner = if is_needed {
                 PackageOwner::Package
-            } else if let Some(reason) = why_for_builds(wheel, need, builds) {
+            } else if let Some(reason) = why_for_builds(wheel, named.is_some(), need, builds) {
                 PackageOwner::KeptReason(reason, shown(wheel))
             } else {
                 continue;
@@ -198,7 +202,12 @@ impl Owners {
 }
 
 /// Why a wheel that no environment needs is carried where something is built.
-fn why_for_builds(wheel: &CachedWheel, need: &Requirements, builds: &Builds) -> Option<KeptReason> {
+fn why_for_builds(
+    wheel: &CachedWheel,
+    is_needed_by_name: bool,
+    need: &Requirements,
+    builds: &Builds,
+) -> Option<KeptReason> {
     if builds.packages.is_empty() || wheel.origin == Origin::BuiltOfPath {
         return None;
     }
@@ -208,11 +217,7 @@ fn why_for_builds(wheel: &CachedWheel, need: &Requirements, builds: &Builds) -> 
     // A name that stands in no lock and comes from an index: a build backend may have
     // asked for it when it ran.
     let from_index = matches!(wheel.origin, Origin::Index | Origin::BuiltOfIndex { .. });
-    let is_needed = need
-        .python
-        .iter()
-        .any(|package| package.name == wheel.package);
-    (from_index && !is_needed && !need.is_of_others(&wheel.package))
+    (from_index && !is_needed_by_name && !need.is_of_others(&wheel.package))
         .then_some(KeptReason::PerhapsBuild)
 }
 

@@ -5,7 +5,7 @@
 //! and its sha256, the commit of a repository. What is in a wheel may be named
 //! differently: `2025.05.09` where the file says `2025.5.9`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -21,8 +21,12 @@ use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 #[derive(Debug, Clone)]
 pub struct PythonCache {
     wheels: Vec<CachedWheel>,
+    /// The places in `wheels` of those of a package, by its name.
+    wheels_by_name: HashMap<String, Vec<usize>>,
     /// By where they are, from the cache's top.
     archives: BTreeMap<PathBuf, Archive>,
+    /// The places of those of a package, by its name.
+    archives_by_name: HashMap<String, Vec<PathBuf>>,
 }
 
 /// An unpacked wheel.
@@ -52,10 +56,37 @@ impl PythonCache {
             let archive = Archive::read(cache.join(&path))?;
             Some((path, archive))
         });
-        PythonCache {
-            wheels: uv_cache::wheels(cache),
-            archives: archives.collect(),
+        let archives: BTreeMap<PathBuf, Archive> = archives.collect();
+        let wheels = uv_cache::wheels(cache);
+        // A cache may hold thousands of packages, and each is looked for.
+        let mut wheels_by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, wheel) in wheels.iter().enumerate() {
+            let name = wheel.package.clone();
+            wheels_by_name.entry(name).or_default().push(place);
         }
+        let mut archives_by_name: HashMap<String, Vec<PathBuf>> = HashMap::new();
+        for (path, archive) in &archives {
+            let name = archive.name.clone();
+            archives_by_name.entry(name).or_default().push(path.clone());
+        }
+        PythonCache {
+            wheels,
+            wheels_by_name,
+            archives,
+            archives_by_name,
+        }
+    }
+
+    /// The wheels of a package that has this normalized name.
+    fn wheels_of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a CachedWheel> + use<'a> {
+        let places = self.wheels_by_name.get(name).into_iter().flatten();
+        places.map(|place| &self.wheels[*place])
+    }
+
+    /// The unpacked wheels of a package that has this normalized name.
+    fn archives_of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Archive> + use<'a> {
+        let places = self.archives_by_name.get(name).into_iter().flatten();
+        places.filter_map(|place| self.archives.get(place))
     }
 
     /// The lock file of a cache's Python part, when another program holds it.
@@ -105,10 +136,10 @@ impl PythonCache {
 
     /// Why a package is not there.
     fn missing(&self, package: &PythonPackage) -> String {
+        let name = normalized(&package.name);
         let others: Vec<&CachedWheel> = self
-            .wheels
-            .iter()
-            .filter(|wheel| wheel.package == normalized(&package.name) && wheel.archive.is_some())
+            .wheels_of(&name)
+            .filter(|wheel| wheel.archive.is_some())
             .collect();
         let another = others.iter().find_map(|wheel| {
             let (found, locked) = (wheel.sha256.as_ref()?, package.sha256.as_ref()?);
@@ -122,13 +153,10 @@ impl PythonCache {
             return another;
         }
         let by_metadata = |archive: &&Archive| {
-            archive.name == normalized(&package.name)
-                && package
-                    .version
-                    .as_ref()
-                    .is_none_or(|version| same_version(version, &archive.version))
+            let version = package.version.as_ref();
+            version.is_none_or(|version| same_version(version, &archive.version))
         };
-        match (others.is_empty(), self.archives.values().find(by_metadata)) {
+        match (others.is_empty(), self.archives_of(&name).find(by_metadata)) {
             (true, Some(_)) => "nothing in the package cache leads to it".to_owned(),
             (true, None) => "is not in the package cache (uv-cache)".to_owned(),
             (false, _) => {
@@ -154,13 +182,10 @@ impl PythonCache {
             .tied(package)
             .filter_map(|(_, wheel)| self.archives.get(wheel.archive.as_ref()?))
             .collect();
-        let by_metadata = self.archives.values().filter(|archive| {
-            tied.is_empty()
-                && archive.name == normalized(&package.name)
-                && package
-                    .version
-                    .as_ref()
-                    .is_none_or(|version| is_build_of(&archive.version, version))
+        let name = normalized(&package.name);
+        let by_metadata = self.archives_of(&name).filter(|archive| {
+            let version = package.version.as_ref();
+            tied.is_empty() && version.is_none_or(|version| is_build_of(&archive.version, version))
         });
         let said: BTreeSet<Option<String>> = tied
             .iter()
@@ -193,9 +218,7 @@ impl PythonCache {
     /// What a package requires by the metadata of its unpacked wheels: the texts of
     /// `Requires-Dist`.
     pub(super) fn requires(&self, package: &str) -> Vec<String> {
-        let archives = self.archives.values();
-        archives
-            .filter(|archive| archive.name == package)
+        self.archives_of(package)
             .filter_map(Archive::read_metadata)
             .flat_map(|metadata| {
                 let text = String::from_utf8_lossy(&metadata).into_owned();
@@ -213,8 +236,7 @@ impl PythonCache {
         &'a self,
         package: &'a PythonPackage,
     ) -> impl Iterator<Item = (Tie, &'a CachedWheel)> {
-        self.wheels
-            .iter()
+        self.wheels_of(&normalized(&package.name))
             .filter_map(|wheel| Some((wheel.tie(package)?, wheel)))
     }
 }

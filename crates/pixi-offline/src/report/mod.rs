@@ -98,7 +98,7 @@ impl Report {
         // Several steps may see the same.
         let is_new = |phases: &Phases| !phases.is_quiet() && phases.noted(&line.to_string());
         if self.phases.as_ref().is_none_or(is_new) {
-            self.line("NOTE: ", line);
+            self.line("NOTE: ", indented(line));
         }
     }
 
@@ -107,13 +107,13 @@ impl Report {
         // Several steps may see the same.
         let is_new = |phases: &Phases| phases.warned(&line.to_string());
         if self.phases.as_ref().is_none_or(is_new) {
-            self.line("WARNING: ", line);
+            self.line("WARNING: ", indented(line));
         }
     }
 
     /// The end of a failed run: `ERROR: …`, with the chain of causes.
     pub fn error(&self, error: &anyhow::Error) {
-        self.line("ERROR: ", format_args!("{error:#}"));
+        self.line("ERROR: ", indented(format_args!("{error:#}")));
     }
 
     /// Help, version and other text that was asked for, on stdout.
@@ -243,5 +243,34 @@ impl Report {
             Some(phases) => phases.beside_the_progress(write),
             None => write(),
         }
+    }
+}
+
+/// A message whose further lines begin with blanks: a name with a line end, which anybody
+/// may have made, begins no message of its own.
+fn indented(message: impl Display) -> String {
+    let message = message.to_string();
+    let mut shown = String::with_capacity(message.len());
+    for (number, line) in message.split('\n').enumerate() {
+        if number > 0 {
+            shown.push('\n');
+            if !line.is_empty() && !line.starts_with("  ") {
+                shown.push_str("  ");
+            }
+        }
+        shown.push_str(line);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_end_in_a_message_begins_no_message_of_its_own() {
+        assert_eq!(indented("one line"), "one line");
+        assert_eq!(indented("two:\n  lines\n"), "two:\n  lines\n");
+        assert_eq!(indented("a\nERROR: b\n OK: c"), "a\n  ERROR: b\n   OK: c");
     }
 }

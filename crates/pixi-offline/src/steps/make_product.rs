@@ -25,6 +25,7 @@ use crate::steps::product_cache::{self, CachePlan};
 use crate::steps::product_evidence::{self, Choices};
 use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
+use crate::steps::special_entries::warn_of_special_entries;
 use crate::steps::stage::{self, ProjectRules};
 use crate::untrusted_dir::{UntrustedDir, name_of};
 
@@ -290,6 +291,7 @@ pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadePr
         hand_over.prune()?;
     }
     require_owned(&new, &cache_now, &manifest.facts)?;
+    warn_of_special_entries(&manifest.entries, context);
     html_report::write_html_report(&new, &cache_now, &manifest, &digest)?;
     beside.commit()?;
     if hand_over.is_some() {

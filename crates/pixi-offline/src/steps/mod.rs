@@ -29,6 +29,7 @@ mod script_result;
 mod secrets;
 mod signed_product;
 mod source_state;
+mod special_entries;
 mod stage;
 mod verification_record;
 mod volume_sync;

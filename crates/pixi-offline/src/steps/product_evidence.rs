@@ -121,6 +121,7 @@ pub(super) fn facts(
         packages: count(plan, choices),
         secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
+        sums: None,
     })
 }
 
@@ -189,7 +190,7 @@ fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
 /// written.
 pub(super) fn write(
     product: &Product,
-    mut facts: ManifestFacts,
+    facts: ManifestFacts,
     (known, elsewhere): (KnownDigests<'_>, Vec<Entry>),
     (signing, started): (Option<&SigningKey>, Option<String>),
     context: &Context,
@@ -199,8 +200,7 @@ pub(super) fn write(
         entries.extend(elsewhere);
         entries.sort_by(|one, other| one.path.bytes().cmp(other.path.bytes()));
     }
-    facts.totals = Totals::of(&entries);
-    let manifest = Manifest { facts, entries };
+    let manifest = Manifest::new(facts, entries);
     let manifest_text = manifest.to_json()?;
     let sums_text = sums::text(&manifest.entries, &manifest_text);
     let digest = sums::product_digest(&sums_text);

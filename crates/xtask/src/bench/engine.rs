@@ -35,7 +35,7 @@ pub fn added(programs: &Programs, rounds: usize) -> anyhow::Result<Single> {
     let image = image()?;
     let folder = tempfile::tempdir()?;
     let (source, workdir) = (folder.path().join("source"), folder.path().join("W"));
-    let make = programs.part(&[&"make", &source, &"1", &"--tiny"]);
+    let make = programs.part(&[&"make", &source, &"1", &"--files=tiny"]);
     cmd(&make[0], &make[1..]).stdout_null().run()?;
     let project = source.join("project/demo");
     let program = programs.0.join("create-workdir-from-host");

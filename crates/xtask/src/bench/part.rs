@@ -14,7 +14,7 @@ use pixi_offline::parallel;
 use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, copy_tree_with, scan_tree};
 use pixi_offline::transfer;
 
-use super::tree::{Sizes, workdir};
+use super::tree::{Files, workdir};
 
 /// What the last entry of a stream is named after.
 const MARK: &str = "bench";
@@ -26,8 +26,8 @@ pub enum Part {
     Make {
         folder: PathBuf,
         packages: u64,
-        #[arg(long)]
-        tiny: bool,
+        #[arg(long, value_enum, default_value = "as-in-caches")]
+        files: Files,
     },
     /// Copy a tree as a project is staged
     Stage { source: PathBuf, target: PathBuf },
@@ -57,15 +57,8 @@ impl Part {
             Part::Make {
                 folder,
                 packages,
-                tiny,
-            } => {
-                let sizes = if *tiny {
-                    Sizes::Tiny
-                } else {
-                    Sizes::AsInCaches
-                };
-                workdir(folder, *packages, sizes)?;
-            }
+                files,
+            } => workdir(folder, *packages, *files)?,
             Part::Stage { source, target } => {
                 let mut rules = Rules::new();
                 for pattern in DEFAULT_EXCLUDES {

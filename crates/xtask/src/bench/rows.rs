@@ -110,18 +110,21 @@ pub struct Ground<'a> {
 impl Ground<'_> {
     /// Measures all that this file system can have.
     pub fn measure(&self) -> anyhow::Result<Measured> {
-        self.make()?;
+        self.make(&self.workdir(), "as-in-caches")?;
         let mut rows = Vec::new();
         if !self.only_checks {
             rows.push(self.staging()?);
             rows.extend(self.products()?);
         }
-        self.make_product()?;
+        self.make_product(&self.workdir())?;
         if !self.only_checks {
             rows.push(self.product_in_memory()?);
         }
         rows.push(self.check()?);
-        rows.push(self.check_at_target()?);
+        rows.push(self.check_at_target(&self.made(), "", 1.5)?);
+        if self.file_system == FileSystem::Tmpfs {
+            rows.extend(self.checks_of_tiny_files()?);
+        }
         Ok(Measured {
             place: self.place.name.clone(),
             tree: tree(&self.workdir())?,
@@ -134,9 +137,11 @@ impl Ground<'_> {
         })
     }
 
-    fn make(&self) -> anyhow::Result<()> {
+    fn make(&self, workdir: &Path, files: &str) -> anyhow::Result<()> {
         let packages = (self.files / FILES_IN_PACKAGE).to_string();
-        let make = self.programs.part(&[&"make", &self.workdir(), &packages]);
+        let make = self
+            .programs
+            .part(&[&"make", &workdir, &packages, &"--files", &files]);
         cmd(&make[0], &make[1..]).stdout_null().run()?;
         Ok(())
     }
@@ -306,9 +311,9 @@ impl Ground<'_> {
         Ok(ways.iter().zip(&taken).map(row).collect())
     }
 
-    fn make_product(&self) -> anyhow::Result<()> {
+    fn make_product(&self, workdir: &Path) -> anyhow::Result<()> {
         let program = self.programs.0.join("make-archive-ready-product");
-        cmd!(program, "--workdir", self.workdir())
+        cmd!(program, "--workdir", workdir)
             .stdout_null()
             .stderr_null()
             .run()?;
@@ -356,10 +361,11 @@ impl Ground<'_> {
 
     /// `--check` of the product's own script, which takes nothing but the tools of a
     /// target: as much work as these tools have, and the comparison of the lists.
-    fn check_at_target(&self) -> anyhow::Result<Row> {
-        let product = self.made();
+    fn check_at_target(&self, product: &Path, which: &str, target: f64) -> anyhow::Result<Row> {
         let nothing = || Ok(());
-        let script = product.join("bootstrap-project.sh");
+        // What differs is what the check is to find: it ends with 2 then.
+        let script = "\"$@\" || [ $? = 2 ]";
+        let bootstrap = product.join("bootstrap-project.sh");
         // A pixi is looked for, and started for its version.
         let pixi = tempfile::tempdir()?;
         let program = pixi.path().join("pixi");
@@ -368,7 +374,9 @@ impl Ground<'_> {
         let ours = Runner::new(
             "bootstrap-project.sh --check",
             nothing,
-            words([&script, &"--pixi", &program, &"--check"]),
+            words([
+                &"sh", &"-c", &script, &"sh", &bootstrap, &"--pixi", &program, &"--check",
+            ]),
         );
         let script =
             "cd \"$1\" && find . -printf '%P %y %m %s %l\\n' && sha256sum -c --quiet SHA256SUMS";
@@ -377,13 +385,24 @@ impl Ground<'_> {
             nothing,
             words([&"sh", &"-c", &script, &"sh", &product]),
         );
-        self.contest(
-            "checking a product at the target, `bootstrap-project.sh --check`",
-            &ours,
-            &peer,
-            1.5,
-            DIGESTS,
-        )
+        let work =
+            format!("checking a product at the target, `bootstrap-project.sh --check`{which}");
+        self.contest(&work, &ours, &peer, target, DIGESTS)
+    }
+
+    /// `--check` where its own work is the most, beside little to read.
+    fn checks_of_tiny_files(&self) -> anyhow::Result<[Row; 2]> {
+        let workdir = self.place.folder.join("tiny");
+        self.make(&workdir, "tiny-with-odd-names")?;
+        self.make_product(&workdir)?;
+        let product = workdir.join("product");
+        let odd =
+            self.check_at_target(&product, ", files of 100 bytes, half with odd names", 1.5)?;
+        cmd!("chmod", "-R", "g+w", &product).run()?;
+        let modes =
+            self.check_at_target(&product, ", the same, and the mode of each differs", 6.0)?;
+        remove_folder(&workdir)?;
+        Ok([odd, modes])
     }
 
     fn limits(&self) -> anyhow::Result<Vec<Limit>> {

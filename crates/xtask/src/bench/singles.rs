@@ -69,7 +69,7 @@ pub fn lock(programs: &Programs, rounds: usize) -> anyhow::Result<Single> {
 
 fn make(programs: &Programs, workdir: &Path, files: u64) -> anyhow::Result<()> {
     let packages = (files / FILES_IN_PACKAGE).to_string();
-    let make = programs.part(&[&"make", &workdir, &packages, &"--tiny"]);
+    let make = programs.part(&[&"make", &workdir, &packages, &"--files=tiny"]);
     cmd(&make[0], &make[1..]).stdout_null().run()?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use fastrand::Rng;
 use pixi_offline::evidence::{BuildState, WorkdirRecord, hexadecimal};
 use pixi_offline::layout::Workdir;
@@ -30,19 +31,31 @@ const FOLDERS: [&str; 6] = [
     "share",
 ];
 
-/// How large files are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sizes {
+/// The files of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Files {
     /// As in package caches: many small ones, a few large, ten kilobytes in the middle
     /// of their sum.
     AsInCaches,
     /// A hundred bytes each, where only their number matters.
     Tiny,
+    /// The same, and half of them have names that lists have to encode.
+    TinyWithOddNames,
 }
+
+/// Parts of names that `manifest.json` encodes, or `SHA256SUMS`, or both.
+const ODD_NAMES: [&str; 6] = [
+    "line\nend",
+    "back\\slash",
+    "per%41cent",
+    "\u{1b}[31m",
+    "\u{fc}",
+    "a b",
+];
 
 /// Makes a workdir with one project and, in its package cache, packages of
 /// [`FILES_IN_PACKAGE`] files each, all of which the project's lock needs.
-pub fn workdir(folder: &Path, packages: u64, sizes: Sizes) -> anyhow::Result<()> {
+pub fn workdir(folder: &Path, packages: u64, files: Files) -> anyhow::Result<()> {
     let mut rng = Rng::with_seed(7);
     let pool: Vec<u8> = (0..1 << 21).map(|_| rng.u8(..)).collect();
     let cache = folder.join("pixi-cache/pkgs");
@@ -51,7 +64,7 @@ pub fn workdir(folder: &Path, packages: u64, sizes: Sizes) -> anyhow::Result<()>
     let (mut listed, mut locked) = (String::new(), String::new());
     for number in 0..packages {
         let name = format!("package-{number:05}-1.0-0");
-        package(&cache.join(&name), &mut rng, &pool, sizes)
+        package(&cache.join(&name), &mut rng, &pool, files)
             .with_context(|| format!("{name} cannot be made"))?;
         let url = format!("https://conda.example/chan/linux-64/{name}.conda");
         let sha256 = hexadecimal(&Sha256::digest(&name));
@@ -82,7 +95,7 @@ pub fn workdir(folder: &Path, packages: u64, sizes: Sizes) -> anyhow::Result<()>
 }
 
 /// A package as pixi unpacks it, with the list of its files.
-fn package(folder: &Path, rng: &mut Rng, pool: &[u8], sizes: Sizes) -> anyhow::Result<()> {
+fn package(folder: &Path, rng: &mut Rng, pool: &[u8], files: Files) -> anyhow::Result<()> {
     for inner in FOLDERS {
         fs::create_dir_all(folder.join(inner))?;
     }
@@ -90,16 +103,21 @@ fn package(folder: &Path, rng: &mut Rng, pool: &[u8], sizes: Sizes) -> anyhow::R
     // Two of the files are the package's own lists.
     for number in 0..FILES_IN_PACKAGE - 2 {
         let inner = FOLDERS[rng.usize(..FOLDERS.len())];
-        let path = format!("{inner}/module_{number:03}.py");
+        let path = if files == Files::TinyWithOddNames && number % 2 == 1 {
+            let odd = ODD_NAMES[number as usize / 2 % ODD_NAMES.len()];
+            format!("{inner}/{odd}_{number:03}.py")
+        } else {
+            format!("{inner}/module_{number:03}.py")
+        };
         let file = folder.join(&path);
         if number % 32 == 31 {
             symlink("module_000.py", &file)?;
             paths.push(json!({"_path": path, "path_type": "softlink"}));
             continue;
         }
-        let size = match sizes {
-            Sizes::AsInCaches => some_size(rng),
-            Sizes::Tiny => 100,
+        let size = match files {
+            Files::AsInCaches => some_size(rng),
+            Files::Tiny | Files::TinyWithOddNames => 100,
         };
         let start = rng.usize(..=pool.len() - size);
         let content = &pool[start..start + size];

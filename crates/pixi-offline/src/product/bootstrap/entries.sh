@@ -1,9 +1,8 @@
 
 # ---- Whether files, folders and links are those that manifest.json lists.
 
-# The lines of the manifest's entries, and their fields: PATH//KIND//MODE//:SIZE, or
-# PATH//link//TARGET. No path has two slashes in a row, and no field a line end:
-# the manifest writes %XX for what is not plain ASCII.
+# The lines of the manifest's entries. No path has two slashes in a row, and no field a
+# line end: the manifest writes %XX for what is not plain ASCII.
 entry_lines() {
   tail -n "+$first_entry" -- "$root/manifest.json"
 }
@@ -35,8 +34,28 @@ unescape_lines() {
   printf '%b' "$text"
 }
 
-entry_fields() {
+# Entries as PATH//KIND//MODE//:SIZE, or PATH//link//TARGET: the fastest to make.
+paths_first() {
   "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,12,15
+}
+
+# Entries as KIND/MODE PATH//KIND//:SIZE, or link PATH//link//TARGET: sorted by all but
+# what precedes the first space, entries whose modes alone differ follow each other, and
+# uniq can tell them from all others.
+modes_first() {
+  paste -d ' ' <(kinds no "$1" | cut -s -d '"' --output-delimiter=/ -f 8,12) \
+    <(kinds no "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,15)
+  paste -d ' ' <(kinds link "$1" | cut -s -d '"' -f 8) \
+    <(kinds link "$1" | cut -s -d '"' --output-delimiter=// -f 4,8,12)
+}
+
+# The entries that are links, or those that are none.
+kinds() {
+  if [ "$1" = link ]; then
+    "$2" | { grep '","kind":"link",' || :; }
+  else
+    "$2" | { grep -v '","kind":"link",' || :; }
+  fi
 }
 
 # The files among the entries, as SUM  PATH.
@@ -48,9 +67,10 @@ file_field() {
   "$2" | { grep '","kind":"file",' || :; } | cut -s -d '"' -f "$1"
 }
 
-# The entries of the manifest as they are named on the disk, each ended by a NUL.
+# The entries of the manifest in a form, as they are named on the disk, each ended by
+# a NUL.
 listed_entries() {
-  decoded entry_fields && printf 'end of the list\0'
+  decoded "$1" && printf 'end of the list\0'
 }
 
 # A path as a pattern of find that nothing else matches.
@@ -62,21 +82,30 @@ pattern_of() {
   printf '%s' "${path//\[/\\[}"
 }
 
-# What is there, in the same form. The environments in .pixi/ are no part of the
+# What is there, in the same forms. The environments in .pixi/ are no part of the
 # product; of the files that no list has, those are left out that cannot do harm.
 found_entries() {
-  local name inside bare=()
+  local name kind size inside bare=() kinds=()
   inside=$(pattern_of "./$project_name/.pixi" && printf x)
   inside=${inside%x}
   for name in manifest.json "${uncovered[@]}"; do bare+=(-path "./$name" -o); done
+  for name in f=file d=directory p=fifo s=socket b=block-device c=character-device; do
+    kind=${name#*=} size=''
+    if [ "$kind" = file ]; then size=//:%s,; fi
+    kinds+=(-o -type "${name%%=*}" -printf)
+    if [ "$1" = modes_first ]; then
+      kinds+=("$kind/%#m %P//$kind$size\0")
+    else
+      kinds+=("%P//$kind//%#m$size\0")
+    fi
+  done
+  name=
+  if [ "$1" = modes_first ]; then name='link '; fi
   cd -- "$root" || return
   find . -mindepth 1 \
     \( -path "$inside/*" ! -path "$inside/config.toml" -prune \) -o \
     \( ! -path './*/*' -type f ! -perm /7133 \( "${bare[@]}" -false \) \) -o \
-    -type f -printf '%P//file//%#m//:%s,\0' -o -type d -printf '%P//directory//%#m\0' -o \
-    -type l -printf '%P//link//%l\0' -o -type p -printf '%P//fifo//%#m\0' -o \
-    -type s -printf '%P//socket//%#m\0' -o -type b -printf '%P//block-device//%#m\0' -o \
-    -type c -printf '%P//character-device//%#m\0' &&
+    -type l -printf "$name%P//link//%l\0" "${kinds[@]}" &&
     printf 'end of the folder\0'
 }
 
@@ -147,51 +176,32 @@ is_place_for_environments() {
   [ -z "$1" ] && [ "$2" = directory ]
 }
 
-# What differs, with the mark of each list that was read to its end, in lines: listed
-# entries, and found ones after a tab. Of the two bytes that are told as octal numbers
+# What differs in a form, with the mark of each list that was read to its end, in lines:
+# listed entries, and found ones after a tab. Of the two bytes that are told as octal numbers
 # the first stands for a line end in a name, and the second for the first.
 differing_entries() {
-  comm -z -3 <(listed_entries | sort -z) <(found_entries 2>/dev/null | sort -z) |
-    tr "\\n\\$1\\000" "\\$1\\$2\\n" && printf 'done\n'
+  comm -z -3 <(listed_entries "$1" | sort -z) <(found_entries "$1" 2>/dev/null | sort -z) |
+    tr "\\n\\$2\\000" "\\$2\\$3\\n" && printf 'done\n'
 }
 
-# Brings differences into the form KIND/MODE PATH//KIND//:SIZE, or link PATH//link//TARGET,
-# sorted by all but what precedes the first space: entries whose modes alone differ follow
-# each other, and uniq can tell them from all others.
-put_modes_first() {
-  local index entry tab rest path kind mode size lines
-  split_lines "$differences"
-  for index in "${!lines[@]}"; do
-    entry=${lines[index]} tab='' size=''
-    case $entry in
-      'end of the list' | $'\tend of the folder' | done) continue ;;
-      $'\t'*) tab=$'\t' entry=${entry:1} ;;
-    esac
-    # What follows the path: patterns are slow on long texts.
-    rest=${entry#*//}
-    path=${entry:0:${#entry}-${#rest}-2} kind=${rest%%//*} mode=${rest#*//}
-    if [ "$kind" = link ]; then
-      lines[index]="${tab}link $entry"
-    else
-      case $mode in *//*) size=//${mode#*//} mode=${mode%%//*} ;; esac
-      lines[index]="$tab$kind/$mode $path//$kind$size"
-    fi
-  done
-  differences=$(printf '%s\n' "${lines[@]}" | sort -k 2)
-}
-
-# Sets differences, and line_end: the byte that stands for a line end in them, which
-# no name there has.
+# Sets differences to those of modes_first, sorted by what follows the first space, and
+# line_end: the byte that stands for a line end in them, which no name there has; empty
+# when there is none.
 read_differences() {
   local bytes moved
+  line_end=$'\001'
+  differences=$(differing_entries paths_first 001 002)
+  if [ "$differences" = $'\tend of the folder\nend of the list\ndone' ]; then
+    differences=$'done\n\tend of the folder\nend of the list'
+    return
+  fi
   for bytes in '001 002' '003 004' '005 006' '016 017' '020 021' '022 023' '024 025' '026 027'; do
     printf -v line_end '%b' "\\0${bytes% *}"
     printf -v moved '%b' "\\0${bytes#* }"
-    differences=$(differing_entries "${bytes% *}" "${bytes#* }")
-    if [[ $differences != *"$moved"* ]]; then return 0; fi
+    differences=$(differing_entries modes_first "${bytes% *}" "${bytes#* }" | sort -k 2)
+    if [[ $differences != *"$moved"* ]]; then return; fi
   done
-  refuse_file '' 'not all files and folders can be compared' ": too many control characters are in the names of those that differ"
-  return 1
+  line_end=''
 }
 
 # Sets lines to those of a text.
@@ -220,10 +230,12 @@ take_entry() {
 compare_entries() {
   local -x LC_ALL=C
   local entry rest side path last='' listed='' found='' ends='' lines
-  local own=0 first_own='' shown differences line_end pairs='' pairs_in_no_list=0
+  local own=0 first_own='' shown pairs='' pairs_in_no_list=0
   local -A absent=()
-  if ! read_differences; then return; fi
-  put_modes_first
+  if [ "$line_end" = '' ]; then
+    refuse_file '' 'not all files and folders can be compared' ": too many control characters are in the names of those that differ"
+    return
+  fi
   # Those of which no other has the same path, kind and size.
   split_lines "$(printf '%s\n' "$differences" | uniq -f 1 -u)"
   for entry in ${lines[@]+"${lines[@]}"}; do

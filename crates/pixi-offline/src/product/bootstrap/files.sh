@@ -72,50 +72,25 @@ readable_sums() {
   done <"$root/SHA256SUMS"
 }
 
+# The lines of SHA256SUMS without that of manifest.json, which was compared before.
+other_sums() {
+  grep -a -v -x -F -e "$manifest_sum  manifest.json" -- "$root/SHA256SUMS"
+}
+
 # What only one of manifest.json and SHA256SUMS says of a file, as SUM  PATH, and
 # the marks of those that came to their ends.
 differing_sums() {
   comm -z -3 <(
     {
-      decoded entry_sums &&
-        printf '%s  manifest.json\0~end of the manifest\0' "$manifest_sum"
+      decoded entry_sums && printf '~end of the manifest\0'
     } | sort -z
   ) <(
     {
-      { grep -a -v '^[\]' "$root/SHA256SUMS" || :; } | tr '\n' '\0'
+      { other_sums | grep -a -v '^[\]' || :; } | tr '\n' '\0'
       escaped_sums
       printf '~end of SHA256SUMS\0'
     } | sort -z
   ) && printf 'done\0'
-}
-
-# The same without sorting, for lists that are both in the order that they were
-# written in; others seem to differ. The lines are taken in three parts: names that
-# both lists have as they are, names that only manifest.json encodes, and names that
-# both encode.
-differing_sums_in_order() {
-  local encoded_by_one='[^] !#$&-[^-~]'
-  comm --nocheck-order -z -3 <(
-    entry_sums plain_lines | tr '\n' '\0' &&
-      decode_lines entry_sums lines_encoded_once && decode_lines entry_sums lines_encoded_twice &&
-      printf '~end of the manifest\0'
-  ) <(
-    # manifest.json is in one of them only, and was compared before.
-    {
-      grep -a -v -e "$encoded_by_one" -- "$root/SHA256SUMS" | grep -a -v -x -F -e "$manifest_sum  manifest.json"
-      grep -a -e "$encoded_by_one" -- "$root/SHA256SUMS" | grep -a -v '^[\]'
-    } | tr '\n' '\0'
-    escaped_sums
-    printf '~end of SHA256SUMS\0'
-  ) && printf 'done\0'
-}
-
-lines_encoded_once() {
-  encoded_lines | { grep -v -e %0A -e %0D -e %5C || :; }
-}
-
-lines_encoded_twice() {
-  encoded_lines | { grep -e %0A -e %0D -e %5C || :; }
 }
 
 # The lines of SHA256SUMS that have escapes, without them, each ended by a NUL.
@@ -137,10 +112,12 @@ sums_agree() {
   [ "$ends" = xxx ]
 }
 
-# Refuses lists that do not agree. $1 is what differs when they are taken in order.
+# Refuses lists that do not agree. manifest.json has the digest of what SHA256SUMS says
+# of all other files; where that is another one, the lists are compared line by line.
 require_same_sums() {
   local first shown
-  if sums_agree <&"$1" || sums_agree < <(differing_sums 2>/dev/null); then return; fi
+  if [ -n "$listed_sums" ] && [ "$sums_digest" = "$listed_sums" ]; then return; fi
+  if sums_agree < <(differing_sums 2>/dev/null); then return; fi
   printf -v shown '%q' "${first#*  }"
   refuse_file SHA256SUMS changed " and manifest.json do not have the same digests of the same files: $shown"
 }
@@ -153,27 +130,46 @@ failed_sums() {
     readable_sums plain | sha256sum -c
   elif [ "$only_modes_differ" = yes ] && [ "$own_listed" = 0 ]; then
     # All of them were seen to be files of the length that is listed.
-    sha256sum --check --quiet --strict SHA256SUMS
+    failed_sums_in_parts
   else
     readable_sums all | sha256sum --check --quiet --strict
   fi
 } 2>/dev/null
 
+# The same by as many processes as there are processors, each for every so many lines:
+# one alone is slower than most disks.
+failed_sums_in_parts() {
+  local parts=1 part code=0 line output outputs=()
+  if split -n r/1/1 /dev/null; then parts=$(nproc) || parts=1; fi
+  if [ "$parts" -gt 8 ]; then parts=8; fi
+  if [ "$parts" -gt "$count" ]; then parts=$count; fi
+  if [ "$parts" -le 1 ]; then
+    other_sums | sha256sum --check --quiet --strict
+    return
+  fi
+  for ((part = 1; part <= parts; part++)); do
+    exec {output}< <(other_sums | split -n "r/$part/$parts" | sha256sum --check --quiet --strict || printf 'failed\n')
+    outputs+=("$output")
+  done
+  for output in "${outputs[@]}"; do
+    while IFS= read -r line; do
+      if [ "$line" = failed ]; then code=1; else printf '%s\n' "$line"; fi
+    done <&"$output"
+    exec {output}<&-
+  done
+  return "$code"
+}
+
 # Compares the bytes of all files with SHA256SUMS.
 compare_bytes() {
   local -x LC_ALL=C
-  local output line path how=gnu code=0 failed=0 unreadable=0 shown sums=0
+  local output line path how=gnu code=0 failed=0 unreadable=0 shown
   if ! printf '%s  /dev/null\n' e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 |
     sha256sum --check --quiet --strict >/dev/null 2>&1; then
     how=plain
   fi
-  # While the files are read, where there are processors.
-  if [ "$entries_compared" = yes ]; then exec {sums}< <(differing_sums_in_order 2>/dev/null); fi
+  if [ "$entries_compared" = yes ]; then require_same_sums; fi
   output=$(failed_sums) || code=$?
-  if [ "$entries_compared" = yes ]; then
-    require_same_sums "$sums"
-    exec {sums}<&-
-  fi
   while IFS= read -r line; do
     path=${line%: FAILED*}
     case $line in
@@ -271,7 +267,8 @@ check_files() {
 
 compare_with_lists() {
   local -x LC_ALL=C
-  local line='' number=0 format='' count='' first_entry manifest_sum
+  local line='' number=0 format='' count='' listed_sums='' first_entry
+  local manifest_sum='' sums_digest='' digests differences line_end
   if [ ! -e "$root/manifest.json" ] && [ ! -e "$root/SHA256SUMS" ] && [ "$carries_manifest" != yes ]; then
     if [ "$checking" = yes ]; then not_compared "the files of the product: it has no manifest.json, as those that older versions made"; fi
     return
@@ -290,20 +287,14 @@ compare_with_lists() {
     not_compared "the files of the product: there is no sha256sum"
     return
   fi
-  if ! manifest_sum=$(sha256sum <"$root/manifest.json"); then
-    refuse_file manifest.json 'cannot be read'
-    return
-  fi
-  manifest_sum=${manifest_sum%% *}
-  if [ "$(in_sums "$manifest_sum  manifest.json")" = '' ]; then
-    refuse_file manifest.json changed " does not have the bytes that SHA256SUMS says"
-    return
-  fi
+  # While the entries are read, where there are processors.
+  exec {digests}< <(digests_of_lists 2>/dev/null)
   while IFS= read -r line; do
     number=$((number + 1))
     case $line in
       '  "format": '*) format=${line//[!0-9]/} ;;
       '    "files": '*) count=${line//[!0-9]/} ;;
+      '  "sums": "'*) listed_sums=${line#*: \"} listed_sums=${listed_sums%%\"*} ;;
       '  "entries": ['*) break ;;
     esac
   done <"$root/manifest.json"
@@ -313,16 +304,46 @@ compare_with_lists() {
   fi
   first_entry=$((number + 1))
   if has_tools_for_entries; then
-    if [ "$(wc -l <"$root/SHA256SUMS")" != $((count + 1)) ]; then
+    entries_compared=yes
+    read_differences
+  fi
+  for line in manifest_sum product_digest sums_digest; do
+    IFS= read -r "${line?}" <&"$digests" || break
+  done
+  exec {digests}<&-
+  if [ "$manifest_sum" = '' ]; then
+    refuse_file manifest.json 'cannot be read'
+    return
+  fi
+  if [ "$(in_sums "$manifest_sum  manifest.json")" = '' ]; then
+    refuse_file manifest.json changed " does not have the bytes that SHA256SUMS says"
+    return
+  fi
+  if [ "$entries_compared" = yes ]; then
+    if [ "$(wc -l <"$root/SHA256SUMS")" != $((count + 1)) ] ||
+      [ "$(entry_lines | grep -c '","kind":"file",')" != "$count" ]; then
       refuse_file SHA256SUMS changed " names other files than manifest.json"
       return
     fi
-    entries_compared=yes
     compare_entries
   else
     not_compared "the files and folders of the product, but for bytes: it takes GNU find, comm, sort and cut"
   fi
   if [ "$checking" = yes ]; then compare_bytes; else compare_first_bytes; fi
+}
+
+# Writes the sha256 of manifest.json, of SHA256SUMS, and of SHA256SUMS without the line
+# of manifest.json: a line for each.
+digests_of_lists() {
+  local manifest_sum sum
+  manifest_sum=$(sha256sum <"$root/manifest.json") || return
+  manifest_sum=${manifest_sum%% *}
+  printf '%s\n' "$manifest_sum"
+  if [ "$checking" = no ]; then return; fi
+  sum=$(sha256sum <"$root/SHA256SUMS") || return
+  printf '%s\n' "${sum%% *}"
+  sum=$(other_sums | sha256sum) || return
+  printf '%s\n' "${sum%% *}"
 }
 
 # Sets product_digest to the sha256 of SHA256SUMS; 1 when it cannot be read. It is read once.
