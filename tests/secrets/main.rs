@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pixi_offline::secrets::{Finding, Search};
+use pixi_offline::secret_search::{Finding, Search};
 use pixi_offline::staging::Rules;
 use serde::Deserialize;
 use testbed::limit::InTime as _;
@@ -43,7 +43,7 @@ impl Case {
 }
 
 fn search(root: &Path) -> (u64, Vec<Finding>) {
-    let mut search = Search::new(Rules::new()).unwrap();
+    let mut search = Search::new(Rules::new(), secret_scan::scanner().unwrap());
     let files = search.folder(root, &Rules::new()).files;
     (files, search.findings())
 }

@@ -1,5 +1,5 @@
 //! Stages, builds and verifies a Pixi project that lies on this machine.
 
 fn main() -> std::process::ExitCode {
-    pixi_offline::entry::run_main_or_agent(create_workdir_from_host::run)
+    pixi_offline::entry::run_main_or_agent(create_workdir_from_host::run, secret_scan::scanner)
 }

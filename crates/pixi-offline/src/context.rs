@@ -1,8 +1,11 @@
-//! What every step is handed: the process's environment, the report, the clock and random
-//! names.
+//! What every step is handed: the process's environment, the report, the scanner for
+//! secrets, the clock and random names.
+
+use std::sync::Arc;
 
 use crate::host_env::{self, HostEnv};
 use crate::report::Report;
+use crate::secret_search::SecretScanner;
 
 /// What one run of a command has in common.
 #[derive(Debug)]
@@ -11,18 +14,19 @@ pub struct Context {
     pub host: HostEnv,
     /// Where messages and results go.
     pub report: Report,
+    /// What judges whether a text looks like a secret.
+    pub secret_scanner: Arc<dyn SecretScanner>,
 }
 
 impl Context {
-    /// Puts them together.
-    pub fn new(host: HostEnv, report: Report) -> Context {
-        Context { host, report }
-    }
-
     /// The same environment with another report.
     #[must_use]
     pub fn with_report(&self, report: Report) -> Context {
-        Context::new(self.host.clone(), report)
+        Context {
+            host: self.host.clone(),
+            report,
+            secret_scanner: self.secret_scanner.clone(),
+        }
     }
 
     /// Seconds since 1970-01-01 UTC, for when something ended; when the process started

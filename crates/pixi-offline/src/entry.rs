@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
@@ -10,6 +11,7 @@ use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::host_env::HostEnv;
 use crate::report::Report;
+use crate::secret_search::SecretScanner;
 use crate::steps::agent;
 
 /// The option after which everything belongs to the verification.
@@ -19,15 +21,21 @@ const VERIFY_RUN: &str = "--verify-run";
 /// name of the field that holds them.
 const COMMAND_WORDS: &str = "command_words";
 
+/// What makes the scanner for secrets that a command hands to its steps.
+pub type NewScanner = fn() -> anyhow::Result<Arc<dyn SecretScanner>>;
+
 /// Runs one command of ours: reads the command line into `Options`, hands it to
 /// `run`, prints an error as `ERROR: …` and turns it into its exit code.
-pub fn run_main<Options>(run: impl FnOnce(Options, &Context) -> anyhow::Result<()>) -> ExitCode
+pub fn run_main<Options>(
+    run: impl FnOnce(Options, &Context) -> anyhow::Result<()>,
+    new_scanner: NewScanner,
+) -> ExitCode
 where
     Options: CommandFactory + FromArgMatches,
 {
     let words = std::env::args_os().skip(1);
     match parse::<Options>(words) {
-        Ok(Parsed::Options(options)) => in_context(|context| run(*options, context)),
+        Ok(Parsed::Options(options)) => in_context(|context| run(*options, context), new_scanner),
         Ok(Parsed::Text(text)) => {
             Report::new().text(text);
             ExitCode::SUCCESS
@@ -41,6 +49,7 @@ where
 /// [`agent::AGENT_ARGUMENT`].
 pub fn run_main_or_agent<Options>(
     run: impl FnOnce(Options, &Context) -> anyhow::Result<()>,
+    new_scanner: NewScanner,
 ) -> ExitCode
 where
     Options: CommandFactory + FromArgMatches,
@@ -50,18 +59,28 @@ where
         .next()
         .is_none_or(|first| first != agent::AGENT_ARGUMENT)
     {
-        return run_main(run);
+        return run_main(run, new_scanner);
     }
     let order = words.next().unwrap_or_default();
-    in_context(|context| agent::run(&order.to_string_lossy(), context))
+    in_context(
+        |context| agent::run(&order.to_string_lossy(), context),
+        new_scanner,
+    )
 }
 
 /// Reads the environment and runs in it.
-fn in_context(run: impl FnOnce(&Context) -> anyhow::Result<()>) -> ExitCode {
+fn in_context(
+    run: impl FnOnce(&Context) -> anyhow::Result<()>,
+    new_scanner: NewScanner,
+) -> ExitCode {
     let report = Report::new();
-    match HostEnv::read() {
-        Ok(host) => {
-            let context = Context::new(host, report);
+    match HostEnv::read().and_then(|host| Ok((host, new_scanner()?))) {
+        Ok((host, secret_scanner)) => {
+            let context = Context {
+                host,
+                report,
+                secret_scanner,
+            };
             ended(run(&context), &context.report)
         }
         Err(error) => ended(Err(error), &report),

@@ -26,7 +26,7 @@ pub mod regular_file;
 pub mod replacement;
 pub mod report;
 pub mod request;
-pub mod secrets;
+pub mod secret_search;
 pub mod staging;
 pub mod steps;
 pub mod tools;

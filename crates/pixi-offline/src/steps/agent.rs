@@ -23,7 +23,7 @@ use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
 use crate::replacement::{self, OverwriteGuard, TargetState};
 use crate::request::{ProjectName, SecretAction, SecretPolicy, Verification};
-use crate::secrets::Finding;
+use crate::secret_search::Finding;
 use crate::staging::{self, CopyOptions, Rules, Survey};
 use crate::steps::generated::StagedPaths;
 use crate::steps::git_version;
@@ -249,7 +249,7 @@ impl Inspection {
             .map(|folder| context.host.absolute(folder))
             .filter(|folder| folder.is_dir());
         let standing = look_at_workdir(workdir.path(), &project, resources.as_deref(), context)?;
-        let mut search = SecretSearch::new(&policy)?;
+        let mut search = SecretSearch::new(&policy, context)?;
         let project_survey = search.project(&project, &rules);
         let resources_survey = match &resources {
             Some(resources) => search.resources(resources)?,

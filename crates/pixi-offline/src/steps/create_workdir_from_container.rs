@@ -22,7 +22,7 @@ use crate::steps::git_version;
 use crate::steps::installed::{self, InstalledList};
 use crate::steps::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::steps::pixi_check::{PixiCheck, Question};
-use crate::steps::secrets::{self, SecretSearch};
+use crate::steps::secrets;
 use crate::steps::stage::{self, ProjectRules};
 use crate::transfer::{self, Expected};
 
@@ -514,7 +514,7 @@ fn staging(request: &ContainerBuildRequest, name: &ProjectName) -> anyhow::Resul
     }
     // Read here too: a wrong pattern is found before the container is touched.
     ProjectRules::new(&request.build.excludes)?;
-    SecretSearch::new(&request.build.secrets)?;
+    secrets::known_places(&request.build.secrets)?;
     let patterns = |option: &str, patterns: &[OsString]| {
         patterns
             .iter()

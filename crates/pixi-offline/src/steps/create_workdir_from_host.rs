@@ -16,7 +16,7 @@ use crate::request::{
     BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, LockOption, ProjectName,
     Transfer, text_for_mount,
 };
-use crate::secrets::Finding;
+use crate::secret_search::Finding;
 use crate::staging::{CopyOptions, CopyOutcome, Size, Survey};
 use crate::steps::build::{self, Build, Container, LockUse};
 use crate::steps::environments::{self, Resolved};
@@ -132,7 +132,7 @@ impl HostPreflight {
     ) -> anyhow::Result<HostPreflight> {
         // STEP 1: the command line, then the engine's client, as the scripts do.
         let rules = ProjectRules::new(&request.build.excludes)?;
-        let mut search = SecretSearch::new(&request.build.secrets)?;
+        let mut search = SecretSearch::new(&request.build.secrets, context)?;
         let engine = Engine::find(request.build.engine.as_deref(), context)?
             .with_time_limit(request.build.timeout.as_ref());
 

@@ -105,7 +105,7 @@ pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadePr
     };
     let place = elsewhere.as_ref().unwrap_or(&claim);
     StagedDir::recover_stale(place, target.path())?;
-    let mut search = SecretSearch::new(&request.secrets)?;
+    let mut search = SecretSearch::new(&request.secrets, context)?;
     let record = WorkdirRecord::read(&workdir)?;
     match record.as_ref().map(|record| record.state) {
         Some(BuildState::Built) => {}

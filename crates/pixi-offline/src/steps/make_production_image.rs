@@ -323,7 +323,7 @@ fn look_for_secrets(
     dockerfile: &Dockerfile,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let mut search = SecretSearch::new(&request.secrets)?;
+    let mut search = SecretSearch::new(&request.secrets, context)?;
     let project = product.project(project);
     let copies: Vec<&Path> = request
         .copies

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{Inventory, Lock, PackageKind};
 use crate::request::ProjectName;
-use crate::secrets::Finding;
+use crate::secret_search::Finding;
 use crate::staging::{self, Survey};
 use crate::steps::build_offline_product::{
     CheckedSource, OfflineProductRequest, Source, pasteable, planned_verification,

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::layout;
 use crate::packages;
 use crate::request::{ProductVariable, SecretAction, SecretPolicy, Verification};
-use crate::secrets::{Finding, Search};
+use crate::secret_search::{Finding, Search};
 use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
 use crate::steps::stage::{self, ProjectRules};
 
@@ -25,23 +25,19 @@ const ADVICE: &str = "take them out (out of a package cache: by building the wor
 pub(super) struct SecretSearch(Option<Search>);
 
 impl SecretSearch {
-    /// Reads the arguments of `--allow-secret`.
+    /// A search by this policy.
     ///
     /// # Errors
     ///
-    /// Exit code 2 for a pattern that cannot be one.
-    pub(super) fn new(policy: &SecretPolicy) -> anyhow::Result<SecretSearch> {
-        let mut known = Rules::new();
-        for pattern in &policy.known {
-            known
-                .push(pattern)
-                .map_err(|error| Failure::usage(format!("--allow-secret: {error}")))?;
-        }
-        let search = match policy.action {
+    /// Exit code 2 for a pattern of `--allow-secret` that cannot be one.
+    pub(super) fn new(policy: &SecretPolicy, context: &Context) -> anyhow::Result<SecretSearch> {
+        let known = known_places(policy)?;
+        Ok(SecretSearch(match policy.action {
             SecretAction::Off => None,
-            SecretAction::Warn | SecretAction::Deny => Some(Search::new(known)?),
-        };
-        Ok(SecretSearch(search))
+            SecretAction::Warn | SecretAction::Deny => {
+                Some(Search::new(known, context.secret_scanner.clone()))
+            }
+        }))
     }
 
     /// Looks at what [`stage::copy_project`] would copy, and gives the survey of that.
@@ -172,13 +168,28 @@ impl SecretSearch {
     }
 }
 
+/// Reads the arguments of `--allow-secret`.
+///
+/// # Errors
+///
+/// Exit code 2 for a pattern that cannot be one.
+pub(super) fn known_places(policy: &SecretPolicy) -> anyhow::Result<Rules> {
+    let mut known = Rules::new();
+    for pattern in &policy.known {
+        known
+            .push(pattern)
+            .map_err(|error| Failure::usage(format!("--allow-secret: {error}")))?;
+    }
+    Ok(known)
+}
+
 /// Looks at what is run to verify, and warns or refuses as the policy says.
 pub(super) fn look_at_verification(
     policy: &SecretPolicy,
     verification: &Verification,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let mut search = SecretSearch::new(policy)?;
+    let mut search = SecretSearch::new(policy, context)?;
     search.verification(verification);
     let findings = search.findings();
     refuse(policy, &findings)?;
@@ -256,7 +267,7 @@ pub(super) fn warn_of_built_lock(
     project: &Path,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let mut search = SecretSearch::new(policy)?;
+    let mut search = SecretSearch::new(policy, context)?;
     if let Some(search) = &mut search.0 {
         search.file(project, Path::new(layout::LOCK_FILE), false);
     }

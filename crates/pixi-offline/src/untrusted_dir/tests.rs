@@ -301,7 +301,7 @@ fn what_a_container_could_write_is_reached_through_this_type_alone() {
         "packages/python.rs",
         "packages/uv_cache.rs",
         "evidence/record.rs",
-        "secrets/search.rs",
+        "secret_search.rs",
         "steps/build.rs",
         "steps/volume_sync/mod.rs",
         "steps/product_cache.rs",

@@ -1,10 +1,11 @@
-//! Secrets among the words of a command.
+//! Secrets among the arguments of a command.
 
-use super::Contents;
-use super::patterns::ARGUMENTS;
-use super::placeholder::is_placeholder;
-use super::variables::kind_of_variable;
 use std::path::Path;
+
+use crate::contents::Contents;
+use crate::patterns::ARGUMENTS;
+use crate::placeholder::is_placeholder;
+use crate::variables::kind_of_variable;
 
 /// The programs that take a login as a word of its own, and their options for it.
 const LOGINS: [(&str, [&str; 4]); 2] = [
@@ -15,7 +16,7 @@ const LOGINS: [(&str, [&str; 4]); 2] = [
 /// What each of the words of a command looks like that looks like a secret, by its
 /// place: by its form (`Authorization: Bearer …`), as a setting (`TOKEN=…`,
 /// `--password=…`), or as what follows an option for one (`--password …`).
-pub(super) fn find(contents: &Contents, words: &[String]) -> Vec<(usize, &'static str)> {
+pub fn find(contents: &Contents, words: &[String]) -> Vec<(usize, &'static str)> {
     let mut found = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let by_form = contents.find(word.as_bytes(), Path::new(ARGUMENTS));

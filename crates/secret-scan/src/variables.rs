@@ -1,6 +1,6 @@
 //! Variables that look like secrets by their names.
 
-use super::placeholder::is_placeholder;
+use crate::placeholder::is_placeholder;
 
 /// Parts of names of variables that hold secrets, in upper case.
 const NAMES: &[&str] = &[
@@ -49,7 +49,7 @@ const ABOUT: &[&str] = &[
 
 /// What a variable looks like that is named like a secret and has a value;
 /// `None` for any other. What the value itself looks like is for
-/// [`Contents`](super::Contents) to say.
+/// [`Contents`](crate::contents::Contents) to say.
 pub fn kind_of_variable(name: &str, value: &[u8]) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
     let named = NAMES.iter().any(|part| name.contains(part))

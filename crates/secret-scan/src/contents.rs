@@ -8,9 +8,9 @@ use aho_corasick::AhoCorasick;
 use anyhow::Context as _;
 use regex::bytes::{Captures, Regex};
 
-use super::kind_of_variable;
-use super::patterns::{PATTERNS, Proof, SecretPattern};
-use super::placeholder::{is_placeholder, is_typed, is_varied};
+use crate::patterns::{PATTERNS, Proof, SecretPattern};
+use crate::placeholder::{is_placeholder, is_typed, is_varied};
+use crate::variables::kind_of_variable;
 
 /// Files whose URLs are those of conda channels, whatever a token in them looks
 /// like.

@@ -1,15 +1,19 @@
-//! A walk over what will be copied.
+//! The search for secrets in what is about to travel.
+//!
+//! In: a folder and the rules of what is copied from it, or variables and arguments. Out:
+//! `Finding`s. A [`SecretScanner`] judges each text; this file reads them. Whether
+//! findings are shown or refused is for the caller to say.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Contents, Finding, kind_of_name, kind_of_variable, words};
+use serde::{Deserialize, Serialize};
+
 use crate::staging::{self, Rules, Selection, Survey, SurveyedFile};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
-
-/// The name that what tells of a request is searched under.
-const OF_REQUEST: &str = "request.http";
 
 /// Longest file that is read, in bytes. Longer ones are data.
 const LONGEST: u64 = 1024 * 1024;
@@ -17,22 +21,82 @@ const LONGEST: u64 = 1024 * 1024;
 /// How far a NUL is looked for, in bytes: git tells binary files so, too.
 const BINARY_WITHIN: usize = 8 * 1024;
 
+/// What people call a kind of secret.
+pub type SecretKind = &'static str;
+
+/// Judges what looks like a secret; it does no input or output. The binaries have one in
+/// their [`Context`](crate::context::Context).
+pub trait SecretScanner: fmt::Debug + Send + Sync {
+    /// What the name of a file alone says; the path may be relative.
+    fn file_name(&self, file: &Path) -> Option<SecretKind>;
+
+    /// Line, counted from 1, and kind of each secret in the content of `file`; one that
+    /// occurs again is told once.
+    fn content(&self, content: &[u8], file: &Path) -> Vec<(u64, SecretKind)>;
+
+    /// What a small file of a package cache, text or not, says of logins and tokens for
+    /// requests.
+    fn cache_record(&self, content: Vec<u8>, file: &Path) -> Vec<SecretKind>;
+
+    /// What a variable looks like, by its name or its value.
+    fn variable(&self, name: &str, value: &[u8]) -> Option<SecretKind>;
+
+    /// Place, counted from 0, and kind of each argument that looks like a secret.
+    fn arguments(&self, arguments: &[String]) -> Vec<(usize, SecretKind)>;
+}
+
+/// Where something looks like a secret, and what it looks like.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// The file, or what else holds it.
+    pub place: String,
+    /// The line, counted from 1; none when the whole file is meant.
+    pub line: Option<u64>,
+    /// What it looks like.
+    pub kind: String,
+}
+
+impl Finding {
+    /// A finding in a file.
+    pub fn in_file(file: &Path, line: Option<u64>, kind: &str) -> Finding {
+        Finding {
+            // It may come from anywhere and goes to a terminal.
+            place: file
+                .to_string_lossy()
+                .replace(|c: char| c.is_control(), "\u{fffd}"),
+            line,
+            kind: kind.to_owned(),
+        }
+    }
+}
+
+/// `path:line: kind`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.kind)
+    }
+}
+
 /// Looks into folders, files and variables, and collects what it finds.
 #[derive(Debug)]
 pub struct Search {
-    contents: Contents,
+    scanner: Arc<dyn SecretScanner>,
     known: Rules,
     findings: Vec<Finding>,
 }
 
 impl Search {
     /// A search that passes over what `known` excludes.
-    pub fn new(known: Rules) -> anyhow::Result<Search> {
-        Ok(Search {
-            contents: Contents::new()?,
+    pub fn new(known: Rules, scanner: Arc<dyn SecretScanner>) -> Search {
+        Search {
+            scanner,
             known,
             findings: Vec::new(),
-        })
+        }
     }
 
     /// Looks at every file that a copy of `root` by `selection` would hold, and gives
@@ -79,9 +143,7 @@ impl Search {
         if self.known.excludes(Path::new(place), false) {
             return;
         }
-        let by_content = self.contents.find(value, Path::new(""));
-        let kind = by_content.first().map(|(_, kind)| *kind);
-        if let Some(kind) = kind.or_else(|| kind_of_variable(name, value)) {
+        if let Some(kind) = self.scanner.variable(name, value) {
             self.findings
                 .push(Finding::in_file(Path::new(place), None, kind));
         }
@@ -92,7 +154,7 @@ impl Search {
         if self.known.excludes(Path::new(place), false) {
             return;
         }
-        for (at, kind) in words::find(&self.contents, words) {
+        for (at, kind) in self.scanner.arguments(words) {
             let place = format!("{place}, word {}", at + 1);
             self.findings
                 .push(Finding::in_file(Path::new(&place), None, kind));
@@ -103,28 +165,14 @@ impl Search {
     /// what it tells of requests is searched for logins and tokens.
     pub fn pointer(&mut self, root: &Path, relative: &Path) {
         let file = root.join(relative);
-        let Some(mut content) = (!self.is_known(relative))
-            .then(|| UntrustedDir::read_file(&file, RECORD_LIMIT).ok())
-            .flatten()
-        else {
+        if self.is_known(relative) {
             return;
-        };
-        // Texts in it follow each other without a separator, or with bytes that are
-        // no text; what goes across these is no secret.
-        for byte in &mut content {
-            if !(b' '..=b'~').contains(byte) && *byte != b'\t' {
-                *byte = b'\n';
-            }
         }
-        // Some have names that say nothing of what they are.
-        let found = [relative, Path::new(OF_REQUEST)]
-            .into_iter()
-            .flat_map(|name| self.contents.find(&content, name));
-        let mut kinds: Vec<&str> = found.map(|(_, kind)| kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let finding = |kind| Finding::in_file(&file, None, kind);
-        self.findings.extend(kinds.into_iter().map(finding));
+        if let Ok(content) = UntrustedDir::read_file(&file, RECORD_LIMIT) {
+            let kinds = self.scanner.cache_record(content, relative);
+            let finding = |kind| Finding::in_file(&file, None, kind);
+            self.findings.extend(kinds.into_iter().map(finding));
+        }
     }
 
     /// What was found, in the order of places and lines.
@@ -139,7 +187,7 @@ impl Search {
         if file.length == 0 {
             return;
         }
-        if let Some(kind) = kind_of_name(file.relative) {
+        if let Some(kind) = self.scanner.file_name(file.relative) {
             self.findings.push(Finding::in_file(file.path, None, kind));
             return;
         }
@@ -152,7 +200,7 @@ impl Search {
             }
         };
         if let Some(content) = content {
-            let found = self.contents.find(content, file.relative);
+            let found = self.scanner.content(content, file.relative);
             let finding = |(line, kind)| Finding::in_file(file.path, Some(line), kind);
             self.findings.extend(found.into_iter().map(finding));
         }
