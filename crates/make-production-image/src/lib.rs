@@ -1,17 +1,40 @@
-//! The command line of `make-production-image`.
+//! The command line of `make-production-image`, and the command itself: an image without
+//! pixi that is made from a product, without a network.
+//!
+//! In: a product, and what the image shall have. Out: a build context: a Dockerfile that
+//! every builder takes (no `COPY --chmod`, no `RUN --mount`, no syntax line that would be
+//! fetched), the scripts that it uses, and the product. The same files serve our own build
+//! and whoever builds by hand.
 
-use std::ffi::OsString;
+mod activation;
+mod build;
+mod build_context;
+mod contents;
+mod dockerfile;
+mod emit;
+mod images;
+mod labels;
+mod product;
+mod request;
+mod system;
+
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
-use pixi_offline::request::{
-    AppFolder, CopiedPath, EnvironmentName, ExposedPort, ImageReference, ImageSetting, ImageTag,
-    ImageUser, SecretOptions, utf8_arg,
+use pixi_offline::request::{EnvironmentName, ImageReference, SecretOptions, utf8_arg};
+
+use crate::build::NewImage;
+use crate::product::CheckedProduct;
+use crate::request::{
+    AppFolder, CopiedPath, ExposedPort, ImageRequest, ImageSetting, ImageTag, ImageUser, Purpose,
 };
-use pixi_offline::steps::make_production_image::{self as step, ImageRequest, Purpose};
+
+/// The command's name.
+const COMMAND: &str = "make-production-image";
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -178,51 +201,24 @@ impl TryFrom<Options> for ImageRequest {
                 ));
             }
         };
-        let all = |texts: &[OsString],
-                   read: fn(&std::ffi::OsStr) -> anyhow::Result<ImageSetting>| {
-            texts
-                .iter()
-                .map(|text| read(text))
-                .collect::<anyhow::Result<Vec<_>>>()
-        };
-        let word = |what: &str, word: &OsString| Ok(utf8_arg(what, word)?.to_owned());
+        let word = |what: &'static str| move |text: &OsStr| Ok(utf8_arg(what, text)?.to_owned());
         Ok(ImageRequest {
             product_dir: options.product_dir,
             build_image: ImageReference::new(&options.build_image).context("--build-image")?,
             base_image: ImageReference::new(&options.base_image).context("--base-image")?,
             purpose,
-            environment: options
-                .environment
-                .as_deref()
-                .map(EnvironmentName::new)
-                .transpose()?,
+            environment: one(options.environment, EnvironmentName::new)?,
             app: AppFolder::new("--app-dir", &options.app_dir)?,
-            copies: options
-                .copy
-                .iter()
-                .map(|text| CopiedPath::new(text))
-                .collect::<anyhow::Result<_>>()?,
-            resources: options
-                .resources_dir
-                .as_deref()
-                .map(|text| AppFolder::new("--resources-dir", text))
-                .transpose()?,
-            ports: options
-                .expose
-                .iter()
-                .map(|text| ExposedPort::new(text))
-                .collect::<anyhow::Result<_>>()?,
-            variables: all(&options.env, ImageSetting::variable)?,
-            labels: all(&options.label, ImageSetting::label)?,
-            user: options.user.as_deref().map(ImageUser::new).transpose()?,
-            healthcheck: options
-                .healthcheck
-                .map(|text| word("--healthcheck", &text))
-                .transpose()?,
-            command: command
-                .iter()
-                .map(|text| word("a word of the command", text))
-                .collect::<anyhow::Result<_>>()?,
+            copies: each(&options.copy, CopiedPath::new)?,
+            resources: one(options.resources_dir, |text| {
+                AppFolder::new("--resources-dir", text)
+            })?,
+            ports: each(&options.expose, ExposedPort::new)?,
+            variables: each(&options.env, ImageSetting::variable)?,
+            labels: each(&options.label, ImageSetting::label)?,
+            user: one(options.user, ImageUser::new)?,
+            healthcheck: one(options.healthcheck, word("--healthcheck"))?,
+            command: each(&command, word("a word of the command"))?,
             unverified: options.unverified,
             verify_key: options.verify_key,
             secrets: options.secrets.parse(),
@@ -232,14 +228,54 @@ impl TryFrom<Options> for ImageRequest {
     }
 }
 
-/// Runs the command.
+/// The value of an option that may be left out.
+fn one<T>(
+    text: Option<OsString>,
+    read: impl Fn(&OsStr) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    text.map(|text| read(&text)).transpose()
+}
+
+/// The values of an option that can be repeated.
+fn each<T>(
+    texts: &[OsString],
+    read: impl Fn(&OsStr) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
+    texts.iter().map(|text| read(text)).collect()
+}
+
+/// Makes the image, or writes what makes it.
 ///
 /// # Errors
 ///
-/// Those of the step.
+/// Exit code 2 before anything is touched for what is wrong with the request or the
+/// images, 1 for a product that is damaged or not signed as required and a build that
+/// failed, 125 and 127 when client, engine, image or pixi are missing; else that of the
+/// verification.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.plain_output {
         context.report.show_plainly();
     }
-    step::run(&ImageRequest::try_from(options)?, context)
+    let request = ImageRequest::try_from(options)?;
+    // STEP 1: look at the product.
+    let source = CheckedProduct::open(&request, context)?;
+    let dockerfile = contents::dockerfile(&request, &source)?;
+    let text = dockerfile.text()?;
+    contents::look_for_secrets(&request, &source, &dockerfile, context)?;
+    contents::tell_what_stays_out(&request, &source, context);
+    match &request.purpose {
+        Purpose::Emit(folder) => {
+            let folder = context.host.absolute(folder);
+            emit::emit(&folder, &text, &source.product, request.force, context)
+        }
+        Purpose::Build { tag, verify, save } => {
+            let image = NewImage {
+                tag,
+                verify: verify.as_deref(),
+                save: save.as_ref(),
+                dockerfile: text,
+            };
+            image.make(&request, &source, context)
+        }
+    }
 }

@@ -6,18 +6,18 @@ use std::borrow::Cow;
 
 /// The text with each invisible character written as an escape, `\u{202e}` for
 /// example; a space stays.
-pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+pub fn escape(text: &str) -> Cow<'_, str> {
     escaped(text, is_invisible)
 }
 
 /// As [`escape`], but line ends stay.
-pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_invisible(c))
 }
 
 /// As [`escape`], in one line of plain words: invisible characters and line ends
 /// become spaces.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.replace(is_invisible, " ")
 }
 

@@ -13,11 +13,10 @@
 pub mod container;
 pub mod context;
 pub mod entry;
-mod escape;
+pub mod escape;
 pub mod evidence;
 pub mod failure;
 pub mod host_env;
-pub mod image;
 pub mod layout;
 pub mod packages;
 pub mod parallel;

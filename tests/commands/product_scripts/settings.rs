@@ -121,12 +121,9 @@ fn the_shell_scripts_are_clean_for_shellcheck() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let core = root.join("crates/pixi-offline/src");
     // `bootstrap-project.sh` is of several pieces: a product's own is looked at below.
-    let mut files = vec![
-        core.join("product/envs.sh"),
-        core.join("image/build.sh"),
-        core.join("image/entrypoint.sh"),
-        core.join("image/look.sh"),
-    ];
+    let mut files = vec![core.join("product/envs.sh")];
+    let image = root.join("crates/make-production-image/src");
+    files.extend(["build.sh", "entrypoint.sh", "look.sh"].map(|script| image.join(script)));
     for entry in fs::read_dir(root.join("scripts-compat")).unwrap() {
         files.push(entry.unwrap().path());
     }

@@ -14,7 +14,7 @@ use crate::container::signals::KillPolicy;
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
 use crate::report::Report;
-use crate::request::{ImageReference, ImageTag};
+use crate::request::ImageReference;
 use crate::tools::{Captured, ChildProcess};
 
 /// How a look into an image ended.
@@ -105,7 +105,7 @@ impl Engine {
     pub fn build_image(
         &self,
         send: impl FnOnce(&mut PipeWriter) -> anyhow::Result<()> + Send + 'static,
-        name: &ImageTag,
+        name: &str,
         build: &str,
         engine: &EngineVersion,
         report: &Report,
@@ -123,7 +123,7 @@ impl Engine {
             arguments.extend(["--format", "docker"].map(OsString::from));
         }
         arguments.extend(["--iidfile".into(), id_file.clone().into_os_string()]);
-        arguments.extend(["--tag", name.as_str(), "--build-arg"].map(OsString::from));
+        arguments.extend(["--tag", name, "--build-arg"].map(OsString::from));
         arguments.extend([format!("PIXI_OFFLINE_BUILD={build}").into(), "-".into()]);
         let (result, sent) = std::sync::mpsc::channel();
         let write = move |mut to: PipeWriter| {
@@ -247,10 +247,10 @@ impl Engine {
     /// # Errors
     ///
     /// Exit code 125 with the engine's words.
-    pub fn tag_image(&self, id: &str, tag: &ImageTag) -> anyhow::Result<()> {
+    pub fn tag_image(&self, id: &str, tag: &str) -> anyhow::Result<()> {
         let answer = self
             .program()
-            .capture(&["tag", id, tag.as_str()].map(OsString::from))?;
+            .capture(&["tag", id, tag].map(OsString::from))?;
         if answer.succeeded() {
             return Ok(());
         }
@@ -265,8 +265,8 @@ impl Engine {
     /// # Errors
     ///
     /// 128+n after a signal; 125 when the engine fails; 1 when `to` takes no more.
-    pub fn save_image(&self, tag: &ImageTag, to: &mut impl Write) -> anyhow::Result<()> {
-        let arguments = ["save", tag.as_str()].map(OsString::from);
+    pub fn save_image(&self, tag: &str, to: &mut impl Write) -> anyhow::Result<()> {
+        let arguments = ["save", tag].map(OsString::from);
         let write = |stream: &mut ChildProcess| {
             std::io::copy(stream, to).context("the archive cannot be written")
         };

@@ -1,5 +1,7 @@
 //! Quoting for POSIX shells.
 
+use std::ffi::OsStr;
+
 /// `bytes` as one shell word, between single quotes: there nothing but the
 /// quote itself means anything (POSIX, Shell Command Language 2.2.2), in bash,
 /// zsh and dash alike.
@@ -13,6 +15,21 @@ pub fn shell_quote(bytes: &[u8]) -> Vec<u8> {
     }
     word.push(b'\'');
     word
+}
+
+/// A word between single quotes, to be shown.
+pub fn quoted(word: &OsStr) -> String {
+    String::from_utf8_lossy(&shell_quote(word.as_encoded_bytes())).into_owned()
+}
+
+/// A word as it can be pasted into a shell: quoted where it must be.
+pub fn pasteable(word: &OsStr) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(byte);
+    let bytes = word.as_encoded_bytes();
+    match !bytes.is_empty() && bytes.iter().all(is_plain) {
+        true => word.to_string_lossy().into_owned(),
+        false => quoted(word),
+    }
 }
 
 #[cfg(test)]

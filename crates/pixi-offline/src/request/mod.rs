@@ -6,7 +6,6 @@
 
 mod build;
 mod environments;
-mod image;
 mod names;
 mod options;
 mod platform;
@@ -16,7 +15,6 @@ mod verification;
 
 pub use build::{BuildOptions, BuildRequest};
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
-pub use image::{AppFolder, CopiedPath, ExposedPort, ImageSetting, ImageTag, ImageUser};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, OFFICIAL_IMAGE, ProductVariable,
     ProjectName,

@@ -7,7 +7,6 @@ mod requests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub(super) use self::commands::pasteable;
 use self::commands::{make_command, verify_command};
 use self::places::Places;
 pub(super) use self::requests::planned_verification;

@@ -128,7 +128,7 @@ fn statement(
 /// # Errors
 ///
 /// When it cannot be read.
-pub(super) fn lock_of(product: &Product, facts: &ManifestFacts) -> anyhow::Result<Option<Lock>> {
+pub fn lock_of(product: &Product, facts: &ManifestFacts) -> anyhow::Result<Option<Lock>> {
     let project = product.path().join(facts.project.folder.path());
     let lock = Lock::read(&project.join(layout::LOCK_FILE))?;
     let chosen = facts.platform_names.iter();

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::evidence::{self, BuildState, WorkdirRecord};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
-use crate::product::shell_quote;
+use crate::product::quoted;
 use crate::replacement::{
     DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_folder,
 };
@@ -145,14 +145,11 @@ impl NewWorkdir {
             "WORKDIR created at: {}",
             workdir.path().display()
         ));
-        let word = |word: &std::ffi::OsStr| {
-            String::from_utf8_lossy(&shell_quote(word.as_encoded_bytes())).into_owned()
-        };
         context.report.next(format_args!(
             "{} --workdir {} --project-name {}",
-            word(workdir.helpers().join(layout::HELPER).as_os_str()),
-            word(workdir.path().as_os_str()),
-            word(name.as_os_str()),
+            quoted(workdir.helpers().join(layout::HELPER).as_os_str()),
+            quoted(workdir.path().as_os_str()),
+            quoted(name.as_os_str()),
         ));
     }
 }

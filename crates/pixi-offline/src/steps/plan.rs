@@ -11,11 +11,12 @@ use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{Inventory, Lock, PackageKind};
+use crate::product::pasteable;
 use crate::request::ProjectName;
 use crate::secret_search::Finding;
 use crate::staging::{self, Survey};
 use crate::steps::build_offline_product::{
-    CheckedSource, OfflineProductRequest, Source, pasteable, planned_verification,
+    CheckedSource, OfflineProductRequest, Source, planned_verification,
 };
 use crate::steps::create_workdir_from_container as from_container;
 use crate::steps::create_workdir_from_host::{self as from_host, HostPreflight};

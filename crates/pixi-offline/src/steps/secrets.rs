@@ -8,7 +8,6 @@ use crate::evidence;
 use crate::evidence::manifest::Secrets;
 use crate::failure::Failure;
 use crate::layout;
-use crate::packages;
 use crate::request::{ProductVariable, SecretAction, SecretPolicy, Verification};
 use crate::secret_search::{Finding, Search};
 use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
@@ -22,7 +21,7 @@ const ADVICE: &str = "take them out (out of a package cache: by building the wor
 
 /// A search that is about to be made, or none when nobody wants it.
 #[derive(Debug)]
-pub(super) struct SecretSearch(Option<Search>);
+pub struct SecretSearch(Option<Search>);
 
 impl SecretSearch {
     /// A search by this policy.
@@ -30,7 +29,7 @@ impl SecretSearch {
     /// # Errors
     ///
     /// Exit code 2 for a pattern of `--allow-secret` that cannot be one.
-    pub(super) fn new(policy: &SecretPolicy, context: &Context) -> anyhow::Result<SecretSearch> {
+    pub fn new(policy: &SecretPolicy, context: &Context) -> anyhow::Result<SecretSearch> {
         let known = known_places(policy)?;
         Ok(SecretSearch(match policy.action {
             SecretAction::Off => None,
@@ -72,7 +71,7 @@ impl SecretSearch {
     }
 
     /// Looks at what is copied whole, and gives the survey of that.
-    pub(super) fn resources(&mut self, source: &Path) -> anyhow::Result<Survey> {
+    pub fn resources(&mut self, source: &Path) -> anyhow::Result<Survey> {
         let rules = stage::without_our_traces()?;
         let selection = RulesAndSkip {
             rules: &rules,
@@ -108,62 +107,21 @@ impl SecretSearch {
 
     /// Looks at what is run to verify: records and logs have it word for word.
     pub(super) fn verification(&mut self, verification: &Verification) {
+        let Some(search) = &mut self.0 else { return };
         match verification {
             Verification::None => {}
-            Verification::Task(task) => self.words("--verify-task", std::slice::from_ref(task)),
-            Verification::Command(words) => self.words("--verify-run", words),
+            Verification::Task(task) => search.words("--verify-task", std::slice::from_ref(task)),
+            Verification::Command(words) => search.words("--verify-run", words),
         }
     }
 
-    /// Looks at the words of a command; `option` is what they came with.
-    pub(super) fn words(&mut self, option: &str, words: &[String]) {
-        if let Some(search) = &mut self.0 {
-            search.words(option, words);
-        }
-    }
-
-    /// Looks at settings of an image, which everybody can read who has it.
-    pub(super) fn settings<'a>(
-        &mut self,
-        option: &str,
-        settings: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) {
-        let Some(search) = &mut self.0 else { return };
-        for (key, value) in settings {
-            search.variable(&format!("{option} {key}"), key, value.as_bytes());
-        }
-    }
-
-    /// Looks at what of a product's project goes into an image: all of it, or the
-    /// named files and folders.
-    pub(super) fn copied(&mut self, project: &Path, copies: &[&Path]) {
-        let Some(search) = &mut self.0 else { return };
-        if copies.is_empty() {
-            search.folder(project, &Rules::new());
-        }
-        for copy in copies {
-            let path = project.join(copy);
-            if path.is_dir() {
-                search.folder(&path, &Rules::new());
-            } else {
-                search.file(project, copy, false);
-            }
-        }
-    }
-
-    /// Looks at where conda packages come from, which pixi writes into an
-    /// environment's `conda-meta`: the channels' URLs, as the lock has them and as
-    /// the cache of a product does.
-    pub(super) fn channels(&mut self, project: &Path, cache: &Path) {
-        let Some(search) = &mut self.0 else { return };
-        search.file(project, Path::new(layout::LOCK_FILE), false);
-        for record in packages::channel_records(cache) {
-            search.pointer(cache, &record);
-        }
+    /// The search, when one is wanted.
+    pub fn search(&mut self) -> Option<&mut Search> {
+        self.0.as_mut()
     }
 
     /// What was found.
-    pub(super) fn findings(self) -> Vec<Finding> {
+    pub fn findings(self) -> Vec<Finding> {
         self.0.map(Search::findings).unwrap_or_default()
     }
 }
@@ -206,7 +164,7 @@ pub(super) fn look_at_verification(
 /// # Errors
 ///
 /// Exit code 2 when they are refused; the message lists them.
-pub(super) fn refuse(policy: &SecretPolicy, findings: &[Finding]) -> anyhow::Result<()> {
+pub fn refuse(policy: &SecretPolicy, findings: &[Finding]) -> anyhow::Result<()> {
     if policy.action != SecretAction::Deny || findings.is_empty() {
         return Ok(());
     }
@@ -241,7 +199,7 @@ pub(super) fn warn(findings: &[Finding], context: &Context) {
 }
 
 /// Says what was found, what comes of it, and what can be done about it.
-pub(super) fn warn_that(findings: &[Finding], consequence: &str, context: &Context) {
+pub fn warn_that(findings: &[Finding], consequence: &str, context: &Context) {
     for finding in findings.iter().take(SHOWN) {
         context
             .report

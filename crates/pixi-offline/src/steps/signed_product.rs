@@ -13,7 +13,8 @@ use crate::failure::{self, Failure};
 use crate::layout::Product;
 
 /// A signature of `SHA256SUMS` that is right.
-pub(super) struct SignedProduct {
+#[derive(Debug)]
+pub struct SignedProduct {
     key: VerifyingKey,
     digest: Sha256Digest,
     comment: TrustedComment,
@@ -26,7 +27,7 @@ impl SignedProduct {
     /// # Errors
     ///
     /// Exit code 1 when there is none, or it is not one by this key.
-    pub(super) fn require(product: &Product, key: &VerifyingKey) -> anyhow::Result<SignedProduct> {
+    pub fn require(product: &Product, key: &VerifyingKey) -> anyhow::Result<SignedProduct> {
         if std::fs::symlink_metadata(product.sums()).is_err() {
             return Err(refused(format!(
                 "{} has no SHA256SUMS, so nothing in it is signed; make the product again, with --sign-key",
@@ -47,7 +48,7 @@ impl SignedProduct {
     /// # Errors
     ///
     /// Exit code 1 when it is another one, or holds what no signature covers.
-    pub(super) fn require_is(
+    pub fn require_is(
         &self,
         product: &Product,
         checked: &Checked,
@@ -135,7 +136,7 @@ fn signed_for(
 /// # Errors
 ///
 /// Exit code 1 when it is not.
-pub(super) fn require_signed_verification(
+pub fn require_signed_verification(
     product: &Product,
     checked: &Checked,
     key: &VerifyingKey,

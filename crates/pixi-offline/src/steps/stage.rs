@@ -502,7 +502,7 @@ impl Helper {
 /// # Errors
 ///
 /// Exit code 2 naming the option when it is missing or no folder.
-pub(super) fn require_folder(option: &str, folder: &Path) -> anyhow::Result<()> {
+pub fn require_folder(option: &str, folder: &Path) -> anyhow::Result<()> {
     match fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(Failure::usage(format!(

@@ -8,8 +8,7 @@ mod receive;
 mod send;
 
 pub use receive::{Expected, LeftBehind, Received, receive, receive_as};
-pub(crate) use send::FixedLenReader;
-pub use send::{Sender, Sent, send};
+pub use send::{FixedLenReader, Sender, Sent, send};
 
 /// The pax record of a file that is not in the stream: the path at which the
 /// receiver has the same one. Records of a vendor start with its name (pax(1)).

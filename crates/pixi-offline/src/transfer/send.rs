@@ -237,14 +237,14 @@ fn time_of(metadata: &Metadata) -> String {
 /// A file that is read for the length its header promises: a log that grows
 /// meanwhile is cut there, one that shrank is an error.
 #[derive(Debug)]
-pub(crate) struct FixedLenReader {
+pub struct FixedLenReader {
     file: File,
     left: u64,
 }
 
 impl FixedLenReader {
     /// The first `length` bytes of a file, and an error where it has fewer.
-    pub(crate) fn new(file: File, length: u64) -> FixedLenReader {
+    pub fn new(file: File, length: u64) -> FixedLenReader {
         FixedLenReader { file, left: length }
     }
 }

@@ -16,7 +16,7 @@ use crate::evidence::sbom::shown_kind;
 use crate::evidence::verification::{Ran, VerificationRecord};
 use crate::layout;
 use crate::packages::{KeptReason, PackageInfo, PackageKind, PackageSource};
-use crate::product::shell_quote;
+use crate::product::pasteable;
 
 /// The sections that have a heading: the name in a link, and the heading.
 pub(super) const TITLES: [(&str, &str); 11] = [
@@ -747,18 +747,8 @@ fn reference(image: Option<&Image>) -> Option<&str> {
 
 /// The words of a command, so that a shell takes them as they were.
 fn command(ran: &Ran) -> Markup {
-    let plain = |word: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-        !word.is_empty() && word.bytes().all(plain)
-    };
-    let words: Vec<String> = ran
-        .command
-        .iter()
-        .map(|word| match plain(word) {
-            true => word.clone(),
-            false => String::from_utf8_lossy(&shell_quote(word.as_bytes())).into_owned(),
-        })
-        .collect();
+    let words = ran.command.iter();
+    let words: Vec<String> = words.map(|word| pasteable(word.as_ref())).collect();
     html! { code { (Escaped(&words.join(" "))) } }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::ValueEnum as _;
 
-use crate::product::shell_quote;
+use crate::product::pasteable;
 use crate::request::{
     ContainerPlatform, EnvironmentName, ProjectName, SecretAction, SigningOptions, Transfer,
     Verification,
@@ -45,16 +45,6 @@ impl CommandLine {
         let words: Vec<String> = self.0.iter().map(|word| pasteable(word)).collect();
         words.join(" ")
     }
-}
-
-/// A word as it can be pasted into a shell.
-pub(in crate::steps) fn pasteable(word: &OsStr) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(byte);
-    let bytes = word.as_encoded_bytes();
-    if !bytes.is_empty() && bytes.iter().all(is_plain) {
-        return word.to_string_lossy().into_owned();
-    }
-    String::from_utf8_lossy(&shell_quote(bytes)).into_owned()
 }
 
 /// The command that makes the same product, but for the values of variables,

@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 
+use pixi_offline::layout;
+use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName};
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike, Value};
 
-use crate::layout;
-use crate::request::{AppFolder, DEFAULT_ENVIRONMENT, EnvironmentName};
+use crate::request::AppFolder;
 
 /// Stands for the `PATH` of the base image in a value; no value can hold it.
-pub(super) const BASE_PATH: char = '\0';
+pub const BASE_PATH: char = '\0';
 
 /// A project in an image.
 #[derive(Debug, Clone, Copy)]

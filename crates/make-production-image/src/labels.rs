@@ -1,9 +1,11 @@
 //! The labels of an image.
 
-use crate::escape::one_line;
-use crate::evidence::manifest::ManifestFacts;
-use crate::evidence::{ProjectMetadata, Sha256Digest};
-use crate::request::{EnvironmentName, ImageReference, ImageSetting};
+use pixi_offline::escape::one_line;
+use pixi_offline::evidence::manifest::ManifestFacts;
+use pixi_offline::evidence::{ProjectMetadata, Sha256Digest};
+use pixi_offline::request::{EnvironmentName, ImageReference};
+
+use crate::request::ImageSetting;
 
 /// The label with the digest of the product that an image was made from.
 pub const PRODUCT_DIGEST: &str = "io.github.pixi-offline.product.digest";

@@ -7,15 +7,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use pixi_offline::evidence::evidence_file::{self, LONGEST_LIST};
+use pixi_offline::evidence::manifest::{EntryKind, Manifest};
+use pixi_offline::layout::Product;
+use pixi_offline::product;
+use pixi_offline::transfer::FixedLenReader;
+use pixi_offline::untrusted_dir::{UntrustedDir, open_below};
 use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
-
-use crate::evidence::evidence_file::{self, LONGEST_LIST};
-use crate::evidence::manifest::{EntryKind, Manifest};
-use crate::layout::Product;
-use crate::product;
-use crate::transfer::FixedLenReader;
-use crate::untrusted_dir::{UntrustedDir, open_below};
 
 /// The files of a context beside the Dockerfile and the product: name and text. Those
 /// without a dot first are scripts of the build stage.
@@ -185,16 +184,23 @@ mod tests {
         let mut archive = Builder::new(Vec::new());
         let product = UntrustedDir::open(&product).unwrap();
         let file = EntryKind::File {
-            mode: crate::evidence::manifest::Mode::of(0o644),
+            mode: pixi_offline::evidence::manifest::Mode::of(0o644),
             size: 14,
             sha256: [0; 32].into(),
         };
         append(&product, &mut archive, Path::new("demo/file"), &file)?;
         let link = EntryKind::Link {
-            target: crate::evidence::manifest::EncodedPath::new("file"),
+            target: pixi_offline::evidence::manifest::EncodedPath::new("file"),
         };
         append(&product, &mut archive, Path::new("demo/link"), &link)?;
         Ok(archive.into_inner()?)
+    }
+
+    #[test]
+    fn the_lines_on_user_packages_have_their_place() {
+        let script = include_str!("entrypoint.sh");
+        assert_eq!(script.matches("# USER PACKAGES\n").count(), 1);
+        assert!(product::keep_user_packages_away(script).contains("PYTHONNOUSERSITE='1'"));
     }
 
     #[test]

@@ -1,11 +1,72 @@
 //! What a production image shall be.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use crate::failure::Failure;
-use crate::request::{ContainerPath, utf8_arg};
+use pixi_offline::failure::Failure;
+use pixi_offline::request::{
+    ContainerPath, EnvironmentName, ImageReference, SecretPolicy, utf8_arg,
+};
+
+/// What was asked for; paths as they were typed.
+#[derive(Debug, Clone)]
+pub struct ImageRequest {
+    /// The product.
+    pub product_dir: PathBuf,
+    /// The image with pixi.
+    pub build_image: ImageReference,
+    /// The image that the last one is made from.
+    pub base_image: ImageReference,
+    /// What becomes of it.
+    pub purpose: Purpose,
+    /// The environment; when `None`, `default` or the only one.
+    pub environment: Option<EnvironmentName>,
+    /// Where the project is in the image.
+    pub app: AppFolder,
+    /// What of the project goes into the image; empty means everything.
+    pub copies: Vec<CopiedPath>,
+    /// Where the product's resources go.
+    pub resources: Option<AppFolder>,
+    /// Ports to announce.
+    pub ports: Vec<ExposedPort>,
+    /// Variables of the image.
+    pub variables: Vec<ImageSetting>,
+    /// Labels beside the usual.
+    pub labels: Vec<ImageSetting>,
+    /// The user that it runs as.
+    pub user: Option<ImageUser>,
+    /// The command of its health check.
+    pub healthcheck: Option<String>,
+    /// What it runs by itself.
+    pub command: Vec<String>,
+    /// Whether a product will do that no final verification has passed.
+    pub unverified: bool,
+    /// The key that product and verification must be signed with.
+    pub verify_key: Option<PathBuf>,
+    /// What happens to what looks like a secret and goes into the image.
+    pub secrets: SecretPolicy,
+    /// Whether an image of the same name, or files, may be replaced.
+    pub force: bool,
+    /// The engine's client, when one was named.
+    pub engine: Option<OsString>,
+}
+
+/// What becomes of the Dockerfile.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// It is written into this folder, with all that it uses, and nothing is built.
+    Emit(PathBuf),
+    /// An image is built.
+    Build {
+        /// The image's name.
+        tag: ImageTag,
+        /// What is run in it before it gets the name.
+        verify: Option<Vec<OsString>>,
+        /// The archive that it is saved to.
+        save: Option<PathBuf>,
+    },
+}
 
 /// The name that an image gets: `NAME[:TAG]`, no digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -319,7 +380,10 @@ mod tests {
             let error = make(OsStr::new(text))
                 .err()
                 .unwrap_or_else(|| panic!("{text:?}"));
-            assert_eq!(crate::failure::exit_code(&error), crate::failure::USAGE);
+            assert_eq!(
+                pixi_offline::failure::exit_code(&error),
+                pixi_offline::failure::USAGE
+            );
         }
     }
 

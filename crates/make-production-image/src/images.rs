@@ -1,0 +1,169 @@
+//! Whether the two images can be what they shall be.
+
+use pixi_offline::container::{Engine, EngineVersion, Image, Look};
+use pixi_offline::context::Context;
+use pixi_offline::failure::{self, Failure};
+use pixi_offline::packages::Package;
+use pixi_offline::request::ImageReference;
+
+use crate::product::CheckedProduct;
+use crate::request::ImageRequest;
+use crate::system::{LOOK, Libc, System};
+
+/// Finds out what would make the build, or the image, fail.
+///
+/// # Errors
+///
+/// Exit code 125 for an image that is not there or cannot be run, 127 for a build image
+/// without pixi, 2 for one that cannot run the environment or the scripts.
+pub fn check(
+    request: &ImageRequest,
+    engine: &Engine,
+    version: &EngineVersion,
+    source: &CheckedProduct,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let asked = [
+        ("--build-image", &request.build_image),
+        ("--base-image", &request.base_image),
+    ];
+    let mut images = Vec::new();
+    for (option, image) in asked {
+        images.push((option, require_image(engine, option, image)?));
+    }
+    for (option, image) in &images {
+        require_architecture(option, image, source.platform())?;
+        engine.require_runnable(image, version)?;
+    }
+    let glibc = source.packages().iter().filter_map(Package::glibc).max();
+    let app = request.app.as_str();
+    let build = look(engine, asked[0], app, "and the build runs a script")?;
+    let base = look(
+        engine,
+        asked[1],
+        app,
+        "and the environment is activated by a script",
+    )?;
+    for ((option, image), system) in asked.into_iter().zip([&build, &base]) {
+        if let Some(why) = system.lacks(glibc) {
+            return Err(Failure::usage(format!(
+                "{option} {image} cannot run the environment {}: {why}",
+                source.environment
+            )));
+        }
+    }
+    require_builder(request, &build, source, context)?;
+    tell_of_libraries(&build.libc, &base.libc, context);
+    if !base.bash {
+        context.report.note(
+            "the base image has no bash: its sh reads the activation scripts of the packages",
+        );
+    }
+    if base.folder_is_taken {
+        context.report.warning(format_args!(
+            "the base image has something in {app} already, which stays there; --app-dir names another place"
+        ));
+    }
+    Ok(())
+}
+
+fn require_image(engine: &Engine, option: &str, image: &ImageReference) -> anyhow::Result<Image> {
+    engine.image(image)?.ok_or_else(|| {
+        Failure::with_code(
+            failure::ENGINE,
+            format!(
+                "{option} {image} is not on this engine, and nothing is fetched here; bring it with `{client} pull` or `{client} load` first",
+                client = engine.client()
+            ),
+        )
+    })
+}
+
+/// What the environment's packages are for is what the image is for.
+fn require_architecture(option: &str, image: &Image, platform: &str) -> anyhow::Result<()> {
+    // The names of conda's subdirs and of Go's architectures.
+    let wanted = match platform {
+        "linux-64" => "linux/amd64",
+        "linux-aarch64" => "linux/arm64",
+        "linux-ppc64le" => "linux/ppc64le",
+        "linux-s390x" => "linux/s390x",
+        _ => return Ok(()),
+    };
+    if image.platform == wanted {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{option} {} is for {}, and the environment's packages are for {platform}; take an image for {wanted}",
+        image.reference, image.platform
+    )))
+}
+
+/// Looks into an image for the folder `app` and what the scripts need.
+fn look(
+    engine: &Engine,
+    (option, image): (&str, &ImageReference),
+    app: &str,
+    why: &str,
+) -> anyhow::Result<System> {
+    match engine.look_into(image, LOOK, &[app])? {
+        Look::Seen(text) => Ok(System::read(&text)),
+        Look::NoShell(words) => Err(Failure::usage(format!(
+            "{option} {image} has no shell (sh), {why}; take another image: {words}"
+        ))),
+    }
+}
+
+/// The build image runs as root, and has a pixi that is right for the product.
+fn require_builder(
+    request: &ImageRequest,
+    build: &System,
+    source: &CheckedProduct,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let facts = source.facts();
+    if !build.root {
+        return Err(Failure::usage(format!(
+            "--build-image {} does not run as root, and the build makes {}; take an image that does",
+            request.build_image,
+            request.app.as_str()
+        )));
+    }
+    let bundled = facts.packages.bundled_pixi;
+    match (&build.pixi, &facts.build.pixi) {
+        (None, _) if !bundled => {
+            return Err(Failure::with_code(
+                failure::MISSING_PROGRAM,
+                format!(
+                    "--build-image {} has no pixi on its PATH, and the product brings none; take an image with pixi, or make the product with --bundle-pixi",
+                    request.build_image
+                ),
+            ));
+        }
+        (Some(here), Some(then)) if !bundled && here.split(' ').next_back() != Some(then) => {
+            context.report.warning(format_args!(
+                "the build image has {here}, and pixi {then} made the product: another version may not find what is in its package cache"
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Says whether what was linked in the build image will run on the base image.
+fn tell_of_libraries(build: &Libc, base: &Libc, context: &Context) {
+    match (build, base) {
+        (Libc::Glibc(_), Libc::Musl) => context.report.warning(
+            "the build image has glibc and the base image has musl: programs of the environment that are no scripts do not run",
+        ),
+        (Libc::Glibc(Some(build)), Libc::Glibc(Some(base))) if base < build => {
+            context.report.note(format_args!(
+                "the base image has glibc {}.{}, older than the build image's {}.{}: Python packages that are compiled in the build may not run",
+                base.0, base.1, build.0, build.1
+            ));
+        }
+        (_, Libc::Unknown) => context.report.note(
+            "not checked: whether the base image's C library fits (neither getconf nor ldd tells there)",
+        ),
+        _ => {}
+    }
+}
