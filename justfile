@@ -45,7 +45,7 @@ test-quick:
 # Compare the staging with the real rsync over CASES random trees and patterns
 [group('checkout')]
 test-staging CASES='2000':
-    PIXI_OFFLINE_ORACLE_CASES="$1" cargo test --package testbed --test staging_oracle
+    PIXI_OFFLINE_ORACLE_CASES="$1" cargo test --package testbed --test pure staging_oracle
 
 # Run the tests of docs/reliability.md, those of many cases long (a quarter of an hour), and write that page
 [group('checkout')]
@@ -60,7 +60,7 @@ bench *WORDS:
 # Try what the core promises on many more random inputs than the tests do; a SEED gives others
 [group('checkout')]
 fuzz SEED='5':
-    PIXI_OFFLINE_LONG=1 PIXI_OFFLINE_FUZZ_SEED="$1" cargo test --package testbed --test fuzz --test staging_oracle -- --nocapture
+    PIXI_OFFLINE_LONG=1 PIXI_OFFLINE_FUZZ_SEED="$1" cargo test --package testbed --test pure -- fuzz staging_oracle --nocapture
 
 # Check formatting and lints, as the continuous integration does
 [group('checkout')]

@@ -1,5 +1,5 @@
 //! What must survive, handed to the commands as the place to make anew. The
-//! guard itself is tried over many trees in `tests/fuzz`.
+//! guard itself is tried over many trees in `tests/pure/fuzz`.
 
 use std::collections::BTreeMap;
 use std::fs;

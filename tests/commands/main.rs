@@ -13,6 +13,7 @@ mod create_workdir_from_container;
 mod create_workdir_from_host;
 mod delete_guard;
 mod evidence;
+mod faults;
 mod final_verify_product;
 mod hostile_container;
 mod interruptions;

@@ -9,7 +9,7 @@
 //! never staged, is for the caller to say.
 //!
 //! The pattern language and the semantics of the copy were written from rsync's
-//! observable behaviour, and `tests/staging_oracle` compares both with the real
+//! observable behaviour, and `tests/pure/staging_oracle` compares both with the real
 //! program over random trees.
 
 mod copy;

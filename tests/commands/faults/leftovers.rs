@@ -1,0 +1,98 @@
+//! What earlier runs left in a workdir.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+
+use testbed::sandbox::Run;
+
+use crate::fake::Fake;
+use crate::faults::injection::without;
+use crate::faults::tree::tree;
+
+/// A user without rights.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn closed_folders_go_and_those_of_others_are_found_before_anything_is_deleted() {
+    let test = "closed_folders_go_and_those_of_others_are_found_before_anything_is_deleted";
+    if rustix::process::geteuid().as_raw() != 0 {
+        testbed::skip(test, "only root makes folders of two users");
+        return;
+    }
+    let fake = Fake::new();
+    let root = fake.sandbox.root();
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+    for folder in ["work", "home", "work/demo"] {
+        chown(root.join(folder), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    // The scripted docker writes down its calls.
+    fs::write(root.join("calls"), "").unwrap();
+    chown(root.join("calls"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let create = || {
+        let mut command = fake.sandbox.program("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(testbed::sandbox::binary("create-workdir-from-host"))
+            .args([
+                "--image",
+                "img:1",
+                "--project-dir",
+                "demo",
+                "--workdir",
+                "W",
+            ]);
+        Run::of(&mut command)
+    };
+    create().success();
+    let package = fake.path("W/pixi-cache/pkgs/a-1-0");
+    fs::create_dir_all(&package).unwrap();
+    fs::write(package.join("file"), "x").unwrap();
+    for folder in ["W/pixi-cache/pkgs/a-1-0", "W/pixi-cache/pkgs"] {
+        chown(fake.path(folder), Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::set_permissions(fake.path(folder), fs::Permissions::from_mode(0o555)).unwrap();
+    }
+    create().success();
+    assert!(!package.exists());
+
+    let of_root = fake.path("W/out/of-root");
+    fs::create_dir(&of_root).unwrap();
+    fs::write(of_root.join("file"), "x").unwrap();
+    let before = tree(&fake.path("W"), &["."]);
+    let command = format!("sudo rm -rf -- '{}'", fake.path("W").display());
+    create().code(2).says("of-root").says(&command);
+    assert_eq!(tree(&fake.path("W"), &["."]), before);
+
+    // The command that it names is the way out.
+    fs::remove_dir_all(fake.path("W")).unwrap();
+    create().success();
+    testbed::ran(test, 3);
+}
+
+#[test]
+fn nothing_is_replaced_where_the_mount_table_cannot_be_read() {
+    let fake = Fake::new();
+    fake.create::<&str>(&[]).success();
+    fake.sandbox
+        .run("make-archive-ready-product", ["--workdir", "W"])
+        .success();
+    let before = tree(&fake.path("W"), &["."]);
+    let log = fake.sandbox.root().join("trace");
+    let create = "--image img:1 --project-dir demo --workdir W --force";
+    for (command, words) in [
+        ("create-workdir-from-host", create),
+        ("build-offline-product", create),
+        ("make-archive-ready-product", "--workdir W"),
+    ] {
+        let mut run = fake.sandbox.command(command);
+        run.args(words.split(' '));
+        let (output, tried) = without(&run, &log, "/proc/self/mountinfo");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(tried, "{command}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(
+            said.contains("/proc/self/mountinfo cannot be read"),
+            "{said}"
+        );
+        assert!(tree(&fake.path("W"), &["."]) == before, "{command}");
+    }
+}

@@ -1,0 +1,11 @@
+//! What is there after something went wrong at the worst moment.
+//!
+//! The commands under test, with a scripted docker; killed, or told by the
+//! kernel that a disk is full or broken, at system calls all over their runs.
+
+mod injection;
+mod leftovers;
+mod replacing;
+mod room;
+mod together;
+mod tree;

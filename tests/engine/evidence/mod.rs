@@ -1,0 +1,6 @@
+//! What a product carries for those who must judge it, read by programs that are not ours:
+//! validators and a browser.
+
+mod real_product;
+mod report;
+mod sbom;

@@ -1,0 +1,200 @@
+//! One project's way from a folder to an environment on another machine.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use testbed::images::PixiImage;
+use testbed::project::lock_project_at;
+use testbed::sandbox::{Run, Sandbox};
+
+use crate::kinds::draft::PROVED;
+use crate::kinds::kind::Kind;
+use crate::kinds::parts::Parts;
+use crate::kinds::table::Expected;
+use crate::listing::listing;
+
+/// A step of the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// pixi writes the lock.
+    Lock,
+    /// create-workdir-from-host, with a verification.
+    Create,
+    /// make-archive-ready-product.
+    Make,
+    /// final-verify-product.
+    FinalVerify,
+    /// By hand, at the target.
+    Target,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Lock => "lock",
+            Stage::Create => "create",
+            Stage::Make => "make",
+            Stage::FinalVerify => "final-verify",
+            Stage::Target => "target",
+        })
+    }
+}
+
+/// Where it did not go on.
+pub struct Failure {
+    pub stage: Stage,
+    pub output: String,
+}
+
+impl Failure {
+    /// The line that the table names, or else the last ones.
+    pub fn gist(&self, expected: &Expected) -> String {
+        let named = expected.saying().and_then(|saying| {
+            let line = self.output.lines().find(|line| line.contains(saying))?;
+            Some(line.trim().to_owned())
+        });
+        named.unwrap_or_else(|| {
+            let lines: Vec<&str> = self.output.trim_end().lines().collect();
+            lines[lines.len().saturating_sub(3)..].join(" / ")
+        })
+    }
+}
+
+/// What an environment that works at the target showed.
+pub struct Proof {
+    /// Whether pixi saw a clock two days on; a static program does not load faketime.
+    pub later: bool,
+}
+
+/// Takes the kind's project all the way.
+pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Failure> {
+    let journey = Journey::new(&image.reference);
+    let project = journey.path("demo");
+    fs::create_dir(&project).unwrap();
+    let draft = (kind.draft)(parts, &project);
+    draft.write(&project, image, parts);
+    // As a person locks it: where it lies, unless the kind is about that.
+    let place = draft.locked_at.map_or(project.as_path(), Path::new);
+    let locked = lock_project_at(&image.reference, &project, place.to_str().unwrap());
+    at(Stage::Lock, locked.map_err(|error| format!("{error:#}")))?;
+    let lock = fs::read(project.join("pixi.lock")).unwrap();
+    let require_same_lock = |stage, project: &str| {
+        let same = fs::read(journey.path(project).join("pixi.lock")).unwrap() == lock;
+        require(stage, same, "pixi.lock was changed")
+    };
+
+    let prove = ["--verify-run", "--", "python", "prove.py"];
+    let mut words = vec!["--project-dir", "demo", "--workdir", "W"];
+    words.extend(prove);
+    journey.step(Stage::Create, "create-workdir-from-host", &words)?;
+    require_same_lock(Stage::Create, "W/project/demo")?;
+    require_same_lock(Stage::Create, "demo")?;
+
+    let words = ["--workdir", "W"];
+    journey.step(Stage::Make, "make-archive-ready-product", &words)?;
+    require_same_lock(Stage::Make, "W/product/demo")?;
+    let product = journey.path("W/product");
+    let before = listing(&product);
+
+    let mut words = vec!["--product-dir", "W/product", "--out-dir", "O"];
+    words.extend(["--project-name", "demo"]);
+    words.extend(prove);
+    journey.step(Stage::FinalVerify, "final-verify-product", &words)?;
+    let same = listing(&product) == before;
+    require(
+        Stage::FinalVerify,
+        same,
+        "the product was changed by being verified",
+    )?;
+
+    at(Stage::Target, journey.at_the_target(&product))
+}
+
+fn at<T>(stage: Stage, result: Result<T, String>) -> Result<T, Failure> {
+    result.map_err(|output| Failure { stage, output })
+}
+
+fn require(stage: Stage, holds: bool, otherwise: &str) -> Result<(), Failure> {
+    at(
+        stage,
+        holds.then_some(()).ok_or_else(|| otherwise.to_owned()),
+    )
+}
+
+/// Runs at the target; the product is at /carried/it and stays as it is.
+const TARGET: &str = include_str!("target.sh");
+
+/// The least by which the clock at the target must be later.
+const NEARLY_TWO_DAYS: u64 = 47 * 60 * 60;
+
+struct Journey<'a> {
+    sandbox: Sandbox,
+    image: &'a str,
+}
+
+impl Journey<'_> {
+    fn new(image: &str) -> Journey<'_> {
+        let mut sandbox = Sandbox::new();
+        for name in ["DOCKER_HOST", "DOCKER_CONTEXT"] {
+            if let Some(value) = std::env::var_os(name) {
+                sandbox.set(name, value);
+            }
+        }
+        Journey { sandbox, image }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.sandbox.work().join(name)
+    }
+
+    fn step(&self, stage: Stage, command: &str, words: &[&str]) -> Result<(), Failure> {
+        let runs_a_container = stage != Stage::Make;
+        let image = ["--image", self.image];
+        let image = image.iter().filter(|_| runs_a_container);
+        let run = self.sandbox.run(command, image.chain(words));
+        let well = run.code == 0 && (!runs_a_container || run.stdout.contains(PROVED));
+        require(stage, well, &run.to_string())
+    }
+
+    /// Another path, another user, an empty home, no network, two days later.
+    fn at_the_target(&self, product: &Path) -> Result<Proof, String> {
+        let mount = format!(
+            "type=bind,source={},target=/carried/it,readonly",
+            product.display()
+        );
+        let mut docker = Command::new("docker");
+        docker
+            .args(["run", "--rm", "--init", "--network", "none"])
+            .args(["--user", "4242:4242", "--mount", &mount])
+            .args(["--tmpfs", "/elsewhere:exec,mode=0777"])
+            .args(["--entrypoint", "bash", self.image, "-euc", TARGET]);
+        let run = Run::of(&mut docker);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let word_after = |name: &str| {
+            let mut words = run
+                .stdout
+                .lines()
+                .filter_map(|line| line.strip_prefix(name));
+            words.next().unwrap_or_default().trim()
+        };
+        let attempts = word_after("attempts to reach the network:");
+        let clock = word_after("clock:").parse().unwrap_or(0);
+        let faketime = word_after("faketime in pixi:");
+        if run.code != 0 || !run.stdout.contains(PROVED) {
+            Err(run.to_string())
+        } else if attempts != "0" {
+            Err(format!("something tried to reach the network\n{run}"))
+        } else if clock < now.as_secs() + NEARLY_TWO_DAYS || faketime == "absent" {
+            Err(format!("the clock was not two days on\n{run}"))
+        } else {
+            Ok(Proof {
+                later: faketime == "loaded",
+            })
+        }
+    }
+}

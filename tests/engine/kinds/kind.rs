@@ -1,0 +1,203 @@
+//! The kinds, each as the project that has it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use testbed::python::{Backend, Source, VERSION, commit_with_tag, wheel};
+
+use crate::kinds::draft::{Draft, Installed};
+use crate::kinds::parts::Parts;
+
+/// A kind of dependency.
+pub struct Kind {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Puts what it needs beyond a manifest into the project's folder.
+    pub draft: fn(&Parts, &Path) -> Draft,
+}
+
+use Installed::{InEnvironment, InProject};
+
+pub const KINDS: [Kind; 18] = [
+    Kind {
+        name: "conda",
+        draft: |_, _| Draft {
+            conda: vec!["prefix-tool", "many-files"],
+            proof: "said = subprocess.run([\"prefix-tool\"], check=True, capture_output=True)\n\
+                    assert sys.prefix.encode() in said.stdout, said\n\
+                    assert os.path.exists(sys.prefix + \"/share/many-files\")\n"
+                .to_owned(),
+            ..Draft::default()
+        },
+    },
+    Kind {
+        name: "wheel",
+        draft: |_, _| Draft::python("plain-wheel = \"*\"", "plain-wheel", InEnvironment),
+    },
+    Kind {
+        name: "sdist-setuptools",
+        draft: |_, _| Draft::python("old-sdist = \"*\"", "old-sdist", InEnvironment),
+    },
+    Kind {
+        name: "sdist-hatchling",
+        draft: |_, _| Draft::python("new-sdist = \"*\"", "new-sdist", InEnvironment),
+    },
+    Kind {
+        name: "url-wheel",
+        draft: |parts, _| {
+            let url = parts.index.direct_wheel();
+            let line = format!("direct-wheel = {{ url = {url:?} }}");
+            Draft::python(line, "direct-wheel", InEnvironment)
+        },
+    },
+    Kind {
+        name: "url-sdist",
+        draft: |parts, _| {
+            let url = parts.index.direct_sdist();
+            let line = format!("direct-sdist = {{ url = {url:?} }}");
+            Draft::python(line, "direct-sdist", InEnvironment)
+        },
+    },
+    Kind {
+        name: "git",
+        draft: |parts, _| {
+            let (url, revision) = (parts.index.repository(), parts.index.revision());
+            let line = format!("from-git = {{ git = {url:?}, rev = {revision:?} }}");
+            Draft::python(line, "from-git", InEnvironment)
+        },
+    },
+    Kind {
+        name: "project-wheel",
+        draft: |_, folder| {
+            let file = put_wheel("project-wheel", &folder.join("wheels"));
+            let line = format!("project-wheel = {{ path = \"./wheels/{file}\" }}");
+            Draft::python(line, "project-wheel", InEnvironment)
+        },
+    },
+    Kind {
+        name: "self-hatchling",
+        draft: |_, folder| editable_self(Backend::Hatchling, folder),
+    },
+    Kind {
+        name: "self-setuptools",
+        draft: |_, folder| editable_self(Backend::Setuptools, folder),
+    },
+    Kind {
+        name: "folder-hatchling",
+        draft: |_, folder| {
+            put_library(Backend::Hatchling, folder);
+            Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
+        },
+    },
+    Kind {
+        name: "folder-setuptools",
+        draft: |_, folder| {
+            put_library(Backend::Setuptools, folder);
+            Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
+        },
+    },
+    Kind {
+        name: "folder-editable",
+        draft: |_, folder| {
+            put_library(Backend::Hatchling, folder);
+            let line = "library = { path = \"./lib\", editable = true }";
+            Draft::python(line, "library", InProject)
+        },
+    },
+    Kind {
+        name: "self-setuptools-scm",
+        draft: |_, folder| {
+            let draft = editable_self(Backend::SetuptoolsScm, folder);
+            commit_with_tag(folder, "v1.0").unwrap();
+            draft
+        },
+    },
+    Kind {
+        name: "folder-hatch-vcs",
+        draft: |_, folder| {
+            put_library(Backend::HatchVcs, folder);
+            commit_with_tag(folder, "v1.0").unwrap();
+            Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
+        },
+    },
+    Kind {
+        name: "project-channel",
+        draft: own_channel,
+    },
+    Kind {
+        name: "project-channel-moved",
+        draft: |parts, folder| Draft {
+            locked_at: Some("/home/somebody/else"),
+            ..own_channel(parts, folder)
+        },
+    },
+    Kind {
+        name: "project-find-links",
+        draft: |_, folder| {
+            put_wheel("linked-wheel", &folder.join("links"));
+            let line = "linked-wheel = \"*\"";
+            Draft {
+                find_links: Some("./links"),
+                ..Draft::python(line, "linked-wheel", InEnvironment)
+            }
+        },
+    },
+];
+
+fn put_wheel(package: &str, folder: &Path) -> String {
+    let (name, bytes) = wheel(package, VERSION).unwrap();
+    fs::create_dir(folder).unwrap();
+    fs::write(folder.join(&name), bytes).unwrap();
+    name
+}
+
+fn editable_self(backend: Backend, folder: &Path) -> Draft {
+    Source::new("whole-project", VERSION, backend)
+        .write(folder)
+        .unwrap();
+    let line = "whole-project = { path = \".\", editable = true }";
+    Draft::python(line, "whole-project", InProject)
+}
+
+fn put_library(backend: Backend, folder: &Path) {
+    Source::new("library", VERSION, backend)
+        .write(&folder.join("lib"))
+        .unwrap();
+}
+
+/// The channel in the project has the older of two packages of the usual one.
+fn own_channel(parts: &Parts, folder: &Path) -> Draft {
+    put_channel(parts, &folder.join("chan"));
+    Draft {
+        own_channel: Some("./chan"),
+        conda: vec!["flavour"],
+        proof: "said = subprocess.run([\"flavour\"], check=True, capture_output=True)\n\
+                assert said.stdout == b\"flavour 1.0\\n\", said\n"
+            .to_owned(),
+        ..Draft::default()
+    }
+}
+
+fn put_channel(parts: &Parts, folder: &Path) {
+    let package = "flavour-1.0-0.conda";
+    let theirs = parts.channel.folder.join("noarch");
+    let read = fs::read(theirs.join("repodata.json")).unwrap();
+    let repodata: Value = serde_json::from_slice(&read).unwrap();
+    for subdir in [parts.channel.subdir, "noarch"] {
+        let own = folder.join(subdir);
+        fs::create_dir_all(&own).unwrap();
+        let mut packages = json!({});
+        if subdir == "noarch" {
+            packages[package] = repodata["packages.conda"][package].clone();
+            fs::copy(theirs.join(package), own.join(package)).unwrap();
+        }
+        let repodata = json!({
+            "info": {"subdir": subdir},
+            "packages": {},
+            "packages.conda": packages,
+            "repodata_version": 1,
+        });
+        fs::write(own.join("repodata.json"), repodata.to_string()).unwrap();
+    }
+}

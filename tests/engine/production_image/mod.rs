@@ -1,0 +1,10 @@
+//! Images that are made from products: real engine, real pixi, real packages, and each
+//! builder of this machine. No image stays behind.
+
+mod parts;
+
+mod builders;
+mod contents;
+mod example;
+mod page;
+mod refused;

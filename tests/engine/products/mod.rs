@@ -1,0 +1,21 @@
+//! The third ring: real engine, real pixi, real packages. Only here products
+//! are proved.
+
+mod old_names;
+mod packages;
+mod python_cache;
+
+mod build_offline_product;
+mod containers;
+mod elsewhere;
+mod ends;
+mod exit_codes;
+mod forging;
+mod images;
+mod other_engine;
+mod platforms_and_locks;
+mod project_inputs;
+mod proxies;
+mod static_binaries;
+mod target_users;
+mod whole_path;
