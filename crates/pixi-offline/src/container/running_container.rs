@@ -254,7 +254,7 @@ impl UploadedAgent<'_> {
     ///
     /// 128+n after a signal; with its exit code when it fails, and when it cannot
     /// run there at all (another processor).
-    pub fn run(&self, words: &[&str]) -> anyhow::Result<Vec<u8>> {
+    pub fn run(&self, words: &[impl AsRef<str>]) -> anyhow::Result<Vec<u8>> {
         self.run_piped(words, |stream| read_answer(stream))
     }
 
@@ -265,12 +265,12 @@ impl UploadedAgent<'_> {
     /// As [`UploadedAgent::run`], and those of `take`.
     pub fn run_piped<T>(
         &self,
-        words: &[&str],
+        words: &[impl AsRef<str>],
         take: impl FnOnce(&mut dyn Read) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         self.not_interrupted()?;
         let whole: Vec<&str> = std::iter::once(self.file.as_str())
-            .chain(words.iter().copied())
+            .chain(words.iter().map(AsRef::as_ref))
             .collect();
         let arguments = self.container.exec(true, &whole);
         let engine = &self.container.engine;

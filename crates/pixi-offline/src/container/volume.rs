@@ -153,7 +153,7 @@ impl<'a> TransferContainer<'a> {
         image: &ImageReference,
         mounts: &[Mount],
         program: &Path,
-        words: &[&str],
+        words: &[String],
         nonce: &str,
     ) -> anyhow::Result<TransferContainer<'a>> {
         let carrier = TransferContainer {

@@ -32,7 +32,7 @@ use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
-use crate::steps::volume_sync::volume_agent;
+use crate::steps::workspace::volume_agent;
 use crate::transfer;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -74,6 +74,18 @@ pub enum AgentRequest {
     },
 }
 
+impl AgentRequest {
+    /// The arguments by which a program of ours is asked for it.
+    ///
+    /// # Errors
+    ///
+    /// When a path in it is not UTF-8.
+    pub(super) fn arguments(&self) -> anyhow::Result<[String; 2]> {
+        let order = serde_json::to_string(self)?;
+        Ok([AGENT_ARGUMENT.to_owned(), order])
+    }
+}
+
 /// What is to be staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staging {
@@ -97,10 +109,9 @@ pub struct Staging {
 
 /// This program, as what counts attempts to reach a network.
 pub(super) fn counting(context: &Context) -> anyhow::Result<Counting> {
-    let order = serde_json::to_string(&AgentRequest::CountAttempts)?;
     Ok(Counting {
         program: context.host.program.clone(),
-        words: vec![AGENT_ARGUMENT.to_owned(), order],
+        words: AgentRequest::CountAttempts.arguments()?.into(),
     })
 }
 

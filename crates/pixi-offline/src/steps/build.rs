@@ -1,71 +1,38 @@
 //! Installing and verifying a staged project in a container with network.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tar::EntryType;
 
 use crate::container::scripts::{self, Script};
-use crate::container::{
-    self, ContainerName, ContainerSpec, Engine, ExecSpec, Mount, Network, Outcome, Owner, PhaseLog,
-    Pull, RunResult, RunningContainer,
-};
+use crate::container::{Outcome, PhaseLog, RunResult};
 use crate::context::Context;
 use crate::evidence::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::layout::{self, ContainerWorkdir, Workdir};
-use crate::packages::{LocalChannel, Lock};
-use crate::replacement::make_folder;
+use crate::packages::LocalChannel;
+use crate::replacement::{DirLock, StagedDir, TargetState, make_folder};
 use crate::request::{
-    ContainerPath, ContainerPlatform, ContainerVariable, Expectations, ImageReference, LockOption,
-    ProjectName, Verification,
+    ContainerPath, ContainerVariable, Expectations, ProjectName, SecretPolicy, Transfer,
+    Verification,
 };
 use crate::steps::container_out::ContainerOut;
+use crate::steps::generated::{self, StagedPaths};
 use crate::steps::installed::{self, InstalledList};
+use crate::steps::lock_use::LockUse;
+use crate::steps::new_workdir::{self, NewWorkdir};
 use crate::steps::pixi_words::PixiWords;
 use crate::steps::script_result::{self, Phase};
-use crate::steps::volume_sync::VolumeSpec;
+use crate::steps::secrets;
+use crate::steps::stage::ProjectRules;
+use crate::steps::workspace::{
+    DirRole, NewContainer, ScriptPlace, ScriptRun, Tree, TreeDir, Workspace,
+};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
-
-/// How the lock file is treated by the install.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LockUse {
-    /// There is one, and it must fit the manifest: `--locked`.
-    Locked,
-    /// There is one that is taken as it is, because that was asked for or it names a
-    /// folder as a channel: `--frozen`.
-    Frozen,
-    /// There is none, or it may be brought up to date: pixi writes one.
-    Write,
-}
-
-impl LockUse {
-    /// What to say of a lock that pixi refuses.
-    pub(super) const STALE: &'static str = "pixi.lock does not fit the manifest: refresh it with pixi, or give --update-lock to have it done here, or --frozen to install the lock as it is";
-
-    pub(super) fn of(lock: Option<&Lock>, asked: LockOption) -> LockUse {
-        match (lock, asked) {
-            (None, _) | (Some(_), LockOption::Update) => LockUse::Write,
-            (Some(_), LockOption::Frozen) => LockUse::Frozen,
-            (Some(lock), LockOption::Check) if lock.names_local_channel() => LockUse::Frozen,
-            (Some(_), LockOption::Check) => LockUse::Locked,
-        }
-    }
-
-    fn install_option(self) -> &'static str {
-        match self {
-            LockUse::Locked => "--locked",
-            LockUse::Frozen => "--frozen",
-            LockUse::Write => "",
-        }
-    }
-}
 
 /// A build that is about to be run.
 pub(super) struct Build<'a> {
-    pub(super) engine: &'a Engine,
     pub(super) container_workdir: &'a ContainerPath,
     pub(super) project: &'a ProjectName,
     pub(super) lock_use: LockUse,
@@ -79,53 +46,63 @@ pub(super) struct Build<'a> {
     pub(super) variables: &'a [ContainerVariable],
 }
 
-/// The new container that a build runs in.
-pub(super) struct Container<'a> {
-    pub(super) image: &'a ImageReference,
-    /// What the image shall be for.
-    pub(super) platform: Option<&'a ContainerPlatform>,
-    /// Words for the engine's `run`.
-    pub(super) engine_arguments: &'a [OsString],
-    /// Channels in the project: pixi looks for them where they were locked.
-    pub(super) channels: &'a [LocalChannel],
-}
-
-/// Where the workdir lies that a build works in.
-#[derive(Debug, Clone, Copy)]
-enum Where {
-    /// On this machine, its folders mounted.
-    Mounted,
-    /// In the container itself.
-    Inside,
+/// A build whose workdir comes into its place when it is over.
+pub(super) struct BuildElsewhere<'a> {
+    pub(super) place: &'a NewWorkdir,
+    pub(super) claim: &'a DirLock,
+    pub(super) rules: &'a ProjectRules,
+    pub(super) secrets: &'a SecretPolicy,
+    /// What of the project was staged.
+    pub(super) staged: &'a StagedPaths,
 }
 
 impl Build<'_> {
-    /// Runs `pixi install` and the verification in a new container that has the
-    /// workdir's folders mounted, keeps their logs there, and brings `record` up
-    /// to date.
-    pub(super) fn run_mounted(
+    /// The directories of a workdir on this machine as a container has them, and channels
+    /// in the project where they were locked: pixi looks for them there.
+    pub(super) fn tree(
         &self,
-        container: &Container<'_>,
-        command: &'static str,
+        workdir: &Workdir,
+        cache: PathBuf,
+        channels: &[LocalChannel],
+    ) -> Tree {
+        let inside = ContainerWorkdir(self.container_workdir);
+        let mut dirs = vec![
+            TreeDir::new(DirRole::Write, workdir.projects(), inside.projects()),
+            TreeDir::new(DirRole::Write, workdir.resources(), inside.resources()),
+            TreeDir::new(DirRole::Out, workdir.container_out(), inside.out()),
+            TreeDir::new(DirRole::Write, cache, inside.cache()),
+        ];
+        let project = Path::new(&inside.projects()).join(self.project);
+        let elsewhere = channels
+            .iter()
+            .filter(|channel| channel.locked != project.join(&channel.in_project));
+        dirs.extend(elsewhere.filter_map(|channel| {
+            let staged = workdir.project(self.project).join(&channel.in_project);
+            // A path that is not UTF-8 cannot be locked: pixi writes text.
+            let locked = channel.locked.to_str()?;
+            Some(TreeDir::new(DirRole::ReadElsewhere, staged, locked))
+        }));
+        Tree {
+            root: self.container_workdir.as_str().to_owned(),
+            dirs,
+        }
+    }
+
+    /// Runs `pixi install` and the verification on a workdir that is in its place, keeps
+    /// their logs there, and brings `record` up to date.
+    pub(super) fn run_in_place(
+        &self,
+        workspace: &Workspace<'_>,
         workdir: &Workdir,
         record: &mut WorkdirRecord,
         context: &Context,
     ) -> anyhow::Result<()> {
         let container_out = ContainerOut::make(&workdir.out())?;
-        let mounts = self.mounts(container, workdir);
-        let spec = self.spec(container, command, mounts, &context.nonce(), context)?;
         let logs = Logs::of(workdir);
-        let out = container_out.path();
-        let RunResult { outcome, end } = container::run(
-            self.engine,
-            &spec,
-            Some(&out),
-            &logs.phases(),
-            &context.report,
-        )?;
+        let RunResult { outcome, end } = self.run(workspace, &logs, context)?;
 
-        let list = InstalledList::take(&out, "");
-        let brought = container_out.move_out("", &logs.files(), context);
+        let list = InstalledList::take(&container_out.path(), "");
+        let brought = workspace.fetch_out(container_out, &logs.files(), &outcome, context);
         learn(&outcome, record);
         let learned = installed::learn(&list, &outcome, workdir, self.project, record, context);
         let recorded = record.write(workdir);
@@ -139,156 +116,139 @@ impl Build<'_> {
         record.write(workdir)
     }
 
-    /// The workdir's folders as [`run_mounted`](Build::run_mounted) mounts them.
-    pub(super) fn mounts(&self, container: &Container<'_>, workdir: &Workdir) -> Vec<Mount> {
-        let inside = ContainerWorkdir(self.container_workdir);
-        let channels = self.channels(container.channels, workdir);
-        [
-            Mount::writable(workdir.projects(), inside.projects()),
-            Mount::writable(workdir.resources(), inside.resources()),
-            Mount::writable(workdir.container_out(), inside.out()),
-            Mount::writable(workdir.cache(), inside.cache()),
-        ]
-        .into_iter()
-        .chain(
-            channels
-                .into_iter()
-                .map(|(folder, place)| Mount::read_only(folder, place)),
-        )
-        .collect()
-    }
-
-    /// The same for an engine that does not see them, with a package cache that is not
-    /// the workdir's own perhaps.
-    pub(super) fn volume_specs(
+    /// Runs the same where the workdir is not in its place, and brings it there; what is in
+    /// that place stays as it was when the engine is at fault.
+    ///
+    /// # Errors
+    ///
+    /// That of the build. Where no workdir was, one that holds the logs is made then.
+    pub(super) fn run_elsewhere(
         &self,
-        container: &Container<'_>,
-        workdir: &Workdir,
-        cache: &Path,
-        nonce: &str,
-    ) -> Vec<VolumeSpec> {
-        let named = |folder: PathBuf, from: &Path| {
-            let name = folder.file_name().map(PathBuf::from).unwrap_or_default();
-            (name, from.to_owned())
-        };
-        let own = |folder: PathBuf| named(folder.clone(), &folder);
-        let nonce_file = Path::new(layout::OUT).join(container::nonce_file(nonce));
-        let workdir_spec = VolumeSpec {
-            target: self.container_workdir.as_str().to_owned(),
-            folders: vec![
-                own(workdir.projects()),
-                own(workdir.resources()),
-                own(workdir.out()),
-                named(workdir.cache(), cache),
-            ],
-            empty: vec![(EntryType::Regular, nonce_file)],
-            ..VolumeSpec::default()
-        };
-        let channels = self.channels(container.channels, workdir);
-        let channels = channels.into_iter().map(|(folder, target)| VolumeSpec {
-            target,
-            read_only: true,
-            folders: vec![(PathBuf::new(), folder)],
-            empty: Vec::new(),
-        });
-        std::iter::once(workdir_spec).chain(channels).collect()
-    }
-
-    /// The container that has these mounts.
-    pub(super) fn spec(
-        &self,
-        container: &Container<'_>,
-        command: &'static str,
-        mounts: Vec<Mount>,
-        nonce: &str,
-        context: &Context,
-    ) -> anyhow::Result<ContainerSpec> {
-        Ok(ContainerSpec {
-            name: ContainerName::new(command, nonce),
-            command,
-            owner: Owner::this_process(),
-            image: container.image.clone(),
-            platform: container.platform.cloned(),
-            mounts,
-            tmpfs: None,
-            network: Network::Default,
-            pull: Pull::Missing,
-            variables: self.variables.to_vec(),
-            engine_arguments: container.engine_arguments.to_vec(),
-            selinux_enforcing: context.host.selinux_enforcing,
-            counting: None,
-            script: self.script(Where::Mounted, "", nonce)?,
-        })
-    }
-
-    /// Runs the same in a container that is there already and holds the staged
-    /// project at its own container path; keeps the logs in `logs`, a workdir of
-    /// which nothing else is there yet, and brings `record` up to date as far as
-    /// the outcome tells. The script removes the program `brought` when nobody
-    /// listens to it any more. `kept` is the workdir that the logs of a failed build
-    /// will be found in, if any.
-    pub(super) fn run_inside(
-        &self,
-        container: &RunningContainer,
-        brought: &str,
-        (logs, kept): (&Workdir, Option<&Workdir>),
+        workspace: &Workspace<'_>,
+        elsewhere: &BuildElsewhere<'_>,
         record: &mut WorkdirRecord,
         context: &Context,
-    ) -> anyhow::Result<Outcome> {
-        let nonce = context.nonce();
-        let spec = ExecSpec {
-            variables: self.variables.to_vec(),
-            script: self.script(Where::Inside, brought, &nonce)?,
+    ) -> anyhow::Result<()> {
+        let BuildElsewhere { place, claim, .. } = *elsewhere;
+        // Beside the workdir: the next run sweeps it when this one is killed.
+        let logs_folder = StagedDir::new(claim, place.workdir.path())?;
+        let logs_in = Workdir::new(logs_folder.path());
+        prepare_logs(&logs_in)?;
+        let logs = Logs::of(&logs_in);
+        let left_as_it_was = |error: &anyhow::Error, record: &WorkdirRecord| {
+            new_workdir::with_kept_logs(error, claim, place, &logs_in, record)
         };
-        let logs = Logs::of(logs);
-        let RunResult { outcome, end } = container::run_in(
-            self.engine,
-            container,
-            &spec,
-            &logs.phases(),
-            &context.report,
-        )?;
+        workspace.not_interrupted()?;
+        let RunResult { outcome, end } = self.run(workspace, &logs, context)?;
         learn(&outcome, record);
-        end?;
-        self.classify(&outcome, &logs, kept.map(Logs::of).as_ref())?;
-        record.state = BuildState::Built;
-        Ok(outcome)
+        if let Err(error) = end {
+            return Err(left_as_it_was(&error, record));
+        }
+        let is_kept = workspace.keeps_failed_workdir() || place.standing == TargetState::Vacant;
+        let kept = is_kept.then(|| Logs::of(&place.workdir));
+        let judged = self.classify(&outcome, &logs, kept.as_ref());
+        match &judged {
+            Ok(()) => record.state = BuildState::Built,
+            Err(error) if !workspace.keeps_failed_workdir() => {
+                return Err(left_as_it_was(error, record));
+            }
+            Err(_) => {}
+        }
+
+        let beside = StagedDir::new(claim, place.workdir.path())?;
+        let new = Workdir::new(beside.path());
+        let brought = workspace
+            .fetch_workdir(new.path(), context)
+            .and_then(|()| self.complete(&new, &logs_in, elsewhere, &outcome, record, context))
+            .and_then(|()| workspace.not_interrupted());
+        match (brought, &judged) {
+            (Ok(()), _) => {}
+            (Err(error), Ok(())) => return Err(left_as_it_was(&error, record)),
+            (Err(error), Err(failed)) => {
+                context.report.warning(format_args!("{error:#}"));
+                return Err(left_as_it_was(failed, record));
+            }
+        }
+        place.put(beside, record)?;
+        let path = place.workdir.path().display().to_string();
+        context.report.field("workdir", path);
+        judged
     }
 
-    /// The staged channels of the project, each with the place where the lock says it is.
-    fn channels(&self, channels: &[LocalChannel], workdir: &Workdir) -> Vec<(PathBuf, String)> {
-        let inside =
-            Path::new(&ContainerWorkdir(self.container_workdir).projects()).join(self.project);
-        channels
-            .iter()
-            .filter(|channel| channel.locked != inside.join(&channel.in_project))
-            .filter_map(|channel| {
-                let staged = workdir.project(self.project).join(&channel.in_project);
-                // A path that is not UTF-8 cannot be locked: pixi writes text.
-                Some((staged, channel.locked.to_str()?.to_owned()))
-            })
-            .collect()
+    /// Adds what a workdir that was brought here does not have yet.
+    fn complete(
+        &self,
+        new: &Workdir,
+        logs: &Workdir,
+        elsewhere: &BuildElsewhere<'_>,
+        outcome: &Outcome,
+        record: &mut WorkdirRecord,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let list = InstalledList::take(new.path(), layout::OUT);
+        new_workdir::complete_received(elsewhere.place, new, self.project, logs, context)?;
+        installed::learn(&list, outcome, new, self.project, record, context)?;
+        if record.lock.built != record.lock.staged {
+            let project = new.project(self.project);
+            secrets::warn_of_built_lock(elsewhere.secrets, &project, context)?;
+        }
+        let (rules, staged) = (elsewhere.rules, elsewhere.staged);
+        generated::record(new, self.project, rules, staged, record, context);
+        record.write(new)
     }
 
-    fn script(&self, place: Where, brought: &str, nonce: &str) -> anyhow::Result<Script> {
-        let place = match place {
-            Where::Mounted => "mounted",
-            Where::Inside => "inside",
-        };
+    fn run(
+        &self,
+        workspace: &Workspace<'_>,
+        logs: &Logs,
+        context: &Context,
+    ) -> anyhow::Result<RunResult> {
+        let script = |place: ScriptPlace<'_>| self.script(place);
+        workspace.run(&self.script_run(&script), &logs.phases(), context)
+    }
+
+    /// The words that the engine's client would get for this build in a new container.
+    pub(super) fn arguments(
+        &self,
+        container: &NewContainer<'_>,
+        tree: &Tree,
+        transfer: Transfer,
+        context: &Context,
+    ) -> anyhow::Result<Vec<OsString>> {
+        let script = |place: ScriptPlace<'_>| self.script(place);
+        container.arguments(tree, transfer, &self.script_run(&script), context)
+    }
+
+    fn script_run<'a>(
+        &'a self,
+        script: &'a dyn Fn(ScriptPlace<'_>) -> anyhow::Result<Script>,
+    ) -> ScriptRun<'a> {
+        ScriptRun {
+            variables: self.variables,
+            tmpfs: None,
+            script,
+        }
+    }
+
+    fn script(&self, place: ScriptPlace<'_>) -> anyhow::Result<Script> {
         let expected = self.expectations.files().join("\n");
         let own = [
-            place,
+            if place.agent.is_some() {
+                "inside"
+            } else {
+                "mounted"
+            },
             self.container_workdir.as_str(),
             self.project.as_utf8()?,
             self.lock_use.install_option(),
             &self.environments.join(" "),
             &expected,
-            brought,
+            place.agent.unwrap_or_default(),
             if self.needs_git { "git" } else { "" },
         ];
         Ok(Script::new(
             scripts::BUILD,
-            nonce,
+            place.nonce,
             own,
             self.verification.pixi_words(Some(self.verified)),
         ))
@@ -296,12 +256,7 @@ impl Build<'_> {
 
     /// Success, or what the script's outcome and the logs say against it; `kept` are the
     /// logs that are found later.
-    pub(super) fn classify(
-        &self,
-        outcome: &Outcome,
-        logs: &Logs,
-        kept: Option<&Logs>,
-    ) -> anyhow::Result<()> {
+    fn classify(&self, outcome: &Outcome, logs: &Logs, kept: Option<&Logs>) -> anyhow::Result<()> {
         let advice = match outcome.phase("install") {
             Some(1..) => self.advice_on_install(&PixiWords::of(&logs.install)),
             _ => String::new(),
@@ -350,19 +305,8 @@ impl Build<'_> {
     }
 }
 
-/// The variables that tell pixi what the machine is that it installs for, as the
-/// record keeps them.
-pub(super) fn overrides(variables: &[ContainerVariable]) -> BTreeMap<String, String> {
-    variables
-        .iter()
-        .filter(|variable| variable.key().starts_with("CONDA_OVERRIDE_"))
-        .filter_map(|variable| variable.assignment().split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
-}
-
 /// Takes over into the record what the script said.
-pub(super) fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
+fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
     if let Some(pixi) = &outcome.pixi {
         record.pixi = Some(pixi.clone());
     }
@@ -422,7 +366,7 @@ impl Logs {
 }
 
 /// Makes the out folder that a build inside a container keeps its logs in.
-pub(super) fn prepare_logs(workdir: &Workdir) -> anyhow::Result<()> {
+fn prepare_logs(workdir: &Workdir) -> anyhow::Result<()> {
     let out = workdir.out();
     make_folder(&out).with_context(|| format!("{} cannot be made", out.display()))
 }

@@ -11,6 +11,7 @@ use self::commands::{make_command, verify_command};
 use self::places::Places;
 pub(super) use self::requests::planned_verification;
 use self::requests::{product_of, verification_of};
+use crate::container::KeptVolume;
 use crate::context::Context;
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::{self, Failure};
@@ -19,10 +20,11 @@ use crate::product::is_product;
 use crate::replacement::OverwriteGuard;
 use crate::request::{BuildRequest, ImageReference, ProductVariable, SigningOptions, Transfer};
 use crate::staging::LinkMode;
+use crate::steps::create_workdir_from_container::{self, ContainerBuildPlan};
+use crate::steps::create_workdir_from_host::{self, HostBuildPlan};
 use crate::steps::make_product::MadeProduct;
 use crate::steps::{
-    BuiltWorkdir, Generated, create_workdir_from_container, create_workdir_from_host,
-    final_verify_product, make_product, plan, product_evidence,
+    BuiltWorkdir, Generated, dry_run, explain, final_verify_product, make_product, product_evidence,
 };
 
 /// The command's name.
@@ -110,9 +112,9 @@ pub fn run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result
 ///
 /// As the looking part of [`run`].
 pub fn dry_run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
-    let looked = check_source(request, context)?;
-    plan::Plan::of(&looked, request, context)?.show(context);
-    Ok(())
+    require_places(request, context)?;
+    let source = SourcePlan::new(request, context)?;
+    dry_run::show(&source, request, context)
 }
 
 /// Says which rule keeps or drops a path of the project.
@@ -125,18 +127,72 @@ pub fn explain(
     request: &OfflineProductRequest,
     context: &Context,
 ) -> anyhow::Result<()> {
-    plan::explain(path, request, context)
+    explain::explain(path, request, context)
 }
 
-/// A source that was looked at. What is on this machine is looked at by its own step.
-pub(super) enum CheckedSource<'a> {
+/// The build of a source: all is decided, and nothing is touched.
+pub(super) enum SourcePlan<'a> {
     /// On this machine.
-    Host(&'a create_workdir_from_host::HostBuildRequest),
-    /// In a running container, and what is known of it.
-    Container(
-        &'a create_workdir_from_container::ContainerBuildRequest,
-        Box<create_workdir_from_container::ContainerPreflight>,
-    ),
+    Host(Box<HostBuildPlan<'a>>),
+    /// In a running container.
+    Container(Box<ContainerBuildPlan<'a>>),
+}
+
+impl<'a> SourcePlan<'a> {
+    /// Decides.
+    ///
+    /// # Errors
+    ///
+    /// As the build, for what is wrong before anything is touched; when the engine does not
+    /// have the image of the final verification, which fetches nothing.
+    fn new(
+        request: &'a OfflineProductRequest,
+        context: &Context,
+    ) -> anyhow::Result<SourcePlan<'a>> {
+        let source = match &request.source {
+            Source::Host(source) => {
+                let plan = HostBuildPlan::new(source, context)?;
+                return Ok(SourcePlan::Host(Box::new(plan)));
+            }
+            Source::Container(source) => source,
+        };
+        let plan = ContainerBuildPlan::new(source, context)?;
+        let (image, of_whom, is_there) = match &request.image {
+            Some(image) => (
+                image.clone(),
+                "--image",
+                plan.engine.image(image)?.is_some(),
+            ),
+            None => (
+                plan.container.image()?,
+                "the container's image",
+                plan.image.is_some(),
+            ),
+        };
+        if !is_there {
+            return Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
+                    plan.engine.client()
+                ),
+            ));
+        }
+        Ok(SourcePlan::Container(Box::new(plan)))
+    }
+
+    /// Builds the workdir; what is named in `stay` of the one that is replaced stays. Gives
+    /// the volume, too, that it was built in where it was copied to the engine.
+    fn execute(
+        self,
+        stay: Vec<String>,
+        context: &Context,
+    ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
+        match self {
+            SourcePlan::Host(plan) => plan.with_stay(stay).execute(context),
+            SourcePlan::Container(plan) => Ok((plan.with_stay(stay).execute(context)?, None)),
+        }
+    }
 }
 
 /// How far a run came.
@@ -152,23 +208,15 @@ impl Progress {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
         context.report.phase("look", "preflight checks");
-        let looked = check_source(request, context)?;
+        require_places(request, context)?;
         let workdir = asked_workdir(request, context);
         let _claims = Places::of(request, &workdir, context).claim()?;
         // Nobody changes what is there from here on.
         let places = Places::of(request, &workdir, context);
         let places = &*self.places.insert(places);
-        let stay = places.stay();
-        let (made, built) = match looked {
-            // STEP 2 and 3: stage, build and verify with a network.
-            CheckedSource::Host(source) => {
-                create_workdir_from_host::run_and_keep(source, stay, context)?
-            }
-            CheckedSource::Container(source, seen) => {
-                let make = create_workdir_from_container::make;
-                (make(&seen.with_stay(stay), source, context)?, None)
-            }
-        };
+        let source = SourcePlan::new(request, context)?;
+        // STEP 2 and 3: stage, build and verify with a network.
+        let (made, built) = source.execute(places.stay(), context)?;
         let made = self.made.insert(made);
         context.report.field("image", made.record.image.as_ref());
         context.report.field("pixi", made.record.pixi_version());
@@ -289,10 +337,7 @@ impl Progress {
 /// # Errors
 ///
 /// As those steps.
-fn check_source<'a>(
-    request: &'a OfflineProductRequest,
-    context: &Context,
-) -> anyhow::Result<CheckedSource<'a>> {
+fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
     let choices = &request.product;
     let workdir = asked_workdir(request, context);
     if let Some(output) = &choices.output {
@@ -347,33 +392,7 @@ fn check_source<'a>(
         )));
     }
     product_evidence::signing_key(&choices.signing, context)?;
-    let source = match &request.source {
-        Source::Host(source) => return Ok(CheckedSource::Host(source)),
-        Source::Container(source) => source,
-    };
-    let seen = create_workdir_from_container::ContainerPreflight::check(source, context)?;
-    let (image, of_whom, is_there) = match &request.image {
-        Some(image) => (
-            image.clone(),
-            "--image",
-            seen.engine.image(image)?.is_some(),
-        ),
-        None => (
-            seen.container.image()?,
-            "the container's image",
-            seen.image.is_some(),
-        ),
-    };
-    if !is_there {
-        return Err(Failure::with_code(
-            failure::ENGINE,
-            format!(
-                "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
-                seen.engine.client()
-            ),
-        ));
-    }
-    Ok(CheckedSource::Container(source, Box::new(seen)))
+    Ok(())
 }
 
 /// Whether a log was written since this run began.

@@ -1,30 +1,28 @@
 //! From a project in a running container to a workdir on this machine.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use serde::de::DeserializeOwned;
 
 use crate::container::{self, Engine, EngineVersion, Image, RunningContainer, UploadedAgent};
 use crate::context::Context;
-use crate::evidence::{self, WorkdirRecord};
+use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
-use crate::layout::{self, Workdir};
 use crate::packages::Lock;
-use crate::replacement::{DirLock, StagedDir, TargetState};
-use crate::request::{BuildRequest, ContainerId, LockOption, ProjectName, utf8_arg};
-use crate::steps::agent::{self, AgentRequest, ProjectInspection, Staged, Staging};
-use crate::steps::build::{self, Build, LockUse};
-use crate::steps::container_out;
-use crate::steps::environments::{self, Resolved};
-use crate::steps::generated;
+use crate::replacement::DirLock;
+use crate::request::{BuildRequest, ContainerId, ProjectName, utf8_arg};
+use crate::steps::agent::{AgentRequest, ProjectInspection, Staged, Staging};
+use crate::steps::build::BuildElsewhere;
+use crate::steps::environment_selection::EnvironmentSelection;
+use crate::steps::environments;
 use crate::steps::git_version;
-use crate::steps::installed::{self, InstalledList};
 use crate::steps::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::steps::pixi_check::{PixiCheck, Question};
 use crate::steps::secrets;
 use crate::steps::stage::{self, ProjectRules};
-use crate::transfer::{self, Expected};
+use crate::steps::workspace::{RunningWorkdir, Workspace};
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-container";
@@ -53,16 +51,17 @@ pub struct ContainerBuildRequest {
 /// failed build leaves the container running and an existing workdir as it was;
 /// its logs come to a new one.
 pub fn run(request: &ContainerBuildRequest, context: &Context) -> anyhow::Result<BuiltWorkdir> {
-    let seen = ContainerPreflight::check(request, context)?;
-    make(&seen, request, context)
+    ContainerBuildPlan::new(request, context)?.execute(context)
 }
 
-/// All that can be known of a request without touching anything or going into the
-/// container.
-pub(super) struct ContainerPreflight {
+/// A build in somebody's container: all is decided that can be without going into it, and
+/// nothing is touched.
+pub(super) struct ContainerBuildPlan<'a> {
+    pub(super) request: &'a ContainerBuildRequest,
     pub(super) name: ProjectName,
     /// What is to be staged.
     staging: Staging,
+    rules: ProjectRules,
     pub(super) engine: Engine,
     pub(super) version: EngineVersion,
     pub(super) place: NewWorkdir,
@@ -71,51 +70,45 @@ pub(super) struct ContainerPreflight {
     pub(super) image: Option<Image>,
 }
 
-impl ContainerPreflight {
-    /// Looks.
+impl<'a> ContainerBuildPlan<'a> {
+    /// Decides.
     ///
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn check(
-        request: &ContainerBuildRequest,
+    pub(super) fn new(
+        request: &'a ContainerBuildRequest,
         context: &Context,
-    ) -> anyhow::Result<ContainerPreflight> {
-        let name = match &request.build.project_name {
+    ) -> anyhow::Result<ContainerBuildPlan<'a>> {
+        let build = &request.build;
+        let name = match &build.project_name {
             Some(name) => name.clone(),
             None => ProjectName::of_folder(&request.project)?,
         };
-        if request.build.container_workdir.is_system_folder() {
+        if build.container_workdir.is_system_folder() {
             return Err(Failure::usage(format!(
                 "--container-workdir-path {} is a folder of the system; choose a new one, such as /tmp/pixi-offline-workdir",
-                request.build.container_workdir
+                build.container_workdir
             )));
         }
         let staging = staging(request, &name)?;
-        secrets::look_at_verification(
-            &request.build.secrets,
-            &request.build.verification,
-            context,
-        )?;
-        let engine = Engine::find(request.build.engine.as_deref(), context)?
-            .with_time_limit(request.build.timeout.as_ref());
-        let place = NewWorkdir::check(
-            request.build.workdir.as_ref(),
-            &[],
-            request.build.force,
-            context,
-        )?;
+        // Read here too: a wrong pattern is found before the container is touched.
+        let rules = ProjectRules::new(&build.excludes)?;
+        secrets::known_places(&build.secrets)?;
+        secrets::look_at_verification(&build.secrets, &build.verification, context)?;
+        let engine =
+            Engine::find(build.engine.as_deref(), context)?.with_time_limit(build.timeout.as_ref());
+        let place = NewWorkdir::check(build.workdir.as_ref(), &[], build.force, context)?;
         let version = engine.version()?;
         let container = RunningContainer::find(&engine, &request.container)?;
         let image = engine.image(&container.image()?)?;
-        new_workdir::warn_of_colon(
-            name.as_utf8()?,
-            request.build.container_workdir.as_str(),
-            context,
-        );
-        Ok(ContainerPreflight {
+        let container_workdir = build.container_workdir.as_str();
+        new_workdir::warn_of_colon(name.as_utf8()?, container_workdir, context);
+        Ok(ContainerBuildPlan {
+            request,
             name,
             staging,
+            rules,
             engine,
             version,
             place,
@@ -125,7 +118,7 @@ impl ContainerPreflight {
     }
 
     /// Has what is named in `stay` of a workdir that is replaced stay where it is.
-    pub(super) fn with_stay(mut self, stay: Vec<String>) -> ContainerPreflight {
+    pub(super) fn with_stay(mut self, stay: Vec<String>) -> ContainerBuildPlan<'a> {
         self.place.stay = stay;
         self
     }
@@ -138,128 +131,65 @@ impl ContainerPreflight {
     /// What the build would end with.
     pub(super) fn inspect(
         &self,
-        request: &ContainerBuildRequest,
         context: &Context,
-    ) -> anyhow::Result<(ProjectInspection, Fitting, PixiCheck)> {
+    ) -> anyhow::Result<(ProjectInspection, EnvironmentSelection, PixiCheck)> {
         container::remove_stale(&self.engine);
-        let nonce = context.nonce();
-        let delegate = self.container.upload(&context.host.program, &nonce)?;
-        let order = serde_json::to_string(&AgentRequest::Look(self.staging.clone()))?;
-        let answer = delegate.run(&[agent::AGENT_ARGUMENT, &order])?;
-        let inspected: ProjectInspection = serde_json::from_slice(&answer)
-            .context("the answer out of the container cannot be read")?;
-        let fitting = Fitting::of(&inspected, request, self.image.as_ref())?;
-        let variables = git_version::for_build(&inspected.git_versions, &request.build.variables)?;
+        let agent = self.upload(context)?;
+        let order = AgentRequest::Look(self.staging.clone());
+        let inspected: ProjectInspection = answer(&agent.run(&order.arguments()?)?)?;
+        let selection = self.select(&inspected)?;
+        let variables = &self.request.build.variables;
+        let variables = git_version::for_build(&inspected.git_versions, variables)?;
+        let build = selection.build(&self.request.build, &self.name, &variables);
         let question = Question {
             manifest: &inspected.manifest,
-            environment: &fitting.verified,
+            environment: build.verified,
             sha256: None,
-            lock_use: LockUse::of(fitting.lock.as_ref(), request.build.lock),
-            needs_git: fitting.needs_git(request),
+            lock_use: build.lock_use,
+            needs_git: build.needs_git,
             variables: &variables,
         };
-        let project = utf8_arg("--project-path-in-container", request.project.as_os_str())?;
+        let project = self.request.project.as_os_str();
+        let project = utf8_arg("--project-path-in-container", project)?;
         let check = question.ask_container(&self.container, project)?;
-        delegate.not_interrupted()?;
-        Ok((inspected, fitting, check))
+        agent.not_interrupted()?;
+        Ok((inspected, selection, check))
     }
 
-    /// The words of the engine's client by which the build is done.
-    pub(super) fn build_arguments(&self) -> Vec<OsString> {
-        ["exec", "--interactive", self.container.id(), "sh"]
-            .map(OsString::from)
-            .into()
+    fn upload(&self, context: &Context) -> anyhow::Result<UploadedAgent<'_>> {
+        self.container
+            .upload(&context.host.program, &context.nonce())
     }
-}
 
-/// A lock, and the environments of it that are for the container's platform.
-pub(super) struct Fitting {
-    pub(super) lock: Option<Lock>,
-    pub(super) resolved: Resolved,
-    /// The environment that is verified.
-    verified: String,
-    pub(super) platform: Option<&'static str>,
-}
-
-impl Fitting {
     /// Requires that what the container has can be built.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2 when it cannot.
-    fn of(
-        inspected: &ProjectInspection,
-        request: &ContainerBuildRequest,
-        image: Option<&Image>,
-    ) -> anyhow::Result<Fitting> {
+    fn select(&self, inspected: &ProjectInspection) -> anyhow::Result<EnvironmentSelection> {
         let lock = inspected.lock.clone().map(Lock::parse).transpose();
         let lock = lock.map_err(|error| {
             Failure::usage(format!(
                 "pixi.lock in the container is no lock file that can be used: {error}"
             ))
         })?;
-        environments::require_lock_to_freeze(request.build.lock, lock.as_ref())?;
+        let (build, manifest) = (&self.request.build, &inspected.environments);
+        let image = self.image.as_ref();
         let platform = image.and_then(|image| environments::platform_of(&image.platform));
-        let resolved = environments::resolve(
-            &request.build.environments,
-            lock.as_ref(),
-            platform,
-            &inspected.environments,
-        )?;
-        let asked = request.build.verify_environment.as_ref();
-        let verified =
-            environments::verification_environment(asked, &resolved.environments)?.to_owned();
-        environments::require_lock_that_fits(
-            request.build.lock,
-            lock.as_ref(),
-            &resolved.environments,
-            platform,
-            &inspected.channels,
-            &inspected.environments,
-        )?;
-        Ok(Fitting {
-            lock,
-            resolved,
-            verified,
-            platform,
-        })
-    }
-
-    /// Whether the lock has a package that is still to be fetched with git. What is in the
-    /// cache already is not fetched, and a new lock not known.
-    fn needs_git(&self, request: &ContainerBuildRequest) -> bool {
-        let environments = &self.resolved.environments;
-        !request.build.reuse_cache
-            && request.build.lock != LockOption::Update
-            && self
-                .lock
-                .as_ref()
-                .is_some_and(|lock| lock.needs_git(environments))
+        let selection = EnvironmentSelection::new(build, lock, platform, manifest)?;
+        selection.require_that_fits(build, platform, &inspected.channels, manifest)?;
+        Ok(selection)
     }
 
     /// Says what may bite later.
     pub(super) fn warn(
         &self,
         inspected: &ProjectInspection,
-        request: &ContainerBuildRequest,
+        selection: &EnvironmentSelection,
         context: &Context,
     ) {
+        let request = self.request;
         secrets::warn(&inspected.secrets, context);
+        git_version::say(&inspected.git_versions, &request.build.variables, context);
         stage::warn_of_survey("project", &(&inspected.project_survey).into(), context);
         stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), context);
-        match &self.lock {
-            None => new_workdir::warn_without_lock(context),
-            Some(lock) => environments::warn_of_cuda(
-                lock,
-                &self.resolved.environments,
-                self.platform,
-                &request.build.variables,
-                &[],
-                context,
-            ),
-        }
-        self.resolved.say_left_out(context);
-        git_version::say(&inspected.git_versions, &request.build.variables, context);
+        selection.warn(&request.build, &[], context);
         if let Some(resources) = &request.resources
             && !inspected.resources
         {
@@ -269,127 +199,79 @@ impl Fitting {
             ));
         }
     }
-}
 
-/// Does what [`run`] does, after the look.
-pub(super) fn make(
-    seen: &ContainerPreflight,
-    request: &ContainerBuildRequest,
-    context: &Context,
-) -> anyhow::Result<BuiltWorkdir> {
-    let ContainerPreflight {
-        name,
-        engine,
-        place,
-        container,
-        ..
-    } = seen;
-    // STEP 1: nobody else works on the workdir from here on.
-    context
-        .report
-        .phase("stage", "staging the project in the container");
-    let claim = place.claim(COMMAND)?;
-
-    // STEP 2: stage in the container, with the same matcher: our own program
-    // does it there.
-    let mut record = WorkdirRecord::new(
-        name.as_utf8()?,
-        request.build.container_workdir.as_str(),
-        request.build.verification.clone(),
-    );
-    record.excludes = request
-        .build
-        .excludes
-        .iter()
-        .map(|text| text.to_string_lossy().into_owned())
-        .collect();
-    record.started = evidence::rfc3339(context.host.unix_seconds);
-    record.overrides = build::overrides(&request.build.variables);
-    record.engine = Some(seen.version.clone());
-    record.image.clone_from(&seen.image);
-    record.lock.frozen = request.build.lock == LockOption::Frozen;
-    container::remove_stale(engine);
-    let visit = ContainerBuild {
-        delegate: container.upload(&context.host.program, &context.nonce())?,
-        request,
-        engine,
-        container,
-        place,
-        claim: &claim,
-        name,
-        program: &context.host.program,
-    };
-    let order = serde_json::to_string(&AgentRequest::Stage(seen.staging.clone()))?;
-    let staged = match visit.delegate.run(&[agent::AGENT_ARGUMENT, &order]) {
-        Ok(answer) => answer,
-        Err(error) => {
-            // Half a container path is ours to remove; after any other failure
-            // nothing of this run is there.
-            if request.clean && visit.delegate.not_interrupted().is_err() {
-                let _ = visit.clean(true, context);
-            }
-            return Err(error);
-        }
-    };
-    let staged: Staged = serde_json::from_slice(&staged)
-        .context("the answer out of the container cannot be read")?;
-    if request.build.reuse_cache {
-        new_workdir::say_reused(staged.cache_reused, context);
+    /// The words of the engine's client by which the build is done.
+    pub(super) fn build_arguments(&self) -> Vec<OsString> {
+        ["exec", "--interactive", self.container.id(), "sh"]
+            .map(OsString::from)
+            .into()
     }
 
-    // STEP 3 and 4: build there, bring the workdir here.
-    let made = visit.make(staged, &mut record, context);
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub(super) fn execute(&self, context: &Context) -> anyhow::Result<BuiltWorkdir> {
+        let request = self.request;
+        // STEP 1: nobody else works on the workdir from here on.
+        context
+            .report
+            .phase("stage", "staging the project in the container");
+        let claim = self.place.claim(COMMAND)?;
 
-    // STEP 5: leave the container as it was found, whatever became of it.
-    let cleaned = if request.clean {
-        visit.clean(made.is_err(), context)
-    } else {
-        Ok(())
-    };
-    made?;
-    cleaned?;
-    drop(visit);
-    place.announce(name, &record, context);
-    Ok(BuiltWorkdir {
-        workdir: place.workdir.path().to_owned(),
-        project: name.clone(),
-        record,
-        engine: engine.clone(),
-    })
-}
+        // STEP 2: stage in the container, with the same matcher: our own program
+        // does it there.
+        let mut record = new_workdir::record(&request.build, &self.name, &self.version, context)?;
+        record.image.clone_from(&self.image);
+        container::remove_stale(&self.engine);
+        let agent = self.upload(context)?;
+        let order = AgentRequest::Stage(self.staging.clone());
+        let staged = agent.run(&order.arguments()?).inspect_err(|_| {
+            // Half a container path is ours to remove; after any other failure
+            // nothing of this run is there.
+            if request.clean && agent.not_interrupted().is_err() {
+                let _ = self.clean(None, context);
+            }
+        })?;
+        let staged: Staged = answer(&staged)?;
+        if request.build.reuse_cache {
+            new_workdir::say_reused(staged.cache_reused, context);
+        }
 
-/// Our work in somebody's container, once the project is staged there.
-struct ContainerBuild<'a> {
-    delegate: UploadedAgent<'a>,
-    request: &'a ContainerBuildRequest,
-    engine: &'a Engine,
-    container: &'a RunningContainer,
-    place: &'a NewWorkdir,
-    claim: &'a DirLock,
-    name: &'a ProjectName,
-    /// The program that is the delegate there.
-    program: &'a Path,
-}
+        // STEP 3 and 4: build there, bring the workdir here.
+        let made = self.build(&agent, &claim, staged, &mut record, context);
 
-impl ContainerBuild<'_> {
-    fn make(
+        // STEP 5: leave the container as it was found, whatever became of it. After a
+        // failure by another agent, since one whose input ended has removed itself.
+        let cleaned = match request.clean {
+            true => self.clean(made.is_ok().then_some(&agent), context),
+            false => Ok(()),
+        };
+        made?;
+        cleaned?;
+        drop(agent);
+        self.place.announce(&self.name, &record, context);
+        Ok(BuiltWorkdir {
+            workdir: self.place.workdir.path().to_owned(),
+            project: self.name.clone(),
+            record,
+            engine: self.engine.clone(),
+        })
+    }
+
+    fn build(
         &self,
+        agent: &UploadedAgent<'_>,
+        claim: &DirLock,
         staged: Staged,
         record: &mut WorkdirRecord,
         context: &Context,
     ) -> anyhow::Result<()> {
-        let request = self.request;
-        let Staged {
-            inspected,
-            source,
-            paths,
-            ..
-        } = staged;
-        let fitting = Fitting::of(&inspected, request, record.image.as_ref())?;
-        fitting.warn(&inspected, request, context);
-        let environments = &fitting.resolved.environments;
-        let lock = fitting.lock.as_ref();
-        record.source = source.filter(|source| {
+        let request = &self.request.build;
+        let selection = self.select(&staged.inspected)?;
+        self.warn(&staged.inspected, &selection, context);
+        record.source = staged.source.filter(|source| {
             let is_commit = source.has_plain_commit();
             if !is_commit {
                 context
@@ -398,112 +280,49 @@ impl ContainerBuild<'_> {
             }
             is_commit
         });
-        record.git_versions = inspected.git_versions;
-        record.environments.clone_from(environments);
-        record.lock.staged = lock.map(|lock| *lock.digest());
+        record.git_versions = staged.inspected.git_versions;
+        record
+            .environments
+            .clone_from(&selection.resolved.environments);
+        record.lock.staged = selection.lock.as_ref().map(|lock| *lock.digest());
 
-        // STEP 3: install and verify there; the logs are kept on this side.
         context
             .report
             .phase("build", "installing and verifying with a network");
-        // Beside the workdir: the next run sweeps it when this one is killed.
-        let logs_folder = StagedDir::new(self.claim, self.place.workdir.path())?;
-        let logs = Workdir::new(logs_folder.path());
-        build::prepare_logs(&logs)?;
-        self.delegate.not_interrupted()?;
-        let variables = git_version::for_build(&record.git_versions, &request.build.variables)?;
-        let build = Build {
-            engine: self.engine,
-            container_workdir: &request.build.container_workdir,
-            project: self.name,
-            lock_use: LockUse::of(lock, request.build.lock),
-            needs_git: fitting.needs_git(request),
-            environments,
-            verified: &fitting.verified,
-            verification: &request.build.verification,
-            expectations: &request.build.expectations,
-            variables: &variables,
+        let variables = git_version::for_build(&record.git_versions, &request.variables)?;
+        let build = selection.build(request, &self.name, &variables);
+        let workspace = Workspace::Running(RunningWorkdir {
+            engine: &self.engine,
+            container: &self.container,
+            agent,
+            workdir: &request.container_workdir,
+        });
+        let elsewhere = BuildElsewhere {
+            place: &self.place,
+            claim,
+            rules: &self.rules,
+            secrets: &request.secrets,
+            staged: &staged.paths,
         };
-        let kept = (self.place.standing == TargetState::Vacant).then_some(&self.place.workdir);
-        let built = build.run_inside(
-            self.container,
-            self.delegate.file(),
-            (&logs, kept),
-            record,
-            context,
-        );
-        let outcome = built.map_err(|error| {
-            new_workdir::with_kept_logs(&error, self.claim, self.place, &logs, record)
-        })?;
-
-        // STEP 4: bring the workdir here, beside the old one, and put it in place.
-        context
-            .report
-            .phase("bring", "bringing the workdir out of the container");
-        context
-            .report
-            .field("workdir", self.place.workdir.path().display().to_string());
-        let beside = StagedDir::new(self.claim, self.place.workdir.path())?;
-        let new = Workdir::new(beside.path());
-        self.fetch(&new, context)?;
-        let list = InstalledList::take(new.path(), layout::OUT);
-        new_workdir::complete_received(self.place, &new, self.name, &logs, context)?;
-        installed::learn(&list, &outcome, &new, self.name, record, context)?;
-        if record.lock.built != record.lock.staged {
-            let project = new.project(self.name);
-            secrets::warn_of_built_lock(&request.build.secrets, &project, context)?;
-        }
-        generated::record(
-            &new,
-            self.name,
-            &ProjectRules::new(&request.build.excludes)?,
-            &paths,
-            record,
-            context,
-        );
-        record.write(&new)?;
-        self.delegate.not_interrupted()?;
-        self.place.put(beside, record)
+        build.run_elsewhere(&workspace, &elsewhere, record, context)
     }
 
-    /// Unpacks the container's workdir into a folder of this machine.
-    fn fetch(&self, new: &Workdir, context: &Context) -> anyhow::Result<()> {
-        let mark = context.nonce();
-        let order = AgentRequest::Send {
-            workdir: self.request.build.container_workdir.as_str().into(),
-            mark: mark.clone(),
-        };
-        let order = serde_json::to_string(&order)?;
-        let expected = Expected {
-            top: Some(&Workdir::FROM_CONTAINER),
-            ..Expected::default()
-        };
-        let (_, left) = self
-            .delegate
-            .run_piped(&[agent::AGENT_ARGUMENT, &order], |stream| {
-                transfer::receive_as(stream, new.path(), &mark, &expected)
-            })?;
-        container_out::warn_of_left(&left, context);
-        Ok(())
-    }
-
-    /// Removes the workdir in the container; by a delegate of its own after a
-    /// failure, since one whose input ended has removed itself.
-    fn clean(&self, failed: bool, context: &Context) -> anyhow::Result<()> {
+    /// Removes the workdir in the container, by this agent or by a new one.
+    fn clean(&self, agent: Option<&UploadedAgent<'_>>, context: &Context) -> anyhow::Result<()> {
         let order = AgentRequest::Remove {
             workdir: self.request.build.container_workdir.as_str().into(),
         };
-        let order = serde_json::to_string(&order)?;
-        let words = [agent::AGENT_ARGUMENT, &order];
-        let again;
-        let delegate = if failed {
-            again = self.container.upload(self.program, &context.nonce())?;
-            &again
-        } else {
-            &self.delegate
-        };
-        delegate.run(&words).map(drop)
+        let arguments = order.arguments()?;
+        match agent {
+            Some(agent) => agent.run(&arguments).map(drop),
+            None => self.upload(context)?.run(&arguments).map(drop),
+        }
     }
+}
+
+/// The answer of an agent.
+fn answer<T: DeserializeOwned>(text: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(text).context("the answer out of the container cannot be read")
 }
 
 /// What the container is told to stage.
@@ -512,9 +331,6 @@ fn staging(request: &ContainerBuildRequest, name: &ProjectName) -> anyhow::Resul
     if let Some(resources) = &request.resources {
         utf8_arg("--resources-path-in-container", resources.as_os_str())?;
     }
-    // Read here too: a wrong pattern is found before the container is touched.
-    ProjectRules::new(&request.build.excludes)?;
-    secrets::known_places(&request.build.secrets)?;
     let patterns = |option: &str, patterns: &[OsString]| {
         patterns
             .iter()

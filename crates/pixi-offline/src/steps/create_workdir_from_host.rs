@@ -1,25 +1,26 @@
 //! From a project on this machine to a workdir that is built and verified.
 
-mod volume_build;
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::container::{self, Engine, EngineVersion, Image, KeptVolume};
+use anyhow::Context as _;
+
+use crate::container::{self, Engine, EngineVersion, Image, KeptVolume, Network, Pull};
 use crate::context::Context;
-use crate::evidence::{self, BuildState, GitVersion, WorkdirRecord};
+use crate::evidence::{BuildState, GitVersion, WorkdirRecord};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
-use crate::replacement::{StagedDir, SwappedDir, make_folder, require_free_space};
+use crate::replacement::{DirLock, StagedDir, SwappedDir, make_folder, require_free_space};
 use crate::request::{
-    BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, LockOption, ProjectName,
-    Transfer, text_for_mount,
+    BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, ProjectName, Transfer,
+    text_for_mount,
 };
 use crate::secret_search::Finding;
 use crate::staging::{CopyOptions, CopyOutcome, Size, Survey};
-use crate::steps::build::{self, Build, Container, LockUse};
-use crate::steps::environments::{self, Resolved};
+use crate::steps::build::{Build, BuildElsewhere};
+use crate::steps::environment_selection::EnvironmentSelection;
+use crate::steps::environments;
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::git_version;
 use crate::steps::new_workdir::{self, BuiltWorkdir, NewWorkdir};
@@ -28,7 +29,7 @@ use crate::steps::project_manifest::ProjectManifest;
 use crate::steps::secrets::{self, SecretSearch};
 use crate::steps::source_state;
 use crate::steps::stage::{self, ProjectRules};
-use crate::steps::volume_sync;
+use crate::steps::workspace::{NewContainer, Probe, Workspace};
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-host";
@@ -59,58 +60,25 @@ pub struct HostBuildRequest {
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client or engine are missing, else that of the build.
 pub fn run(request: &HostBuildRequest, context: &Context) -> anyhow::Result<BuiltWorkdir> {
-    run_and_keep(request, Vec::new(), context).map(|(made, _)| made)
+    let plan = HostBuildPlan::new(request, context)?;
+    plan.execute(context).map(|(made, _)| made)
 }
 
-/// As [`run`], but what is named in `stay` of a workdir that is replaced stays where it is;
-/// where the workdir was carried to the engine, the volume that it was built in is kept
-/// for a step that needs the same packages there.
-pub(super) fn run_and_keep(
-    request: &HostBuildRequest,
-    stay: Vec<String>,
-    context: &Context,
-) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
-    let mut seen = HostPreflight::check(request, context)?;
-    seen.place.stay = stay;
-    seen.warn(request, context)?;
-    container::remove_stale(&seen.engine);
-    if seen.image.is_none() {
-        // Before the old workdir goes: the name may be wrong.
-        container::fetch(
-            &seen.engine,
-            &request.image,
-            request.platform.as_ref(),
-            &context.report,
-        )?;
-        seen.image = seen.engine.image(&request.image)?;
-        seen.resolved = environments::resolve(
-            &request.build.environments,
-            seen.lock.as_ref(),
-            seen.platform(request),
-            &seen.manifest.environments(),
-        )?;
-        seen.require_image_that_fits(request)?;
-    }
-    seen.make(request, context)
-}
-
-/// All that can be known of a request without touching anything.
-pub(super) struct HostPreflight {
-    pub(super) rules: ProjectRules,
+/// A build of a project on this machine: all is decided, and nothing is touched.
+pub(super) struct HostBuildPlan<'a> {
+    pub(super) request: &'a HostBuildRequest,
+    rules: ProjectRules,
     pub(super) engine: Engine,
     pub(super) version: EngineVersion,
     /// As the engine knows it; `None` when it would fetch it.
     pub(super) image: Option<Image>,
     pub(super) project_dir: PathBuf,
-    pub(super) resources_dir: Option<PathBuf>,
+    resources_dir: Option<PathBuf>,
     pub(super) name: ProjectName,
     pub(super) place: NewWorkdir,
-    pub(super) lock: Option<Lock>,
     channels: Vec<LocalChannel>,
     manifest: ProjectManifest,
-    pub(super) resolved: Resolved,
-    /// The environment that is verified.
-    verified: String,
+    pub(super) selection: EnvironmentSelection,
     pub(super) secrets: Vec<Finding>,
     /// What the copy of the project will be, and that of the resources.
     pub(super) project: Survey,
@@ -120,21 +88,22 @@ pub(super) struct HostPreflight {
     variables: Vec<ContainerVariable>,
 }
 
-impl HostPreflight {
-    /// Looks.
+impl<'a> HostBuildPlan<'a> {
+    /// Decides.
     ///
     /// # Errors
     ///
     /// As [`run`], for what is wrong before anything is touched.
-    pub(super) fn check(
-        request: &HostBuildRequest,
+    pub(super) fn new(
+        request: &'a HostBuildRequest,
         context: &Context,
-    ) -> anyhow::Result<HostPreflight> {
+    ) -> anyhow::Result<HostBuildPlan<'a>> {
+        let build = &request.build;
         // STEP 1: the command line, then the engine's client, as the scripts do.
-        let rules = ProjectRules::new(&request.build.excludes)?;
-        let mut search = SecretSearch::new(&request.build.secrets, context)?;
-        let engine = Engine::find(request.build.engine.as_deref(), context)?
-            .with_time_limit(request.build.timeout.as_ref());
+        let rules = ProjectRules::new(&build.excludes)?;
+        let mut search = SecretSearch::new(&build.secrets, context)?;
+        let engine =
+            Engine::find(build.engine.as_deref(), context)?.with_time_limit(build.timeout.as_ref());
 
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = context.host.absolute(&request.project_dir);
@@ -144,55 +113,33 @@ impl HostPreflight {
         manifest.require_find_links_elsewhere(&project_dir)?;
         let name = name_of(request, &project_dir)?;
         name.as_utf8()?;
-        let resources_dir = request
-            .resources_dir
-            .as_ref()
-            .map(|folder| context.host.absolute(folder));
+        let resources_dir = request.resources_dir.as_ref();
+        let resources_dir = resources_dir.map(|dir| context.host.absolute(dir));
         if let Some(resources) = &resources_dir {
             stage::require_folder("--resources-dir", resources)?;
         }
         let mut protected = vec![(project_dir.as_path(), "the project")];
-        protected.extend(
-            resources_dir
-                .as_deref()
-                .map(|folder| (folder, "the resources")),
-        );
-        let place = NewWorkdir::check(
-            request.build.workdir.as_ref(),
-            &protected,
-            request.build.force,
-            context,
-        )?;
+        protected.extend(resources_dir.as_deref().map(|dir| (dir, "the resources")));
+        let place = NewWorkdir::check(build.workdir.as_ref(), &protected, build.force, context)?;
         text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
         let lock = Lock::read_through_links(&project_dir.join(layout::LOCK_FILE))?;
         let channels = lock
             .as_ref()
-            .map(|lock| LocalChannel::of(lock, &project_dir))
-            .unwrap_or_default();
-        environments::require_lock_to_freeze(request.build.lock, lock.as_ref())?;
+            .map(|lock| LocalChannel::of(lock, &project_dir));
+        environments::require_lock_to_freeze(build.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
         let platform = platform_of(request, image.as_ref(), &version);
-        let resolved = environments::resolve(
-            &request.build.environments,
-            lock.as_ref(),
-            platform,
-            &manifest.environments(),
-        )?;
-        let verified = environments::verification_environment(
-            request.build.verify_environment.as_ref(),
-            &resolved.environments,
-        )?
-        .to_owned();
+        let selection = EnvironmentSelection::new(build, lock, platform, &manifest.environments())?;
         let project = search.project(&project_dir, &rules);
         let resources = match &resources_dir {
             Some(resources) => search.resources(resources)?,
             None => Survey::default(),
         };
-        search.verification(&request.build.verification);
-        let secrets = search.findings();
+        search.verification(&build.verification);
         let git_versions = git_version::find(&project_dir, context);
-        let variables = git_version::for_build(&git_versions, &request.build.variables)?;
-        let seen = HostPreflight {
+        let variables = git_version::for_build(&git_versions, &build.variables)?;
+        let plan = HostBuildPlan {
+            request,
             rules,
             engine,
             version,
@@ -201,26 +148,24 @@ impl HostPreflight {
             resources_dir,
             name,
             place,
-            lock,
-            channels,
+            channels: channels.unwrap_or_default(),
             manifest,
-            resolved,
-            verified,
-            secrets,
+            selection,
+            secrets: search.findings(),
             project,
             resources,
             git_versions,
             variables,
         };
-        seen.require_image_that_fits(request)?;
-        secrets::refuse(&request.build.secrets, &seen.secrets)?;
-        Ok(seen)
+        plan.require_image_that_fits()?;
+        secrets::refuse(&build.secrets, &plan.secrets)?;
+        Ok(plan)
     }
 
     /// Requires that the engine can run the image, if it is there, and that the
     /// lock has what it needs.
-    fn require_image_that_fits(&self, request: &HostBuildRequest) -> anyhow::Result<()> {
-        let asked = request.platform.as_ref();
+    fn require_image_that_fits(&self) -> anyhow::Result<()> {
+        let asked = self.request.platform.as_ref();
         if let Some(image) = &self.image {
             self.engine.require_platform(image, asked)?;
             self.engine.require_runnable(image, &self.version)?;
@@ -229,33 +174,24 @@ impl HostPreflight {
             Some(image) => Some(image.platform.as_str()),
             None => asked.map(ContainerPlatform::as_str),
         };
-        environments::require_lock_that_fits(
-            request.build.lock,
-            self.lock.as_ref(),
-            &self.resolved.environments,
+        self.selection.require_that_fits(
+            &self.request.build,
             platform.and_then(environments::platform_of),
             &self.channels,
             &self.manifest.environments(),
         )
     }
 
-    /// The subdir of what the image is for; of what the engine would fetch where it is
-    /// not there.
-    fn platform(&self, request: &HostBuildRequest) -> Option<&'static str> {
-        platform_of(request, self.image.as_ref(), &self.version)
-    }
-
     /// Says what may bite later.
-    fn warn(&self, request: &HostBuildRequest, context: &Context) -> anyhow::Result<()> {
+    fn warn(&self, context: &Context) -> anyhow::Result<()> {
+        let request = self.request;
         secrets::warn(&self.secrets, context);
         git_version::say(&self.git_versions, &request.build.variables, context);
         stage::warn_of_survey("project", &(&self.project).into(), context);
         stage::warn_of_survey("resources", &(&self.resources).into(), context);
-        if self.lock.is_none() {
-            new_workdir::warn_without_lock(context);
-        }
-        self.warn_of_cuda(request, context);
-        self.resolved.say_left_out(context);
+        let engine_arguments = &request.engine_arguments;
+        self.selection
+            .warn(&request.build, engine_arguments, context);
         new_workdir::warn_of_colon(
             self.name.as_utf8()?,
             request.build.container_workdir.as_str(),
@@ -271,17 +207,9 @@ impl HostPreflight {
     }
 
     /// Says which environments ask for a GPU that the container will not have.
-    pub(super) fn warn_of_cuda(&self, request: &HostBuildRequest, context: &Context) {
-        if let Some(lock) = &self.lock {
-            environments::warn_of_cuda(
-                lock,
-                &self.resolved.environments,
-                self.platform(request),
-                &request.build.variables,
-                &request.engine_arguments,
-                context,
-            );
-        }
+    pub(super) fn warn_of_cuda(&self, context: &Context) {
+        let (build, arguments) = (&self.request.build, &self.request.engine_arguments);
+        self.selection.warn_of_cuda(build, arguments, context);
     }
 
     /// Asks the image's pixi what it makes of manifest and lock.
@@ -289,16 +217,16 @@ impl HostPreflight {
     /// # Errors
     ///
     /// What the build would end with, as [`Question::ask_image`].
-    pub(super) fn ask_pixi(&self, request: &HostBuildRequest) -> anyhow::Result<PixiCheck> {
+    pub(super) fn ask_pixi(&self) -> anyhow::Result<PixiCheck> {
         if self.image.is_none() {
             return Ok(PixiCheck::not_made(
                 "the engine does not have the image, and none is fetched for a dry run",
             ));
         }
-        let build = self.build(request);
+        let (build, request) = (self.build(), self.request);
         let question = Question {
             manifest: self.manifest.name,
-            environment: &self.verified,
+            environment: build.verified,
             sha256: Some(self.manifest.digest().to_string()),
             lock_use: build.lock_use,
             needs_git: build.needs_git,
@@ -314,101 +242,93 @@ impl HostPreflight {
     }
 
     /// What the staged copies will take.
-    pub(super) fn size(&self) -> Size {
+    fn size(&self) -> Size {
         let mut size = self.project.size;
         size += self.place.helper.size();
         size += self.resources.size;
         size
     }
 
-    fn record(
-        &self,
-        request: &HostBuildRequest,
-        context: &Context,
-    ) -> anyhow::Result<WorkdirRecord> {
-        let mut record = WorkdirRecord::new(
-            self.name.as_utf8()?,
-            request.build.container_workdir.as_str(),
-            request.build.verification.clone(),
-        );
-        record.excludes = request
-            .build
-            .excludes
-            .iter()
-            .map(|text| text.to_string_lossy().into_owned())
-            .collect();
-        record.started = evidence::rfc3339(context.host.unix_seconds);
-        record.source = source_state::of(&self.project_dir, context);
-        record.git_versions.clone_from(&self.git_versions);
-        record.overrides = build::overrides(&request.build.variables);
-        record.environments.clone_from(&self.resolved.environments);
-        record.engine = Some(self.version.clone());
-        record.image.clone_from(&self.image);
-        record.lock.staged = self.lock.as_ref().map(|lock| *lock.digest());
-        record.lock.frozen = request.build.lock == LockOption::Frozen;
-        Ok(record)
+    fn build(&self) -> Build<'_> {
+        self.selection
+            .build(&self.request.build, &self.name, &self.variables)
     }
 
-    fn build<'a>(&'a self, request: &'a HostBuildRequest) -> Build<'a> {
-        Build {
+    fn container(&self) -> NewContainer<'_> {
+        NewContainer {
             engine: &self.engine,
-            container_workdir: &request.build.container_workdir,
-            project: &self.name,
-            lock_use: LockUse::of(self.lock.as_ref(), request.build.lock),
-            // What is in the cache already is not fetched, and a new lock not known.
-            needs_git: !request.build.reuse_cache
-                && request.build.lock != LockOption::Update
-                && self
-                    .lock
-                    .as_ref()
-                    .is_some_and(|lock| lock.needs_git(&self.resolved.environments)),
-            environments: &self.resolved.environments,
-            verified: &self.verified,
-            verification: &request.build.verification,
-            expectations: &request.build.expectations,
-            variables: &self.variables,
-        }
-    }
-
-    fn container<'a>(&'a self, request: &'a HostBuildRequest) -> Container<'a> {
-        Container {
-            image: &request.image,
-            platform: request.platform.as_ref(),
-            engine_arguments: &request.engine_arguments,
-            channels: &self.channels,
+            command: COMMAND,
+            image: &self.request.image,
+            platform: self.request.platform.as_ref(),
+            engine_arguments: &self.request.engine_arguments,
+            network: Network::Default,
+            pull: Pull::Missing,
+            counting: None,
         }
     }
 
     /// The words that the engine's client would get for the build.
-    pub(super) fn build_arguments(
-        &self,
-        request: &HostBuildRequest,
-        context: &Context,
-    ) -> anyhow::Result<Vec<OsString>> {
-        let (build, container) = (self.build(request), self.container(request));
-        let nonce = context.nonce();
+    pub(super) fn build_arguments(&self, context: &Context) -> anyhow::Result<Vec<OsString>> {
+        let build = self.build();
         let workdir = &self.place.workdir;
-        let mounts = match request.transfer {
-            Transfer::Auto | Transfer::Mount => build.mounts(&container, workdir),
-            Transfer::Copy => {
-                let volume_specs =
-                    build.volume_specs(&container, workdir, &workdir.cache(), &nonce);
-                volume_sync::mounts(&volume_specs, &nonce)
-            }
-        };
-        build
-            .spec(&container, COMMAND, mounts, &nonce, context)?
-            .run_arguments()
+        let tree = build.tree(workdir, workdir.cache(), &self.channels);
+        build.arguments(&self.container(), &tree, self.request.transfer, context)
     }
 
-    fn make(
-        &self,
-        request: &HostBuildRequest,
+    fn record(&self, context: &Context) -> anyhow::Result<WorkdirRecord> {
+        let build = &self.request.build;
+        let mut record = new_workdir::record(build, &self.name, &self.version, context)?;
+        record.source = source_state::of(&self.project_dir, context);
+        record.git_versions.clone_from(&self.git_versions);
+        record
+            .environments
+            .clone_from(&self.selection.resolved.environments);
+        record.image.clone_from(&self.image);
+        record.lock.staged = self.selection.lock.as_ref().map(|lock| *lock.digest());
+        Ok(record)
+    }
+
+    /// Has what is named in `stay` of a workdir that is replaced stay where it is.
+    pub(super) fn with_stay(mut self, stay: Vec<String>) -> HostBuildPlan<'a> {
+        self.place.stay = stay;
+        self
+    }
+
+    /// Does it. Where the workdir was copied to the engine, the volume that it was built in
+    /// is kept for a step that needs the same packages there.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub(super) fn execute(
+        mut self,
         context: &Context,
     ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
-        // STEP 3: stage beside the workdir, then put the new one in its place.
+        self.warn(context)?;
+        container::remove_stale(&self.engine);
+        if self.image.is_none() {
+            // Before the old workdir goes: the name may be wrong.
+            self.fetch_image(context)?;
+        }
+        self.make(context)
+    }
+
+    /// Has the engine fetch the image, and decides anew what depends on its platform.
+    fn fetch_image(&mut self, context: &Context) -> anyhow::Result<()> {
+        let request = self.request;
+        let (image, platform) = (&request.image, request.platform.as_ref());
+        container::fetch(&self.engine, image, platform, &context.report)?;
+        self.image = self.engine.image(image)?;
+        let platform = platform_of(request, self.image.as_ref(), &self.version);
+        let (lock, manifest) = (self.selection.lock.take(), self.manifest.environments());
+        self.selection = EnvironmentSelection::new(&request.build, lock, platform, &manifest)?;
+        self.require_image_that_fits()
+    }
+
+    fn make(&self, context: &Context) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
+        // STEP 3: stage beside the workdir.
         context.report.phase("stage", "staging the project");
-        let mut record = self.record(request, context)?;
+        let mut record = self.record(context)?;
         let workdir = &self.place.workdir;
         let claim = self.place.claim(COMMAND)?;
         let mut sources = vec![self.project_dir.as_path()];
@@ -418,38 +338,64 @@ impl HostPreflight {
             (size.bytes, size.entries)
         })?;
         let beside = StagedDir::new(&claim, workdir.path())?;
-        let new = Workdir::new(beside.path());
         // Before gigabytes are staged for an engine that does not see them.
-        let is_carried = volume_sync::is_needed(
-            request.transfer,
-            &self.engine,
-            &request.image,
-            (beside.path(), workdir.path()),
-            &[],
-            &request.engine_arguments,
-            context,
-        )?;
+        let probe = Probe {
+            writable: beside.path(),
+            shown: workdir.path(),
+            others: &[],
+        };
+        let is_copied = self
+            .container()
+            .needs_copies(self.request.transfer, &probe, context)?;
+        let staged = self.stage(&Workdir::new(beside.path()), &record, context)?;
+
+        // STEP 4: install and verify in a container with network.
+        let volume = if is_copied {
+            Some(self.build_copy(&claim, &beside, &staged, &mut record, context)?)
+        } else {
+            self.build_in_place(beside, &staged, &mut record, context)?;
+            None
+        };
+
+        // STEP 5: say what is there and what comes next.
+        self.place.announce(&self.name, &record, context);
+        let made = BuiltWorkdir {
+            workdir: workdir.path().to_owned(),
+            project: self.name.clone(),
+            record,
+            engine: self.engine.clone(),
+        };
+        Ok((made, volume))
+    }
+
+    /// Copies project, resources and helper into a new workdir.
+    fn stage(
+        &self,
+        new: &Workdir,
+        record: &WorkdirRecord,
+        context: &Context,
+    ) -> anyhow::Result<StagedPaths> {
         // The record comes first: it marks the folder as a workdir, never staged.
-        record.write(&new)?;
-        stage::make_folders(&new)?;
+        record.write(new)?;
+        stage::make_folders(new)?;
         context.report.progress_of(|| self.size().bytes);
         let how = CopyOptions {
             progress: Some(&|bytes| context.report.progress(bytes)),
             ..CopyOptions::default()
         };
         let how_to_list = CopyOptions { list: true, ..how };
+        let project = new.project(&self.name);
         let CopyOutcome {
             mut copied,
             listing,
             ..
         } = stage::copy_project(
             &self.project_dir,
-            &new.project(&self.name),
+            &project,
             &self.rules,
             &how_to_list,
             context,
         )?;
-        let staged = StagedPaths::from(&listing);
         match &self.resources_dir {
             Some(resources) => {
                 let more = stage::copy_folder(resources, &new.resources(), &how, context)?.copied;
@@ -458,58 +404,82 @@ impl HostPreflight {
             }
             None => make_folder(&new.resources())?,
         }
-        self.place.helper.install(&new)?;
+        self.place.helper.install(new)?;
         context.report.field("entries", copied.entries);
         context.report.field("bytes", copied.bytes);
-        if is_carried {
-            let volume =
-                self.make_carried(request, &claim, (&beside, &staged), &mut record, context)?;
-            self.place.announce(&self.name, &record, context);
-            return Ok((self.made(record), Some(volume)));
-        }
-        let kept = request.build.reuse_cache.then_some(layout::CACHE);
-        let (provisional, is_kept) = self.place.put_for_now(beside, kept, &record)?;
-        if request.build.reuse_cache {
+        Ok(StagedPaths::from(&listing))
+    }
+
+    /// Puts the staged workdir in its place, and builds it there.
+    fn build_in_place(
+        &self,
+        beside: StagedDir,
+        staged: &StagedPaths,
+        record: &mut WorkdirRecord,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let workdir = &self.place.workdir;
+        let (request, build) = (&self.request.build, self.build());
+        let kept = request.reuse_cache.then_some(layout::CACHE);
+        let (provisional, is_kept) = self.place.put_for_now(beside, kept, record)?;
+        if request.reuse_cache {
             new_workdir::say_reused(is_kept, context);
         }
-        context
-            .report
-            .field("workdir", workdir.path().display().to_string());
-
-        // STEP 4: install and verify in a container with network.
+        let path = workdir.path().display().to_string();
+        context.report.field("workdir", path);
         context
             .report
             .phase("build", "installing and verifying with a network");
-        let built = self.build(request).run_mounted(
-            &self.container(request),
-            COMMAND,
-            workdir,
-            &mut record,
-            context,
-        );
+        let tree = build.tree(workdir, workdir.cache(), &self.channels);
+        let workspace = Workspace::open(self.container(), tree, false, None, context)?;
+        let built = build.run_in_place(&workspace, workdir, record, context);
         if record.state != BuildState::Staged {
-            generated::record(
-                workdir,
-                &self.name,
-                &self.rules,
-                &staged,
-                &mut record,
-                context,
-            );
+            generated::record(workdir, &self.name, &self.rules, staged, record, context);
             record.write(workdir)?;
         }
         self.finish(provisional, built, context)?;
         if record.lock.built != record.lock.staged {
-            secrets::warn_of_built_lock(
-                &request.build.secrets,
-                &workdir.project(&self.name),
-                context,
-            )?;
+            let project = workdir.project(&self.name);
+            secrets::warn_of_built_lock(&request.secrets, &project, context)?;
         }
+        Ok(())
+    }
 
-        // STEP 5: say what is there and what comes next.
-        self.place.announce(&self.name, &record, context);
-        Ok((self.made(record), None))
+    /// Copies the staged workdir to the engine, builds it there, and brings it into its
+    /// place. One in which a script failed is brought, too.
+    fn build_copy(
+        &self,
+        claim: &DirLock,
+        beside: &StagedDir,
+        staged: &StagedPaths,
+        record: &mut WorkdirRecord,
+        context: &Context,
+    ) -> anyhow::Result<KeptVolume> {
+        context
+            .report
+            .phase("build", "installing and verifying with a network");
+        let here = Workdir::new(beside.path());
+        // The cache of the workdir that is overwritten where that was asked for, else the
+        // new one, which is empty.
+        let (request, old) = (&self.request.build, self.place.workdir.cache());
+        let is_reused = request.reuse_cache && stage::is_own_cache(&old);
+        if request.reuse_cache {
+            new_workdir::say_reused(is_reused, context);
+        }
+        let cache = if is_reused { old } else { here.cache() };
+        let build = self.build();
+        let tree = build.tree(&here, cache, &self.channels);
+        let workspace = Workspace::open(self.container(), tree, true, None, context)?;
+        let elsewhere = BuildElsewhere {
+            place: &self.place,
+            claim,
+            rules: &self.rules,
+            secrets: &request.secrets,
+            staged,
+        };
+        build.run_elsewhere(&workspace, &elsewhere, record, context)?;
+        let volume = workspace.keep_volume()?;
+        volume.context("the workdir was not copied")
     }
 
     /// Deletes the workdir that was replaced; but when the engine has gone away in the
@@ -538,15 +508,6 @@ impl HostPreflight {
             failure::exit_code(&error),
             format!("the engine went away: {error:#}{fate}"),
         ))
-    }
-
-    fn made(&self, record: WorkdirRecord) -> BuiltWorkdir {
-        BuiltWorkdir {
-            workdir: self.place.workdir.path().to_owned(),
-            project: self.name.clone(),
-            record,
-            engine: self.engine.clone(),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::packages::{self, LocalChannel, Lock, LockedPlatform, Package, Require
 use crate::request::{
     ContainerVariable, DEFAULT_ENVIRONMENT, EnvironmentName, Environments, LockOption,
 };
-use crate::steps::build::LockUse;
+use crate::steps::lock_use::LockUse;
 use crate::steps::manifest_environments::ManifestEnvironments;
 
 /// The environments that a build installs, and those of all that it leaves out.

@@ -1,7 +1,5 @@
 //! From a product to the proof that it installs without a network.
 
-mod volume_verification;
-
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +8,13 @@ use anyhow::Context as _;
 
 use crate::container::scripts::{self, Script};
 use crate::container::{
-    self, ContainerName, ContainerSpec, Engine, KeptVolume, Mount, Network, Owner, PhaseLog, Pull,
-    RunResult, Tmpfs,
+    self, Engine, EngineVersion, Image, KeptVolume, Network, Outcome, PhaseLog, Pull, RunResult,
+    Tmpfs,
 };
 use crate::context::Context;
 use crate::evidence;
 use crate::evidence::check;
-use crate::evidence::signature::VerifyingKey;
+use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
@@ -33,7 +31,9 @@ use crate::steps::script_result::{self, Phase};
 use crate::steps::secrets;
 use crate::steps::stage;
 use crate::steps::verification_record::{self, ProductState, Written};
-use crate::steps::volume_sync;
+use crate::steps::workspace::{
+    DirRole, NewContainer, Probe, ScriptPlace, ScriptRun, Tree, TreeDir, Workspace,
+};
 
 /// The command's name.
 const COMMAND: &str = "final-verify-product";
@@ -94,239 +94,193 @@ pub fn run(request: &VerifyRequest, context: &Context) -> anyhow::Result<Verific
 }
 
 /// The same after a build: with its engine, and the volume that the product's packages were
-/// fetched into where they were carried to the engine.
+/// fetched into where they were copied to the engine.
 pub(super) fn run_after(
     request: &VerifyRequest,
     engine: Option<&Engine>,
     built: Option<KeptVolume>,
     context: &Context,
 ) -> anyhow::Result<VerificationRecord> {
-    // STEP 1: look.
     context
         .report
         .phase("verify", "installing and verifying without a network");
-    context.report.field(
-        "logs",
-        context
-            .host
-            .absolute(&request.out_dir)
-            .display()
-            .to_string(),
-    );
-    if request.verification.is_requested() && request.project_name.is_none() {
-        return Err(Failure::usage(
-            "a verification needs --project-name: it runs in that folder of the product",
-        ));
-    }
-    let engine = match engine {
-        Some(engine) => engine.clone(),
-        None => Engine::find(request.engine.as_deref(), context)?
-            .with_time_limit(request.timeout.as_ref()),
-    };
-    let product_dir = context.host.absolute(&request.product_dir);
     let out_dir = context.host.absolute(&request.out_dir);
-    stage::require_folder("--product-dir", &product_dir)?;
-    if let Some(name) = &request.project_name {
-        name.as_utf8()?;
-        stage::require_folder("--project-name", &product_dir.join(name))?;
-    }
-    for path in [&product_dir, &out_dir] {
-        text_for_mount("a path that must be mounted", path.as_os_str())?;
-    }
-    if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
-        return Err(Failure::usage(format!(
-            "--out-dir {} is no folder",
-            out_dir.display()
-        )));
-    }
-    if !request.in_place && lies_in(&out_dir, &product_dir) {
-        return Err(Failure::usage(format!(
-            "--out-dir {} lies in the product, which must stay as it is; choose another place",
-            out_dir.display()
-        )));
-    }
-    if request.attach && request.in_place {
-        return Err(Failure::usage(
-            "--attach does not go with --in-place: the install changes the product, and no record could name its digest",
-        ));
-    }
-    let product = Product::new(&product_dir);
-    if request.attach && check::is_without_lists(&product)? {
-        return Err(Failure::usage(format!(
-            "--attach: {} has no SHA256SUMS, so that no record can name its digest; make the product again",
-            product_dir.display()
-        )));
-    }
-    secrets::look_at_verification(&request.secrets, &request.verification, context)?;
-    let signing_key = product_evidence::signing_key(&request.signing, context)?;
-    let verify_key = request
-        .verify_key
-        .as_ref()
-        .map(|file| VerifyingKey::read(&context.host.absolute(file)))
-        .transpose()?;
-    let (version, image) = engine.version_and_image(&request.image)?;
-    container::remove_stale(&engine);
-    let Some(image) = image else {
-        return Err(Failure::with_code(
-            failure::ENGINE,
-            format!(
-                "image {} is not on this engine, and an offline verification fetches nothing; bring it with `{} pull` or `{} load` first",
-                request.image,
-                engine.client(),
-                engine.client()
-            ),
-        ));
-    };
-    engine.require_platform(&image, request.platform.as_ref())?;
-    engine.require_runnable(&image, &version)?;
-
-    // STEP 2: look whether the product is whole, run its own bootstrap, then the
-    // verification, while nobody writes the same logs or replaces the product.
-    let _out = DirLock::exclusive(&out_dir, COMMAND)?;
-    let _product = match product_dir.parent() {
-        Some(workdir) if evidence::is_workdir(workdir) => Some(if request.in_place {
-            DirLock::exclusive(workdir, COMMAND)?
-        } else {
-            DirLock::shared(workdir, COMMAND)?
-        }),
-        _ => None,
-    };
-    fs::create_dir_all(&out_dir)
-        .with_context(|| format!("{} cannot be made", out_dir.display()))?;
-    let logs = OfflineLogs::new(&out_dir);
-    verification_record::remove_earlier(&logs)?;
-    sweep_files(&out_dir)?;
-    if request.attach {
-        sweep_files(&product_dir)?;
-    }
-    let is_carried = volume_sync::is_needed(
-        request.transfer,
-        &engine,
-        &request.image,
-        (&out_dir, &out_dir),
-        &[&product_dir],
-        &[],
-        context,
-    )?;
-    if is_carried && request.in_place {
-        return Err(Failure::usage(format!(
-            "--in-place installs into the product itself, and the engine behind {} does not see it; leave --in-place out",
-            engine.client()
-        )));
-    }
-    let mut record = verification_record::begin(request, version, Some(image), context);
-    let run = Run {
-        request,
-        engine: &engine,
-        product: &product,
-        verify_key: verify_key.as_ref(),
-        out_dir: &out_dir,
-        logs: &logs,
-        is_carried,
-    };
-    let mut known = ProductState::default();
-    let end = run.to_its_end(built, (&mut known, &mut record), context);
-    verification_record::conclude(&mut record, &end, context);
-
-    // STEP 3: write down what was found, whatever it was.
-    let speaks_of = known.facts.as_ref().zip(known.digest.as_ref());
-    let written = Written::of(&record, speaks_of, signing_key.as_ref(), context);
-    let kept = written.and_then(|written| {
-        written.put(&logs.verification())?;
-        if request.attach {
-            verification_record::attach(&written, &record, &product, verify_key.as_ref(), context)?;
-        }
-        Ok(())
-    });
-    match (end, kept) {
-        (Ok(()), kept) => kept?,
-        (Err(error), Ok(())) => return Err(error),
-        (Err(error), Err(trouble)) => {
-            context.report.warning(format_args!("{trouble:#}"));
-            return Err(error);
-        }
-    }
-
-    // STEP 4: say so.
-    if let Some(digest) = &record.product_digest {
-        context
-            .report
-            .info(format_args!("Product digest: {digest}"));
-    }
-    context.report.ok(format_args!(
-        "final verification complete; logs in: {}",
-        out_dir.display()
-    ));
-    Ok(record)
+    context.report.field("logs", out_dir.display().to_string());
+    VerifyPlan::new(request, engine, context)?.execute(built, context)
 }
 
-/// A verification that may begin.
-struct Run<'a> {
+/// A final verification: all is decided, and nothing is touched.
+struct VerifyPlan<'a> {
     request: &'a VerifyRequest,
-    engine: &'a Engine,
-    product: &'a Product,
-    verify_key: Option<&'a VerifyingKey>,
-    out_dir: &'a Path,
-    logs: &'a OfflineLogs,
-    /// Whether the engine does not see the product, so that it is carried there.
-    is_carried: bool,
+    engine: Engine,
+    version: EngineVersion,
+    image: Image,
+    product: Product,
+    out_dir: PathBuf,
+    logs: OfflineLogs,
+    signing_key: Option<SigningKey>,
+    verify_key: Option<VerifyingKey>,
 }
 
-impl Run<'_> {
-    /// Looks at the product, installs it, verifies it and looks at it again; what
-    /// is learnt goes into the record at once.
-    fn to_its_end(
+impl<'a> VerifyPlan<'a> {
+    fn new(
+        request: &'a VerifyRequest,
+        engine: Option<&Engine>,
+        context: &Context,
+    ) -> anyhow::Result<VerifyPlan<'a>> {
+        if request.verification.is_requested() && request.project_name.is_none() {
+            return Err(Failure::usage(
+                "a verification needs --project-name: it runs in that folder of the product",
+            ));
+        }
+        let engine = match engine {
+            Some(engine) => engine.clone(),
+            None => Engine::find(request.engine.as_deref(), context)?
+                .with_time_limit(request.timeout.as_ref()),
+        };
+        let product = Product::new(context.host.absolute(&request.product_dir));
+        let out_dir = context.host.absolute(&request.out_dir);
+        require_places(request, &product, &out_dir)?;
+        secrets::look_at_verification(&request.secrets, &request.verification, context)?;
+        let signing_key = product_evidence::signing_key(&request.signing, context)?;
+        let verify_key = request.verify_key.as_ref();
+        let verify_key = verify_key
+            .map(|file| VerifyingKey::read(&context.host.absolute(file)))
+            .transpose()?;
+        let (version, image) = engine.version_and_image(&request.image)?;
+        container::remove_stale(&engine);
+        let Some(image) = image else {
+            return Err(Failure::with_code(
+                failure::ENGINE,
+                format!(
+                    "image {} is not on this engine, and an offline verification fetches nothing; bring it with `{} pull` or `{} load` first",
+                    request.image,
+                    engine.client(),
+                    engine.client()
+                ),
+            ));
+        };
+        engine.require_platform(&image, request.platform.as_ref())?;
+        engine.require_runnable(&image, &version)?;
+        Ok(VerifyPlan {
+            request,
+            engine,
+            version,
+            image,
+            product,
+            logs: OfflineLogs::new(&out_dir),
+            out_dir,
+            signing_key,
+            verify_key,
+        })
+    }
+
+    /// Does it, and writes down what was found, whatever it was.
+    fn execute(
         &self,
         built: Option<KeptVolume>,
-        (known, record): (&mut ProductState, &mut VerificationRecord),
+        context: &Context,
+    ) -> anyhow::Result<VerificationRecord> {
+        let (request, product, out_dir) = (self.request, &self.product, &self.out_dir);
+        // STEP 1: nobody writes the same logs or replaces the product meanwhile.
+        let _out = DirLock::exclusive(out_dir, COMMAND)?;
+        let _product = match product.path().parent() {
+            Some(workdir) if evidence::is_workdir(workdir) => Some(if request.in_place {
+                DirLock::exclusive(workdir, COMMAND)?
+            } else {
+                DirLock::shared(workdir, COMMAND)?
+            }),
+            _ => None,
+        };
+        fs::create_dir_all(out_dir)
+            .with_context(|| format!("{} cannot be made", out_dir.display()))?;
+        verification_record::remove_earlier(&self.logs)?;
+        sweep_files(out_dir)?;
+        if request.attach {
+            sweep_files(product.path())?;
+        }
+
+        // STEP 2: look whether the product is whole, run its own bootstrap, then the
+        // verification.
+        let container = container_for(request, &self.engine, context)?;
+        let probe = Probe {
+            writable: out_dir,
+            shown: out_dir,
+            others: &[product.path()],
+        };
+        let is_copied = container.needs_copies(request.transfer, &probe, context)?;
+        if is_copied && request.in_place {
+            return Err(Failure::usage(format!(
+                "--in-place installs into the product itself, and the engine behind {} does not see it; leave --in-place out",
+                self.engine.client()
+            )));
+        }
+        let (version, image) = (self.version.clone(), Some(self.image.clone()));
+        let mut record = verification_record::begin(request, version, image, context);
+        let mut known = ProductState::default();
+        let open = |context: &Context| {
+            let cache = product.cache();
+            let base = built.map(|volume| (volume, cache.as_path()));
+            let tree = tree(request, product.path(), &self.logs);
+            Workspace::open(container, tree, is_copied, base, context)
+        };
+        let end = self.to_its_end(open, &mut known, &mut record, context);
+        verification_record::conclude(&mut record, &end, context);
+
+        // STEP 3: write down what was found.
+        let found = known.facts.as_ref().zip(known.digest.as_ref());
+        let written = Written::of(&record, found, self.signing_key.as_ref(), context);
+        let kept = written.and_then(|written| {
+            written.put(&self.logs.verification())?;
+            if request.attach {
+                let key = self.verify_key.as_ref();
+                verification_record::attach(&written, &record, product, key, context)?;
+            }
+            Ok(())
+        });
+        first_of(end, kept, context)?;
+
+        // STEP 4: say so.
+        if let Some(digest) = &record.product_digest {
+            context
+                .report
+                .info(format_args!("Product digest: {digest}"));
+        }
+        context.report.ok(format_args!(
+            "final verification complete; logs in: {}",
+            out_dir.display()
+        ));
+        Ok(record)
+    }
+
+    /// Looks at the product, installs it, verifies it and looks at it again; what
+    /// is learnt goes into the record at once.
+    fn to_its_end<'w>(
+        &self,
+        open: impl FnOnce(&Context) -> anyhow::Result<Workspace<'w>>,
+        known: &mut ProductState,
+        record: &mut VerificationRecord,
         context: &Context,
     ) -> anyhow::Result<()> {
-        *known = verification_record::check(self.product, self.verify_key, context)?;
+        let VerifyPlan {
+            request,
+            product,
+            logs,
+            ..
+        } = self;
+        *known = verification_record::check(product, self.verify_key.as_ref(), context)?;
         if let Some(facts) = &known.facts {
             record.environments.clone_from(&facts.environments);
         }
-        if self.request.in_place {
+        if request.in_place {
             known.digest = None;
         }
         let digest = known.digest;
         record.product_digest = digest.as_ref().map(|digest| format!("sha256:{digest}"));
-        let Run {
-            request,
-            engine,
-            product,
-            out_dir,
-            logs,
-            ..
-        } = self;
-        let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
-        let phase_logs = [
-            PhaseLog {
-                phase: "bootstrap",
-                file: bootstrap_log.clone(),
-            },
-            PhaseLog {
-                phase: "verify",
-                file: verify_log.clone(),
-            },
-        ];
-        let container_out = ContainerOut::make(out_dir)?;
-        let RunResult { outcome, end } = if self.is_carried {
-            self.run_elsewhere(built, container_out, &phase_logs, context)?
-        } else {
-            let (product, memory) = (product.path(), context.host.available_memory);
-            let tmpfs = memory_for(product, memory).filter(|_| !request.in_place);
-            let mounts = mounts(request, product, logs);
-            let nonce = context.nonce();
-            let spec = container_for(request, mounts, tmpfs, &nonce, context)?;
-            let out = container_out.path();
-            let copier = (!request.in_place).then(|| CopyAgent::lay(&out, context));
-            let mut ended =
-                container::run(engine, &spec, Some(&out), &phase_logs, &context.report)?;
-            drop(copier);
-            let brought = container_out.move_out("", &logs.files(), context);
-            ended.end = first_of(ended.end, brought, context);
-            ended
-        };
+        let container_out = ContainerOut::make(&self.out_dir)?;
+        let workspace = open(context)?;
+        let RunResult { outcome, end } = self.run_in(&workspace, container_out, context)?;
+        drop(workspace);
         verification_record::learn(record, &outcome, request, logs)?;
         end?;
         if let Some(digest) = &digest {
@@ -334,27 +288,55 @@ impl Run<'_> {
             record.product_unchanged = Some(unchanged.is_ok());
             unchanged?;
         }
+        self.classify(&outcome, context)
+    }
+
+    /// Runs bootstrap and verification, and brings here what they left.
+    fn run_in(
+        &self,
+        workspace: &Workspace<'_>,
+        container_out: ContainerOut,
+        context: &Context,
+    ) -> anyhow::Result<RunResult> {
+        let (request, logs) = (self.request, &self.logs);
+        let log = |phase, file| PhaseLog { phase, file };
+        let phases = [
+            log("bootstrap", logs.bootstrap()),
+            log("verify", logs.verify()),
+        ];
+        let memory = workspace.memory(context);
+        let tmpfs = tmpfs_for(request, self.product.path(), memory);
+        let agent = workspace.mounted_out().filter(|_| !request.in_place);
+        let agent = agent.map(|out| CopyAgent::lay(out, context));
+        let script = |place: ScriptPlace<'_>| script(request, place.nonce);
+        let run = ScriptRun {
+            variables: &request.variables,
+            tmpfs,
+            script: &script,
+        };
+        let mut ended = workspace.run(&run, &phases, context)?;
+        drop(agent);
+        let brought = workspace.fetch_out(container_out, &logs.files(), &ended.outcome, context);
+        ended.end = first_of(ended.end, brought, context);
+        Ok(ended)
+    }
+
+    /// Success, or what the script's outcome and the logs say against it.
+    fn classify(&self, outcome: &Outcome, context: &Context) -> anyhow::Result<()> {
+        let (request, logs) = (self.request, &self.logs);
+        let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
+        let phase = |name, what, log| Phase {
+            name,
+            what,
+            log,
+            advice: "",
+        };
         script_result::require_success(
-            &outcome,
+            outcome,
             &[
-                Phase {
-                    name: "copy",
-                    what: "copying the product inside the container",
-                    log: None,
-                    advice: "",
-                },
-                Phase {
-                    name: "bootstrap",
-                    what: "bootstrap-project.sh",
-                    log: Some(&bootstrap_log),
-                    advice: "",
-                },
-                Phase {
-                    name: "verify",
-                    what: "the verification",
-                    log: Some(&verify_log),
-                    advice: "",
-                },
+                phase("copy", "copying the product inside the container", None),
+                phase("bootstrap", "bootstrap-project.sh", Some(&bootstrap_log)),
+                phase("verify", "the verification", Some(&verify_log)),
             ],
         )?;
         match outcome.attempts("bootstrap") {
@@ -377,13 +359,54 @@ impl Run<'_> {
                 "the verification tried to reach the network: {count} attempts found no way out"
             ));
         }
-        if request.verification.is_requested() {
-            script_result::require_output(&request.expectations, &verify_log, Some(&verify_log))?;
-        } else {
-            script_result::write_no_verification(&verify_log)?;
+        match request.verification.is_requested() {
+            true => {
+                script_result::require_output(&request.expectations, &verify_log, Some(&verify_log))
+            }
+            false => script_result::write_no_verification(&verify_log),
         }
-        Ok(())
     }
+}
+
+/// Requires that product and logs can be where they were asked for.
+fn require_places(
+    request: &VerifyRequest,
+    product: &Product,
+    out_dir: &Path,
+) -> anyhow::Result<()> {
+    let product_dir = product.path();
+    stage::require_folder("--product-dir", product_dir)?;
+    if let Some(name) = &request.project_name {
+        name.as_utf8()?;
+        stage::require_folder("--project-name", &product_dir.join(name))?;
+    }
+    for path in [product_dir, out_dir] {
+        text_for_mount("a path that must be mounted", path.as_os_str())?;
+    }
+    if fs::metadata(out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(Failure::usage(format!(
+            "--out-dir {} is no folder",
+            out_dir.display()
+        )));
+    }
+    if !request.in_place && lies_in(out_dir, product_dir) {
+        return Err(Failure::usage(format!(
+            "--out-dir {} lies in the product, which must stay as it is; choose another place",
+            out_dir.display()
+        )));
+    }
+    if request.attach && request.in_place {
+        return Err(Failure::usage(
+            "--attach does not go with --in-place: the install changes the product, and no record could name its digest",
+        ));
+    }
+    if request.attach && check::is_without_lists(product)? {
+        return Err(Failure::usage(format!(
+            "--attach: {} has no SHA256SUMS, so that no record can name its digest; make the product again",
+            product_dir.display()
+        )));
+    }
+    Ok(())
 }
 
 /// How a run ended, or why what it left could not be brought here; a second failure
@@ -436,81 +459,81 @@ fn lies_in(folder: &Path, outer: &Path) -> bool {
 /// The words that the engine's client would get.
 pub(super) fn planned_arguments(
     request: &VerifyRequest,
+    engine: &Engine,
     context: &Context,
 ) -> anyhow::Result<Vec<OsString>> {
     let product_dir = context.host.absolute(&request.product_dir);
-    let out_dir = context.host.absolute(&request.out_dir);
-    let nonce = context.nonce();
-    let (mounts, memory) = match request.transfer {
-        Transfer::Auto | Transfer::Mount => (
-            mounts(request, &product_dir, &OfflineLogs::new(&out_dir)),
-            context.host.available_memory,
-        ),
-        // How much memory an engine elsewhere has is not asked for a plan.
-        Transfer::Copy => {
-            let volume_spec = volume_verification::volume_spec(&product_dir, &nonce);
-            (volume_sync::mounts(&[volume_spec], &nonce), 0)
-        }
+    let logs = OfflineLogs::new(context.host.absolute(&request.out_dir));
+    // How much memory an engine elsewhere has is not asked for a plan.
+    let memory = match request.transfer {
+        Transfer::Auto | Transfer::Mount => context.host.available_memory,
+        Transfer::Copy => 0,
     };
-    let tmpfs = memory_for(&product_dir, memory).filter(|_| !request.in_place);
-    container_for(request, mounts, tmpfs, &nonce, context)?.run_arguments()
+    let script = |place: ScriptPlace<'_>| script(request, place.nonce);
+    let run = ScriptRun {
+        variables: &request.variables,
+        tmpfs: tmpfs_for(request, &product_dir, memory),
+        script: &script,
+    };
+    let tree = tree(request, &product_dir, &logs);
+    container_for(request, engine, context)?.arguments(&tree, request.transfer, &run, context)
 }
 
-/// Product and out folder as an engine on this machine has them.
-fn mounts(request: &VerifyRequest, product_dir: &Path, logs: &OfflineLogs) -> Vec<Mount> {
-    let product = if request.in_place {
-        Mount::writable(product_dir, scripts::PRODUCT)
-    } else {
-        Mount::read_only(product_dir, scripts::PRODUCT_SOURCE)
-    };
-    vec![Mount::writable(logs.container_out(), scripts::OUT), product]
-}
-
-fn container_for(
-    request: &VerifyRequest,
-    mounts: Vec<Mount>,
-    tmpfs: Option<u64>,
-    nonce: &str,
+fn container_for<'a>(
+    request: &'a VerifyRequest,
+    engine: &'a Engine,
     context: &Context,
-) -> anyhow::Result<ContainerSpec> {
-    let how = if request.in_place { "in-place" } else { "copy" };
-    let name = request
-        .project_name
-        .as_ref()
-        .map_or(Ok(""), ProjectName::as_utf8)?;
-    let expected = request.expectations.files().join("\n");
-    let chosen = match request.verify_environment {
-        Some(_) => "chosen",
-        None => "",
-    };
-    Ok(ContainerSpec {
-        name: ContainerName::new(COMMAND, nonce),
+) -> anyhow::Result<NewContainer<'a>> {
+    Ok(NewContainer {
+        engine,
         command: COMMAND,
-        owner: Owner::this_process(),
-        image: request.image.clone(),
-        platform: request.platform.clone(),
-        mounts,
-        tmpfs: tmpfs.map(|size| Tmpfs {
-            target: scripts::PRODUCT.to_owned(),
-            size,
-        }),
+        image: &request.image,
+        platform: request.platform.as_ref(),
+        engine_arguments: &[],
         network: Network::None,
         pull: Pull::Never,
-        variables: request.variables.clone(),
-        engine_arguments: Vec::new(),
-        selinux_enforcing: context.host.selinux_enforcing,
         counting: Some(agent::counting(context)?),
-        script: Script::new(
-            scripts::FINAL_VERIFY,
-            nonce,
-            [how, name, chosen, &expected],
-            request.verification.pixi_words(
-                request
-                    .verify_environment
-                    .as_ref()
-                    .map(EnvironmentName::as_str),
-            ),
-        ),
+    })
+}
+
+/// Product and out directory, which are in one directory inside the container.
+fn tree(request: &VerifyRequest, product_dir: &Path, logs: &OfflineLogs) -> Tree {
+    let (role, target) = match request.in_place {
+        true => (DirRole::Write, scripts::PRODUCT),
+        false => (DirRole::Read, scripts::PRODUCT_SOURCE),
+    };
+    let root = Path::new(scripts::OUT).parent();
+    Tree {
+        root: root.map_or(String::new(), |root| root.display().to_string()),
+        dirs: vec![
+            TreeDir::new(DirRole::Out, logs.container_out(), scripts::OUT),
+            TreeDir::new(role, product_dir, target),
+        ],
+    }
+}
+
+fn script(request: &VerifyRequest, nonce: &str) -> anyhow::Result<Script> {
+    let how = if request.in_place { "in-place" } else { "copy" };
+    let name = request.project_name.as_ref();
+    let name = name.map_or(Ok(""), ProjectName::as_utf8)?;
+    let expected = request.expectations.files().join("\n");
+    let environment = request.verify_environment.as_ref();
+    let chosen = if environment.is_some() { "chosen" } else { "" };
+    Ok(Script::new(
+        scripts::FINAL_VERIFY,
+        nonce,
+        [how, name, chosen, &expected],
+        request
+            .verification
+            .pixi_words(environment.map(EnvironmentName::as_str)),
+    ))
+}
+
+fn tmpfs_for(request: &VerifyRequest, product_dir: &Path, memory: u64) -> Option<Tmpfs> {
+    let size = memory_for(product_dir, memory).filter(|_| !request.in_place)?;
+    Some(Tmpfs {
+        target: scripts::PRODUCT.to_owned(),
+        size,
     })
 }
 

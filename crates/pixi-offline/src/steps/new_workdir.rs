@@ -1,5 +1,6 @@
 //! What both ways to a workdir share: its place, its helper, its last lines.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::container::Engine;
+use crate::container::{Engine, EngineVersion};
 use crate::context::Context;
 use crate::evidence::{self, BuildState, WorkdirRecord};
 use crate::failure::{self, Failure};
@@ -16,7 +17,7 @@ use crate::product::quoted;
 use crate::replacement::{
     DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_folder,
 };
-use crate::request::ProjectName;
+use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
 use crate::steps::build::Logs;
 use crate::steps::container_out;
 use crate::steps::stage::{self, Helper};
@@ -152,6 +153,42 @@ impl NewWorkdir {
             quoted(name.as_os_str()),
         ));
     }
+}
+
+/// What is known of a build before it begins.
+///
+/// # Errors
+///
+/// Exit code 2 when the name of the project is not UTF-8.
+pub(super) fn record(
+    build: &BuildRequest,
+    name: &ProjectName,
+    engine: &EngineVersion,
+    context: &Context,
+) -> anyhow::Result<WorkdirRecord> {
+    let container_workdir = build.container_workdir.as_str();
+    let verification = build.verification.clone();
+    let mut record = WorkdirRecord::new(name.as_utf8()?, container_workdir, verification);
+    let excludes = build.excludes.iter();
+    record.excludes = excludes
+        .map(|text| text.to_string_lossy().into_owned())
+        .collect();
+    record.started = evidence::rfc3339(context.host.unix_seconds);
+    record.overrides = overrides(&build.variables);
+    record.engine = Some(engine.clone());
+    record.lock.frozen = build.lock == LockOption::Frozen;
+    Ok(record)
+}
+
+/// The variables that tell pixi what the machine is that it installs for, as the
+/// record keeps them.
+fn overrides(variables: &[ContainerVariable]) -> BTreeMap<String, String> {
+    variables
+        .iter()
+        .filter(|variable| variable.key().starts_with("CONDA_OVERRIDE_"))
+        .filter_map(|variable| variable.assignment().split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Says whether an earlier package cache is used.

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::container::{Engine, Mount, RunningContainer, scripts};
 use crate::failure::{self, Failure};
 use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
-use crate::steps::build::LockUse;
+use crate::steps::lock_use::LockUse;
 use crate::steps::pixi_words::PixiWords;
 use crate::steps::script_result;
 use crate::tools::Captured;

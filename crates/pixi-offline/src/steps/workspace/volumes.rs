@@ -1,10 +1,7 @@
 //! Folders of this machine on an engine that does not see them: carried there into
 //! volumes as streams, and back.
 
-pub(super) mod volume_agent;
-
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io::{BufWriter, PipeWriter, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,84 +11,14 @@ use anyhow::Context as _;
 use indicatif::HumanBytes;
 use tar::EntryType;
 
-use crate::container::{self, Access, Engine, Mount, TransferContainer, Volume};
+use super::volume_agent::{self, Stamp, TransferRequest};
+use crate::container::{self, Engine, Mount, TransferContainer, Volume};
 use crate::context::Context;
-use crate::failure::{self, Failure};
-use crate::request::{ImageReference, Transfer};
+use crate::request::ImageReference;
 use crate::staging::Rules;
-use crate::steps::agent::{self, AgentRequest};
+use crate::steps::agent::AgentRequest;
 use crate::steps::container_out;
 use crate::transfer::{self, Expected, Received, Sender, Sent};
-use volume_agent::{Stamp, TransferRequest};
-
-/// Whether folders are carried. `folder` is one in which a file can be made, and which people
-/// know as `shown`; `others` are to be seen as well. Where container root may not be able to write into
-/// the caller's folders, it is tried, with the words for the engine's `run`.
-///
-/// # Errors
-///
-/// When they are to be mounted, and the engine does not see them or a container cannot
-/// write there (1).
-pub(super) fn is_needed(
-    transfer: Transfer,
-    engine: &Engine,
-    image: &ImageReference,
-    (folder, shown): (&Path, &Path),
-    others: &[&Path],
-    engine_arguments: &[OsString],
-    context: &Context,
-) -> anyhow::Result<bool> {
-    if transfer == Transfer::Copy {
-        return Ok(true);
-    }
-    let client = engine.client();
-    let folders = (folder, shown);
-    let all: Vec<&Path> = others.iter().copied().chain([shown]).collect();
-    if engine.shares_already(&all) {
-        return Ok(false);
-    }
-    let access = match may_be_closed(folder) {
-        true => container::shares_writable(engine, image, folders, others, engine_arguments)?,
-        false => container::shares(engine, image, folders, others)?,
-    };
-    let (words, why) = match access {
-        Access::Granted => {
-            engine.remember_shared(shown);
-            return Ok(false);
-        }
-        Access::Unseen(words) => (
-            words,
-            format!("the engine behind {client} does not see this machine's files"),
-        ),
-        Access::Closed(words) => (
-            words,
-            format!(
-                "a container of {client} cannot write into {}",
-                shown.display()
-            ),
-        ),
-    };
-    if transfer != Transfer::Auto {
-        return Err(Failure::with_code(failure::GENERAL, words));
-    }
-    context.report.note(format_args!(
-        "{why}; files are carried there and back (--transfer copy)"
-    ));
-    Ok(true)
-}
-
-/// Whether container root may not be able to write into a folder of the caller's: the
-/// caller is another user, or a server or another program decides about the folder.
-fn may_be_closed(folder: &Path) -> bool {
-    // statfs(2): NFS, SMB, SMB 2, CIFS, FUSE.
-    const DECIDED_ELSEWHERE: [u64; 5] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546];
-    let is_elsewhere = || {
-        rustix::fs::statfs(folder)
-            // The kernel's numbers have 32 bits, the field perhaps more.
-            .is_ok_and(|found| DECIDED_ELSEWHERE.contains(&(found.f_type as u64 & 0xffff_ffff)))
-    };
-    !rustix::process::geteuid().is_root() || is_elsewhere()
-}
 
 /// What goes into one volume.
 #[derive(Debug, Default)]
@@ -124,11 +51,11 @@ fn volume_name(nonce: &str, number: usize) -> String {
 }
 
 /// Files that the engine has already, in a volume of an earlier step.
-pub(super) struct BaseVolume<'a> {
+pub(super) struct BaseVolume {
     /// The volume.
-    pub(super) volume: &'a Volume,
+    pub(super) volume: Volume,
     /// The folder in it.
-    pub(super) folder: &'a str,
+    pub(super) folder: &'static str,
     /// Which folder of the first volume has the same files, by its path in the volume.
     pub(super) like: PathBuf,
 }
@@ -158,7 +85,7 @@ impl<'a> RemoteVolumes<'a> {
         image: &ImageReference,
         program: &Path,
         volume_specs: Vec<VolumeSpec>,
-        there: Option<&BaseVolume<'_>>,
+        there: Option<&BaseVolume>,
         nonce: &str,
         context: &Context,
     ) -> anyhow::Result<RemoteVolumes<'a>> {
@@ -173,8 +100,7 @@ impl<'a> RemoteVolumes<'a> {
             let place = mount_point(volume_specs.len());
             mounts.push(Mount::volume(there.volume.name(), place).only_read());
         }
-        let order = serde_json::to_string(&AgentRequest::Carry)?;
-        let words = [agent::AGENT_ARGUMENT, &order];
+        let words = AgentRequest::Carry.arguments()?;
         let carrier = TransferContainer::make(engine, image, &mounts, program, &words, nonce)?;
         let carried = RemoteVolumes { carrier, volumes };
         let reference = there.map(|there| {
@@ -193,7 +119,7 @@ impl<'a> RemoteVolumes<'a> {
         &self,
         number: usize,
         volume_spec: VolumeSpec,
-        reference: Option<&(&BaseVolume<'_>, PathBuf)>,
+        reference: Option<&(&BaseVolume, PathBuf)>,
         context: &Context,
     ) -> anyhow::Result<()> {
         let known = match reference {
