@@ -18,8 +18,7 @@ use anyhow::Context as _;
 
 use crate::container::engine::Engine;
 use crate::container::outcome::Outcome;
-use crate::container::owner;
-use crate::container::spec::{ContainerName, ContainerSpec};
+use crate::container::spec::{ContainerName, ContainerSpec, HelperSpec, os_strings};
 use crate::container::volume::PROGRAM;
 use crate::tools::{ChildProcess, Killer};
 use crate::transfer::Sender;
@@ -271,20 +270,22 @@ fn create_arguments(
     spec: &ContainerSpec,
     counting: &Counting,
 ) -> Vec<OsString> {
-    let mut words: Vec<OsString> = ["create", "--interactive", "--name", name.as_str()]
-        .map(OsString::from)
-        .into();
-    owner::push_labels(&mut words, "counter");
-    let network = format!("container:{}", spec.name.as_str());
-    words.extend(["--network".into(), network.into()]);
+    let mut options = Vec::new();
     if let Some(platform) = &spec.platform {
-        words.extend(["--platform".into(), platform.as_str().into()]);
+        options.extend(["--platform", platform.as_str()]);
     }
-    let fixed = "--log-driver none --pull never --user 0:0 --cap-drop ALL --security-opt no-new-privileges --pids-limit 32 --entrypoint";
-    words.extend(fixed.split(' ').map(OsString::from));
-    words.extend([PROGRAM.into(), spec.image.as_str().into()]);
-    words.extend(counting.words.iter().map(OsString::from));
-    words
+    options.extend(["--log-driver", "none", "--user", "0:0", "--cap-drop", "ALL"]);
+    options.extend(["--security-opt", "no-new-privileges", "--pids-limit", "32"]);
+    let helper = HelperSpec {
+        command: &["create", "--interactive", "--name", name.as_str()],
+        purpose: "counter",
+        network: &format!("container:{}", spec.name.as_str()),
+        options: os_strings(&options),
+        entrypoint: Some(PROGRAM),
+        image: spec.image.as_str(),
+        args: counting.words.iter().map(OsString::from).collect(),
+    };
+    helper.arguments()
 }
 
 /// Puts a copy of our program into a container that has not started.

@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::endpoint;
 use crate::container::engine_arguments;
 use crate::container::mount::Mount;
-use crate::container::owner::{self, Owner};
-use crate::container::spec::ContainerName;
+use crate::container::spec::{ContainerName, HelperSpec, os_strings};
 use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::report::Report;
@@ -374,10 +373,9 @@ impl Engine {
         else {
             return Ok(());
         };
-        let mut words = vec!["run", "--rm", "--network", "none", "--pull", "never"];
-        words.extend(["--entrypoint", "sh", &image.reference, "-c", ":"]);
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        if self.program.capture(&words)?.succeeded() {
+        let shell = os_strings(&["-c", ":"]);
+        let ran = self.run_to_look(&image.reference, Vec::new(), shell)?;
+        if ran.succeeded() {
             return Ok(());
         }
         Err(Failure::with_code(
@@ -490,18 +488,20 @@ impl Engine {
         options.extend(read_only(others)?.into_iter().map(OsString::from));
         options.extend(engine_arguments::without_network(engine_arguments));
         let shell = ["-c", SCRIPT, "write-into", there, name].map(OsString::from);
-        self.run_to_look(image, options, shell.into())
+        self.run_to_look(image.as_str(), options, shell.into())
     }
 
     fn try_to_create(&self, options: &[&str], image: &ImageReference) -> anyhow::Result<Captured> {
-        let owner = Owner::this_process().map(|owner| owner.label());
-        let label = format!("{}={}", owner::LABEL, owner.unwrap_or_default());
-        let mut words = vec!["create", "--label", &label, "--network", "none"];
-        words.extend(["--pull", "never"]);
-        words.extend(options);
-        words.extend(["--entrypoint", "sh", image.as_str()]);
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        let done = self.program.capture(&words)?;
+        let helper = HelperSpec {
+            command: &["create"],
+            purpose: "look",
+            network: "none",
+            options: os_strings(options),
+            entrypoint: Some("sh"),
+            image: image.as_str(),
+            args: Vec::new(),
+        };
+        let done = self.program.capture(&helper.arguments())?;
         if done.succeeded() {
             let id = String::from_utf8_lossy(&done.stdout).trim().to_owned();
             // A removal takes longer than all the rest.

@@ -8,10 +8,9 @@ use anyhow::Context as _;
 use crate::container::call::{Input, call, call_or, is_broken_pipe};
 use crate::container::engine::{Engine, EngineVersion, image_id};
 use crate::container::engine_arguments;
-use crate::container::owner;
 use crate::container::scripts;
 use crate::container::signals::KillPolicy;
-use crate::container::spec::ContainerName;
+use crate::container::spec::{ContainerName, HelperSpec, os_strings};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::ImageReference;
@@ -40,7 +39,7 @@ impl Engine {
     ) -> anyhow::Result<Look> {
         let mut shell: Vec<OsString> = ["-c", script, "look"].map(OsString::from).into();
         shell.extend(words.iter().map(OsString::from));
-        let answer = self.run_to_look(image, Vec::new(), shell)?;
+        let answer = self.run_to_look(image.as_str(), Vec::new(), shell)?;
         match answer.code {
             0 => Ok(Look::Seen(
                 String::from_utf8_lossy(&answer.stdout).into_owned(),
@@ -74,23 +73,26 @@ impl Engine {
         words: &[&str],
     ) -> anyhow::Result<Captured> {
         options.extend(engine_arguments::without_network(engine_arguments));
-        self.run_to_look(image, options, scripts::question(script, words))
+        self.run_to_look(image.as_str(), options, scripts::question(script, words))
     }
 
     /// Runs `sh` with the words `shell` in a container that has no network and is removed.
     pub(super) fn run_to_look(
         &self,
-        image: &ImageReference,
+        image: &str,
         options: Vec<OsString>,
         shell: Vec<OsString>,
     ) -> anyhow::Result<Captured> {
-        let mut arguments: Vec<OsString> = ["run", "--rm"].map(OsString::from).into();
-        owner::push_labels(&mut arguments, "look");
-        arguments.extend(["--network", "none", "--pull", "never"].map(OsString::from));
-        arguments.extend(options);
-        arguments.extend(["--entrypoint", "sh", image.as_str()].map(OsString::from));
-        arguments.extend(shell);
-        self.program().capture(&arguments)
+        let helper = HelperSpec {
+            command: &["run", "--rm"],
+            purpose: "look",
+            network: "none",
+            options,
+            entrypoint: Some("sh"),
+            image,
+            args: shell,
+        };
+        self.program().capture(&helper.arguments())
     }
 
     /// Has an image built without a network from the context that `send` writes, shows
@@ -114,13 +116,10 @@ impl Engine {
         let id_file = folder.path().join("id");
         // The classic builder's cache is made of images without a name: a build that used
         // those of another would lose them when that one tidies up.
-        let mut arguments: Vec<OsString> =
-            ["build", "--network", "none", "--force-rm", "--no-cache"]
-                .map(OsString::from)
-                .into();
+        let mut arguments = os_strings(&["build", "--network", "none", "--force-rm", "--no-cache"]);
         if engine.is_podman {
             // Its own format knows no health check.
-            arguments.extend(["--format", "docker"].map(OsString::from));
+            arguments.extend(os_strings(&["--format", "docker"]));
         }
         arguments.extend(["--iidfile".into(), id_file.clone().into_os_string()]);
         arguments.extend(["--tag", name, "--build-arg"].map(OsString::from));
@@ -195,23 +194,16 @@ impl Engine {
         words: &[OsString],
         report: &Report,
     ) -> anyhow::Result<u8> {
-        let mut arguments: Vec<OsString> =
-            ["run", "--name", name.as_str()].map(OsString::from).into();
-        owner::push_labels(&mut arguments, "verify-run");
-        arguments.extend(
-            [
-                "--network",
-                "none",
-                "--pull",
-                "never",
-                "--read-only",
-                "--log-driver",
-                "none",
-                image,
-            ]
-            .map(OsString::from),
-        );
-        arguments.extend(words.iter().cloned());
+        let helper = HelperSpec {
+            command: &["run", "--name", name.as_str()],
+            purpose: "verify-run",
+            network: "none",
+            options: os_strings(&["--read-only", "--log-driver", "none"]),
+            entrypoint: None,
+            image,
+            args: words.to_vec(),
+        };
+        let arguments = helper.arguments();
         let last_resort = KillPolicy::Remove(self.clone(), vec![name.clone()]);
         let show = |stream: &mut ChildProcess| show(stream, report);
         let done = call_or(

@@ -12,6 +12,7 @@ use crate::container::call::{Input, call, read_answer};
 use crate::container::engine::Engine;
 use crate::container::scripts;
 use crate::container::signals::DeferredSignals;
+use crate::container::spec::{exec_arguments, os_strings};
 use crate::failure::{self, Failure};
 use crate::request::{ContainerId, ContainerVariable, ImageReference};
 use crate::tools::{Captured, ExitInfo};
@@ -158,12 +159,8 @@ impl RunningContainer {
         script: &str,
         words: &[&str],
     ) -> anyhow::Result<Captured> {
-        let mut arguments: Vec<OsString> = vec!["exec".into()];
-        for variable in variables {
-            arguments.extend(["--env".into(), variable.assignment().into()]);
-        }
-        arguments.extend([self.id().into(), "sh".into()]);
-        arguments.extend(scripts::question(script, words));
+        let shell = std::iter::once("sh".into()).chain(scripts::question(script, words));
+        let arguments = exec_arguments(false, variables, self.id(), shell);
         self.engine.program().capture(&arguments)
     }
 
@@ -209,13 +206,7 @@ impl RunningContainer {
     }
 
     fn exec(&self, interactive: bool, words: &[&str]) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["exec".into()];
-        if interactive {
-            arguments.push("--interactive".into());
-        }
-        arguments.push(self.id().into());
-        arguments.extend(words.iter().map(OsString::from));
-        arguments
+        exec_arguments(interactive, &[], self.id(), os_strings(words))
     }
 }
 

@@ -1,5 +1,5 @@
-//! A container, as data, and the one place where the engine's `run` command
-//! line is put together.
+//! A container, as data, and the one place where the command lines of the engine's `run`,
+//! `create` and `exec` are put together.
 
 use std::ffi::OsString;
 
@@ -140,6 +140,62 @@ impl ContainerSpec {
     }
 }
 
+/// A container that does one thing for us beside the build: its image is not fetched.
+pub(super) struct HelperSpec<'a> {
+    /// `run` or `create`, and the options that come first.
+    pub command: &'a [&'a str],
+    /// What it is for; the label's value.
+    pub purpose: &'a str,
+    /// Its network: `none`, or that of another container.
+    pub network: &'a str,
+    /// More options.
+    pub options: Vec<OsString>,
+    /// What is started instead of the image's own entry point.
+    pub entrypoint: Option<&'a str>,
+    /// Its image.
+    pub image: &'a str,
+    /// The arguments of what is started.
+    pub args: Vec<OsString>,
+}
+
+impl HelperSpec<'_> {
+    /// The arguments of the engine's client.
+    pub fn arguments(self) -> Vec<OsString> {
+        let mut arguments = os_strings(self.command);
+        owner::push_labels(&mut arguments, self.purpose);
+        arguments.extend(os_strings(&["--network", self.network, "--pull", "never"]));
+        arguments.extend(self.options);
+        if let Some(program) = self.entrypoint {
+            arguments.extend(os_strings(&["--entrypoint", program]));
+        }
+        arguments.push(self.image.into());
+        arguments.extend(self.args);
+        arguments
+    }
+}
+
+/// The arguments of the engine's client that run something in a container that is there.
+pub(super) fn exec_arguments(
+    interactive: bool,
+    variables: &[ContainerVariable],
+    container: &str,
+    command: impl IntoIterator<Item = OsString>,
+) -> Vec<OsString> {
+    let mut arguments = vec!["exec".into()];
+    arguments.extend(interactive.then(|| "--interactive".into()));
+    for variable in variables {
+        arguments.extend(["--env".into(), variable.assignment().into()]);
+    }
+    arguments.push(container.into());
+    arguments.extend(command);
+    arguments
+}
+
+/// Texts as the client takes them.
+pub(super) fn os_strings(texts: &[&str]) -> Vec<OsString> {
+    texts.iter().map(OsString::from).collect()
+}
+
 /// All that a run of a script in a container depends on that is there already.
 #[derive(Debug, Clone)]
 pub struct ExecSpec {
@@ -152,13 +208,8 @@ pub struct ExecSpec {
 impl ExecSpec {
     /// The words after the engine's name.
     pub fn exec_arguments(&self, container: &str) -> Vec<OsString> {
-        let mut words: Vec<OsString> = vec!["exec".into(), "--interactive".into()];
-        for variable in &self.variables {
-            words.extend(["--env".into(), variable.assignment().into()]);
-        }
-        words.extend([container.into(), "sh".into()]);
-        words.extend(self.script.shell_arguments());
-        words
+        let shell = std::iter::once("sh".into()).chain(self.script.shell_arguments());
+        exec_arguments(true, &self.variables, container, shell)
     }
 }
 
@@ -168,6 +219,38 @@ mod tests {
 
     use super::*;
     use crate::container::scripts;
+
+    #[test]
+    fn the_whole_command_line_of_a_helper() {
+        let helper = HelperSpec {
+            command: &["run", "--rm"],
+            purpose: "look",
+            network: "none",
+            options: os_strings(&["--read-only"]),
+            entrypoint: Some("sh"),
+            image: "img:1",
+            args: os_strings(&["-c", ":"]),
+        };
+        let arguments = helper.arguments();
+        let owner = Owner::this_process().unwrap().label();
+        let line = arguments.join(OsStr::new("|"));
+        assert_eq!(
+            line.to_str().unwrap(),
+            format!(
+                "run|--rm|--label|io.github.pixi-offline.command=look|--label|io.github.pixi-offline.process={owner}|--network|none|--pull|never|--read-only|--entrypoint|sh|img:1|-c|:"
+            )
+        );
+    }
+
+    #[test]
+    fn the_whole_command_line_of_an_exec() {
+        let variables = [ContainerVariable::new(OsStr::new("A=b c")).unwrap()];
+        let arguments = exec_arguments(true, &variables, "box", os_strings(&["sh", "-c", ":"]));
+        let line = arguments.join(OsStr::new("|"));
+        assert_eq!(line, "exec|--interactive|--env|A=b c|box|sh|-c|:");
+        let arguments = exec_arguments(false, &[], "box", os_strings(&["id"]));
+        assert_eq!(arguments.join(OsStr::new("|")), "exec|box|id");
+    }
 
     #[test]
     fn the_whole_command_line() {

@@ -1,7 +1,6 @@
 //! Volumes of an engine that does not see this machine's files, and the container
 //! through which they are filled and emptied.
 
-use std::ffi::OsString;
 use std::io::PipeWriter;
 use std::path::Path;
 use std::sync::mpsc;
@@ -13,7 +12,7 @@ use crate::container::engine::Engine;
 use crate::container::mount::Mount;
 use crate::container::owner::{self, Owner};
 use crate::container::signals::{CleanupOnSignal, DeferredSignals, KillPolicy};
-use crate::container::spec::ContainerName;
+use crate::container::spec::{ContainerName, HelperSpec, os_strings};
 use crate::failure::{self, Failure};
 use crate::request::ImageReference;
 use crate::tools::ChildProcess;
@@ -160,21 +159,21 @@ impl<'a> TransferContainer<'a> {
             engine,
             name: ContainerName::new(CARRIER, nonce),
         };
-        let mut arguments: Vec<OsString> = ["create", "--interactive", "--name"]
-            .map(OsString::from)
-            .into();
-        arguments.push(carrier.name.as_str().into());
-        owner::push_labels(&mut arguments, "carrier");
         // A user of the image's could not write into a volume of root's.
-        let fixed = "--log-driver none --network none --pull never --user 0:0 --entrypoint";
-        arguments.extend(fixed.split(' ').map(OsString::from));
-        arguments.push(PROGRAM.into());
+        let mut options = os_strings(&["--log-driver", "none", "--user", "0:0"]);
         for mount in mounts {
-            arguments.extend(["--mount".into(), mount.value()?.into()]);
+            options.extend(["--mount".into(), mount.value()?.into()]);
         }
-        arguments.push(image.as_str().into());
-        arguments.extend(words.iter().map(OsString::from));
-        let made = engine.program().capture(&arguments)?;
+        let helper = HelperSpec {
+            command: &["create", "--interactive", "--name", carrier.name.as_str()],
+            purpose: "carrier",
+            network: "none",
+            options,
+            entrypoint: Some(PROGRAM),
+            image: image.as_str(),
+            args: os_strings(words),
+        };
+        let made = engine.program().capture(&helper.arguments())?;
         if !made.succeeded() {
             return Err(Failure::with_code(
                 failure::ENGINE,
@@ -218,7 +217,7 @@ impl<'a> TransferContainer<'a> {
         send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
         take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let arguments = os_strings(words);
         let (result, sent) = mpsc::channel();
         let write = move |to: PipeWriter| {
             let _ = result.send(send(to));
