@@ -1,6 +1,6 @@
 //! The engine's client, and what can be asked of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
@@ -8,15 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::container::endpoint;
-use crate::container::engine_arguments;
-use crate::container::mount::Mount;
-use crate::container::spec::{ContainerName, HelperSpec, os_strings};
+use crate::container::spec::{ContainerName, os_strings};
 use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::report::Report;
@@ -92,41 +89,6 @@ pub struct Image {
     pub repo_digests: Vec<String>,
     /// Operating system and architecture, `linux/amd64` for example.
     pub platform: String,
-}
-
-/// The part of a container that we ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub(super) struct InspectedContainer {
-    pub(super) state: ContainerState,
-    /// The id of its image.
-    pub(super) image: String,
-}
-
-/// The part of a container or a volume that says whose it is; podman tells no labels at all
-/// where there are none.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Labelled {
-    labels: Option<BTreeMap<String, String>>,
-    /// A container's.
-    config: Option<Box<Labelled>>,
-}
-
-impl Labelled {
-    fn labels(self) -> Option<BTreeMap<String, String>> {
-        self.labels.or_else(|| self.config?.labels)
-    }
-}
-
-/// The part of a container's state that tells ends apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub(super) struct ContainerState {
-    pub(super) status: String,
-    pub(super) error: String,
-    #[serde(rename = "OOMKilled")]
-    pub(super) out_of_memory: bool,
 }
 
 impl Engine {
@@ -234,6 +196,11 @@ impl Engine {
         })
     }
 
+    /// Keeps what the engine has answered of an image.
+    pub(super) fn remember_image(&self, image: &Image) {
+        locked(&self.answers.images).insert(image.id.clone(), image.clone());
+    }
+
     /// Keeps that the engine shares a directory.
     pub fn remember_shared(&self, dir: &Path) {
         locked(&self.answers.shared).push(dir.to_owned());
@@ -300,43 +267,6 @@ impl Engine {
             version: side.map(|side| side.version).unwrap_or_default(),
         };
         Ok(self.answers.version.get_or_init(|| version).clone())
-    }
-
-    /// Looks an image up on the engine, never on a registry.
-    ///
-    /// # Errors
-    ///
-    /// When the client cannot be started or its answer cannot be read. An image
-    /// that is not there is `None`.
-    pub fn image(&self, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
-        let answer = self.ask(["image", "inspect", reference.as_str()])?;
-        if !answer.succeeded() {
-            return Ok(None);
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Inspected {
-            id: String,
-            #[serde(default)]
-            repo_digests: Option<Vec<String>>,
-            #[serde(default)]
-            os: String,
-            #[serde(default)]
-            architecture: String,
-        }
-        let images: Vec<Inspected> = serde_json::from_slice(&answer.stdout).with_context(|| {
-            format!("what {} says of {reference} cannot be read", self.client())
-        })?;
-        let image = images.into_iter().next().map(|image| Image {
-            reference: reference.as_str().to_owned(),
-            id: image_id(image.id),
-            repo_digests: image.repo_digests.unwrap_or_default(),
-            platform: format!("{}/{}", image.os, image.architecture),
-        });
-        if let Some(image) = &image {
-            locked(&self.answers.images).insert(image.id.clone(), image.clone());
-        }
-        Ok(image)
     }
 
     /// Checks that an image is for the platform that was asked for, if one was.
@@ -411,162 +341,6 @@ impl Engine {
         &self.program
     }
 
-    /// How a container stands; `None` when it is not there.
-    pub(super) fn state(&self, container: &str) -> anyhow::Result<Option<ContainerState>> {
-        Ok(self.inspect(container)?.map(|container| container.state))
-    }
-
-    /// What the engine says of a container; `None` when it is not there.
-    pub(super) fn inspect(&self, container: &str) -> anyhow::Result<Option<InspectedContainer>> {
-        // Without a template: to that of `{{json .}}` docker answers with an object for each
-        // container, podman with one list.
-        let answer = self.ask(["container", "inspect", container])?;
-        if !answer.succeeded() {
-            return Ok(None);
-        }
-        let found: Vec<InspectedContainer> =
-            serde_json::from_slice(&answer.stdout).with_context(|| {
-                format!("what {} says of a container cannot be read", self.client())
-            })?;
-        Ok(found
-            .into_iter()
-            .next()
-            .map(|container| InspectedContainer {
-                image: image_id(container.image),
-                ..container
-            }))
-    }
-
-    /// Whether the engine sees these files and folders of this machine; if not, its
-    /// words. It is asked to make a container, never to start it.
-    pub(super) fn shares(
-        &self,
-        paths: &[&Path],
-        image: &ImageReference,
-    ) -> anyhow::Result<Result<(), String>> {
-        let mounts = read_only(paths)?;
-        let options: Vec<&str> = mounts.iter().map(String::as_str).collect();
-        let with = self.try_to_create(&options, image)?;
-        if with.succeeded() {
-            return Ok(Ok(()));
-        }
-        // Refused without the folder too: that is another trouble, not ours to tell.
-        let without = self.try_to_create(&[], image)?;
-        Ok(if without.succeeded() {
-            Err(with.stderr)
-        } else {
-            Ok(())
-        })
-    }
-
-    /// What [`Engine::write_into`] ends with for a folder that is another one there.
-    pub(super) const ELSEWHERE: u8 = 72;
-
-    /// Has a container that sees the folders `others` too make a file named `name` in a folder,
-    /// and give it to the folder's owner, as our scripts do in the end; it ends with
-    /// [`Engine::ELSEWHERE`] when the file `there` is not in the folder.
-    pub(super) fn write_into(
-        &self,
-        folder: &Path,
-        others: &[&Path],
-        there: &str,
-        name: &str,
-        image: &ImageReference,
-        engine_arguments: &[OsString],
-    ) -> anyhow::Result<Captured> {
-        const SCRIPT: &str = r#"cd /pixi-offline/probe || exit
-[ -f "$1" ] || exit 72
-: >"$2" || exit
-[ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g .)" "$2""#;
-        // SELinux is turned off for it as for every container of ours; elsewhere the option
-        // means nothing.
-        let mut options: Vec<OsString> = ["--security-opt", "label=disable"]
-            .map(OsString::from)
-            .into();
-        let mount = Mount::writable(folder, "/pixi-offline/probe").value()?;
-        options.extend(["--mount".into(), mount.into()]);
-        options.extend(read_only(others)?.into_iter().map(OsString::from));
-        options.extend(engine_arguments::without_network(engine_arguments));
-        let shell = ["-c", SCRIPT, "write-into", there, name].map(OsString::from);
-        self.run_to_look(image.as_str(), options, shell.into())
-    }
-
-    fn try_to_create(&self, options: &[&str], image: &ImageReference) -> anyhow::Result<Captured> {
-        let helper = HelperSpec {
-            command: &["create"],
-            purpose: "look",
-            network: "none",
-            options: os_strings(options),
-            entrypoint: Some("sh"),
-            image: image.as_str(),
-            args: Vec::new(),
-        };
-        let done = self.program.capture(&helper.arguments())?;
-        if done.succeeded() {
-            let id = String::from_utf8_lossy(&done.stdout).trim().to_owned();
-            // A removal takes longer than all the rest.
-            self.meanwhile(move |engine| drop(engine.remove_stopped(&id)));
-        }
-        Ok(done)
-    }
-
-    /// Waits until a container does not run any more, but not longer than `patience`.
-    pub(super) fn wait_for_end(&self, container: &str, patience: Duration) -> anyhow::Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < patience
-            && self
-                .state(container)?
-                .is_some_and(|state| state.status == "running")
-        {
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    /// The containers that have this label and do not run: id, and the label's value.
-    pub(super) fn stopped_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        // podman refuses docker's `status=dead`, which is rare.
-        let statuses = ["created", "exited"].map(|status| format!("status={status}"));
-        let mut words = vec!["ps", "--all", "--no-trunc"];
-        words.extend(statuses.iter().flat_map(|filter| ["--filter", filter]));
-        self.labelled("container", &words, "{{.ID}}", label)
-    }
-
-    /// The volumes that have this label: name, and the label's value.
-    pub(super) fn volumes_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
-        self.labelled("volume", &["volume", "ls"], "{{.Name}}", label)
-    }
-
-    /// What a listing shows of all of a kind that has this label: `field`, and the label's value.
-    fn labelled(
-        &self,
-        kind: &str,
-        listing: &[&str],
-        field: &str,
-        label: &str,
-    ) -> anyhow::Result<Vec<(String, String)>> {
-        let filter = format!("label={label}");
-        let words = listing
-            .iter()
-            .copied()
-            .chain(["--filter", &filter, "--format", field]);
-        let words: Vec<OsString> = words.map(OsString::from).collect();
-        let answer = self.program.capture(&words)?;
-        let names = String::from_utf8_lossy(&answer.stdout).into_owned();
-        // Listings tell labels to docker by `.Label`, to podman by `.Labels`; `inspect` to both alike.
-        names
-            .lines()
-            .map(|name| {
-                let answer = self.ask([kind, "inspect", name])?;
-                let found: Vec<Labelled> =
-                    serde_json::from_slice(&answer.stdout).unwrap_or_default();
-                let labels = found.into_iter().next().and_then(Labelled::labels);
-                let value = labels.and_then(|labels| labels.get(label).cloned());
-                Ok((name.to_owned(), value.unwrap_or_default()))
-            })
-            .collect()
-    }
-
     /// Whether there is a volume of this name.
     pub(super) fn has_volume(&self, name: &str) -> anyhow::Result<bool> {
         Ok(self.volume(&["inspect", name])?.succeeded())
@@ -612,19 +386,9 @@ impl Engine {
         Ok(())
     }
 
-    fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
+    pub(super) fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
         self.program.capture(&words.map(OsString::from))
     }
-}
-
-/// The options of the engine's `run` and `create` that mount these paths.
-fn read_only(paths: &[&Path]) -> anyhow::Result<Vec<String>> {
-    let mut options = Vec::new();
-    for (number, path) in paths.iter().enumerate() {
-        let mount = Mount::read_only(*path, format!("/pixi-offline/probe-{number}"));
-        options.extend(["--mount".to_owned(), mount.value()?]);
-    }
-    Ok(options)
 }
 
 /// An image's id as docker writes it: podman leaves the kind of digest away.

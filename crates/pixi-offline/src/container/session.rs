@@ -1,9 +1,7 @@
 //! A run of a container from its start to its removal.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -12,23 +10,18 @@ use crate::container::attempts::{Counter, Outside};
 use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::disk_watch::DiskWatch;
 use crate::container::engine::Engine;
-use crate::container::masking::Masking;
 use crate::container::mount::Mount;
-use crate::container::outcome::{Contradiction, Outcome};
+use crate::container::outcome::Outcome;
+use crate::container::output_sink::OutputSink;
 use crate::container::protocol::ScriptEvent;
 use crate::container::running_container::RunningContainer;
 use crate::container::scripts::Script;
-use crate::container::signals::{Cause, GRACE, KillPolicy, SignalWatcher, StopHandle};
+use crate::container::shared_dirs::{NonceFile, not_shared};
+use crate::container::signals::{Cause, GRACE, KillPolicy, SignalWatcher};
 use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
-use crate::host_env;
 use crate::report::Report;
-use crate::request::ImageReference;
 use crate::tools::ExitInfo;
-use crate::untrusted_dir::UntrustedDir;
-
-/// SIGPIPE: what a closed stdout would have ended a shell pipeline with.
-const SIGPIPE: i32 = 13;
 
 /// Where the output of a phase is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,99 +114,6 @@ pub fn run(
         end: ended.end.and(counted),
         ..ended
     })
-}
-
-/// How the engine gets at a folder of this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// As far as was asked for.
-    Granted,
-    /// It does not see the folder: what to say.
-    Unseen(String),
-    /// A container cannot write there what is the caller's then: what to say.
-    Closed(String),
-}
-
-/// Whether the engine sees `folder`, which people know as `shown` and in which a file is made
-/// for a moment, and the folders `others`: it is asked to make a container that has them, and
-/// never starts it.
-///
-/// # Errors
-///
-/// When no file can be made in `folder`.
-pub fn shares(
-    engine: &Engine,
-    image: &ImageReference,
-    (folder, shown): (&Path, &Path),
-    others: &[&Path],
-) -> anyhow::Result<Access> {
-    let nonce = NonceFile::lay(folder, &host_env::nonce())?;
-    let nonce_path = nonce.path();
-    let mut paths = vec![nonce_path.as_path()];
-    paths.extend(others);
-    Ok(match engine.shares(&paths, image)? {
-        Ok(()) => Access::Granted,
-        Err(words) => Access::Unseen(not_shared(engine, shown, &words)),
-    })
-}
-
-/// As [`shares`], and whether a container can write into `folder` what is the caller's then:
-/// one writes there for a moment, with the caller's words for `run`.
-pub fn shares_writable(
-    engine: &Engine,
-    image: &ImageReference,
-    (folder, shown): (&Path, &Path),
-    others: &[&Path],
-    engine_arguments: &[OsString],
-) -> anyhow::Result<Access> {
-    let nonce = host_env::nonce();
-    let there = NonceFile::lay(folder, &nonce)?;
-    let written = format!("{}written-{nonce}", NonceFile::START);
-    let answer = engine.write_into(
-        folder,
-        others,
-        &there.name,
-        &written,
-        image,
-        engine_arguments,
-    )?;
-    let file = folder.join(&written);
-    let is_own = std::fs::symlink_metadata(&file)
-        .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
-    let removed = std::fs::remove_file(&file).is_ok();
-    if answer.succeeded() && is_own && removed {
-        return Ok(Access::Granted);
-    }
-    if answer.code == Engine::ELSEWHERE {
-        let words = "it is another folder there";
-        return Ok(Access::Unseen(not_shared(engine, shown, words)));
-    }
-    if answer.code == failure::ENGINE {
-        // It made no container: perhaps since it has no such folder.
-        drop(there);
-        let access = shares(engine, image, (folder, shown), others)?;
-        if access != Access::Granted {
-            return Ok(access);
-        }
-    }
-    let words = match answer.stderr.trim() {
-        "" => "what it writes is not this user's",
-        words => words,
-    };
-    Ok(Access::Closed(format!(
-        "a container of {} cannot write into {}: {words}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy to have files carried, or a folder on a local disk",
-        engine.client(),
-        shown.display()
-    )))
-}
-
-/// What to say of a folder that the engine does not have as we have it.
-fn not_shared(engine: &Engine, folder: &Path, words: &str) -> String {
-    format!(
-        "the engine behind {} does not see this machine's files: {}: {words}; give --transfer copy to have them carried there and back, or use an engine on this machine",
-        engine.client(),
-        folder.display()
-    )
 }
 
 /// Runs a script in a container that is there already and stays: shows its
@@ -388,7 +288,7 @@ fn why_the_container_ended(
     let state = engine.state(spec.name.as_str())?;
     if state.is_none() && code == failure::ENGINE {
         for source in spec.mounts.iter().filter_map(Mount::source) {
-            if let Err(words) = engine.shares(&[source], image)? {
+            if let Err(words) = engine.sees(&[source], image)? {
                 return Ok((failure::GENERAL, not_shared(engine, source, &words)));
             }
         }
@@ -437,181 +337,4 @@ fn why_the_container_ended(
         )
     };
     Ok((code, message))
-}
-
-/// Takes pieces of output, shows and keeps them.
-struct OutputSink<'a> {
-    outcome: Outcome,
-    phases: &'static [&'static str],
-    report: &'a Report,
-    logs: Vec<(PhaseLog, File)>,
-    current: Option<usize>,
-    masking: Masking,
-    trouble: Option<anyhow::Error>,
-}
-
-impl<'a> OutputSink<'a> {
-    fn new(
-        phases: &'static [&'static str],
-        logs: &[PhaseLog],
-        report: &'a Report,
-    ) -> anyhow::Result<OutputSink<'a>> {
-        let open = |log: &PhaseLog| {
-            let file = UntrustedDir::of_file(&log.file)
-                .and_then(|(dir, name)| dir.create_file(name))
-                .with_context(|| format!("the log {} cannot be written", log.file.display()))?;
-            Ok((log.clone(), file))
-        };
-        Ok(OutputSink {
-            outcome: Outcome::default(),
-            phases,
-            report,
-            logs: logs.iter().map(open).collect::<anyhow::Result<_>>()?,
-            current: None,
-            masking: Masking::default(),
-            trouble: None,
-        })
-    }
-
-    fn take(&mut self, piece: Piece, stop: &StopHandle) {
-        match piece {
-            Piece::Output(bytes) => {
-                let bytes = self.masking.feed(bytes);
-                self.show(&bytes, stop);
-            }
-            Piece::ScriptEvent(signal) => {
-                // What was held back belongs to what was before.
-                self.let_go(stop);
-                match &signal {
-                    ScriptEvent::Begin(phase) => {
-                        stop.runs(format!("phase {phase}"));
-                        self.report.runs(&format!("phase {phase} in the container"));
-                        self.current = self.logs.iter().position(|(log, _)| log.phase == phase);
-                    }
-                    ScriptEvent::End(phase, _) => {
-                        stop.runs(format!("what follows phase {phase}"));
-                        self.current = None;
-                    }
-                    ScriptEvent::Credential(variable) => self.masking.learn(variable),
-                    ScriptEvent::Ready(_) => self.require_told(stop.answer_script(), stop),
-                    ScriptEvent::Finished(_) => stop.soon(),
-                    _ => {}
-                }
-                if let Err(contradiction) = self.outcome.on_event(signal, self.phases) {
-                    self.give_up(contradiction.into(), stop);
-                }
-            }
-            Piece::Forged(words) => self.give_up(Contradiction(words).into(), stop),
-        }
-    }
-
-    /// Shows what might have become a credential and did not.
-    fn let_go(&mut self, stop: &StopHandle) {
-        let bytes = self.masking.finish();
-        self.show(&bytes, stop);
-    }
-
-    fn show(&mut self, bytes: &[u8], stop: &StopHandle) {
-        if self.trouble.is_none()
-            && let Err(trouble) = self.keep(bytes)
-        {
-            self.give_up(trouble, stop);
-        }
-    }
-
-    /// Ends the run when the script cannot be told what it waits for. The end of a client that
-    /// is gone tells more than that it takes no input.
-    fn require_told(&mut self, told: io::Result<()>, stop: &StopHandle) {
-        if let Err(error) = told
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
-            let error =
-                anyhow::Error::new(error).context("the engine's client cannot be written to");
-            self.give_up(error, stop);
-        }
-    }
-
-    /// Ends the run; the first trouble is what it ends for.
-    fn give_up(&mut self, trouble: anyhow::Error, stop: &StopHandle) {
-        self.trouble.get_or_insert(trouble);
-        stop.now();
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if let Some((log, file)) = self.current.and_then(|index| self.logs.get_mut(index)) {
-            file.write_all(bytes).with_context(|| {
-                format!(
-                    "the log {} cannot be written; the run was stopped",
-                    log.file.display()
-                )
-            })?;
-        }
-        self.report
-            .container_output(bytes)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => Failure::by_signal(
-                    SIGPIPE,
-                    "stdout was closed; what ran in the container was ended",
-                ),
-                _ => anyhow::Error::new(error).context("stdout cannot be written"),
-            })
-    }
-}
-
-/// The name of the file in an out folder that tells a script with this nonce that the
-/// folder is the one that is meant.
-pub fn nonce_file(nonce: &str) -> String {
-    format!("{}{nonce}", NonceFile::START)
-}
-
-/// The nonce in the out folder, there as long as this is.
-struct NonceFile {
-    dir: UntrustedDir,
-    name: String,
-}
-
-impl NonceFile {
-    /// What the file's name starts with; `session.sh` looks for it too.
-    const START: &'static str = ".pixi-offline-";
-
-    fn lay(out: &Path, nonce: &str) -> anyhow::Result<NonceFile> {
-        // Those of killed runs: nobody else works with a folder that is claimed.
-        let is_nonce = |name: &OsStr| {
-            let name = name.as_encoded_bytes();
-            name.strip_prefix(NonceFile::START.as_bytes())
-                .is_some_and(|rest| {
-                    rest.len() == nonce.len() && rest.iter().all(u8::is_ascii_hexdigit)
-                })
-        };
-        let name = nonce_file(nonce);
-        let lay = || {
-            let dir = UntrustedDir::open(out)?;
-            dir.for_each_entry(|entry| {
-                if is_nonce(&entry.name) {
-                    let _ = dir.remove(&entry.name);
-                }
-                Ok(())
-            })?;
-            dir.create_file(&name)?;
-            io::Result::Ok(dir)
-        };
-        match lay() {
-            Ok(dir) => Ok(NonceFile { dir, name }),
-            Err(error) => Err(error)
-                .with_context(|| format!("{} cannot be written", out.join(name).display())),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join(&self.name)
-    }
-}
-
-impl Drop for NonceFile {
-    fn drop(&mut self) {
-        let _ = self.dir.remove(&self.name);
-    }
 }

@@ -197,37 +197,43 @@ impl fmt::Display for CheckFinding {
 /// When a list is missing, cannot be read, is of an unknown format, or when they
 /// contradict each other; when something in the product cannot be read.
 pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>> {
-    let manifest_text = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
-    let sums_text = evidence_file::read(&product.sums(), LONGEST_LIST)?;
-    let (manifest_text, sums_text) = match (manifest_text, sums_text) {
-        (Some(manifest), Some(sums)) => (manifest, sums),
-        (None, None) if is_without_lists(product)? => return Ok(None),
-        (None, None) => {
-            return Err(broken(
-                product,
-                "its manifest.json and its SHA256SUMS are missing",
-            ));
-        }
-        (None, Some(_)) => return Err(broken(product, "its manifest.json is missing")),
-        (Some(_), None) => return Err(broken(product, "its SHA256SUMS is missing")),
+    let Some((manifest_text, sums_text)) = read_lists(product)? else {
+        return Ok(None);
     };
     let reading = |file: PathBuf| move || format!("{} cannot be used", file.display());
     let manifest = Manifest::parse(&manifest_text).with_context(reading(product.manifest()))?;
     let sums = sums::parse(&sums_text).with_context(reading(product.sums()))?;
     require_consistent(product, &manifest, &manifest_text, &sums)?;
-
-    let mut checked = Checked {
+    let (findings, left_by_install) = compare(product, &manifest, depth)?;
+    Ok(Some(Checked {
         digest: sums::product_digest(&sums_text),
-        findings: Vec::new(),
-        left_by_install: Vec::new(),
-        manifest,
-    };
-    let Checked {
-        manifest,
         findings,
         left_by_install,
-        ..
-    } = &mut checked;
+        manifest,
+    }))
+}
+
+/// The bytes of `manifest.json` and `SHA256SUMS`; `None` where a product has no lists.
+fn read_lists(product: &Product) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let manifest = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
+    let sums = evidence_file::read(&product.sums(), LONGEST_LIST)?;
+    let missing = match (manifest, sums) {
+        (Some(manifest), Some(sums)) => return Ok(Some((manifest, sums))),
+        (None, None) if is_without_lists(product)? => return Ok(None),
+        (None, None) => "its manifest.json and its SHA256SUMS are missing",
+        (None, Some(_)) => "its manifest.json is missing",
+        (Some(_), None) => "its SHA256SUMS is missing",
+    };
+    Err(broken(product, missing))
+}
+
+/// What in a product is not as it is listed, by path; and what an install left there.
+fn compare(
+    product: &Product,
+    manifest: &Manifest,
+    depth: Depth,
+) -> anyhow::Result<(Vec<CheckFinding>, Vec<PathBuf>)> {
+    let (mut findings, mut left_by_install) = (Vec::new(), Vec::new());
     let mut listed: HashMap<&[u8], &Entry> = manifest
         .entries
         .iter()
@@ -283,7 +289,7 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
         what: Difference::Missing,
     }));
     findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
-    Ok(Some(checked))
+    Ok((findings, left_by_install))
 }
 
 /// Whether a product was made without lists, as older versions did.

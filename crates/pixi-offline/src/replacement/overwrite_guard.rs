@@ -98,58 +98,20 @@ impl OverwriteGuard {
         ours: impl FnOnce(&Path) -> bool,
         force: bool,
     ) -> anyhow::Result<TargetState> {
-        let refuse = |why: String| {
-            Err(Failure::usage(format!(
-                "{option} {} {why}",
-                folder.display()
-            )))
-        };
-        let metadata = match fs::symlink_metadata(folder) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return cannot_be_made(folder).map_or(Ok(TargetState::Vacant), refuse);
-            }
-            Err(error) => return refuse(format!("cannot be looked at: {error}")),
-        };
-        if metadata.is_symlink() {
-            return refuse(
-                "is a symbolic link and will not be followed; name the folder itself".into(),
-            );
-        }
-        if !metadata.is_dir() {
-            return refuse("is there and is no folder; choose another place".into());
-        }
-        let real = match folder.canonicalize() {
-            Ok(real) => real,
-            Err(error) => return refuse(format!("cannot be resolved: {error}")),
+        let refuse = |why: String| Failure::usage(format!("{option} {} {why}", folder.display()));
+        let Some((real, metadata)) = existing(folder).map_err(refuse)? else {
+            return Ok(TargetState::Vacant);
         };
         let mounts = Mounts::read()?;
-        if let Some(why) = self.protected_conflict(&real, &metadata, &mounts) {
-            return refuse(why);
-        }
-        if folder.file_name().is_none() {
-            return refuse("ends in `..`; name the folder itself".into());
-        }
-        // Once it is replaced, such a path leads nowhere.
-        let place = mounts.mount_of(&real);
-        let lies_in = |path: PathBuf| {
-            let other = mounts.mount_of(&path);
-            path.starts_with(&real) || place.as_ref().zip(other).is_some_and(|(a, b)| a.holds(&b))
-        };
-        let through = |parent: &Path| parent.canonicalize().is_ok_and(lies_in);
-        if folder.ancestors().skip(1).any(through) {
-            return refuse("is reached through itself; name it by a shorter path".into());
-        }
-        let own = self.may_be_mount_point.then_some(real.as_path());
-        if let Some(mount) = mounts.point_at_or_below(&real, own) {
-            return refuse(format!(
-                "holds the mount point {}; unmount it or choose another place",
-                mount.display()
-            ));
+        if let Some(why) = self
+            .protected_conflict(&real, &metadata, &mounts)
+            .or_else(|| self.misplaced(folder, &real, &mounts))
+        {
+            return Err(refuse(why));
         }
         let empty = match fs::read_dir(&real) {
             Ok(mut entries) => entries.next().is_none(),
-            Err(error) => return refuse(format!("cannot be read: {error}")),
+            Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
         };
         let standing = if empty {
             TargetState::Vacant
@@ -159,18 +121,41 @@ impl OverwriteGuard {
             TargetState::Foreign
         };
         if standing == TargetState::Foreign && !force {
-            return refuse("holds something that was not made by these commands; choose another place, or give --force to overwrite it".into());
+            return Err(refuse("holds something that was not made by these commands; choose another place, or give --force to overwrite it".into()));
         }
         if self.user_id != 0
             && let Some(entry) = self.not_deletable(&real)
         {
-            return refuse(format!(
+            return Err(refuse(format!(
                 "holds {} which is another user's; remove it with: sudo rm -rf -- '{}'",
                 entry.display(),
                 real.display().to_string().replace('\'', r"'\''"),
-            ));
+            )));
         }
         Ok(standing)
+    }
+
+    /// Why a folder cannot be replaced where it lies.
+    fn misplaced(&self, folder: &Path, real: &Path, mounts: &Mounts) -> Option<String> {
+        if folder.file_name().is_none() {
+            return Some("ends in `..`; name the folder itself".into());
+        }
+        // Once it is replaced, such a path leads nowhere.
+        let place = mounts.mount_of(real);
+        let lies_in = |path: PathBuf| {
+            let other = mounts.mount_of(&path);
+            path.starts_with(real) || place.as_ref().zip(other).is_some_and(|(a, b)| a.holds(&b))
+        };
+        let through = |parent: &Path| parent.canonicalize().is_ok_and(lies_in);
+        if folder.ancestors().skip(1).any(through) {
+            return Some("is reached through itself; name it by a shorter path".into());
+        }
+        let own = self.may_be_mount_point.then_some(real);
+        let mount = mounts.point_at_or_below(real, own)?;
+        Some(format!(
+            "holds the mount point {}; unmount it or choose another place",
+            mount.display()
+        ))
     }
 
     /// What would be lost with a folder, as the reason to keep it.
@@ -281,6 +266,26 @@ fn cannot_be_made(folder: &Path) -> Option<String> {
             there.display()
         )
     })
+}
+
+/// The folder without links, if it is there; else why it is none or cannot be made.
+fn existing(folder: &Path) -> Result<Option<(PathBuf, fs::Metadata)>, String> {
+    let metadata = match fs::symlink_metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return cannot_be_made(folder).map_or(Ok(None), Err);
+        }
+        Err(error) => return Err(format!("cannot be looked at: {error}")),
+    };
+    if metadata.is_symlink() {
+        return Err("is a symbolic link and will not be followed; name the folder itself".into());
+    }
+    if !metadata.is_dir() {
+        return Err("is there and is no folder; choose another place".into());
+    }
+    let real = folder.canonicalize();
+    let real = real.map_err(|error| format!("cannot be resolved: {error}"))?;
+    Ok(Some((real, metadata)))
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use maud::{Markup, html};
+
+use super::Approval;
+use super::escaped::Escaped;
+use super::sections::counted;
 use crate::evidence::manifest::{Entry, EntryKind, Manifest};
 use crate::layout::Product;
 
@@ -11,21 +16,21 @@ use crate::layout::Product;
 const SHOWN: usize = 15;
 
 /// The bytes of a product's files, by what they belong to.
-pub(super) struct Bytes {
-    pub(super) total: u64,
+struct Bytes {
+    total: u64,
     /// The large parts of a product, those with nothing in them too.
-    pub(super) parts: Vec<Share>,
+    parts: Vec<Share>,
     /// The packages that are largest once unpacked, largest first.
-    pub(super) largest: Vec<Share>,
+    largest: Vec<Share>,
     /// The packages that are not among those: how many, and their bytes.
-    pub(super) others: (usize, u64),
+    others: (usize, u64),
 }
 
 /// Some of the bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) name: String,
-    pub(super) bytes: u64,
+struct Share {
+    name: String,
+    bytes: u64,
 }
 
 /// A part of a product, in the order in which they are shown.
@@ -53,7 +58,7 @@ impl Part {
 }
 
 impl Bytes {
-    pub(super) fn of(manifest: &Manifest) -> Bytes {
+    fn of(manifest: &Manifest) -> Bytes {
         let product = Product::new("");
         let (cache, resources) = (product.cache(), product.resources());
         let wheels = Wheels::among(&manifest.entries, &cache);
@@ -147,6 +152,90 @@ impl<'a> Wheels<'a> {
 
     fn is_bucket(name: &OsStr) -> bool {
         name.as_encoded_bytes().starts_with(b"archive-v")
+    }
+}
+
+/// Pictures and tables of them.
+pub(super) fn where_the_bytes_are(approval: &Approval<'_>) -> Markup {
+    let bytes = Bytes::of(approval.manifest);
+    let mut from = 0.0;
+    let widths: Vec<(f64, f64)> = bytes
+        .parts
+        .iter()
+        .map(|part| {
+            let width = percent(part.bytes, bytes.total);
+            from += width;
+            (from - width, width)
+        })
+        .collect();
+    let longest = bytes.largest.first().map_or(0, |share| share.bytes);
+    html! {
+        svg.whole viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="The parts of the product by size; the table below has the numbers" {
+            rect.empty width="100" height="10" {}
+            @for (place, (x, width)) in widths.iter().enumerate() {
+                rect class={ "c" (place) } x=(decimal(*x)) width=(decimal(*width)) height="10" {}
+            }
+        }
+        table {
+            caption { (shown(bytes.total)) " in all, of files as they lie in the product" }
+            thead { tr { th scope="col" { "Part" } th.number scope="col" { "Size" } th.number scope="col" { "Share" } } }
+            tbody {
+                @for (place, (part, (_, width))) in bytes.parts.iter().zip(&widths).enumerate() {
+                    tr {
+                        th scope="row" { (swatch(place)) (part.name) }
+                        td.number { (shown(part.bytes)) }
+                        td.number { (format!("{width:.1} %")) }
+                    }
+                }
+            }
+        }
+        @if !bytes.largest.is_empty() {
+            h3 { "Largest packages" }
+            table {
+                caption { "Unpacked, as the package cache holds them" }
+                thead { tr { th scope="col" { "Package" } th.number scope="col" { "Size" } th scope="col" { "Compared" } } }
+                tbody {
+                    @for share in &bytes.largest {
+                        tr {
+                            th scope="row" { (Escaped(&share.name)) }
+                            td.number { (shown(share.bytes)) }
+                            td.bar {
+                                svg.row viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+                                    rect.c0 width=(decimal(percent(share.bytes, longest))) height="10" {}
+                                }
+                            }
+                        }
+                    }
+                    @if bytes.others.0 > 0 {
+                        tr {
+                            th scope="row" { (counted(bytes.others.0 as u64, "more package")) }
+                            td.number { (shown(bytes.others.1)) }
+                            td {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn percent(part: u64, of: u64) -> f64 {
+    match of {
+        0 => 0.0,
+        of => part as f64 * 100.0 / of as f64,
+    }
+}
+
+/// A length in a picture: with a fixed number of digits, so that it is written
+/// in one way only.
+fn decimal(length: f64) -> String {
+    format!("{length:.3}")
+}
+
+/// A square in the colour of a part.
+fn swatch(place: usize) -> Markup {
+    html! {
+        svg.key viewBox="0 0 1 1" aria-hidden="true" { rect class={ "c" (place) } width="1" height="1" {} }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bytes;
 mod escaped;
+mod packages;
 mod sections;
 
 use maud::{DOCTYPE, PreEscaped, html};

@@ -1,21 +1,18 @@
 //! The sections of the page, in the order of an approver's questions.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 
 use super::Approval;
-use super::bytes::{Bytes, shown};
+use super::bytes::{shown, where_the_bytes_are};
 use super::escaped::Escaped;
+use super::packages::{cache, environments, licences, packages};
 use crate::container::Image;
 use crate::evidence::Sha256Digest;
 use crate::evidence::check::Verified;
 use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::manifest::Secrets;
-use crate::evidence::sbom::shown_kind;
 use crate::evidence::verification::{Ran, VerificationRecord};
 use crate::layout;
-use crate::packages::{KeptReason, PackageInfo, PackageKind, PackageSource};
 use crate::product::pasteable;
 
 /// The sections that have a heading: the name in a link, and the heading.
@@ -142,27 +139,19 @@ fn worth(approval: &Approval<'_>) -> Markup {
 
 fn what_it_is(approval: &Approval<'_>) -> Markup {
     let facts = &approval.manifest.facts;
-    let git = facts.project.git.as_ref();
-    let totals = &facts.totals;
-    let packages = &facts.packages;
-    facts_table(&[
-        ("Project", html! { (Escaped(&facts.project.name)) }),
-        (
-            "Version",
-            or_unknown(facts.project.version.as_deref(), "", "not stated"),
-        ),
-        (
-            "Product digest",
-            html! { code { "sha256:" (approval.digest) } },
-        ),
-        (
-            "Platform",
-            or_unknown(facts.platform.as_deref(), "", "not known"),
-        ),
-        ("Environments", list(&facts.environments)),
-        (
-            "Packages",
-            html! {
+    let (build, totals, packages) = (&facts.build, &facts.totals, &facts.packages);
+    let overrides = facts.virtual_packages.overrides.iter();
+    let overrides: Vec<String> = overrides
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    html! {
+        (facts_table(&[
+            ("Project", html! { (Escaped(&facts.project.name)) }),
+            ("Version", or_unknown(facts.project.version.as_deref(), "", "not stated")),
+            ("Product digest", html! { code { "sha256:" (approval.digest) } }),
+            ("Platform", or_unknown(facts.platform.as_deref(), "", "not known")),
+            ("Environments", list(&facts.environments)),
+            ("Packages", html! {
                 @match (packages.conda, packages.python) {
                     (None, None) => "not known: there is no lock that could be asked",
                     (conda, python) => {
@@ -171,20 +160,14 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
                     }
                 }
                 @if packages.whole_cache { "; the package cache is carried whole, whatever is needed" }
-            },
-        ),
-        (
-            "Size",
-            html! {
+            }),
+            ("Size", html! {
                 (shown(totals.bytes)) " in " (counted(totals.files, "file"))
                 @if totals.links > 0 { ", " (counted(totals.links, "symbolic link")) }
                 @if totals.others > 0 { ", " (counted(totals.others, "other entry")) }
-            },
-        ),
-        (
-            "Git commit",
-            html! {
-                @match git {
+            }),
+            ("Git commit", html! {
+                @match &facts.project.git {
                     Some(git) => {
                         code { (Escaped(&git.commit)) }
                         @match git.dirty {
@@ -195,56 +178,24 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
                     }
                     None => "not known",
                 }
-            },
-        ),
-        (
-            "Made at",
-            or_unknown(
-                facts.created.as_deref(),
-                "",
-                "not told here, so that the same input gives the same product; see provenance.json",
-            ),
-        ),
-        (
-            "Made by",
-            html! { (Escaped(&facts.tool.name)) " " (Escaped(&facts.tool.version)) },
-        ),
-        (
-            "Pixi",
-            html! {
-                (or_unknown(facts.build.pixi.as_deref(), "", "not known"))
+            }),
+            ("Made at", or_unknown(facts.created.as_deref(), "", "not told here, so that the same input gives the same product; see provenance.json")),
+            ("Made by", html! { (Escaped(&facts.tool.name)) " " (Escaped(&facts.tool.version)) }),
+            ("Pixi", html! {
+                (or_unknown(build.pixi.as_deref(), "", "not known"))
                 @if packages.bundled_pixi { ", which is in the product" } @else { ", which is not in the product" }
-            },
-        ),
-        (
-            "Image",
-            or_unknown(reference(facts.build.image.as_ref()), "", "not known"),
-        ),
-        (
-            "Engine",
-            html! {
-                @match &facts.build.engine {
+            }),
+            ("Image", or_unknown(reference(build.image.as_ref()), "", "not known")),
+            ("Engine", html! {
+                @match &build.engine {
                     Some(engine) => (as_stated(html! { (Escaped(&engine.client)) " " (Escaped(&engine.version)) }, approval)),
                     None => "not known",
                 }
-            },
-        ),
-        (
-            "Asks of the machine",
-            list(&facts.virtual_packages.required),
-        ),
-        (
-            "Assumed of the machine",
-            list(
-                &facts
-                    .virtual_packages
-                    .overrides
-                    .iter()
-                    .map(|(key, value)| format!("{key}={value}"))
-                    .collect::<Vec<_>>(),
-            ),
-        ),
-    ])
+            }),
+            ("Asks of the machine", list(&facts.virtual_packages.required)),
+            ("Assumed of the machine", list(&overrides)),
+        ]))
+    }
 }
 
 fn verification(approval: &Approval<'_>) -> Markup {
@@ -371,265 +322,6 @@ fn as_stated(value: Markup, approval: &Approval<'_>) -> Markup {
     }
 }
 
-fn where_the_bytes_are(approval: &Approval<'_>) -> Markup {
-    let bytes = Bytes::of(approval.manifest);
-    let mut from = 0.0;
-    let widths: Vec<(f64, f64)> = bytes
-        .parts
-        .iter()
-        .map(|part| {
-            let width = percent(part.bytes, bytes.total);
-            from += width;
-            (from - width, width)
-        })
-        .collect();
-    let longest = bytes.largest.first().map_or(0, |share| share.bytes);
-    html! {
-        svg.whole viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="The parts of the product by size; the table below has the numbers" {
-            rect.empty width="100" height="10" {}
-            @for (place, (x, width)) in widths.iter().enumerate() {
-                rect class={ "c" (place) } x=(decimal(*x)) width=(decimal(*width)) height="10" {}
-            }
-        }
-        table {
-            caption { (shown(bytes.total)) " in all, of files as they lie in the product" }
-            thead { tr { th scope="col" { "Part" } th.number scope="col" { "Size" } th.number scope="col" { "Share" } } }
-            tbody {
-                @for (place, (part, (_, width))) in bytes.parts.iter().zip(&widths).enumerate() {
-                    tr {
-                        th scope="row" { (swatch(place)) (part.name) }
-                        td.number { (shown(part.bytes)) }
-                        td.number { (format!("{width:.1} %")) }
-                    }
-                }
-            }
-        }
-        @if !bytes.largest.is_empty() {
-            h3 { "Largest packages" }
-            table {
-                caption { "Unpacked, as the package cache holds them" }
-                thead { tr { th scope="col" { "Package" } th.number scope="col" { "Size" } th scope="col" { "Compared" } } }
-                tbody {
-                    @for share in &bytes.largest {
-                        tr {
-                            th scope="row" { (Escaped(&share.name)) }
-                            td.number { (shown(share.bytes)) }
-                            td.bar {
-                                svg.row viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
-                                    rect.c0 width=(decimal(percent(share.bytes, longest))) height="10" {}
-                                }
-                            }
-                        }
-                    }
-                    @if bytes.others.0 > 0 {
-                        tr {
-                            th scope="row" { (counted(bytes.others.0 as u64, "more package")) }
-                            td.number { (shown(bytes.others.1)) }
-                            td {}
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn environments(approval: &Approval<'_>) -> Markup {
-    let facts = &approval.manifest.facts;
-    html! {
-        p { "Installed by " code { "bootstrap-project.sh" } ":" }
-        table {
-            thead { tr { th scope="col" { "Environment" } th.number scope="col" { "Conda packages" } th.number scope="col" { "Python packages" } } }
-            tbody {
-                @for name in &facts.environments {
-                    @let (conda, python) = in_environment(approval, name)
-                        .partition::<Vec<_>, _>(|package| !matches!(package.identity.kind, PackageKind::Python(_)));
-                    tr {
-                        th scope="row" { (Escaped(name)) }
-                        @if approval.inventory.is_some() {
-                            td.number { (grouped(conda.len() as u64)) } td.number { (grouped(python.len() as u64)) }
-                        } @else {
-                            td.number { "not known" } td.number { "not known" }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn licences(approval: &Approval<'_>) -> Markup {
-    let Some(inventory) = approval.inventory else {
-        return unknown_packages();
-    };
-    if inventory.packages().is_empty() {
-        return html! { p { "No packages are needed." } };
-    }
-    let mut licences: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
-    for package in inventory.packages() {
-        licences
-            .entry(package.licence.as_deref())
-            .or_default()
-            .push(&package.identity.name);
-    }
-    html! {
-        p {
-            "As the packages state them. One that states none is not free of conditions: ask its authors."
-        }
-        div.scroll role="region" aria-label="Licences" tabindex="0" {
-            table {
-                thead { tr { th scope="col" { "Licence" } th.number scope="col" { "Packages" } th scope="col" { "Which" } } }
-                tbody {
-                    @for (licence, names) in licences {
-                        tr {
-                            th scope="row" { (licence_of(licence)) }
-                            td.number { (grouped(names.len() as u64)) }
-                            td { (few(names)) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The first names of a sorted list, each once, and how many there are more.
-fn few(mut names: Vec<&str>) -> Markup {
-    const SHOWN: usize = 12;
-    names.dedup();
-    let more = names.len().saturating_sub(SHOWN);
-    html! {
-        @for (place, name) in names.iter().take(SHOWN).enumerate() {
-            @if place > 0 { ", " }
-            (Escaped(name))
-        }
-        @if more > 0 { " and " (grouped(more as u64)) " more" }
-    }
-}
-
-fn packages(approval: &Approval<'_>) -> Markup {
-    if approval.inventory.is_none() {
-        return unknown_packages();
-    }
-    html! {
-        p { "Their digests and exact sources are in " code { "sbom.cdx.json" } "." }
-        @for name in &approval.manifest.facts.environments {
-            @let packages: Vec<&PackageInfo> = in_environment(approval, name).collect();
-            h3 { "Environment " (Escaped(name)) }
-            @if packages.is_empty() { p { "No packages." } } @else { (package_table(name, &packages)) }
-        }
-    }
-}
-
-/// Open, so that it is printed too.
-fn package_table(environment: &str, packages: &[&PackageInfo]) -> Markup {
-    html! {
-        details open {
-            summary { (counted(packages.len() as u64, "package")) }
-            div.scroll role="region" aria-label={ "Packages of " (environment) } tabindex="0" {
-                table.packages {
-                    thead { tr {
-                        th scope="col" { "Package" } th scope="col" { "Version" } th scope="col" { "Licence" }
-                        th scope="col" { "Kind" } th scope="col" { "From" }
-                    } }
-                    tbody {
-                        @for package in packages {
-                            tr {
-                                th scope="row" { (Escaped(&package.identity.name)) }
-                                td { (or_unknown(package.identity.version.as_deref(), "", "not locked")) }
-                                td { (licence_of(package.licence.as_deref())) }
-                                td { (shown_kind(&package.identity.kind)) }
-                                td { (origin(package)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn unknown_packages() -> Markup {
-    html! { p { "Not known: the product has no lock that could be asked." } }
-}
-
-/// Where a package comes from, short: the file is in the bill of materials.
-fn origin(package: &PackageInfo) -> Markup {
-    match (&package.identity.kind, &package.identity.source) {
-        (
-            PackageKind::Conda {
-                channel: Some(channel),
-                subdir,
-                ..
-            },
-            source,
-        ) => html! {
-            @if let PackageSource::Url(url) = source { (Escaped(host(url))) " " }
-            (Escaped(channel)) "/" (Escaped(subdir))
-        },
-        (_, PackageSource::Url(url)) => html! { (Escaped(host(url))) },
-        (_, PackageSource::Git { repository, commit }) => html! {
-            (Escaped(repository))
-            @if let Some(commit) = commit { " at " code { (Escaped(commit)) } }
-        },
-        (_, PackageSource::Path(path)) => html! { code { (Escaped(path)) } },
-    }
-}
-
-/// The host of a URL; the URL itself when it has none.
-fn host(url: &str) -> &str {
-    url.split_once("://")
-        .and_then(|(_, rest)| rest.split('/').next())
-        .filter(|host| !host.is_empty())
-        .unwrap_or(url)
-}
-
-/// What no package of the list needs, and why it is there.
-fn cache(approval: &Approval<'_>) -> Markup {
-    let packages = &approval.manifest.facts.packages;
-    let mut there = approval.strangers.iter().peekable();
-    html! {
-        @if there.peek().is_none() {
-            p { "Nothing: every entry of it belongs to a package of the list above." }
-        }
-        @for (reason, names) in there {
-            p { (because(reason)) }
-            (list(names))
-        }
-        @if let Some(count @ 1..) = packages.wheels_by_name {
-            p {
-                (counted(count, "wheel")) " of the list above are known by the names of their files only: the cache has no sha256 of them that could be compared with the lock's."
-            }
-        }
-        @if let Some(count @ 1..) = packages.conda_by_name {
-            p {
-                (counted(count, "conda package")) " of the list above have no checksums of their files, as was usual before 2017."
-            }
-        }
-    }
-}
-
-fn because(reason: KeptReason) -> &'static str {
-    match reason {
-        KeptReason::Build => {
-            "Packages that something asks for which is built where the product is installed:"
-        }
-        KeptReason::PerhapsBuild => {
-            "Packages of no environment of the lock, which a build where the product is installed may ask for:"
-        }
-        KeptReason::Page => {
-            "Index pages that a build where the product is installed looks packages up in:"
-        }
-        KeptReason::Repository => {
-            "Git repositories, with their history, that a build where the product is installed takes packages from:"
-        }
-        KeptReason::Whole => {
-            "Entries that no environment needs; the cache was carried whole (--cache full, or what is needed was not known):"
-        }
-        KeptReason::None => "Entries that belong to no package, and should not be there:",
-    }
-}
-
 fn secrets(secrets: Option<&Secrets>) -> Markup {
     let Some(secrets) = secrets else {
         return html! { p { "Whether the project was searched for secrets is not recorded." } };
@@ -696,18 +388,6 @@ fn digests(approval: &Approval<'_>) -> Markup {
     }
 }
 
-fn in_environment<'a>(
-    approval: &Approval<'a>,
-    name: &'a str,
-) -> impl Iterator<Item = &'a PackageInfo> {
-    let packages = approval
-        .inventory
-        .map_or(&[][..], |inventory| inventory.packages());
-    packages
-        .iter()
-        .filter(move |package| package.environments.contains(name))
-}
-
 /// A table of facts, each with its name.
 fn facts_table(rows: &[(&str, Markup)]) -> Markup {
     html! {
@@ -717,7 +397,7 @@ fn facts_table(rows: &[(&str, Markup)]) -> Markup {
     }
 }
 
-fn or_unknown(text: Option<&str>, before: &str, unknown: &str) -> Markup {
+pub(super) fn or_unknown(text: Option<&str>, before: &str, unknown: &str) -> Markup {
     html! {
         @match text {
             Some(text) => { (before) (Escaped(text)) }
@@ -727,7 +407,7 @@ fn or_unknown(text: Option<&str>, before: &str, unknown: &str) -> Markup {
 }
 
 /// Texts in a row, each told from the next.
-fn list<T: AsRef<str>>(texts: &[T]) -> Markup {
+pub(super) fn list<T: AsRef<str>>(texts: &[T]) -> Markup {
     html! {
         @for (place, text) in texts.iter().enumerate() {
             @if place > 0 { ", " }
@@ -735,10 +415,6 @@ fn list<T: AsRef<str>>(texts: &[T]) -> Markup {
         }
         @if texts.is_empty() { "none" }
     }
-}
-
-fn licence_of(licence: Option<&str>) -> Markup {
-    or_unknown(licence, "", "none stated")
 }
 
 fn reference(image: Option<&Image>) -> Option<&str> {
@@ -753,7 +429,7 @@ fn command(ran: &Ran) -> Markup {
 }
 
 /// A number and what it counts.
-fn counted(number: u64, of: &str) -> String {
+pub(super) fn counted(number: u64, of: &str) -> String {
     let number_shown = grouped(number);
     match (number, of.strip_suffix('y')) {
         (1, _) => format!("{number_shown} {of}"),
@@ -763,7 +439,7 @@ fn counted(number: u64, of: &str) -> String {
 }
 
 /// A number with its digits in groups of three.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -773,26 +449,6 @@ fn grouped(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-fn percent(part: u64, of: u64) -> f64 {
-    match of {
-        0 => 0.0,
-        of => part as f64 * 100.0 / of as f64,
-    }
-}
-
-/// A length in a picture: with a fixed number of digits, so that it is written
-/// in one way only.
-fn decimal(length: f64) -> String {
-    format!("{length:.3}")
-}
-
-/// A square in the colour of a part.
-fn swatch(place: usize) -> Markup {
-    html! {
-        svg.key viewBox="0 0 1 1" aria-hidden="true" { rect class={ "c" (place) } width="1" height="1" {} }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,251 @@
+//! Whether the engine sees directories of this machine.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::container::engine::Engine;
+use crate::container::engine_arguments;
+use crate::container::mount::Mount;
+use crate::container::spec::{HelperSpec, os_strings};
+use crate::failure;
+use crate::host_env;
+use crate::request::ImageReference;
+use crate::tools::Captured;
+use crate::untrusted_dir::UntrustedDir;
+
+/// How the engine gets at a folder of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// As far as was asked for.
+    Granted,
+    /// It does not see the folder: what to say.
+    Unseen(String),
+    /// A container cannot write there what is the caller's then: what to say.
+    Closed(String),
+}
+
+/// Whether the engine sees `folder`, which people know as `shown` and in which a file is made
+/// for a moment, and the folders `others`: it is asked to make a container that has them, and
+/// never starts it.
+///
+/// # Errors
+///
+/// When no file can be made in `folder`.
+pub fn shares(
+    engine: &Engine,
+    image: &ImageReference,
+    (folder, shown): (&Path, &Path),
+    others: &[&Path],
+) -> anyhow::Result<Access> {
+    let nonce = NonceFile::lay(folder, &host_env::nonce())?;
+    let nonce_path = nonce.path();
+    let mut paths = vec![nonce_path.as_path()];
+    paths.extend(others);
+    Ok(match engine.sees(&paths, image)? {
+        Ok(()) => Access::Granted,
+        Err(words) => Access::Unseen(not_shared(engine, shown, &words)),
+    })
+}
+
+/// As [`shares`], and whether a container can write into `folder` what is the caller's then:
+/// one writes there for a moment, with the caller's words for `run`.
+pub fn shares_writable(
+    engine: &Engine,
+    image: &ImageReference,
+    (folder, shown): (&Path, &Path),
+    others: &[&Path],
+    engine_arguments: &[OsString],
+) -> anyhow::Result<Access> {
+    let nonce = host_env::nonce();
+    let there = NonceFile::lay(folder, &nonce)?;
+    let written = format!("{}written-{nonce}", NonceFile::START);
+    let answer = engine.write_into(
+        folder,
+        others,
+        &there.name,
+        &written,
+        image,
+        engine_arguments,
+    )?;
+    let file = folder.join(&written);
+    let is_own = std::fs::symlink_metadata(&file)
+        .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
+    let removed = std::fs::remove_file(&file).is_ok();
+    if answer.succeeded() && is_own && removed {
+        return Ok(Access::Granted);
+    }
+    if answer.code == Engine::ELSEWHERE {
+        let words = "it is another folder there";
+        return Ok(Access::Unseen(not_shared(engine, shown, words)));
+    }
+    if answer.code == failure::ENGINE {
+        // It made no container: perhaps since it has no such folder.
+        drop(there);
+        let access = shares(engine, image, (folder, shown), others)?;
+        if access != Access::Granted {
+            return Ok(access);
+        }
+    }
+    let words = match answer.stderr.trim() {
+        "" => "what it writes is not this user's",
+        words => words,
+    };
+    Ok(Access::Closed(format!(
+        "a container of {} cannot write into {}: {words}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy to have files carried, or a folder on a local disk",
+        engine.client(),
+        shown.display()
+    )))
+}
+
+/// What to say of a folder that the engine does not have as we have it.
+pub(super) fn not_shared(engine: &Engine, folder: &Path, words: &str) -> String {
+    format!(
+        "the engine behind {} does not see this machine's files: {}: {words}; give --transfer copy to have them carried there and back, or use an engine on this machine",
+        engine.client(),
+        folder.display()
+    )
+}
+
+impl Engine {
+    /// Whether the engine sees these files and folders of this machine; if not, its
+    /// words. It is asked to make a container, never to start it.
+    pub(super) fn sees(
+        &self,
+        paths: &[&Path],
+        image: &ImageReference,
+    ) -> anyhow::Result<Result<(), String>> {
+        let mounts = read_only(paths)?;
+        let options: Vec<&str> = mounts.iter().map(String::as_str).collect();
+        let with = self.try_to_create(&options, image)?;
+        if with.succeeded() {
+            return Ok(Ok(()));
+        }
+        // Refused without the folder too: that is another trouble, not ours to tell.
+        let without = self.try_to_create(&[], image)?;
+        Ok(if without.succeeded() {
+            Err(with.stderr)
+        } else {
+            Ok(())
+        })
+    }
+
+    /// What [`Engine::write_into`] ends with for a folder that is another one there.
+    const ELSEWHERE: u8 = 72;
+
+    /// Has a container that sees the folders `others` too make a file named `name` in a folder,
+    /// and give it to the folder's owner, as our scripts do in the end; it ends with
+    /// [`Engine::ELSEWHERE`] when the file `there` is not in the folder.
+    fn write_into(
+        &self,
+        folder: &Path,
+        others: &[&Path],
+        there: &str,
+        name: &str,
+        image: &ImageReference,
+        engine_arguments: &[OsString],
+    ) -> anyhow::Result<Captured> {
+        const SCRIPT: &str = r#"cd /pixi-offline/probe || exit
+[ -f "$1" ] || exit 72
+: >"$2" || exit
+[ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g .)" "$2""#;
+        // SELinux is turned off for it as for every container of ours; elsewhere the option
+        // means nothing.
+        let mut options: Vec<OsString> = ["--security-opt", "label=disable"]
+            .map(OsString::from)
+            .into();
+        let mount = Mount::writable(folder, "/pixi-offline/probe").value()?;
+        options.extend(["--mount".into(), mount.into()]);
+        options.extend(read_only(others)?.into_iter().map(OsString::from));
+        options.extend(engine_arguments::without_network(engine_arguments));
+        let shell = ["-c", SCRIPT, "write-into", there, name].map(OsString::from);
+        self.run_to_look(image.as_str(), options, shell.into())
+    }
+
+    fn try_to_create(&self, options: &[&str], image: &ImageReference) -> anyhow::Result<Captured> {
+        let helper = HelperSpec {
+            command: &["create"],
+            purpose: "look",
+            network: "none",
+            options: os_strings(options),
+            entrypoint: Some("sh"),
+            image: image.as_str(),
+            args: Vec::new(),
+        };
+        let done = self.program().capture(&helper.arguments())?;
+        if done.succeeded() {
+            let id = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+            // A removal takes longer than all the rest.
+            self.meanwhile(move |engine| drop(engine.remove_stopped(&id)));
+        }
+        Ok(done)
+    }
+}
+
+/// The options of the engine's `run` and `create` that mount these paths.
+fn read_only(paths: &[&Path]) -> anyhow::Result<Vec<String>> {
+    let mut options = Vec::new();
+    for (number, path) in paths.iter().enumerate() {
+        let mount = Mount::read_only(*path, format!("/pixi-offline/probe-{number}"));
+        options.extend(["--mount".to_owned(), mount.value()?]);
+    }
+    Ok(options)
+}
+
+/// The name of the file in an out folder that tells a script with this nonce that the
+/// folder is the one that is meant.
+pub fn nonce_file(nonce: &str) -> String {
+    format!("{}{nonce}", NonceFile::START)
+}
+
+/// The nonce in the out folder, there as long as this is.
+pub(super) struct NonceFile {
+    dir: UntrustedDir,
+    name: String,
+}
+
+impl NonceFile {
+    /// What the file's name starts with; `session.sh` looks for it too.
+    const START: &'static str = ".pixi-offline-";
+
+    pub(super) fn lay(out: &Path, nonce: &str) -> anyhow::Result<NonceFile> {
+        // Those of killed runs: nobody else works with a folder that is claimed.
+        let is_nonce = |name: &OsStr| {
+            let name = name.as_encoded_bytes();
+            name.strip_prefix(NonceFile::START.as_bytes())
+                .is_some_and(|rest| {
+                    rest.len() == nonce.len() && rest.iter().all(u8::is_ascii_hexdigit)
+                })
+        };
+        let name = nonce_file(nonce);
+        let lay = || {
+            let dir = UntrustedDir::open(out)?;
+            dir.for_each_entry(|entry| {
+                if is_nonce(&entry.name) {
+                    let _ = dir.remove(&entry.name);
+                }
+                Ok(())
+            })?;
+            dir.create_file(&name)?;
+            io::Result::Ok(dir)
+        };
+        match lay() {
+            Ok(dir) => Ok(NonceFile { dir, name }),
+            Err(error) => Err(error)
+                .with_context(|| format!("{} cannot be written", out.join(name).display())),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
+    }
+}
+
+impl Drop for NonceFile {
+    fn drop(&mut self) {
+        let _ = self.dir.remove(&self.name);
+    }
+}

@@ -1,0 +1,223 @@
+//! The sections on packages: environments, licences, and what the package cache holds.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::Approval;
+use super::escaped::Escaped;
+use super::sections::{counted, grouped, list, or_unknown};
+use crate::evidence::sbom::shown_kind;
+use crate::packages::{KeptReason, PackageInfo, PackageKind, PackageSource};
+
+pub(super) fn environments(approval: &Approval<'_>) -> Markup {
+    let facts = &approval.manifest.facts;
+    html! {
+        p { "Installed by " code { "bootstrap-project.sh" } ":" }
+        table {
+            thead { tr { th scope="col" { "Environment" } th.number scope="col" { "Conda packages" } th.number scope="col" { "Python packages" } } }
+            tbody {
+                @for name in &facts.environments {
+                    @let (conda, python) = in_environment(approval, name)
+                        .partition::<Vec<_>, _>(|package| !matches!(package.identity.kind, PackageKind::Python(_)));
+                    tr {
+                        th scope="row" { (Escaped(name)) }
+                        @if approval.inventory.is_some() {
+                            td.number { (grouped(conda.len() as u64)) } td.number { (grouped(python.len() as u64)) }
+                        } @else {
+                            td.number { "not known" } td.number { "not known" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn licences(approval: &Approval<'_>) -> Markup {
+    let Some(inventory) = approval.inventory else {
+        return unknown_packages();
+    };
+    if inventory.packages().is_empty() {
+        return html! { p { "No packages are needed." } };
+    }
+    let mut licences: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for package in inventory.packages() {
+        licences
+            .entry(package.licence.as_deref())
+            .or_default()
+            .push(&package.identity.name);
+    }
+    html! {
+        p {
+            "As the packages state them. One that states none is not free of conditions: ask its authors."
+        }
+        div.scroll role="region" aria-label="Licences" tabindex="0" {
+            table {
+                thead { tr { th scope="col" { "Licence" } th.number scope="col" { "Packages" } th scope="col" { "Which" } } }
+                tbody {
+                    @for (licence, names) in licences {
+                        tr {
+                            th scope="row" { (licence_of(licence)) }
+                            td.number { (grouped(names.len() as u64)) }
+                            td { (few(names)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The first names of a sorted list, each once, and how many there are more.
+fn few(mut names: Vec<&str>) -> Markup {
+    const SHOWN: usize = 12;
+    names.dedup();
+    let more = names.len().saturating_sub(SHOWN);
+    html! {
+        @for (place, name) in names.iter().take(SHOWN).enumerate() {
+            @if place > 0 { ", " }
+            (Escaped(name))
+        }
+        @if more > 0 { " and " (grouped(more as u64)) " more" }
+    }
+}
+
+pub(super) fn packages(approval: &Approval<'_>) -> Markup {
+    if approval.inventory.is_none() {
+        return unknown_packages();
+    }
+    html! {
+        p { "Their digests and exact sources are in " code { "sbom.cdx.json" } "." }
+        @for name in &approval.manifest.facts.environments {
+            @let packages: Vec<&PackageInfo> = in_environment(approval, name).collect();
+            h3 { "Environment " (Escaped(name)) }
+            @if packages.is_empty() { p { "No packages." } } @else { (package_table(name, &packages)) }
+        }
+    }
+}
+
+/// Open, so that it is printed too.
+fn package_table(environment: &str, packages: &[&PackageInfo]) -> Markup {
+    html! {
+        details open {
+            summary { (counted(packages.len() as u64, "package")) }
+            div.scroll role="region" aria-label={ "Packages of " (environment) } tabindex="0" {
+                table.packages {
+                    thead { tr {
+                        th scope="col" { "Package" } th scope="col" { "Version" } th scope="col" { "Licence" }
+                        th scope="col" { "Kind" } th scope="col" { "From" }
+                    } }
+                    tbody {
+                        @for package in packages {
+                            tr {
+                                th scope="row" { (Escaped(&package.identity.name)) }
+                                td { (or_unknown(package.identity.version.as_deref(), "", "not locked")) }
+                                td { (licence_of(package.licence.as_deref())) }
+                                td { (shown_kind(&package.identity.kind)) }
+                                td { (origin(package)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn unknown_packages() -> Markup {
+    html! { p { "Not known: the product has no lock that could be asked." } }
+}
+
+/// Where a package comes from, short: the file is in the bill of materials.
+fn origin(package: &PackageInfo) -> Markup {
+    match (&package.identity.kind, &package.identity.source) {
+        (
+            PackageKind::Conda {
+                channel: Some(channel),
+                subdir,
+                ..
+            },
+            source,
+        ) => html! {
+            @if let PackageSource::Url(url) = source { (Escaped(host(url))) " " }
+            (Escaped(channel)) "/" (Escaped(subdir))
+        },
+        (_, PackageSource::Url(url)) => html! { (Escaped(host(url))) },
+        (_, PackageSource::Git { repository, commit }) => html! {
+            (Escaped(repository))
+            @if let Some(commit) = commit { " at " code { (Escaped(commit)) } }
+        },
+        (_, PackageSource::Path(path)) => html! { code { (Escaped(path)) } },
+    }
+}
+
+/// The host of a URL; the URL itself when it has none.
+fn host(url: &str) -> &str {
+    url.split_once("://")
+        .and_then(|(_, rest)| rest.split('/').next())
+        .filter(|host| !host.is_empty())
+        .unwrap_or(url)
+}
+
+/// What no package of the list needs, and why it is there.
+pub(super) fn cache(approval: &Approval<'_>) -> Markup {
+    let packages = &approval.manifest.facts.packages;
+    let mut there = approval.strangers.iter().peekable();
+    html! {
+        @if there.peek().is_none() {
+            p { "Nothing: every entry of it belongs to a package of the list above." }
+        }
+        @for (reason, names) in there {
+            p { (because(reason)) }
+            (list(names))
+        }
+        @if let Some(count @ 1..) = packages.wheels_by_name {
+            p {
+                (counted(count, "wheel")) " of the list above are known by the names of their files only: the cache has no sha256 of them that could be compared with the lock's."
+            }
+        }
+        @if let Some(count @ 1..) = packages.conda_by_name {
+            p {
+                (counted(count, "conda package")) " of the list above have no checksums of their files, as was usual before 2017."
+            }
+        }
+    }
+}
+
+fn because(reason: KeptReason) -> &'static str {
+    match reason {
+        KeptReason::Build => {
+            "Packages that something asks for which is built where the product is installed:"
+        }
+        KeptReason::PerhapsBuild => {
+            "Packages of no environment of the lock, which a build where the product is installed may ask for:"
+        }
+        KeptReason::Page => {
+            "Index pages that a build where the product is installed looks packages up in:"
+        }
+        KeptReason::Repository => {
+            "Git repositories, with their history, that a build where the product is installed takes packages from:"
+        }
+        KeptReason::Whole => {
+            "Entries that no environment needs; the cache was carried whole (--cache full, or what is needed was not known):"
+        }
+        KeptReason::None => "Entries that belong to no package, and should not be there:",
+    }
+}
+
+fn in_environment<'a>(
+    approval: &Approval<'a>,
+    name: &'a str,
+) -> impl Iterator<Item = &'a PackageInfo> {
+    let packages = approval
+        .inventory
+        .map_or(&[][..], |inventory| inventory.packages());
+    packages
+        .iter()
+        .filter(move |package| package.environments.contains(name))
+}
+
+fn licence_of(licence: Option<&str>) -> Markup {
+    or_unknown(licence, "", "none stated")
+}
