@@ -283,7 +283,7 @@ fn create_arguments(
         options: os_strings(&options),
         entrypoint: Some(PROGRAM),
         image: spec.image.as_str(),
-        args: counting.words.iter().map(OsString::from).collect(),
+        args: os_strings(&counting.words),
     };
     helper.arguments()
 }

@@ -1,7 +1,7 @@
 //! A container, as data, and the one place where the command lines of the engine's `run`,
 //! `create` and `exec` are put together.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use crate::container::Mount;
 use crate::container::attempts::Counting;
@@ -192,8 +192,8 @@ pub(super) fn exec_arguments(
 }
 
 /// Texts as the client takes them.
-pub(super) fn os_strings(texts: &[&str]) -> Vec<OsString> {
-    texts.iter().map(OsString::from).collect()
+pub(super) fn os_strings(texts: &[impl AsRef<OsStr>]) -> Vec<OsString> {
+    texts.iter().map(|text| text.as_ref().to_owned()).collect()
 }
 
 /// All that a run of a script in a container depends on that is there already.
@@ -215,8 +215,6 @@ impl ExecSpec {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
     use crate::container::scripts;
 
