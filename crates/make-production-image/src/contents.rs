@@ -1,5 +1,6 @@
 //! What goes into the image, and what is said of it before anything is built.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use pixi_offline::context::Context;
@@ -7,7 +8,7 @@ use pixi_offline::evidence::ProjectMetadata;
 use pixi_offline::evidence::evidence_file::LONGEST_RECORD;
 use pixi_offline::evidence::manifest::{Entry, EntryKind, ManifestFacts, Mode};
 use pixi_offline::layout::{self, Product};
-use pixi_offline::packages::{self, Package};
+use pixi_offline::packages::{self, Subdir};
 use pixi_offline::staging::Rules;
 use pixi_offline::steps::secrets::{self, SecretSearch};
 
@@ -37,7 +38,7 @@ pub fn dockerfile<'a>(
         app: &request.app,
         environment: &source.environment,
         pixi: facts.build.pixi.as_deref(),
-        platform: source.platform(),
+        platform: facts.platform.map_or("", Subdir::as_str),
         manifest: name,
         text: &text,
         of_packages: &variables_of_packages(source)?,
@@ -82,23 +83,18 @@ fn overrides(facts: &ManifestFacts) -> Vec<(String, String)> {
 fn variables_of_packages(source: &CheckedProduct) -> anyhow::Result<Vec<Vec<u8>>> {
     const LONGEST: u64 = 1 << 20;
     let cache = Product::new("").cache().join("pkgs");
-    let places: Vec<PathBuf> = source
+    let places: HashSet<PathBuf> = source
         .packages()
         .iter()
-        .filter_map(|package| match package {
-            Package::Conda(conda) => Some(cache.join(&conda.stem).join("etc/conda/env_vars.d")),
-            _ => None,
-        })
+        .filter_map(|package| package.as_conda())
+        .map(|conda| cache.join(&conda.stem).join("etc/conda/env_vars.d"))
         .collect();
     let entries = source.checked.manifest.entries.iter();
     let mut files: Vec<&Path> = entries
         .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
         .map(|entry| entry.path.path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
-        .filter(|path| {
-            path.parent()
-                .is_some_and(|parent| places.iter().any(|place| place == parent))
-        })
+        .filter(|path| path.parent().is_some_and(|parent| places.contains(parent)))
         .collect();
     files.sort_by_key(|path| path.file_name());
     files

@@ -3,7 +3,7 @@
 use pixi_offline::container::{Engine, EngineVersion, Image, Look};
 use pixi_offline::context::Context;
 use pixi_offline::failure::{self, Failure};
-use pixi_offline::packages::Package;
+use pixi_offline::packages::{Subdir, image_platform};
 use pixi_offline::request::ImageReference;
 
 use crate::product::CheckedProduct;
@@ -32,10 +32,10 @@ pub fn check(
         images.push((option, require_image(engine, option, image)?));
     }
     for (option, image) in &images {
-        require_architecture(option, image, source.platform())?;
+        require_architecture(option, image, source.facts().platform)?;
         engine.require_runnable(image, version)?;
     }
-    let glibc = source.packages().iter().filter_map(Package::glibc).max();
+    let glibc = source.packages().iter().filter_map(|it| it.glibc()).max();
     let app = request.app.as_str();
     let build = look(engine, asked[0], app, "and the build runs a script")?;
     let base = look(
@@ -80,18 +80,15 @@ fn require_image(engine: &Engine, option: &str, image: &ImageReference) -> anyho
 }
 
 /// What the environment's packages are for is what the image is for.
-fn require_architecture(option: &str, image: &Image, platform: &str) -> anyhow::Result<()> {
-    // The names of conda's subdirs and of Go's architectures.
-    let wanted = match platform {
-        "linux-64" => "linux/amd64",
-        "linux-aarch64" => "linux/arm64",
-        "linux-ppc64le" => "linux/ppc64le",
-        "linux-s390x" => "linux/s390x",
-        _ => return Ok(()),
-    };
-    if image.platform == wanted {
+fn require_architecture(
+    option: &str,
+    image: &Image,
+    platform: Option<Subdir>,
+) -> anyhow::Result<()> {
+    let wanted = platform.and_then(|subdir| Some((subdir, image_platform(subdir)?)));
+    let Some((platform, wanted)) = wanted.filter(|(_, wanted)| image.platform != *wanted) else {
         return Ok(());
-    }
+    };
     Err(Failure::usage(format!(
         "{option} {} is for {}, and the environment's packages are for {platform}; take an image for {wanted}",
         image.reference, image.platform

@@ -1,6 +1,7 @@
 //! The product that an image is made from.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use pixi_offline::context::Context;
@@ -73,7 +74,7 @@ impl CheckedProduct {
         let environment = environment(request, facts)?;
         require_copied_paths(&request.copies, &project, &checked.manifest.entries)?;
         Ok(CheckedProduct {
-            lock: lock_of(&product, facts)?,
+            lock: lock_of(&product, facts, context)?,
             product,
             checked,
             project,
@@ -87,16 +88,10 @@ impl CheckedProduct {
         &self.checked.manifest.facts
     }
 
-    /// The platform of its packages: `linux-64` for example.
-    pub fn platform(&self) -> &str {
-        self.facts().platform.as_deref().unwrap_or_default()
-    }
-
     /// The packages of the environment.
-    pub fn packages(&self) -> &[Package] {
-        let lock = self.lock.as_ref();
-        let packages =
-            lock.and_then(|lock| lock.packages(self.environment.as_str(), self.platform()));
+    pub fn packages(&self) -> &[Arc<Package>] {
+        let (lock, subdir) = (self.lock.as_ref(), self.facts().platform);
+        let packages = lock.and_then(|lock| lock.packages(self.environment.as_str(), subdir?));
         packages.unwrap_or_default()
     }
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pixi_offline::layout::DEFAULT_EXCLUDES;
-use pixi_offline::packages::{Lock, Requirements};
+use pixi_offline::packages::{LockCache, Requirements, Subdir};
 use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 
 /// The paths of a thousand packages' files.
@@ -66,8 +66,9 @@ fn lock(criterion: &mut Criterion) {
     fs::write(&file, text).expect("a lock");
     criterion.bench_function("a lock of 1,000 packages", |bencher| {
         bencher.iter(|| {
-            let lock = Lock::read(&file).expect("it can be read").expect("a lock");
-            Requirements::of(&lock, &["default".to_owned()], "linux-64", &[])
+            let lock = LockCache::default().read(&file);
+            let lock = lock.expect("it can be read").expect("a lock");
+            Requirements::of(&lock, &["default".to_owned()], Subdir::Linux64, &[])
                 .expect("it is installable")
         });
     });

@@ -1,9 +1,10 @@
 //! What every step is handed: the process's environment, the report, the scanner for
-//! secrets, the clock and random names.
+//! secrets, the locks that were read, the clock and random names.
 
 use std::sync::Arc;
 
 use crate::host_env::{self, HostEnv};
+use crate::packages::LockCache;
 use crate::report::Report;
 use crate::secret_search::SecretScanner;
 
@@ -16,6 +17,8 @@ pub struct Context {
     pub report: Report,
     /// What judges whether a text looks like a secret.
     pub secret_scanner: Arc<dyn SecretScanner>,
+    /// Reads the locks of this run.
+    pub locks: LockCache,
 }
 
 impl Context {
@@ -26,6 +29,7 @@ impl Context {
             host: self.host.clone(),
             report,
             secret_scanner: self.secret_scanner.clone(),
+            locks: self.locks.clone(),
         }
     }
 

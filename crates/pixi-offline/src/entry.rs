@@ -10,6 +10,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
 use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::host_env::HostEnv;
+use crate::packages::LockCache;
 use crate::report::Report;
 use crate::secret_search::SecretScanner;
 use crate::steps::agent;
@@ -80,6 +81,7 @@ fn in_context(
                 host,
                 report,
                 secret_scanner,
+                locks: LockCache::default(),
             };
             ended(run(&context), &context.report)
         }

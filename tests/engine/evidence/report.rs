@@ -16,7 +16,7 @@ use pixi_offline::evidence::manifest::Secrets;
 use pixi_offline::evidence::report_page::{self, Approval};
 use pixi_offline::evidence::verification::{Ran, Verdict, VerificationRecord};
 use pixi_offline::evidence::{Sha256Digest, manifest};
-use pixi_offline::packages::{Inventory, Lock, Strangers};
+use pixi_offline::packages::{Inventory, LockCache, Strangers, Subdir};
 use serde_json::json;
 use testbed::ensure_debian_package;
 use testbed::limit::output;
@@ -137,13 +137,12 @@ fn inventory(packages: usize) -> Inventory {
         environment("train"),
         if packages > 0 { "" } else { " []" }
     );
-    let lock = Lock::parse(text).unwrap();
+    let lock = LockCache::default().parse(text).unwrap();
     Inventory::of(
         &lock,
         &["default".to_owned(), "train".to_owned()],
-        Some("linux-64"),
+        Some(Subdir::Linux64),
     )
-    .unwrap()
 }
 
 /// A verification that went well.

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pixi_offline::evidence::sbom;
-use pixi_offline::packages::{Inventory, Lock, Package, PythonCache};
+use pixi_offline::packages::{
+    Inventory, Lock, LockCache, Package, PackageSource, PythonCache, Subdir,
+};
 use serde_json::Value;
 use testbed::limit::output;
 use testbed::python::ensure_cyclonedx;
@@ -84,7 +86,7 @@ packages:
   editable: true
 ";
 
-fn bill_of(lock: &Lock, environments: &[String], platform: Option<&str>) -> String {
+fn bill_of(lock: &Lock, environments: &[String], platform: Option<Subdir>) -> String {
     let subject = sbom::Subject {
         project: "a <demo> & more",
         environments,
@@ -92,7 +94,7 @@ fn bill_of(lock: &Lock, environments: &[String], platform: Option<&str>) -> Stri
         lock: Some(lock.digest()),
         timestamp: Some("2026-01-02T03:04:05Z"),
     };
-    let inventory = Inventory::of(lock, environments, platform).unwrap();
+    let inventory = Inventory::of(lock, environments, platform);
     sbom::text(&subject, &inventory).unwrap()
 }
 
@@ -131,20 +133,29 @@ pub fn assert_valid(bills: &[(String, String)]) {
 }
 
 /// Each package that the lock has for some environments, once, as a bill must name it.
-fn expected(lock: &Lock, environments: &[String], platform: &str) -> BTreeSet<(String, String)> {
+fn expected(lock: &Lock, environments: &[String], platform: Subdir) -> BTreeSet<(String, String)> {
     let packages = environments
         .iter()
         .filter_map(|environment| lock.packages(environment, platform))
         .flatten();
     packages
-        .map(|package| match package {
-            Package::Conda(conda) => (conda.stem.clone(), conda.sha256.clone().unwrap_or_default()),
-            Package::CondaSource { name, location } => (name.clone(), location.clone()),
+        .map(|package| match &**package {
+            Package::Conda(conda) => {
+                let sha256 = conda.id.sha256.clone();
+                (conda.stem.clone(), sha256.unwrap_or_default())
+            }
+            Package::CondaSource(source) => (source.id.name.clone(), source.id.source.to_string()),
             Package::Python(python) => {
-                let version = python.version.clone().unwrap_or_default();
-                let file = python.location.split(['?', '#']).next().unwrap();
+                let version = python.id.version.clone().unwrap_or_default();
+                let (PackageSource::Url(location)
+                | PackageSource::Path(location)
+                | PackageSource::Git {
+                    repository: location,
+                    ..
+                }) = &python.id.source;
+                let file = location.split(['?', '#']).next().unwrap();
                 let place = file.rsplit('/').next().unwrap().to_owned();
-                (format!("{}-{version}", python.name), place)
+                (format!("{}-{version}", python.id.name), place)
             }
         })
         .collect()
@@ -198,14 +209,14 @@ fn named(component: &Value) -> (String, String) {
 
 #[test]
 fn a_bill_names_each_package_once_and_passes_the_strict_validator() {
-    let lock = Lock::parse(LOCK.to_owned()).unwrap();
+    let lock = LockCache::default().parse(LOCK.to_owned()).unwrap();
     let all = all_environments(&lock);
-    let bill = bill_of(&lock, &all, Some("linux-64"));
+    let bill = bill_of(&lock, &all, Some(Subdir::Linux64));
     let components = components(&bill);
     let found: BTreeSet<_> = components.values().map(named).collect();
-    assert_eq!(found, expected(&lock, &all, "linux-64"));
+    assert_eq!(found, expected(&lock, &all, Subdir::Linux64));
     assert_eq!(components.len(), found.len());
-    let empty = bill_of(&lock, &["empty".to_owned()], Some("linux-64"));
+    let empty = bill_of(&lock, &["empty".to_owned()], Some(Subdir::Linux64));
     let everywhere = bill_of(&lock, &all, None);
     assert_valid(&[
         ("all".to_owned(), bill),
@@ -216,8 +227,8 @@ fn a_bill_names_each_package_once_and_passes_the_strict_validator() {
 
 #[test]
 fn a_bill_says_of_each_package_what_the_lock_knows() {
-    let lock = Lock::parse(LOCK.to_owned()).unwrap();
-    let bill = bill_of(&lock, &all_environments(&lock), Some("linux-64"));
+    let lock = LockCache::default().parse(LOCK.to_owned()).unwrap();
+    let bill = bill_of(&lock, &all_environments(&lock), Some(Subdir::Linux64));
     for secret in ["secret", "token", "ada:"] {
         assert!(!bill.contains(secret), "{secret} is in {bill}");
     }
@@ -306,15 +317,15 @@ fn a_bill_says_of_each_package_what_the_lock_knows() {
 
 #[test]
 fn a_bill_is_the_same_for_the_same_input_and_has_another_number_for_another() {
-    let lock = Lock::parse(LOCK.to_owned()).unwrap();
+    let lock = LockCache::default().parse(LOCK.to_owned()).unwrap();
     let all = all_environments(&lock);
-    let bill = bill_of(&lock, &all, Some("linux-64"));
-    assert_eq!(bill, bill_of(&lock, &all, Some("linux-64")));
+    let bill = bill_of(&lock, &all, Some(Subdir::Linux64));
+    assert_eq!(bill, bill_of(&lock, &all, Some(Subdir::Linux64)));
     let number = |bill: &str| {
         let bill: Value = serde_json::from_str(bill).unwrap();
         bill["serialNumber"].as_str().unwrap().to_owned()
     };
-    let other = bill_of(&lock, &all[..1], Some("linux-64"));
+    let other = bill_of(&lock, &all[..1], Some(Subdir::Linux64));
     assert!(number(&bill).starts_with("urn:uuid:"));
     assert_ne!(number(&bill), number(&other));
 }
@@ -334,13 +345,13 @@ fn licences_of_python_packages_come_from_their_wheels() {
     wheel("a", "six_x-1.17.0", "License-Expression: MIT\n");
     wheel("b", "docopt-0.6.2+cu12.1", "License: one thing\n");
     wheel("c", "docopt-0.6.2+cu12.1", "License: another\n");
-    let lock = Lock::parse(LOCK.to_owned()).unwrap();
-    let mut inventory = Inventory::of(&lock, &["default".to_owned()], Some("linux-64")).unwrap();
+    let lock = LockCache::default().parse(LOCK.to_owned()).unwrap();
+    let mut inventory = Inventory::of(&lock, &["default".to_owned()], Some(Subdir::Linux64));
     inventory.add_python_licences(&PythonCache::read(folder.path()));
     let licence = |name: &str| {
         let mut packages = inventory.packages().iter();
         let package = packages
-            .find(|package| package.identity.name == name)
+            .find(|package| package.package.id().name == name)
             .unwrap();
         package.licence.as_deref()
     };
@@ -358,11 +369,12 @@ fn bills_of_real_locks_pass_the_strict_validator() {
     };
     let mut bills = Vec::new();
     for file in locks_in(Path::new(&folder)) {
-        let lock = Lock::read(&file).unwrap().unwrap();
+        let lock = LockCache::default().read(&file).unwrap().unwrap();
         let all = all_environments(&lock);
-        let platforms: BTreeSet<&str> = all
+        let platforms: BTreeSet<Subdir> = all
             .iter()
             .flat_map(|environment| lock.platforms(environment).unwrap())
+            .map(|platform| platform.subdir)
             .collect();
         for platform in platforms {
             let name = file.parent().unwrap().file_name().unwrap().display();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pixi_offline::packages::{
-    CondaCache, CondaPackage, LocalChannel, Lock, PythonCache, Requirements,
+    CondaCache, CondaPackage, LocalChannel, LockCache, PythonCache, Requirements,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -143,7 +143,7 @@ fn in_cache(package: &CondaPackage) -> bool {
 
 /// Reads a text as a lock, and asks it all that the commands ask.
 fn read(text: String, cache: &Path) -> TestCaseResult {
-    let lock = match Lock::parse(text) {
+    let lock = match LockCache::default().parse(text) {
         Ok(lock) => lock,
         Err(error) => {
             prop_assert!(!error.to_string().is_empty());
@@ -158,9 +158,11 @@ fn read(text: String, cache: &Path) -> TestCaseResult {
     }
     let names: Vec<String> = lock.environments().map(str::to_owned).collect();
     for name in &names {
-        for platform in lock.platforms(name).unwrap_or_default() {
+        for platform in lock.platforms(name).into_iter().flatten() {
             let environments = std::slice::from_ref(name);
-            let Ok(need) = Requirements::of(&lock, environments, platform, &channels) else {
+            let chosen = lock.choosing([(name.as_str(), &*platform.name)]);
+            let need = Requirements::of(&chosen, environments, platform.subdir, &channels);
+            let Ok(need) = need else {
                 continue;
             };
             let (conda, python) = (CondaCache::new(cache), PythonCache::read(cache));
@@ -180,7 +182,9 @@ fn read(text: String, cache: &Path) -> TestCaseResult {
 fn mutated_locks_never_panic() {
     let mut seeds: Vec<String> = SEEDS.map(str::to_owned).to_vec();
     for seed in &seeds {
-        Lock::parse(seed.clone()).unwrap_or_else(|error| panic!("{error:#}\n{seed}"));
+        LockCache::default()
+            .parse(seed.clone())
+            .unwrap_or_else(|error| panic!("{error:#}\n{seed}"));
     }
     if let Some(folder) = std::env::var_os("PIXI_LOCK_SAMPLES") {
         let samples = std::fs::read_dir(folder).expect("the samples");
@@ -253,6 +257,6 @@ fn a_lock_of_aliases_ends_soon() {
     }
     text.push_str("environments: *x11\npackages: *x11\n");
     let started = Instant::now();
-    assert!(Lock::parse(text).is_err());
+    assert!(LockCache::default().parse(text).is_err());
     assert!(started.elapsed() < Duration::from_secs(10));
 }

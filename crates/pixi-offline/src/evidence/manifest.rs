@@ -15,6 +15,7 @@ use crate::container::{EngineVersion, Image};
 use crate::evidence::Sha256Digest;
 use crate::evidence::SourceState;
 use crate::evidence::sums;
+use crate::packages::Subdir;
 use crate::parallel;
 
 /// The format that this version reads and writes.
@@ -52,7 +53,7 @@ pub struct ManifestFacts {
     /// The environments that bootstrap installs, in this order.
     pub environments: Vec<String>,
     /// The platform that they are for, as pixi calls it: `linux-64`.
-    pub platform: Option<String>,
+    pub platform: Option<Subdir>,
     /// By environment, the name in the lock of the platform that was installed, where
     /// it is another than `platform`: a lock may have several of one subdir.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

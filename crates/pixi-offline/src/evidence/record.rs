@@ -15,6 +15,7 @@ use crate::evidence::Sha256Digest;
 use crate::evidence::file_header::FileHeader;
 use crate::evidence::manifest::EncodedPath;
 use crate::layout::{self, Workdir};
+use crate::packages::Subdir;
 use crate::request::Verification;
 use crate::untrusted_dir::{DirEntry, RECORD_LIMIT, UntrustedDir};
 
@@ -58,7 +59,7 @@ pub struct InstalledPlatform {
     /// Its name in the lock, which may have several platforms of one subdir.
     pub name: String,
     /// Its subdir, `linux-64` for example.
-    pub subdir: String,
+    pub subdir: Subdir,
 }
 
 /// What git said of the folder that a project was staged from.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use spdx::{Expression, ParseMode};
 
 use crate::evidence::{Sha256Digest, hexadecimal};
-use crate::packages::{Inventory, PackageId, PackageInfo, PackageKind, PackageSource, PythonKind};
+use crate::packages::{Inventory, Package, PackageInfo, PackageSource, PythonKind, Subdir};
 
 /// How the project itself is referred to; no package URL looks like it.
 const PROJECT: &str = "project";
@@ -27,7 +27,7 @@ pub struct Subject<'a> {
     /// The environments whose packages are listed.
     pub environments: &'a [String],
     /// The platform; all that the lock has when `None`.
-    pub platform: Option<&'a str>,
+    pub platform: Option<Subdir>,
     /// The sha256 of `pixi.lock`.
     pub lock: Option<&'a Sha256Digest>,
     /// When it was made (RFC 3339), where the caller can repeat that.
@@ -103,7 +103,7 @@ pub fn text(subject: &Subject, inventory: &Inventory) -> anyhow::Result<String> 
 fn references(packages: &[PackageInfo]) -> Vec<String> {
     let mut references: Vec<String> = packages
         .iter()
-        .map(|package| package_url(&package.identity))
+        .map(|package| package_url(&package.package))
         .collect();
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     for reference in &references {
@@ -111,7 +111,7 @@ fn references(packages: &[PackageInfo]) -> Vec<String> {
     }
     for (reference, package) in references.iter_mut().zip(packages) {
         if uses[reference.as_str()] > 1 {
-            let digest = hexadecimal(&Sha256::digest(format!("{:?}", package.identity)));
+            let digest = hexadecimal(&Sha256::digest(format!("{:?}", package.package.id())));
             reference.push('#');
             reference.push_str(&digest[..16]);
         }
@@ -121,33 +121,28 @@ fn references(packages: &[PackageInfo]) -> Vec<String> {
 
 /// The package URL. What no registry has, because it is built from a folder, is
 /// `generic`: another type would be taken for a published package of that name.
-fn package_url(package: &PackageId) -> String {
-    let kind = match (&package.kind, &package.source) {
-        (PackageKind::Conda { .. }, _) => "conda",
-        (PackageKind::CondaSource | PackageKind::Python(PythonKind::Folder), _) => "generic",
-        (PackageKind::Python(_), PackageSource::Path(_)) => "generic",
-        (PackageKind::Python(_), _) => "pypi",
+fn package_url(package: &Package) -> String {
+    let id = package.id();
+    let kind = match (package, &id.source) {
+        (Package::Conda(_), _) => "conda",
+        (Package::CondaSource(_), _) | (_, PackageSource::Path(_)) => "generic",
+        (Package::Python(python), _) if python.kind == PythonKind::Folder => "generic",
+        (Package::Python(_), _) => "pypi",
     };
-    let mut url = format!("pkg:{kind}/{}", encoded(&package.name));
-    if let Some(version) = &package.version {
+    let mut url = format!("pkg:{kind}/{}", encoded(&id.name));
+    if let Some(version) = &id.version {
         url.push('@');
         url.push_str(&encoded(version).to_string());
     }
     // Qualifiers are sorted by their keys.
     let mut qualifiers: Vec<(&str, Cow<str>)> = Vec::new();
-    if let PackageKind::Conda {
-        build,
-        channel,
-        subdir,
-        archive,
-    } = &package.kind
-    {
-        qualifiers.push(("build", build.into()));
-        qualifiers.extend(channel.as_ref().map(|channel| ("channel", channel.into())));
-        qualifiers.push(("subdir", subdir.into()));
-        qualifiers.push(("type", archive.into()));
+    if let Package::Conda(conda) = package {
+        qualifiers.push(("build", (&conda.build).into()));
+        qualifiers.extend(conda.channel.iter().map(|name| ("channel", name.into())));
+        qualifiers.push(("subdir", (&conda.subdir).into()));
+        qualifiers.push(("type", (&conda.archive).into()));
     }
-    if let PackageSource::Git { repository, commit } = &package.source {
+    if let PackageSource::Git { repository, commit } = &id.source {
         let commit = commit.as_ref().map(|commit| format!("@{commit}"));
         let place = format!("git+{repository}{}", commit.unwrap_or_default());
         qualifiers.push(("vcs_url", place.into()));
@@ -185,14 +180,16 @@ pub(super) fn spdx_expression(licence: &str) -> Option<&str> {
 }
 
 /// What a package is, in a word or two.
-pub(super) fn shown_kind(kind: &PackageKind) -> &'static str {
-    match kind {
-        PackageKind::Conda { .. } => "conda package",
-        PackageKind::CondaSource => "conda package built from source",
-        PackageKind::Python(PythonKind::Wheel) => "Python wheel",
-        PackageKind::Python(PythonKind::SourceDistribution) => "Python source distribution",
-        PackageKind::Python(PythonKind::Git) => "Python package built from git",
-        PackageKind::Python(PythonKind::Folder) => "Python package built from a folder",
+pub(super) fn shown_kind(package: &Package) -> &'static str {
+    match package {
+        Package::Conda(_) => "conda package",
+        Package::CondaSource(_) => "conda package built from source",
+        Package::Python(python) => match python.kind {
+            PythonKind::Wheel => "Python wheel",
+            PythonKind::SourceDistribution => "Python source distribution",
+            PythonKind::Git => "Python package built from git",
+            PythonKind::Folder => "Python package built from a folder",
+        },
     }
 }
 
@@ -295,13 +292,13 @@ impl<'a> Component<'a> {
         }
     }
 
-    fn of(package: &'a PackageInfo, reference: &'a str) -> Component<'a> {
-        let identity = &package.identity;
-        let mut component = Component::new("library", &identity.name);
+    fn of(info: &'a PackageInfo, reference: &'a str) -> Component<'a> {
+        let id = info.package.id();
+        let mut component = Component::new("library", &id.name);
         component.reference = Some(reference);
-        component.version = identity.version.as_deref();
-        component.purl = Some(package_url(identity));
-        for (alg, content) in [("SHA-256", &identity.sha256), ("MD5", &package.md5)] {
+        component.version = id.version.as_deref();
+        component.purl = Some(package_url(&info.package));
+        for (alg, content) in [("SHA-256", &id.sha256), ("MD5", &id.md5)] {
             let content = content.as_deref();
             component
                 .hashes
@@ -309,15 +306,15 @@ impl<'a> Component<'a> {
         }
         component
             .licenses
-            .extend(package.licence.as_deref().map(Licence::of));
-        component.properties = package
+            .extend(info.licence.as_deref().map(Licence::of));
+        component.properties = info
             .environments
             .iter()
             .map(|name| Property::new("environment", name))
             .collect();
-        let kind = Property::new("kind", shown_kind(&identity.kind));
+        let kind = Property::new("kind", shown_kind(&info.package));
         component.properties.push(kind);
-        match &identity.source {
+        match &id.source {
             PackageSource::Url(url) => component.external_references.push(ExternalReference {
                 r#type: "distribution",
                 url,

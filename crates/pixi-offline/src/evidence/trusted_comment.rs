@@ -9,6 +9,7 @@ use crate::escape::one_line;
 use crate::evidence::manifest::{EncodedPath, ManifestFacts};
 use crate::evidence::{Sha256Digest, rfc3339};
 use crate::failure::{self, Failure};
+use crate::packages::Subdir;
 
 /// Fields of the form `name:value`, separated by tabs as minisign's own are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,11 +118,11 @@ impl fmt::Display for TrustedComment {
 /// of them could begin a field of its own.
 fn described(facts: &ManifestFacts, digest: &Sha256Digest) -> [(&'static str, String); 4] {
     let encoded = |text: &str| EncodedPath::new(text).to_string();
-    let known = |text: &Option<String>| text.as_deref().map(encoded).unwrap_or_default();
+    let known = |text: Option<&str>| text.map(encoded).unwrap_or_default();
     [
         ("project", encoded(&facts.project.name)),
-        ("version", known(&facts.project.version)),
-        ("platform", known(&facts.platform)),
+        ("version", known(facts.project.version.as_deref())),
+        ("platform", known(facts.platform.map(Subdir::as_str))),
         ("product", format!("sha256:{digest}")),
     ]
 }

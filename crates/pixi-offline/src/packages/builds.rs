@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
-use crate::packages::lock::{PythonKind, PythonPackage};
+use crate::packages::package::{PackageSource, PythonKind, PythonPackage};
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
 use crate::packages::wheel_name::normalized;
@@ -48,11 +48,10 @@ impl Builds {
         let mut builds = Builds::default();
         for package in &need.python {
             let sources = match package.kind {
-                PythonKind::Folder => need
-                    .project()
-                    .map(|project| project.join(&package.location))
-                    .into_iter()
-                    .collect(),
+                PythonKind::Folder => match (need.project(), &package.id.source) {
+                    (Some(project), PackageSource::Path(path)) => vec![project.join(path)],
+                    _ => Vec::new(),
+                },
                 PythonKind::SourceDistribution if package.is_in_project() => Vec::new(),
                 PythonKind::SourceDistribution => match built_again(python, package) {
                     Some(sources) => sources.iter().map(|source| cache.join(source)).collect(),
@@ -60,7 +59,7 @@ impl Builds {
                 },
                 _ => continue,
             };
-            builds.packages.insert(package.name.clone());
+            builds.packages.insert(package.id.name.clone());
             for source in sources {
                 builds.read(&source);
             }

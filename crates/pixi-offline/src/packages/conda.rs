@@ -17,7 +17,7 @@ use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::hexadecimal;
-use crate::packages::lock::CondaPackage;
+use crate::packages::package::CondaPackage;
 use crate::packages::requirements::Requirements;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -106,7 +106,7 @@ impl CondaCache {
             Err(error) => return vec![format!("{stem}: {list} {error}")],
         };
         let mut problems = Vec::new();
-        if let (Some(locked), Some(cached)) = (&package.sha256, self.recorded_sha256(stem))
+        if let (Some(locked), Some(cached)) = (&package.id.sha256, self.recorded_sha256(stem))
             && *locked != cached
         {
             problems.push(format!("{stem}: the cache holds another archive of this name (sha256 {cached}, locked is {locked})"));

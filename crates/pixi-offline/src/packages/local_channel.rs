@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use crate::packages::lock::Lock;
+use crate::packages::package::PackageSource;
 use crate::untrusted_dir::UntrustedDir;
 
 /// A channel in the project.
@@ -52,9 +53,13 @@ impl LocalChannel {
     }
 
     /// Whether a locked location is a package of this channel.
-    pub(super) fn holds(&self, location: &str) -> bool {
-        let path = local_path(location).unwrap_or_else(|| PathBuf::from(location));
-        path.starts_with(&self.locked) && goes_down(&path)
+    pub(super) fn holds(&self, source: &PackageSource) -> bool {
+        let path = match source {
+            PackageSource::Url(url) => local_path(url),
+            PackageSource::Path(path) => Some(PathBuf::from(path)),
+            PackageSource::Git { .. } => None,
+        };
+        path.is_some_and(|path| path.starts_with(&self.locked) && goes_down(&path))
     }
 }
 
@@ -63,9 +68,13 @@ fn goes_down(path: &Path) -> bool {
     !path.components().any(|part| part == Component::ParentDir)
 }
 
-/// Whether a location is a file or folder of some machine.
-pub(super) fn is_local(location: &str) -> bool {
-    location.starts_with("file:") || location.starts_with('/')
+/// Whether a package is a file or folder of some machine.
+pub(super) fn is_local(source: &PackageSource) -> bool {
+    match source {
+        PackageSource::Url(url) => url.starts_with("file:"),
+        PackageSource::Path(path) => path.starts_with('/'),
+        PackageSource::Git { .. } => false,
+    }
 }
 
 /// The path of a `file:` URL, without a slash at its end.
@@ -94,9 +103,10 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::packages::LockCache;
 
     fn lock(channel: &str) -> Lock {
-        Lock::parse(format!(
+        LockCache::default().parse(format!(
             "version: 6\nenvironments:\n  default:\n    channels:\n    - url: {channel}\n    packages: {{}}\npackages: []\n"
         ))
         .unwrap()
@@ -119,9 +129,20 @@ mod tests {
             assert_eq!(found[0].in_project, Path::new("conda/chan"), "{url}");
         }
         let found = LocalChannel::of(&lock("file:///home/colleague/demo/conda/chan/"), &project);
-        assert!(found[0].holds("/home/colleague/demo/conda/chan/noarch/a-1-0.conda"));
-        assert!(found[0].holds("file:///home/colleague/demo/conda/chan/noarch/a-1-0.conda"));
-        assert!(!found[0].holds("/home/colleague/demo/conda/channel/noarch/a-1-0.conda"));
+        let holds = |text: &str| {
+            let text = text.to_owned();
+            found[0].holds(&match text.starts_with("file:") {
+                true => PackageSource::Url(text),
+                false => PackageSource::Path(text),
+            })
+        };
+        assert!(holds("/home/colleague/demo/conda/chan/noarch/a-1-0.conda"));
+        assert!(holds(
+            "file:///home/colleague/demo/conda/chan/noarch/a-1-0.conda"
+        ));
+        assert!(!holds(
+            "/home/colleague/demo/conda/channel/noarch/a-1-0.conda"
+        ));
         for url in [
             "file:///opt/elsewhere/",
             "https://conda.example/chan/",

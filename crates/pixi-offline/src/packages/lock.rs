@@ -1,38 +1,28 @@
 //! The lock file of a project: which packages each environment needs on each
 //! platform.
 //!
-//! `rattler_lock` reads the formats of all versions; here they become the few
-//! facts that decide whether an offline install can work.
+//! `rattler_lock` reads the formats of all versions; here they become one [`Package`] for
+//! each package, and a list of them for each environment and platform.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use rattler_lock::{
-    CondaPackageData, LockFile, LockedPackage as RattlerPackage, PackageHashes,
-    Platform as RattlerPlatform, PypiPackageData, UrlOrPath,
-};
-use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
+use rattler_conda_types::Subdir;
+use rattler_lock::{LockFile, Platform as RattlerPlatform};
 
-use crate::evidence::{Sha256Digest, hexadecimal};
-use crate::failure::Failure;
+use crate::evidence::Sha256Digest;
+use crate::packages::package::{Package, PythonKind, PythonPackage};
 use crate::packages::virtual_package::{VirtualPackage, virtual_package};
-use crate::packages::wheel_name::WheelName;
-use crate::regular_file;
-use crate::staging::LFS_POINTER_BEGINS;
-use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
-/// A `pixi.lock`.
+/// A `pixi.lock`, as [`LockCache`](super::LockCache) reads it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
     digest: Sha256Digest,
     version: u16,
-    text: String,
+    text: Arc<str>,
     environments: BTreeMap<String, LockedEnvironment>,
     /// The subdirs of the platforms that it lists at its top; empty before format 7.
-    declared: BTreeSet<String>,
+    declared: BTreeSet<Subdir>,
 }
 
 /// One environment of a lock.
@@ -41,14 +31,14 @@ struct LockedEnvironment {
     channels: Vec<String>,
     /// A list for each platform; where several have one subdir, the one that is
     /// named like it comes first.
-    lists: Vec<PackageList>,
+    lists: Vec<Arc<PackageList>>,
 }
 
 /// What an environment needs on one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct PackageList {
+pub(super) struct PackageList {
     platform: LockedPlatform,
-    packages: Vec<Package>,
+    pub(super) packages: Vec<Arc<Package>>,
 }
 
 /// A platform that a lock has packages for.
@@ -59,196 +49,55 @@ pub struct LockedPlatform {
     /// subdir.
     pub name: String,
     /// The part of a channel that its packages come from, `linux-64` for example.
-    pub subdir: String,
+    pub subdir: Subdir,
     /// What it asks of a machine, such as `__cuda=12.0`; only format 7 tells.
     pub virtual_packages: Vec<String>,
 }
 
-/// A package that an environment needs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Package {
-    /// A conda package, as a channel has it.
-    Conda(CondaPackage),
-    /// A conda package that pixi builds from source (pixi-build).
-    CondaSource {
-        /// Its name.
-        name: String,
-        /// Where its source is.
-        location: String,
-    },
-    /// A Python package.
-    Python(PythonPackage),
-}
-
-/// A conda package, as a channel has it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CondaPackage {
-    /// `name-version-build`, the name of its archive without the ending.
-    pub stem: String,
-    /// Where its archive is: a URL or a path.
-    pub location: String,
-    /// The sha256 of its archive, where the lock has it.
-    pub sha256: Option<String>,
-    /// The oldest glibc that it runs with, where it says so.
-    pub glibc: Option<(u32, u32)>,
-    /// What it asks of the machine, such as `__cuda >=12`.
-    pub virtual_packages: Vec<String>,
-}
-
-/// A Python package.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PythonPackage {
-    /// Its name, normalised (PEP 503).
-    pub name: String,
-    /// Its version; a source folder may have none.
-    pub version: Option<String>,
-    /// What is locked.
-    pub kind: PythonKind,
-    /// Where it is: a URL or a path.
-    pub location: String,
-    /// The sha256 of the wheel or source distribution, where the lock has it.
-    pub sha256: Option<String>,
-}
-
-/// What of a Python package is locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PythonKind {
-    /// A wheel, from an index, a URL or a file.
-    Wheel,
-    /// A source distribution: a wheel is built of it.
-    SourceDistribution,
-    /// A git repository: a wheel is built of it.
-    Git,
-    /// A folder: a wheel is built of it wherever it is installed.
-    Folder,
-}
-
 impl Lock {
-    /// Reads a lock file that a container could write; `None` when there is none. No link is
-    /// followed.
+    /// Takes what was parsed of a text.
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read; exit code 2 when it is no lock that
-    /// this version understands. The file is named.
-    pub fn read(file: &Path) -> anyhow::Result<Option<Lock>> {
-        match UntrustedDir::read_file(file, RECORD_LIMIT) {
-            Ok(bytes) => Lock::of_file(file, bytes).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(Failure::usage(format!(
-                    "{} cannot be used: {error}; put the lock file itself in its place",
-                    file.display()
-                )))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Lock::unreadable(file, error)),
-        }
-    }
-
-    /// Reads the lock file of somebody's project, which may be a link; `None` when there
-    /// is none. A link to nowhere is a lock that cannot be read.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2 when it is there and cannot be read, or is no lock that this version
-    /// understands. The file is named.
-    pub fn read_through_links(file: &Path) -> anyhow::Result<Option<Lock>> {
-        match regular_file::read(file, RECORD_LIMIT) {
-            Ok(bytes) => Lock::of_file(file, bytes).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(file) {
-                Err(_) => Ok(None),
-                Ok(target) => Err(Failure::usage(format!(
-                    "{} is a link to {}, where nothing is; bring the lock there, or remove the link",
-                    file.display(),
-                    target.display()
-                ))),
-            },
-            Err(error) => Err(Lock::unreadable(file, error)),
-        }
-    }
-
-    fn of_file(file: &Path, bytes: Vec<u8>) -> anyhow::Result<Lock> {
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Failure::usage(format!(
-                "{} is no lock file: it is not text",
-                file.display()
-            ))
-        })?;
-        Lock::parse(text).map_err(|error| {
-            Failure::usage(format!(
-                "{} is no lock file that can be used: {error}",
-                file.display()
-            ))
-        })
-    }
-
-    /// What to say of a lock that is there and cannot be read.
-    fn unreadable(file: &Path, error: io::Error) -> anyhow::Error {
-        let shown = file.display();
-        let is_circle = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
-        match error.kind() {
-            _ if is_circle => Failure::usage(format!(
-                "{shown} is a link that leads in a circle; bring the lock there, or remove the link"
-            )),
-            io::ErrorKind::IsADirectory
-            | io::ErrorKind::InvalidInput
-            | io::ErrorKind::FileTooLarge
-            | io::ErrorKind::PermissionDenied => Failure::usage(format!(
-                "{shown} is there and cannot be read as a lock: {error}; without it nobody knows what the product must hold"
-            )),
-            _ => anyhow::Error::new(error).context(format!("{shown} cannot be read")),
-        }
-    }
-
-    /// Reads the text of a lock file.
-    ///
-    /// # Errors
-    ///
-    /// When it does not parse or has an unknown version, or a package in it has a
-    /// name that is no file name: it would lead out of the cache.
-    pub fn parse(text: String) -> anyhow::Result<Lock> {
-        if let Some(why) = not_checked_out(&text) {
-            anyhow::bail!("{why}");
-        }
-        anyhow::ensure!(
-            is_flat(&text),
-            "it opens more than {DEEPEST} brackets and does not close them; make it again with pixi"
-        );
-        let lock = LockFile::from_str_with_base_directory(&text, None).map_err(|error| {
-            anyhow::anyhow!("{error}; make it again with pixi, or use newer commands")
-        })?;
+    /// When a package has a name that is no file name: it would lead out of the cache.
+    pub(super) fn new(digest: Sha256Digest, text: String, lock: &LockFile) -> anyhow::Result<Lock> {
+        // Many lists have the same package, which rattler keeps once.
+        let mut known: HashMap<*const _, Arc<Package>> = HashMap::new();
         let mut environments = BTreeMap::new();
         for (name, environment) in lock.environments() {
+            let channels = environment.channels().iter();
             let mut locked = LockedEnvironment {
-                channels: environment
-                    .channels()
-                    .iter()
-                    .map(|channel| channel.url.clone())
-                    .collect(),
+                channels: channels.map(|channel| channel.url.clone()).collect(),
                 lists: Vec::new(),
             };
             for (platform, packages) in environment.packages_by_platform() {
-                locked.lists.push(PackageList {
-                    platform: LockedPlatform::from(&platform),
-                    packages: packages
-                        .map(Package::from)
-                        .map(Package::with_plain_name)
-                        .collect::<anyhow::Result<_>>()?,
+                let packages = packages.map(|package| {
+                    let known = known.entry(std::ptr::from_ref(package));
+                    Arc::clone(known.or_insert_with(|| Arc::new(Package::from(package))))
                 });
+                locked.lists.push(Arc::new(PackageList {
+                    platform: LockedPlatform::from(&platform),
+                    packages: packages.collect(),
+                }));
             }
             // They come out of a hash map.
             locked.lists.sort_by_cached_key(|list| list.platform.rank());
             environments.insert(name.to_owned(), locked);
         }
+        let stems = known
+            .values()
+            .filter_map(|package| Some(&package.as_conda()?.stem));
+        if let Some(stem) = stems.filter(|stem| !is_file_name(stem)).min() {
+            anyhow::bail!(
+                "the package {stem:?} has no name that a folder can have; make the lock again with pixi"
+            );
+        }
         Ok(Lock {
-            digest: Sha256Digest::from(Sha256::digest(&text)),
+            digest,
             version: lock.version() as u16,
-            text,
+            text: text.into(),
             environments,
-            declared: lock
-                .platforms()
-                .map(|platform| platform.subdir().to_string())
-                .collect(),
+            declared: lock.platforms().map(|platform| platform.subdir()).collect(),
         })
     }
 
@@ -287,70 +136,51 @@ impl Lock {
         self.channels().any(|channel| channel.starts_with("file:"))
     }
 
-    /// The names of the platforms that an environment is locked for; `None` when the
-    /// lock lacks the environment.
-    pub fn platforms(&self, environment: &str) -> Option<Vec<&str>> {
+    /// The platforms that an environment is locked for; `None` when the lock lacks the
+    /// environment.
+    pub fn platforms(
+        &self,
+        environment: &str,
+    ) -> Option<impl ExactSizeIterator<Item = &LockedPlatform>> {
         let lists = &self.environments.get(environment)?.lists;
-        Some(lists.iter().map(|list| &*list.platform.name).collect())
+        Some(lists.iter().map(|list| &list.platform))
     }
 
     /// Whether one of the environments has a package that is built from a git repository,
     /// on every platform that it is locked for.
     pub fn needs_git(&self, environments: &[String]) -> bool {
-        let is_git = |package: &Package| matches!(package, Package::Python(python) if python.kind == PythonKind::Git);
+        let is_git = |python: &PythonPackage| python.kind == PythonKind::Git;
         environments
             .iter()
-            .filter_map(|name| self.environments.get(name))
-            .filter(|environment| !environment.lists.is_empty())
-            .any(|environment| {
-                let mut lists = environment.lists.iter();
-                lists.all(|list| list.packages.iter().any(is_git))
-            })
+            .map(|name| self.lists(name))
+            .filter(|lists| !lists.is_empty())
+            .any(|lists| lists.iter().all(|list| list.python().any(is_git)))
     }
 
     /// The names of all Python packages in it, normalised.
     pub(super) fn python_names(&self) -> BTreeSet<String> {
-        let packages = self
-            .environments
-            .values()
-            .flat_map(|environment| &environment.lists)
-            .flat_map(|list| &list.packages);
-        packages
-            .filter_map(|package| match package {
-                Package::Python(python) => Some(python.name.clone()),
-                _ => None,
-            })
-            .collect()
+        let python = self.all_lists().flat_map(|list| list.python());
+        python.map(|python| python.id.name.clone()).collect()
     }
 
     /// The names of all its platforms.
     pub fn platform_names(&self) -> BTreeSet<&str> {
-        self.environments
-            .values()
-            .flat_map(|environment| &environment.lists)
-            .map(|list| &*list.platform.name)
-            .collect()
+        self.all_lists().map(|list| &*list.platform.name).collect()
     }
 
     /// The platforms of a subdir that an environment is locked for.
-    pub fn platforms_of(&self, environment: &str, subdir: &str) -> Vec<&LockedPlatform> {
-        let lists = self
-            .environments
-            .get(environment)
-            .map(|found| &*found.lists);
-        lists
-            .unwrap_or_default()
-            .iter()
-            .map(|list| &list.platform)
+    pub fn platforms_of(&self, environment: &str, subdir: Subdir) -> Vec<&LockedPlatform> {
+        let platforms = self.platforms(environment).into_iter().flatten();
+        platforms
             .filter(|platform| platform.subdir == subdir)
             .collect()
     }
 
     /// Whether nothing in it is for a platform of this subdir. Of locks before format 7
     /// that is not known while an environment needs nothing: it has no platforms there.
-    pub fn is_not_for(&self, subdir: &str) -> bool {
+    pub fn is_not_for(&self, subdir: Subdir) -> bool {
         if self.version >= 7 {
-            return !self.declared.is_empty() && !self.declared.contains(subdir);
+            return !self.declared.is_empty() && !self.declared.contains(&subdir);
         }
         !self.environments.values().any(|environment| {
             let lists = &environment.lists;
@@ -358,21 +188,50 @@ impl Lock {
         })
     }
 
-    /// What an environment needs on a platform, which may be named by its subdir;
-    /// `None` when the lock lacks either.
-    pub fn packages(&self, environment: &str, platform: &str) -> Option<&[Package]> {
-        self.list(environment, platform).map(|list| &*list.packages)
+    /// What an environment needs on the first of its platforms of a subdir; `None` when the
+    /// lock lacks either.
+    pub fn packages(&self, environment: &str, subdir: Subdir) -> Option<&[Arc<Package>]> {
+        let mut lists = self.lists_on(environment, Some(subdir));
+        lists.next().map(|list| &*list.packages)
     }
 
-    /// The platform of that name; where none has it, the first of that subdir.
-    pub fn platform(&self, environment: &str, platform: &str) -> Option<&LockedPlatform> {
-        self.list(environment, platform).map(|list| &list.platform)
+    /// What an environment needs on the platform of this name.
+    pub fn packages_on(&self, environment: &str, platform: &str) -> Option<&[Arc<Package>]> {
+        let mut lists = self.lists(environment).iter();
+        let list = lists.find(|list| list.platform.name == platform);
+        list.map(|list| &*list.packages)
     }
 
-    fn list(&self, environment: &str, platform: &str) -> Option<&PackageList> {
-        let lists = &self.environments.get(environment)?.lists;
-        let named = lists.iter().find(|list| list.platform.name == platform);
-        named.or_else(|| lists.iter().find(|list| list.platform.subdir == platform))
+    /// The platform of this name.
+    pub fn platform(&self, environment: &str, name: &str) -> Option<&LockedPlatform> {
+        self.platforms(environment)?
+            .find(|platform| platform.name == name)
+    }
+
+    /// What an environment needs on the first of its platforms of a subdir; on each of its
+    /// platforms when `None`.
+    pub(super) fn lists_on(
+        &self,
+        environment: &str,
+        subdir: Option<Subdir>,
+    ) -> impl Iterator<Item = &PackageList> {
+        let is_chosen = move |list: &&Arc<PackageList>| {
+            subdir.is_none_or(|subdir| list.platform.subdir == subdir)
+        };
+        let most = subdir.map_or(usize::MAX, |_| 1);
+        let lists = self.lists(environment).iter().filter(is_chosen);
+        lists.take(most).map(|list| &**list)
+    }
+
+    fn lists(&self, environment: &str) -> &[Arc<PackageList>] {
+        let found = self.environments.get(environment);
+        found.map_or(&[], |found| &found.lists)
+    }
+
+    fn all_lists(&self) -> impl Iterator<Item = &Arc<PackageList>> {
+        self.environments
+            .values()
+            .flat_map(|environment| &environment.lists)
     }
 
     /// The platform of `subdir` that an environment was installed for: the one with
@@ -382,13 +241,13 @@ impl Lock {
     pub fn installed_platform(
         &self,
         environment: &str,
-        subdir: &str,
+        subdir: Subdir,
         conda_packages: &BTreeSet<String>,
         virtual_packages: &[String],
     ) -> Option<&LockedPlatform> {
-        let lists = &self.environments.get(environment)?.lists;
         let mut best: Option<(&PackageList, (usize, usize))> = None;
-        for list in lists.iter().filter(|list| list.platform.subdir == subdir) {
+        let lists = self.lists(environment).iter();
+        for list in lists.filter(|list| list.platform.subdir == subdir) {
             let Some(fit) = list.fits(conda_packages, virtual_packages) else {
                 continue;
             };
@@ -400,27 +259,32 @@ impl Lock {
         best.map(|(list, _)| &list.platform)
     }
 
-    /// Forgets, of each environment named in `choices`, the platforms that have the
+    /// The lock without, of each environment named in `choices`, the platforms that have the
     /// subdir of the one named there and another name.
     #[must_use]
-    pub fn choosing<'a>(mut self, choices: impl IntoIterator<Item = (&'a str, &'a str)>) -> Lock {
+    pub fn choosing<'a>(&self, choices: impl IntoIterator<Item = (&'a str, &'a str)>) -> Lock {
+        let mut chosen = self.clone();
         for (environment, name) in choices {
-            let Some(found) = self.environments.get_mut(environment) else {
+            let Some(subdir) = self.platform(environment, name).map(|found| found.subdir) else {
                 continue;
             };
-            let chosen = found.lists.iter().find(|list| list.platform.name == name);
-            let Some(subdir) = chosen.map(|list| list.platform.subdir.clone()) else {
-                continue;
-            };
-            found
-                .lists
-                .retain(|list| list.platform.name == name || list.platform.subdir != subdir);
+            if let Some(found) = chosen.environments.get_mut(environment) {
+                found
+                    .lists
+                    .retain(|list| list.platform.name == name || list.platform.subdir != subdir);
+            }
         }
-        self
+        chosen
     }
 }
 
 impl PackageList {
+    fn python(&self) -> impl Iterator<Item = &PythonPackage> {
+        self.packages
+            .iter()
+            .filter_map(|package| package.as_python())
+    }
+
     /// How many of the installed conda packages, and of the virtual packages that
     /// pixi chose by, are of this list; `None` when it needs one that is not there.
     fn fits(
@@ -429,13 +293,15 @@ impl PackageList {
         virtual_packages: &[String],
     ) -> Option<(usize, usize)> {
         let mut conda = 0;
-        for package in &self.packages {
-            if let Package::Conda(package) = package {
-                if !conda_packages.contains(&package.stem) {
-                    return None;
-                }
-                conda += 1;
+        for package in self
+            .packages
+            .iter()
+            .filter_map(|package| package.as_conda())
+        {
+            if !conda_packages.contains(&package.stem) {
+                return None;
             }
+            conda += 1;
         }
         let chosen_by: BTreeSet<_> = virtual_packages
             .iter()
@@ -458,14 +324,14 @@ impl LockedPlatform {
     pub fn asked(&self) -> BTreeSet<VirtualPackage> {
         let all = self.virtual_packages.iter();
         all.filter_map(|text| VirtualPackage::parse(text))
-            .filter(|one| !one.is_of_every_machine(&self.subdir))
+            .filter(|one| !one.is_of_every_machine(self.subdir))
             .collect()
     }
 
     /// The same, each as a conda package asks: `__cuda >=12.0`.
     pub fn requirements(&self) -> Vec<String> {
         let is_asked = |text: &&String| {
-            VirtualPackage::parse(text).is_none_or(|one| !one.is_of_every_machine(&self.subdir))
+            VirtualPackage::parse(text).is_none_or(|one| !one.is_of_every_machine(self.subdir))
         };
         self.virtual_packages
             .iter()
@@ -478,9 +344,9 @@ impl LockedPlatform {
     }
 
     /// What platforms are sorted by.
-    fn rank(&self) -> (String, bool, String) {
-        let is_other = self.name != self.subdir;
-        (self.subdir.clone(), is_other, self.name.clone())
+    fn rank(&self) -> (Subdir, bool, String) {
+        let is_other = self.name != self.subdir.as_str();
+        (self.subdir, is_other, self.name.clone())
     }
 }
 
@@ -488,232 +354,15 @@ impl From<&RattlerPlatform<'_>> for LockedPlatform {
     fn from(platform: &RattlerPlatform<'_>) -> LockedPlatform {
         LockedPlatform {
             name: platform.name().to_string(),
-            subdir: platform.subdir().to_string(),
+            subdir: platform.subdir(),
             virtual_packages: platform.virtual_packages().to_vec(),
         }
     }
 }
 
-impl Package {
-    /// The oldest glibc that it runs with, where it says so.
-    pub fn glibc(&self) -> Option<(u32, u32)> {
-        match self {
-            Package::Conda(conda) => conda.glibc,
-            Package::CondaSource { .. } => None,
-            Package::Python(python) => python.glibc(),
-        }
-    }
-
-    /// The package, when its name can be that of a folder in the cache.
-    fn with_plain_name(self) -> anyhow::Result<Package> {
-        if let Package::Conda(conda) = &self {
-            anyhow::ensure!(
-                is_file_name(&conda.stem),
-                "the package {:?} has no name that a folder can have; make the lock again with pixi",
-                conda.stem
-            );
-        }
-        Ok(self)
-    }
-}
-
-/// How many brackets may be open in a lock, those in strings included; a lock of pixi's has
-/// a few.
-const DEEPEST: usize = 1000;
-
-/// Whether a text has no deeply nested brackets: the YAML parser takes a time for them that
-/// grows with the square of their number, hours for a mebibyte.
-fn is_flat(text: &str) -> bool {
-    let mut open = 0_usize;
-    text.bytes().all(|byte| {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open <= DEEPEST
-    })
-}
-
-/// Why a text is not the file that git keeps under its name: it only stands for it,
-/// or two versions of it are not merged yet.
-pub fn not_checked_out(text: &str) -> Option<String> {
-    if LFS_POINTER_BEGINS
-        .iter()
-        .any(|begin| text.starts_with(begin))
-    {
-        return Some(
-            "it is a pointer of Git LFS, not the file itself; bring it with `git lfs pull`"
-                .to_owned(),
-        );
-    }
-    if text.starts_with("/annex/objects/") {
-        return Some(
-            "it is a pointer of git-annex, not the file itself; bring it with `git annex get`"
-                .to_owned(),
-        );
-    }
-    if is_path(text) {
-        return Some(format!(
-            "it has nothing but the path {}, as git writes a link where core.symlinks is off; put the file that is meant in its place",
-            text.trim()
-        ));
-    }
-    let line_of = |mark: &str| text.lines().position(|line| line.starts_with(mark));
-    let (begin, end) = (line_of("<<<<<<< ")?, line_of(">>>>>>> ")?);
-    (begin < end).then(|| {
-        format!(
-            "it has git's conflict markers, in line {} first; merge it, or take one side of it (`git checkout --ours` or `--theirs`) and lock again",
-            begin + 1
-        )
-    })
-}
-
-/// Whether a text is a path of several components, and nothing else.
-fn is_path(text: &str) -> bool {
-    let path = text.trim();
-    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "=:[]{}#\"'".contains(c);
-    path.contains('/') && !path.contains(is_odd)
-}
-
 /// Whether a text is a single component of a path.
 fn is_file_name(text: &str) -> bool {
     !text.contains(['/', '\0']) && !matches!(text, "" | "." | "..")
-}
-
-impl PythonPackage {
-    /// Whether it is read from a file or folder of the project.
-    pub(super) fn is_in_project(&self) -> bool {
-        !self.location.contains("://")
-    }
-
-    /// The name of its file, by where it is.
-    pub(super) fn file(&self) -> Option<String> {
-        let path = self.location.split(['#', '?']).next()?;
-        let name = path.rsplit('/').next()?;
-        let name = percent_encoding::percent_decode_str(name)
-            .decode_utf8()
-            .ok()?;
-        (!name.is_empty()).then(|| name.into_owned())
-    }
-
-    /// The commit of a git repository.
-    pub(super) fn commit(&self) -> Option<String> {
-        let (_, commit) = self.location.rsplit_once('#')?;
-        let is_commit = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_commit.then(|| commit.to_ascii_lowercase())
-    }
-
-    /// How messages name it.
-    pub(super) fn shown(&self) -> String {
-        match &self.version {
-            Some(version) => format!("{} {version}", self.name),
-            None => self.name.clone(),
-        }
-    }
-
-    /// The oldest glibc that it runs with, where the name of its wheel says so.
-    pub(super) fn glibc(&self) -> Option<(u32, u32)> {
-        let file = self.file().filter(|_| self.kind == PythonKind::Wheel)?;
-        WheelName::parse(&file)?.glibc()
-    }
-}
-
-impl From<&RattlerPackage> for Package {
-    fn from(package: &RattlerPackage) -> Package {
-        match package {
-            RattlerPackage::Conda(conda) => match conda {
-                CondaPackageData::Binary(binary) => Package::Conda(CondaPackage {
-                    stem: binary.file_name.identifier.to_string(),
-                    location: binary.location.to_string(),
-                    glibc: binary
-                        .package_record
-                        .depends
-                        .iter()
-                        .find_map(|text| oldest_glibc(text)),
-                    virtual_packages: binary
-                        .package_record
-                        .depends
-                        .iter()
-                        .filter(|text| text.starts_with("__"))
-                        .map(ToString::to_string)
-                        .collect(),
-                    sha256: binary
-                        .package_record
-                        .sha256
-                        .map(|sha256| hexadecimal(&sha256)),
-                }),
-                CondaPackageData::Source(source) => Package::CondaSource {
-                    name: conda.name().as_normalized().to_owned(),
-                    location: source.location.to_string(),
-                },
-            },
-            RattlerPackage::Pypi(python) => Package::Python(PythonPackage::from(python)),
-        }
-    }
-}
-
-impl From<&PypiPackageData> for PythonPackage {
-    fn from(package: &PypiPackageData) -> PythonPackage {
-        match package {
-            PypiPackageData::Distribution(distribution) => {
-                let location = distribution.location.inner();
-                PythonPackage {
-                    name: distribution.name.to_string(),
-                    version: Some(distribution.version.to_string()),
-                    kind: kind_of(location, distribution.hash.as_ref()),
-                    location: location.to_string(),
-                    sha256: distribution
-                        .hash
-                        .as_ref()
-                        .and_then(|hash| hash.sha256())
-                        .map(|sha256| hexadecimal(sha256)),
-                }
-            }
-            PypiPackageData::Source(source) => {
-                let location = source.location.inner();
-                let text = location.to_string();
-                PythonPackage {
-                    name: source.name.to_string(),
-                    version: None,
-                    kind: if text.starts_with("git+") {
-                        PythonKind::Git
-                    } else {
-                        PythonKind::Folder
-                    },
-                    location: text,
-                    sha256: None,
-                }
-            }
-        }
-    }
-}
-
-/// The version in a dependency such as `__glibc >=2.17,<3.0.a0`.
-fn oldest_glibc(dependency: &str) -> Option<(u32, u32)> {
-    let version = dependency
-        .strip_prefix("__glibc")?
-        .trim_start()
-        .strip_prefix(">=")?;
-    let mut numbers = version.split([',', ' ']).next()?.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
-/// What a distribution is, by where it is; only files of an index or a URL have
-/// a hash, so a path without one is a folder in locks that do not say it.
-fn kind_of(location: &UrlOrPath, hash: Option<&PackageHashes>) -> PythonKind {
-    let text = location.to_string();
-    let file = text.split(['#', '?']).next().unwrap_or(&text);
-    let source = [".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz", ".tar"];
-    if text.starts_with("git+") {
-        PythonKind::Git
-    } else if file.ends_with(".whl") {
-        PythonKind::Wheel
-    } else if source.iter().any(|ending| file.ends_with(ending)) || hash.is_some() {
-        PythonKind::SourceDistribution
-    } else {
-        PythonKind::Folder
-    }
 }
 
 #[cfg(test)]

@@ -12,9 +12,12 @@ mod conda;
 mod inventory;
 mod local_channel;
 mod lock;
+mod lock_cache;
 mod owners;
+mod package;
 mod python;
 mod requirements;
+mod subdir;
 mod uv_cache;
 mod uv_pointer;
 mod virtual_package;
@@ -23,12 +26,16 @@ mod wheel_name;
 pub use cache_copy::{CopiedCache, copy_cache, pointers, size};
 pub use cache_move::CacheMove;
 pub use conda::{CondaCache, channel_records};
-pub use inventory::{Inventory, PackageId, PackageInfo, PackageKind, PackageSource};
+pub use inventory::{Inventory, PackageInfo};
 pub use local_channel::LocalChannel;
-pub use lock::{
-    CondaPackage, Lock, LockedPlatform, Package, PythonKind, PythonPackage, not_checked_out,
-};
+pub use lock::{Lock, LockedPlatform};
+pub use lock_cache::{LockCache, not_checked_out};
 pub use owners::{KeptReason, Strangers};
+pub use package::{
+    CondaPackage, CondaSource, Package, PackageId, PackageSource, PythonKind, PythonPackage,
+};
 pub use python::PythonCache;
-pub use requirements::{Requirements, add_platform, source_outside};
+pub use rattler_conda_types::Subdir;
+pub use requirements::{Requirements, add_platform};
+pub use subdir::{image_platform, machine, subdir_of_image};
 pub use virtual_package::VirtualPackage;

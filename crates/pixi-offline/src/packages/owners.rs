@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::packages::builds::Builds;
 use crate::packages::cache::{PACKAGES, UV_CACHE};
 use crate::packages::conda::CondaCache;
-use crate::packages::lock::PythonPackage;
+use crate::packages::package::PythonPackage;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
 use crate::packages::uv_cache::{CacheEntryKind, CachedWheel, Origin, buckets, children};
@@ -114,7 +114,7 @@ impl Owners {
     fn wheels(&mut self, need: &Requirements, python: &PythonCache, builds: &Builds) {
         let mut needed: HashMap<&str, Vec<&PythonPackage>> = HashMap::new();
         for package in &need.python {
-            needed.entry(&package.name).or_default().push(package);
+            needed.entry(&package.id.name).or_default().push(package);
         }
         for wheel in python.wheels() {
             let named = needed.get(&*wheel.package);

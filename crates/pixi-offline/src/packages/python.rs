@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::packages::conda::{is_held, sha256_of};
-use crate::packages::lock::{PythonKind, PythonPackage};
+use crate::packages::package::{PythonKind, PythonPackage};
 use crate::packages::requirements::Requirements;
 use crate::packages::uv_cache::{self, CachedWheel, Origin};
 use crate::packages::wheel_name::{Interpreter, WheelName, is_build_of, normalized, same_version};
@@ -136,13 +136,13 @@ impl PythonCache {
 
     /// Why a package is not there.
     fn missing(&self, package: &PythonPackage) -> String {
-        let name = normalized(&package.name);
+        let name = normalized(&package.id.name);
         let others: Vec<&CachedWheel> = self
             .wheels_of(&name)
             .filter(|wheel| wheel.archive.is_some())
             .collect();
         let another = others.iter().find_map(|wheel| {
-            let (found, locked) = (wheel.sha256.as_ref()?, package.sha256.as_ref()?);
+            let (found, locked) = (wheel.sha256.as_ref()?, package.id.sha256.as_ref()?);
             (found != locked && wheel.is_of_name(package)).then(|| {
                 format!(
                     "the cache holds another file of this name (sha256 {found}, locked is {locked})"
@@ -153,7 +153,7 @@ impl PythonCache {
             return another;
         }
         let by_metadata = |archive: &&Archive| {
-            let version = package.version.as_ref();
+            let version = package.id.version.as_ref();
             version.is_none_or(|version| same_version(version, &archive.version))
         };
         match (others.is_empty(), self.archives_of(&name).find(by_metadata)) {
@@ -167,7 +167,9 @@ impl PythonCache {
                     .collect();
                 format!(
                     "is not in the package cache (uv-cache) as {}; what is there: {}",
-                    package.file().as_ref().unwrap_or(&package.location),
+                    package
+                        .file()
+                        .unwrap_or_else(|| package.id.source.to_string()),
                     names.into_iter().collect::<Vec<_>>().join(", ")
                 )
             }
@@ -182,9 +184,9 @@ impl PythonCache {
             .tied(package)
             .filter_map(|(_, wheel)| self.archives.get(wheel.archive.as_ref()?))
             .collect();
-        let name = normalized(&package.name);
+        let name = normalized(&package.id.name);
         let by_metadata = self.archives_of(&name).filter(|archive| {
-            let version = package.version.as_ref();
+            let version = package.id.version.as_ref();
             tied.is_empty() && version.is_none_or(|version| is_build_of(&archive.version, version))
         });
         let said: BTreeSet<Option<String>> = tied
@@ -236,7 +238,7 @@ impl PythonCache {
         &'a self,
         package: &'a PythonPackage,
     ) -> impl Iterator<Item = (Tie, &'a CachedWheel)> {
-        self.wheels_of(&normalized(&package.name))
+        self.wheels_of(&normalized(&package.id.name))
             .filter_map(|wheel| Some((wheel.tie(package)?, wheel)))
     }
 }
@@ -253,7 +255,7 @@ impl CachedWheel {
         if let Origin::BuiltOfGit { .. } = self.origin {
             return Some(Tie::Digest);
         }
-        match (&self.sha256, &package.sha256) {
+        match (&self.sha256, &package.id.sha256) {
             (Some(found), Some(locked)) => (found == locked).then_some(Tie::Digest),
             _ => Some(Tie::Name),
         }
@@ -261,7 +263,7 @@ impl CachedWheel {
 
     /// Whether the wheel is a package's by all but the digest.
     fn is_of_name(&self, package: &PythonPackage) -> bool {
-        if self.package != normalized(&package.name) {
+        if self.package != normalized(&package.id.name) {
             return false;
         }
         match (&self.origin, package.kind) {
@@ -274,6 +276,7 @@ impl CachedWheel {
                 }
             }
             (Origin::BuiltOfIndex { version }, PythonKind::SourceDistribution) => package
+                .id
                 .version
                 .as_ref()
                 .is_none_or(|locked| same_version(version, locked)),
@@ -289,7 +292,7 @@ impl CachedWheel {
     }
 
     fn is_of_version(&self, package: &PythonPackage) -> bool {
-        match (&self.name, &package.version) {
+        match (&self.name, &package.id.version) {
             (Some(name), Some(version)) => is_build_of(&name.version, version),
             _ => true,
         }
@@ -304,7 +307,7 @@ impl CachedWheel {
     /// when it was built, of a source distribution of an index, it builds again (seen in
     /// uv 0.11.15).
     pub(super) fn is_taken_for(&self, package: &PythonPackage) -> bool {
-        match (&self.origin, &self.name, &package.version) {
+        match (&self.origin, &self.name, &package.id.version) {
             (Origin::BuiltOfIndex { .. }, Some(name), Some(version)) => {
                 same_version(&name.version, version)
             }

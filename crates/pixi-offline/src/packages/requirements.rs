@@ -2,10 +2,14 @@
 //! installed without a network at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rattler_conda_types::Subdir;
 
 use crate::packages::local_channel::{LocalChannel, is_local};
-use crate::packages::lock::{CondaPackage, Lock, Package, PythonKind, PythonPackage};
+use crate::packages::lock::Lock;
+use crate::packages::package::{CondaPackage, CondaSource, Package, PythonPackage};
 use crate::packages::wheel_name::Interpreter;
 
 /// The packages of some environments on a platform, each once.
@@ -24,8 +28,8 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// What `environments` need on `platform` by `lock`; `channels` are those of
-    /// the project's own folders.
+    /// What `environments` need by `lock` on the first of their platforms of `subdir`;
+    /// `channels` are those of the project's own folders.
     ///
     /// # Errors
     ///
@@ -37,63 +41,26 @@ impl Requirements {
     pub fn of(
         lock: &Lock,
         environments: &[String],
-        platform: &str,
+        subdir: Subdir,
         channels: &[LocalChannel],
     ) -> Result<Requirements, Vec<String>> {
         let mut need = Requirements::default();
         let mut problems = Vec::new();
         for environment in environments {
-            // An environment that needs nothing has no platforms in the lock.
-            if lock
-                .platforms(environment)
-                .is_some_and(|platforms| platforms.is_empty())
-            {
-                if lock.is_not_for(platform) {
-                    problems.push(missing(lock, environment, platform));
-                }
+            if let Some(packages) = lock.packages(environment, subdir) {
+                problems.extend(need.add(environment, subdir, packages));
                 continue;
             }
-            let Some(packages) = lock.packages(environment, platform) else {
-                problems.push(missing(lock, environment, platform));
-                continue;
-            };
-            let stems = packages.iter().filter_map(|package| match package {
-                Package::Conda(conda) => Some(conda.stem.as_str()),
-                _ => None,
-            });
-            let interpreter = Interpreter::of(platform, stems);
-            for package in packages {
-                match package {
-                    Package::Conda(conda) => drop(need.conda.insert(conda.clone())),
-                    Package::Python(python) => {
-                        need.python.insert(python.clone());
-                        let installed_for = need.interpreters.entry(python.clone()).or_default();
-                        installed_for.insert(interpreter.clone());
-                    }
-                    Package::CondaSource { name, location } => problems.push(format!(
-                        "environment {environment} builds the conda package {name} from source ({location}); that does not work offline from a carried cache: publish it to a channel and depend on it there"
-                    )),
-                }
+            // An environment that needs nothing has no platforms in the lock.
+            let platforms = lock.platforms(environment);
+            if platforms.is_none_or(|all| all.len() > 0) || lock.is_not_for(subdir) {
+                problems.push(missing(lock, environment, subdir));
             }
         }
-        problems.extend(need.python.iter().filter(|python| leads_out(&python.location)).map(|python| {
-            format!(
-                "{} is a dependency by a path outside of the project ({}), which is not staged; move it into the project, or build a wheel of it",
-                python.name, python.location
-            )
-        }));
-        problems.extend(need.conda.iter().filter(|conda| {
-                    let known = channels.iter().any(|channel| channel.holds(&conda.location));
-                    (is_local(&conda.location) || leads_out(&conda.location)) && !known
-                }).map(|conda| {
-            format!(
-                "{} comes from a channel in a folder outside of the project ({}), which is not staged; move it into the project and lock it again",
-                conda.stem, conda.location
-            )
-        }));
+        problems.extend(need.outside(channels));
         need.others = lock.python_names();
         for python in &need.python {
-            need.others.remove(&python.name);
+            need.others.remove(&python.id.name);
         }
         problems.extend(need.contradictions());
         problems.sort();
@@ -105,6 +72,51 @@ impl Requirements {
         }
     }
 
+    /// Adds what an environment needs; gives what cannot be installed of it.
+    fn add(&mut self, environment: &str, subdir: Subdir, packages: &[Arc<Package>]) -> Vec<String> {
+        let conda = packages.iter().filter_map(|package| package.as_conda());
+        let interpreter = Interpreter::of(subdir, conda.map(|conda| &*conda.stem));
+        let mut problems = Vec::new();
+        for package in packages {
+            match &**package {
+                Package::Conda(conda) => drop(self.conda.insert(conda.clone())),
+                Package::Python(python) => {
+                    self.python.insert(python.clone());
+                    let installed_for = self.interpreters.entry(python.clone()).or_default();
+                    installed_for.insert(interpreter.clone());
+                }
+                Package::CondaSource(CondaSource { id, .. }) => problems.push(format!(
+                    "environment {environment} builds the conda package {} from source ({}); that does not work offline from a carried cache: publish it to a channel and depend on it there",
+                    id.name, id.source
+                )),
+            }
+        }
+        problems
+    }
+
+    /// The packages that come from outside of the project, and from none of `channels`.
+    fn outside(&self, channels: &[LocalChannel]) -> Vec<String> {
+        let python = self.python.iter().map(|python| &python.id);
+        let python = python.filter(|id| id.source.leads_out()).map(|id| {
+            format!(
+                "{} is a dependency by a path outside of the project ({}), which is not staged; move it into the project, or build a wheel of it",
+                id.name, id.source
+            )
+        });
+        let is_outside = |conda: &&CondaPackage| {
+            let source = &conda.id.source;
+            (is_local(source) || source.leads_out())
+                && !channels.iter().any(|channel| channel.holds(source))
+        };
+        let conda = self.conda.iter().filter(is_outside).map(|conda| {
+            format!(
+                "{} comes from a channel in a folder outside of the project ({}), which is not staged; move it into the project and lock it again",
+                conda.stem, conda.id.source
+            )
+        });
+        python.chain(conda).collect()
+    }
+
     /// Packages that share one place in the cache and are not the same.
     fn contradictions(&self) -> Vec<String> {
         let mut digests: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -112,7 +124,7 @@ impl Requirements {
             digests
                 .entry(&conda.stem)
                 .or_default()
-                .extend(conda.sha256.as_deref());
+                .extend(conda.id.sha256.as_deref());
         }
         digests
             .into_iter()
@@ -153,7 +165,7 @@ impl Requirements {
     pub fn virtual_packages(&self) -> BTreeSet<&str> {
         self.conda
             .iter()
-            .flat_map(|conda| &conda.virtual_packages)
+            .flat_map(CondaPackage::virtual_packages)
             .map(String::as_str)
             .collect()
     }
@@ -161,88 +173,37 @@ impl Requirements {
     /// The oldest glibc that all of them run with.
     pub fn glibc(&self) -> Option<(u32, u32)> {
         let python = self.python.iter().filter_map(PythonPackage::glibc);
-        let conda = self.conda.iter().filter_map(|conda| conda.glibc);
+        let conda = self.conda.iter().filter_map(CondaPackage::glibc);
         conda.chain(python).max()
     }
 }
 
 /// Why there are no packages for an environment on a platform.
-fn missing(lock: &Lock, environment: &str, platform: &str) -> String {
-    match lock.platforms(environment) {
-        None => format!(
+fn missing(lock: &Lock, environment: &str, subdir: Subdir) -> String {
+    let Some(platforms) = lock.platforms(environment) else {
+        return format!(
             "pixi.lock has no environment {environment}; it has {}",
             lock.environments().collect::<Vec<_>>().join(", ")
-        ),
-        Some(platforms) => {
-            let has = match platforms.as_slice() {
-                [] => "it is for other platforms only".to_owned(),
-                some => format!("it has {}", some.join(", ")),
-            };
-            // An image is a Linux, so another one helps with such a platform only.
-            let other = match platforms.iter().find(|name| name.starts_with("linux-")) {
-                Some(name) => format!(", or use an image for {name}"),
-                None => String::new(),
-            };
-            format!(
-                "pixi.lock has no packages of environment {environment} for {platform}, the platform of the image; {has}: {}{other}",
-                add_platform(platform)
-            )
-        }
-    }
+        );
+    };
+    let platforms: Vec<_> = platforms.collect();
+    let names: Vec<&str> = platforms.iter().map(|platform| &*platform.name).collect();
+    let has = match names.as_slice() {
+        [] => "it is for other platforms only".to_owned(),
+        some => format!("it has {}", some.join(", ")),
+    };
+    // An image is a Linux, so another one helps with such a platform only.
+    let linux = platforms.iter().find(|platform| platform.subdir.is_linux());
+    let other = linux.map_or_else(String::new, |linux| {
+        format!(", or use an image for {}", linux.subdir)
+    });
+    format!(
+        "pixi.lock has no packages of environment {environment} for {subdir}, the platform of the image; {has}: {}{other}",
+        add_platform(subdir)
+    )
 }
 
 /// How a lock comes to have packages for a platform.
-pub fn add_platform(platform: &str) -> String {
-    format!("add {platform} to the platforms of the project, and lock it again")
-}
-
-/// Where the source folder of a package is, when that is outside of the project.
-pub fn source_outside(package: &Package) -> Option<&str> {
-    let location = match package {
-        Package::Python(python) if python.kind == PythonKind::Folder => &python.location,
-        Package::CondaSource { location, .. } => location,
-        _ => return None,
-    };
-    leads_out(location).then_some(location.as_str())
-}
-
-/// Whether a location is a path that leads out of the project. URLs do not;
-/// those of local channels are looked at by [`LocalChannel`].
-fn leads_out(location: &str) -> bool {
-    let scheme = location.split_once(':').map(|(scheme, _)| scheme);
-    if scheme.is_some_and(|scheme| scheme.len() > 1 && !scheme.contains('/')) {
-        return false;
-    }
-    let mut depth = 0;
-    Path::new(location).components().any(|part| {
-        match part {
-            Component::ParentDir => depth -= 1,
-            Component::Normal(_) => depth += 1,
-            Component::RootDir => depth = -1,
-            _ => {}
-        }
-        depth < 0
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_that_leave_the_project_are_told_from_those_that_do_not() {
-        for inside in [
-            "./lib",
-            "lib/a/../b",
-            "https://x/y.whl",
-            "git+https://x/../y",
-            "file:///p/chan/a.conda",
-            ".",
-        ] {
-            assert!(!leads_out(inside), "{inside}");
-        }
-        for outside in ["../lib", "./a/../../b", "/opt/lib"] {
-            assert!(leads_out(outside), "{outside}");
-        }
-    }
+pub fn add_platform(subdir: Subdir) -> String {
+    format!("add {subdir} to the platforms of the project, and lock it again")
 }

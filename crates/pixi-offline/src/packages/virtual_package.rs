@@ -1,5 +1,7 @@
 //! What a machine has, as conda packages and platforms ask for it.
 
+use rattler_conda_types::Subdir;
+
 /// A virtual package: something that a machine has, such as `__cuda=12.4`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VirtualPackage {
@@ -29,12 +31,9 @@ impl VirtualPackage {
 
     /// Whether pixi (0.77) takes every machine of a subdir to have it, and so asks none for
     /// it.
-    pub fn is_of_every_machine(&self, subdir: &str) -> bool {
-        let processor = match subdir {
-            "linux-64" => "x86_64",
-            "linux-32" => "x86",
-            _ => subdir.strip_prefix("linux-").unwrap_or_default(),
-        };
+    pub fn is_of_every_machine(&self, subdir: Subdir) -> bool {
+        let processor = subdir.arch().filter(|_| subdir.is_linux());
+        let processor = processor.map_or("", |processor| processor.as_str());
         match (
             self.name.as_str(),
             self.version.as_str(),

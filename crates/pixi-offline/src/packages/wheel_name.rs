@@ -6,6 +6,9 @@ use std::fmt;
 use std::str::FromStr as _;
 
 use pep440_rs::Version;
+use rattler_conda_types::Subdir;
+
+use crate::packages::subdir::machine;
 
 /// The name of a wheel's file, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,9 +142,9 @@ impl fmt::Display for WheelName {
 }
 
 impl Interpreter {
-    /// The interpreter of an environment on a platform of pixi's, by the names of its
-    /// conda packages (`python-3.11.2-0_cpython`).
-    pub(super) fn of<'a>(platform: &str, stems: impl Iterator<Item = &'a str>) -> Interpreter {
+    /// The interpreter of an environment on a platform, by the names of its conda packages
+    /// (`python-3.11.2-0_cpython`).
+    pub(super) fn of<'a>(subdir: Subdir, stems: impl Iterator<Item = &'a str>) -> Interpreter {
         let python = stems.into_iter().find_map(|stem| {
             let mut parts = stem.rsplitn(3, '-');
             let (build, version) = (parts.next()?, parts.next()?);
@@ -157,15 +160,7 @@ impl Interpreter {
         });
         Interpreter {
             python,
-            machine: match platform {
-                "linux-64" => Some("x86_64"),
-                "linux-aarch64" => Some("aarch64"),
-                "linux-ppc64le" => Some("ppc64le"),
-                "linux-s390x" => Some("s390x"),
-                "linux-riscv64" => Some("riscv64"),
-                "linux-32" => Some("i686"),
-                _ => None,
-            },
+            machine: machine(subdir),
         }
     }
 
@@ -308,7 +303,7 @@ mod tests {
 
     #[test]
     fn tags_fit_an_interpreter_or_do_not() {
-        let of = |stem: &str| Interpreter::of("linux-64", [stem].into_iter());
+        let of = |stem: &str| Interpreter::of(Subdir::Linux64, [stem].into_iter());
         let plain = of("python-3.11.2-0_cpython");
         assert_eq!(plain.python, Some((11, "cp311".to_owned())));
         let free = of("python-3.13.1-h9a34b6e_5_cp313t");

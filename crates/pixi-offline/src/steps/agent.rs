@@ -253,7 +253,9 @@ impl Inspection {
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project)?;
         // One that cannot be read is no reason to stage anything.
-        let lock = Lock::read_through_links(&project.join(layout::LOCK_FILE))?;
+        let lock = context
+            .locks
+            .read_through_links(&project.join(layout::LOCK_FILE))?;
         let resources = staging
             .resources
             .as_ref()
@@ -272,7 +274,7 @@ impl Inspection {
             manifest: manifest.name.to_owned(),
             channels: channels_of(lock.as_ref(), &project),
             lock: lock.map(|lock| lock.text().to_owned()),
-            environments: manifest.environments(),
+            environments: manifest.environments().clone(),
             secrets,
             resources: resources.is_some(),
             git_versions: git_version::find(&project, context),
@@ -344,7 +346,7 @@ impl Inspection {
         let parsed = inspected
             .lock
             .clone()
-            .and_then(|text| Lock::parse(text).ok());
+            .and_then(|text| context.locks.parse(text).ok());
         inspected.channels = channels_of(parsed.as_ref(), &project);
         Ok(Staged {
             inspected,

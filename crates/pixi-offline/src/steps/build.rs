@@ -1,7 +1,6 @@
 //! Installing and verifying a staged project in a container with network.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,7 +8,7 @@ use anyhow::Context as _;
 use crate::container::scripts::{self, Script};
 use crate::container::{Outcome, PhaseLog, RunResult};
 use crate::context::Context;
-use crate::evidence::{BuildState, Sha256Digest, WorkdirRecord};
+use crate::evidence::{BuildState, WorkdirRecord};
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::LocalChannel;
 use crate::replacement::{DirLock, StagedDir, TargetState, make_folder};
@@ -29,7 +28,6 @@ use crate::steps::stage::ProjectRules;
 use crate::steps::workspace::{
     DirRole, NewContainer, ScriptPlace, ScriptRun, Tree, TreeDir, Workspace,
 };
-use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// A build that is about to be run.
 pub(super) struct Build<'a> {
@@ -313,28 +311,6 @@ fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
     if outcome.phase("install") == Some(0) {
         record.state = BuildState::Installed;
     }
-}
-
-/// The sha256 of the lock in a project that a container could write; `None` when there
-/// is none.
-///
-/// # Errors
-///
-/// When there is something else in its place, or it cannot be read.
-pub(super) fn lock_digest(
-    workdir: &Workdir,
-    project: &ProjectName,
-) -> anyhow::Result<Option<Sha256Digest>> {
-    let lock = Path::new(layout::PROJECT)
-        .join(project)
-        .join(layout::LOCK_FILE);
-    let digest = UntrustedDir::open(workdir.path())
-        .and_then(|dir| dir.digest(&lock, RECORD_LIMIT).map(Some))
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(None),
-            _ => Err(error),
-        });
-    digest.with_context(|| format!("{} cannot be read", workdir.path().join(lock).display()))
 }
 
 /// The logs of a build.

@@ -10,13 +10,12 @@ use crate::container::{self, Engine, EngineVersion, Image, RunningContainer, Upl
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
-use crate::packages::Lock;
+use crate::packages::subdir_of_image;
 use crate::replacement::DirLock;
 use crate::request::{BuildRequest, ContainerId, ProjectName, utf8_arg};
 use crate::steps::agent::{AgentRequest, ProjectInspection, Staged, Staging};
 use crate::steps::build::BuildElsewhere;
 use crate::steps::environment_selection::EnvironmentSelection;
-use crate::steps::environments;
 use crate::steps::git_version;
 use crate::steps::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::steps::pixi_check::{PixiCheck, Question};
@@ -137,7 +136,7 @@ impl<'a> ContainerBuildPlan<'a> {
         let agent = self.upload(context)?;
         let order = AgentRequest::Look(self.staging.clone());
         let inspected: ProjectInspection = answer(&agent.run(&order.arguments()?)?)?;
-        let selection = self.select(&inspected)?;
+        let selection = self.select(&inspected, context)?;
         let variables = &self.request.build.variables;
         let variables = git_version::for_build(&inspected.git_versions, variables)?;
         let build = selection.build(&self.request.build, &self.name, &variables);
@@ -162,8 +161,16 @@ impl<'a> ContainerBuildPlan<'a> {
     }
 
     /// Requires that what the container has can be built.
-    fn select(&self, inspected: &ProjectInspection) -> anyhow::Result<EnvironmentSelection> {
-        let lock = inspected.lock.clone().map(Lock::parse).transpose();
+    fn select(
+        &self,
+        inspected: &ProjectInspection,
+        context: &Context,
+    ) -> anyhow::Result<EnvironmentSelection> {
+        let lock = inspected
+            .lock
+            .clone()
+            .map(|text| context.locks.parse(text))
+            .transpose();
         let lock = lock.map_err(|error| {
             Failure::usage(format!(
                 "pixi.lock in the container is no lock file that can be used: {error}"
@@ -171,7 +178,7 @@ impl<'a> ContainerBuildPlan<'a> {
         })?;
         let (build, manifest) = (&self.request.build, &inspected.environments);
         let image = self.image.as_ref();
-        let platform = image.and_then(|image| environments::platform_of(&image.platform));
+        let platform = image.and_then(|image| subdir_of_image(&image.platform));
         let selection = EnvironmentSelection::new(build, lock, platform, manifest)?;
         selection.require_that_fits(build, platform, &inspected.channels, manifest)?;
         Ok(selection)
@@ -269,7 +276,7 @@ impl<'a> ContainerBuildPlan<'a> {
         context: &Context,
     ) -> anyhow::Result<()> {
         let request = &self.request.build;
-        let selection = self.select(&staged.inspected)?;
+        let selection = self.select(&staged.inspected, context)?;
         self.warn(&staged.inspected, &selection, context);
         record.source = staged.source.filter(|source| {
             let is_commit = source.has_plain_commit();

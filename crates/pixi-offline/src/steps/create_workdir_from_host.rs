@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::evidence::{BuildState, GitVersion, WorkdirRecord};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
-use crate::packages::{LocalChannel, Lock};
+use crate::packages::{LocalChannel, Subdir, subdir_of_image};
 use crate::replacement::{DirLock, StagedDir, SwappedDir, make_folder, require_free_space};
 use crate::request::{
     BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, ProjectName, Transfer,
@@ -20,9 +20,9 @@ use crate::secret_search::Finding;
 use crate::staging::{CopyOptions, CopyOutcome, Size, Survey};
 use crate::steps::build::{Build, BuildElsewhere};
 use crate::steps::environment_selection::EnvironmentSelection;
-use crate::steps::environments;
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::git_version;
+use crate::steps::lock_fit;
 use crate::steps::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::steps::pixi_check::{PixiCheck, Question};
 use crate::steps::project_manifest::ProjectManifest;
@@ -122,14 +122,16 @@ impl<'a> HostBuildPlan<'a> {
         protected.extend(resources_dir.as_deref().map(|dir| (dir, "the resources")));
         let place = NewWorkdir::check(build.workdir.as_ref(), &protected, build.force, context)?;
         text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
-        let lock = Lock::read_through_links(&project_dir.join(layout::LOCK_FILE))?;
+        let lock = context
+            .locks
+            .read_through_links(&project_dir.join(layout::LOCK_FILE))?;
         let channels = lock
             .as_ref()
             .map(|lock| LocalChannel::of(lock, &project_dir));
-        environments::require_lock_to_freeze(build.lock, lock.as_ref())?;
+        lock_fit::require_lock_to_freeze(build.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
         let platform = platform_of(request, image.as_ref(), &version);
-        let selection = EnvironmentSelection::new(build, lock, platform, &manifest.environments())?;
+        let selection = EnvironmentSelection::new(build, lock, platform, manifest.environments())?;
         let project = search.project(&project_dir, &rules);
         let resources = match &resources_dir {
             Some(resources) => search.resources(resources)?,
@@ -176,9 +178,9 @@ impl<'a> HostBuildPlan<'a> {
         };
         self.selection.require_that_fits(
             &self.request.build,
-            platform.and_then(environments::platform_of),
+            platform.and_then(subdir_of_image),
             &self.channels,
-            &self.manifest.environments(),
+            self.manifest.environments(),
         )
     }
 
@@ -321,7 +323,7 @@ impl<'a> HostBuildPlan<'a> {
         self.image = self.engine.image(image)?;
         let platform = platform_of(request, self.image.as_ref(), &self.version);
         let (lock, manifest) = (self.selection.lock.take(), self.manifest.environments());
-        self.selection = EnvironmentSelection::new(&request.build, lock, platform, &manifest)?;
+        self.selection = EnvironmentSelection::new(&request.build, lock, platform, manifest)?;
         self.require_image_that_fits()
     }
 
@@ -517,13 +519,13 @@ fn platform_of(
     request: &HostBuildRequest,
     image: Option<&Image>,
     engine: &EngineVersion,
-) -> Option<&'static str> {
+) -> Option<Subdir> {
     let asked = request.platform.as_ref().map(ContainerPlatform::as_str);
     let platform = image
         .map(|image| image.platform.as_str())
         .or(asked)
         .or(engine.platform.as_deref())?;
-    environments::platform_of(platform)
+    subdir_of_image(platform)
 }
 
 /// The project's name: as it was given, else the folder's.

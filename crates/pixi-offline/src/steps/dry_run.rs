@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::container::Engine;
 use crate::context::Context;
-use crate::packages::{Inventory, PackageKind};
+use crate::packages::{Inventory, Subdir, subdir_of_image};
 use crate::product::pasteable;
 use crate::secret_search::Finding;
 use crate::staging::Survey;
@@ -16,7 +16,6 @@ use crate::steps::build_offline_product::{
 use crate::steps::create_workdir_from_container::ContainerBuildPlan;
 use crate::steps::create_workdir_from_host::HostBuildPlan;
 use crate::steps::environment_selection::EnvironmentSelection;
-use crate::steps::environments;
 use crate::steps::final_verify_product::{self, VerifyRequest};
 use crate::steps::pixi_check::PixiCheck;
 
@@ -113,7 +112,7 @@ fn of_host(
         build.name,
     ));
     let image = build.image.as_ref();
-    let platform = image.and_then(|image| environments::platform_of(&image.platform));
+    let platform = image.and_then(|image| subdir_of_image(&image.platform));
     say_project(&mut text, (staged, &build.resources), &build.secrets);
     let download = say_packages(&mut text, selection, platform)?;
     say_check(&mut text, &build.ask_pixi()?);
@@ -268,7 +267,7 @@ fn say_warnings(plan: &mut PlanText, what: &str, survey: &Survey) {
 fn say_packages(
     plan: &mut PlanText,
     selection: &EnvironmentSelection,
-    platform: Option<&'static str>,
+    platform: Option<Subdir>,
 ) -> anyhow::Result<u64> {
     let Some(lock) = &selection.lock else {
         plan.say("packages: not known, since the project has no pixi.lock".to_owned());
@@ -276,21 +275,21 @@ fn say_packages(
     };
     let resolved = &selection.resolved;
     let environments = &resolved.environments;
-    let inventory = Inventory::of(lock, environments, platform)?;
+    let inventory = Inventory::of(lock, environments, platform);
     let packages = inventory.packages();
     let conda = packages
         .iter()
-        .filter(|package| matches!(package.identity.kind, PackageKind::Conda { .. }))
+        .filter(|info| info.package.as_conda().is_some())
         .count();
-    let download: u64 = packages.iter().filter_map(|package| package.size).sum();
-    let unknown = packages
+    let sizes: Vec<u64> = packages
         .iter()
-        .filter(|package| package.size.is_none())
-        .count();
+        .filter_map(|info| info.package.as_conda()?.size)
+        .collect();
+    let (download, unknown) = (sizes.iter().sum::<u64>(), packages.len() - sizes.len());
     plan.facts["packages"] = json!({
         "conda": conda,
         "python": packages.len() - conda,
-        "platform": platform,
+        "platform": platform.map(Subdir::as_str),
         "download_bytes": download,
         "of_unknown_size": unknown,
     });

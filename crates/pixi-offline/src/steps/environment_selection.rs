@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 
 use crate::context::Context;
-use crate::packages::{LocalChannel, Lock};
+use crate::packages::{LocalChannel, Lock, Subdir};
 use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
 use crate::steps::build::Build;
+use crate::steps::cuda;
 use crate::steps::environments::{self, Resolved};
+use crate::steps::lock_fit;
 use crate::steps::lock_use::LockUse;
 use crate::steps::manifest_environments::ManifestEnvironments;
 use crate::steps::new_workdir;
@@ -18,7 +20,7 @@ pub(super) struct EnvironmentSelection {
     /// The environment that is verified.
     pub(super) verified: String,
     /// The subdir of what the container is for, where it is known.
-    pub(super) platform: Option<&'static str>,
+    pub(super) platform: Option<Subdir>,
 }
 
 impl EnvironmentSelection {
@@ -30,10 +32,10 @@ impl EnvironmentSelection {
     pub(super) fn new(
         request: &BuildRequest,
         lock: Option<Lock>,
-        platform: Option<&'static str>,
+        platform: Option<Subdir>,
         manifest: &ManifestEnvironments,
     ) -> anyhow::Result<EnvironmentSelection> {
-        environments::require_lock_to_freeze(request.lock, lock.as_ref())?;
+        lock_fit::require_lock_to_freeze(request.lock, lock.as_ref())?;
         let resolved =
             environments::resolve(&request.environments, lock.as_ref(), platform, manifest)?;
         let asked = request.verify_environment.as_ref();
@@ -55,11 +57,11 @@ impl EnvironmentSelection {
     pub(super) fn require_that_fits(
         &self,
         request: &BuildRequest,
-        platform: Option<&'static str>,
+        platform: Option<Subdir>,
         channels: &[LocalChannel],
         manifest: &ManifestEnvironments,
     ) -> anyhow::Result<()> {
-        environments::require_lock_that_fits(
+        lock_fit::require_lock_that_fits(
             request.lock,
             self.lock.as_ref(),
             &self.resolved.environments,
@@ -117,7 +119,7 @@ impl EnvironmentSelection {
         context: &Context,
     ) {
         if let Some(lock) = &self.lock {
-            environments::warn_of_cuda(
+            cuda::warn_of_cuda(
                 lock,
                 &self.resolved.environments,
                 self.platform,

@@ -1,16 +1,10 @@
 //! From the environments that were asked for to those of the lock, and to the
 //! one that is verified.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
-
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::packages::{self, LocalChannel, Lock, LockedPlatform, Package, Requirements};
-use crate::request::{
-    ContainerVariable, DEFAULT_ENVIRONMENT, EnvironmentName, Environments, LockOption,
-};
-use crate::steps::lock_use::LockUse;
+use crate::packages::{self, Lock, Subdir};
+use crate::request::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 use crate::steps::manifest_environments::ManifestEnvironments;
 
 /// The environments that a build installs, and those of all that it leaves out.
@@ -44,7 +38,7 @@ impl Resolved {
 pub(super) fn resolve(
     asked: &Environments,
     lock: Option<&Lock>,
-    subdir: Option<&str>,
+    subdir: Option<Subdir>,
     manifest: &ManifestEnvironments,
 ) -> anyhow::Result<Resolved> {
     let lock = match (asked, lock) {
@@ -62,7 +56,7 @@ pub(super) fn resolve(
         (Environments::All, Some(lock)) => lock,
     };
     // An environment that needs nothing has no platforms in the lock.
-    let needs_nothing = |name: &str| lock.platforms(name).is_none_or(|all| all.is_empty());
+    let needs_nothing = |name: &str| lock.platforms(name).is_none_or(|all| all.len() == 0);
     let is_for = |name: &&str| {
         if needs_nothing(name) {
             return manifest.is_for(name, subdir);
@@ -129,279 +123,16 @@ pub(super) fn verification_environment<'a>(
     }
 }
 
-/// What the environments need on the platform of an image.
-///
-/// # Errors
-///
-/// Exit code 2 with all that could not be installed offline.
-pub(super) fn require_installable(
-    lock: &Lock,
-    environments: &[String],
-    platform: &str,
-    channels: &[LocalChannel],
-) -> anyhow::Result<Requirements> {
-    Requirements::of(lock, environments, platform, channels).map_err(|problems| {
-        Failure::usage(format!(
-            "this project cannot be installed without a network from a product:\n  {}",
-            problems.join("\n  ")
-        ))
-    })
-}
-
-/// Requires that there is a lock where it is to be installed as it is.
-///
-/// # Errors
-///
-/// Exit code 2 when there is none.
-pub(super) fn require_lock_to_freeze(asked: LockOption, lock: Option<&Lock>) -> anyhow::Result<()> {
-    if asked == LockOption::Frozen && lock.is_none() {
-        return Err(Failure::usage(
-            "--frozen installs pixi.lock as it is, and the project has none; leave it out, or lock the project with pixi first",
-        ));
-    }
-    Ok(())
-}
-
-/// Requires, before a build, that lock and manifest have the environments for the image's
-/// platform, and that pixi can compare the two where that was asked for.
-///
-/// # Errors
-///
-/// Exit code 2, as [`require_some_platform`] and [`ManifestEnvironments::require`].
-pub(super) fn require_lock_that_fits(
-    asked: LockOption,
-    lock: Option<&Lock>,
-    environments: &[String],
-    subdir: Option<&str>,
-    channels: &[LocalChannel],
-    manifest: &ManifestEnvironments,
-) -> anyhow::Result<()> {
-    let Some(lock) = lock.filter(|_| asked != LockOption::Update) else {
-        manifest.require_names(environments)?;
-        return manifest.require(environments, subdir);
-    };
-    require_some_platform(lock, environments, subdir, channels)?;
-    manifest.require(environments, subdir)?;
-    if asked == LockOption::Check && LockUse::of(Some(lock), asked) == LockUse::Locked {
-        require_comparable(lock, environments)?;
-    }
-    Ok(())
-}
-
-/// Requires that nothing in the rest of the lock keeps pixi from comparing it with the
-/// manifest: it does that with all environments, and looks into each source folder.
-fn require_comparable(lock: &Lock, environments: &[String]) -> anyhow::Result<()> {
-    let others = lock
-        .environments()
-        .filter(|name| !environments.iter().any(|asked| asked == name));
-    for other in others {
-        for platform in lock.platforms(other).unwrap_or_default() {
-            let packages = lock.packages(other, platform).unwrap_or_default();
-            if let Some(location) = packages.iter().find_map(packages::source_outside) {
-                return Err(Failure::usage(format!(
-                    "environment {other}, which is not asked for, needs {location}, a folder outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the folder into the project"
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The same before a build, when it is not known yet which of several platforms of one
-/// subdir pixi will choose, and perhaps not even the subdir, because the image is still
-/// to be fetched: what none of them can have is refused.
-pub(super) fn require_some_platform(
-    lock: &Lock,
-    environments: &[String],
-    subdir: Option<&str>,
-    channels: &[LocalChannel],
-) -> anyhow::Result<()> {
-    if let Some(subdir) = subdir {
-        return require_some_choice(lock, environments, subdir, channels);
-    }
-    let is_missing = |name: &&String| lock.platforms(name).is_none();
-    if let Some(missing) = environments.iter().find(is_missing) {
-        require_installable(lock, std::slice::from_ref(missing), ANY_LINUX, channels)?;
-    }
-    let first = environments.iter().find_map(|environment| {
-        let names = lock.platforms(environment)?;
-        let subdir = |name| Some(&*lock.platform(environment, name)?.subdir);
-        Some(
-            names
-                .into_iter()
-                .filter_map(subdir)
-                .collect::<BTreeSet<_>>(),
-        )
-    });
-    // An image is a Linux, whichever it is.
-    let mut known: Vec<&str> = first.unwrap_or_default().into_iter().collect();
-    if known.iter().any(|subdir| subdir.starts_with("linux-")) {
-        known.retain(|subdir| subdir.starts_with("linux-"));
-    } else if !known.is_empty() {
-        known = vec![ANY_LINUX];
-    }
-    first_success(&known, |subdir| {
-        require_some_choice(lock, environments, subdir, channels)
-    })
-}
-
-/// Stands for the platform of an image that is not there yet.
-const ANY_LINUX: &str = "linux-64";
-
-/// Requires, of each environment that has several platforms of the subdir, that one of
-/// them can be installed, and of the others together that they can be.
-fn require_some_choice(
-    lock: &Lock,
-    environments: &[String],
-    subdir: &str,
-    channels: &[LocalChannel],
-) -> anyhow::Result<()> {
-    let has_choice = |name: &&String| lock.platforms_of(name, subdir).len() > 1;
-    let (open, decided): (Vec<&String>, Vec<&String>) = environments.iter().partition(has_choice);
-    let decided: Vec<String> = decided.into_iter().cloned().collect();
-    require_installable(lock, &decided, subdir, channels)?;
-    for environment in open {
-        let alone = std::slice::from_ref(environment);
-        let names = lock.platforms_of(environment, subdir);
-        first_success(&names, |platform| {
-            require_installable(lock, alone, &platform.name, channels).map(drop)
-        })?;
-    }
-    Ok(())
-}
-
-/// Success when one of them succeeds or there is none, else the first failure.
-fn first_success<T>(
-    of: &[T],
-    mut look: impl FnMut(&T) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut refusal = Ok(());
-    for one in of {
-        match look(one) {
-            Ok(()) => return Ok(()),
-            Err(error) if refusal.is_ok() => refusal = Err(error),
-            Err(_) => {}
-        }
-    }
-    refusal
-}
-
-/// The variable that tells pixi of a CUDA that the machine has not.
-const CUDA_VARIABLE: &str = "CONDA_OVERRIDE_CUDA";
-
-/// Says which environments ask for a GPU on each platform that pixi could choose, when
-/// `variables` of the container do not make up for one.
-pub(super) fn warn_of_cuda(
-    lock: &Lock,
-    environments: &[String],
-    subdir: Option<&str>,
-    variables: &[ContainerVariable],
-    engine_arguments: &[OsString],
-    context: &Context,
-) {
-    let hands_gpu = |word: &OsString| {
-        let word = word.to_string_lossy();
-        ["gpu", "nvidia", CUDA_VARIABLE]
-            .iter()
-            .any(|mark| word.contains(mark))
-    };
-    if variables.iter().any(|known| known.key() == CUDA_VARIABLE)
-        || engine_arguments.iter().any(hands_gpu)
-    {
-        return;
-    }
-    let Some(subdir) = subdir else { return };
-    for (environment, version) in cuda_asked(lock, environments, subdir) {
-        context.report.warning(format_args!(
-            "environment {environment} asks for a GPU (__cuda {version}), and a container has none unless the engine hands it one: where pixi refuses it, give --container-env {CUDA_VARIABLE}={version}, and --env {CUDA_VARIABLE}={version} for a target that has none either"
-        ));
-    }
-}
-
-/// The environments that ask for CUDA on all their platforms of a subdir, and the
-/// lowest version that one of these is content with.
-pub(super) fn cuda_asked<'a>(
-    lock: &Lock,
-    environments: &'a [String],
-    subdir: &str,
-) -> Vec<(&'a str, String)> {
-    let mut asked = Vec::new();
-    for environment in environments {
-        let platforms = lock.platforms_of(environment, subdir);
-        let versions: Option<Vec<String>> = platforms
-            .iter()
-            .map(|platform| cuda_of(lock, environment, platform))
-            .collect();
-        if let Some(version) = versions.and_then(|all| all.into_iter().min_by_key(|it| numbers(it)))
-        {
-            asked.push((environment.as_str(), version));
-        }
-    }
-    asked
-}
-
-/// The version of CUDA that a platform, or a package on it, asks for.
-fn cuda_of(lock: &Lock, environment: &str, platform: &LockedPlatform) -> Option<String> {
-    let packages = lock.packages(environment, &platform.name)?;
-    let of_packages = packages.iter().flat_map(|package| match package {
-        Package::Conda(conda) => conda.virtual_packages.as_slice(),
-        _ => &[],
-    });
-    platform
-        .virtual_packages
-        .iter()
-        .chain(of_packages)
-        .filter_map(|text| version_asked(text.strip_prefix("__cuda")?))
-        .max_by_key(|version| numbers(version))
-}
-
-/// The version in what follows a virtual package's name: `=12.0=0`, ` >=12,<13`;
-/// `None` when it belongs to a longer name.
-fn version_asked(rest: &str) -> Option<String> {
-    if rest.starts_with(|c: char| c.is_alphanumeric() || "_-".contains(c)) {
-        return None;
-    }
-    let first = rest.split([',', '|']).next().unwrap_or_default();
-    let version: String = first
-        .trim_start_matches(|c: char| c.is_whitespace() || "=<>~!".contains(c))
-        .chars()
-        .take_while(|c| c.is_ascii_digit() || *c == '.')
-        .collect();
-    let version = version.trim_end_matches('.');
-    // Any version is asked for.
-    Some(if version.is_empty() { "12.0" } else { version }.to_owned())
-}
-
-fn numbers(version: &str) -> Vec<u64> {
-    version
-        .split('.')
-        .map(|part| part.parse().unwrap_or_default())
-        .collect()
-}
-
-/// Pixi's name for the platform of an image, `linux-64` for `linux/amd64`; pixi does not
-/// tell variants of an architecture apart.
-pub(super) fn platform_of(image_platform: &str) -> Option<&'static str> {
-    let mut parts = image_platform.split('/');
-    Some(match (parts.next()?, parts.next()?) {
-        ("linux", "amd64") => "linux-64",
-        ("linux", "arm64") => "linux-aarch64",
-        ("linux", "ppc64le") => "linux-ppc64le",
-        ("linux", "s390x") => "linux-s390x",
-        ("linux", "riscv64") => "linux-riscv64",
-        ("linux", "386") => "linux-32",
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::packages::LockCache;
+    use crate::steps::lock_fit::require_some_platform;
 
     #[test]
     fn all_environments_of_a_lock_are_named_as_pixi_names_them() {
         let lock = |name: &str| {
-            Lock::parse(format!(
+            LockCache::default().parse(format!(
                 "version: 6\nenvironments:\n  default:\n    channels: []\n    packages: {{}}\n  {name:?}:\n    channels: []\n    packages: {{}}\npackages: []\n"
             ))
             .unwrap()
@@ -428,7 +159,7 @@ mod tests {
         }
     }
     /// Two platforms of one subdir, one of which cannot be installed, and others.
-    fn lock() -> Lock {
+    pub(in crate::steps) fn lock() -> Lock {
         let channel = "https://conda.example/chan";
         let text = format!(
             "version: 7
@@ -485,20 +216,20 @@ packages:
             "a".repeat(64),
             "b".repeat(64)
         );
-        Lock::parse(text).unwrap()
+        LockCache::default().parse(text).unwrap()
     }
 
-    fn named(names: &[&str]) -> Vec<String> {
+    pub(in crate::steps) fn named(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]
     fn all_environments_are_those_for_the_platform_and_the_others_are_named() {
         let all = |subdir| resolve(&Environments::All, Some(&lock()), subdir, &unknown());
-        let resolved = all(Some("linux-64")).unwrap();
+        let resolved = all(Some(Subdir::Linux64)).unwrap();
         assert_eq!(resolved.environments, ["default", "empty", "gpu", "torch"]);
         assert_eq!(resolved.left_out, ["mac"]);
-        let resolved = all(Some("osx-arm64")).unwrap();
+        let resolved = all(Some(Subdir::OsxArm64)).unwrap();
         assert_eq!(resolved.environments, ["empty", "mac"]);
         let resolved = all(None).unwrap();
         assert_eq!(
@@ -506,124 +237,21 @@ packages:
             (5, 0)
         );
         let asked = Environments::new(&["mac".into()], false).unwrap();
-        let resolved = resolve(&asked, Some(&lock()), Some("linux-64"), &unknown()).unwrap();
+        let resolved = resolve(&asked, Some(&lock()), Some(Subdir::Linux64), &unknown()).unwrap();
         assert_eq!(
             resolved.environments,
             ["mac"],
             "its absence is an error later"
         );
-        let error = require_some_platform(&lock(), &resolved.environments, Some("linux-64"), &[])
-            .unwrap_err();
+        let error =
+            require_some_platform(&lock(), &resolved.environments, Some(Subdir::Linux64), &[])
+                .unwrap_err();
         assert!(error.to_string().contains("mac"), "{error}");
         assert!(resolve(&Environments::All, None, None, &unknown()).is_err());
     }
 
-    #[test]
-    fn an_environment_may_be_built_when_one_of_its_platforms_can_be() {
-        let fits = |names: &[&str], subdir| {
-            require_some_platform(&lock(), &named(names), subdir, &[]).map_err(|e| e.to_string())
-        };
-        fits(&["default", "gpu"], Some("linux-64")).unwrap();
-        fits(&["default"], None).unwrap();
-        let error = fits(&["mac"], None).unwrap_err();
-        assert!(error.contains("environment mac for linux-64"), "{error}");
-        let only = lock().choosing([("default", "linux-64")]);
-        let error = require_some_platform(&only, &named(&["default"]), Some("linux-64"), &[]);
-        assert!(error.unwrap_err().to_string().contains("../lib"));
-        assert!(fits(&["default", "nope"], Some("linux-64")).is_err());
-    }
-
-    #[test]
-    fn cuda_is_asked_for_when_every_platform_asks() {
-        let asked = |names: &[&str]| {
-            cuda_asked(&lock(), &named(names), "linux-64")
-                .into_iter()
-                .map(|(environment, version)| format!("{environment} {version}"))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            asked(&["default", "empty", "gpu", "mac", "torch"]),
-            ["gpu 12.0", "torch 11.8"]
-        );
-        for (text, version) in [
-            ("=12.4=0", Some("12.4")),
-            (" >=12,<13", Some("12")),
-            ("", Some("12.0")),
-            (" *", Some("12.0")),
-            ("_arch=8.0", None),
-        ] {
-            assert_eq!(version_asked(text).as_deref(), version, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_folder_outside_that_another_environment_needs_is_said_and_frozen_passes() {
-        let asked = named(&["gpu"]);
-        let fits = |lock_option| {
-            require_lock_that_fits(
-                lock_option,
-                Some(&lock()),
-                &asked,
-                Some("linux-64"),
-                &[],
-                &unknown(),
-            )
-        };
-        let error = fits(LockOption::Check).unwrap_err().to_string();
-        assert!(
-            error.contains("environment default")
-                && error.contains("../lib")
-                && error.contains("--frozen"),
-            "{error}"
-        );
-        fits(LockOption::Frozen).unwrap();
-        fits(LockOption::Update).unwrap();
-        assert!(require_lock_to_freeze(LockOption::Frozen, None).is_err());
-    }
-
-    #[test]
-    fn an_environment_without_packages_is_for_the_platforms_of_the_manifest() {
-        let environment =
-            |name| format!("  {name}:\n    channels:\n    - url: https://conda.example/chan/\n");
-        let text = format!(
-            "version: 6\nenvironments:\n{}    packages: {{}}\n{}    packages: {{}}\npackages: []\n",
-            environment("default"),
-            environment("mac")
-        );
-        let lock = Lock::parse(text).unwrap();
-        let manifest: ManifestEnvironments = serde_json::from_str(
-            r#"{"default": ["osx-arm64", "linux-64"], "mac": ["osx-arm64"], "open": null}"#,
-        )
-        .unwrap();
-        for asked in [LockOption::Check, LockOption::Frozen, LockOption::Update] {
-            for lock in [Some(&lock), None] {
-                for subdir in [Some("linux-64"), None] {
-                    let fits = |name: &str, known: &ManifestEnvironments| {
-                        require_lock_that_fits(asked, lock, &named(&[name]), subdir, &[], known)
-                            .map_err(|error| error.to_string())
-                    };
-                    fits("default", &manifest).unwrap();
-                    let nothing = unknown();
-                    fits("mac", &nothing).unwrap();
-                    let said = fits("mac", &manifest).unwrap_err();
-                    assert!(
-                        said.contains("environment mac") && said.contains("for osx-arm64 only"),
-                        "{said}"
-                    );
-                    let said = fits("nope", &manifest).unwrap_err();
-                    assert!(said.contains("no environment nope"), "{said}");
-                }
-            }
-        }
-        let all = resolve(&Environments::All, Some(&lock), Some("linux-64"), &manifest).unwrap();
-        assert_eq!(
-            (&*all.environments, &*all.left_out),
-            (&named(&["default"])[..], &named(&["mac"])[..])
-        );
-    }
-
     /// A manifest that says nothing.
-    fn unknown() -> ManifestEnvironments {
+    pub(in crate::steps) fn unknown() -> ManifestEnvironments {
         ManifestEnvironments::default()
     }
 }

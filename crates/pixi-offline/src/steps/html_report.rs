@@ -18,57 +18,107 @@ use crate::layout::{self, Product};
 use crate::packages::{Inventory, LocalChannel, Lock, PythonCache, Requirements, Strangers};
 use crate::replacement::{replace_file, write_file};
 
-/// Writes `sbom.cdx.json`, before the product is listed. `cache` is where the
-/// product's package cache lies now.
-///
-/// # Errors
-///
-/// When the product's lock cannot be read, or the file not written.
-pub(super) fn write_sbom(
-    product: &Product,
-    cache: &Path,
-    facts: &ManifestFacts,
-) -> anyhow::Result<()> {
-    let inventory = inventory(product, cache, facts)?.unwrap_or_default();
-    let subject = sbom::Subject {
-        project: &facts.project.name,
-        environments: &facts.environments,
-        platform: facts.platform.as_deref(),
-        lock: facts.project.lock.as_ref().map(|lock| &lock.sha256),
-        timestamp: facts.created.as_deref(),
-    };
-    let text = sbom::text(&subject, &inventory)?;
-    write_file(&product.sbom(), text.as_bytes())
+/// The packages of a product, by its lock.
+pub(super) struct ProductPackages {
+    /// `None` when it has no lock.
+    inventory: Option<Inventory>,
+    need: Option<Requirements>,
+    whole_cache: bool,
 }
 
-/// Writes `report.html`, which tells of the verification that is attached too.
-///
-/// # Errors
-///
-/// When lock or verification cannot be read, or the file not written.
-pub(super) fn write_html_report(
-    product: &Product,
-    cache: &Path,
-    manifest: &Manifest,
-    digest: &Sha256Digest,
-) -> anyhow::Result<()> {
-    let is_signed = |file| {
-        let beside = fs::symlink_metadata(Product::signature_of(file));
-        beside.is_ok_and(|beside| beside.is_file())
-    };
-    let strangers = strangers(product, cache, &manifest.facts)?;
-    let text = report_page::text(&Approval {
-        manifest,
-        digest,
-        inventory: inventory(product, cache, &manifest.facts)?.as_ref(),
-        strangers: &strangers,
-        verified: &check::verify(product, digest)?,
-        secrets: manifest.facts.secrets.as_ref(),
-        sums_signed: is_signed(&product.sums()),
-        verification_signed: is_signed(&product.verification()),
-        provenance_signed: is_signed(&product.provenance()),
-    });
-    replace_file(&product.report(), text.as_bytes())
+impl ProductPackages {
+    /// Reads the product's lock, and in `cache`, where its package cache lies now, the
+    /// licences of Python packages.
+    ///
+    /// # Errors
+    ///
+    /// When the lock cannot be read.
+    pub(super) fn read(
+        product: &Product,
+        cache: &Path,
+        facts: &ManifestFacts,
+        context: &Context,
+    ) -> anyhow::Result<ProductPackages> {
+        let project = product.path().join(facts.project.folder.path());
+        let (environments, whole_cache) = (&facts.environments, facts.packages.whole_cache);
+        let Some(lock) = lock_of(product, facts, context)? else {
+            return Ok(ProductPackages {
+                inventory: None,
+                need: None,
+                whole_cache,
+            });
+        };
+        let mut inventory = Inventory::of(&lock, environments, facts.platform);
+        inventory.add_python_licences(&PythonCache::read(cache));
+        let channels = LocalChannel::of(&lock, &project);
+        let need = facts
+            .platform
+            .and_then(|subdir| Requirements::of(&lock, environments, subdir, &channels).ok());
+        Ok(ProductPackages {
+            inventory: Some(inventory),
+            need: need.map(|need| need.in_project(&project)),
+            whole_cache,
+        })
+    }
+
+    /// What is in the product's cache beside what its environments need.
+    pub(super) fn strangers(&self, cache: &Path) -> Strangers {
+        // What is not known to be needed is carried whole.
+        let whole = self.whole_cache || self.need.is_none();
+        Strangers::of(cache, self.need.as_ref(), whole)
+    }
+
+    /// Writes `sbom.cdx.json`, before the product is listed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub(super) fn write_sbom(
+        &self,
+        product: &Product,
+        facts: &ManifestFacts,
+    ) -> anyhow::Result<()> {
+        let subject = sbom::Subject {
+            project: &facts.project.name,
+            environments: &facts.environments,
+            platform: facts.platform,
+            lock: facts.project.lock.as_ref().map(|lock| &lock.sha256),
+            timestamp: facts.created.as_deref(),
+        };
+        let none = Inventory::default();
+        let text = sbom::text(&subject, self.inventory.as_ref().unwrap_or(&none))?;
+        write_file(&product.sbom(), text.as_bytes())
+    }
+
+    /// Writes `report.html`, which tells of the verification that is attached too.
+    ///
+    /// # Errors
+    ///
+    /// When the verification cannot be read, or the file not written.
+    pub(super) fn write_html_report(
+        &self,
+        product: &Product,
+        manifest: &Manifest,
+        digest: &Sha256Digest,
+        strangers: &Strangers,
+    ) -> anyhow::Result<()> {
+        let is_signed = |file| {
+            let beside = fs::symlink_metadata(Product::signature_of(file));
+            beside.is_ok_and(|beside| beside.is_file())
+        };
+        let text = report_page::text(&Approval {
+            manifest,
+            digest,
+            inventory: self.inventory.as_ref(),
+            strangers,
+            verified: &check::verify(product, digest)?,
+            secrets: manifest.facts.secrets.as_ref(),
+            sums_signed: is_signed(&product.sums()),
+            verification_signed: is_signed(&product.verification()),
+            provenance_signed: is_signed(&product.provenance()),
+        });
+        replace_file(&product.report(), text.as_bytes())
+    }
 }
 
 /// Writes `report.html` of a product that lies there complete. With a key, only a
@@ -76,7 +126,7 @@ pub(super) fn write_html_report(
 ///
 /// # Errors
 ///
-/// As [`write_html_report`], and when its lists cannot be read.
+/// When its lists, its lock or the verification cannot be read, or the file not written.
 pub(super) fn rewrite_page(
     product: &Product,
     key: Option<&VerifyingKey>,
@@ -93,7 +143,9 @@ pub(super) fn rewrite_page(
     if let Some(statement) = statement(product, &digest, key, context) {
         provenance::complete(&mut manifest.facts.build, &statement);
     }
-    write_html_report(product, &product.cache(), &manifest, &digest)
+    let cache = product.cache();
+    let packages = ProductPackages::read(product, &cache, &manifest.facts, context)?;
+    packages.write_html_report(product, &manifest, &digest, &packages.strangers(&cache))
 }
 
 /// The statement of provenance that lies in a product; without it the page says less.
@@ -128,50 +180,14 @@ fn statement(
 /// # Errors
 ///
 /// When it cannot be read.
-pub fn lock_of(product: &Product, facts: &ManifestFacts) -> anyhow::Result<Option<Lock>> {
+pub fn lock_of(
+    product: &Product,
+    facts: &ManifestFacts,
+    context: &Context,
+) -> anyhow::Result<Option<Lock>> {
     let project = product.path().join(facts.project.folder.path());
-    let lock = Lock::read(&project.join(layout::LOCK_FILE))?;
+    let lock = context.locks.read(&project.join(layout::LOCK_FILE))?;
     let chosen = facts.platform_names.iter();
     let chosen = chosen.map(|(environment, name)| (&**environment, &**name));
     Ok(lock.map(|lock| lock.choosing(chosen)))
-}
-
-/// What is in a product's cache beside what its environments need. `cache` is where that
-/// lies now.
-///
-/// # Errors
-///
-/// When the product's lock cannot be read.
-pub(super) fn strangers(
-    product: &Product,
-    cache: &Path,
-    facts: &ManifestFacts,
-) -> anyhow::Result<Strangers> {
-    let project = product.path().join(facts.project.folder.path());
-    let lock = lock_of(product, facts)?;
-    let need = match (&lock, &facts.platform) {
-        (Some(lock), Some(platform)) => {
-            let channels = LocalChannel::of(lock, &project);
-            Requirements::of(lock, &facts.environments, platform, &channels).ok()
-        }
-        _ => None,
-    };
-    let need = need.map(|need| need.in_project(&project));
-    // What is not known to be needed is carried whole.
-    let whole = facts.packages.whole_cache || need.is_none();
-    Ok(Strangers::of(cache, need.as_ref(), whole))
-}
-
-/// The packages of a product's environments; `None` when it has no lock.
-fn inventory(
-    product: &Product,
-    cache: &Path,
-    facts: &ManifestFacts,
-) -> anyhow::Result<Option<Inventory>> {
-    let Some(lock) = lock_of(product, facts)? else {
-        return Ok(None);
-    };
-    let mut inventory = Inventory::of(&lock, &facts.environments, facts.platform.as_deref())?;
-    inventory.add_python_licences(&PythonCache::read(cache));
-    Ok(Some(inventory))
 }

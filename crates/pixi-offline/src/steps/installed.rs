@@ -2,19 +2,20 @@
 //! environments that the verification had pixi install besides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::container::Outcome;
 use crate::container::scripts;
 use crate::context::Context;
-use crate::evidence::{InstalledPlatform, WorkdirRecord};
+use crate::evidence::{InstalledPlatform, Sha256Digest, WorkdirRecord};
 use crate::layout::{self, Workdir};
-use crate::packages::Lock;
+use crate::packages::{Lock, Subdir, subdir_of_image};
 use crate::request::{EnvironmentName, ProjectName};
-use crate::steps::{build, environments};
-use crate::untrusted_dir::UntrustedDir;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// The longest list of installed packages that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -60,7 +61,7 @@ pub(super) fn learn(
     record: &mut WorkdirRecord,
     context: &Context,
 ) -> anyhow::Result<()> {
-    record.lock.built = build::lock_digest(workdir, project)?;
+    record.lock.built = lock_digest(workdir, project)?;
     if outcome.phase("install") != Some(0) {
         return Ok(());
     }
@@ -70,7 +71,7 @@ pub(super) fn learn(
     );
     // What is wrong with it is told when a product is made.
     let file = workdir.project(project).join(layout::LOCK_FILE);
-    let Ok(Some(lock)) = Lock::read(&file) else {
+    let Ok(Some(lock)) = context.locks.read(&file) else {
         return Ok(());
     };
     if outcome.phase("verify") == Some(0) {
@@ -85,9 +86,28 @@ pub(super) fn learn(
         }
     }
     let image = record.image.as_ref();
-    let subdir = image.and_then(|image| environments::platform_of(&image.platform));
+    let subdir = image.and_then(|image| subdir_of_image(&image.platform));
     record.platforms = chosen_platforms(installed, &lock, &record.environments, subdir);
     Ok(())
+}
+
+/// The sha256 of the lock in a project that a container could write; `None` when there
+/// is none.
+///
+/// # Errors
+///
+/// When there is something else in its place, or it cannot be read.
+fn lock_digest(workdir: &Workdir, project: &ProjectName) -> anyhow::Result<Option<Sha256Digest>> {
+    let lock = Path::new(layout::PROJECT)
+        .join(project)
+        .join(layout::LOCK_FILE);
+    let digest = UntrustedDir::open(workdir.path())
+        .and_then(|dir| dir.digest(&lock, RECORD_LIMIT).map(Some))
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(None),
+            _ => Err(error),
+        });
+    digest.with_context(|| format!("{} cannot be read", workdir.path().join(lock).display()))
 }
 
 /// The platform of each environment that pixi chose, found from what it installed.
@@ -95,7 +115,7 @@ fn chosen_platforms(
     installed: &BTreeMap<String, Installed>,
     lock: &Lock,
     environments: &[String],
-    subdir: Option<&str>,
+    subdir: Option<Subdir>,
 ) -> BTreeMap<String, InstalledPlatform> {
     let chosen = |environment: &String| {
         let found = installed.get(environment)?;
@@ -103,7 +123,7 @@ fn chosen_platforms(
         let platform = lock.installed_platform(environment, subdir?, packages, virtual_packages)?;
         let platform = InstalledPlatform {
             name: platform.name.clone(),
-            subdir: platform.subdir.clone(),
+            subdir: platform.subdir,
         };
         Some((environment.clone(), platform))
     };

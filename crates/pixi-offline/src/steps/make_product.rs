@@ -10,17 +10,18 @@ use rustix::fs::FileType;
 
 use crate::context::Context;
 use crate::evidence::listing;
-use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, ManifestFacts, Mode};
+use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Mode};
 use crate::evidence::{BuildState, Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Product, Workdir};
+use crate::packages::Strangers;
 use crate::product;
 use crate::replacement::{DirLock, OverwriteGuard, StagedDir, make_folder, require_free_space};
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
 use crate::staging::{CopyOptions, LinkMode, Listing};
 use crate::steps::generated::{self, Generated};
 use crate::steps::git_version;
-use crate::steps::html_report;
+use crate::steps::html_report::ProductPackages;
 use crate::steps::product_cache::{self, CachePlan};
 use crate::steps::product_evidence::{self, Choices};
 use crate::steps::project_manifest::ProjectManifest;
@@ -261,7 +262,8 @@ pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadePr
         Some(_) => workdir.cache(),
         None => new.cache(),
     };
-    html_report::write_sbom(&new, &cache_now, &facts)?;
+    let mut packages = ProductPackages::read(&new, &cache_now, &facts, context)?;
+    packages.write_sbom(&new, &facts)?;
     let started = record.as_ref().and_then(|record| record.started.clone());
     let listing = std::mem::take(&mut carried.listing);
     let elsewhere = match &hand_over {
@@ -289,10 +291,12 @@ pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadePr
     // STEP 4: put it in place.
     if let Some(hand_over) = &hand_over {
         hand_over.prune()?;
+        packages = ProductPackages::read(&new, &cache_now, &manifest.facts, context)?;
     }
-    require_owned(&new, &cache_now, &manifest.facts)?;
+    let strangers = packages.strangers(&cache_now);
+    require_owned(&strangers)?;
     warn_of_special_entries(&manifest.entries, context);
-    html_report::write_html_report(&new, &cache_now, &manifest, &digest)?;
+    packages.write_html_report(&new, &manifest, &digest, &strangers)?;
     beside.commit()?;
     if hand_over.is_some() {
         // Only now: what is beside its place is deleted when a run dies.
@@ -329,8 +333,7 @@ pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadePr
 
 /// Requires that everything in a finished product's cache belongs to a package, or has a
 /// reason to be there, which the report tells.
-fn require_owned(product: &Product, cache: &Path, facts: &ManifestFacts) -> anyhow::Result<()> {
-    let strangers = html_report::strangers(product, cache, facts)?;
+fn require_owned(strangers: &Strangers) -> anyhow::Result<()> {
     let nobodys = strangers.without_reason();
     anyhow::ensure!(
         nobodys.is_empty(),

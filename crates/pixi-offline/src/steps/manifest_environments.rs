@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml_edit::TableLike;
 
 use crate::failure::Failure;
+use crate::packages::Subdir;
 use crate::request::DEFAULT_ENVIRONMENT;
 use crate::steps::workspace_platforms::WorkspacePlatform;
 
@@ -13,13 +14,13 @@ use crate::steps::workspace_platforms::WorkspacePlatform;
 /// for, `None` where that cannot be read. Empty when the manifest cannot be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ManifestEnvironments(BTreeMap<String, Option<BTreeSet<String>>>);
+pub struct ManifestEnvironments(BTreeMap<String, Option<BTreeSet<Subdir>>>);
 
 impl ManifestEnvironments {
     /// Reads pixi's table of a manifest; `workspace` are its platforms.
     pub(super) fn read(
         manifest: &dyn TableLike,
-        workspace: Option<Vec<WorkspacePlatform>>,
+        workspace: Option<&[WorkspacePlatform]>,
     ) -> ManifestEnvironments {
         let mut known = BTreeMap::from([(DEFAULT_ENVIRONMENT.to_owned(), Vec::new())]);
         let table = manifest
@@ -37,11 +38,11 @@ impl ManifestEnvironments {
         let subdirs_of = |features: Vec<String>| {
             let own = features
                 .iter()
-                .filter_map(|feature| platforms_of(manifest, feature, workspace.as_deref()));
-            let subdirs = own.reduce(|all, one| all.intersection(&one).cloned().collect());
+                .filter_map(|feature| platforms_of(manifest, feature, workspace));
+            let subdirs = own.reduce(|all, one| all.intersection(&one).copied().collect());
             subdirs.or_else(|| {
-                let workspace = workspace.as_ref().filter(|all| !all.is_empty())?;
-                Some(workspace.iter().map(|one| one.subdir.clone()).collect())
+                let workspace = workspace.filter(|all| !all.is_empty())?;
+                Some(workspace.iter().map(|one| one.subdir).collect())
             })
         };
         let known = known.into_iter();
@@ -54,13 +55,13 @@ impl ManifestEnvironments {
 
     /// Whether an environment may be for the platform of an image; where that is not known,
     /// for one that an image can have. What the manifest does not tell may be.
-    pub(super) fn is_for(&self, environment: &str, subdir: Option<&str>) -> bool {
+    pub(super) fn is_for(&self, environment: &str, subdir: Option<Subdir>) -> bool {
         let Some(Some(subdirs)) = self.0.get(environment) else {
             return true;
         };
         match subdir {
-            Some(subdir) => subdirs.contains(subdir),
-            None => subdirs.iter().any(|one| one.starts_with("linux-")),
+            Some(subdir) => subdirs.contains(&subdir),
+            None => subdirs.iter().any(|one| one.is_linux()),
         }
     }
 
@@ -72,7 +73,7 @@ impl ManifestEnvironments {
     pub(super) fn require(
         &self,
         environments: &[String],
-        subdir: Option<&str>,
+        subdir: Option<Subdir>,
     ) -> anyhow::Result<()> {
         let mut others = environments
             .iter()
@@ -81,13 +82,17 @@ impl ManifestEnvironments {
             return Ok(());
         };
         let subdirs = self.0.get(other).and_then(Option::as_ref);
-        let subdirs: Vec<&str> = subdirs.into_iter().flatten().map(String::as_str).collect();
+        let subdirs: Vec<&str> = subdirs
+            .into_iter()
+            .flatten()
+            .map(|one| one.as_str())
+            .collect();
         let only = match subdirs.as_slice() {
             [] => "no platform: its features have none in common".to_owned(),
             some => format!("{} only", some.join(", ")),
         };
         // Without an image nothing but its being a Linux is known.
-        let platform = subdir.unwrap_or("linux-64");
+        let platform = subdir.unwrap_or(Subdir::Linux64);
         let image = match subdir {
             Some(subdir) => format!("the image is for {subdir}"),
             None => "an image is for Linux".to_owned(),
@@ -114,30 +119,25 @@ impl ManifestEnvironments {
     }
 }
 
-/// What the names of subdirs begin with.
-const SYSTEMS: [&str; 6] = ["linux-", "osx-", "win-", "emscripten-", "wasi-", "freebsd-"];
-
 /// The subdirs that a feature names; `None` where it names none or they cannot be read.
 fn platforms_of(
     manifest: &dyn TableLike,
     feature: &str,
     workspace: Option<&[WorkspacePlatform]>,
-) -> Option<BTreeSet<String>> {
+) -> Option<BTreeSet<Subdir>> {
     let feature = manifest.get("feature")?.as_table_like()?.get(feature)?;
     let platforms = feature.as_table_like()?.get("platforms")?.as_array()?;
-    let named = WorkspacePlatform::read_all(platforms)?;
-    let subdir_of = |one: WorkspacePlatform| {
-        let of_name = |known: &&WorkspacePlatform| known.name == one.name;
-        match workspace.into_iter().flatten().find(of_name) {
-            Some(known) => Some(known.subdir.clone()),
-            // The name of a platform of a workspace that could not be read.
-            None => SYSTEMS
-                .iter()
-                .any(|system| one.subdir.starts_with(system))
-                .then_some(one.subdir),
+    let subdir_of = |entry| {
+        // The name of a platform of the workspace, or a platform of its own.
+        let name = WorkspacePlatform::name_of(entry);
+        let mut workspace = workspace.into_iter().flatten();
+        let known = workspace.find(|known| name.is_some() && known.name.as_deref() == name);
+        match known {
+            Some(known) => Some(known.subdir),
+            None => Some(WorkspacePlatform::read(entry)?.subdir),
         }
     };
-    named.into_iter().map(subdir_of).collect()
+    platforms.iter().map(subdir_of).collect()
 }
 
 #[cfg(test)]
@@ -164,10 +164,11 @@ plain = ['plain', 'not-there']
         let platforms = "a = ['linux-64', { name = 'gpu', platform = 'linux-aarch64' }]";
         let platforms: toml_edit::DocumentMut = platforms.parse().unwrap();
         let workspace = WorkspacePlatform::read_all(platforms["a"].as_array().unwrap());
-        let read = ManifestEnvironments::read(document.as_table(), workspace);
+        let read = ManifestEnvironments::read(document.as_table(), workspace.as_deref());
         let shown = |name: &str| {
             let subdirs = read.0[name].as_ref().unwrap();
-            subdirs.iter().cloned().collect::<Vec<_>>().join(" ")
+            let subdirs = subdirs.iter().map(|one| one.as_str());
+            subdirs.collect::<Vec<_>>().join(" ")
         };
         for (name, subdirs) in [
             ("default", "linux-64 linux-aarch64"),
@@ -186,16 +187,22 @@ plain = ['plain', 'not-there']
                 .err()
                 .unwrap_or_default()
         };
-        assert!(said("gpu", Some("linux-64")).contains("environment gpu for linux-aarch64 only"));
-        assert!(said("none", Some("linux-64")).contains("no platform"));
+        assert!(
+            said("gpu", Some(Subdir::Linux64)).contains("environment gpu for linux-aarch64 only")
+        );
+        assert!(said("none", Some(Subdir::Linux64)).contains("no platform"));
         assert!(said("apple", None).contains("an image is for Linux"));
-        for (name, subdir) in [("gpu", Some("linux-aarch64")), ("gpu", None), ("x", None)] {
+        for (name, subdir) in [
+            ("gpu", Some(Subdir::LinuxAarch64)),
+            ("gpu", None),
+            ("x", None),
+        ] {
             assert_eq!(said(name, subdir), "", "{name}");
         }
         let unread = ManifestEnvironments::read(document.as_table(), None);
         for name in ["plain", "gpu"] {
             assert_eq!(unread.0[name], None);
-            assert!(unread.is_for(name, Some("win-64")));
+            assert!(unread.is_for(name, Some(Subdir::Win64)));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{
     self, CacheMove, CondaCache, CopiedCache, LocalChannel, Lock, PythonCache, Requirements,
+    Subdir, machine, subdir_of_image,
 };
 use crate::parallel;
 use crate::product::Facts;
@@ -21,7 +22,7 @@ use crate::replacement::make_folder;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
 use crate::staging::{CopyOptions, Size};
 use crate::steps::project_manifest::ProjectManifest;
-use crate::steps::{environments, workspace_platforms};
+use crate::steps::{environments, lock_fit, workspace_platforms};
 use crate::untrusted_dir::UntrustedDir;
 
 /// How many problems of a cache are shown.
@@ -31,7 +32,7 @@ const SHOWN: usize = 40;
 pub(super) struct CachePlan {
     lock: Option<Lock>,
     environments: Vec<String>,
-    platform: Option<String>,
+    platform: Option<Subdir>,
     need: Option<Requirements>,
     tied: Tied,
     /// The name in the lock of the platform that pixi chose.
@@ -68,7 +69,7 @@ impl CachePlan {
         context: &Context,
     ) -> anyhow::Result<CachePlan> {
         let file = workdir.project(name).join(layout::LOCK_FILE);
-        let lock = Lock::read(&file)?;
+        let lock = context.locks.read(&file)?;
         let environments = record.map_or_else(
             || vec![DEFAULT_ENVIRONMENT.to_owned()],
             |record| record.environments.clone(),
@@ -92,11 +93,11 @@ impl CachePlan {
             return Ok(plan);
         };
         plan.platform = platform(lock, &plan.environments, record);
-        let Some(platform) = &plan.platform else {
+        let Some(platform) = plan.platform else {
             context.report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
             return Ok(plan);
         };
-        let need = environments::require_installable(
+        let need = lock_fit::require_installable(
             lock,
             &plan.environments,
             platform,
@@ -111,7 +112,7 @@ impl CachePlan {
 
     /// Keeps of the lock the platforms that pixi chose, and what a target is to compare.
     fn choose_platforms(&mut self, record: &WorkdirRecord, project: &Path) {
-        let Some(lock) = self.lock.take() else {
+        let Some(lock) = &self.lock else {
             return;
         };
         let first = self.environments.iter().find_map(|environment| {
@@ -123,9 +124,9 @@ impl CachePlan {
             self.asked_by_platform = chosen.requirements();
             // What a container made of it may lead anywhere.
             let manifest = ProjectManifest::find(project).filter(|found| !found.file.is_symlink());
-            let workspace = manifest.and_then(|found| found.platforms());
+            let workspace = manifest.as_ref().and_then(ProjectManifest::platforms);
             self.preferred_platforms = workspace.map_or_else(Vec::new, |workspace| {
-                workspace_platforms::preferred(&lock, environment, chosen, &workspace)
+                workspace_platforms::preferred(lock, environment, chosen, workspace)
             });
         }
         self.lock = Some(lock.choosing(record.platform_names()));
@@ -184,8 +185,8 @@ impl CachePlan {
     }
 
     /// The platform that they are for, where it is known.
-    pub(super) fn platform(&self) -> Option<&str> {
-        self.platform.as_deref()
+    pub(super) fn platform(&self) -> Option<Subdir> {
+        self.platform
     }
 
     /// What they need, where that is known.
@@ -221,13 +222,12 @@ impl CachePlan {
             // The wheel built of a repository was found whole in the cache, and an
             // install that finds it does not call git (seen with pixi 0.77.0).
             needs_git: false,
-            architecture: self
-                .platform
-                .as_deref()
-                .and_then(architecture)
-                .map(str::to_owned),
+            architecture: self.platform.and_then(machine).map(str::to_owned),
             glibc: need.and_then(Requirements::glibc),
-            platform_name: self.chosen_name.clone().or_else(|| self.platform.clone()),
+            platform_name: self
+                .chosen_name
+                .clone()
+                .or_else(|| Some(self.platform?.to_string())),
             virtual_packages: need.map_or_else(Vec::new, |need| {
                 let mut asked: BTreeSet<String> = need
                     .virtual_packages()
@@ -258,31 +258,14 @@ fn platform(
     lock: &Lock,
     environments: &[String],
     record: Option<&WorkdirRecord>,
-) -> Option<String> {
+) -> Option<Subdir> {
     let image = record.and_then(|record| record.image.as_ref());
-    if let Some(platform) = image.and_then(|image| environments::platform_of(&image.platform)) {
-        return Some(platform.to_owned());
+    if let Some(subdir) = image.and_then(|image| subdir_of_image(&image.platform)) {
+        return Some(subdir);
     }
-    let environment = environments.first()?;
-    match lock.platforms(environment)?.as_slice() {
-        [only] => lock
-            .platform(environment, only)
-            .map(|platform| platform.subdir.clone()),
-        _ => None,
-    }
-}
-
-/// The words of `uname -m` for a platform of pixi's.
-fn architecture(platform: &str) -> Option<&'static str> {
-    Some(match platform {
-        "linux-64" => "x86_64",
-        "linux-aarch64" => "aarch64",
-        "linux-ppc64le" => "ppc64le",
-        "linux-s390x" => "s390x",
-        "linux-riscv64" => "riscv64",
-        "linux-32" => "i686",
-        _ => return None,
-    })
+    let mut platforms = lock.platforms(environments.first()?)?;
+    let only = platforms.next()?;
+    platforms.next().is_none().then_some(only.subdir)
 }
 
 /// Looks whether a cache has what is needed.

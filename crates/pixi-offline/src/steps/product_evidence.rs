@@ -96,7 +96,7 @@ pub(super) fn facts(
             git: record.and_then(|record| record.source.clone()),
         },
         environments: plan.environments().to_vec(),
-        platform: plan.platform().map(str::to_owned),
+        platform: plan.platform(),
         platform_names: record.map_or_else(BTreeMap::new, other_names),
         virtual_packages: VirtualPackages {
             required: plan
@@ -129,7 +129,7 @@ pub(super) fn facts(
 fn other_names(record: &WorkdirRecord) -> BTreeMap<String, String> {
     let platforms = record.platforms.iter();
     platforms
-        .filter(|(_, platform)| platform.name != platform.subdir)
+        .filter(|(_, platform)| platform.name != platform.subdir.as_str())
         .map(|(environment, platform)| (environment.clone(), platform.name.clone()))
         .collect()
 }

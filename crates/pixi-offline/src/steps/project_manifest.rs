@@ -26,6 +26,8 @@ pub(super) struct ProjectManifest {
     text: String,
     /// `None` when it is no TOML, or none that we can read.
     document: Option<DocumentMut>,
+    platforms: Option<Vec<WorkspacePlatform>>,
+    environments: ManifestEnvironments,
 }
 
 impl ProjectManifest {
@@ -57,12 +59,19 @@ impl ProjectManifest {
             is_pixis: true,
             text,
             document,
+            platforms: None,
+            environments: ManifestEnvironments::default(),
         };
         if name == layout::PYTHON_MANIFEST {
             manifest.is_pixis = match &manifest.document {
                 Some(_) => manifest.table(&[]).is_some(),
                 None => true,
             };
+        }
+        let platforms = manifest.workspace_platforms();
+        manifest.platforms = platforms.and_then(WorkspacePlatform::read_all);
+        if let Some(top) = manifest.table(&[]) {
+            manifest.environments = ManifestEnvironments::read(top, manifest.platforms());
         }
         manifest
     }
@@ -141,16 +150,14 @@ impl ProjectManifest {
     }
 
     /// Its environments, and the subdirs that each is for; none when it cannot be read.
-    pub(super) fn environments(&self) -> ManifestEnvironments {
-        let top = self.table(&[]);
-        top.map(|top| ManifestEnvironments::read(top, self.platforms()))
-            .unwrap_or_default()
+    pub(super) fn environments(&self) -> &ManifestEnvironments {
+        &self.environments
     }
 
     /// The platforms of the workspace in pixi's order of preference; `None` when they cannot
     /// be read.
-    pub(super) fn platforms(&self) -> Option<Vec<WorkspacePlatform>> {
-        WorkspacePlatform::read_all(self.workspace_platforms()?)
+    pub(super) fn platforms(&self) -> Option<&[WorkspacePlatform]> {
+        self.platforms.as_deref()
     }
 
     fn workspace_platforms(&self) -> Option<&toml_edit::Array> {
@@ -295,7 +302,7 @@ mod tests {
         let folder = project(&[("pyproject.toml", text)]);
         let manifest = ProjectManifest::require(folder.path()).unwrap();
         let subdirs = manifest.platforms().unwrap();
-        let subdirs: Vec<&str> = subdirs.iter().map(|one| &*one.subdir).collect();
+        let subdirs: Vec<&str> = subdirs.iter().map(|one| one.subdir.as_str()).collect();
         assert_eq!(subdirs, ["linux-64", "linux-aarch64"]);
         assert_eq!(
             manifest.absolute_find_links(),

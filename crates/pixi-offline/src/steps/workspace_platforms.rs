@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use toml_edit::{Array, Value};
 
-use crate::packages::{Lock, LockedPlatform, VirtualPackage};
+use crate::packages::{Lock, LockedPlatform, Subdir, VirtualPackage};
 
 /// A platform of a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) struct WorkspacePlatform {
     /// Its name: its own, or that of its subdir. Pixi makes one up for another that has none.
     pub(super) name: Option<String>,
     /// The part of a channel that its packages come from.
-    pub(super) subdir: String,
+    pub(super) subdir: Subdir,
     /// What it asks of a machine beyond what every machine of the subdir has.
     asked: BTreeSet<VirtualPackage>,
 }
@@ -24,27 +24,26 @@ impl WorkspacePlatform {
         platforms.iter().map(WorkspacePlatform::read).collect()
     }
 
-    fn read(entry: &Value) -> Option<WorkspacePlatform> {
-        if let Some(subdir) = entry.as_str() {
-            return Some(WorkspacePlatform {
-                name: Some(subdir.to_owned()),
-                subdir: subdir.to_owned(),
-                asked: BTreeSet::new(),
-            });
-        }
-        let table = entry.as_inline_table()?;
-        let text = |key: &str| Some(table.get(key)?.as_str()?.to_owned());
-        let name = text("name");
+    /// The name in an entry of the array.
+    pub(super) fn name_of(entry: &Value) -> Option<&str> {
+        let of_table = || entry.as_inline_table()?.get("name")?.as_str();
+        entry.as_str().or_else(of_table)
+    }
+
+    pub(super) fn read(entry: &Value) -> Option<WorkspacePlatform> {
+        let table = entry.as_inline_table();
+        let name = WorkspacePlatform::name_of(entry);
         // A name may be that of a subdir, and then stands for it.
-        let subdir = text("platform").or_else(|| name.clone())?;
-        let asked = table.iter().flat_map(|(key, value)| asked_by(key, value));
-        let asked = asked
-            .filter(|one| !one.is_of_every_machine(&subdir))
-            .collect();
+        let platform = table.and_then(|table| table.get("platform")?.as_str());
+        let subdir: Subdir = platform.or(name)?.parse().ok()?;
+        let keys = table.into_iter().flat_map(|table| table.iter());
+        let asked = keys.flat_map(|(key, value)| asked_by(key, value));
         Some(WorkspacePlatform {
-            name,
+            name: name.map(str::to_owned),
             subdir,
-            asked,
+            asked: asked
+                .filter(|one| !one.is_of_every_machine(subdir))
+                .collect(),
         })
     }
 }
@@ -86,7 +85,7 @@ pub(super) fn preferred(
     chosen: &LockedPlatform,
     workspace: &[WorkspacePlatform],
 ) -> Vec<String> {
-    let locked = lock.platforms_of(environment, &chosen.subdir);
+    let locked = lock.platforms_of(environment, chosen.subdir);
     let names: BTreeSet<&str> = lock.platform_names();
     let of = |entry: usize| {
         let is_it =
@@ -136,6 +135,7 @@ fn entry_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packages::LockCache;
 
     const EVERY: &str =
         "  - __unix=0=0\n  - __linux=4.18\n  - __glibc=2.28\n  - __archspec=0=x86_64\n";
@@ -162,7 +162,7 @@ mod tests {
         for (name, _) in platforms {
             text += &format!("      {name}: []\n");
         }
-        Lock::parse(text + "packages: []\n").unwrap()
+        LockCache::default().parse(text + "packages: []\n").unwrap()
     }
 
     fn workspace(platforms: &str) -> Vec<WorkspacePlatform> {

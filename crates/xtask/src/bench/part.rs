@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use pixi_offline::evidence::check::{Depth, check};
 use pixi_offline::layout::{DEFAULT_EXCLUDES, Product};
-use pixi_offline::packages::{CondaCache, LocalChannel, Lock, Requirements};
+use pixi_offline::packages::{CondaCache, LocalChannel, LockCache, Requirements, Subdir};
 use pixi_offline::parallel;
 use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, copy_tree_with, scan_tree};
 use pixi_offline::transfer;
@@ -103,14 +103,15 @@ impl Part {
 
 fn lock(workdir: &Path, alone: bool) -> anyhow::Result<()> {
     let project = workdir.join("project/demo");
-    let lock = Lock::read(&project.join("pixi.lock"))?.context("no lock")?;
+    let lock = LockCache::default().read(&project.join("pixi.lock"))?;
+    let lock = lock.context("no lock")?;
     if alone {
         return Ok(());
     }
     let need = Requirements::of(
         &lock,
         &["default".to_owned()],
-        "linux-64",
+        Subdir::Linux64,
         &LocalChannel::of(&lock, &project),
     )
     .map_err(|reasons| anyhow::anyhow!("{reasons:?}"))?;

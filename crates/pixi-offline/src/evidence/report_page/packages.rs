@@ -8,7 +8,7 @@ use super::Approval;
 use super::escaped::Escaped;
 use super::sections::{counted, grouped, list, or_unknown};
 use crate::evidence::sbom::shown_kind;
-use crate::packages::{KeptReason, PackageInfo, PackageKind, PackageSource};
+use crate::packages::{KeptReason, Package, PackageInfo, PackageSource};
 
 pub(super) fn environments(approval: &Approval<'_>) -> Markup {
     let facts = &approval.manifest.facts;
@@ -19,7 +19,7 @@ pub(super) fn environments(approval: &Approval<'_>) -> Markup {
             tbody {
                 @for name in &facts.environments {
                     @let (conda, python) = in_environment(approval, name)
-                        .partition::<Vec<_>, _>(|package| !matches!(package.identity.kind, PackageKind::Python(_)));
+                        .partition::<Vec<_>, _>(|info| !matches!(*info.package, Package::Python(_)));
                     tr {
                         th scope="row" { (Escaped(name)) }
                         @if approval.inventory.is_some() {
@@ -42,11 +42,9 @@ pub(super) fn licences(approval: &Approval<'_>) -> Markup {
         return html! { p { "No packages are needed." } };
     }
     let mut licences: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
-    for package in inventory.packages() {
-        licences
-            .entry(package.licence.as_deref())
-            .or_default()
-            .push(&package.identity.name);
+    for info in inventory.packages() {
+        let names = licences.entry(info.licence.as_deref()).or_default();
+        names.push(&info.package.id().name);
     }
     html! {
         p {
@@ -109,13 +107,14 @@ fn package_table(environment: &str, packages: &[&PackageInfo]) -> Markup {
                         th scope="col" { "Kind" } th scope="col" { "From" }
                     } }
                     tbody {
-                        @for package in packages {
+                        @for info in packages {
+                            @let id = info.package.id();
                             tr {
-                                th scope="row" { (Escaped(&package.identity.name)) }
-                                td { (or_unknown(package.identity.version.as_deref(), "", "not locked")) }
-                                td { (licence_of(package.licence.as_deref())) }
-                                td { (shown_kind(&package.identity.kind)) }
-                                td { (origin(package)) }
+                                th scope="row" { (Escaped(&id.name)) }
+                                td { (or_unknown(id.version.as_deref(), "", "not locked")) }
+                                td { (licence_of(info.licence.as_deref())) }
+                                td { (shown_kind(&info.package)) }
+                                td { (origin(&info.package)) }
                             }
                         }
                     }
@@ -130,25 +129,23 @@ fn unknown_packages() -> Markup {
 }
 
 /// Where a package comes from, short: the file is in the bill of materials.
-fn origin(package: &PackageInfo) -> Markup {
-    match (&package.identity.kind, &package.identity.source) {
-        (
-            PackageKind::Conda {
-                channel: Some(channel),
-                subdir,
-                ..
-            },
-            source,
-        ) => html! {
+fn origin(package: &Package) -> Markup {
+    let source = &package.id().source;
+    if let Package::Conda(conda) = package
+        && let Some(channel) = &conda.channel
+    {
+        return html! {
             @if let PackageSource::Url(url) = source { (Escaped(host(url))) " " }
-            (Escaped(channel)) "/" (Escaped(subdir))
-        },
-        (_, PackageSource::Url(url)) => html! { (Escaped(host(url))) },
-        (_, PackageSource::Git { repository, commit }) => html! {
+            (Escaped(channel)) "/" (Escaped(&conda.subdir))
+        };
+    }
+    match source {
+        PackageSource::Url(url) => html! { (Escaped(host(url))) },
+        PackageSource::Git { repository, commit } => html! {
             (Escaped(repository))
             @if let Some(commit) = commit { " at " code { (Escaped(commit)) } }
         },
-        (_, PackageSource::Path(path)) => html! { code { (Escaped(path)) } },
+        PackageSource::Path(path) => html! { code { (Escaped(path)) } },
     }
 }
 

@@ -13,6 +13,7 @@ use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::manifest::Secrets;
 use crate::evidence::verification::{Ran, VerificationRecord};
 use crate::layout;
+use crate::packages::Subdir;
 use crate::product::pasteable;
 
 /// The sections that have a heading: the name in a link, and the heading.
@@ -149,7 +150,7 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
             ("Project", html! { (Escaped(&facts.project.name)) }),
             ("Version", or_unknown(facts.project.version.as_deref(), "", "not stated")),
             ("Product digest", html! { code { "sha256:" (approval.digest) } }),
-            ("Platform", or_unknown(facts.platform.as_deref(), "", "not known")),
+            ("Platform", or_unknown(facts.platform.map(Subdir::as_str), "", "not known")),
             ("Environments", list(&facts.environments)),
             ("Packages", html! {
                 @match (packages.conda, packages.python) {

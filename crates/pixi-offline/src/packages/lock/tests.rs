@@ -1,6 +1,16 @@
 use super::*;
-use crate::packages::{Inventory, Requirements};
+use crate::packages::lock_cache::{is_flat, not_checked_out};
+use crate::packages::{Inventory, LockCache, Requirements};
 use std::fs;
+use std::path::Path;
+
+fn parse(text: String) -> anyhow::Result<Lock> {
+    LockCache::default().parse(text)
+}
+
+fn read(file: &Path) -> anyhow::Result<Option<Lock>> {
+    LockCache::default().read(file)
+}
 
 const SHA: [&str; 2] = [
     "ab11111111111111111111111111111111111111111111111111111111111111",
@@ -179,30 +189,36 @@ packages:
     )
 }
 
+fn platforms<'a>(lock: &'a Lock, environment: &str) -> Vec<&'a str> {
+    let platforms = lock.platforms(environment).unwrap();
+    platforms.map(|platform| &*platform.name).collect()
+}
+
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 #[test]
 fn version_4_with_platforms() {
-    let lock = Lock::parse(v4()).unwrap();
+    let lock = parse(v4()).unwrap();
     assert_eq!(lock.version(), 4);
     assert_eq!(lock.environments().collect::<Vec<_>>(), ["default"]);
     assert!(!lock.names_local_channel());
-    let need = Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    let need = Requirements::of(&lock, &names(&["default"]), Subdir::Linux64, &[]).unwrap();
     let conda: Vec<_> = need.conda.iter().collect();
     assert_eq!(conda.len(), 1);
     assert_eq!(
-        (conda[0].stem.as_str(), conda[0].sha256.as_deref()),
+        (conda[0].stem.as_str(), conda[0].id.sha256.as_deref()),
         ("a-1.0-h0_0", Some(SHA[0]))
     );
     assert_eq!(need.glibc(), Some((2, 17)));
-    let problems = Requirements::of(&lock, &names(&["default"]), "linux-aarch64", &[]).unwrap_err();
+    let problems =
+        Requirements::of(&lock, &names(&["default"]), Subdir::LinuxAarch64, &[]).unwrap_err();
     assert!(
         problems[0].contains("linux-aarch64") && problems[0].contains("osx-arm64"),
         "{problems:?}"
     );
-    let problems = Requirements::of(&lock, &names(&["nope"]), "linux-64", &[]).unwrap_err();
+    let problems = Requirements::of(&lock, &names(&["nope"]), Subdir::Linux64, &[]).unwrap_err();
     assert!(
         problems[0].contains("nope") && problems[0].contains("default"),
         "{problems:?}"
@@ -211,12 +227,12 @@ fn version_4_with_platforms() {
 
 #[test]
 fn version_5_tells_wheels_source_distributions_and_folders_apart() {
-    let lock = Lock::parse(v5()).unwrap();
-    let need = Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    let lock = parse(v5()).unwrap();
+    let need = Requirements::of(&lock, &names(&["default"]), Subdir::Linux64, &[]).unwrap();
     let kinds: Vec<_> = need
         .python
         .iter()
-        .map(|python| (python.name.as_str(), python.kind))
+        .map(|python| (python.id.name.as_str(), python.kind))
         .collect();
     assert_eq!(
         kinds,
@@ -231,10 +247,10 @@ fn version_5_tells_wheels_source_distributions_and_folders_apart() {
 
 #[test]
 fn version_6_with_what_cannot_work_named() {
-    let lock = Lock::parse(v6()).unwrap();
+    let lock = parse(v6()).unwrap();
     assert!(lock.names_local_channel());
-    Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
-    let problems = Requirements::of(&lock, &names(&["default", "test"]), "linux-64", &[])
+    Requirements::of(&lock, &names(&["default"]), Subdir::Linux64, &[]).unwrap();
+    let problems = Requirements::of(&lock, &names(&["default", "test"]), Subdir::Linux64, &[])
         .unwrap_err()
         .join("\n");
     assert!(
@@ -259,14 +275,18 @@ fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
     let told = |words: &[&str]| names(words);
     // What a hash map gives differs from one reading to the next.
     for _ in 0..50 {
-        let lock = Lock::parse(v7()).unwrap();
+        let lock = parse(v7()).unwrap();
         assert_eq!(
-            lock.platforms("default").unwrap(),
+            platforms(&lock, "default"),
             ["linux-64", "gpu-box", "p2", "osx-arm64"]
         );
         let chosen = |installed: &[&str], words: &[&str]| {
-            let found =
-                lock.installed_platform("default", "linux-64", &stems(installed), &told(words));
+            let found = lock.installed_platform(
+                "default",
+                Subdir::Linux64,
+                &stems(installed),
+                &told(words),
+            );
             found.map(|platform| platform.name.as_str())
         };
         assert_eq!(chosen(&["a"], &[]), Some("linux-64"));
@@ -283,60 +303,60 @@ fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
         );
         assert_eq!(chosen(&["torch"], &[]), None);
         assert_eq!(
-            lock.installed_platform("gpu", "osx-arm64", &stems(&["a"]), &[]),
+            lock.installed_platform("gpu", Subdir::OsxArm64, &stems(&["a"]), &[]),
             None
         );
 
         let asked = lock.platform("default", "p2").unwrap().requirements();
         assert_eq!(asked, ["__cuda >=11.0"]);
         let need = |lock: &Lock| {
-            let need = Requirements::of(lock, &names(&["default"]), "linux-64", &[]).unwrap();
+            let need = Requirements::of(lock, &names(&["default"]), Subdir::Linux64, &[]).unwrap();
             need.conda.len()
         };
         assert_eq!(need(&lock), 1, "the one that is named like its subdir");
         let lock = lock.choosing([("default", "gpu-box"), ("gpu", "nothing"), ("x", "p2")]);
         assert_eq!(need(&lock), 2);
-        assert_eq!(lock.platforms("default").unwrap(), ["gpu-box", "osx-arm64"]);
-        assert_eq!(lock.platforms("gpu").unwrap(), ["gpu-box"]);
-        let inventory = |platform| Inventory::of(&lock, &names(&["default"]), platform).unwrap();
-        assert_eq!(inventory(Some("linux-64")).packages().len(), 2);
-        assert_eq!(inventory(Some("osx-arm64")).packages().len(), 0);
+        assert_eq!(platforms(&lock, "default"), ["gpu-box", "osx-arm64"]);
+        assert_eq!(platforms(&lock, "gpu"), ["gpu-box"]);
+        let inventory = |subdir| Inventory::of(&lock, &names(&["default"]), subdir);
+        assert_eq!(inventory(Some(Subdir::Linux64)).packages().len(), 2);
+        assert_eq!(inventory(Some(Subdir::OsxArm64)).packages().len(), 0);
     }
 }
 
 #[test]
 fn an_environment_that_needs_nothing_is_for_the_platforms_of_its_lock() {
-    let lock = Lock::parse(v7()).unwrap();
+    let lock = parse(v7()).unwrap();
     let bare = names(&["bare"]);
-    for platform in ["linux-64", "osx-arm64"] {
+    for platform in [Subdir::Linux64, Subdir::OsxArm64] {
         Requirements::of(&lock, &bare, platform, &[]).unwrap();
     }
-    let problems = Requirements::of(&lock, &bare, "linux-aarch64", &[]).unwrap_err();
+    let problems = Requirements::of(&lock, &bare, Subdir::LinuxAarch64, &[]).unwrap_err();
     assert!(
         problems[0].contains("add linux-aarch64 to the platforms"),
         "{problems:?}"
     );
     // Before format 7 nothing says it.
     let lock = v4().replace("      linux-64:\n      - conda: https://conda.example/chan/linux-64/a-1.0-h0_0.conda\n      osx-arm64: []\n", "").replace("    packages:\n", "    packages: {}\n");
-    let lock = Lock::parse(lock).unwrap();
-    assert_eq!(lock.platforms("default").unwrap(), [""; 0]);
-    Requirements::of(&lock, &names(&["default"]), "linux-64", &[]).unwrap();
+    let lock = parse(lock).unwrap();
+    assert_eq!(platforms(&lock, "default"), [""; 0]);
+    Requirements::of(&lock, &names(&["default"]), Subdir::Linux64, &[]).unwrap();
 }
 
 #[test]
 fn another_image_is_advised_only_where_one_can_help() {
-    let problem = |lock: &str, platform: &str| {
-        let lock = Lock::parse(lock.to_owned()).unwrap();
+    let problem = |lock: &str, platform| {
+        let lock = parse(lock.to_owned()).unwrap();
         Requirements::of(&lock, &names(&["default"]), platform, &[]).unwrap_err()[0].clone()
     };
-    let for_linux = problem(&v4(), "linux-aarch64");
+    let for_linux = problem(&v4(), Subdir::LinuxAarch64);
     assert!(
         for_linux.ends_with("or use an image for linux-64"),
         "{for_linux}"
     );
     let for_mac = problem(
         &v4().replace("      linux-64:", "      osx-64:"),
-        "linux-64",
+        Subdir::Linux64,
     );
     assert!(
         !for_mac.contains("image for") && for_mac.contains("add linux-64"),
@@ -346,7 +366,7 @@ fn another_image_is_advised_only_where_one_can_help() {
 
 #[test]
 fn what_git_has_not_finished_is_no_lock_and_the_way_out_is_said() {
-    let said = |text: String| Lock::parse(text).unwrap_err().to_string();
+    let said = |text: String| parse(text).unwrap_err().to_string();
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 699009\n";
     assert!(said(pointer.to_owned()).contains("git lfs pull"));
     let sides = |end: &str| {
@@ -372,18 +392,25 @@ fn a_lock_that_is_there_and_cannot_be_read_is_an_error_and_none_at_all_is_none()
     fs::write(path("real"), v4()).unwrap();
     symlink("real", path("link")).unwrap();
     for name in ["dangling", "circle", "folder", "to-folder"] {
-        let followed = Lock::read_through_links(&path(name));
-        for error in [followed.unwrap_err(), Lock::read(&path(name)).unwrap_err()] {
+        let followed = LockCache::default().read_through_links(&path(name));
+        for error in [followed.unwrap_err(), read(&path(name)).unwrap_err()] {
             assert_eq!(crate::failure::exit_code(&error), 2, "{name}: {error}");
             assert!(error.to_string().contains(name), "{error}");
         }
     }
-    assert_eq!(Lock::read(&path("none")).unwrap(), None);
-    assert_eq!(Lock::read_through_links(&path("none")).unwrap(), None);
-    let lock = Lock::read_through_links(&path("link")).unwrap();
-    assert_eq!(Lock::read(&path("real")).unwrap(), lock);
+    assert_eq!(read(&path("none")).unwrap(), None);
+    assert_eq!(
+        LockCache::default()
+            .read_through_links(&path("none"))
+            .unwrap(),
+        None
+    );
+    let lock = LockCache::default()
+        .read_through_links(&path("link"))
+        .unwrap();
+    assert_eq!(read(&path("real")).unwrap(), lock);
     assert!(
-        Lock::read(&path("link")).is_err(),
+        read(&path("link")).is_err(),
         "what a container made may lead anywhere"
     );
 }
@@ -394,7 +421,7 @@ fn a_package_that_would_lie_outside_of_the_cache_is_refused() {
     let lock = v4()
         .replace("build: h0_0", "build: ../../../x")
         .replace("a-1.0-h0_0.conda", "a.conda");
-    let error = Lock::parse(lock).unwrap_err().to_string();
+    let error = parse(lock).unwrap_err().to_string();
     assert!(error.contains("a-1.0-../../../x"), "{error}");
 }
 
@@ -405,13 +432,13 @@ fn what_is_no_lock_is_said() {
         "not: [a lock",
         "version: 99\nenvironments: {}\npackages: []\n",
     ] {
-        assert!(Lock::parse(text.to_owned()).is_err(), "{text:?}");
+        assert!(parse(text.to_owned()).is_err(), "{text:?}");
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pixi.lock");
-    assert_eq!(Lock::read(&file).unwrap(), None);
+    assert_eq!(read(&file).unwrap(), None);
     fs::write(&file, "version: 99\n").unwrap();
-    let error = format!("{:#}", Lock::read(&file).unwrap_err());
+    let error = format!("{:#}", read(&file).unwrap_err());
     assert!(
         error.contains("pixi.lock") && error.contains("99"),
         "{error}"
@@ -430,22 +457,22 @@ fn real_locks() {
         eprintln!("not checked: PIXI_LOCK_SAMPLES is not set");
         return;
     };
-    let mut read = 0;
+    let mut samples = 0;
     for sample in fs::read_dir(folder).unwrap() {
         let sample = sample.unwrap().path();
         let file = sample.join("pixi.lock");
         if !file.is_file() {
             continue;
         }
-        let lock = Lock::read(&file).unwrap().unwrap();
+        let lock = read(&file).unwrap().unwrap();
         // Nothing depends on the order of a hash map.
         let inventory = |lock: &Lock| {
             let all: Vec<String> = lock.environments().map(str::to_owned).collect();
-            Inventory::of(lock, &all, None).unwrap()
+            Inventory::of(lock, &all, None)
         };
         let described = inventory(&lock);
         for round in 1..50 {
-            let again = Lock::parse(lock.text().to_owned()).unwrap();
+            let again = parse(lock.text().to_owned()).unwrap();
             assert_eq!(again, lock, "{}", file.display());
             // A tenth of them: it takes longer than all the rest.
             if round % 10 == 0 {
@@ -460,7 +487,9 @@ fn real_locks() {
         );
         for environment in lock.environments() {
             for platform in lock.platforms(environment).unwrap() {
-                match Requirements::of(&lock, &names(&[environment]), platform, &[]) {
+                let (platform, subdir) = (&platform.name, platform.subdir);
+                let chosen = lock.choosing([(environment, &**platform)]);
+                match Requirements::of(&chosen, &names(&[environment]), subdir, &[]) {
                     Ok(need) => eprintln!(
                         "{name} {environment} {platform}: {} conda, {} python",
                         need.conda.len(),
@@ -472,9 +501,9 @@ fn real_locks() {
                 }
             }
         }
-        read += 1;
+        samples += 1;
     }
-    assert!(read > 0, "no sample");
+    assert!(samples > 0, "no sample");
 }
 
 #[test]
@@ -482,10 +511,30 @@ fn nested_brackets_end_in_an_error_at_once() {
     for bracket in ["[", "{a: ", "\n["] {
         let text = format!("version: 6\nx: {}", bracket.repeat(300_000));
         let since = std::time::Instant::now();
-        let error = Lock::parse(text).unwrap_err().to_string();
+        let error = parse(text).unwrap_err().to_string();
         assert!(error.contains("brackets"), "{error}");
         assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
     }
     let closed = v4().replace("a-1.0", "a-1.0[x]");
     assert!(is_flat(&closed.repeat(2000)));
+}
+
+#[test]
+fn each_content_is_parsed_once_in_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pixi.lock");
+    fs::write(&file, v6()).unwrap();
+    let run = LockCache::default();
+    let first = run.read(&file).unwrap().unwrap();
+    let is_first = |lock: &Lock| Arc::ptr_eq(&lock.text, &first.text);
+    // Another step, and another project of the same content.
+    assert!(is_first(&run.read_through_links(&file).unwrap().unwrap()));
+    assert!(is_first(&run.clone().parse(v6()).unwrap()));
+    assert!(is_first(&first.choosing([("default", "linux-64")])));
+    // A build wrote a new one, once.
+    fs::write(&file, v5()).unwrap();
+    let new = run.read(&file).unwrap().unwrap();
+    assert!(!is_first(&new) && new.version() == 5);
+    assert!(Arc::ptr_eq(&new.text, &run.parse(v5()).unwrap().text));
+    assert!(is_first(&run.parse(v6()).unwrap()));
 }

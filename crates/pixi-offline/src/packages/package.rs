@@ -1,0 +1,454 @@
+//! The packages of a lock: one model for the cache, the bill of materials and the plan.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use pep508_rs::Requirement;
+use rattler_conda_types::{PackageRecord, PackageUrl};
+use rattler_lock::{
+    CondaBinaryData, CondaPackageData, LockedPackage, PackageHashes, PypiPackageData, UrlOrPath,
+};
+use rattler_redaction::strip_url_for_serialization;
+
+use crate::evidence::hexadecimal;
+use crate::packages::wheel_name::WheelName;
+
+/// A package that an environment needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Package {
+    /// A conda package, as a channel has it.
+    Conda(CondaPackage),
+    /// A conda package that pixi builds from source (pixi-build).
+    CondaSource(CondaSource),
+    /// A Python package.
+    Python(PythonPackage),
+}
+
+/// What tells a package from any other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackageId {
+    /// Its name, normalised as its ecosystem does (PEP 503 for Python).
+    pub name: String,
+    /// Its version; what is built from source may have none in the lock.
+    pub version: Option<String>,
+    /// Where it comes from.
+    pub source: PackageSource,
+    /// The sha256 of its archive, where the lock has it.
+    pub sha256: Option<String>,
+    /// The md5 of its archive, where the lock has it.
+    pub md5: Option<String>,
+}
+
+/// Where a package comes from, without the credentials that a lock may have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PackageSource {
+    /// Its archive's URL.
+    Url(String),
+    /// A git repository.
+    Git {
+        /// Its URL.
+        repository: String,
+        /// The commit.
+        commit: Option<String>,
+    },
+    /// A path, relative to the project when it lies in it.
+    Path(String),
+}
+
+/// A conda package, as a channel has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CondaPackage {
+    /// `name-version-build`, the name of its archive without the ending.
+    pub stem: String,
+    /// What tells it from others.
+    pub id: PackageId,
+    /// Its build string.
+    pub build: String,
+    /// The channel's name, `conda-forge` for example.
+    pub channel: Option<String>,
+    /// The part of the channel, `linux-64` or `noarch` for example.
+    pub subdir: String,
+    /// The ending of its archive, without the dot.
+    pub archive: String,
+    /// The size of its archive, in bytes.
+    pub size: Option<u64>,
+    /// The licence, as the package states it.
+    pub licence: Option<String>,
+    /// What it depends on, such as `python >=3.11` or `__cuda >=12`.
+    pub depends: Vec<String>,
+    /// The names of the Python packages that it is, too.
+    provides: BTreeSet<String>,
+}
+
+/// A conda package that pixi builds from source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CondaSource {
+    /// What tells it from others.
+    pub id: PackageId,
+    /// The licence, as the package states it.
+    pub licence: Option<String>,
+    /// What it depends on.
+    pub depends: Vec<String>,
+    /// The names of the Python packages that it is, too.
+    provides: BTreeSet<String>,
+}
+
+/// A Python package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PythonPackage {
+    /// What tells it from others.
+    pub id: PackageId,
+    /// What is locked.
+    pub kind: PythonKind,
+    /// What it requires.
+    pub(super) requires: Vec<Requirement>,
+}
+
+/// What of a Python package is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PythonKind {
+    /// A wheel, from an index, a URL or a file.
+    Wheel,
+    /// A source distribution: a wheel is built of it.
+    SourceDistribution,
+    /// A git repository: a wheel is built of it.
+    Git,
+    /// A folder: a wheel is built of it wherever it is installed.
+    Folder,
+}
+
+impl Package {
+    /// What tells it from others.
+    pub fn id(&self) -> &PackageId {
+        match self {
+            Package::Conda(conda) => &conda.id,
+            Package::CondaSource(source) => &source.id,
+            Package::Python(python) => &python.id,
+        }
+    }
+
+    /// The conda package, as a channel has it, that it is.
+    pub fn as_conda(&self) -> Option<&CondaPackage> {
+        match self {
+            Package::Conda(conda) => Some(conda),
+            _ => None,
+        }
+    }
+
+    /// The Python package that it is.
+    pub fn as_python(&self) -> Option<&PythonPackage> {
+        match self {
+            Package::Python(python) => Some(python),
+            _ => None,
+        }
+    }
+
+    /// The licence that the lock tells; of Python packages it tells none.
+    pub(super) fn licence(&self) -> Option<&str> {
+        match self {
+            Package::Conda(conda) => conda.licence.as_deref(),
+            Package::CondaSource(source) => source.licence.as_deref(),
+            Package::Python(_) => None,
+        }
+    }
+
+    /// What a conda package depends on.
+    pub(super) fn depends(&self) -> &[String] {
+        match self {
+            Package::Conda(conda) => &conda.depends,
+            Package::CondaSource(source) => &source.depends,
+            Package::Python(_) => &[],
+        }
+    }
+
+    /// The names of the Python packages that a conda package is, too.
+    pub(super) fn provides(&self) -> impl Iterator<Item = &String> {
+        let provides = match self {
+            Package::Conda(conda) => Some(&conda.provides),
+            Package::CondaSource(source) => Some(&source.provides),
+            Package::Python(_) => None,
+        };
+        provides.into_iter().flatten()
+    }
+
+    /// The oldest glibc that it runs with, where it says so.
+    pub fn glibc(&self) -> Option<(u32, u32)> {
+        match self {
+            Package::Conda(conda) => conda.glibc(),
+            Package::CondaSource(_) => None,
+            Package::Python(python) => python.glibc(),
+        }
+    }
+
+    /// Where its source folder is, when that is outside of the project.
+    pub fn source_outside(&self) -> Option<&PackageSource> {
+        let source = match self {
+            Package::Python(python) if python.kind == PythonKind::Folder => &python.id.source,
+            Package::CondaSource(conda) => &conda.id.source,
+            _ => return None,
+        };
+        source.leads_out().then_some(source)
+    }
+}
+
+impl From<&LockedPackage> for Package {
+    fn from(package: &LockedPackage) -> Package {
+        match package {
+            LockedPackage::Conda(CondaPackageData::Binary(data)) => {
+                Package::Conda(CondaPackage::from(&**data))
+            }
+            LockedPackage::Conda(CondaPackageData::Source(data)) => {
+                let record = data.record();
+                Package::CondaSource(CondaSource {
+                    id: PackageId {
+                        name: data.name().as_normalized().to_owned(),
+                        version: record.map(|record| record.version.to_string()),
+                        source: PackageSource::from(&data.location),
+                        sha256: None,
+                        md5: record.and_then(|record| Some(hexadecimal(&record.md5?))),
+                    },
+                    licence: record.and_then(licence),
+                    depends: data.depends().to_vec(),
+                    provides: record.map_or_else(BTreeSet::new, provides),
+                })
+            }
+            LockedPackage::Pypi(data) => Package::Python(PythonPackage::from(data)),
+        }
+    }
+}
+
+impl From<&CondaBinaryData> for CondaPackage {
+    fn from(data: &CondaBinaryData) -> CondaPackage {
+        let record = &data.package_record;
+        CondaPackage {
+            stem: data.file_name.identifier.to_string(),
+            id: PackageId {
+                name: record.name.as_normalized().to_owned(),
+                version: Some(record.version.to_string()),
+                source: PackageSource::from(&data.location),
+                sha256: record.sha256.map(|sha256| hexadecimal(&sha256)),
+                md5: record.md5.map(|md5| hexadecimal(&md5)),
+            },
+            build: record.build.to_string(),
+            channel: data.channel.as_ref().map(|channel| {
+                let url = strip_url_for_serialization(channel.as_ref());
+                let path = url.path().trim_matches('/');
+                match path.rsplit('/').next().unwrap_or_default() {
+                    "" => url.host_str().unwrap_or_default().to_owned(),
+                    // A folder's path is of the machine that locked it.
+                    last if url.scheme() == "file" => last.to_owned(),
+                    _ => path.to_owned(),
+                }
+            }),
+            subdir: record.subdir.clone(),
+            archive: data
+                .file_name
+                .archive_type
+                .extension()
+                .trim_start_matches('.')
+                .to_owned(),
+            size: record.size,
+            licence: licence(record),
+            depends: record.depends.clone(),
+            provides: provides(record),
+        }
+    }
+}
+
+/// The licence that a package states, but for what some build tools write when there is none.
+fn licence(record: &PackageRecord) -> Option<String> {
+    let stated = record.license.clone()?;
+    (!["", "None", "NONE", "UNKNOWN"].contains(&stated.as_str())).then_some(stated)
+}
+
+fn provides(record: &PackageRecord) -> BTreeSet<String> {
+    let urls = record.purls.iter().flatten();
+    urls.map(|url: &PackageUrl| url.name().to_owned()).collect()
+}
+
+impl CondaPackage {
+    /// What it asks of the machine, such as `__cuda >=12`.
+    pub fn virtual_packages(&self) -> impl Iterator<Item = &String> {
+        self.depends.iter().filter(|text| text.starts_with("__"))
+    }
+
+    /// The oldest glibc that it runs with, where it says so.
+    pub fn glibc(&self) -> Option<(u32, u32)> {
+        self.depends.iter().find_map(|text| oldest_glibc(text))
+    }
+}
+
+impl From<&PypiPackageData> for PythonPackage {
+    fn from(data: &PypiPackageData) -> PythonPackage {
+        let location = data.location().inner();
+        let wheel = data.as_wheel();
+        let hash = wheel.and_then(|wheel| wheel.hash.as_ref());
+        let kind = kind_of(location, wheel.is_some(), hash);
+        // Of a folder's manifest in some locks: of no archive.
+        let hash = hash.filter(|_| kind != PythonKind::Folder);
+        PythonPackage {
+            id: PackageId {
+                name: data.name().to_string(),
+                version: wheel.map(|wheel| wheel.version.to_string()),
+                source: PackageSource::from(location),
+                sha256: hash.and_then(|hash| hash.sha256().map(|sha256| hexadecimal(sha256))),
+                md5: hash.and_then(|hash| hash.md5().map(|md5| hexadecimal(md5))),
+            },
+            kind,
+            requires: data.requires_dist().to_vec(),
+        }
+    }
+}
+
+impl PythonPackage {
+    /// Whether it is read from a file or folder of the project.
+    pub(super) fn is_in_project(&self) -> bool {
+        matches!(self.id.source, PackageSource::Path(_))
+    }
+
+    /// The name of its file, by where it is.
+    pub(super) fn file(&self) -> Option<String> {
+        let (PackageSource::Url(place) | PackageSource::Path(place)) = &self.id.source else {
+            return None;
+        };
+        let path = place.split(['#', '?']).next()?;
+        let name = path.rsplit('/').next()?;
+        let name = percent_encoding::percent_decode_str(name)
+            .decode_utf8()
+            .ok()?;
+        (!name.is_empty()).then(|| name.into_owned())
+    }
+
+    /// The commit of a git repository.
+    pub(super) fn commit(&self) -> Option<String> {
+        let PackageSource::Git { commit, .. } = &self.id.source else {
+            return None;
+        };
+        let commit = commit.as_ref()?;
+        let is_commit = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_commit.then(|| commit.to_ascii_lowercase())
+    }
+
+    /// How messages name it.
+    pub(super) fn shown(&self) -> String {
+        match &self.id.version {
+            Some(version) => format!("{} {version}", self.id.name),
+            None => self.id.name.clone(),
+        }
+    }
+
+    /// The oldest glibc that it runs with, where the name of its wheel says so.
+    pub(super) fn glibc(&self) -> Option<(u32, u32)> {
+        let file = self.file().filter(|_| self.kind == PythonKind::Wheel)?;
+        WheelName::parse(&file)?.glibc()
+    }
+}
+
+impl PackageSource {
+    /// Whether it is a path that leads out of the project; channels in folders have
+    /// [`LocalChannel`](super::LocalChannel).
+    pub(super) fn leads_out(&self) -> bool {
+        let PackageSource::Path(path) = self else {
+            return false;
+        };
+        let mut depth = 0;
+        std::path::Path::new(path).components().any(|part| {
+            match part {
+                std::path::Component::ParentDir => depth -= 1,
+                std::path::Component::Normal(_) => depth += 1,
+                std::path::Component::RootDir => depth = -1,
+                _ => {}
+            }
+            depth < 0
+        })
+    }
+}
+
+impl From<&UrlOrPath> for PackageSource {
+    fn from(location: &UrlOrPath) -> PackageSource {
+        let UrlOrPath::Url(url) = location else {
+            return PackageSource::Path(location.to_string());
+        };
+        if url.scheme() == "file" {
+            return PackageSource::Url(url.to_string());
+        }
+        let stripped = strip_url_for_serialization(url).to_string();
+        match stripped.strip_prefix("git+") {
+            Some(repository) => PackageSource::Git {
+                repository: repository.to_owned(),
+                commit: url.fragment().map(str::to_owned),
+            },
+            None => PackageSource::Url(stripped),
+        }
+    }
+}
+
+impl fmt::Display for PackageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PackageSource::Url(place) | PackageSource::Path(place) => f.write_str(place),
+            PackageSource::Git { repository, commit } => {
+                write!(f, "git+{repository}")?;
+                commit.iter().try_for_each(|commit| write!(f, "#{commit}"))
+            }
+        }
+    }
+}
+
+/// The version in a dependency such as `__glibc >=2.17,<3.0.a0`.
+fn oldest_glibc(dependency: &str) -> Option<(u32, u32)> {
+    let version = dependency
+        .strip_prefix("__glibc")?
+        .trim_start()
+        .strip_prefix(">=")?;
+    let mut numbers = version.split([',', ' ']).next()?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// What a Python package is, by where it is; only files of an index or a URL have
+/// a hash, so a path without one is a folder in locks that do not say it.
+fn kind_of(location: &UrlOrPath, is_file: bool, hash: Option<&PackageHashes>) -> PythonKind {
+    let text = location.as_str();
+    let file = text.split(['#', '?']).next().unwrap_or(text);
+    let source = [".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz", ".tar"];
+    if text.starts_with("git+") {
+        PythonKind::Git
+    } else if !is_file {
+        PythonKind::Folder
+    } else if file.ends_with(".whl") {
+        PythonKind::Wheel
+    } else if source.iter().any(|ending| file.ends_with(ending)) || hash.is_some() {
+        PythonKind::SourceDistribution
+    } else {
+        PythonKind::Folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_leave_the_project_are_told_from_those_that_do_not() {
+        let leads_out = |text: &str| {
+            let source = match text.starts_with("file:") {
+                true => PackageSource::Url(text.to_owned()),
+                false => PackageSource::from(&text.parse::<UrlOrPath>().unwrap()),
+            };
+            source.leads_out()
+        };
+        for inside in [
+            "./lib",
+            "lib/a/../b",
+            "https://x/y.whl",
+            "git+https://x/../y",
+            "file:///p/chan/a.conda",
+            ".",
+        ] {
+            assert!(!leads_out(inside), "{inside}");
+        }
+        for outside in ["../lib", "./a/../../b", "/opt/lib"] {
+            assert!(leads_out(outside), "{outside}");
+        }
+    }
+}
