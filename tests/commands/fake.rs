@@ -1,10 +1,23 @@
 //! A sandbox whose `docker` is the fake one.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use testbed::limit::{InTime as _, Started};
 use testbed::sandbox::{Run, Sandbox, binary};
+
+/// What create-workdir-from-host takes to build the small project into `work/W`.
+pub const CREATE: [&str; 6] = [
+    "--image",
+    "img:1",
+    "--project-dir",
+    "demo",
+    "--workdir",
+    "W",
+];
 
 /// A lock that needs nothing, in two environments.
 pub const LOCK: &str = "version: 6
@@ -69,19 +82,41 @@ impl Fake {
 
     /// Runs a command with options as create-workdir-from-host has them.
     pub fn run<S: AsRef<OsStr>>(&self, command: &str, more: &[S]) -> Run {
-        let usual = [
-            "--image",
-            "img:1",
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-        ];
-        let words = usual
-            .iter()
-            .map(OsStr::new)
-            .chain(more.iter().map(AsRef::as_ref));
-        self.sandbox.run(command, words)
+        Run::of(self.sandbox.command(command).args(CREATE).args(more))
+    }
+
+    /// Starts create-workdir-from-host on the small project, both of its streams piped.
+    pub fn spawn(&self) -> Started {
+        self.sandbox
+            .command("create-workdir-from-host")
+            .args(CREATE)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .start()
+            .unwrap()
+    }
+
+    /// The same with a docker that hangs after the install, and waits until it does.
+    pub fn spawn_hanging() -> (Fake, Started) {
+        let fake = Fake::new().with(json!({"hang": true, "phases": [["install", "", 0]]}));
+        let mut child = fake.spawn();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "hanging\n");
+        // The pipe stays open.
+        child.stdout = Some(stdout.into_inner());
+        (fake, child)
+    }
+
+    /// create-workdir-from-host on the small project as the user 65534, who owns nothing.
+    pub fn create_as_nobody(&self) -> Command {
+        let mut command = self.sandbox.program("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(binary("create-workdir-from-host"))
+            .args(CREATE);
+        command
     }
 
     /// Runs final-verify-product on the product of `work/W`, logs in `work/O`.

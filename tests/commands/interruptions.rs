@@ -1,7 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP, and a reader that goes away.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
 
 use serde_json::json;
 
@@ -11,26 +10,7 @@ use testbed::limit::InTime as _;
 #[test]
 fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let fake = Fake::new().with(json!({"hang": true, "phases": [["install", "", 0]]}));
-        let mut child = fake
-            .sandbox
-            .command("create-workdir-from-host")
-            .args([
-                "--image",
-                "img:1",
-                "--project-dir",
-                "demo",
-                "--workdir",
-                "W",
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .start()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        assert_eq!(line, "hanging\n");
+        let (fake, mut child) = Fake::spawn_hanging();
         let id = child.id().to_string();
         assert!(
             fake.sandbox
@@ -65,21 +45,7 @@ fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
 fn a_closed_stdout_ends_the_run_as_a_pipeline_would() {
     let noise = "line\n".repeat(100_000);
     let fake = Fake::new().with(json!({"phases": [["install", noise, 0]]}));
-    let mut child = fake
-        .sandbox
-        .command("create-workdir-from-host")
-        .args([
-            "--image",
-            "img:1",
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .start()
-        .unwrap();
+    let mut child = fake.spawn();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
     drop(stdout);
@@ -90,21 +56,7 @@ fn a_closed_stdout_ends_the_run_as_a_pipeline_would() {
 #[test]
 fn a_signal_while_the_engine_still_fetches_the_image_ends_the_client() {
     let fake = Fake::new().with(json!({"fetching": true, "images": []}));
-    let mut child = fake
-        .sandbox
-        .command("create-workdir-from-host")
-        .args([
-            "--image",
-            "img:1",
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .start()
-        .unwrap();
+    let mut child = fake.spawn();
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(stderr.any(|line| line.unwrap() == "Pulling"));
     let start = std::time::Instant::now();

@@ -20,6 +20,7 @@ mod hadolint;
 mod httpd;
 pub mod images;
 pub mod limit;
+mod pip;
 pub mod pixi;
 mod platform;
 mod podman;

@@ -28,21 +28,7 @@ fn closed_folders_go_and_those_of_others_are_found_before_anything_is_deleted() 
     // The scripted docker writes down its calls.
     fs::write(root.join("calls"), "").unwrap();
     chown(root.join("calls"), Some(NOBODY), Some(NOBODY)).unwrap();
-    let create = || {
-        let mut command = fake.sandbox.program("setpriv");
-        command
-            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-            .arg(testbed::sandbox::binary("create-workdir-from-host"))
-            .args([
-                "--image",
-                "img:1",
-                "--project-dir",
-                "demo",
-                "--workdir",
-                "W",
-            ]);
-        Run::of(&mut command)
-    };
+    let create = || Run::of(&mut fake.create_as_nobody());
     create().success();
     let package = fake.path("W/pixi-cache/pkgs/a-1-0");
     fs::create_dir_all(&package).unwrap();

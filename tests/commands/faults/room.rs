@@ -5,7 +5,7 @@ use std::process::Command;
 
 use testbed::sandbox::{Run, names};
 
-use crate::fake::Fake;
+use crate::fake::{CREATE, Fake};
 
 /// A file system in memory, unmounted with this value.
 struct Mounted<'a>(&'a Path);
@@ -62,14 +62,7 @@ fn full_disks_and_read_only_ones_are_said_in_one_line_and_nothing_is_half_made()
     }
     let fake = Fake::new();
     let disk = fake.path("disk");
-    let create = [
-        "--image",
-        "img:1",
-        "--project-dir",
-        "demo",
-        "--workdir",
-        "disk/W",
-    ];
+    let create = [&CREATE[..5], &["disk/W"]].concat();
     for number in 0..60 {
         fake.sandbox
             .write(format!("demo/many/file-{number}"), vec![b'x'; 100_000]);

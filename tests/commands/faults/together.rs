@@ -1,50 +1,17 @@
 //! Two at once.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::fake::Fake;
-use testbed::limit::InTime as _;
+use crate::fake::{CREATE, Fake};
 
 #[test]
 fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
-    let fake = Fake::new().with(json!({"hang": true, "phases": [["install", "", 0]]}));
-    let mut first = fake
-        .sandbox
-        .command("create-workdir-from-host")
-        .args([
-            "--image",
-            "img:1",
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .start()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(first.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "hanging\n");
+    let (fake, mut first) = Fake::spawn_hanging();
 
     let second: [(&str, &[&str]); 3] = [
-        (
-            "create-workdir-from-host",
-            &[
-                "--image",
-                "img:1",
-                "--project-dir",
-                "demo",
-                "--workdir",
-                "W",
-            ],
-        ),
+        ("create-workdir-from-host", &CREATE),
         ("make-archive-ready-product", &["--workdir", "W"]),
         (
             "final-verify-product",

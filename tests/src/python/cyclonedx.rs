@@ -8,9 +8,9 @@ use std::process::Command;
 use anyhow::Result;
 use duct::cmd;
 
-use crate::cache::{Turn, cache_folder};
 use crate::debian::ensure_debian_package;
-use crate::process::{announced, captured};
+use crate::pip::ensure_from_pip;
+use crate::process::captured;
 
 /// Both libraries, at fixed versions: a newer one may be stricter.
 const PACKAGES: [&str; 3] = [
@@ -42,42 +42,11 @@ impl CycloneDx {
 /// # Errors
 /// When pip cannot be had, or does not find those versions.
 pub fn ensure_cyclonedx() -> Result<CycloneDx> {
-    let _turn = Turn::at("cyclonedx")?;
     // pip brings its Python along.
     ensure_debian_package("pip3", "python3-pip")?;
     let python = ensure_debian_package("python3", "python3")?;
-    let tag = captured(
-        "asking python3 for its version",
-        cmd!(
-            &python,
-            "-c",
-            "import sys; print(sys.implementation.cache_tag)"
-        ),
-    )?;
-    let libraries = cache_folder()?.join(format!("cyclonedx-11.12.0-2-{tag}"));
-    let done = libraries.join("done");
-    if !done.is_file() {
-        announced("installing cyclonedx-python-lib", || {
-            let words = [
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--upgrade",
-                "--target",
-            ];
-            let arguments = words
-                .into_iter()
-                .map(OsString::from)
-                .chain([libraries.clone().into_os_string()])
-                .chain(PACKAGES.map(OsString::from));
-            captured(
-                "installing cyclonedx-python-lib with pip",
-                cmd(&python, arguments),
-            )?;
-            Ok(std::fs::write(&done, "")?)
-        })?;
-    }
+    let script = "import sys; print(sys.implementation.cache_tag)";
+    let tag = captured("python3", cmd!(&python, "-c", script))?;
+    let libraries = ensure_from_pip(&format!("cyclonedx-11.12.0-2-{tag}"), &PACKAGES)?;
     Ok(CycloneDx { python, libraries })
 }

@@ -1,0 +1,478 @@
+//! What a dry run tells, and how it ends.
+
+use super::*;
+
+#[test]
+fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
+    let fake = Fake::new();
+    fake.sandbox.write("demo/notes.md", "four");
+    fake.sandbox.write("data/model.bin", "weights");
+    fake.sandbox
+        .write("demo/id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    let lock = fs::read_to_string(fake.path("demo/pixi.lock")).unwrap();
+    let package = "http://conda.example/chan/linux-64/a-1-0.conda";
+    let lock = lock
+        .replacen(
+            "linux-64: []",
+            &format!("linux-64:\n      - conda: {package}"),
+            1,
+        )
+        .replace(
+            "packages: []",
+            &format!(
+                "packages:\n- conda: {package}\n  sha256: {}\n  size: 12345",
+                "0".repeat(64)
+            ),
+        );
+    fake.sandbox.write("demo/pixi.lock", lock);
+    let before = listing(fake.sandbox.root());
+    let words = [
+        "--dry-run",
+        "--exclude",
+        "*.md",
+        "--resources-dir",
+        "data",
+        "--verify-task",
+        "t",
+    ];
+    let run = build(&fake, &words);
+    for part in [
+        "left out by *.md: 1",
+        "left out by .git/: 1",
+        "left out by .env: 1",
+        "resources: 2 entries, 7 bytes",
+        "environments default: 1 conda packages, 0 Python packages; 12345 bytes to fetch",
+        "secrets: 1 that look like one\n  ",
+        "id_rsa",
+        "disk: ",
+        "image img:1: sha256:feed",
+        "the build, with a network:\n  docker run --interactive ",
+        "the final verification, without a network:\n  docker run --interactive ",
+        "--network none",
+    ] {
+        run.success().prints(part);
+    }
+    // What is staged is what a run stages.
+    let staged: String = run
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("staged: "))
+        .unwrap()
+        .to_owned();
+    let calls = fake.path("../calls");
+    assert_eq!(deeds(&fake), [""; 0]);
+    fs::remove_file(&calls).unwrap();
+    assert_eq!(listing(fake.sandbox.root()).len(), before.len());
+    for (path, facts) in listing(fake.sandbox.root()) {
+        // The folder that the list of calls was in.
+        if path != fake.sandbox.root().display().to_string() {
+            assert_eq!(Some(&facts), before.get(&path), "{path}");
+        }
+    }
+
+    let json = build(&fake, &[&words[..], &["--format", "json"]].concat());
+    let plan = &objects(json.success())[0];
+    assert_eq!(plan["phase"], "plan");
+    assert_eq!(plan["schema"], 1);
+    assert_eq!(
+        staged,
+        format!(
+            "staged: {} entries, {} bytes",
+            plan["staged"]["entries"], plan["staged"]["bytes"]
+        )
+    );
+    assert_eq!(
+        plan["packages"],
+        json!({"conda": 1, "python": 0, "platform": "linux-64", "download_bytes": 12345, "of_unknown_size": 0})
+    );
+    assert!(
+        plan["left"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"pattern": "*.md", "entries": 1}))
+    );
+    assert_eq!(plan["secrets"].as_array().unwrap().len(), 1);
+    assert_eq!(plan["environments"], json!(["default"]));
+    let commands = plan["commands"].as_array().unwrap();
+    assert_eq!(commands.len(), 2);
+    for command in commands {
+        assert_eq!(command[0], "run");
+        // Whole, with the script in it.
+        let words: Vec<&str> = command
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|word| word.as_str().unwrap())
+            .collect();
+        assert!(words.iter().any(|word| word.lines().count() > 10));
+        assert_eq!(words[words.len() - 2..], ["run", "t"]);
+    }
+    assert!(plan["disk_bytes_at_least"].as_u64().unwrap() > 12345);
+}
+
+#[test]
+fn the_planned_commands_are_those_of_the_run() {
+    let fake = Fake::new();
+    let words = [
+        "--container-env",
+        "A=b",
+        "--engine-arg=--cpus=1",
+        "--verify-task",
+        "t",
+    ];
+    let dry = build(
+        &fake,
+        &[&["--dry-run", "--format", "json"], &words[..]].concat(),
+    );
+    let planned = objects(dry.success())[0]["commands"].clone();
+    build(&fake, &words).success();
+    let run: Vec<Vec<String>> = fake
+        .calls()
+        .into_iter()
+        .filter(|call| call[0] == "run" && call[1] == "--interactive")
+        .collect();
+    // Each run has a secret, a process and a place for memory of its own.
+    let settled = |words: &[String]| -> Vec<String> {
+        let script = words.iter().position(|word| word == "-c").unwrap();
+        let mut settled = words.to_vec();
+        settled[script + 4] = String::new();
+        let varies = |word: &String| {
+            word.starts_with("io.github.pixi-offline.process=")
+                || word.starts_with("/pixi-offline/product:rw")
+                || word.starts_with("/product:rw")
+                || word == "--tmpfs"
+        };
+        let name = settled.iter().position(|word| word == "--name").unwrap();
+        settled[name + 1].clear();
+        settled.retain(|word| !varies(word));
+        settled
+    };
+    let planned: Vec<Vec<String>> = serde_json::from_value(planned).unwrap();
+    assert_eq!(run.len(), 2);
+    for (planned, run) in planned.iter().zip(&run) {
+        assert_eq!(settled(planned), settled(run));
+    }
+}
+
+#[test]
+fn a_path_is_explained() {
+    let fake = Fake::new();
+    fake.sandbox.write("demo/data/raw/a.bin", "x");
+    fake.sandbox
+        .write("demo/W/workdir.json", r#"{"kind":"pixi-offline workdir"}"#);
+    let explain = |path: &str| {
+        build(
+            &fake,
+            &[
+                "--exclude",
+                "/data/raw/",
+                "--exclude",
+                "*.tmp",
+                "--explain",
+                path,
+            ],
+        )
+    };
+    for (path, said) in [
+        (
+            "src/main.py",
+            "src/main.py is staged: no pattern matches it\n",
+        ),
+        ("./src", "src is staged: no pattern matches it\n"),
+        (".env", ".env stays behind: .env\n"),
+        (
+            "data/raw/a.bin",
+            "data/raw/a.bin stays behind: /data/raw/ leaves its folder data/raw\n",
+        ),
+        ("data/raw", "data/raw stays behind: /data/raw/\n"),
+        (
+            "later.tmp",
+            "later.tmp stays behind: *.tmp (nothing is there now)\n",
+        ),
+        (
+            ".pixi/envs/default",
+            ".pixi/envs/default stays behind: .pixi/ leaves its folder .pixi\n",
+        ),
+        (
+            ".pixi/config.toml",
+            ".pixi/config.toml is staged: pixi's configuration of the project always is\n",
+        ),
+    ] {
+        assert_eq!(explain(path).success().stdout, said);
+    }
+    for path in ["../elsewhere", "src/../../x", "/etc/passwd", "."] {
+        explain(path).code(2).says("is no path in the project");
+    }
+    let json = build(&fake, &["--format", "json", "--explain", ".git/config"]);
+    assert_eq!(
+        objects(json.success()),
+        [json!({
+            "schema": 1, "phase": "explanation", "path": ".git/config", "staged": false,
+            "pattern": ".git/", "decided_at": ".git"
+        })]
+    );
+    // What is said is what happens.
+    let run = build(&fake, &["--exclude", "/data/raw/"]);
+    run.success();
+    assert_eq!(names(&fake.path("W/project/demo/data")), [""; 0]);
+    assert!(fake.path("W/project/demo/.pixi/config.toml").exists());
+}
+
+#[test]
+fn a_workdir_in_the_project_is_explained() {
+    let fake = Fake::new();
+    fake.create(&["--workdir", "demo/inner"]).success();
+    build(&fake, &["--explain", "demo/../inner/out"]).code(2);
+    let run = build(&fake, &["--explain", "inner/out/verify.log"]);
+    assert_eq!(
+        run.success().stdout,
+        "inner/out/verify.log stays behind: inner is a workdir, and none is ever staged\n"
+    );
+}
+
+#[test]
+fn what_a_later_step_would_refuse_is_refused_before_anything_runs() {
+    let fake = Fake::new();
+    fake.sandbox.write("somebodys/file", "x");
+    fake.sandbox.write("file", "x");
+    fake.sandbox.write("key", "no key");
+    fake.sandbox.write("data/x", "x");
+    let before = names(&fake.sandbox.work());
+    for (words, said) in [
+        (&["--output", "somebodys"][..], "--output"),
+        (&["--output", "demo", "--force"], "the project"),
+        (
+            &["--output", "data", "--resources-dir", "data", "--force"],
+            "the resources",
+        ),
+        (&["--output", "file"], "--output"),
+        (&["--output", "W/elsewhere"], "lies in the workdir"),
+        (&["--output", "P", "--workdir", "P/W"], "or holds it"),
+        (&["--output", "."], "--output"),
+        (&["--out-dir", "file"], "is no folder"),
+        (&["--out-dir", "W/product/proof"], "lies in the product"),
+        (
+            &["--output", "P", "--out-dir", "P/proof"],
+            "lies in the product",
+        ),
+        (&["--sign-key", "key"], "--sign-key"),
+        (&["--sign-password-file", "key"], "give --sign-key"),
+        (&["--env", "=x"], "--env"),
+        (
+            &["--expect-output", "x"],
+            "require --verify-task or --verify-run",
+        ),
+        (&["--format", "yaml"], "yaml"),
+        (&["--container-id", "c1"], "cannot be used with"),
+        (&["--project-path-in-container", "/x"], "--container-id"),
+    ] {
+        let run = build(&fake, words);
+        run.code(2).says("ERROR: ").says(said);
+        assert_eq!(run.stdout, "");
+        // A plan that could not be carried out is none.
+        build(&fake, &[&["--dry-run"], words].concat())
+            .code(2)
+            .says(said);
+    }
+    let none = fake
+        .sandbox
+        .run("build-offline-product", ["--image", "img:1"]);
+    none.code(2).says("--project-dir").says("--container-id");
+    assert_eq!(names(&fake.sandbox.work()), before);
+    assert_eq!(deeds(&fake), [""; 0]);
+}
+
+/// What the script that asks pixi prints.
+fn answering(text: &str) -> Fake {
+    Fake::new().with(json!({"pixi_check": text}))
+}
+
+#[test]
+fn a_dry_run_asks_the_images_pixi_and_ends_as_the_build_would() {
+    let reason = "the dependencies of environment 'default' for platform linux-64 are out of date because the requirement 'a >=2' could not be satisfied";
+    let stale = |level: &str, end: &str| {
+        format!("pixi pixi 0.77.0\nmanifest 0\nlock 1\n{level} {reason}\nError:   × {end}\n")
+    };
+    for (answer, code, said) in [
+        (stale(" INFO", "lock file not up-to-date with the workspace"), 1, reason),
+        (
+            stale(" INFO pixi::lock_file::outdated:", "lock-file not up-to-date with the project"),
+            1,
+            reason,
+        ),
+        (
+            "pixi pixi 0.77.0\nmanifest 1\nError:   × this project requires pixi '>=0.90', but you have pixi 0.77.0\n".to_owned(),
+            1,
+            "pixi 0.77.0 of the image refuses pixi.toml: use an image with a pixi that it is for",
+        ),
+        (
+            "pixi pixi 0.15.2\nmanifest 1\n  × failed to parse pixi.toml\n  ╰─▶ unknown field `workspace`\n".to_owned(),
+            1,
+            "    unknown field `workspace`",
+        ),
+        ("missing pixi\n".to_owned(), 127, "the image has no pixi"),
+        ("missing git\n".to_owned(), 127, "the image has no git"),
+    ] {
+        let run = build(&answering(&answer), &["--dry-run"]);
+        run.code(code).says(said);
+        assert!(!run.stderr.contains("INFO"), "{run}");
+    }
+    // What is not known is no refusal, and is never taken for a yes.
+    for (answer, said) in [
+        (
+            "pixi pixi 0.77.0\nmanifest 0\nlock 1\n  × failed to fetch hatchling\n".to_owned(),
+            "is not known: without a network it cannot compare the two: failed to fetch hatchling",
+        ),
+        (
+            "pixi pixi 0.77.0\nmanifest 124\n".to_owned(),
+            "is not known: it did not tell in time",
+        ),
+        (
+            "elsewhere\n".to_owned(),
+            "is not known: the engine does not see this machine's files",
+        ),
+        (
+            "unwritable\n".to_owned(),
+            "is not known: the container has no place for temporary files",
+        ),
+    ] {
+        let fake = answering(&answer);
+        build(&fake, &["--dry-run"]).success().prints(said);
+        let plan = objects(&build(&fake, &["--dry-run", "--format", "json"])).remove(0);
+        assert_eq!(plan["pixi_check"]["lock_fits"], Value::Null, "{plan}");
+        assert!(plan["pixi_check"]["unknown"].is_string(), "{plan}");
+    }
+    build(&Fake::new(), &["--dry-run", "--image", "img:9"])
+        .success()
+        .prints(
+            "is not known: the engine does not have the image, and none is fetched for a dry run",
+        );
+}
+
+#[test]
+fn a_dry_run_asks_once_in_a_container_that_cannot_write_the_project() {
+    let fake = Fake::new();
+    let words = [
+        "--dry-run",
+        "--container-env",
+        "CONDA_OVERRIDE_CUDA=12",
+        "--engine-arg=--cpus=1",
+        "--engine-arg=--net=host",
+    ];
+    build(&fake, &words).success();
+    let calls = fake.calls();
+    let asked: Vec<&Vec<String>> = calls.iter().filter(|call| call[0] == "run").collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(asked[0].contains(&"--cpus=1".to_owned()), "{asked:?}");
+    assert!(!asked[0].contains(&"--net=host".to_owned()), "{asked:?}");
+    let has = |pair: [&str; 2]| asked[0].windows(2).any(|words| words == pair);
+    assert!(
+        has(["--network", "none"]) && has(["--pull", "never"]),
+        "{asked:?}"
+    );
+    assert!(has(["--env", "CONDA_OVERRIDE_CUDA=12"]), "{asked:?}");
+    let mounts: Vec<_> = asked[0]
+        .iter()
+        .filter(|word| word.starts_with("type=bind"))
+        .collect();
+    assert!(
+        mounts.len() == 1 && mounts[0].ends_with(",readonly"),
+        "{mounts:?}"
+    );
+    // The lock is compared when the build would have it compared.
+    let last = |fake: &Fake| {
+        fake.calls()
+            .into_iter()
+            .rfind(|call| call[0] == "run")
+            .unwrap()
+    };
+    assert_eq!(last(&fake)[last(&fake).len() - 2], "yes");
+    build(&fake, &["--dry-run", "--frozen"]).success();
+    assert_eq!(last(&fake)[last(&fake).len() - 2], "");
+}
+
+#[test]
+fn a_dry_run_in_a_container_ends_as_the_build_would_and_leaves_nothing() {
+    let before = |fake: &Fake| listing(&fake.path("demo"));
+    let case = |prepare: &dyn Fn(&mut Container), words: &[&str], said: &str| {
+        let mut codes = Vec::new();
+        for more in [&["--dry-run"][..], &[]] {
+            let mut container = Container::new();
+            prepare(&mut container);
+            let there = before(&container.fake);
+            let run = build_from(&container, &[words, more].concat());
+            run.says(said);
+            codes.push(run.code);
+            if !more.is_empty() {
+                assert_eq!(before(&container.fake), there);
+                assert!(!container.path.exists(), "{run}");
+            }
+        }
+        assert_eq!(codes[0], codes[1], "{said}");
+        assert_ne!(codes[0], 0, "{said}");
+    };
+    let remove = |file: &'static str| {
+        move |container: &mut Container| fs::remove_file(container.fake.path(file)).unwrap()
+    };
+    let write = |file: &'static str, text: &'static str| {
+        move |container: &mut Container| {
+            container.fake.sandbox.write(file, text);
+        }
+    };
+    let nothing = |_: &mut Container| {};
+    case(
+        &nothing,
+        &["--container-workdir-path", "/usr"],
+        "is a folder of the system",
+    );
+    case(&nothing, &["--exclude", "!"], "--exclude");
+    case(&nothing, &["--environment", "nope"], "nope");
+    case(&remove("demo/pixi.toml"), &[], "is no Pixi project");
+    case(
+        &remove("demo/pixi.lock"),
+        &["--frozen"],
+        "--frozen installs pixi.lock as it is",
+    );
+    case(
+        &remove("demo/pixi.lock"),
+        &["--all-environments"],
+        "--all-environments needs a pixi.lock",
+    );
+    case(&write("demo/pixi.lock", "version: 99\n"), &[], "pixi.lock");
+    case(
+        &write(
+            "demo/pixi.lock",
+            "version https://git-lfs.github.com/spec/v1\n",
+        ),
+        &[],
+        "git lfs pull",
+    );
+    case(
+        &write("demo/id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+        &["--secrets", "deny"],
+        "id_rsa",
+    );
+    case(
+        &|container: &mut Container| {
+            container.fake.sandbox.set("PIXI_STALE", "a is missing");
+            container.fake.sandbox.set("PIXI_INSTALL_EXIT", "1");
+        },
+        &[],
+        "",
+    );
+    let mut container = Container::new();
+    container.fake.sandbox.set("PIXI_STALE", "a is missing");
+    build_from(&container, &["--dry-run"])
+        .code(1)
+        .says("out of date because a is missing");
+    // It compared a copy, and that is gone.
+    let asked = fs::read_to_string(container.fake.sandbox.root().join("pixi-log")).unwrap();
+    assert!(!Path::new(asked.trim()).exists(), "{asked}");
+    container
+        .fake
+        .sandbox
+        .set("PIXI_REFUSES", "this project requires pixi '>=0.90'");
+    build_from(&container, &["--dry-run"])
+        .code(1)
+        .says("this project requires pixi '>=0.90'");
+}

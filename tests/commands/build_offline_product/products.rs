@@ -1,0 +1,167 @@
+//! What happens to the product of an earlier run.
+
+use super::*;
+
+#[test]
+fn the_product_goes_to_output() {
+    let fake = Fake::new();
+    fs::create_dir(fake.path("empty")).unwrap();
+    for output in ["absent/below", "empty", "empty"] {
+        build(&fake, &["--output", output]).success();
+        assert!(
+            fake.path(output).join("verification.json").exists(),
+            "{output}"
+        );
+        assert_eq!(names(&fake.path("W/product")), [""; 0]);
+    }
+    build(&fake, &["--output", "W/product"]).success();
+    assert!(fake.path("W/product/manifest.json").exists());
+}
+
+/// Content and inode of what is in a folder, but for its subfolders.
+fn product_at(folder: &Path) -> BTreeMap<String, (u64, Vec<u8>)> {
+    names(folder)
+        .into_iter()
+        .filter(|name| folder.join(name).is_file())
+        .map(|name| {
+            let file = folder.join(&name);
+            let inode = fs::metadata(&file).unwrap().ino();
+            (name, (inode, fs::read(file).unwrap()))
+        })
+        .collect()
+}
+
+/// The outcome that the record in a folder tells.
+fn outcome_in(folder: &Path) -> String {
+    let record = fs::read(folder.join("verification.json")).unwrap();
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    record["outcome"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_product_that_has_passed_stays_with_its_logs_until_another_one_has() {
+    for (output, out_dir) in [(None, None), (Some("P"), None), (Some("P"), Some("L"))] {
+        let fake = Fake::new();
+        let mut words = vec!["--verify-task", "t"];
+        words.extend(output.iter().flat_map(|output| ["--output", output]));
+        words.extend(out_dir.iter().flat_map(|out_dir| ["--out-dir", out_dir]));
+        let place = output.unwrap_or("W/product");
+        let (product, failed) = (fake.path(place), fake.path(&format!("{place}.failed")));
+        let logs = fake.path(out_dir.unwrap_or("W/proof"));
+        build(&fake, &words).success();
+        let inode = |folder: &Path| fs::metadata(folder).unwrap().ino();
+        let proved = (inode(&product), product_at(&product), product_at(&logs));
+        let stays = |what: &str| {
+            assert_eq!(inode(&product), proved.0, "{what}");
+            assert_eq!(product_at(&product), proved.1, "{what}");
+            if out_dir.is_none() {
+                assert_eq!(product_at(&logs), proved.2, "{what}");
+            }
+        };
+        let said = format!(
+            "The last product that passed is still in its place: {}\n",
+            product.display()
+        );
+        let kept = format!(
+            "The new one, which did not pass, is kept until the next run: {}\n",
+            failed.display()
+        );
+
+        // Another project each time, so that each product would be another one.
+        let mut fake = fake;
+        let good = json!([
+            ["install", "installed\n", 0],
+            ["verify", "verified\n", 0],
+            ["bootstrap", "installed\n", 0],
+        ]);
+        for (what, scenario, code, makes_one) in [
+            (
+                "install",
+                json!({"phases": [["install", "no luck\n", 7]]}),
+                7,
+                false,
+            ),
+            (
+                "verify",
+                json!({"phases": [["install", "i\n", 0], ["verify", "no\n", 7]]}),
+                7,
+                false,
+            ),
+            (
+                "network",
+                json!({"phases": good.clone(), "attempts": {"bootstrap": 2}}),
+                1,
+                true,
+            ),
+        ] {
+            fake.sandbox.write("demo/notes.txt", what);
+            fake = fake.with(scenario);
+            let run = build(&fake, &words);
+            run.code(code).says(&said);
+            stays(what);
+            if makes_one {
+                run.says(&kept)
+                    .says("To go on from here:\n  final-verify-product ");
+                assert_eq!(outcome_in(&failed), "failed");
+                let own = fs::read_to_string(failed.join("demo/notes.txt")).unwrap();
+                assert_eq!(own, what);
+                if out_dir.is_none() {
+                    run.says("W/proof.failed/bootstrap.offline.log");
+                    assert_eq!(outcome_in(&fake.path("W/proof.failed")), "failed");
+                }
+            } else {
+                run.says_not("did not pass");
+            }
+        }
+        fake = fake.with(json!({"attempts": {}}));
+        // A product that is refused while it is made.
+        build(&fake, &[&["--bundle-pixi"], &words[..]].concat())
+            .code(2)
+            .says(&said)
+            .says(&format!(" --output {}", failed.display()));
+        stays("refused");
+
+        build(&fake, &words)
+            .success()
+            .says_not("still in its place");
+        assert_ne!(inode(&product), proved.0);
+        assert_eq!(outcome_in(&product), "passed");
+        assert_eq!(outcome_in(&logs), "passed");
+        for leftover in [&failed, &fake.path("W/proof.failed")] {
+            assert!(!leftover.exists(), "{}", leftover.display());
+        }
+        assert_eq!(
+            fs::read_to_string(product.join("demo/notes.txt")).unwrap(),
+            "network"
+        );
+    }
+}
+
+#[test]
+fn logs_that_a_killed_run_left_behind_its_product_come_to_it() {
+    let fake = Fake::new();
+    build(&fake, &[]).success();
+    // As it is when a run is killed between the two renames: the product is the new one,
+    // and its logs still have the name of those of one that failed.
+    fs::rename(fake.path("W/proof"), fake.path("W/proof.failed")).unwrap();
+    fs::create_dir(fake.path("W/proof")).unwrap();
+    fs::write(fake.path("W/proof/old.log"), "old").unwrap();
+    let fake = fake.with(json!({"phases": [["install", "no luck\n", 7]]}));
+    build(&fake, &[]).code(7);
+    assert_eq!(outcome_in(&fake.path("W/proof")), "passed");
+    assert!(!fake.path("W/proof/old.log").exists());
+}
+
+#[test]
+fn a_cache_that_was_moved_is_told_where_the_product_is_in_the_end() {
+    let fake = Fake::new();
+    for _ in ["first", "second"] {
+        build(&fake, &["--move-cache"]).success();
+        let record = fs::read(fake.path("W/workdir.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let cache = fake.path("W/product/pkg-cache");
+        assert_eq!(record["cache_moved"], cache.display().to_string());
+        assert!(cache.is_dir() && !fake.path("W/pixi-cache").exists());
+        assert!(!fake.path("W/product.failed").exists());
+    }
+}
