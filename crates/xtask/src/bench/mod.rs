@@ -1,13 +1,11 @@
 //! `cargo xtask bench`: how fast the commands are, beside the programs that people
 //! know, and the page that says so.
 
-mod engine;
 mod page;
 pub mod part;
 mod place;
 mod plot;
-mod race;
-mod rows;
+mod races;
 mod singles;
 mod tree;
 
@@ -15,11 +13,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use testbed::images::{Change, derived_image};
 
 use crate::build;
-use page::Findings;
+use page::{Findings, Section};
 use place::FileSystem;
-use rows::{Ground, Programs};
+use races::{CONTAINER, Ground};
 
 /// What is measured.
 #[derive(Debug, Args)]
@@ -62,77 +61,79 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     for (program, package) in [("rsync", "rsync"), ("sync", "coreutils")] {
         testbed::ensure_debian_package(program, package)?;
     }
-    let programs = Programs(build::release(&["xtask"])?);
-    let file_systems = match options.file_systems.as_slice() {
-        [] => FileSystem::ALL.to_vec(),
-        chosen => chosen.to_vec(),
-    };
+    let programs = build::release(&["xtask"])?;
+    let (programs, rounds) = (programs.as_path(), options.rounds);
     let mut findings = Findings {
         files: options.files,
-        rounds: options.rounds,
+        rounds,
         load,
-        measured: Vec::new(),
+        sections: Vec::new(),
         singles: Vec::new(),
         growth: Vec::new(),
     };
+    let measure = |section, file_system, image: &str| -> anyhow::Result<Section> {
+        Ground {
+            programs,
+            section,
+            file_system,
+            files: options.files,
+            rounds,
+            only_checks: options.only_checks,
+            image: image.to_owned(),
+        }
+        .measure()
+    };
+    let chosen = match options.file_systems.as_slice() {
+        [] => FileSystem::ALL.to_vec(),
+        chosen => chosen.to_vec(),
+    };
     // The disk last: it takes as long as all the others.
-    let (disk, memory): (Vec<_>, Vec<_>) = file_systems
+    let (disk, memory): (Vec<_>, Vec<_>) = chosen
         .into_iter()
         .partition(|file_system| *file_system == FileSystem::Disk && !options.only_checks);
     for file_system in memory {
-        findings.measured.push(on(file_system, &programs, options)?);
+        findings
+            .sections
+            .push(measure(file_system.name(), file_system, "")?);
         write(&findings, options)?;
     }
     if options.only_checks {
         return Ok(());
     }
-    findings.singles.extend([
-        singles::help(&programs, options.rounds)?,
-        singles::lock(&programs, options.rounds)?,
-    ]);
+    findings.singles.push(singles::help(programs, rounds)?);
+    findings.singles.push(singles::lock(programs, rounds)?);
     if options.engine {
-        let place = FileSystem::Tmpfs.place(options.files * 50_000)?;
-        findings.measured.push(engine::out_of_a_container(
-            &programs,
-            &place,
-            options.files,
-            options.rounds,
-        )?);
-        drop(place);
+        let image = image()?;
+        findings
+            .sections
+            .push(measure(CONTAINER, FileSystem::Tmpfs, &image)?);
         findings
             .singles
-            .push(engine::added(&programs, options.rounds)?);
+            .push(singles::added(programs, &image, rounds)?);
         write(&findings, options)?;
     }
-    findings.growth = singles::growth(&programs, options.growth, options.rounds)?;
-    let growth = &findings.growth;
-    let of_growth = [singles::memory(growth), singles::linear(growth)];
-    findings.singles.extend(of_growth.into_iter().flatten());
+    findings.growth = singles::growth(programs, options.growth, rounds)?;
+    findings
+        .singles
+        .extend(singles::of_growth(&findings.growth));
     write(&findings, options)?;
     for file_system in disk {
-        findings.measured.push(on(file_system, &programs, options)?);
+        findings
+            .sections
+            .push(measure(file_system.name(), file_system, "")?);
         write(&findings, options)?;
     }
     Ok(())
 }
 
-/// Measures what a file system can have.
-fn on(
-    file_system: FileSystem,
-    programs: &Programs,
-    options: &Options,
-) -> anyhow::Result<rows::Measured> {
-    // Three copies of the tree at most, and what the file system takes for itself.
-    let place = file_system.place(options.files * 50_000)?;
-    Ground {
-        programs,
-        place: &place,
-        file_system,
-        files: options.files,
-        rounds: options.rounds,
-        only_checks: options.only_checks,
-    }
-    .measure()
+/// An image whose pixi does nothing at once.
+fn image() -> anyhow::Result<String> {
+    let change = Change::Script {
+        text: "#!/bin/sh\n[ \"$1\" != --version ] || echo pixi 0.77.0\n",
+        to: "/usr/local/bin/pixi",
+    };
+    let parts = testbed::ensure_all()?;
+    derived_image("bench", &parts.image.reference, &[change])
 }
 
 /// Writes what is known so far: a run that is ended before its time has a page, too.
@@ -143,7 +144,7 @@ fn write(findings: &Findings, options: &Options) -> anyhow::Result<()> {
     }
     let page = build::workspace().join(&options.page);
     let old = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, page::text(findings, page::notes_of(&old))?)?;
+    fs::write(&page, page::text(findings, &old)?)?;
     if !findings.growth.is_empty() {
         fs::write(page.with_extension("svg"), plot::svg(&findings.growth))?;
     }

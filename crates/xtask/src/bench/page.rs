@@ -4,8 +4,29 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
-use super::rows::{Measured, Row};
 use super::tree::{FILES_IN_PACKAGE, FOLDERS_IN_PACKAGE};
+
+/// Some work, beside a program that people know.
+pub struct Row {
+    pub work: String,
+    pub against: String,
+    pub ours: Duration,
+    pub peer: Duration,
+    /// At most this part of the peer's time.
+    pub target: f64,
+    /// How the name of the limit begins that this work cannot be faster than.
+    pub bound: String,
+}
+
+/// What was measured on one file system.
+pub struct Section {
+    pub title: &'static str,
+    /// The tree, for people.
+    pub tree: String,
+    pub rows: Vec<Row>,
+    /// What bounds what can be had.
+    pub limits: Vec<(String, Duration)>,
+}
 
 /// A number with the limit that it must keep.
 pub struct Single {
@@ -31,147 +52,160 @@ pub struct Findings {
     pub rounds: usize,
     /// What else the machine did before: its load average of a minute.
     pub load: String,
-    pub measured: Vec<Measured>,
+    pub sections: Vec<Section>,
     pub singles: Vec<Single>,
     pub growth: Vec<Growth>,
+}
+
+impl Row {
+    /// `time` as a part of the peer's.
+    fn part(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.peer.as_secs_f64()
+    }
+
+    fn met(&self) -> bool {
+        self.part(self.ours) <= self.target
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.work.clone(),
+            seconds(self.ours),
+            format!("{}: {}", self.against, seconds(self.peer)),
+            format!("{:.2}", self.part(self.ours)),
+            format!("{:.2}", self.target),
+            yes(self.met()),
+        ]
+    }
+
+    /// What a row that missed its target could have had at most.
+    fn reason(&self, limits: &[(String, Duration)]) -> Option<String> {
+        let is_bound = |(name, _): &&(String, Duration)| name.starts_with(&self.bound);
+        let (bound, limit) = limits.iter().find(is_bound)?;
+        Some(format!(
+            "- {}: {:.2} of {}, of which {:.2} are the limit of it, {bound}\n",
+            self.work,
+            self.part(self.ours),
+            self.against,
+            self.part(*limit)
+        ))
+    }
 }
 
 fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
-fn yes(met: bool) -> &'static str {
-    if met { "yes" } else { "**no**" }
+fn yes(met: bool) -> String {
+    if met { "yes" } else { "**no**" }.to_owned()
 }
 
-/// The page, in Markdown; `notes` is what people wrote about it.
-pub fn text(findings: &Findings, notes: &str) -> anyhow::Result<String> {
-    let mut page = String::new();
-    writeln!(
-        page,
+/// Where the part begins that is not written by us.
+const NOTES: &str = "## Notes\n";
+
+/// The page, in Markdown, with what people wrote into the old one.
+pub fn text(findings: &Findings, old: &str) -> anyhow::Result<String> {
+    let mut page = format!(
         "# Performance\n\nThis page is written by `cargo xtask bench`, but for the [notes](#notes) at its end.\n\n\
          The tree is a workdir whose package cache has {} files in {} folders, with links. Both sides run \
          in turn, {} rounds; the times are medians. But on tmpfs both wait until all is written (`sync -f`), as a product does before it takes its place.\n\n\
-         - {}; its load average before the run was {}\n- {}\n- {}",
+         - {}; its load average before the run was {}\n- {}\n- {}\n",
         findings.files,
         findings.files / FILES_IN_PACKAGE * FOLDERS_IN_PACKAGE,
         findings.rounds,
         machine()?,
         findings.load,
-        first_line(&["rsync", "--version"]),
-        first_line(&["cp", "--version"]),
-    )?;
-    for measured in &findings.measured {
-        writeln!(
-            page,
-            "\n## On {}\n\n{}.\n\n| work | ours | peer | ratio | target | met |\n|---|---|---|---|---|---|",
-            measured.place, measured.tree
-        )?;
-        for row in &measured.rows {
-            writeln!(
-                page,
-                "| {} | {} | {}: {} | {:.2} | {:.2} | {} |",
-                row.work,
-                seconds(row.ours),
-                row.against,
-                seconds(row.peer),
-                row.ratio(),
-                row.target,
-                yes(row.met()),
-            )?;
+        first_line("rsync")?,
+        first_line("cp")?,
+    );
+    for section in &findings.sections {
+        write!(page, "\n## On {}\n\n{}.\n", section.title, section.tree)?;
+        let heads = ["work", "ours", "peer", "ratio", "target", "met"];
+        table(&mut page, &heads, section.rows.iter().map(Row::cells));
+        if !section.limits.is_empty() {
+            let cells = |(name, taken): &(String, Duration)| vec![name.clone(), seconds(*taken)];
+            table(
+                &mut page,
+                &["the limit", "time"],
+                section.limits.iter().map(cells),
+            );
         }
-        if !measured.limits.is_empty() {
-            writeln!(page, "\n| the limit | time |\n|---|---|")?;
-        }
-        for limit in &measured.limits {
-            writeln!(page, "| {} | {} |", limit.what, seconds(limit.taken))?;
-        }
-        let missed = measured.rows.iter().filter(|row| !row.met());
-        let reasons: Vec<String> = missed.filter_map(|row| reason(row, measured)).collect();
+        let missed = section.rows.iter().filter(|row| !row.met());
+        let reasons: String = missed
+            .filter_map(|row| row.reason(&section.limits))
+            .collect();
         if !reasons.is_empty() {
-            writeln!(page, "\nMissed:\n\n{}", reasons.join("\n"))?;
+            write!(page, "\nMissed:\n\n{reasons}")?;
         }
     }
-    writeln!(
-        page,
-        "\n## Single numbers\n\n| what | found | target | met |\n|---|---|---|---|"
-    )?;
-    for single in &findings.singles {
+    page.push_str("\n## Single numbers\n");
+    let cells = |single: &Single| {
         let Single {
             what,
             found,
             target,
             met,
         } = single;
-        writeln!(page, "| {what} | {found} | {target} | {} |", yes(*met))?;
-    }
+        vec![what.clone(), found.clone(), target.clone(), yes(*met)]
+    };
+    table(
+        &mut page,
+        &["what", "found", "target", "met"],
+        findings.singles.iter().map(cells),
+    );
     if !findings.growth.is_empty() {
-        writeln!(
-            page,
+        page.push_str(
             "\n## How time grows\n\nStaging files of a hundred bytes, on a tmpfs; at most three rounds above 100,000 files, one above 300,000.\n\n\
-             ![time over number of files](performance.svg)\n\n\
-             | files | ours | for each file | rsync -a | memory |\n|---|---|---|---|---|"
-        )?;
-        for growth in &findings.growth {
-            writeln!(
-                page,
-                "| {} | {} | {:.1} µs | {} | {:.1} MB |",
-                growth.files,
-                seconds(growth.ours),
-                growth.ours.as_secs_f64() * 1e6 / growth.files as f64,
-                seconds(growth.peer),
-                growth.memory as f64 / 1e6,
-            )?;
-        }
+             ![time over number of files](performance.svg)\n",
+        );
+        let cells = |at: &Growth| {
+            vec![
+                at.files.to_string(),
+                seconds(at.ours),
+                format!("{:.1} µs", at.ours.as_secs_f64() * 1e6 / at.files as f64),
+                seconds(at.peer),
+                format!("{:.1} MB", at.memory as f64 / 1e6),
+            ]
+        };
+        let heads = ["files", "ours", "for each file", "rsync -a", "memory"];
+        table(&mut page, &heads, findings.growth.iter().map(cells));
     }
+    let notes = old
+        .split_once(NOTES)
+        .map_or("", |(_, notes)| notes.trim_start_matches('\n'));
     write!(page, "\n{NOTES}\n{notes}")?;
     Ok(page)
 }
 
-/// What a row that missed its target could have had at most.
-fn reason(row: &Row, measured: &Measured) -> Option<String> {
-    let bound = row.bound?;
-    let limit = measured.limits.iter().find(|limit| limit.what == bound)?;
-    let part = |time: Duration| time.as_secs_f64() / row.peer.as_secs_f64();
-    Some(format!(
-        "- {}: {:.2} of {}, of which {:.2} are the limit of it, {bound}",
-        row.work,
-        part(row.ours),
-        row.against,
-        part(limit.taken)
-    ))
-}
-
-/// Where the part begins that is not written by us.
-pub const NOTES: &str = "## Notes\n";
-
-/// What people wrote into the old page.
-pub fn notes_of(old: &str) -> &str {
-    old.split_once(NOTES)
-        .map_or("", |(_, notes)| notes.trim_start_matches('\n'))
+fn table(page: &mut String, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let _ = write!(
+        page,
+        "\n| {} |\n|{}\n",
+        heads.join(" | "),
+        "---|".repeat(heads.len())
+    );
+    for cells in rows {
+        let _ = writeln!(page, "| {} |", cells.join(" | "));
+    }
 }
 
 fn machine() -> anyhow::Result<String> {
-    let cpu = fs::read_to_string("/proc/cpuinfo")?;
-    let field = |name: &str| {
-        let line = cpu.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_once(':'))
+    let field = |file: &str, name: &str| -> anyhow::Result<String> {
+        let text = fs::read_to_string(file)?;
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_once(':'));
+        Ok(value
             .map_or("unknown", |(_, value)| value.trim())
-            .to_owned()
+            .to_owned())
     };
-    let threads = std::thread::available_parallelism()?;
-    let memory = fs::read_to_string("/proc/meminfo")?;
-    let kibibytes: u64 = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0);
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let memory = field("/proc/meminfo", "MemTotal")?;
+    let kibibytes: f64 = memory.trim_end_matches(" kB").parse().unwrap_or(0.0);
     Ok(format!(
-        "{}, {threads} processors, {:.0} GB of memory, Linux {}",
-        field("model name"),
-        kibibytes as f64 / 1e6,
-        release.trim()
+        "{}, {} processors, {:.0} GB of memory, Linux {}",
+        field("/proc/cpuinfo", "model name")?,
+        std::thread::available_parallelism()?,
+        kibibytes / 1e6,
+        fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()
     ))
 }
 
@@ -181,10 +215,8 @@ pub fn load() -> anyhow::Result<String> {
     Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
-fn first_line(words: &[&str]) -> String {
-    duct::cmd(words[0], &words[1..])
-        .read()
-        .ok()
-        .and_then(|text| text.lines().next().map(str::to_owned))
-        .unwrap_or_else(|| format!("{} is missing", words[0]))
+/// What a program says of its version.
+fn first_line(program: &str) -> anyhow::Result<String> {
+    let text = duct::cmd!(program, "--version").read()?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }

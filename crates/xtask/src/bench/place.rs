@@ -8,12 +8,11 @@ use duct::cmd;
 
 /// A file system to measure on, gone when it is dropped.
 pub struct Place {
-    /// What it is, for people.
-    pub name: String,
+    pub file_system: FileSystem,
     /// A folder on it that is ours.
     pub folder: PathBuf,
     mounted: Vec<PathBuf>,
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
 }
 
 /// The file systems that are measured on.
@@ -34,72 +33,67 @@ impl FileSystem {
         FileSystem::Disk,
     ];
 
-    /// Whether files can share their blocks.
-    pub fn clones(self) -> bool {
-        self == FileSystem::Btrfs
-    }
-
-    /// Makes it; in memory it holds this many bytes.
-    pub fn place(self, bytes: u64) -> anyhow::Result<Place> {
-        let name = match self {
+    pub fn name(self) -> &'static str {
+        match self {
             FileSystem::Tmpfs => "tmpfs",
             FileSystem::Ext4 => "ext4",
             FileSystem::Btrfs => "btrfs",
             FileSystem::Disk => "disk",
-        };
+        }
+    }
+
+    /// Makes it; in memory it holds this many bytes.
+    pub fn place(self, bytes: u64) -> anyhow::Result<Place> {
         let scratch = tempfile::Builder::new()
             .prefix("pixi-offline-bench-")
             .tempdir()?;
         let folder = scratch.path().join("here");
         fs::create_dir(&folder)?;
         let mut place = Place {
-            name: name.to_owned(),
+            file_system: self,
             folder,
             mounted: Vec::new(),
-            _scratch: scratch,
+            scratch,
         };
         if self == FileSystem::Disk {
             return Ok(place);
         }
         let options = format!("size={},nr_inodes=0", bytes + (64 << 20));
         place.mount(&["-t", "tmpfs", "-o", &options, "tmpfs"])?;
-        if self == FileSystem::Tmpfs {
-            return Ok(place);
-        }
-        // In a file that lies on the tmpfs.
-        let image = place.folder.join("image");
-        fs::File::create(&image)?.set_len(bytes)?;
-        let (program, package, words): (_, _, &[&str]) = match self {
+        let (program, package, args): (_, _, &[&str]) = match self {
             FileSystem::Ext4 => ("mkfs.ext4", "e2fsprogs", &["-q", "-i", "4096"]),
-            _ => ("mkfs.btrfs", "btrfs-progs", &["-q"]),
+            FileSystem::Btrfs => ("mkfs.btrfs", "btrfs-progs", &["-q"]),
+            FileSystem::Tmpfs | FileSystem::Disk => return Ok(place),
         };
+        // In a file that lies on the tmpfs.
+        let image = place.folder.join("image").display().to_string();
+        fs::File::create(&image)?.set_len(bytes)?;
         let program = testbed::ensure_debian_package(program, package)?;
-        cmd(
-            program,
-            words
-                .iter()
-                .map(std::ffi::OsString::from)
-                .chain([image.clone().into()]),
-        )
-        .stdout_null()
-        .run()
-        .with_context(|| format!("the {name} cannot be made"))?;
-        place.folder = place._scratch.path().join("mounted");
+        cmd(program, args.iter().chain([&image.as_str()]))
+            .stdout_null()
+            .run()
+            .with_context(|| format!("the {} cannot be made", self.name()))?;
+        place.folder = place.scratch().join("mounted");
         fs::create_dir(&place.folder)?;
-        let image = image.display().to_string();
         place.mount(&["-o", "loop", &image])?;
         Ok(place)
     }
 }
 
 impl Place {
-    fn mount(&mut self, words: &[&str]) -> anyhow::Result<()> {
-        cmd(
-            "mount",
-            words.iter().map(Path::new).chain([self.folder.as_path()]),
-        )
-        .run()
-        .with_context(|| format!("{} cannot be mounted; are we root?", self.name))?;
+    /// A folder on the disk, gone with this.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    fn mount(&mut self, args: &[&str]) -> anyhow::Result<()> {
+        let args = args.iter().map(Path::new).chain([self.folder.as_path()]);
+        cmd("mount", args).run().with_context(|| {
+            format!(
+                "{} cannot be mounted; are we root?",
+                self.file_system.name()
+            )
+        })?;
         self.mounted.push(self.folder.clone());
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Numbers with a limit of their own.
 
-use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ use duct::cmd;
 
 use super::page::{Growth, Single};
 use super::place::FileSystem;
-use super::race::{Runner, race};
-use super::rows::{Programs, words};
+use super::races::{Shell, median, timed};
 use super::tree::FILES_IN_PACKAGE;
 
 /// How long `--help` may take.
@@ -19,124 +18,161 @@ const HELP: Duration = Duration::from_millis(5);
 /// How long a lock of a thousand packages may take, with a look into the cache.
 const LOCK: Duration = Duration::from_millis(100);
 
+/// What create-workdir-from-host may add to a run.
+const ADDED: Duration = Duration::from_millis(200);
+
 /// The memory that a million entries may take, in bytes.
 const MEMORY: u64 = 300_000_000;
 
-fn limited(what: &str, found: Duration, target: Duration) -> Single {
-    Single {
-        what: what.to_owned(),
-        found: format!("{:.1} ms", found.as_secs_f64() * 1e3),
-        target: format!("under {} ms", target.as_millis()),
-        met: found < target,
-    }
+/// Makes a tree where only the number of files matters.
+const MAKE: &str = "xtask bench-part make \"$W\" \"$PACKAGES\" --files tiny";
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// The start of the command that people wait for most.
-pub fn help(programs: &Programs, rounds: usize) -> anyhow::Result<Single> {
-    let program = programs.0.join("make-archive-ready-product");
-    let runner = Runner::new("--help", || Ok(()), words([&program, &"--help"]));
-    let taken = race(&[&runner], rounds * 4)?[0];
-    Ok(limited("start-up, `--help`", taken, HELP))
+pub fn help(programs: &Path, rounds: usize) -> anyhow::Result<Single> {
+    // Without a shell, which takes as long to start.
+    let command = cmd!(programs.join("make-archive-ready-product"), "--help");
+    let times: anyhow::Result<Vec<_>> = (0..rounds * 4).map(|_| timed(&command)).collect();
+    let taken = median(times?);
+    Ok(Single {
+        what: "start-up, `--help`".to_owned(),
+        found: format!("{:.1} ms", milliseconds(taken)),
+        target: format!("under {} ms", HELP.as_millis()),
+        met: taken < HELP,
+    })
 }
 
 /// Reading a lock of a thousand packages and looking whether the cache has each of
 /// their files.
-pub fn lock(programs: &Programs, rounds: usize) -> anyhow::Result<Single> {
+pub fn lock(programs: &Path, rounds: usize) -> anyhow::Result<Single> {
     let place = FileSystem::Tmpfs.place(4 << 30)?;
-    let workdir = place.folder.join("W");
-    make(programs, &workdir, 1000 * FILES_IN_PACKAGE)?;
-    let runner = Runner::new(
-        "reading a lock",
-        || Ok(()),
-        programs.part(&[&"lock", &workdir]),
-    );
+    let shell = Shell::new(programs, &place, 1000 * FILES_IN_PACKAGE);
+    shell.run(MAKE)?;
     // What rattler_lock takes, on one processor, bounds the whole.
-    let alone = Runner::new(
-        "only reading it",
-        || Ok(()),
-        programs.part(&[&"lock", &workdir, &"--alone"]),
-    );
-    let taken = race(&[&runner, &alone], rounds)?;
-    let what = "reading a lock of 1,000 packages and looking for each of their 100,000 files";
-    let mut single = limited(what, taken[0], LOCK);
-    write!(
-        single.found,
-        ", of which reading the lock alone (rattler_lock, one processor) takes {:.1} ms",
-        taken[1].as_secs_f64() * 1e3
-    )?;
-    Ok(single)
+    let sides = [
+        ("reading a lock", "exec xtask bench-part lock \"$W\""),
+        (
+            "only reading it",
+            "exec xtask bench-part lock \"$W\" --alone",
+        ),
+    ];
+    let taken = shell.race("", &sides, rounds)?;
+    Ok(Single {
+        what: "reading a lock of 1,000 packages and looking for each of their 100,000 files"
+            .to_owned(),
+        found: format!(
+            "{:.1} ms, of which reading the lock alone (rattler_lock, one processor) takes {:.1} ms",
+            milliseconds(taken[0]),
+            milliseconds(taken[1])
+        ),
+        target: format!("under {} ms", LOCK.as_millis()),
+        met: taken[0] < LOCK,
+    })
 }
 
-fn make(programs: &Programs, workdir: &Path, files: u64) -> anyhow::Result<()> {
-    let packages = (files / FILES_IN_PACKAGE).to_string();
-    let make = programs.part(&[&"make", &workdir, &packages, &"--files=tiny"]);
-    cmd(&make[0], &make[1..]).stdout_null().run()?;
-    Ok(())
+/// What create-workdir-from-host adds to a plain run of the same.
+pub fn added(programs: &Path, image: &str, rounds: usize) -> anyhow::Result<Single> {
+    const CREATE: &str = "exec create-workdir-from-host --image \"$IMAGE\" \
+                          --project-dir \"$HERE/source/project/demo\" --workdir \"$W\"";
+    let place = FileSystem::Disk.place(0)?;
+    let shell = Shell::new(programs, &place, 0).with("IMAGE", image);
+    shell.run("xtask bench-part make \"$HERE/source\" 1 --files tiny")?;
+    let plain = "exec docker run --rm --entrypoint bash \"$IMAGE\" -lc 'pixi --version && pixi install --locked'";
+    let sides = [
+        ("create-workdir-from-host", CREATE),
+        ("docker run --rm", plain),
+        // A question to the engine that is answered at once.
+        (
+            "docker image inspect",
+            "exec docker image inspect \"$IMAGE\"",
+        ),
+    ];
+    let taken = shell.race("rm -rf \"$W\"", &sides, rounds)?;
+    let added = milliseconds(taken[0]) - milliseconds(taken[1]);
+    // How often it starts the engine's client.
+    let strace = testbed::ensure_debian_package("strace", "strace")?;
+    let traced = "exec \"$STRACE\" -f -qq -e trace=execve -o \"$SCRATCH/trace\" sh -c \"$CREATE\"";
+    let shell = shell.with("STRACE", strace).with("CREATE", CREATE);
+    shell.run(traced)?;
+    let trace = fs::read_to_string(place.scratch().join("trace"))?;
+    let is_start = |line: &&str| line.contains("/docker\"") && line.ends_with("= 0");
+    Ok(Single {
+        what: format!(
+            "what create-workdir-from-host adds to a `docker run --rm` of the same ({:.0} ms), with {} calls of the engine's client where that has 1 (a question takes {:.0} ms)",
+            milliseconds(taken[1]),
+            trace.lines().filter(is_start).count(),
+            milliseconds(taken[2]),
+        ),
+        found: format!("{added:.0} ms"),
+        target: format!("under {} ms", ADDED.as_millis()),
+        met: added < milliseconds(ADDED),
+    })
 }
 
 /// Stages trees of so many files.
-pub fn growth(programs: &Programs, most: u64, rounds: usize) -> anyhow::Result<Vec<Growth>> {
-    let mut all = Vec::new();
-    for files in [10_000, 30_000, 100_000, 300_000, 1_000_000] {
-        if files > most {
-            break;
-        }
+pub fn growth(programs: &Path, most: u64, rounds: usize) -> anyhow::Result<Vec<Growth>> {
+    let sizes = [10_000, 30_000, 100_000, 300_000, 1_000_000];
+    let stage = |files: u64| {
         eprintln!("{files} files");
         // Each takes a page and an inode, twice.
         let place = FileSystem::Tmpfs.place(files * 2 * 8192)?;
-        let (workdir, target) = (place.folder.join("W"), place.folder.join("target"));
-        make(programs, &workdir, files)?;
-        let clean = || Ok(pixi_offline::replacement::remove_folder(&target)?);
-        let source = workdir.join("pixi-cache");
-        let stage = programs.part(&[&"stage", &source, &target]);
-        let ours = Runner::new("staging", clean, stage.clone());
-        let rsync = words([&"rsync", &"-a", &source.join(""), &target.join("")]);
-        let peer = Runner::new("rsync -a", clean, rsync);
+        let shell = Shell::new(programs, &place, files);
+        shell.run(MAKE)?;
+        let sides = [
+            ("staging", "xtask bench-part stage \"$CACHE\" \"$TARGET\""),
+            ("rsync -a", "rsync -a \"$CACHE/\" \"$TARGET/\""),
+        ];
         // The largest take as long as all the others; they are not to take half an hour.
         let rounds = match files {
             ..=100_000 => rounds,
             100_001..=300_000 => rounds.min(3),
             _ => 1,
         };
-        let taken = race(&[&ours, &peer], rounds)?;
-        clean()?;
+        let taken = shell.race("rm -rf \"$TARGET\"", &sides, rounds)?;
         // With a listing and digests, which takes the most.
-        let listed = programs.part(&[&"listed", &source, &target]);
-        let memory = cmd(&listed[0], &listed[1..]).read()?;
-        clean()?;
-        all.push(Growth {
+        let memory = shell
+            .script("xtask bench-part listed \"$CACHE\" \"$TARGET\"")
+            .read()?;
+        Ok(Growth {
             files,
             ours: taken[0],
             peer: taken[1],
             memory: memory.trim().parse().context("the memory is a number")?,
-        });
-    }
-    Ok(all)
+        })
+    };
+    sizes
+        .into_iter()
+        .filter(|files| *files <= most)
+        .map(stage)
+        .collect()
 }
 
-/// The memory of the largest of these trees.
-pub fn memory(growth: &[Growth]) -> Option<Single> {
-    let largest = growth.last()?;
-    Some(Single {
-        what: format!(
-            "memory for {} files, copied with a listing and digests",
-            largest.files
-        ),
-        found: format!("{:.0} MB", largest.memory as f64 / 1e6),
-        target: "under 300 MB".to_owned(),
-        met: largest.memory < MEMORY,
-    })
-}
-
-/// Whether time grows no faster than the number of files.
-pub fn linear(growth: &[Growth]) -> Option<Single> {
-    let (first, last) = (growth.first()?, growth.last()?);
+/// The memory of the largest of these trees, and whether time grows no faster than the number
+/// of files.
+pub fn of_growth(growth: &[Growth]) -> Vec<Single> {
+    let (Some(first), Some(last)) = (growth.first(), growth.last()) else {
+        return Vec::new();
+    };
     let each = |at: &Growth| at.ours.as_secs_f64() / at.files as f64;
     let grown = each(last) / each(first);
-    Some(Single {
-        what: format!("time for each file, {} against {}", last.files, first.files),
-        found: format!("{grown:.2} times"),
-        target: "1, with 0.25 for noise".to_owned(),
-        met: grown < 1.25,
-    })
+    vec![
+        Single {
+            what: format!(
+                "memory for {} files, copied with a listing and digests",
+                last.files
+            ),
+            found: format!("{:.0} MB", last.memory as f64 / 1e6),
+            target: format!("under {} MB", MEMORY / 1_000_000),
+            met: last.memory < MEMORY,
+        },
+        Single {
+            what: format!("time for each file, {} against {}", last.files, first.files),
+            found: format!("{grown:.2} times"),
+            target: "1, with 0.25 for noise".to_owned(),
+            met: grown < 1.25,
+        },
+    ]
 }
