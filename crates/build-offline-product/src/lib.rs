@@ -9,8 +9,8 @@ use pixi_offline::failure::Failure;
 use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::report::{Format, Phases, Report, Verbosity};
 use pixi_offline::request::{
-    BuildOptions, ContainerId, ImageReference, OFFICIAL_IMAGE, PlatformOptions, ProductOptions,
-    SigningOptions, TransferOptions,
+    BuildOptions, CacheOption, ContainerId, ImageReference, OFFICIAL_IMAGE, PlatformOptions,
+    ProductOptions, SigningOptions, TransferOptions,
 };
 use pixi_offline::steps::build_offline_product::{
     self as step, OfflineProductRequest, ProductChoices, Source,
@@ -153,8 +153,8 @@ pub struct ShowOptions {
     pub explain: Option<PathBuf>,
 
     /// What goes to stdout: lines for people, or one JSON object for each phase
-    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
-    pub format: String,
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
 
     /// Show warnings and errors only
     #[arg(long, conflicts_with = "verbose")]
@@ -167,16 +167,12 @@ pub struct ShowOptions {
 
 impl ShowOptions {
     fn report(&self, context: &Context) -> Report {
-        let format = match self.format.as_str() {
-            "json" => Format::Json,
-            _ => Format::Text,
-        };
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        Report::in_phases(Phases::new(format, verbosity, context.host.may_draw))
+        Report::in_phases(Phases::new(self.format, verbosity, context.host.may_draw))
     }
 }
 
@@ -191,7 +187,7 @@ impl Options {
                 false => Generated::Drop,
             },
             deep: self.product.deep,
-            full_cache: self.product.cache == "full",
+            full_cache: self.product.cache == CacheOption::Full,
             bundle_pixi: self.product.bundle_pixi,
             link_mode: self.product.link_mode,
             move_cache: self.product.move_cache,

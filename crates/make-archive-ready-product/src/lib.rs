@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pixi_offline::context::Context;
-use pixi_offline::request::{ProductOptions, ProjectName, SecretOptions, SigningOptions};
+use pixi_offline::request::{
+    CacheOption, ProductOptions, ProjectName, SecretOptions, SigningOptions,
+};
 use pixi_offline::steps::Generated;
 use pixi_offline::steps::make_product::{self as step, ProductRequest};
 
@@ -74,7 +76,7 @@ impl TryFrom<Options> for ProductRequest {
             },
             secrets: options.secrets.parse(),
             deep: options.product.deep,
-            full_cache: options.product.cache == "full",
+            full_cache: options.product.cache == CacheOption::Full,
             bundle_pixi: options.product.bundle_pixi,
             link_mode: options.product.link_mode,
             move_cache: options.product.move_cache,

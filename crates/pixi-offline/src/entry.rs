@@ -120,18 +120,21 @@ pub fn parse<Options>(words: impl IntoIterator<Item = OsString>) -> anyhow::Resu
 where
     Options: CommandFactory + FromArgMatches,
 {
-    // With the scripts a repeated option is no error: the last one wins.
+    // With the scripts a repeated option is no error, the last one wins; and any text is a
+    // value, `--` and words that start with `-` included.
     let mut command = Options::command().mut_args(|argument| {
-        let repeatable =
-            matches!(argument.get_action(), ArgAction::Append) || argument.is_positional();
-        if repeatable {
+        if argument.is_positional() {
             return argument;
         }
         let id = argument.get_id().clone();
-        argument.overrides_with(id)
+        match argument.get_action() {
+            ArgAction::Append => argument.allow_hyphen_values(true),
+            ArgAction::Set => argument.overrides_with(id).allow_hyphen_values(true),
+            _ => argument.overrides_with(id),
+        }
     });
     command.build();
-    let words = join_values(words, &command)?;
+    let words = checked(words.into_iter().collect(), &command)?;
     let program = OsString::from(command.get_name());
     match command.try_get_matches_from_mut(std::iter::once(program).chain(words)) {
         Ok(matches) => match Options::from_arg_matches(&matches) {
@@ -159,13 +162,9 @@ fn usage(error: &clap::Error) -> anyhow::Error {
     Failure::usage(lines.join("\n").trim_end())
 }
 
-/// Joins each option that takes a value with the next word (`--image X` becomes
-/// `--image=X`), so that clap takes any text as the value, `--` and words that
-/// start with `-` included. Checks the form of `--verify-run -- CMD…`.
-fn join_values(
-    words: impl IntoIterator<Item = OsString>,
-    command: &Command,
-) -> anyhow::Result<Vec<OsString>> {
+/// The words, once it is checked that `--` stands where it may: after `--verify-run`, or
+/// before the words of a command that takes some. A request for help is the only word then.
+fn checked(words: Vec<OsString>, command: &Command) -> anyhow::Result<Vec<OsString>> {
     let takes_value = |word: &OsStr| {
         let short = |argument: &clap::Arg| {
             argument
@@ -191,54 +190,36 @@ fn join_values(
         .get_arguments()
         .any(|argument| argument.get_id() == COMMAND_WORDS);
 
-    let mut joined = Vec::new();
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
         if word == "--help" || word == "-h" {
-            return Ok(vec![word]);
+            return Ok(vec![word.clone()]);
         }
-        if takes_value(&word) {
-            let Some(value) = words.next() else {
-                return Err(Failure::usage(format!(
-                    "{} needs a value; see --help",
-                    word.display()
-                )));
-            };
-            let mut both = word;
-            both.push("=");
-            both.push(value);
-            joined.push(both);
+        if takes_value(word) {
+            rest.next().ok_or_else(|| {
+                Failure::usage(format!("{} needs a value; see --help", word.display()))
+            })?;
         } else if verifies && word == VERIFY_RUN {
-            joined.push(word);
-            if words.next().is_none_or(|separator| separator != "--") {
-                return Err(Failure::usage(
-                    "--verify-run must be the last option and be followed by `-- CMD ARG…`",
-                ));
-            }
-            joined.push(OsString::from("--"));
-            let before = joined.len();
-            joined.extend(words);
-            if joined.len() == before {
-                return Err(Failure::usage(
+            return match rest.as_slice() {
+                [separator] if separator == "--" => Err(Failure::usage(
                     "--verify-run -- needs a command: --verify-run -- CMD ARG…",
-                ));
-            }
-            break;
-        } else if word == "--" && takes_words {
-            joined.push(word);
-            joined.extend(words);
-            break;
+                )),
+                [separator, ..] if separator == "--" => Ok(words),
+                _ => Err(Failure::usage(
+                    "--verify-run must be the last option and be followed by `-- CMD ARG…`",
+                )),
+            };
         } else if word == "--" {
-            return Err(Failure::usage(if verifies {
-                "`--` stands only after --verify-run: --verify-run -- CMD ARG…"
-            } else {
-                "`--` has no meaning here; see --help"
-            }));
-        } else {
-            joined.push(word);
+            return match (takes_words, verifies) {
+                (true, _) => Ok(words),
+                (false, true) => Err(Failure::usage(
+                    "`--` stands only after --verify-run: --verify-run -- CMD ARG…",
+                )),
+                (false, false) => Err(Failure::usage("`--` has no meaning here; see --help")),
+            };
         }
     }
-    Ok(joined)
+    Ok(words)
 }
 
 #[cfg(test)]

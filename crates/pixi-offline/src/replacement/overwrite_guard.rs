@@ -28,6 +28,7 @@ pub struct OverwriteGuard {
     protected: Vec<Protected>,
     user_id: u32,
     may_be_mount_point: bool,
+    has_force: bool,
 }
 
 /// A real folder that must not go, nor any that it lies in.
@@ -46,6 +47,7 @@ impl OverwriteGuard {
             protected: Vec::new(),
             user_id: host.user_id,
             may_be_mount_point: false,
+            has_force: true,
         };
         guard.protect(Path::new("/"), "the root folder");
         if let Some(home) = &host.home {
@@ -79,6 +81,11 @@ impl OverwriteGuard {
     /// with [`clear_folder`](crate::replacement::clear_folder).
     pub fn allow_mount_point(&mut self) {
         self.may_be_mount_point = true;
+    }
+
+    /// For a folder that no `--force` can be given for: no message names that option.
+    pub fn without_force(&mut self) {
+        self.has_force = false;
     }
 
     /// Checks that `folder` may be deleted to make room for a new one, and
@@ -121,7 +128,13 @@ impl OverwriteGuard {
             TargetState::Foreign
         };
         if standing == TargetState::Foreign && !force {
-            return Err(refuse("holds something that was not made by these commands; choose another place, or give --force to overwrite it".into()));
+            let force = match self.has_force {
+                true => ", or give --force to overwrite it",
+                false => "",
+            };
+            return Err(refuse(format!(
+                "holds something that was not made by these commands; choose another place{force}"
+            )));
         }
         if self.user_id != 0
             && let Some(entry) = self.not_deletable(&real)
@@ -300,6 +313,7 @@ mod tests {
             protected: Vec::new(),
             user_id: 0,
             may_be_mount_point: false,
+            has_force: true,
         };
         for folder in protected {
             guard.protect(folder, "precious");

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
@@ -27,12 +28,12 @@ const LINES_KEPT: usize = 20;
 /// How much of one such line is kept, in bytes.
 const LINE_KEPT: usize = 500;
 
-/// Who reads stdout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What goes to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A person.
+    /// Lines for people.
     Text,
-    /// A program: one JSON object for each phase.
+    /// One JSON object for each phase.
     Json,
 }
 

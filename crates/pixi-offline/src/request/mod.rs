@@ -20,8 +20,8 @@ pub use names::{
     ProjectName,
 };
 pub use options::{
-    EngineOptions, EnvironmentOptions, LockOption, PlatformOptions, ProductOptions, SecretOptions,
-    SigningOptions, Transfer, TransferOptions, VerifyOptions, WorkdirOptions,
+    CacheOption, EngineOptions, EnvironmentOptions, LockOption, PlatformOptions, ProductOptions,
+    SecretOptions, SigningOptions, Transfer, TransferOptions, VerifyOptions, WorkdirOptions,
 };
 pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};

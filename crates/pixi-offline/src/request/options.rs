@@ -81,6 +81,16 @@ impl WorkdirOptions {
     }
 }
 
+/// What of the package cache goes into a product.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CacheOption {
+    /// What the environments need.
+    #[default]
+    Needed,
+    /// Everything.
+    Full,
+}
+
 /// What goes into a product, and where it goes.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Product")]
@@ -94,8 +104,8 @@ pub struct ProductOptions {
     pub env: Vec<OsString>,
 
     /// What of the package cache goes into the product: what the environments need, or everything
-    #[arg(long, value_name = "WHAT", default_value = "needed", value_parser = ["needed", "full"])]
-    pub cache: String,
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = CacheOption::Needed)]
+    pub cache: CacheOption,
 
     /// Compare every file of every package with the checksums that the packages carry
     #[arg(long)]
@@ -329,8 +339,8 @@ pub struct TransferOptions {
 pub struct SecretOptions {
     /// Where something that will be copied looks like a secret: say so and go on, refuse to start,
     /// or do not look
-    #[arg(long, value_name = "WHAT", default_value = "warn", value_parser = ["warn", "deny", "off"])]
-    pub secrets: String,
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = SecretAction::Warn)]
+    pub secrets: SecretAction,
 
     /// Pass over what matches this rsync pattern, a path as in --exclude (repeatable)
     #[arg(long, value_name = "PATTERN")]
@@ -341,11 +351,7 @@ impl SecretOptions {
     /// What these options mean.
     pub fn parse(self) -> SecretPolicy {
         SecretPolicy {
-            action: match self.secrets.as_str() {
-                "deny" => SecretAction::Deny,
-                "off" => SecretAction::Off,
-                _ => SecretAction::Warn,
-            },
+            action: self.secrets,
             known: self.allow_secret,
         }
     }

@@ -2,18 +2,19 @@
 
 use std::ffi::OsString;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// What happens when something that is about to travel looks like a secret.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretAction {
-    /// It is said, and the work goes on.
+    /// Say so and go on.
     #[default]
     Warn,
-    /// Nothing is done.
+    /// Refuse to start.
     Deny,
-    /// Nothing is looked at.
+    /// Do not look.
     Off,
 }
 
@@ -27,7 +28,7 @@ pub struct SecretPolicy {
 }
 
 impl SecretPolicy {
-    /// Nothing is looked at.
+    /// Do not look.
     pub fn off() -> SecretPolicy {
         SecretPolicy {
             action: SecretAction::Off,

@@ -374,20 +374,14 @@ fn look_at_workdir(
     if let Some(resources) = resources {
         guard.protect(resources, "the resources");
     }
-    guard
-        .check(
-            "--container-workdir-path",
-            path,
-            evidence::is_workdir,
-            false,
-        )
-        .map_err(|error| {
-            // There is no --force for a folder of somebody's container.
-            let text = error
-                .to_string()
-                .replace(", or give --force to overwrite it", "");
-            Failure::usage(text)
-        })
+    // There is no --force for a folder of somebody's container.
+    guard.without_force();
+    guard.check(
+        "--container-workdir-path",
+        path,
+        evidence::is_workdir,
+        false,
+    )
 }
 
 /// The channels that are folders of the project. Nothing can be mounted into a container
