@@ -41,7 +41,7 @@ pub use outcome::Outcome;
 pub use owner::{Owner, remove_stale};
 pub use running_container::{RunningContainer, UploadedAgent};
 pub use session::{PhaseLog, RunResult, run, run_in};
-pub use shared_dirs::{Access, nonce_file, shares, shares_writable};
+pub use shared_dirs::{Access, Probe, nonce_file, shares, shares_writable};
 pub use spec::{ContainerName, ContainerSpec, ExecSpec, Network, Pull, Tmpfs};
 pub use volume::{KeptVolume, TransferContainer, Volume};
 

@@ -28,50 +28,63 @@ pub enum Access {
     Closed(String),
 }
 
-/// Whether the engine sees `folder`, which people know as `shown` and in which a file is made
-/// for a moment, and the folders `others`: it is asked to make a container that has them, and
-/// never starts it.
+/// Directories on which an engine's view of this machine is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe<'a> {
+    /// A file is made here for a moment.
+    pub writable: &'a Path,
+    /// The place of it that people know.
+    pub shown: &'a Path,
+    /// Directories that are to be seen as well.
+    pub others: &'a [&'a Path],
+}
+
+/// Whether the engine sees these directories: it is asked to make a container that has them,
+/// and never starts it.
 ///
 /// # Errors
 ///
-/// When no file can be made in `folder`.
+/// When no file can be made in the probe's directory.
 pub fn shares(
     engine: &Engine,
     image: &ImageReference,
-    (folder, shown): (&Path, &Path),
-    others: &[&Path],
+    probe: &Probe<'_>,
 ) -> anyhow::Result<Access> {
-    let nonce = NonceFile::lay(folder, &host_env::nonce())?;
+    let nonce = NonceFile::lay(probe.writable, &host_env::nonce())?;
     let nonce_path = nonce.path();
     let mut paths = vec![nonce_path.as_path()];
-    paths.extend(others);
+    paths.extend(probe.others);
     Ok(match engine.sees(&paths, image)? {
         Ok(()) => Access::Granted,
-        Err(words) => Access::Unseen(not_shared(engine, shown, &words)),
+        Err(words) => Access::Unseen(not_shared(engine, probe.shown, &words)),
     })
 }
 
-/// As [`shares`], and whether a container can write into `folder` what is the caller's then:
-/// one writes there for a moment, with the caller's words for `run`.
+/// As [`shares`], and whether a container can write into the probe's directory what is the
+/// caller's then: one writes there for a moment, with the caller's arguments for `run`.
 pub fn shares_writable(
     engine: &Engine,
     image: &ImageReference,
-    (folder, shown): (&Path, &Path),
-    others: &[&Path],
+    probe: &Probe<'_>,
     engine_arguments: &[OsString],
 ) -> anyhow::Result<Access> {
     let nonce = host_env::nonce();
-    let there = NonceFile::lay(folder, &nonce)?;
+    let Probe {
+        writable,
+        shown,
+        others,
+    } = *probe;
+    let there = NonceFile::lay(writable, &nonce)?;
     let written = format!("{}written-{nonce}", NonceFile::START);
     let answer = engine.write_into(
-        folder,
+        writable,
         others,
         &there.name,
         &written,
         image,
         engine_arguments,
     )?;
-    let file = folder.join(&written);
+    let file = writable.join(&written);
     let is_own = std::fs::symlink_metadata(&file)
         .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
     let removed = std::fs::remove_file(&file).is_ok();
@@ -85,7 +98,7 @@ pub fn shares_writable(
     if answer.code == failure::ENGINE {
         // It made no container: perhaps since it has no such folder.
         drop(there);
-        let access = shares(engine, image, (folder, shown), others)?;
+        let access = shares(engine, image, probe)?;
         if access != Access::Granted {
             return Ok(access);
         }

@@ -211,7 +211,7 @@ impl Bringing<'_> {
             } else if kind == FileType::RegularFile {
                 self.file(from, to, &name, &path)?;
             } else if kind == FileType::Directory {
-                self.directory((from, to), &path, depth, is_mixed)?;
+                self.directory(from, to, &path, depth, is_mixed)?;
             } else {
                 self.leave(&path, name_of(kind));
             }
@@ -269,7 +269,8 @@ impl Bringing<'_> {
 
     fn directory(
         &mut self,
-        (from, to): (&UntrustedDir, &UntrustedDir),
+        from: &UntrustedDir,
+        to: &UntrustedDir,
         path: &Path,
         depth: usize,
         mut is_mixed: bool,

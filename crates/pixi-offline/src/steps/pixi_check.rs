@@ -1,15 +1,15 @@
 //! What the pixi of an image, or of a running container, makes of a project before anything
 //! is installed: a dry run asks it.
 
-use std::ffi::OsString;
 use std::path::Path;
 
-use crate::container::{Engine, Mount, RunningContainer, scripts};
+use crate::container::{RunningContainer, scripts};
 use crate::failure::{self, Failure};
-use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
+use crate::request::ContainerVariable;
 use crate::steps::lock_use::LockUse;
 use crate::steps::pixi_words::PixiWords;
 use crate::steps::script_result;
+use crate::steps::workspace::NewContainer;
 use crate::tools::Captured;
 
 /// Where the project is in the container that is asked.
@@ -79,25 +79,12 @@ impl Question<'_> {
     /// As [`Question::classify`], and when the engine's client cannot be started.
     pub(super) fn ask_image(
         &self,
-        engine: &Engine,
-        (image, platform): (&ImageReference, Option<&ContainerPlatform>),
-        engine_arguments: &[OsString],
+        container: &NewContainer<'_>,
         project: &Path,
     ) -> anyhow::Result<PixiCheck> {
-        let mount = Mount::read_only(project, PROJECT).value()?;
-        // SELinux is turned off for it as for every container of ours; elsewhere the option
-        // means nothing.
-        let fixed = ["--security-opt", "label=disable", "--mount", &mount];
-        let mut options: Vec<OsString> = fixed.map(OsString::from).into();
-        if let Some(platform) = platform {
-            options.extend(["--platform", platform.as_str()].map(OsString::from));
-        }
-        for variable in self.variables {
-            options.extend(["--env".into(), variable.assignment().into()]);
-        }
-        let words = self.words(PROJECT);
         let script = scripts::CHECK_PROJECT;
-        let answer = engine.ask_image(image, options, engine_arguments, script, &words)?;
+        let words = self.words(PROJECT);
+        let answer = container.ask(project, PROJECT, self.variables, script, &words)?;
         self.classify(&answer)
     }
 

@@ -164,7 +164,7 @@ pub fn copy_tree_with(
         bail!("{} is not a folder", source.display());
     }
     prepare(target)?;
-    Job::new(source, (&root, from), target, selection, how)?.run()
+    Job::new(source, &root, from, target, selection, how)?.run()
 }
 
 /// The absolute path of a source, without links, and the source itself.

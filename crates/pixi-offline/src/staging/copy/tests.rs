@@ -109,8 +109,8 @@ fn deal<T>(
 ) -> T {
     let (rules, how) = (Rules::new(), CopyOptions::default());
     let open = |path: &Path| OwnedFd::from(File::open(path).expect("a folder"));
-    let from = (source, open(source));
-    let mut job = Job::new(source, from, target, &rules, &how).expect("a job");
+    let from = open(source);
+    let mut job = Job::new(source, source, from, target, &rules, &how).expect("a job");
     job.maker.as_root = as_root;
     let name = CString::new(name).expect("a name");
     let mut worker = Worker::new(&job);

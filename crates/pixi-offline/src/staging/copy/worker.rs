@@ -71,7 +71,8 @@ enum ToDo {
 impl<'a> Job<'a> {
     pub(super) fn new(
         source: &'a Path,
-        (root, from): (&'a Path, OwnedFd),
+        root: &'a Path,
+        from: OwnedFd,
         target: &'a Path,
         selection: &'a dyn Selection,
         how: &'a CopyOptions<'a>,

@@ -6,6 +6,7 @@
 //! directories ([`Tree`]) and which script ([`ScriptRun`]); no other module of the steps
 //! knows mounts, volumes or `exec`.
 
+mod tree;
 pub(super) mod volume_agent;
 mod volumes;
 
@@ -14,11 +15,13 @@ use std::path::{Path, PathBuf};
 
 use tar::EntryType;
 
-use self::volumes::{BaseVolume, RemoteVolumes, VolumeSpec};
+pub(super) use self::tree::{DirRole, Tree, TreeDir};
+use self::volumes::{BaseVolume, RemoteVolumes};
 use crate::container::scripts::Script;
 use crate::container::{
     self, Access, ContainerName, ContainerSpec, Counting, Engine, ExecSpec, KeptVolume, Mount,
-    Network, Outcome, Owner, PhaseLog, Pull, RunResult, RunningContainer, Tmpfs, UploadedAgent,
+    Network, Outcome, Owner, PhaseLog, Probe, Pull, RunResult, RunningContainer, Tmpfs,
+    UploadedAgent,
 };
 use crate::context::Context;
 use crate::failure::{self, Failure};
@@ -28,6 +31,7 @@ use crate::request::{
 };
 use crate::steps::agent::{self, AgentRequest};
 use crate::steps::container_out::{self, ContainerOut};
+use crate::tools::Captured;
 use crate::transfer::{self, Expected};
 
 /// Where a script runs.
@@ -54,35 +58,6 @@ pub(super) struct NewContainer<'a> {
     pub(super) network: Network,
     pub(super) pull: Pull,
     pub(super) counting: Option<Counting>,
-}
-
-/// The directories that a new container works in.
-pub(super) struct Tree {
-    /// The directory in the container that they are below; a volume stands for it.
-    pub(super) root: String,
-    pub(super) dirs: Vec<TreeDir>,
-}
-
-/// A directory of a tree.
-pub(super) struct TreeDir {
-    /// Where the container has it.
-    pub(super) target: String,
-    /// Where it is on this machine.
-    pub(super) source: PathBuf,
-    pub(super) role: DirRole,
-}
-
-/// What the container does with a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DirRole {
-    /// It reads and writes it.
-    Write,
-    /// It only reads it.
-    Read,
-    /// It only reads it, at a place that is not below the tree's root.
-    ReadElsewhere,
-    /// It leaves files for people in it, which is empty at first.
-    Out,
 }
 
 /// A script, and what its container has besides the directories.
@@ -118,16 +93,6 @@ pub(super) struct RunningWorkdir<'a> {
     pub(super) container: &'a RunningContainer,
     pub(super) agent: &'a UploadedAgent<'a>,
     pub(super) workdir: &'a ContainerPath,
-}
-
-/// A directory on which an engine's view of this machine is tried.
-pub(super) struct Probe<'a> {
-    /// A file can be made here.
-    pub(super) writable: &'a Path,
-    /// The place of it that people know.
-    pub(super) shown: &'a Path,
-    /// Directories that are to be seen as well.
-    pub(super) others: &'a [&'a Path],
 }
 
 impl<'a> Workspace<'a> {
@@ -348,24 +313,19 @@ impl NewContainer<'_> {
         if transfer == Transfer::Copy {
             return Ok(true);
         }
-        let Probe {
-            writable,
-            shown,
-            others,
-        } = *probe;
         let client = self.engine.client();
-        let all: Vec<&Path> = others.iter().copied().chain([shown]).collect();
+        let all: Vec<&Path> = probe.others.iter().copied().chain([probe.shown]).collect();
         if self.engine.shares_already(&all) {
             return Ok(false);
         }
-        let (dirs, arguments) = ((writable, shown), self.engine_arguments);
-        let access = match may_be_closed(writable) {
-            true => container::shares_writable(self.engine, self.image, dirs, others, arguments)?,
-            false => container::shares(self.engine, self.image, dirs, others)?,
+        let arguments = self.engine_arguments;
+        let access = match may_be_closed(probe.writable) {
+            true => container::shares_writable(self.engine, self.image, probe, arguments)?,
+            false => container::shares(self.engine, self.image, probe)?,
         };
         let (words, why) = match access {
             Access::Granted => {
-                self.engine.remember_shared(shown);
+                self.engine.remember_shared(probe.shown);
                 return Ok(false);
             }
             Access::Unseen(words) => (
@@ -376,7 +336,7 @@ impl NewContainer<'_> {
                 words,
                 format!(
                     "a container of {client} cannot write into {}",
-                    shown.display()
+                    probe.shown.display()
                 ),
             ),
         };
@@ -389,7 +349,37 @@ impl NewContainer<'_> {
         Ok(true)
     }
 
-    /// The words that the engine's client would get for this script.
+    /// Runs a script without a network in a container that has one directory mounted
+    /// read-only, and takes what it prints.
+    ///
+    /// # Errors
+    ///
+    /// When the engine's client cannot be started.
+    pub(super) fn ask(
+        &self,
+        source: &Path,
+        target: &str,
+        variables: &[ContainerVariable],
+        script: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Captured> {
+        let mount = Mount::read_only(source, target).value()?;
+        // SELinux is turned off for it as for every container of ours; elsewhere the option
+        // means nothing.
+        let fixed = ["--security-opt", "label=disable", "--mount", &mount];
+        let mut options: Vec<OsString> = fixed.map(OsString::from).into();
+        if let Some(platform) = self.platform {
+            options.extend(["--platform", platform.as_str()].map(OsString::from));
+        }
+        for variable in variables {
+            options.extend(["--env".into(), variable.assignment().into()]);
+        }
+        let (image, own) = (self.image, self.engine_arguments);
+        self.engine
+            .ask_image(image, options, own, script, arguments)
+    }
+
+    /// The arguments that the engine's client would get for this script.
     ///
     /// # Errors
     ///
@@ -446,78 +436,6 @@ fn may_be_closed(dir: &Path) -> bool {
             .is_ok_and(|found| DECIDED_ELSEWHERE.contains(&(found.f_type as u64 & 0xffff_ffff)))
     };
     !rustix::process::geteuid().is_root() || is_elsewhere()
-}
-
-impl TreeDir {
-    pub(super) fn new(
-        role: DirRole,
-        source: impl Into<PathBuf>,
-        target: impl Into<String>,
-    ) -> TreeDir {
-        TreeDir {
-            target: target.into(),
-            source: source.into(),
-            role,
-        }
-    }
-}
-
-impl Tree {
-    fn out(&self) -> Option<&TreeDir> {
-        self.dirs.iter().find(|dir| dir.role == DirRole::Out)
-    }
-
-    /// The path of a directory below the root.
-    fn name(&self, dir: &TreeDir) -> PathBuf {
-        let target = Path::new(&dir.target);
-        target.strip_prefix(&self.root).unwrap_or(target).to_owned()
-    }
-
-    /// The path below the root of what is at `path` on this machine.
-    fn name_of(&self, path: &Path) -> Option<PathBuf> {
-        self.dirs.iter().find_map(|dir| {
-            let rest = path.strip_prefix(&dir.source).ok()?;
-            Some(self.name(dir).join(rest))
-        })
-    }
-
-    fn mounts(&self) -> Vec<Mount> {
-        let mount = |dir: &TreeDir| match dir.role {
-            DirRole::Write | DirRole::Out => Mount::writable(&dir.source, &dir.target),
-            DirRole::Read | DirRole::ReadElsewhere => Mount::read_only(&dir.source, &dir.target),
-        };
-        self.dirs.iter().map(mount).collect()
-    }
-
-    /// One volume for the root, and one for each directory elsewhere.
-    fn volume_specs(&self, nonce: &str) -> Vec<VolumeSpec> {
-        let mut root = VolumeSpec {
-            target: self.root.clone(),
-            ..VolumeSpec::default()
-        };
-        let mut elsewhere = Vec::new();
-        for dir in &self.dirs {
-            match dir.role {
-                DirRole::Write | DirRole::Read => {
-                    root.folders.push((self.name(dir), dir.source.clone()));
-                }
-                DirRole::Out => root.empty.extend([
-                    (EntryType::Directory, self.name(dir)),
-                    (
-                        EntryType::Regular,
-                        self.name(dir).join(container::nonce_file(nonce)),
-                    ),
-                ]),
-                DirRole::ReadElsewhere => elsewhere.push(VolumeSpec {
-                    target: dir.target.clone(),
-                    read_only: true,
-                    folders: vec![(PathBuf::new(), dir.source.clone())],
-                    empty: Vec::new(),
-                }),
-            }
-        }
-        std::iter::once(root).chain(elsewhere).collect()
-    }
 }
 
 impl VolumeCopies<'_> {
