@@ -5,6 +5,7 @@
 
 pub mod check;
 mod digest;
+mod entries;
 pub mod evidence_file;
 mod file_header;
 pub mod listing;

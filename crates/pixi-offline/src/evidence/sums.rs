@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Sha256Digest;
-use crate::evidence::manifest::{EncodedPath, Entry, EntryKind};
+use crate::evidence::entries::{EncodedPath, Entry, EntryKind};
 use crate::layout::Product;
 
 /// The text of `SHA256SUMS` for the regular files of a product, in the format of
@@ -114,7 +114,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
 
     use super::*;
-    use crate::evidence::manifest::Mode;
+    use crate::evidence::entries::Mode;
 
     #[test]
     fn what_is_written_is_read_back() {

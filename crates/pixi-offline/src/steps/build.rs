@@ -3,19 +3,18 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use crate::container::scripts::{self, Script};
-use crate::container::{Outcome, PhaseLog, RunResult};
+use crate::container::{Outcome, RunResult};
 use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::LocalChannel;
-use crate::replacement::{DirLock, StagedDir, TargetState, make_folder};
+use crate::replacement::{DirLock, StagedDir, TargetState};
 use crate::request::{
     ContainerPath, ContainerVariable, Expectations, ProjectName, SecretPolicy, Transfer,
     Verification,
 };
+use crate::steps::build_logs::{Logs, prepare_logs};
 use crate::steps::container_out::ContainerOut;
 use crate::steps::generated::{self, StagedPaths};
 use crate::steps::installed::{self, InstalledList};
@@ -311,38 +310,4 @@ fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
     if outcome.phase("install") == Some(0) {
         record.state = BuildState::Installed;
     }
-}
-
-/// The logs of a build.
-pub(super) struct Logs {
-    install: PathBuf,
-    verify: PathBuf,
-}
-
-impl Logs {
-    pub(super) fn of(workdir: &Workdir) -> Logs {
-        Logs {
-            install: workdir.install_log(),
-            verify: workdir.verify_log(),
-        }
-    }
-
-    /// The files of these logs.
-    pub(super) fn files(&self) -> [PathBuf; 2] {
-        [self.install.clone(), self.verify.clone()]
-    }
-
-    pub(super) fn phases(&self) -> [PhaseLog; 2] {
-        let log = |phase, file: &Path| PhaseLog {
-            phase,
-            file: file.to_owned(),
-        };
-        [log("install", &self.install), log("verify", &self.verify)]
-    }
-}
-
-/// Makes the out folder that a build inside a container keeps its logs in.
-fn prepare_logs(workdir: &Workdir) -> anyhow::Result<()> {
-    let out = workdir.out();
-    make_folder(&out).with_context(|| format!("{} cannot be made", out.display()))
 }

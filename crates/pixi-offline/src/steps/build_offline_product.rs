@@ -1,94 +1,34 @@
 //! From a project to a product that is proved, in one go.
 
 mod commands;
+mod dry_run;
+mod explain;
 mod places;
+mod request;
 mod requests;
+mod source_plan;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::commands::{make_command, verify_command};
 use self::places::Places;
-pub(super) use self::requests::planned_verification;
+pub use self::request::{OfflineProductRequest, ProductChoices, Source};
+use self::request::{asked_out_dir, asked_product, asked_workdir};
 use self::requests::{product_of, verification_of};
-use crate::container::KeptVolume;
+use self::source_plan::SourcePlan;
 use crate::context::Context;
 use crate::evidence::verification::VerificationRecord;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::{OfflineLogs, Product, Workdir};
 use crate::product::is_product;
 use crate::replacement::OverwriteGuard;
-use crate::request::{BuildRequest, ImageReference, ProductVariable, SigningOptions, Transfer};
-use crate::staging::LinkMode;
-use crate::steps::create_workdir_from_container::{self, ContainerBuildPlan};
-use crate::steps::create_workdir_from_host::{self, HostBuildPlan};
+use crate::request::Transfer;
 use crate::steps::make_product::MadeProduct;
-use crate::steps::{
-    BuiltWorkdir, Generated, dry_run, explain, final_verify_product, make_product, product_evidence,
-};
+use crate::steps::{BuiltWorkdir, final_verify_product, make_product, product_evidence};
 
 /// The command's name.
 const COMMAND: &str = "build-offline-product";
-
-/// Where the project is.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// On this machine.
-    Host(create_workdir_from_host::HostBuildRequest),
-    /// In a running container.
-    Container(create_workdir_from_container::ContainerBuildRequest),
-}
-
-impl Source {
-    /// How the workdir is made.
-    pub(super) fn build(&self) -> &BuildRequest {
-        match self {
-            Source::Host(source) => &source.build,
-            Source::Container(source) => &source.build,
-        }
-    }
-}
-
-/// What was asked for; paths as they were typed.
-#[derive(Debug, Clone)]
-pub struct OfflineProductRequest {
-    /// The project, and how its workdir is made.
-    pub source: Source,
-    /// The image of the final verification; that of the build when `None`.
-    pub image: Option<ImageReference>,
-    /// What goes into the product.
-    pub product: ProductChoices,
-    /// Where the logs of the final verification go; `proof/` in the workdir when
-    /// `None`.
-    pub out_dir: Option<PathBuf>,
-    /// How the engine gets at the product.
-    pub transfer: Transfer,
-}
-
-/// The part of a product's request that does not follow from the steps before.
-#[derive(Debug, Clone, Default)]
-pub struct ProductChoices {
-    /// Where the product goes; `product/` in the workdir when `None`.
-    pub output: Option<PathBuf>,
-    /// Variables that `envs.sh` exports.
-    pub variables: Vec<ProductVariable>,
-    /// What becomes of the files that the build made in the project.
-    pub generated: Generated,
-    /// Whether every file of every needed package is read and compared.
-    pub deep: bool,
-    /// Whether the cache is carried whole.
-    pub full_cache: bool,
-    /// Whether the pixi that built the workdir goes along.
-    pub bundle_pixi: bool,
-    /// How the package cache gets into the product.
-    pub link_mode: LinkMode,
-    /// Whether it is moved there instead.
-    pub move_cache: bool,
-    /// What product and proof are signed with.
-    pub signing: SigningOptions,
-    /// Whether another folder at `output` may be overwritten.
-    pub force: bool,
-}
 
 /// Builds, makes the product and proves it.
 ///
@@ -128,71 +68,6 @@ pub fn explain(
     context: &Context,
 ) -> anyhow::Result<()> {
     explain::explain(path, request, context)
-}
-
-/// The build of a source: all is decided, and nothing is touched.
-pub(super) enum SourcePlan<'a> {
-    /// On this machine.
-    Host(Box<HostBuildPlan<'a>>),
-    /// In a running container.
-    Container(Box<ContainerBuildPlan<'a>>),
-}
-
-impl<'a> SourcePlan<'a> {
-    /// Decides.
-    ///
-    /// # Errors
-    ///
-    /// As the build, for what is wrong before anything is touched; when the engine does not
-    /// have the image of the final verification, which fetches nothing.
-    fn new(
-        request: &'a OfflineProductRequest,
-        context: &Context,
-    ) -> anyhow::Result<SourcePlan<'a>> {
-        let source = match &request.source {
-            Source::Host(source) => {
-                let plan = HostBuildPlan::new(source, context)?;
-                return Ok(SourcePlan::Host(Box::new(plan)));
-            }
-            Source::Container(source) => source,
-        };
-        let plan = ContainerBuildPlan::new(source, context)?;
-        let (image, of_whom, is_there) = match &request.image {
-            Some(image) => (
-                image.clone(),
-                "--image",
-                plan.engine.image(image)?.is_some(),
-            ),
-            None => (
-                plan.container.image()?,
-                "the container's image",
-                plan.image.is_some(),
-            ),
-        };
-        if !is_there {
-            return Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
-                    plan.engine.client()
-                ),
-            ));
-        }
-        Ok(SourcePlan::Container(Box::new(plan)))
-    }
-
-    /// Builds the workdir; what is named in `stay` of the one that is replaced stays. Gives
-    /// the volume, too, that it was built in where it was copied to the engine.
-    fn execute(
-        self,
-        stay: Vec<String>,
-        context: &Context,
-    ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
-        match self {
-            SourcePlan::Host(plan) => plan.with_stay(stay).execute(context),
-            SourcePlan::Container(plan) => Ok((plan.with_stay(stay).execute(context)?, None)),
-        }
-    }
 }
 
 /// How far a run came.
@@ -443,25 +318,4 @@ fn conclude(
         record.finished.as_deref().unwrap_or("an unknown time"),
         product.path.display(),
     )
-}
-
-fn asked_out_dir(request: &OfflineProductRequest, workdir: &Path) -> PathBuf {
-    request
-        .out_dir
-        .clone()
-        .unwrap_or_else(|| Workdir::new(workdir).verification_logs())
-}
-
-fn asked_workdir(request: &OfflineProductRequest, context: &Context) -> Workdir {
-    request.source.build().workdir.as_ref().map_or_else(
-        || Workdir::default_in(context.host.workspace_root(), context.host.unix_seconds),
-        |folder| Workdir::new(context.host.absolute(folder)),
-    )
-}
-
-fn asked_product(request: &OfflineProductRequest, workdir: &Workdir, context: &Context) -> PathBuf {
-    match &request.product.output {
-        Some(output) => context.host.absolute(output),
-        None => workdir.product().path().to_owned(),
-    }
 }

@@ -1,8 +1,8 @@
 //! From a product to the proof that it installs without a network.
 
 mod container;
+pub(super) mod request;
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 pub(super) use self::container::planned_arguments;
 use self::container::{CopyAgent, container_for, script, tmpfs_for, tree};
+pub use self::request::VerifyRequest;
 use crate::container::{
     Engine, EngineVersion, Image, KeptVolume, Outcome, PhaseLog, Probe, RunResult, remove_stale,
 };
@@ -21,10 +22,7 @@ use crate::evidence::verification::VerificationRecord;
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::replacement::{DirLock, sweep_files};
-use crate::request::{
-    ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
-    ProjectName, SecretPolicy, SigningOptions, TimeLimit, Transfer, Verification, text_for_mount,
-};
+use crate::request::text_for_mount;
 use crate::steps::container_out::ContainerOut;
 use crate::steps::product_evidence;
 use crate::steps::script_result::{self, Phase};
@@ -35,46 +33,6 @@ use crate::steps::workspace::{ScriptPlace, ScriptRun, Workspace};
 
 /// The command's name.
 const COMMAND: &str = "final-verify-product";
-
-/// What was asked for; paths as they were typed.
-#[derive(Debug, Clone)]
-pub struct VerifyRequest {
-    /// An image that has pixi and bash.
-    pub image: ImageReference,
-    /// What the image shall be for.
-    pub platform: Option<ContainerPlatform>,
-    /// The product.
-    pub product_dir: PathBuf,
-    /// Where the logs go.
-    pub out_dir: PathBuf,
-    /// The project's name; needed for a verification.
-    pub project_name: Option<ProjectName>,
-    /// Whether the product itself is installed into, as the old script did.
-    pub in_place: bool,
-    /// The environment to verify in; when `None`, `default` where the product
-    /// installs it, else the first that it installs.
-    pub verify_environment: Option<EnvironmentName>,
-    /// Whether the record of the verification goes into the product.
-    pub attach: bool,
-    /// The key that the product must be signed with.
-    pub verify_key: Option<PathBuf>,
-    /// What happens to what looks like a secret in the words of the verification.
-    pub secrets: SecretPolicy,
-    /// What the record is signed with.
-    pub signing: SigningOptions,
-    /// What is run to see that it works.
-    pub verification: Verification,
-    /// What must hold afterwards.
-    pub expectations: Expectations,
-    /// The engine's client, when one was named.
-    pub engine: Option<OsString>,
-    /// How long each phase may take.
-    pub timeout: Option<TimeLimit>,
-    /// Variables for the container.
-    pub variables: Vec<ContainerVariable>,
-    /// How the engine gets at the product.
-    pub transfer: Transfer,
-}
 
 /// Installs the product in a container without a network, and verifies it.
 ///

@@ -5,15 +5,14 @@
 
 pub mod agent;
 mod build;
+mod build_logs;
 pub mod build_offline_product;
 mod container_out;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
 mod cuda;
-mod dry_run;
 mod environment_selection;
 mod environments;
-mod explain;
 pub mod final_verify_product;
 mod generated;
 mod git_version;

@@ -18,7 +18,7 @@ use crate::replacement::{
     DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_folder,
 };
 use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
-use crate::steps::build::Logs;
+use crate::steps::build_logs::Logs;
 use crate::steps::container_out;
 use crate::steps::stage::{self, Helper};
 use crate::untrusted_dir::UntrustedDir;

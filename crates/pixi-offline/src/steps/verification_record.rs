@@ -21,7 +21,7 @@ use crate::evidence::{self, Sha256Digest};
 use crate::failure::{self, Failure};
 use crate::layout::{OfflineLogs, Product};
 use crate::replacement::replace_file;
-use crate::steps::final_verify_product::VerifyRequest;
+use crate::steps::final_verify_product::request::VerifyRequest;
 use crate::steps::html_report;
 use crate::steps::signed_product::SignedProduct;
 use crate::untrusted_dir::UntrustedDir;

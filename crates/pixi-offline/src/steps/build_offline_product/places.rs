@@ -8,7 +8,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{COMMAND, OfflineProductRequest, asked_out_dir, asked_product};
+use super::COMMAND;
+use super::request::{OfflineProductRequest, asked_out_dir, asked_product};
 use crate::context::Context;
 use crate::evidence::check::{self, Verified};
 use crate::evidence::evidence_file::{self, LONGEST_LIST};

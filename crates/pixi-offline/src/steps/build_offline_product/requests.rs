@@ -1,7 +1,7 @@
 //! What the later steps are asked for, as it follows from the whole request.
 
 use super::places::Places;
-use super::{OfflineProductRequest, Source};
+use super::request::{OfflineProductRequest, Source};
 use crate::container;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -65,7 +65,7 @@ fn final_image(
 
 /// The final verification of a build that is only planned; `built` is the build's
 /// image where the engine has it.
-pub(in crate::steps) fn planned_verification(
+pub(super) fn planned_verification(
     request: &OfflineProductRequest,
     built: Option<&container::Image>,
     workdir: &Workdir,

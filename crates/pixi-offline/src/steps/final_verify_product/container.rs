@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{COMMAND, VerifyRequest};
+use super::COMMAND;
+use super::request::VerifyRequest;
 use crate::container::scripts::{self, Script};
 use crate::container::{Engine, Network, Pull, Tmpfs};
 use crate::context::Context;

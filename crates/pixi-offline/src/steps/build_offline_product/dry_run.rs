@@ -4,15 +4,15 @@ use std::ffi::OsStr;
 
 use serde_json::{Value, json};
 
+use super::request::OfflineProductRequest;
+use super::requests::planned_verification;
+use super::source_plan::SourcePlan;
 use crate::container::Engine;
 use crate::context::Context;
 use crate::packages::{Inventory, Subdir, subdir_of_image};
 use crate::product::pasteable;
 use crate::secret_search::Finding;
 use crate::staging::Survey;
-use crate::steps::build_offline_product::{
-    OfflineProductRequest, SourcePlan, planned_verification,
-};
 use crate::steps::create_workdir_from_container::ContainerBuildPlan;
 use crate::steps::create_workdir_from_host::HostBuildPlan;
 use crate::steps::environment_selection::EnvironmentSelection;

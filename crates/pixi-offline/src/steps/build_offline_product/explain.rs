@@ -5,12 +5,12 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
+use super::request::{OfflineProductRequest, Source};
 use crate::context::Context;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::layout;
 use crate::staging;
-use crate::steps::build_offline_product::{OfflineProductRequest, Source};
 use crate::steps::stage::{self, ProjectRules};
 
 /// Says which rule keeps or drops a path of the project.
