@@ -69,13 +69,10 @@ pub fn check(
 
 fn require_image(engine: &Engine, option: &str, image: &ImageReference) -> anyhow::Result<Image> {
     engine.image(image)?.ok_or_else(|| {
-        Failure::with_code(
-            failure::ENGINE,
-            format!(
+        Failure::engine(format!(
                 "{option} {image} is not on this engine, and nothing is fetched here; bring it with `{client} pull` or `{client} load` first",
                 client = engine.client()
-            ),
-        )
+            ))
     })
 }
 

@@ -37,6 +37,16 @@ impl Failure {
         anyhow::Error::new(Failure { code, message })
     }
 
+    /// An error that no other code names: exit code 1.
+    pub fn general(message: impl Into<String>) -> anyhow::Error {
+        Failure::with_code(GENERAL, message)
+    }
+
+    /// An engine that refused or does not answer: exit code 125.
+    pub fn engine(message: impl Into<String>) -> anyhow::Error {
+        Failure::with_code(ENGINE, message)
+    }
+
     /// A wrong command line or input path: exit code 2.
     pub fn usage(message: impl Into<String>) -> anyhow::Error {
         Failure::with_code(USAGE, message)

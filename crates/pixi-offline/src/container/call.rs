@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use crate::container::engine::Engine;
 use crate::container::signals::{KillPolicy, SignalWatcher};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference};
 use crate::tools::{ChildProcess, ExitInfo};
@@ -64,13 +64,10 @@ pub fn fetch(
     shown?;
     match ending {
         Some(ending) if ending.code == 0 => Ok(()),
-        _ => Err(Failure::with_code(
-            failure::ENGINE,
-            format!(
-                "image {image} is not on this engine, and {} could not fetch it; its own message is above: is the name right, and does the engine reach the registry?",
-                engine.client()
-            ),
-        )),
+        _ => Err(Failure::engine(format!(
+            "image {image} is not on this engine, and {} could not fetch it; its own message is above: is the name right, and does the engine reach the registry?",
+            engine.client()
+        ))),
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::endpoint;
 use crate::container::spec::{ContainerName, os_strings};
 use crate::context::Context;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference, TimeLimit};
 use crate::tools::{Captured, Program};
@@ -221,13 +221,10 @@ impl Engine {
             } else {
                 "start it (systemctl start docker), or name another with --engine or DOCKER_HOST"
             };
-            return Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "the container engine behind {client} does not answer: {}; {advice}",
-                    answer.stderr
-                ),
-            ));
+            return Err(Failure::engine(format!(
+                "the container engine behind {client} does not answer: {}; {advice}",
+                answer.stderr
+            )));
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -308,15 +305,12 @@ impl Engine {
         if ran.succeeded() {
             return Ok(());
         }
-        Err(Failure::with_code(
-            failure::ENGINE,
-            format!(
-                "image {} is for {}, and the engine behind {} is {platform} and cannot run it; use an image for {platform}, or set up emulation (binfmt_misc)",
-                image.reference,
-                image.platform,
-                self.client()
-            ),
-        ))
+        Err(Failure::engine(format!(
+            "image {} is for {}, and the engine behind {} is {platform} and cannot run it; use an image for {platform}, or set up emulation (binfmt_misc)",
+            image.reference,
+            image.platform,
+            self.client()
+        )))
     }
 
     /// The client's name, as people call it.

@@ -46,14 +46,11 @@ impl Engine {
             )),
             // What the client says of a program that is not there or cannot be started.
             failure::MISSING_PROGRAM | failure::NOT_STARTED => Ok(Look::NoShell(answer.stderr)),
-            _ => Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "{} cannot run a container of {image}: {}",
-                    self.client(),
-                    answer.stderr
-                ),
-            )),
+            _ => Err(Failure::engine(format!(
+                "{} cannot run a container of {image}: {}",
+                self.client(),
+                answer.stderr
+            ))),
         }
     }
 
@@ -155,13 +152,10 @@ impl Engine {
             }
             // An engine that went away is told by its own words.
             self.version()?;
-            return Err(Failure::with_code(
-                failure::GENERAL,
-                format!(
-                    "the image was not built: {} build ended with {code}, see what it says above; no image got a name",
-                    self.client()
-                ),
-            ));
+            return Err(Failure::general(format!(
+                "the image was not built: {} build ended with {code}, see what it says above; no image got a name",
+                self.client()
+            )));
         }
         sent.recv().context("the build context was not sent")??;
         let id = std::fs::read_to_string(&id_file)
@@ -169,13 +163,10 @@ impl Engine {
         let id = image_id(id.trim().to_owned());
         let built = ImageReference::new(id.as_ref())?;
         if self.image(&built)?.is_none() {
-            return Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "{} build made the image {id}, but the engine does not have it: its builder keeps images to itself; use the engine's own (BUILDX_BUILDER=default)",
-                    self.client()
-                ),
-            ));
+            return Err(Failure::engine(format!(
+                "{} build made the image {id}, but the engine does not have it: its builder keeps images to itself; use the engine's own (BUILDX_BUILDER=default)",
+                self.client()
+            )));
         }
         Ok(id)
     }
@@ -224,13 +215,10 @@ impl Engine {
                 code,
                 format!("the image cannot be started: {}", state.error),
             )),
-            _ => Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "{} could not run the image; see what it says above",
-                    self.client()
-                ),
-            )),
+            _ => Err(Failure::engine(format!(
+                "{} could not run the image; see what it says above",
+                self.client()
+            ))),
         }
     }
 
@@ -246,10 +234,10 @@ impl Engine {
         if answer.succeeded() {
             return Ok(());
         }
-        Err(Failure::with_code(
-            failure::ENGINE,
-            format!("the image cannot be named {tag}: {}", answer.stderr),
-        ))
+        Err(Failure::engine(format!(
+            "the image cannot be named {tag}: {}",
+            answer.stderr
+        )))
     }
 
     /// Writes an image as an archive that `load` reads.
@@ -266,10 +254,10 @@ impl Engine {
         written?;
         match ending {
             Some(ending) if ending.code == 0 => Ok(()),
-            _ => Err(Failure::with_code(
-                failure::ENGINE,
-                format!("{} save failed; see what it says above", self.client()),
-            )),
+            _ => Err(Failure::engine(format!(
+                "{} save failed; see what it says above",
+                self.client()
+            ))),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the script in a container said, and whether it can have said it.
 
 use crate::container::protocol::ScriptEvent;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 /// What the script in the container said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,12 +133,9 @@ pub(super) struct Contradiction(pub(super) String);
 impl From<Contradiction> for anyhow::Error {
     fn from(Contradiction(words): Contradiction) -> anyhow::Error {
         let words: String = words.chars().take(100).collect();
-        Failure::with_code(
-            failure::GENERAL,
-            format!(
-                "the output of the container contradicts itself (it says {words:?} where our script cannot say that): a program in the container tries to speak for our script, so nothing is known of the result, and what ran was ended"
-            ),
-        )
+        Failure::general(format!(
+            "the output of the container contradicts itself (it says {words:?} where our script cannot say that): a program in the container tries to speak for our script, so nothing is known of the result, and what ran was ended"
+        ))
     }
 }
 

@@ -120,13 +120,10 @@ impl RunningContainer {
                         place.is_some_and(|place| brought.places.iter().any(|own| own == place))
                     })
                     .ok_or_else(|| {
-                        Failure::with_code(
-                            failure::GENERAL,
-                            format!(
-                                "container {} did not run our script; is its sh a shell?",
-                                self.id
-                            ),
-                        )
+                        Failure::general(format!(
+                            "container {} did not run our script; is its sh a shell?",
+                            self.id
+                        ))
                     })?;
                 Ok(brought)
             }

@@ -68,10 +68,10 @@ impl Volume {
         if made.succeeded() {
             return Ok(volume);
         }
-        Err(Failure::with_code(
-            failure::ENGINE,
-            format!("{client} could not make a volume: {}", made.stderr),
-        ))
+        Err(Failure::engine(format!(
+            "{client} could not make a volume: {}",
+            made.stderr
+        )))
     }
 
     /// Its name.
@@ -175,14 +175,11 @@ impl<'a> TransferContainer<'a> {
         };
         let made = engine.program().capture(&helper.arguments())?;
         if !made.succeeded() {
-            return Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "{} could not make a container to carry files: {}",
-                    engine.client(),
-                    made.stderr
-                ),
-            ));
+            return Err(Failure::engine(format!(
+                "{} could not make a container to carry files: {}",
+                engine.client(),
+                made.stderr
+            )));
         }
         let program = program.to_owned();
         let target = format!("{}:/", carrier.name.as_str());

@@ -16,7 +16,7 @@ use crate::evidence::listing::{self, Without};
 use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Manifest, Mode};
 use crate::evidence::sums;
 use crate::evidence::verification::{Verdict, VerificationRecord};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::Product;
 use crate::staging::{self, HashPolicy, Listed};
 
@@ -88,14 +88,11 @@ impl Checked {
         if more > 0 {
             lines.push(format!("and {more} more"));
         }
-        Err(Failure::with_code(
-            failure::GENERAL,
-            format!(
-                "the product {} is not as its manifest.json and SHA256SUMS say; copy it again, whole, or make it again:\n  {}",
-                product.path().display(),
-                lines.join("\n  ")
-            ),
-        ))
+        Err(Failure::general(format!(
+            "the product {} is not as its manifest.json and SHA256SUMS say; copy it again, whole, or make it again:\n  {}",
+            product.path().display(),
+            lines.join("\n  ")
+        )))
     }
 }
 
@@ -366,13 +363,10 @@ fn is_inherited(what: &Difference, entry: &Entry, product: &Product) -> bool {
 }
 
 fn broken(product: &Product, why: &str) -> anyhow::Error {
-    Failure::with_code(
-        failure::GENERAL,
-        format!(
-            "the product {} is not whole: {why}; copy it again, whole, or make it again",
-            product.path().display()
-        ),
-    )
+    Failure::general(format!(
+        "the product {} is not whole: {why}; copy it again, whole, or make it again",
+        product.path().display()
+    ))
 }
 
 /// `SHA256SUMS` covers the manifest, and both name the same files with the same

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::fs::{Mode, OFlags};
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 /// The most that a record, a statement or an answer may have, in bytes.
 pub const LONGEST_RECORD: u64 = 64 << 20;
@@ -24,13 +24,10 @@ pub const LONGEST_LIST: u64 = 4 << 30;
 /// read.
 pub fn read(file: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let refuse = |why: &str| {
-        Failure::with_code(
-            failure::GENERAL,
-            format!(
-                "{} {why}; copy the product again, whole, or make it again",
-                file.display()
-            ),
-        )
+        Failure::general(format!(
+            "{} {why}; copy the product again, whole, or make it again",
+            file.display()
+        ))
     };
     // A pipe is opened without waiting for its writer, and then refused.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -10,7 +10,7 @@ use minisign::{PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 
 use crate::evidence::evidence_file;
 use crate::evidence::trusted_comment::TrustedComment;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::Product;
 
 /// The most that a file with a signature may have, in bytes; those of minisign have
@@ -143,7 +143,7 @@ impl VerifyingKey {
         file: &Path,
         limit: u64,
     ) -> anyhow::Result<(Vec<u8>, TrustedComment)> {
-        let refuse = |why: String| Failure::with_code(failure::GENERAL, why);
+        let refuse = |why: String| Failure::general(why);
         let beside = Product::signature_of(file);
         let content = evidence_file::read(file, limit)?
             .ok_or_else(|| refuse(format!("{} is missing", file.display())))?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::escape::one_line;
 use crate::evidence::manifest::{EncodedPath, ManifestFacts};
 use crate::evidence::{Sha256Digest, rfc3339};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::packages::Subdir;
 
 /// Fields of the form `name:value`, separated by tabs as minisign's own are.
@@ -76,18 +76,15 @@ impl TrustedComment {
             let values = self.0.iter().filter(|(field, _)| field == name);
             for (_, signed) in values {
                 if *signed != expected {
-                    return Err(Failure::with_code(
-                        failure::GENERAL,
-                        format!(
-                            "{} was made for another product: it names the {name} {signed}, and the product has {}; get the product that you asked for from whoever made it",
-                            signature.display(),
-                            if expected.is_empty() {
-                                "none"
-                            } else {
-                                &expected
-                            },
-                        ),
-                    ));
+                    return Err(Failure::general(format!(
+                        "{} was made for another product: it names the {name} {signed}, and the product has {}; get the product that you asked for from whoever made it",
+                        signature.display(),
+                        if expected.is_empty() {
+                            "none"
+                        } else {
+                            &expected
+                        },
+                    )));
                 }
             }
         }

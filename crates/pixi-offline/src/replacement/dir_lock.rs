@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::fs::OFlags;
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 /// The right to work on a folder, there or not, for as long as this exists.
 ///
@@ -217,14 +217,11 @@ fn take(
         }
         thread::sleep(Duration::from_millis(1));
     }
-    Err(Failure::with_code(
-        failure::GENERAL,
-        format!(
-            "{} is replaced again and again by other processes, so {} could not be claimed; wait until these have ended",
-            path.display(),
-            folder.display()
-        ),
-    ))
+    Err(Failure::general(format!(
+        "{} is replaced again and again by other processes, so {} could not be claimed; wait until these have ended",
+        path.display(),
+        folder.display()
+    )))
 }
 
 /// Refuses what lies in a lock file's place and is not one of ours: it is neither
@@ -240,13 +237,10 @@ fn require_lock_file(path: &Path) -> anyhow::Result<()> {
         _ if there.nlink() > 1 => "a file that has other names too (hard links)",
         _ => return Ok(()),
     };
-    Err(Failure::with_code(
-        failure::GENERAL,
-        format!(
-            "{} is {what}, and a lock file of these commands belongs in its place; look at it, remove it, and run the command again",
-            path.display()
-        ),
-    ))
+    Err(Failure::general(format!(
+        "{} is {what}, and a lock file of these commands belongs in its place; look at it, remove it, and run the command again",
+        path.display()
+    )))
 }
 
 /// The error for a folder that another run holds.
@@ -267,13 +261,10 @@ fn held(file: &mut File, folder: &Path) -> anyhow::Error {
         "" => "another run of these commands",
         name => name,
     };
-    Failure::with_code(
-        failure::GENERAL,
-        format!(
-            "{} is being worked on by {holder}; wait until that has ended, or choose another place",
-            folder.display()
-        ),
-    )
+    Failure::general(format!(
+        "{} is being worked on by {holder}; wait until that has ended, or choose another place",
+        folder.display()
+    ))
 }
 
 /// Whether a file cannot be made because this user may not, or nobody may.

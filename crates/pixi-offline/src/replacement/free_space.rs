@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{StatVfs, statvfs};
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::host_env;
 
 /// The room on a file system.
@@ -124,14 +124,11 @@ impl Reserve {
         if free >= self.bytes {
             return Ok(());
         }
-        Err(Failure::with_code(
-            failure::GENERAL,
-            format!(
-                "the disk of {} is nearly full: {free} bytes are free, and the run ends where less than {} are left; free some, or choose another place",
-                self.place.display(),
-                self.bytes
-            ),
-        ))
+        Err(Failure::general(format!(
+            "the disk of {} is nearly full: {free} bytes are free, and the run ends where less than {} are left; free some, or choose another place",
+            self.place.display(),
+            self.bytes
+        )))
     }
 }
 
@@ -158,14 +155,11 @@ pub fn require_free_space(
     let inodes = free
         .entries
         .map_or_else(String::new, |free| format!(" and {free} more entries"));
-    Err(Failure::with_code(
-        failure::GENERAL,
-        format!(
-            "there is no room at {}: {bytes} bytes in {entries} entries are needed, and there is room for {} bytes{inodes}; free some, or choose another place",
-            place.display(),
-            free.bytes,
-        ),
-    ))
+    Err(Failure::general(format!(
+        "there is no room at {}: {bytes} bytes in {entries} entries are needed, and there is room for {} bytes{inodes}; free some, or choose another place",
+        place.display(),
+        free.bytes,
+    )))
 }
 
 #[cfg(test)]
@@ -197,7 +191,7 @@ mod tests {
         reserve.require().unwrap();
         reserve.bytes = u64::MAX;
         let error = reserve.require().unwrap_err();
-        assert_eq!(failure::exit_code(&error), failure::GENERAL);
+        assert_eq!(crate::failure::exit_code(&error), crate::failure::GENERAL);
         assert!(error.to_string().contains("nearly full"), "{error}");
     }
 

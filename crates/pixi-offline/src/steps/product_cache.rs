@@ -276,13 +276,10 @@ fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<Tied> 
         .held_by_another(stems)
         .or_else(|| PythonCache::held_by_another(cache))
     {
-        return Err(Failure::with_code(
-            crate::failure::GENERAL,
-            format!(
-                "another program is writing the package cache: it holds {}; wait until it is done",
-                lock.display()
-            ),
-        ));
+        return Err(Failure::general(format!(
+            "another program is writing the package cache: it holds {}; wait until it is done",
+            lock.display()
+        )));
     }
     let mut problems =
         parallel::par_map(&need.conda, |package| conda.problems(package, deep)).concat();
@@ -304,14 +301,11 @@ fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<Tied> 
     if more > 0 {
         problems.push(format!("and {more} more"));
     }
-    Err(Failure::with_code(
-        crate::failure::GENERAL,
-        format!(
-            "the package cache {} lacks what pixi.lock needs; create the workdir again:\n  {}",
-            cache.display(),
-            problems.join("\n  ")
-        ),
-    ))
+    Err(Failure::general(format!(
+        "the package cache {} lacks what pixi.lock needs; create the workdir again:\n  {}",
+        cache.display(),
+        problems.join("\n  ")
+    )))
 }
 
 /// Looks for the pixi that built the workdir, before anything is written.

@@ -86,13 +86,10 @@ pub(super) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow
         ));
     }
     if !outcome.missing_files.is_empty() {
-        return Err(Failure::with_code(
-            failure::GENERAL,
-            format!(
-                "the verification ended with 0 but left no {}; looked below the project and $VERIFY_OUT_DIR",
-                outcome.missing_files.join(", no ")
-            ),
-        ));
+        return Err(Failure::general(format!(
+            "the verification ended with 0 but left no {}; looked below the project and $VERIFY_OUT_DIR",
+            outcome.missing_files.join(", no ")
+        )));
     }
     match outcome.finished {
         Some(0) => Ok(()),
@@ -146,13 +143,10 @@ pub(super) fn require_output(
         .with_context(|| format!("{} cannot be read", log.display()))?;
     for (text, found) in wanted.iter().zip(found) {
         if !found && !text.is_empty() {
-            return Err(Failure::with_code(
-                failure::GENERAL,
-                format!(
-                    "the verification ended with 0 but did not print {text:?}{}",
-                    whereabouts(kept)
-                ),
-            ));
+            return Err(Failure::general(format!(
+                "the verification ended with 0 but did not print {text:?}{}",
+                whereabouts(kept)
+            )));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::evidence::manifest::EncodedPath;
 use crate::evidence::signature::VerifyingKey;
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::{Sha256Digest, sums};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::Product;
 
 /// A signature of `SHA256SUMS` that is right.
@@ -157,5 +157,5 @@ pub fn require_signed_verification(
 }
 
 fn refused(why: String) -> anyhow::Error {
-    Failure::with_code(failure::GENERAL, why)
+    Failure::general(why)
 }

@@ -95,8 +95,7 @@ pub(super) fn check(
 pub(super) fn require_unchanged(product: &Product, before: &Sha256Digest) -> anyhow::Result<()> {
     let after = check::check(product, Depth::Full)?;
     let Some(after) = after.filter(|after| after.digest == *before) else {
-        return Err(Failure::with_code(
-            failure::GENERAL,
+        return Err(Failure::general(
             "the lists of the product were changed while it was verified; verify it again",
         ));
     };
