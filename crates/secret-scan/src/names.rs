@@ -14,79 +14,50 @@ const REGISTRY: &str = "credentials of a registry";
 const VARIABLES: &str = "file of environment variables";
 const STATE: &str = "state of Terraform, which holds secrets";
 
-/// Last components, in lower case.
+/// Last components, in lower case, divided by spaces.
 const NAMES: &[(&str, &str)] = &[
-    (".env", VARIABLES),
-    ("id_rsa", PRIVATE_KEY),
-    ("id_dsa", PRIVATE_KEY),
-    ("id_ecdsa", PRIVATE_KEY),
-    ("id_ecdsa_sk", PRIVATE_KEY),
-    ("id_ed25519", PRIVATE_KEY),
-    ("id_ed25519_sk", PRIVATE_KEY),
-    ("secring.gpg", PRIVATE_KEY),
-    (".netrc", LOGIN),
-    ("_netrc", LOGIN),
-    (".git-credentials", LOGIN),
-    (".pgpass", LOGIN),
-    (".mylogin.cnf", LOGIN),
-    (".htpasswd", LOGIN),
-    (".vault-token", LOGIN),
-    (".vault_pass", LOGIN),
-    (".vault_pass.txt", LOGIN),
-    (".smbcredentials", LOGIN),
-    (".pypirc", REGISTRY),
-    (".dockercfg", REGISTRY),
-    (".dockerconfigjson", REGISTRY),
-    ("application_default_credentials.json", CLOUD),
-    (".s3cfg", CLOUD),
-    (".boto", CLOUD),
-    (".databrickscfg", CLOUD),
-    ("rclone.conf", CLOUD),
-    ("kaggle.json", CLOUD),
-    ("kubeconfig", CLOUD),
-    (".terraformrc", CLOUD),
-    ("credentials.tfrc.json", CLOUD),
+    (VARIABLES, ".env"),
+    (
+        PRIVATE_KEY,
+        "id_rsa id_dsa id_ecdsa id_ecdsa_sk id_ed25519 id_ed25519_sk secring.gpg",
+    ),
+    (
+        LOGIN,
+        ".netrc _netrc .git-credentials .pgpass .mylogin.cnf .htpasswd .vault-token .vault_pass \
+         .vault_pass.txt .smbcredentials",
+    ),
+    (REGISTRY, ".pypirc .dockercfg .dockerconfigjson"),
+    (
+        CLOUD,
+        "application_default_credentials.json .s3cfg .boto .databrickscfg rclone.conf \
+         kaggle.json kubeconfig .terraformrc credentials.tfrc.json",
+    ),
 ];
 
 /// Ends of last components, in lower case.
 const ENDS: &[(&str, &str)] = &[
-    (".p12", KEY_STORE),
-    (".pfx", KEY_STORE),
-    (".jks", KEY_STORE),
-    (".jceks", KEY_STORE),
-    (".keystore", KEY_STORE),
-    (".kdb", KEY_STORE),
-    (".kdbx", KEY_STORE),
-    (".ppk", PRIVATE_KEY),
-    (".tfstate", STATE),
-    (".tfstate.backup", STATE),
-    (".kubeconfig", CLOUD),
+    (KEY_STORE, ".p12 .pfx .jks .jceks .keystore .kdb .kdbx"),
+    (PRIVATE_KEY, ".ppk"),
+    (STATE, ".tfstate .tfstate.backup"),
+    (CLOUD, ".kubeconfig"),
 ];
 
 /// Last components, in lower case, that say enough only below their folder.
 const PLACES: &[(&str, &str)] = &[
-    (".aws/credentials", CLOUD),
-    ("gcloud/credentials.db", CLOUD),
-    ("gcloud/access_tokens.db", CLOUD),
-    (".azure/accesstokens.json", CLOUD),
-    (".azure/msal_token_cache.json", CLOUD),
-    (".azure/msal_token_cache.bin", CLOUD),
-    (".azure/service_principal_entries.json", CLOUD),
-    (".kube/config", CLOUD),
-    (".oci/config", CLOUD),
-    (".config/hub", LOGIN),
-    (".config/gh/hosts.yml", LOGIN),
-    ("containers/auth.json", REGISTRY),
-    (".rattler/credentials.json", REGISTRY),
-    ("rattler/credentials.json", REGISTRY),
-    (".cargo/credentials", REGISTRY),
-    (".cargo/credentials.toml", REGISTRY),
-    (".gem/credentials", REGISTRY),
-    (".composer/auth.json", REGISTRY),
-    (".huggingface/token", REGISTRY),
-    ("huggingface/token", REGISTRY),
-    ("huggingface/stored_tokens", REGISTRY),
-    (".streamlit/secrets.toml", VARIABLES),
+    (
+        CLOUD,
+        ".aws/credentials gcloud/credentials.db gcloud/access_tokens.db \
+         .azure/accesstokens.json .azure/msal_token_cache.json .azure/msal_token_cache.bin \
+         .azure/service_principal_entries.json .kube/config .oci/config",
+    ),
+    (LOGIN, ".config/hub .config/gh/hosts.yml"),
+    (
+        REGISTRY,
+        "containers/auth.json .rattler/credentials.json rattler/credentials.json \
+         .cargo/credentials .cargo/credentials.toml .gem/credentials .composer/auth.json \
+         .huggingface/token huggingface/token huggingface/stored_tokens",
+    ),
+    (VARIABLES, ".streamlit/secrets.toml"),
 ];
 
 /// Ends of names beginning with `.env.` that mean a pattern to copy.
@@ -100,9 +71,10 @@ pub fn kind_of_name(file: &Path) -> Option<&'static str> {
     if name.starts_with(".env.") && !MODELS.iter().any(|end| name.ends_with(end)) {
         return Some(VARIABLES);
     }
-    let listed = |table: &[(&str, &'static str)], fits: &dyn Fn(&str) -> bool| {
-        let found = table.iter().find(|(text, _)| fits(text));
-        found.map(|(_, kind)| *kind)
+    let listed = |table: &[(&'static str, &str)], fits: &dyn Fn(&str) -> bool| {
+        let mut kinds = table.iter();
+        let found = kinds.find(|(_, texts)| texts.split(' ').any(fits));
+        found.map(|(kind, _)| *kind)
     };
     listed(NAMES, &|text| name == text)
         .or_else(|| {

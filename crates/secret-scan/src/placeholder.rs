@@ -1,82 +1,16 @@
 //! What stands in the place of a secret and is none.
 
-/// Words that stand for a secret, whole and in lower case.
-const WORDS: &[&str] = &[
-    "password",
-    "passwd",
-    "passwort",
-    "pass",
-    "pwd",
-    "passphrase",
-    "secret",
-    "token",
-    "key",
-    "apikey",
-    "api_key",
-    "api-key",
-    "auth",
-    "credential",
-    "credentials",
-    "user",
-    "username",
-    "foo",
-    "bar",
-    "baz",
-    "qux",
-    "tiger",
-    "test",
-    "none",
-    "null",
-    "nil",
-    "undefined",
-    "true",
-    "false",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "hidden",
-    "masked",
-    "blank",
-    "empty",
-    "x-token-auth",
-];
+/// Words that stand for a secret, whole and in lower case, divided by spaces.
+const WORDS: &str = "\
+    password passwd passwort pass pwd passphrase secret token key apikey api_key api-key auth \
+    credential credentials user username foo bar baz qux tiger test none null nil undefined true \
+    false yes no on off hidden masked blank empty x-token-auth";
 
-/// Parts of texts that stand for a secret, in lower case.
-const PARTS: &[&str] = &[
-    "example",
-    "changeme",
-    "change_me",
-    "change-me",
-    "placeholder",
-    "your",
-    "dummy",
-    "redacted",
-    "insert",
-    "replace",
-    "fixme",
-    "mypass",
-    "my_pass",
-    "my-pass",
-    "my_token",
-    "my-token",
-    "mytoken",
-    "my_secret",
-    "my-secret",
-    "mysecret",
-    "notasecret",
-    "not_a_secret",
-    "not-a-secret",
-    "notreal",
-    "not-real",
-    "fake",
-    "lorem",
-    "xxxx",
-    "...",
-    "***",
-    "\u{2022}\u{2022}",
-    "\u{2026}",
-];
+/// Parts of texts that stand for a secret, in lower case, divided by spaces.
+const PARTS: &str = "\
+    example changeme change_me change-me placeholder your dummy redacted insert replace fixme \
+    mypass my_pass my-pass my_token my-token mytoken my_secret my-secret mysecret notasecret \
+    not_a_secret not-a-secret notreal not-real fake lorem xxxx ... *** \u{2022}\u{2022} \u{2026}";
 
 /// Marks of a text that is filled in later, by a shell, a template or a program.
 const TEMPLATES: &[&str] = &[
@@ -89,8 +23,8 @@ pub fn is_placeholder(value: &[u8]) -> bool {
     let text = text.trim();
     text.len() < 3
         || text.starts_with(['$', '%', '@'])
-        || WORDS.contains(&text)
-        || PARTS.iter().any(|part| text.contains(part))
+        || WORDS.split(' ').any(|word| text == word)
+        || PARTS.split(' ').any(|part| text.contains(part))
         || TEMPLATES.iter().any(|mark| text.contains(mark))
         || is_monotonous(text.as_bytes())
 }

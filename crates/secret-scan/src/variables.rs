@@ -2,59 +2,26 @@
 
 use crate::placeholder::is_placeholder;
 
-/// Parts of names of variables that hold secrets, in upper case.
-const NAMES: &[&str] = &[
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "SECRET",
-    "TOKEN",
-    "CREDENTIAL",
-    "APIKEY",
-    "API_KEY",
-    "ACCESS_KEY",
-    "PRIVATE_KEY",
-];
+/// Parts of names of variables that hold secrets, in upper case, divided by spaces.
+const NAMES: &str = "\
+    PASSWORD PASSWD PASSPHRASE SECRET TOKEN CREDENTIAL APIKEY API_KEY ACCESS_KEY PRIVATE_KEY";
 
 /// Parts of names of variables that hold no secret themselves.
-const HARMLESS: &[&str] = &[
-    "TOKENIZE",
-    "TOKENISE",
-    "MAX_TOKEN",
-    "_TOKENS",
-    "PUBLIC_TOKEN",
-];
+const HARMLESS: &str = "TOKENIZE TOKENISE MAX_TOKEN _TOKENS PUBLIC_TOKEN";
 
 /// Ends of names of variables that say where a secret is, or what about it.
-const ABOUT: &[&str] = &[
-    "_FILE",
-    "_PATH",
-    "_DIR",
-    "_URL",
-    "_URI",
-    "_ENDPOINT",
-    "_NAME",
-    "_ID",
-    "_TYPE",
-    "_LENGTH",
-    "_TTL",
-    "_ENABLED",
-    "_REQUIRED",
-    "_HEADER",
-    "_COUNT",
-    "_LIMIT",
-    "_TIMEOUT",
-    "_HELPER",
-];
+const ABOUT: &str = "\
+    _FILE _PATH _DIR _URL _URI _ENDPOINT _NAME _ID _TYPE _LENGTH _TTL _ENABLED _REQUIRED _HEADER \
+    _COUNT _LIMIT _TIMEOUT _HELPER";
 
 /// What a variable looks like that is named like a secret and has a value;
 /// `None` for any other. What the value itself looks like is for
 /// [`Contents`](crate::contents::Contents) to say.
 pub fn kind_of_variable(name: &str, value: &[u8]) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
-    let named = NAMES.iter().any(|part| name.contains(part))
-        && !HARMLESS.iter().any(|part| name.contains(part))
-        && !ABOUT.iter().any(|end| name.ends_with(end));
+    let named = NAMES.split(' ').any(|part| name.contains(part))
+        && !HARMLESS.split(' ').any(|part| name.contains(part))
+        && !ABOUT.split(' ').any(|end| name.ends_with(end));
     (named && !is_placeholder(value) && !is_path(value) && !is_small_number(value))
         .then_some("value of a variable that is named like a secret")
 }

@@ -84,7 +84,7 @@ impl Facts {
         lines.extend(array("overrides", &overrides));
         lines.extend(array("uncovered", &Product::UNCOVERED));
         assign_to(&mut lines, "mark_name", MARK);
-        lines.extend(array("user_variables", user_packages::USER_VARIABLES));
+        lines.extend(array("user_variables", &user_packages::user_variables()));
         let settings: Vec<String> = user_packages::SETTINGS
             .iter()
             .map(|(name, value)| format!("{name}={value}"))

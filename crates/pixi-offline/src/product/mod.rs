@@ -116,7 +116,7 @@ pub fn keep_user_packages_away(script: &str) -> String {
 
 /// Whether this variable is one of those that the lines unset.
 pub fn is_user_variable(name: &str) -> bool {
-    user_packages::USER_VARIABLES.contains(&name)
+    user_packages::user_variables().contains(&name)
 }
 
 /// The whole of `bootstrap-project.sh`.
