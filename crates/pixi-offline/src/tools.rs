@@ -82,7 +82,7 @@ impl Program {
     /// # Errors
     ///
     /// When it cannot be started. A non-zero end is no error here.
-    pub fn capture(&self, arguments: &[OsString]) -> anyhow::Result<Captured> {
+    pub fn capture(&self, arguments: &[impl AsRef<OsStr>]) -> anyhow::Result<Captured> {
         self.capture_without(arguments, &[])
     }
 
@@ -93,10 +93,12 @@ impl Program {
     /// When it cannot be started.
     pub fn capture_without(
         &self,
-        arguments: &[OsString],
+        arguments: &[impl AsRef<OsStr>],
         variables: &[&str],
     ) -> anyhow::Result<Captured> {
-        let command = duct::cmd(&self.path, arguments).stdin_null().unchecked();
+        let command = duct::cmd(&self.path, os_strings(arguments))
+            .stdin_null()
+            .unchecked();
         let command = variables
             .iter()
             .fold(command, |command, name| command.env_remove(name));
@@ -153,10 +155,10 @@ impl Program {
     /// When it cannot be started.
     pub fn run_piped(
         &self,
-        arguments: &[OsString],
+        arguments: &[impl AsRef<OsStr>],
         input: impl IntoRawFd,
     ) -> anyhow::Result<ChildProcess> {
-        let command = duct::cmd(&self.path, arguments).stdin_file(input);
+        let command = duct::cmd(&self.path, os_strings(arguments)).stdin_file(input);
         match self.errors {
             Errors::Ours => self.read(command),
             Errors::Joined => self.read(command.stderr_to_stdout()),
@@ -191,10 +193,10 @@ impl Program {
     /// When it cannot be started.
     pub fn converse_silently(
         &self,
-        arguments: &[OsString],
+        arguments: &[impl AsRef<OsStr>],
     ) -> anyhow::Result<(ChildProcess, PipeWriter)> {
         let (input, writer) = std::io::pipe().context("no pipe could be made")?;
-        let command = duct::cmd(&self.path, arguments).stderr_null();
+        let command = duct::cmd(&self.path, os_strings(arguments)).stderr_null();
         Ok((self.read(command.stdin_file(input))?, writer))
     }
 
@@ -205,11 +207,16 @@ impl Program {
     /// When it cannot be started.
     pub fn spawn_piped(
         &self,
-        arguments: &[OsString],
+        arguments: &[impl AsRef<OsStr>],
     ) -> anyhow::Result<(ChildProcess, PipeWriter)> {
         let (input, writer) = std::io::pipe().context("no pipe could be made")?;
         Ok((self.run_piped(arguments, input)?, writer))
     }
+}
+
+/// Texts as a program takes them.
+pub fn os_strings(texts: &[impl AsRef<OsStr>]) -> Vec<OsString> {
+    texts.iter().map(|text| text.as_ref().to_owned()).collect()
 }
 
 /// How a program ended.
@@ -337,7 +344,7 @@ mod tests {
             path: "/bin/sh".into(),
             errors: Errors::Ours,
         };
-        program.capture(&["-c", script].map(OsString::from))
+        program.capture(&["-c", script])
     }
 
     #[test]

@@ -18,9 +18,9 @@ use anyhow::Context as _;
 
 use crate::container::engine::Engine;
 use crate::container::outcome::Outcome;
-use crate::container::spec::{ContainerName, ContainerSpec, HelperSpec, os_strings};
+use crate::container::spec::{ContainerName, ContainerSpec, HelperSpec};
 use crate::container::volume::PROGRAM;
-use crate::tools::{ChildProcess, Killer};
+use crate::tools::{ChildProcess, Killer, os_strings};
 use crate::transfer::Sender;
 
 /// How long the second container gets to start, and to tell a count.
@@ -225,7 +225,7 @@ impl Counter {
             .capture(&create_arguments(&name, spec, counting))?;
         anyhow::ensure!(made.succeeded(), "{}", made.stderr);
         put_program(engine, &name, &counting.program)?;
-        let start = ["start", "--attach", "--interactive", name.as_str()].map(OsString::from);
+        let start = ["start", "--attach", "--interactive", name.as_str()];
         let (conversation, input) = engine.program().converse_silently(&start)?;
         let client = conversation.killer();
         let (sender, answers) = mpsc::channel();
@@ -291,7 +291,7 @@ fn create_arguments(
 /// Puts a copy of our program into a container that has not started.
 fn put_program(engine: &Engine, name: &ContainerName, program: &Path) -> anyhow::Result<()> {
     let target = format!("{}:/", name.as_str());
-    let words = ["cp", "-", &target].map(OsString::from);
+    let words = ["cp", "-", &target];
     let (mut conversation, to): (ChildProcess, PipeWriter) =
         engine.program().converse_silently(&words)?;
     let mut sender = Sender::new(BufWriter::with_capacity(1 << 20, to));

@@ -1,6 +1,6 @@
 //! A call of the engine's client that a signal to us ends.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, PipeWriter, Read};
@@ -50,11 +50,11 @@ pub fn fetch(
     platform: Option<&ContainerPlatform>,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let mut arguments: Vec<OsString> = vec!["pull".into()];
+    let mut arguments = vec!["pull"];
     if let Some(platform) = platform {
-        arguments.extend(["--platform", platform.as_str()].map(OsString::from));
+        arguments.extend(["--platform", platform.as_str()]);
     }
-    arguments.push(image.as_str().into());
+    arguments.push(image.as_str());
     let (shown, ending) = call(engine, &arguments, Input::Held, |stream| {
         for line in BufReader::new(stream).lines() {
             report.info(line.context("the engine's client cannot be read")?);
@@ -79,7 +79,7 @@ pub fn fetch(
 /// 128+n after a signal; when the client cannot be started or read.
 pub(super) fn call<T>(
     engine: &Engine,
-    arguments: &[OsString],
+    arguments: &[impl AsRef<OsStr>],
     input: Input,
     take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
 ) -> anyhow::Result<(anyhow::Result<T>, Option<ExitInfo>)> {
@@ -90,7 +90,7 @@ pub(super) fn call<T>(
 pub(super) fn call_or<T>(
     last_resort: KillPolicy,
     engine: &Engine,
-    arguments: &[OsString],
+    arguments: &[impl AsRef<OsStr>],
     input: Input,
     take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
 ) -> anyhow::Result<(anyhow::Result<T>, Option<ExitInfo>)> {
@@ -126,8 +126,8 @@ pub(super) fn call_or<T>(
 }
 
 /// What the client is called for, in a sentence.
-fn purpose(arguments: &[OsString]) -> &'static str {
-    match arguments.first().and_then(|word| word.to_str()) {
+fn purpose(arguments: &[impl AsRef<OsStr>]) -> &'static str {
+    match arguments.first().and_then(|word| word.as_ref().to_str()) {
         Some("pull") => "fetching the image",
         Some("build") => "building the image",
         Some("save") => "saving the image",

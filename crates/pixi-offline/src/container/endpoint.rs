@@ -42,8 +42,7 @@ fn endpoint(client: &Program, settings: &DockerSettings) -> Option<Endpoint> {
     if !settings.has_context {
         return None;
     }
-    let words = ["context", "inspect"].map(Into::into);
-    let answer = client.capture(&words).ok()?;
+    let answer = client.capture(&["context", "inspect"]).ok()?;
     of_context(&answer.stdout)
 }
 

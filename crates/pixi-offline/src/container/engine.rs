@@ -1,7 +1,7 @@
 //! The engine's client, and what can be asked of it.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::container::endpoint;
-use crate::container::spec::{ContainerName, os_strings};
+use crate::container::spec::ContainerName;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference, TimeLimit};
-use crate::tools::{Captured, Program};
+use crate::tools::{Captured, Program, os_strings};
 
 /// A container engine, reached through its command line client.
 #[derive(Debug, Clone)]
@@ -342,8 +342,7 @@ impl Engine {
 
     /// Asks for something about volumes.
     pub(super) fn volume(&self, words: &[&str]) -> anyhow::Result<Captured> {
-        let words = ["volume"].iter().chain(words).map(OsString::from);
-        self.program.capture(&words.collect::<Vec<_>>())
+        self.program.capture(&[&["volume"], words].concat())
     }
 
     /// Removes a volume that no container has. One that is not there is no error.
@@ -381,7 +380,7 @@ impl Engine {
     }
 
     pub(super) fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
-        self.program.capture(&words.map(OsString::from))
+        self.program.capture(&words)
     }
 }
 

@@ -10,11 +10,11 @@ use crate::container::engine::{Engine, EngineVersion, image_id};
 use crate::container::engine_arguments;
 use crate::container::scripts;
 use crate::container::signals::KillPolicy;
-use crate::container::spec::{ContainerName, HelperSpec, os_strings};
+use crate::container::spec::{ContainerName, HelperSpec};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::ImageReference;
-use crate::tools::{Captured, ChildProcess};
+use crate::tools::{Captured, ChildProcess, os_strings};
 
 /// How a look into an image ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,9 +228,7 @@ impl Engine {
     ///
     /// Exit code 125 with the engine's words.
     pub fn tag_image(&self, id: &str, tag: &str) -> anyhow::Result<()> {
-        let answer = self
-            .program()
-            .capture(&["tag", id, tag].map(OsString::from))?;
+        let answer = self.program().capture(&["tag", id, tag])?;
         if answer.succeeded() {
             return Ok(());
         }
@@ -246,11 +244,10 @@ impl Engine {
     ///
     /// 128+n after a signal; 125 when the engine fails; 1 when `to` takes no more.
     pub fn save_image(&self, tag: &str, to: &mut impl Write) -> anyhow::Result<()> {
-        let arguments = ["save", tag].map(OsString::from);
         let write = |stream: &mut ChildProcess| {
             std::io::copy(stream, to).context("the archive cannot be written")
         };
-        let (written, ending) = call(self, &arguments, Input::Held, write)?;
+        let (written, ending) = call(self, &["save", tag], Input::Held, write)?;
         written?;
         match ending {
             Some(ending) if ending.code == 0 => Ok(()),
@@ -278,7 +275,7 @@ impl Engine {
             "--filter",
             &label,
         ];
-        let answer = self.program().capture(&words.map(OsString::from))?;
+        let answer = self.program().capture(&words)?;
         let text = String::from_utf8_lossy(&answer.stdout);
         Ok(text.lines().map(str::to_owned).collect())
     }
@@ -286,9 +283,7 @@ impl Engine {
     /// Removes an image by its id, or its name and with the last one the image, unless
     /// something uses it. Failures are passed over: this is tidying.
     pub fn remove_image(&self, id: &str) {
-        let _ = self
-            .program()
-            .capture(&["image", "rm", id].map(OsString::from));
+        let _ = self.program().capture(&["image", "rm", id]);
     }
 }
 

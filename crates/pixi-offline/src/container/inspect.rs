@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::container::engine::{Engine, Image, image_id};
-use crate::container::spec::os_strings;
 use crate::request::ImageReference;
 
 /// The part of a container that we ask for.
@@ -151,7 +150,7 @@ impl Engine {
     ) -> anyhow::Result<Vec<(String, String)>> {
         let filter = format!("label={label}");
         let words = [listing, &["--filter", &filter, "--format", field]].concat();
-        let answer = self.program().capture(&os_strings(&words))?;
+        let answer = self.program().capture(&words)?;
         let names = String::from_utf8_lossy(&answer.stdout).into_owned();
         // Listings tell labels to docker by `.Label`, to podman by `.Labels`; `inspect` to both alike.
         names

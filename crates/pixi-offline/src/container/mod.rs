@@ -38,7 +38,7 @@ pub use engine::{Engine, EngineVersion, Image};
 pub use images::Look;
 pub use mount::Mount;
 pub use outcome::Outcome;
-pub use owner::{Owner, remove_stale};
+pub use owner::remove_stale;
 pub use running_container::{RunningContainer, UploadedAgent};
 pub use session::{PhaseLog, RunResult, run, run_in};
 pub use shared_dirs::{Access, Probe, nonce_file, shares, shares_writable};

@@ -15,7 +15,7 @@ pub(super) const LABEL: &str = "io.github.pixi-offline.process";
 /// A process, named so that no other one is ever taken for it: by the boot, the
 /// process namespace, the id and the time of its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
+pub(super) struct Owner {
     realm: String,
     pid: i32,
     /// Clock ticks from boot to start; `None` where /proc hides it.

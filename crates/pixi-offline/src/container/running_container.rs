@@ -12,10 +12,10 @@ use crate::container::call::{Input, call, read_answer};
 use crate::container::engine::Engine;
 use crate::container::scripts;
 use crate::container::signals::DeferredSignals;
-use crate::container::spec::{exec_arguments, os_strings};
+use crate::container::spec::exec_arguments;
 use crate::failure::{self, Failure};
 use crate::request::{ContainerId, ContainerVariable, ImageReference};
-use crate::tools::{Captured, ExitInfo};
+use crate::tools::{Captured, ExitInfo, os_strings};
 
 /// Where a program may be put in a container, in order of preference; the last
 /// two are file systems in memory, for containers that are read-only.

@@ -10,11 +10,11 @@ use anyhow::Context as _;
 use crate::container::engine::Engine;
 use crate::container::engine_arguments;
 use crate::container::mount::Mount;
-use crate::container::spec::{HelperSpec, os_strings};
+use crate::container::spec::HelperSpec;
 use crate::failure;
 use crate::host_env;
 use crate::request::ImageReference;
-use crate::tools::Captured;
+use crate::tools::{Captured, os_strings};
 use crate::untrusted_dir::UntrustedDir;
 
 /// How the engine gets at a folder of this machine.

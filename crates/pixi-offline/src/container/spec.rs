@@ -1,13 +1,14 @@
 //! A container, as data, and the one place where the command lines of the engine's `run`,
 //! `create` and `exec` are put together.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use crate::container::Mount;
 use crate::container::attempts::Counting;
-use crate::container::owner::{self, Owner};
+use crate::container::owner;
 use crate::container::scripts::Script;
 use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
+use crate::tools::os_strings;
 
 /// The label that every container of ours carries.
 pub(super) const LABEL: &str = "io.github.pixi-offline.command";
@@ -62,8 +63,6 @@ pub struct ContainerSpec {
     pub name: ContainerName,
     /// The command of ours that it runs for; the label's value.
     pub command: &'static str,
-    /// The process that removes it; a later run does when that was killed.
-    pub owner: Option<Owner>,
     /// Its image.
     pub image: ImageReference,
     /// What the image shall be for; the engine's choice when `None`.
@@ -92,14 +91,9 @@ pub struct ContainerSpec {
 impl ContainerSpec {
     /// The words after the engine's name.
     pub fn run_arguments(&self) -> anyhow::Result<Vec<OsString>> {
-        let mut words: Vec<OsString> = Vec::new();
+        let mut words = os_strings(&["run", "--interactive", "--name", self.name.as_str()]);
+        owner::push_labels(&mut words, self.command);
         let mut push = |word: &str, value: &str| words.extend([word.into(), value.into()]);
-        push("run", "--interactive");
-        push("--name", &self.name.0);
-        push("--label", &format!("{LABEL}={}", self.command));
-        if let Some(owner) = &self.owner {
-            push("--label", &format!("{}={}", owner::LABEL, owner.label()));
-        }
         // The output is attached and logged by us; a second copy in the
         // daemon's own log would only fill its disk.
         push("--log-driver", "none");
@@ -191,11 +185,6 @@ pub(super) fn exec_arguments(
     arguments
 }
 
-/// Texts as the client takes them.
-pub(super) fn os_strings(texts: &[impl AsRef<OsStr>]) -> Vec<OsString> {
-    texts.iter().map(|text| text.as_ref().to_owned()).collect()
-}
-
 /// All that a run of a script in a container depends on that is there already.
 #[derive(Debug, Clone)]
 pub struct ExecSpec {
@@ -215,6 +204,8 @@ impl ExecSpec {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::container::scripts;
 
@@ -230,12 +221,14 @@ mod tests {
             args: os_strings(&["-c", ":"]),
         };
         let arguments = helper.arguments();
-        let owner = Owner::this_process().unwrap().label();
+        let owner = owner::Owner::this_process().unwrap().label();
         let line = arguments.join(OsStr::new("|"));
         assert_eq!(
             line.to_str().unwrap(),
             format!(
-                "run|--rm|--label|io.github.pixi-offline.command=look|--label|io.github.pixi-offline.process={owner}|--network|none|--pull|never|--read-only|--entrypoint|sh|img:1|-c|:"
+                "run|--rm|--label|io.github.pixi-offline.command=look|\
+                 --label|io.github.pixi-offline.process={owner}|--network|none|--pull|never|\
+                 --read-only|--entrypoint|sh|img:1|-c|:"
             )
         );
     }
@@ -255,7 +248,6 @@ mod tests {
         let spec = ContainerSpec {
             name: ContainerName::new("final-verify-product", "0123456789abcdef"),
             command: "final-verify-product",
-            owner: Owner::this_process(),
             image: ImageReference::new(OsStr::new("img:1")).unwrap(),
             platform: Some(ContainerPlatform::new(OsStr::new("linux/amd64")).unwrap()),
             mounts: vec![Mount::read_only("/p,q", "/src")],
@@ -272,44 +264,18 @@ mod tests {
             script: Script::new(scripts::BUILD, "nonce", ["a b"], ["run", "--"]),
         };
         let words = spec.run_arguments().unwrap();
-        let owner = Owner::this_process().unwrap().label();
-        let owner = format!("io.github.pixi-offline.process={owner}");
+        let owner = owner::Owner::this_process().unwrap().label();
         let (options, script) = words.split_at(words.len() - 7);
         assert_eq!(
-            options,
-            [
-                "run",
-                "--interactive",
-                "--name",
-                "final-verify-product-0123456789ab",
-                "--label",
-                "io.github.pixi-offline.command=final-verify-product",
-                "--label",
-                &owner,
-                "--log-driver",
-                "none",
-                "--cap-drop",
-                "MKNOD",
-                "--network",
-                "none",
-                "--platform",
-                "linux/amd64",
-                "--pull",
-                "never",
-                "--security-opt",
-                "label=disable",
-                "--mount",
-                "type=bind,\"source=/p,q\",target=/src,readonly",
-                "--tmpfs",
-                "/product:rw,exec,mode=1777,size=42",
-                "--env",
-                "A=b c",
-                "--cpus=1",
-                "--entrypoint",
-                "sh",
-                "img:1",
-                "-c",
-            ]
+            options.join(OsStr::new("|")).to_str().unwrap(),
+            format!(
+                "run|--interactive|--name|final-verify-product-0123456789ab|\
+                 --label|io.github.pixi-offline.command=final-verify-product|\
+                 --label|io.github.pixi-offline.process={owner}|--log-driver|none|\
+                 --cap-drop|MKNOD|--network|none|--platform|linux/amd64|--pull|never|\
+                 --security-opt|label=disable|--mount|type=bind,\"source=/p,q\",target=/src,readonly|\
+                 --tmpfs|/product:rw,exec,mode=1777,size=42|--env|A=b c|--cpus=1|--entrypoint|sh|img:1|-c"
+            )
         );
         assert_eq!(script[1], "pixi-offline");
         assert_eq!(script[3..], ["nonce", "a b", "run", "--"]);

@@ -12,10 +12,10 @@ use crate::container::engine::Engine;
 use crate::container::mount::Mount;
 use crate::container::owner::{self, Owner};
 use crate::container::signals::{CleanupOnSignal, DeferredSignals, KillPolicy};
-use crate::container::spec::{ContainerName, HelperSpec, os_strings};
+use crate::container::spec::{ContainerName, HelperSpec};
 use crate::failure::{self, Failure};
 use crate::request::ImageReference;
-use crate::tools::ChildProcess;
+use crate::tools::{ChildProcess, os_strings};
 use crate::transfer::Sender;
 
 /// Where our program lies in a container that is made for it.
@@ -214,7 +214,6 @@ impl<'a> TransferContainer<'a> {
         send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
         take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let arguments = os_strings(words);
         let (result, sent) = mpsc::channel();
         let write = move |to: PipeWriter| {
             let _ = result.send(send(to));
@@ -222,7 +221,7 @@ impl<'a> TransferContainer<'a> {
         let (taken, ending) = call_or(
             KillPolicy::Remove(self.engine.clone(), vec![self.name.clone()]),
             self.engine,
-            &arguments,
+            words,
             Input::Stream(Box::new(write)),
             take,
         )?;

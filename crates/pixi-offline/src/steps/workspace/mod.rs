@@ -20,8 +20,7 @@ use self::volumes::{BaseVolume, RemoteVolumes};
 use crate::container::scripts::Script;
 use crate::container::{
     self, Access, ContainerName, ContainerSpec, Counting, Engine, ExecSpec, KeptVolume, Mount,
-    Network, Outcome, Owner, PhaseLog, Probe, Pull, RunResult, RunningContainer, Tmpfs,
-    UploadedAgent,
+    Network, Outcome, PhaseLog, Probe, Pull, RunResult, RunningContainer, Tmpfs, UploadedAgent,
 };
 use crate::context::Context;
 use crate::failure::{self, Failure};
@@ -409,7 +408,6 @@ impl NewContainer<'_> {
         Ok(ContainerSpec {
             name: ContainerName::new(self.command, nonce),
             command: self.command,
-            owner: Owner::this_process(),
             image: self.image.clone(),
             platform: self.platform.cloned(),
             mounts,
