@@ -30,6 +30,12 @@ const SHOWN: usize = 40;
 
 /// The plan for a product's cache, made before anything is written.
 pub(super) struct CachePlan {
+    /// The workdir's package cache.
+    cache: PathBuf,
+    /// Where it was filled, where that is known.
+    origin: Option<PathBuf>,
+    /// Whether it is carried whole.
+    full: bool,
     lock: Option<Lock>,
     environments: Vec<String>,
     platform: Option<Subdir>,
@@ -42,6 +48,15 @@ pub(super) struct CachePlan {
     /// The platforms that pixi takes first where the machine has what they ask for, in
     /// the form of [`Facts::preferred_platforms`].
     preferred_platforms: Vec<String>,
+}
+
+/// What of a cache is carried, and how closely it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CacheChoice {
+    /// Whether every file of every needed package is read and compared.
+    pub(super) deep: bool,
+    /// Whether all is carried.
+    pub(super) full: bool,
 }
 
 /// How many needed packages are known by name only.
@@ -65,7 +80,7 @@ impl CachePlan {
         workdir: &Workdir,
         name: &ProjectName,
         record: Option<&WorkdirRecord>,
-        deep: bool,
+        choice: CacheChoice,
         context: &Context,
     ) -> anyhow::Result<CachePlan> {
         let file = workdir.project(name).join(layout::LOCK_FILE);
@@ -76,6 +91,9 @@ impl CachePlan {
         );
         environments::require_names(&environments, "workdir.json")?;
         let mut plan = CachePlan {
+            cache: workdir.cache(),
+            origin: record.map(|record| ContainerWorkdir::cache_of(&record.container_workdir)),
+            full: choice.full,
             platform: None,
             need: None,
             tied: Tied::default(),
@@ -104,8 +122,8 @@ impl CachePlan {
             &LocalChannel::of(lock, &workdir.project(name)),
         )?
         .in_project(&workdir.project(name));
-        plan.tied = check(&workdir.cache(), &need, deep)?;
-        plan.say_tied(deep, context);
+        plan.tied = check(&workdir.cache(), &need, choice.deep)?;
+        plan.say_tied(choice.deep, context);
         plan.need = Some(need);
         Ok(plan)
     }
@@ -132,46 +150,30 @@ impl CachePlan {
         self.lock = Some(lock.choosing(record.platform_names()));
     }
 
-    /// Copies the cache: what is needed, or with `full` everything.
-    pub(super) fn copy(
-        &self,
-        workdir: &Workdir,
-        target: &Path,
-        full: bool,
-        record: Option<&WorkdirRecord>,
-        how: &CopyOptions,
-    ) -> anyhow::Result<CopiedCache> {
-        let origin = origin(record);
-        let need = self.need.as_ref().filter(|_| !full);
-        packages::copy_cache(&workdir.cache(), target, need, origin.as_deref(), how)
+    /// What of the needed packages decides what is carried; all is when `None`.
+    fn carried(&self) -> Option<&Requirements> {
+        self.need.as_ref().filter(|_| !self.full)
     }
 
-    /// Prepares the cache to be handed over as it lies there.
-    pub(super) fn prepare_hand_over(
-        &self,
-        workdir: &Workdir,
-        full: bool,
-        record: Option<&WorkdirRecord>,
-    ) -> anyhow::Result<(CacheMove, CopiedCache)> {
-        let origin = origin(record);
-        let need = self.need.as_ref().filter(|_| !full);
-        CacheMove::prepare(&workdir.cache(), need, origin.as_deref())
+    /// Copies what is carried of the cache.
+    pub(super) fn copy(&self, target: &Path, how: &CopyOptions) -> anyhow::Result<CopiedCache> {
+        let origin = self.origin.as_deref();
+        packages::copy_cache(&self.cache, target, self.carried(), origin, how)
     }
 
-    /// The small files of the cache that will be copied and tell of requests.
-    pub(super) fn pointers(&self, workdir: &Workdir, full: bool) -> anyhow::Result<Vec<PathBuf>> {
-        packages::pointers(&workdir.cache(), self.need.as_ref().filter(|_| !full))
+    /// Prepares the cache to be moved into the product as it lies there.
+    pub(super) fn prepare_move(&self) -> anyhow::Result<(CacheMove, CopiedCache)> {
+        CacheMove::prepare(&self.cache, self.carried(), self.origin.as_deref())
+    }
+
+    /// The small files of the cache that are carried and tell of requests.
+    pub(super) fn pointers(&self) -> anyhow::Result<Vec<PathBuf>> {
+        packages::pointers(&self.cache, self.carried())
     }
 
     /// What the copy of the cache will take.
-    pub(super) fn size(
-        &self,
-        workdir: &Workdir,
-        full: bool,
-        record: Option<&WorkdirRecord>,
-    ) -> Size {
-        let need = self.need.as_ref().filter(|_| !full);
-        packages::size(&workdir.cache(), need, origin(record).as_deref())
+    pub(super) fn size(&self) -> Size {
+        packages::size(&self.cache, self.carried(), self.origin.as_deref())
     }
 
     /// The lock of the project.
@@ -245,11 +247,6 @@ impl CachePlan {
             carries_manifest: true,
         }
     }
-}
-
-/// Where the cache was filled.
-fn origin(record: Option<&WorkdirRecord>) -> Option<PathBuf> {
-    record.map(|record| ContainerWorkdir::cache_of(&record.container_workdir))
 }
 
 /// The platform that the cache was filled for: that of the image, else the only

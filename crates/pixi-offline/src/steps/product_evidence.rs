@@ -178,60 +178,77 @@ fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
     counts
 }
 
-/// Lists a product that is otherwise complete: writes `manifest.json`,
-/// `SHA256SUMS`, `provenance.json` and the signatures of the last two, and gives the
-/// manifest and the product's digest. `known` are digests that need not be computed again;
-/// `elsewhere` are entries that are not in the product yet. `started` says when the making began, in seconds since
-/// 1970.
-///
-/// # Errors
-///
-/// When something in the product cannot be read, or the evidence cannot be
-/// written.
-pub(super) fn write(
-    product: &Product,
-    facts: ManifestFacts,
-    (known, elsewhere): (KnownDigests<'_>, Vec<Entry>),
-    (signing, started): (Option<&SigningKey>, Option<String>),
-    context: &Context,
-) -> anyhow::Result<(Manifest, Sha256Digest)> {
-    let mut entries = listing::list(product.path(), &[], known)?;
-    if !elsewhere.is_empty() {
-        entries.extend(elsewhere);
-        entries.sort_by(|one, other| one.path.bytes().cmp(other.path.bytes()));
-    }
-    let manifest = Manifest::new(facts, entries);
-    let manifest_text = manifest.to_json()?;
-    let sums_text = sums::text(&manifest.entries, &manifest_text);
-    let digest = sums::product_digest(&sums_text);
-    write_file(&product.manifest(), &manifest_text)?;
-    write_file(&product.sums(), &sums_text)?;
-    let now = context
-        .host
-        .source_date_epoch
-        .unwrap_or_else(|| context.now());
-    let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
-        let Some(key) = signing else { return Ok(()) };
-        let comment = TrustedComment::of(file, now, Some((&manifest.facts, &digest)));
-        let signature = key.sign(content, &comment)?;
-        write_file(&Product::signature_of(file), signature.as_bytes())
-    };
-    sign(&product.sums(), &sums_text)?;
-    let invocation = Invocation {
-        started,
-        finished: evidence::rfc3339(now),
-    };
-    let mut statement = serde_json::to_vec_pretty(&provenance::statement(
-        &manifest.facts,
-        &digest,
-        &invocation,
-    ))?;
-    statement.push(b'\n');
-    write_file(&product.provenance(), &statement)?;
-    sign(&product.provenance(), &statement)?;
+/// What the evidence of a product is made of.
+pub(super) struct Evidence<'a> {
+    pub(super) facts: ManifestFacts,
+    /// Digests that need not be computed again.
+    pub(super) known: KnownDigests<'a>,
+    /// Entries that are not in the product yet.
+    pub(super) not_there: Vec<Entry>,
+    pub(super) signing_key: Option<&'a SigningKey>,
+    /// When the build was started, in the form of RFC 3339.
+    pub(super) started: Option<String>,
+}
 
-    let mut escaped = manifest
-        .entries
+impl Evidence<'_> {
+    /// Lists a product that is otherwise complete: writes `manifest.json`,
+    /// `SHA256SUMS`, `provenance.json` and the signatures of the last two, and gives the
+    /// manifest and the product's digest.
+    ///
+    /// # Errors
+    ///
+    /// When something in the product cannot be read, or the evidence cannot be
+    /// written.
+    pub(super) fn write(
+        self,
+        product: &Product,
+        context: &Context,
+    ) -> anyhow::Result<(Manifest, Sha256Digest)> {
+        let mut entries = listing::list(product.path(), &[], self.known)?;
+        if !self.not_there.is_empty() {
+            entries.extend(self.not_there);
+            entries.sort_by(|one, other| one.path.bytes().cmp(other.path.bytes()));
+        }
+        let manifest = Manifest::new(self.facts, entries);
+        let manifest_text = manifest.to_json()?;
+        let sums_text = sums::text(&manifest.entries, &manifest_text);
+        let digest = sums::product_digest(&sums_text);
+        write_file(&product.manifest(), &manifest_text)?;
+        write_file(&product.sums(), &sums_text)?;
+        let now = context
+            .host
+            .source_date_epoch
+            .unwrap_or_else(|| context.now());
+        let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
+            let Some(key) = self.signing_key else {
+                return Ok(());
+            };
+            let comment = TrustedComment::of(file, now, Some((&manifest.facts, &digest)));
+            let signature = key.sign(content, &comment)?;
+            write_file(&Product::signature_of(file), signature.as_bytes())
+        };
+        sign(&product.sums(), &sums_text)?;
+        let invocation = Invocation {
+            started: self.started,
+            finished: evidence::rfc3339(now),
+        };
+        let mut statement = serde_json::to_vec_pretty(&provenance::statement(
+            &manifest.facts,
+            &digest,
+            &invocation,
+        ))?;
+        statement.push(b'\n');
+        write_file(&product.provenance(), &statement)?;
+        sign(&product.provenance(), &statement)?;
+
+        note_escaped(&manifest.entries, context);
+        Ok((manifest, digest))
+    }
+}
+
+/// Says that not every checker reads the names of some files.
+fn note_escaped(entries: &[Entry], context: &Context) {
+    let mut escaped = entries
         .iter()
         .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
         .filter(|entry| sums::needs_escape(entry.path.bytes()));
@@ -242,5 +259,4 @@ pub(super) fn write(
             first.path
         ));
     }
-    Ok((manifest, digest))
 }
