@@ -4,18 +4,20 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser};
+use pixi_offline::commands::build_offline_product::{
+    self as step, OfflineProductRequest, ProductChoices, Source,
+};
+use pixi_offline::commands::create_workdir_from_container;
+use pixi_offline::commands::create_workdir_from_host;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
+use pixi_offline::project::Generated;
 use pixi_offline::report::{Format, Phases, Report, Verbosity};
 use pixi_offline::request::{
     BuildOptions, CacheOption, ContainerId, ImageReference, OFFICIAL_IMAGE, PlatformOptions,
     ProductOptions, SigningOptions, TransferOptions,
 };
-use pixi_offline::steps::build_offline_product::{
-    self as step, OfflineProductRequest, ProductChoices, Source,
-};
-use pixi_offline::steps::{Generated, create_workdir_from_container, create_workdir_from_host};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:

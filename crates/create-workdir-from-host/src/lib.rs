@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use pixi_offline::commands::create_workdir_from_host::{self as step, HostBuildRequest};
 use pixi_offline::context::Context;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::request::{BuildOptions, ImageReference, PlatformOptions, TransferOptions};
-use pixi_offline::steps::create_workdir_from_host::{self as step, HostBuildRequest};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use pixi_offline::commands::final_verify_product::{self as step, VerifyRequest};
 use pixi_offline::context::Context;
 use pixi_offline::request::{
     EngineOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions, SigningOptions,
     TransferOptions, VerifyOptions,
 };
-use pixi_offline::steps::final_verify_product::{self as step, VerifyRequest};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:

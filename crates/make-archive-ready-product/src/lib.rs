@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use pixi_offline::commands::make_product::{self as step, ProductRequest};
 use pixi_offline::context::Context;
+use pixi_offline::project::Generated;
 use pixi_offline::request::{
     CacheOption, ProductOptions, ProjectName, SecretOptions, SigningOptions,
 };
-use pixi_offline::steps::Generated;
-use pixi_offline::steps::make_product::{self as step, ProductRequest};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:

@@ -9,8 +9,8 @@ use pixi_offline::evidence::evidence_file::LONGEST_RECORD;
 use pixi_offline::evidence::manifest::{Entry, EntryKind, ManifestFacts, Mode};
 use pixi_offline::layout::{self, Product};
 use pixi_offline::packages::{self, Subdir};
+use pixi_offline::project::secrets::{self, SecretSearch};
 use pixi_offline::staging::Rules;
-use pixi_offline::steps::secrets::{self, SecretSearch};
 
 use crate::activation::Activated;
 use crate::dockerfile::Dockerfile;

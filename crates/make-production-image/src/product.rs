@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use pixi_offline::commands::lock_of;
+use pixi_offline::commands::signed_product::{SignedProduct, require_signed_verification};
 use pixi_offline::context::Context;
 use pixi_offline::evidence::check::{self, Checked, Depth, Installs, Verified};
 use pixi_offline::evidence::is_workdir;
@@ -13,10 +15,9 @@ use pixi_offline::evidence::verification::VerificationRecord;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
 use pixi_offline::packages::{Lock, Package};
+use pixi_offline::project::require_folder;
 use pixi_offline::replacement::DirLock;
 use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName, ProjectName};
-use pixi_offline::steps::signed_product::{SignedProduct, require_signed_verification};
-use pixi_offline::steps::{lock_of, require_folder};
 
 use crate::request::{CopiedPath, ImageRequest};
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
 
+use crate::commands::agent;
 use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::host_env::HostEnv;
 use crate::packages::LockCache;
 use crate::report::Report;
 use crate::secret_search::SecretScanner;
-use crate::steps::agent;
+use crate::workspace::agent_request::AGENT_ARGUMENT;
 
 /// The option after which everything belongs to the verification.
 const VERIFY_RUN: &str = "--verify-run";
@@ -47,7 +48,7 @@ where
 
 /// As [`run_main`], for a command that also works as its own delegate: it brings
 /// a copy of itself into a container and calls it there with
-/// [`agent::AGENT_ARGUMENT`].
+/// [`AGENT_ARGUMENT`].
 pub fn run_main_or_agent<Options>(
     run: impl FnOnce(Options, &Context) -> anyhow::Result<()>,
     new_scanner: NewScanner,
@@ -56,10 +57,7 @@ where
     Options: CommandFactory + FromArgMatches,
 {
     let mut words = std::env::args_os().skip(1);
-    if words
-        .next()
-        .is_none_or(|first| first != agent::AGENT_ARGUMENT)
-    {
+    if words.next().is_none_or(|first| first != AGENT_ARGUMENT) {
         return run_main(run, new_scanner);
     }
     let order = words.next().unwrap_or_default();

@@ -7,9 +7,10 @@
 //! command line → request → layout → staging → container → product → proof → report
 //! ```
 //!
-//! [`steps`] composes them, one file for each thing that a person runs. Start
+//! [`commands`] composes them, one file for each thing that a person runs. Start
 //! reading there. `docs/architecture.md` in the repository is the map.
 
+pub mod commands;
 pub mod container;
 pub mod context;
 pub mod entry;
@@ -21,13 +22,14 @@ pub mod layout;
 pub mod packages;
 pub mod parallel;
 pub mod product;
+pub mod project;
 pub mod regular_file;
 pub mod replacement;
 pub mod report;
 pub mod request;
 pub mod secret_search;
 pub mod staging;
-pub mod steps;
 pub mod tools;
 pub mod transfer;
 pub mod untrusted_dir;
+mod workspace;

@@ -26,10 +26,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 use pixi_offline::layout::DEFAULT_EXCLUDES;
+use pixi_offline::project::ProjectRules;
 use pixi_offline::staging::{
     CopyOptions, CopyStats, PatternError, Rules, Selection, copy_tree, copy_tree_with,
 };
-use pixi_offline::steps::ProjectRules;
 
 use crate::staging_oracle::tree::{Found, Tree};
 use testbed::limit::InTime as _;

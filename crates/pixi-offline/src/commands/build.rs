@@ -1,0 +1,311 @@
+//! Installing and verifying a staged project in a container with network.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::commands::build_logs::{Logs, prepare_logs};
+use crate::commands::installed::{self, InstalledList};
+use crate::commands::new_workdir::{self, NewWorkdir};
+use crate::container::scripts::{self, Script};
+use crate::container::{Outcome, RunResult};
+use crate::context::Context;
+use crate::evidence::{BuildState, WorkdirRecord};
+use crate::layout::{self, ContainerWorkdir, Workdir};
+use crate::packages::LocalChannel;
+use crate::project::generated::{self, StagedPaths};
+use crate::project::lock_use::LockUse;
+use crate::project::secrets;
+use crate::project::stage::ProjectRules;
+use crate::replacement::{DirLock, StagedDir, TargetState};
+use crate::request::{
+    ContainerPath, ContainerVariable, Expectations, ProjectName, SecretPolicy, Transfer,
+    Verification,
+};
+use crate::workspace::container_out::ContainerOut;
+use crate::workspace::pixi_words::PixiWords;
+use crate::workspace::script_result::{self, Phase};
+use crate::workspace::{DirRole, NewContainer, ScriptPlace, ScriptRun, Tree, TreeDir, Workspace};
+
+/// A build that is about to be run.
+pub(crate) struct Build<'a> {
+    pub(crate) container_workdir: &'a ContainerPath,
+    pub(crate) project: &'a ProjectName,
+    pub(crate) lock_use: LockUse,
+    /// Whether the lock has a package that is fetched with git.
+    pub(crate) needs_git: bool,
+    pub(crate) environments: &'a [String],
+    /// The environment that is verified.
+    pub(crate) verified: &'a str,
+    pub(crate) verification: &'a Verification,
+    pub(crate) expectations: &'a Expectations,
+    pub(crate) variables: &'a [ContainerVariable],
+}
+
+/// A build whose workdir comes into its place when it is over.
+pub(crate) struct BuildElsewhere<'a> {
+    pub(crate) place: &'a NewWorkdir,
+    pub(crate) claim: &'a DirLock,
+    pub(crate) rules: &'a ProjectRules,
+    pub(crate) secrets: &'a SecretPolicy,
+    /// What of the project was staged.
+    pub(crate) staged: &'a StagedPaths,
+}
+
+impl Build<'_> {
+    /// The directories of a workdir on this machine as a container has them, and channels
+    /// in the project where they were locked: pixi looks for them there.
+    pub(crate) fn tree(
+        &self,
+        workdir: &Workdir,
+        cache: PathBuf,
+        channels: &[LocalChannel],
+    ) -> Tree {
+        let inside = ContainerWorkdir(self.container_workdir);
+        let mut dirs = vec![
+            TreeDir::new(DirRole::Write, workdir.projects(), inside.projects()),
+            TreeDir::new(DirRole::Write, workdir.resources(), inside.resources()),
+            TreeDir::new(DirRole::Out, workdir.container_out(), inside.out()),
+            TreeDir::new(DirRole::Write, cache, inside.cache()),
+        ];
+        let project = Path::new(&inside.projects()).join(self.project);
+        let elsewhere = channels
+            .iter()
+            .filter(|channel| channel.locked != project.join(&channel.in_project));
+        dirs.extend(elsewhere.filter_map(|channel| {
+            let staged = workdir.project(self.project).join(&channel.in_project);
+            // A path that is not UTF-8 cannot be locked: pixi writes text.
+            let locked = channel.locked.to_str()?;
+            Some(TreeDir::new(DirRole::ReadElsewhere, staged, locked))
+        }));
+        Tree {
+            root: self.container_workdir.as_str().to_owned(),
+            dirs,
+        }
+    }
+
+    /// Runs `pixi install` and the verification on a workdir that is in its place, keeps
+    /// their logs there, and brings `record` up to date.
+    pub(crate) fn run_in_place(
+        &self,
+        workspace: &Workspace<'_>,
+        workdir: &Workdir,
+        record: &mut WorkdirRecord,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let container_out = ContainerOut::make(&workdir.out())?;
+        let logs = Logs::of(workdir);
+        let RunResult { outcome, end } = self.run(workspace, &logs, context)?;
+
+        let list = InstalledList::take(&container_out.path(), "");
+        let brought = workspace.fetch_out(container_out, &logs.files(), &outcome, context);
+        learn(&outcome, record);
+        let learned = installed::learn(&list, &outcome, workdir, self.project, record, context);
+        let recorded = record.write(workdir);
+        // A full disk is told by the log that it cut, not by what came after.
+        end?;
+        brought?;
+        recorded?;
+        self.classify(&outcome, &logs, Some(&logs))?;
+        learned?;
+        record.state = BuildState::Built;
+        record.write(workdir)
+    }
+
+    /// Runs the same where the workdir is not in its place, and brings it there; what is in
+    /// that place stays as it was when the engine is at fault.
+    ///
+    /// # Errors
+    ///
+    /// That of the build. Where no workdir was, one that holds the logs is made then.
+    pub(crate) fn run_elsewhere(
+        &self,
+        workspace: &Workspace<'_>,
+        elsewhere: &BuildElsewhere<'_>,
+        record: &mut WorkdirRecord,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let BuildElsewhere { place, claim, .. } = *elsewhere;
+        // Beside the workdir: the next run sweeps it when this one is killed.
+        let logs_folder = StagedDir::new(claim, place.workdir.path())?;
+        let logs_in = Workdir::new(logs_folder.path());
+        prepare_logs(&logs_in)?;
+        let logs = Logs::of(&logs_in);
+        let left_as_it_was = |error: &anyhow::Error, record: &WorkdirRecord| {
+            new_workdir::with_kept_logs(error, claim, place, &logs_in, record)
+        };
+        workspace.not_interrupted()?;
+        let RunResult { outcome, end } = self.run(workspace, &logs, context)?;
+        learn(&outcome, record);
+        if let Err(error) = end {
+            return Err(left_as_it_was(&error, record));
+        }
+        let is_kept = workspace.keeps_failed_workdir() || place.standing == TargetState::Vacant;
+        let kept = is_kept.then(|| Logs::of(&place.workdir));
+        let judged = self.classify(&outcome, &logs, kept.as_ref());
+        match &judged {
+            Ok(()) => record.state = BuildState::Built,
+            Err(error) if !workspace.keeps_failed_workdir() => {
+                return Err(left_as_it_was(error, record));
+            }
+            Err(_) => {}
+        }
+
+        let beside = StagedDir::new(claim, place.workdir.path())?;
+        let new = Workdir::new(beside.path());
+        let brought = workspace
+            .fetch_workdir(new.path(), context)
+            .and_then(|()| self.complete(&new, &logs_in, elsewhere, &outcome, record, context))
+            .and_then(|()| workspace.not_interrupted());
+        match (brought, &judged) {
+            (Ok(()), _) => {}
+            (Err(error), Ok(())) => return Err(left_as_it_was(&error, record)),
+            (Err(error), Err(failed)) => {
+                context.report.warning(format_args!("{error:#}"));
+                return Err(left_as_it_was(failed, record));
+            }
+        }
+        place.put(beside, record)?;
+        let path = place.workdir.path().display().to_string();
+        context.report.field("workdir", path);
+        judged
+    }
+
+    /// Adds what a workdir that was brought here does not have yet.
+    fn complete(
+        &self,
+        new: &Workdir,
+        logs: &Workdir,
+        elsewhere: &BuildElsewhere<'_>,
+        outcome: &Outcome,
+        record: &mut WorkdirRecord,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let list = InstalledList::take(new.path(), layout::OUT);
+        new_workdir::complete_received(elsewhere.place, new, self.project, logs, context)?;
+        installed::learn(&list, outcome, new, self.project, record, context)?;
+        if record.lock.built != record.lock.staged {
+            let project = new.project(self.project);
+            secrets::warn_of_built_lock(elsewhere.secrets, &project, context)?;
+        }
+        let (rules, staged) = (elsewhere.rules, elsewhere.staged);
+        generated::record(new, self.project, rules, staged, record, context);
+        record.write(new)
+    }
+
+    fn run(
+        &self,
+        workspace: &Workspace<'_>,
+        logs: &Logs,
+        context: &Context,
+    ) -> anyhow::Result<RunResult> {
+        let script = |place: ScriptPlace<'_>| self.script(place);
+        workspace.run(&self.script_run(&script), &logs.phases(), context)
+    }
+
+    /// The words that the engine's client would get for this build in a new container.
+    pub(crate) fn arguments(
+        &self,
+        container: &NewContainer<'_>,
+        tree: &Tree,
+        transfer: Transfer,
+        context: &Context,
+    ) -> anyhow::Result<Vec<OsString>> {
+        let script = |place: ScriptPlace<'_>| self.script(place);
+        container.arguments(tree, transfer, &self.script_run(&script), context)
+    }
+
+    fn script_run<'a>(
+        &'a self,
+        script: &'a dyn Fn(ScriptPlace<'_>) -> anyhow::Result<Script>,
+    ) -> ScriptRun<'a> {
+        ScriptRun {
+            variables: self.variables,
+            tmpfs: None,
+            script,
+        }
+    }
+
+    fn script(&self, place: ScriptPlace<'_>) -> anyhow::Result<Script> {
+        let expected = self.expectations.files().join("\n");
+        let own = [
+            if place.agent.is_some() {
+                "inside"
+            } else {
+                "mounted"
+            },
+            self.container_workdir.as_str(),
+            self.project.as_utf8()?,
+            self.lock_use.install_option(),
+            &self.environments.join(" "),
+            &expected,
+            place.agent.unwrap_or_default(),
+            if self.needs_git { "git" } else { "" },
+        ];
+        Ok(Script::new(
+            scripts::BUILD,
+            place.nonce,
+            own,
+            self.verification.pixi_words(Some(self.verified)),
+        ))
+    }
+
+    /// Success, or what the script's outcome and the logs say against it; `kept` are the
+    /// logs that are found later.
+    fn classify(&self, outcome: &Outcome, logs: &Logs, kept: Option<&Logs>) -> anyhow::Result<()> {
+        let advice = match outcome.phase("install") {
+            Some(1..) => self.advice_on_install(&PixiWords::of(&logs.install)),
+            _ => String::new(),
+        };
+        script_result::require_success(
+            outcome,
+            &[
+                Phase {
+                    name: "install",
+                    what: "pixi install",
+                    log: kept.map(|logs| logs.install.as_path()),
+                    advice: &advice,
+                },
+                Phase {
+                    name: "verify",
+                    what: "the verification",
+                    log: kept.map(|logs| logs.verify.as_path()),
+                    advice: "",
+                },
+            ],
+        )?;
+        if self.verification.is_requested() {
+            script_result::require_output(
+                self.expectations,
+                &logs.verify,
+                kept.map(|logs| logs.verify.as_path()),
+            )
+        } else {
+            script_result::write_no_verification(&logs.verify)
+        }
+    }
+}
+
+impl Build<'_> {
+    /// What to do about an install that failed, by what pixi said.
+    fn advice_on_install(&self, words: &PixiWords) -> String {
+        let blames_lock = words.blame_the_lock();
+        match self.lock_use {
+            LockUse::Locked if blames_lock => LockUse::STALE.to_owned(),
+            LockUse::Frozen if blames_lock => "pixi.lock lacks what was asked for, and it is installed as it is: refresh it with pixi".to_owned(),
+            _ => match words.shown() {
+                shown if shown.is_empty() => shown,
+                shown => format!("pixi says:{shown}"),
+            },
+        }
+    }
+}
+
+/// Takes over into the record what the script said.
+fn learn(outcome: &Outcome, record: &mut WorkdirRecord) {
+    if let Some(pixi) = &outcome.pixi {
+        record.pixi = Some(pixi.clone());
+    }
+    if outcome.phase("install") == Some(0) {
+        record.state = BuildState::Installed;
+    }
+}

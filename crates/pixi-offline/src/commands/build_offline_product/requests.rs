@@ -1,0 +1,118 @@
+//! What the later steps are asked for, as it follows from the whole request.
+
+use super::places::Places;
+use super::request::{OfflineProductRequest, Source};
+use crate::commands::BuiltWorkdir;
+use crate::commands::final_verify_product;
+use crate::commands::make_product;
+use crate::container;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::layout::Workdir;
+use crate::request::{ImageReference, ProjectName, SecretPolicy};
+
+pub(super) fn product_of(
+    request: &OfflineProductRequest,
+    made: &BuiltWorkdir,
+    places: &Places,
+) -> make_product::ProductRequest {
+    let choices = &request.product;
+    let (output, force) = match places.has_passed() {
+        true => (Some(places.new_product()), false),
+        false => (choices.output.clone(), choices.force),
+    };
+    make_product::ProductRequest {
+        workdir: made.workdir.clone(),
+        project_name: Some(made.project.clone()),
+        variables: choices.variables.clone(),
+        excludes: request.source.build().excludes.clone(),
+        generated: choices.generated,
+        secrets: request.source.build().secrets.clone(),
+        deep: choices.deep,
+        full_cache: choices.full_cache,
+        bundle_pixi: choices.bundle_pixi,
+        link_mode: choices.link_mode,
+        move_cache: choices.move_cache,
+        signing: choices.signing.clone(),
+        output,
+        force,
+    }
+}
+
+pub(super) fn verification_of(
+    request: &OfflineProductRequest,
+    made: &BuiltWorkdir,
+    places: &Places,
+) -> anyhow::Result<final_verify_product::VerifyRequest> {
+    let image = final_image(request, made.record.image.as_ref())?.ok_or_else(|| {
+        Failure::usage(
+            "the image of the container is not known; name one for the final verification with --image",
+        )
+    })?;
+    Ok(verification_in(request, image, &made.project, places))
+}
+
+/// The image of the final verification: the one that was named, else that of the
+/// build, by its id.
+fn final_image(
+    request: &OfflineProductRequest,
+    built: Option<&container::Image>,
+) -> anyhow::Result<Option<ImageReference>> {
+    match (&request.image, built) {
+        (Some(image), _) => Ok(Some(image.clone())),
+        (None, Some(built)) => ImageReference::new(built.id.as_ref()).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The final verification of a build that is only planned; `built` is the build's
+/// image where the engine has it.
+pub(super) fn planned_verification(
+    request: &OfflineProductRequest,
+    built: Option<&container::Image>,
+    workdir: &Workdir,
+    project: &ProjectName,
+    context: &Context,
+) -> anyhow::Result<Option<final_verify_product::VerifyRequest>> {
+    let asked = match &request.source {
+        Source::Host(source) => Some(source.image.clone()),
+        Source::Container(_) => None,
+    };
+    let places = Places::of(request, workdir, context);
+    Ok(final_image(request, built)?
+        .or(asked)
+        .map(|image| verification_in(request, image, project, &places)))
+}
+
+fn verification_in(
+    request: &OfflineProductRequest,
+    image: ImageReference,
+    project: &ProjectName,
+    places: &Places,
+) -> final_verify_product::VerifyRequest {
+    let build = request.source.build();
+    let platform = match &request.source {
+        Source::Host(source) => source.platform.clone(),
+        Source::Container(_) => None,
+    };
+    final_verify_product::VerifyRequest {
+        image,
+        platform,
+        product_dir: places.new_product(),
+        out_dir: places.new_logs(),
+        project_name: Some(project.clone()),
+        in_place: false,
+        verify_environment: build.verify_environment.clone(),
+        attach: true,
+        verify_key: None,
+        // Its words are those of the build, which has looked at them.
+        secrets: SecretPolicy::off(),
+        signing: request.product.signing.clone(),
+        verification: build.verification.clone(),
+        expectations: build.expectations.clone(),
+        engine: build.engine.clone(),
+        timeout: build.timeout.clone(),
+        variables: build.variables.clone(),
+        transfer: request.transfer,
+    }
+}

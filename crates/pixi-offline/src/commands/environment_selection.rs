@@ -1,0 +1,132 @@
+//! Which environments of a lock are built, and which of them is verified.
+
+use std::ffi::OsString;
+
+use crate::commands::build::Build;
+use crate::commands::new_workdir;
+use crate::context::Context;
+use crate::packages::{LocalChannel, Lock, Subdir};
+use crate::project::cuda;
+use crate::project::environments::{self, Resolved};
+use crate::project::lock_fit;
+use crate::project::lock_use::LockUse;
+use crate::project::manifest_environments::ManifestEnvironments;
+use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
+
+/// A lock, and the environments of it that are for the container's platform.
+pub(crate) struct EnvironmentSelection {
+    pub(crate) lock: Option<Lock>,
+    pub(crate) resolved: Resolved,
+    /// The environment that is verified.
+    pub(crate) verified: String,
+    /// The subdir of what the container is for, where it is known.
+    pub(crate) platform: Option<Subdir>,
+}
+
+impl EnvironmentSelection {
+    /// Chooses what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the project does not have it.
+    pub(crate) fn new(
+        request: &BuildRequest,
+        lock: Option<Lock>,
+        platform: Option<Subdir>,
+        manifest: &ManifestEnvironments,
+    ) -> anyhow::Result<EnvironmentSelection> {
+        lock_fit::require_lock_to_freeze(request.lock, lock.as_ref())?;
+        let resolved =
+            environments::resolve(&request.environments, lock.as_ref(), platform, manifest)?;
+        let asked = request.verify_environment.as_ref();
+        let verified =
+            environments::verification_environment(asked, &resolved.environments)?.to_owned();
+        Ok(EnvironmentSelection {
+            lock,
+            resolved,
+            verified,
+            platform,
+        })
+    }
+
+    /// Requires that lock and manifest have the environments for this platform.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when they do not.
+    pub(crate) fn require_that_fits(
+        &self,
+        request: &BuildRequest,
+        platform: Option<Subdir>,
+        channels: &[LocalChannel],
+        manifest: &ManifestEnvironments,
+    ) -> anyhow::Result<()> {
+        lock_fit::require_lock_that_fits(
+            request.lock,
+            self.lock.as_ref(),
+            &self.resolved.environments,
+            platform,
+            channels,
+            manifest,
+        )
+    }
+
+    /// The build of them.
+    pub(crate) fn build<'a>(
+        &'a self,
+        request: &'a BuildRequest,
+        project: &'a ProjectName,
+        variables: &'a [ContainerVariable],
+    ) -> Build<'a> {
+        let environments = &self.resolved.environments;
+        let lock = self.lock.as_ref();
+        Build {
+            container_workdir: &request.container_workdir,
+            project,
+            lock_use: LockUse::of(lock, request.lock),
+            // What is in the cache already is not fetched, and a new lock not known.
+            needs_git: !request.reuse_cache
+                && request.lock != LockOption::Update
+                && lock.is_some_and(|lock| lock.needs_git(environments)),
+            environments,
+            verified: &self.verified,
+            verification: &request.verification,
+            expectations: &request.expectations,
+            variables,
+        }
+    }
+
+    /// Says what follows from a missing lock, which environments are left out, and which
+    /// ask for a GPU that the container will not have.
+    pub(crate) fn warn(
+        &self,
+        request: &BuildRequest,
+        engine_arguments: &[OsString],
+        context: &Context,
+    ) {
+        if self.lock.is_none() {
+            new_workdir::warn_without_lock(context);
+        }
+        self.warn_of_cuda(request, engine_arguments, context);
+        self.resolved.say_left_out(context);
+    }
+
+    /// Says which environments ask for a GPU that the container will not have.
+    pub(crate) fn warn_of_cuda(
+        &self,
+        request: &BuildRequest,
+        engine_arguments: &[OsString],
+        context: &Context,
+    ) {
+        if let Some(lock) = &self.lock {
+            cuda::warn_of_cuda(
+                lock,
+                &self.resolved.environments,
+                self.platform,
+                &request.variables,
+                engine_arguments,
+                context,
+            );
+        }
+    }
+}

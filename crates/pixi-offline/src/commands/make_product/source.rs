@@ -1,0 +1,187 @@
+//! What a product is made of: whether the workdir has it, and in itself.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustix::fs::FileType;
+
+use crate::context::Context;
+use crate::evidence::{BuildState, WorkdirRecord};
+use crate::failure::Failure;
+use crate::layout::{self, Product, Workdir};
+use crate::project::project_manifest::ProjectManifest;
+use crate::project::stage;
+use crate::request::ProjectName;
+use crate::untrusted_dir::{UntrustedDir, name_of};
+
+/// Opens a workdir.
+///
+/// # Errors
+///
+/// Exit code 2 when it has no projects.
+pub(super) fn open(workdir: &Workdir) -> anyhow::Result<UntrustedDir> {
+    stage::require_folder("--workdir", workdir.path())?;
+    let dir = UntrustedDir::open(workdir.path())
+        .with_context(|| format!("{} cannot be read", workdir.path().display()))?;
+    require_own(&dir, Path::new(layout::PROJECT))?;
+    if dir.kind(layout::PROJECT)?.is_none() {
+        return Err(Failure::usage(format!(
+            "{} has no folder project/; create the workdir with create-workdir-from-host or create-workdir-from-container first",
+            workdir.path().display()
+        )));
+    }
+    Ok(dir)
+}
+
+/// Requires that the build of a workdir came to its end, as far as that is known.
+///
+/// # Errors
+///
+/// Exit code 2 when it did not.
+pub(super) fn require_built(
+    workdir: &Workdir,
+    record: Option<&WorkdirRecord>,
+    context: &Context,
+) -> anyhow::Result<()> {
+    match record.map(|record| record.state) {
+        Some(BuildState::Built) => {}
+        Some(BuildState::Installed) => {
+            context.report.warning("the verification of this workdir did not succeed; the product is made all the same");
+        }
+        Some(BuildState::Staged) => {
+            return Err(Failure::usage(format!(
+                "the build of {} did not come to its end, so its package cache is not whole; see {} and create the workdir again",
+                workdir.path().display(),
+                workdir.install_log().display()
+            )));
+        }
+        None => context.report.note("the workdir has no workdir.json (the old scripts made it): image, pixi version and state of the build are not known"),
+    }
+    Ok(())
+}
+
+/// Requires that project, resources and package cache are there, and in the workdir itself.
+///
+/// # Errors
+///
+/// Exit code 2 when one of them is not.
+pub(super) fn require_whole(
+    dir: &UntrustedDir,
+    workdir: &Workdir,
+    name: &ProjectName,
+    record: Option<&WorkdirRecord>,
+) -> anyhow::Result<()> {
+    for source in [
+        Path::new(layout::PROJECT).join(name),
+        layout::RESOURCES.into(),
+        layout::CACHE.into(),
+    ] {
+        require_own(dir, &source)?;
+    }
+    let project = workdir.project(name);
+    stage::require_folder("the staged project", &project)?;
+    ProjectManifest::require(&project)?;
+    let cache = workdir.cache();
+    if cache.is_dir() {
+        return Ok(());
+    }
+    let moved = record.and_then(|record| record.cache_moved.as_ref());
+    Err(Failure::usage(match moved {
+        Some(moved) => format!(
+            "the package cache was moved into the product by --move-cache; to make the product again, take it back with `mv {moved} {}`, or create the workdir again",
+            cache.display(),
+        ),
+        None => format!(
+            "{} has no folder pixi-cache/, so nothing could be installed offline; build the workdir again",
+            workdir.path().display()
+        ),
+    }))
+}
+
+/// Requires that the cache can be renamed into the product, and that the workdir
+/// can say so.
+pub(super) fn require_movable(
+    workdir: &Workdir,
+    target: &Product,
+    record: Option<&WorkdirRecord>,
+) -> anyhow::Result<()> {
+    let device = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        metadata.is_dir().then(|| metadata.dev())
+    };
+    // The product's own place, or the first folder above it that is there.
+    let place = target.path().ancestors().skip(1).find_map(device);
+    let same = device(&workdir.cache()).is_some_and(|cache| Some(cache) == place);
+    if !same {
+        return Err(Failure::usage(format!(
+            "--move-cache: {} is a link or on another file system than the product; leave --move-cache out",
+            workdir.cache().display()
+        )));
+    }
+    if record.is_none() {
+        return Err(Failure::usage(format!(
+            "--move-cache: {} has no workdir.json that could say where the package cache is; leave --move-cache out",
+            workdir.path().display()
+        )));
+    }
+    Ok(())
+}
+
+/// Requires that a source of the product is a directory in the workdir itself, if it is
+/// there: a container may have put a link in its place, and the product would hold what
+/// that leads to.
+fn require_own(workdir: &UntrustedDir, source: &Path) -> anyhow::Result<()> {
+    let path = workdir.path().join(source);
+    let kind = workdir
+        .kind(source)
+        .with_context(|| format!("{} cannot be looked at", path.display()))?;
+    match kind {
+        None | Some(FileType::Directory) => Ok(()),
+        Some(FileType::Symlink) => Err(Failure::usage(format!(
+            "{0} is a symbolic link, and a product is made only of what lies in the workdir; if you made the link yourself, put a copy of the directory in its place (`cp -aL {0} {0}.copy && rm {0} && mv {0}.copy {0}`), else create the workdir again",
+            path.display()
+        ))),
+        Some(kind) => Err(Failure::usage(format!(
+            "{} is {} and must be a directory; create the workdir again",
+            path.display(),
+            name_of(kind)
+        ))),
+    }
+}
+
+/// The only folder below `project/`.
+pub(super) fn only_project(workdir: &UntrustedDir) -> anyhow::Result<ProjectName> {
+    let projects = workdir.path().join(layout::PROJECT);
+    let mut names: Vec<OsString> = Vec::new();
+    workdir
+        .open_dir(layout::PROJECT)
+        .and_then(|dir| {
+            dir.for_each_entry(|entry| {
+                if matches!(entry.kind, FileType::Directory | FileType::Symlink) {
+                    names.push(entry.name);
+                }
+                Ok(())
+            })
+        })
+        .with_context(|| format!("{} cannot be read", projects.display()))?;
+    names.sort();
+    match names.as_slice() {
+        [name] => ProjectName::new(name),
+        [] => Err(Failure::usage(format!(
+            "{} holds no project",
+            projects.display()
+        ))),
+        several => Err(Failure::usage(format!(
+            "{} holds several projects: {}; name one with --project-name",
+            projects.display(),
+            several
+                .iter()
+                .map(|name| name.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,312 @@
+//! What both ways to a workdir share: its place, its helper, its last lines.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::commands::build_logs::Logs;
+use crate::container::{Engine, EngineVersion};
+use crate::context::Context;
+use crate::evidence::{self, BuildState, WorkdirRecord};
+use crate::failure::{self, Failure};
+use crate::layout::{self, Workdir};
+use crate::product::quoted;
+use crate::project::stage::{self, Helper};
+use crate::replacement::{
+    DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_folder,
+};
+use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
+use crate::untrusted_dir::UntrustedDir;
+use crate::workspace::container_out;
+
+/// A workdir that is there, built and verified.
+#[derive(Debug, Clone)]
+pub struct BuiltWorkdir {
+    /// Its place.
+    pub workdir: PathBuf,
+    /// The project's name in it.
+    pub project: ProjectName,
+    /// What is known of its build.
+    pub record: WorkdirRecord,
+    /// The engine that it was built with, and what that one has answered.
+    pub engine: Engine,
+}
+
+/// How long the name of a workdir may be, in bytes: file systems take 255, and what
+/// is built beside it has a longer one.
+const LONGEST_NAME: usize = 215;
+
+/// A workdir that may be made.
+pub(crate) struct NewWorkdir {
+    pub(crate) workdir: Workdir,
+    /// What is there now.
+    pub(crate) standing: TargetState,
+    pub(crate) helper: Helper,
+    /// Entries of the workdir that is there which stay while the rest of it is replaced.
+    pub(crate) stay: Vec<String>,
+}
+
+impl NewWorkdir {
+    /// Looks whether the workdir may be made where it was asked for, and for
+    /// the helper that goes into it. Touches nothing.
+    pub(crate) fn check(
+        asked: Option<&PathBuf>,
+        protected: &[(&Path, &str)],
+        force: bool,
+        context: &Context,
+    ) -> anyhow::Result<NewWorkdir> {
+        let workdir = match asked {
+            Some(folder) => Workdir::new(context.host.absolute(folder)),
+            None => {
+                let root = context.host.workspace_root();
+                Workdir::default_in(root, context.host.unix_seconds)
+            }
+        };
+        let length = workdir.path().file_name().map_or(0, OsStr::len);
+        if length > LONGEST_NAME {
+            return Err(Failure::usage(format!(
+                "the name of --workdir has {length} bytes, and {LONGEST_NAME} are the most: a longer one is built beside it first; choose a shorter one"
+            )));
+        }
+        let mut guard = OverwriteGuard::new(&context.host);
+        for (folder, what) in protected {
+            guard.protect(folder, what);
+        }
+        let standing = guard.check("--workdir", workdir.path(), evidence::is_workdir, force)?;
+        let helper = Helper::find(context)?;
+        Ok(NewWorkdir {
+            workdir,
+            standing,
+            helper,
+            stay: Vec::new(),
+        })
+    }
+
+    /// Claims the place for `command` and clears away what a killed run left
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// When another run holds it, or what was left cannot be cleared away.
+    pub(crate) fn claim(&self, command: &str) -> anyhow::Result<DirLock> {
+        let claim = DirLock::exclusive(self.workdir.path(), command)?;
+        StagedDir::recover_stale(&claim, self.workdir.path())?;
+        Ok(claim)
+    }
+
+    /// Puts a new workdir with this record in its place; what was there can come back.
+    /// The folder `kept`, if any, is taken over from it.
+    pub(crate) fn put_for_now(
+        &self,
+        beside: StagedDir,
+        kept: Option<&str>,
+        record: &WorkdirRecord,
+    ) -> anyhow::Result<(SwappedDir, bool)> {
+        if self.stay.is_empty() {
+            let provisional = beside.swap(kept)?;
+            let moved = provisional.moved();
+            return Ok((provisional, moved));
+        }
+        let is_folder = |name: &&str| {
+            let there = fs::symlink_metadata(self.workdir.path().join(name));
+            there.is_ok_and(|there| there.is_dir())
+        };
+        let kept = kept.filter(is_folder);
+        let stay: Vec<&str> = self.stay.iter().map(String::as_str).chain(kept).collect();
+        // A run that is killed meanwhile leaves a workdir that no product is made of.
+        let mut interim = record.clone();
+        interim.state = BuildState::Staged;
+        let mark = self.workdir.record();
+        let mark = mark.file_name().unwrap_or_default().to_string_lossy();
+        let provisional = beside.replace_entries(&stay, &mark, &interim.to_json()?)?;
+        Ok((provisional, kept.is_some()))
+    }
+
+    /// As [`Self::put_for_now`], and deletes what was there.
+    ///
+    /// # Errors
+    ///
+    /// As that, and when it cannot be deleted.
+    pub(crate) fn put(&self, beside: StagedDir, record: &WorkdirRecord) -> anyhow::Result<()> {
+        let (provisional, _) = self.put_for_now(beside, None, record)?;
+        provisional.finish()
+    }
+
+    /// Says what is there and what comes next.
+    pub(crate) fn announce(&self, name: &ProjectName, record: &WorkdirRecord, context: &Context) {
+        let workdir = &self.workdir;
+        if record.lock.staged.is_some() && record.lock.staged != record.lock.built {
+            context.report.warning("pixi.lock was changed by the build: the one in the project is stale; the workdir holds the new one");
+        }
+        context.report.ok(format_args!(
+            "WORKDIR created at: {}",
+            workdir.path().display()
+        ));
+        context.report.next(format_args!(
+            "{} --workdir {} --project-name {}",
+            quoted(workdir.helpers().join(layout::HELPER).as_os_str()),
+            quoted(workdir.path().as_os_str()),
+            quoted(name.as_os_str()),
+        ));
+    }
+}
+
+/// What is known of a build before it begins.
+///
+/// # Errors
+///
+/// Exit code 2 when the name of the project is not UTF-8.
+pub(crate) fn record(
+    build: &BuildRequest,
+    name: &ProjectName,
+    engine: &EngineVersion,
+    context: &Context,
+) -> anyhow::Result<WorkdirRecord> {
+    let container_workdir = build.container_workdir.as_str();
+    let verification = build.verification.clone();
+    let mut record = WorkdirRecord::new(name.as_utf8()?, container_workdir, verification);
+    let excludes = build.excludes.iter();
+    record.excludes = excludes
+        .map(|text| text.to_string_lossy().into_owned())
+        .collect();
+    record.started = evidence::rfc3339(context.host.unix_seconds);
+    record.overrides = overrides(&build.variables);
+    record.engine = Some(engine.clone());
+    record.lock.frozen = build.lock == LockOption::Frozen;
+    Ok(record)
+}
+
+/// The variables that tell pixi what the machine is that it installs for, as the
+/// record keeps them.
+fn overrides(variables: &[ContainerVariable]) -> BTreeMap<String, String> {
+    variables
+        .iter()
+        .filter(|variable| variable.key().starts_with("CONDA_OVERRIDE_"))
+        .filter_map(|variable| variable.assignment().split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Says whether an earlier package cache is used.
+pub(crate) fn say_reused(reused: bool, context: &Context) {
+    context.report.field("cache_reused", reused);
+    if reused {
+        context.report.note("the package cache of the workdir that was here is used again; --fresh, or leaving --reuse-cache out, starts with an empty one");
+    }
+}
+
+/// Says what follows from a project without a lock file.
+pub(crate) fn warn_without_lock(context: &Context) {
+    context.report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
+}
+
+/// Says what follows from a colon in the path of an environment.
+pub(crate) fn warn_of_colon(name: &str, container_workdir: &str, context: &Context) {
+    if name.contains(':') || container_workdir.contains(':') {
+        context.report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
+    }
+}
+
+/// What to say of a build that failed before there was a new workdir: where none was,
+/// it gets the logs, else it is as it was.
+pub(crate) fn with_kept_logs(
+    error: &anyhow::Error,
+    claim: &DirLock,
+    place: &NewWorkdir,
+    logs: &Workdir,
+    record: &WorkdirRecord,
+) -> anyhow::Error {
+    let fate = match place.standing {
+        TargetState::Vacant => keep_logs(claim, place, logs, record)
+            .err()
+            .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
+        _ => Some(format!("; {} is as it was", place.workdir.path().display())),
+    };
+    Failure::with_code(
+        failure::exit_code(error),
+        format!("{error:#}{}", fate.unwrap_or_default()),
+    )
+}
+
+/// Makes the folders of a workdir that came from elsewhere which are only this
+/// machine's.
+fn make_own_folders(workdir: &Workdir) -> anyhow::Result<()> {
+    for folder in [workdir.helpers(), workdir.product().path().to_owned()] {
+        make_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes a workdir that holds nothing but the logs of a failed build.
+fn keep_logs(
+    claim: &DirLock,
+    place: &NewWorkdir,
+    logs: &Workdir,
+    record: &WorkdirRecord,
+) -> anyhow::Result<()> {
+    let beside = StagedDir::new(claim, place.workdir.path())?;
+    let new = Workdir::new(beside.path());
+    record.write(&new)?;
+    stage::make_folders(&new)?;
+    make_folder(&new.resources())?;
+    place.helper.install(&new)?;
+    add_logs(logs, &new)?;
+    beside.commit()
+}
+
+/// Copies the logs into a workdir's out folder.
+pub(crate) fn add_logs(logs: &Workdir, to: &Workdir) -> anyhow::Result<()> {
+    let (from, into) = (logs.out(), to.out());
+    let dirs = UntrustedDir::open(&from).and_then(|from| {
+        let into = UntrustedDir::open(to.path())?.open_dir(layout::OUT)?;
+        Ok((from, into))
+    });
+    let (from, into) = dirs.with_context(|| format!("{} cannot be written", into.display()))?;
+    for log in Logs::of(logs).files() {
+        let name = log.file_name().unwrap_or_default();
+        // A verification may have left something of that name there.
+        let copied = from
+            .open_file(name)
+            .and_then(|(mut log, _)| io::copy(&mut log, &mut into.create_file(name)?));
+        copied
+            .with_context(|| format!("{} cannot be written", into.path().join(name).display()))?;
+    }
+    Ok(())
+}
+
+/// Makes a workdir of what came out of a container: requires that the project is
+/// there, brings what the verification left, and adds what is only this machine's.
+///
+/// # Errors
+///
+/// Exit code 1 when there is no project; when something cannot be written.
+pub(crate) fn complete_received(
+    place: &NewWorkdir,
+    new: &Workdir,
+    project: &ProjectName,
+    logs: &Workdir,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let projects = Path::new(layout::PROJECT);
+    let dir = UntrustedDir::open(new.path())?;
+    dir.open_dir(projects.join(project)).with_context(|| {
+        format!("what came out of the container has no directory project/{project}")
+    })?;
+    match dir.rename(layout::OUT, &dir, layout::CONTAINER_OUT) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let out = dir.create_dir(layout::OUT)?;
+    if dir.kind(layout::CONTAINER_OUT)?.is_some() {
+        let left = Path::new(layout::CONTAINER_OUT);
+        container_out::move_out(&dir, left, &out, &Logs::of(new).files(), context)?;
+        dir.remove(left)?;
+    }
+    add_logs(logs, new)?;
+    make_own_folders(new)?;
+    place.helper.install(new)
+}

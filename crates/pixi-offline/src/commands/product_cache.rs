@@ -1,0 +1,371 @@
+//! What of a workdir's package cache goes into the product, and whether it is
+//! all there.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::context::Context;
+use crate::evidence::WorkdirRecord;
+use crate::failure::Failure;
+use crate::layout::{self, ContainerWorkdir, Workdir};
+use crate::packages::{
+    self, CacheMove, CondaCache, CopiedCache, LocalChannel, Lock, PythonCache, Requirements,
+    Subdir, machine, subdir_of_image,
+};
+use crate::parallel;
+use crate::product::Facts;
+use crate::project::environments;
+use crate::project::lock_fit;
+use crate::project::project_manifest::ProjectManifest;
+use crate::project::workspace_platforms;
+use crate::replacement::make_folder;
+use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
+use crate::staging::{CopyOptions, Size};
+use crate::untrusted_dir::UntrustedDir;
+
+/// How many problems of a cache are shown.
+const SHOWN: usize = 40;
+
+/// The plan for a product's cache, made before anything is written.
+pub(crate) struct CachePlan {
+    /// The workdir's package cache.
+    cache: PathBuf,
+    /// Where it was filled, where that is known.
+    origin: Option<PathBuf>,
+    /// Whether it is carried whole.
+    full: bool,
+    lock: Option<Lock>,
+    environments: Vec<String>,
+    platform: Option<Subdir>,
+    need: Option<Requirements>,
+    tied: Tied,
+    /// The name in the lock of the platform that pixi chose.
+    chosen_name: Option<String>,
+    /// What that one asks of a machine.
+    asked_by_platform: Vec<String>,
+    /// The platforms that pixi takes first where the machine has what they ask for, in
+    /// the form of [`Facts::preferred_platforms`].
+    preferred_platforms: Vec<String>,
+}
+
+/// What of a cache is carried, and how closely it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CacheChoice {
+    /// Whether every file of every needed package is read and compared.
+    pub(crate) deep: bool,
+    /// Whether all is carried.
+    pub(crate) full: bool,
+}
+
+/// How many needed packages are known by name only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tied {
+    /// Wheels of which uv kept no sha256.
+    pub(crate) wheels_by_name: Option<u64>,
+    /// Conda packages without checksums of their files.
+    pub(crate) conda_by_name: Option<u64>,
+}
+
+impl CachePlan {
+    /// Asks the lock what the recorded environments need, and looks whether the
+    /// cache has it.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the lock says that it cannot work offline, 1 when
+    /// something is missing or, with `deep`, damaged: each is named.
+    pub(crate) fn make(
+        workdir: &Workdir,
+        name: &ProjectName,
+        record: Option<&WorkdirRecord>,
+        choice: CacheChoice,
+        context: &Context,
+    ) -> anyhow::Result<CachePlan> {
+        let file = workdir.project(name).join(layout::LOCK_FILE);
+        let lock = context.locks.read(&file)?;
+        let environments = record.map_or_else(
+            || vec![DEFAULT_ENVIRONMENT.to_owned()],
+            |record| record.environments.clone(),
+        );
+        environments::require_names(&environments, "workdir.json")?;
+        let mut plan = CachePlan {
+            cache: workdir.cache(),
+            origin: record.map(|record| ContainerWorkdir::cache_of(&record.container_workdir)),
+            full: choice.full,
+            platform: None,
+            need: None,
+            tied: Tied::default(),
+            lock,
+            environments,
+            chosen_name: None,
+            asked_by_platform: Vec::new(),
+            preferred_platforms: Vec::new(),
+        };
+        if let Some(record) = record {
+            plan.choose_platforms(record, &workdir.project(name));
+        }
+        let Some(lock) = &plan.lock else {
+            context.report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
+            return Ok(plan);
+        };
+        plan.platform = platform(lock, &plan.environments, record);
+        let Some(platform) = plan.platform else {
+            context.report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
+            return Ok(plan);
+        };
+        let need = lock_fit::require_installable(
+            lock,
+            &plan.environments,
+            platform,
+            &LocalChannel::of(lock, &workdir.project(name)),
+        )?
+        .in_project(&workdir.project(name));
+        plan.tied = check(&workdir.cache(), &need, choice.deep)?;
+        plan.say_tied(choice.deep, context);
+        plan.need = Some(need);
+        Ok(plan)
+    }
+
+    /// Keeps of the lock the platforms that pixi chose, and what a target is to compare.
+    fn choose_platforms(&mut self, record: &WorkdirRecord, project: &Path) {
+        let Some(lock) = &self.lock else {
+            return;
+        };
+        let first = self.environments.iter().find_map(|environment| {
+            let name = &record.platforms.get(environment)?.name;
+            Some((environment, lock.platform(environment, name)?))
+        });
+        if let Some((environment, chosen)) = first {
+            self.chosen_name = Some(chosen.name.clone());
+            self.asked_by_platform = chosen.requirements();
+            // What a container made of it may lead anywhere.
+            let manifest = ProjectManifest::find(project).filter(|found| !found.file.is_symlink());
+            let workspace = manifest.as_ref().and_then(ProjectManifest::platforms);
+            self.preferred_platforms = workspace.map_or_else(Vec::new, |workspace| {
+                workspace_platforms::preferred(lock, environment, chosen, workspace)
+            });
+        }
+        self.lock = Some(lock.choosing(record.platform_names()));
+    }
+
+    /// What of the needed packages decides what is carried; all is when `None`.
+    fn carried(&self) -> Option<&Requirements> {
+        self.need.as_ref().filter(|_| !self.full)
+    }
+
+    /// Copies what is carried of the cache.
+    pub(crate) fn copy(&self, target: &Path, how: &CopyOptions) -> anyhow::Result<CopiedCache> {
+        let origin = self.origin.as_deref();
+        packages::copy_cache(&self.cache, target, self.carried(), origin, how)
+    }
+
+    /// Prepares the cache to be moved into the product as it lies there.
+    pub(crate) fn prepare_move(&self) -> anyhow::Result<(CacheMove, CopiedCache)> {
+        CacheMove::prepare(&self.cache, self.carried(), self.origin.as_deref())
+    }
+
+    /// The small files of the cache that are carried and tell of requests.
+    pub(crate) fn pointers(&self) -> anyhow::Result<Vec<PathBuf>> {
+        packages::pointers(&self.cache, self.carried())
+    }
+
+    /// What the copy of the cache will take.
+    pub(crate) fn size(&self) -> Size {
+        packages::size(&self.cache, self.carried(), self.origin.as_deref())
+    }
+
+    /// The lock of the project.
+    pub(crate) fn lock(&self) -> Option<&Lock> {
+        self.lock.as_ref()
+    }
+
+    /// The environments that the product installs.
+    pub(crate) fn environments(&self) -> &[String] {
+        &self.environments
+    }
+
+    /// The platform that they are for, where it is known.
+    pub(crate) fn platform(&self) -> Option<Subdir> {
+        self.platform
+    }
+
+    /// What they need, where that is known.
+    pub(crate) fn need(&self) -> Option<&Requirements> {
+        self.need.as_ref()
+    }
+
+    /// How many of the packages are known by name only.
+    pub(crate) fn tied(&self) -> Tied {
+        self.tied
+    }
+
+    fn say_tied(&self, deep: bool, context: &Context) {
+        if let Some(count @ 1..) = self.tied.conda_by_name
+            && deep
+        {
+            context.report.note(format_args!(
+                "--deep compared the files of {count} conda packages by name only: they are older than info/paths.json, and have no checksums"
+            ));
+        }
+    }
+
+    /// What the product's own scripts compare at the target.
+    pub(crate) fn facts(&self, record: Option<&WorkdirRecord>, carried: &CopiedCache) -> Facts {
+        let need = self.need.as_ref();
+        Facts {
+            environments: self.environments.clone(),
+            pixi: record
+                .and_then(WorkdirRecord::pixi_version)
+                .map(str::to_owned),
+            lock_version: self.lock.as_ref().map(|lock| lock.version().into()),
+            has_python_packages: need.is_some_and(|need| !need.python.is_empty()),
+            // The wheel built of a repository was found whole in the cache, and an
+            // install that finds it does not call git (seen with pixi 0.77.0).
+            needs_git: false,
+            architecture: self.platform.and_then(machine).map(str::to_owned),
+            glibc: need.and_then(Requirements::glibc),
+            platform_name: self
+                .chosen_name
+                .clone()
+                .or_else(|| Some(self.platform?.to_string())),
+            virtual_packages: need.map_or_else(Vec::new, |need| {
+                let mut asked: BTreeSet<String> = need
+                    .virtual_packages()
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect();
+                asked.extend(self.asked_by_platform.iter().cloned());
+                asked.into_iter().collect()
+            }),
+            preferred_platforms: self.preferred_platforms.clone(),
+            overrides: record.map_or_else(Default::default, |record| record.overrides.clone()),
+            install_bytes: Some(carried.bytes),
+            install_entries: Some(carried.entries),
+            bundled_pixi: false,
+            carries_manifest: true,
+        }
+    }
+}
+
+/// The platform that the cache was filled for: that of the image, else the only
+/// one that the lock has.
+fn platform(
+    lock: &Lock,
+    environments: &[String],
+    record: Option<&WorkdirRecord>,
+) -> Option<Subdir> {
+    let image = record.and_then(|record| record.image.as_ref());
+    if let Some(subdir) = image.and_then(|image| subdir_of_image(&image.platform)) {
+        return Some(subdir);
+    }
+    let mut platforms = lock.platforms(environments.first()?)?;
+    let only = platforms.next()?;
+    platforms.next().is_none().then_some(only.subdir)
+}
+
+/// Looks whether a cache has what is needed.
+fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<Tied> {
+    let conda = CondaCache::new(cache);
+    let stems = need.conda.iter().map(|package| package.stem.clone());
+    if let Some(lock) = conda
+        .held_by_another(stems)
+        .or_else(|| PythonCache::held_by_another(cache))
+    {
+        return Err(Failure::general(format!(
+            "another program is writing the package cache: it holds {}; wait until it is done",
+            lock.display()
+        )));
+    }
+    let mut problems =
+        parallel::par_map(&need.conda, |package| conda.problems(package, deep)).concat();
+    let mut tied = Tied {
+        wheels_by_name: Some(0),
+        conda_by_name: Some(conda.without_checksums(need)),
+    };
+    if !need.python.is_empty() {
+        let python = PythonCache::read(cache);
+        tied.wheels_by_name = Some(python.tied_by_name(need));
+        let found = parallel::par_map(&need.python, |package| python.problems(need, package, deep));
+        problems.extend(found.into_iter().flatten());
+    }
+    if problems.is_empty() {
+        return Ok(tied);
+    }
+    let more = problems.len().saturating_sub(SHOWN);
+    problems.truncate(SHOWN);
+    if more > 0 {
+        problems.push(format!("and {more} more"));
+    }
+    Err(Failure::general(format!(
+        "the package cache {} lacks what pixi.lock needs; create the workdir again:\n  {}",
+        cache.display(),
+        problems.join("\n  ")
+    )))
+}
+
+/// Looks for the pixi that built the workdir, before anything is written.
+///
+/// # Errors
+///
+/// Exit code 2 when the workdir has none.
+pub(crate) fn require_pixi(workdir: &Workdir) -> anyhow::Result<()> {
+    let error = match open_pixi(workdir) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "is not there; the workdir was made by an older version".to_owned()
+        }
+        Err(error) => format!("cannot be used: {error}"),
+    };
+    Err(Failure::usage(format!(
+        "--bundle-pixi: {} {error}; create the workdir again",
+        workdir.pixi().display()
+    )))
+}
+
+/// The largest file that is taken for a pixi, in bytes.
+const LARGEST_PIXI: u64 = 1 << 30;
+
+/// Opens the pixi that built the workdir, and gives its size.
+fn open_pixi(workdir: &Workdir) -> io::Result<(File, u64)> {
+    let pixi = workdir.pixi();
+    let relative = pixi.strip_prefix(workdir.path()).unwrap_or(&pixi);
+    let (file, size) = UntrustedDir::open(workdir.path())?.open_file(relative)?;
+    if size > LARGEST_PIXI {
+        return Err(io::Error::other(format!(
+            "it is larger than {LARGEST_PIXI} bytes"
+        )));
+    }
+    Ok((file, size))
+}
+
+/// Copies the pixi that built the workdir.
+///
+/// # Errors
+///
+/// When it cannot be copied.
+pub(crate) fn bundle_pixi(workdir: &Workdir, target: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let copy = || -> std::io::Result<()> {
+        if let Some(folder) = target.parent() {
+            make_folder(folder)?;
+        }
+        let (from, size) = open_pixi(workdir)?;
+        let mut to = File::create_new(target)?;
+        let copied = io::copy(&mut from.take(size), &mut to)?;
+        if copied != size {
+            return Err(io::Error::other("it became shorter while it was read"));
+        }
+        to.set_permissions(fs::Permissions::from_mode(0o755))
+    };
+    copy().with_context(|| {
+        format!(
+            "{} cannot be copied to {}",
+            workdir.pixi().display(),
+            target.display()
+        )
+    })
+}

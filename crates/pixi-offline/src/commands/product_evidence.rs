@@ -1,0 +1,262 @@
+//! What a finished product carries to show what it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::commands::product_cache::CachePlan;
+use crate::context::Context;
+use crate::evidence::listing::{self, KnownDigests};
+use crate::evidence::manifest::{
+    self, BuildInfo, DigestedFile, EncodedPath, Entry, EntryKind, LockFacts, Manifest,
+    ManifestFacts, PackageCounts, Project, Secrets, Tool, Totals, VirtualPackages,
+};
+use crate::evidence::provenance::{self, Invocation};
+use crate::evidence::signature::SigningKey;
+use crate::evidence::trusted_comment::TrustedComment;
+use crate::evidence::{self, ProjectMetadata, Sha256Digest, WorkdirRecord, sums};
+use crate::failure::Failure;
+use crate::layout::{self, Product};
+use crate::packages::PythonKind;
+use crate::project::project_manifest::ProjectManifest;
+use crate::replacement::write_file;
+use crate::request::{ProjectName, SigningOptions};
+
+/// What the person chose for a product, as far as the manifest says it.
+pub(crate) struct Choices<'a> {
+    /// The arguments of `--exclude`.
+    pub(crate) excludes: &'a [std::ffi::OsString],
+    pub(crate) whole_cache: bool,
+    pub(crate) bundled_pixi: bool,
+    pub(crate) secrets: Secrets,
+}
+
+/// The key to sign with, when one was named.
+///
+/// # Errors
+///
+/// Exit code 2, as [`SigningKey::read`], and for a password without a key.
+pub(crate) fn signing_key(
+    options: &SigningOptions,
+    context: &Context,
+) -> anyhow::Result<Option<SigningKey>> {
+    let absolute = |file: &PathBuf| context.host.absolute(file);
+    let password_file = options.sign_password_file.as_ref().map(absolute);
+    match &options.sign_key {
+        Some(key) => SigningKey::read(&absolute(key), password_file.as_deref()).map(Some),
+        None if password_file.is_some() => Err(Failure::usage(
+            "--sign-password-file is for a key: give --sign-key",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// What is known of a product whose files are all there but the evidence; it
+/// counts nothing yet.
+///
+/// # Errors
+///
+/// When the project in it cannot be read.
+pub(crate) fn facts(
+    product: &Product,
+    name: &ProjectName,
+    plan: &CachePlan,
+    record: Option<&WorkdirRecord>,
+    choices: &Choices<'_>,
+    context: &Context,
+) -> anyhow::Result<ManifestFacts> {
+    let (manifest, metadata) = project_manifest(&product.project(name))?;
+    let lock = plan.lock().map(|lock| LockFacts {
+        sha256: *lock.digest(),
+        version: lock.version(),
+        frozen: record.is_some_and(|record| record.lock.frozen),
+    });
+    let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());
+    // build-offline-product gives both steps the same ones.
+    for text in choices.excludes {
+        let text = text.to_string_lossy().into_owned();
+        if !excludes.contains(&text) {
+            excludes.push(text);
+        }
+    }
+    Ok(ManifestFacts {
+        kind: manifest::KIND.to_owned(),
+        format: manifest::FORMAT,
+        tool: Tool::this(),
+        created: context.host.source_date_epoch.and_then(evidence::rfc3339),
+        project: Project {
+            name: name.to_string(),
+            version: metadata.version,
+            folder: EncodedPath::new(name.as_os_str()),
+            manifest,
+            lock,
+            git: record.and_then(|record| record.source.clone()),
+        },
+        environments: plan.environments().to_vec(),
+        platform: plan.platform(),
+        platform_names: record.map_or_else(BTreeMap::new, other_names),
+        virtual_packages: VirtualPackages {
+            required: plan
+                .need()
+                .map(|need| {
+                    need.virtual_packages()
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect()
+                })
+                .unwrap_or_default(),
+            overrides: record.map_or_else(Default::default, |record| record.overrides.clone()),
+        },
+        build: BuildInfo {
+            image: record.and_then(|record| record.image.clone()),
+            engine: record.and_then(|record| record.engine.clone()),
+            pixi: record
+                .and_then(WorkdirRecord::pixi_version)
+                .map(str::to_owned),
+            excludes,
+        },
+        packages: count(plan, choices),
+        secrets: Some(choices.secrets.clone()),
+        totals: Totals::default(),
+        sums: None,
+    })
+}
+
+/// The names of platforms in the lock that are not those of their subdirs.
+fn other_names(record: &WorkdirRecord) -> BTreeMap<String, String> {
+    let platforms = record.platforms.iter();
+    platforms
+        .filter(|(_, platform)| platform.name != platform.subdir.as_str())
+        .map(|(environment, platform)| (environment.clone(), platform.name.clone()))
+        .collect()
+}
+
+/// The manifest of the project in the product, and what it states about the project.
+fn project_manifest(project: &Path) -> anyhow::Result<(DigestedFile, ProjectMetadata)> {
+    let Some(found) = ProjectManifest::find(project) else {
+        anyhow::bail!(
+            "{} has no {} that was not excluded",
+            project.display(),
+            layout::PROJECT_MANIFESTS.join(" and no ")
+        );
+    };
+    let bytes = fs::read(&found.file)
+        .with_context(|| format!("{} cannot be read", found.file.display()))?;
+    let metadata = ProjectMetadata::of(found.name, &String::from_utf8_lossy(&bytes));
+    let digested = DigestedFile {
+        name: found.name.to_owned(),
+        sha256: Sha256Digest::from(Sha256::digest(bytes)),
+    };
+    Ok((digested, metadata))
+}
+
+fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
+    let tied = plan.tied();
+    let mut counts = PackageCounts {
+        wheels_by_name: tied.wheels_by_name,
+        conda_by_name: tied.conda_by_name,
+        whole_cache: choices.whole_cache,
+        bundled_pixi: choices.bundled_pixi,
+        ..PackageCounts::default()
+    };
+    if let Some(need) = plan.need() {
+        counts.conda = Some(need.conda.len() as u64);
+        counts.python = Some(need.python.len() as u64);
+        for python in &need.python {
+            let kind = match python.kind {
+                PythonKind::Wheel => "wheel",
+                PythonKind::SourceDistribution => "source-distribution",
+                PythonKind::Git => "git",
+                PythonKind::Folder => "folder",
+            };
+            *counts.python_kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// What the evidence of a product is made of.
+pub(crate) struct Evidence<'a> {
+    pub(crate) facts: ManifestFacts,
+    /// Digests that need not be computed again.
+    pub(crate) known: KnownDigests<'a>,
+    /// Entries that are not in the product yet.
+    pub(crate) not_there: Vec<Entry>,
+    pub(crate) signing_key: Option<&'a SigningKey>,
+    /// When the build was started, in the form of RFC 3339.
+    pub(crate) started: Option<String>,
+}
+
+impl Evidence<'_> {
+    /// Lists a product that is otherwise complete: writes `manifest.json`,
+    /// `SHA256SUMS`, `provenance.json` and the signatures of the last two, and gives the
+    /// manifest and the product's digest.
+    ///
+    /// # Errors
+    ///
+    /// When something in the product cannot be read, or the evidence cannot be
+    /// written.
+    pub(crate) fn write(
+        self,
+        product: &Product,
+        context: &Context,
+    ) -> anyhow::Result<(Manifest, Sha256Digest)> {
+        let mut entries = listing::list(product.path(), &[], self.known)?;
+        if !self.not_there.is_empty() {
+            entries.extend(self.not_there);
+            entries.sort_by(|one, other| one.path.bytes().cmp(other.path.bytes()));
+        }
+        let manifest = Manifest::new(self.facts, entries);
+        let manifest_text = manifest.to_json()?;
+        let sums_text = sums::text(&manifest.entries, &manifest_text);
+        let digest = sums::product_digest(&sums_text);
+        write_file(&product.manifest(), &manifest_text)?;
+        write_file(&product.sums(), &sums_text)?;
+        let now = context
+            .host
+            .source_date_epoch
+            .unwrap_or_else(|| context.now());
+        let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
+            let Some(key) = self.signing_key else {
+                return Ok(());
+            };
+            let comment = TrustedComment::of(file, now, Some((&manifest.facts, &digest)));
+            let signature = key.sign(content, &comment)?;
+            write_file(&Product::signature_of(file), signature.as_bytes())
+        };
+        sign(&product.sums(), &sums_text)?;
+        let invocation = Invocation {
+            started: self.started,
+            finished: evidence::rfc3339(now),
+        };
+        let mut statement = serde_json::to_vec_pretty(&provenance::statement(
+            &manifest.facts,
+            &digest,
+            &invocation,
+        ))?;
+        statement.push(b'\n');
+        write_file(&product.provenance(), &statement)?;
+        sign(&product.provenance(), &statement)?;
+
+        note_escaped(&manifest.entries, context);
+        Ok((manifest, digest))
+    }
+}
+
+/// Says that not every checker reads the names of some files.
+fn note_escaped(entries: &[Entry], context: &Context) {
+    let mut escaped = entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
+        .filter(|entry| sums::needs_escape(entry.path.bytes()));
+    if let Some(first) = escaped.next() {
+        context.report.note(format_args!(
+            "{} file names have a line end or a backslash in them, {} for example: coreutils checks SHA256SUMS all the same, busybox's sha256sum does not",
+            1 + escaped.count(),
+            first.path
+        ));
+    }
+}

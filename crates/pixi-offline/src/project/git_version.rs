@@ -1,0 +1,627 @@
+//! Versions that a build takes from git. Git's folder stays behind, so they are taken from it
+//! when the project is staged, and are handed over by the variables that the build backends read.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, TableLike};
+
+use crate::context::Context;
+use crate::evidence::{GitVersion, rfc3339};
+use crate::layout;
+use crate::project::source_state;
+use crate::request::{ContainerVariable, ProductVariable};
+
+/// The longest manifest that is looked into, in bytes.
+const LONGEST_MANIFEST: u64 = 4 * 1024 * 1024;
+
+/// How a build backend is told a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variable {
+    /// By one for the package.
+    OfPackage,
+    /// By this one, for every package that is built.
+    OfAll(&'static str),
+    /// Not at all.
+    None,
+}
+
+/// How a tool makes a version out of a tag and the commits since then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    /// The next version's development release, as setuptools-scm's `guess-next-dev`.
+    GuessNext,
+    /// The tag alone.
+    TagOnly,
+    /// A post-release of the tag, as setuptools-scm's `post-release`.
+    Post,
+    /// A development release of a post-release, as setuptools-scm's `no-guess-dev`.
+    NoGuess,
+    /// The same, as dunamai has it.
+    Dunamai,
+}
+
+/// A tool that takes versions from git.
+struct VersionTool {
+    /// The requirement of the build by which it is known.
+    requirement: &'static str,
+    variable: Variable,
+    scheme: Scheme,
+}
+
+const TOOLS: [VersionTool; 8] = [
+    // Before setuptools-scm, which they call without the package's name.
+    VersionTool {
+        requirement: "hatch-vcs",
+        variable: Variable::OfAll("SETUPTOOLS_SCM_PRETEND_VERSION"),
+        scheme: Scheme::GuessNext,
+    },
+    VersionTool {
+        requirement: "flit-scm",
+        variable: Variable::OfAll("SETUPTOOLS_SCM_PRETEND_VERSION"),
+        scheme: Scheme::GuessNext,
+    },
+    VersionTool {
+        requirement: "setuptools-scm",
+        variable: Variable::OfPackage,
+        scheme: Scheme::GuessNext,
+    },
+    VersionTool {
+        requirement: "pdm-backend",
+        variable: Variable::OfAll("PDM_BUILD_SCM_VERSION"),
+        scheme: Scheme::GuessNext,
+    },
+    VersionTool {
+        requirement: "uv-dynamic-versioning",
+        variable: Variable::OfAll("UV_DYNAMIC_VERSIONING_BYPASS"),
+        scheme: Scheme::Dunamai,
+    },
+    VersionTool {
+        requirement: "poetry-dynamic-versioning",
+        variable: Variable::OfAll("POETRY_DYNAMIC_VERSIONING_BYPASS"),
+        scheme: Scheme::Dunamai,
+    },
+    VersionTool {
+        requirement: "versioningit",
+        variable: Variable::None,
+        scheme: Scheme::Post,
+    },
+    VersionTool {
+        requirement: "setuptools-git-versioning",
+        variable: Variable::None,
+        scheme: Scheme::Post,
+    },
+];
+
+/// The versions of the project's own packages that come from git: of the project itself, and of
+/// the folders in it that its manifest names by `path`.
+pub(crate) fn find(project: &Path, context: &Context) -> Vec<GitVersion> {
+    let folders = package_folders(project);
+    let mut versions = Vec::new();
+    for folder in &folders {
+        let place = project.join(folder);
+        let Some(package) = read(&place.join("pyproject.toml"))
+            .as_ref()
+            .and_then(GitPackage::of)
+        else {
+            continue;
+        };
+        // A package of no name of its own is called by its folder.
+        let name = package.name.clone().or_else(|| name_in_setup_cfg(&place));
+        let name = name.unwrap_or_else(|| folder.display().to_string());
+        let Some(described) = GitDescription::of(&place, context) else {
+            continue;
+        };
+        let today = context.host.unix_seconds;
+        versions.push(GitVersion {
+            variable: match package.tool.variable {
+                Variable::OfPackage => Some(variable_of_package(&name)),
+                Variable::OfAll(name) => Some(name.to_owned()),
+                Variable::None => None,
+            },
+            package: name,
+            tool: package.tool.requirement.to_owned(),
+            version: described.version(package.scheme, package.with_local, today),
+        });
+    }
+    versions
+}
+
+/// Says which versions are handed over, and which cannot be.
+pub(crate) fn say(versions: &[GitVersion], variables: &[ContainerVariable], context: &Context) {
+    for version in versions {
+        let GitVersion {
+            package,
+            tool,
+            version,
+            variable,
+        } = version;
+        match variable {
+            Some(variable) if variables.iter().any(|given| given.key() == variable) => {}
+            Some(variable) => context.report.note(format_args!(
+                "{package} takes its version from git ({tool}), which stays behind: the builds get {version} by {variable}; --container-env and --env {variable}=VERSION give another"
+            )),
+            None => context.report.warning(format_args!(
+                "{package} takes its version from git ({tool}), which stays behind, and {tool} reads no variable: its build fails or has another version than {version}; set the fallback that {tool} has in pyproject.toml"
+            )),
+        }
+    }
+}
+
+/// The variables of a build: those of the caller, and those of the versions that the caller
+/// does not give.
+pub(crate) fn for_build(
+    versions: &[GitVersion],
+    variables: &[ContainerVariable],
+) -> anyhow::Result<Vec<ContainerVariable>> {
+    let mut all = variables.to_vec();
+    for (key, value) in assignments(versions) {
+        if !all.iter().any(|variable| variable.key() == key) {
+            all.push(ContainerVariable::new(OsStr::new(&format!(
+                "{key}={value}"
+            )))?);
+        }
+    }
+    Ok(all)
+}
+
+/// The variables of a product: those of the versions, then those of the caller, so that the
+/// caller's win.
+pub(crate) fn for_product(
+    versions: &[GitVersion],
+    variables: &[ProductVariable],
+) -> anyhow::Result<Vec<ProductVariable>> {
+    let mut all = Vec::new();
+    for (key, value) in assignments(versions) {
+        if !variables.iter().any(|variable| variable.key() == key) {
+            all.push(ProductVariable::new(OsStr::new(&format!("{key}={value}")))?);
+        }
+    }
+    all.extend(variables.iter().cloned());
+    Ok(all)
+}
+
+/// What is exported; a record may come out of a container, so nothing but versions is.
+fn assignments(versions: &[GitVersion]) -> impl Iterator<Item = (&str, &str)> {
+    let is_variable = |name: &str| {
+        let known =
+            |tool: &VersionTool| matches!(tool.variable, Variable::OfAll(known) if known == name);
+        name.strip_prefix(OF_PACKAGE).is_some_and(|rest| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            !rest.is_empty() && rest.bytes().all(plain)
+        }) || TOOLS.iter().any(known)
+    };
+    versions.iter().filter_map(move |version| {
+        let variable = version
+            .variable
+            .as_deref()
+            .filter(|name| is_variable(name))?;
+        is_version(&version.version).then_some((variable, version.version.as_str()))
+    })
+}
+
+/// Whether a text can be a version (PEP 440), as far as its characters tell.
+fn is_version(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".!+-_".contains(&byte);
+    text.len() < 256 && text.bytes().all(plain) && text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+const OF_PACKAGE: &str = "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_";
+
+/// setuptools-scm's variable for one package.
+fn variable_of_package(name: &str) -> String {
+    let name = normalized(name).replace('-', "_").to_ascii_uppercase();
+    format!("{OF_PACKAGE}{name}")
+}
+
+/// A package's name as PEP 503 compares names.
+fn normalized(name: &str) -> String {
+    let mut text = String::new();
+    for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
+        if !text.is_empty() {
+            text.push('-');
+        }
+        text.push_str(&part.to_ascii_lowercase());
+    }
+    text
+}
+
+/// The folders of the project that may hold a Python package, the project's own first.
+fn package_folders(project: &Path) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::from([PathBuf::new()]);
+    for manifest in layout::PROJECT_MANIFESTS {
+        if let Some(manifest) = read(&project.join(manifest)) {
+            collect_paths(manifest.as_table(), &mut folders);
+        }
+    }
+    folders
+}
+
+/// Adds the folder of each `path = "…"` of a manifest that does not lead out of the project.
+fn collect_paths(table: &dyn TableLike, folders: &mut BTreeSet<PathBuf>) {
+    for (key, item) in table.iter() {
+        if let ("path", Some(path)) = (key, item.as_str()) {
+            let parts = Path::new(path).components();
+            let parts: Vec<_> = parts.filter(|part| *part != Component::CurDir).collect();
+            if parts
+                .iter()
+                .all(|part| matches!(part, Component::Normal(_)))
+            {
+                folders.insert(parts.into_iter().collect());
+            }
+        } else if let Some(table) = item.as_table_like() {
+            collect_paths(table, folders);
+        } else if let Some(tables) = item.as_array_of_tables() {
+            tables
+                .iter()
+                .for_each(|table| collect_paths(table, folders));
+        }
+    }
+}
+
+fn read(manifest: &Path) -> Option<DocumentMut> {
+    let metadata = fs::metadata(manifest).ok()?;
+    if !metadata.is_file() || metadata.len() > LONGEST_MANIFEST {
+        return None;
+    }
+    fs::read_to_string(manifest).ok()?.parse().ok()
+}
+
+/// A package of which a tool makes the version.
+struct GitPackage {
+    name: Option<String>,
+    tool: &'static VersionTool,
+    scheme: Scheme,
+    /// Whether the version has a local part, which names the commit.
+    with_local: bool,
+}
+
+impl GitPackage {
+    fn of(manifest: &DocumentMut) -> Option<GitPackage> {
+        let at = |keys: &[&str]| {
+            let root = Some(manifest.as_item());
+            keys.iter().fold(root, |item, key| item?.get(key))
+        };
+        let text = |keys: &[&str]| at(keys).and_then(Item::as_str).map(str::to_owned);
+        if at(&["project", "version"]).is_some() {
+            return None;
+        }
+        let requirements: Vec<String> = at(&["build-system", "requires"])?
+            .as_array()?
+            .iter()
+            .filter_map(|requirement| Some(requirement_name(requirement.as_str()?)))
+            .collect();
+        let is_required =
+            |tool: &&VersionTool| requirements.iter().any(|name| name == tool.requirement);
+        let tool = TOOLS.iter().find(is_required)?;
+        // It takes versions from elsewhere too.
+        if tool.requirement == "pdm-backend"
+            && text(&["tool", "pdm", "version", "source"]).as_deref() != Some("scm")
+        {
+            return None;
+        }
+        let of_scm = |key| {
+            let hatch = ["tool", "hatch", "version", "raw-options", key];
+            text(&["tool", "setuptools_scm", key])
+                .or_else(|| text(&["tool", "setuptools-scm", key]))
+                .or_else(|| text(&hatch))
+        };
+        let scheme = match of_scm("version_scheme").as_deref() {
+            Some("post-release") => Scheme::Post,
+            Some("no-guess-dev") => Scheme::NoGuess,
+            Some("only-version") => Scheme::TagOnly,
+            _ => tool.scheme,
+        };
+        Some(GitPackage {
+            name: text(&["project", "name"]).or_else(|| text(&["tool", "poetry", "name"])),
+            tool,
+            scheme,
+            with_local: of_scm("local_scheme").as_deref() != Some("no-local-version"),
+        })
+    }
+}
+
+/// The name that a requirement begins with.
+fn requirement_name(requirement: &str) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let end = requirement
+        .find(|c| !is_name(c))
+        .unwrap_or(requirement.len());
+    normalized(&requirement[..end])
+}
+
+/// The name in a `setup.cfg`: the first `name = …` of its section `[metadata]`.
+fn name_in_setup_cfg(folder: &Path) -> Option<String> {
+    let file = folder.join("setup.cfg");
+    let metadata = fs::metadata(&file).ok()?;
+    if !metadata.is_file() || metadata.len() > LONGEST_MANIFEST {
+        return None;
+    }
+    let text = fs::read_to_string(file).ok()?;
+    let mut lines = text
+        .lines()
+        .skip_while(|line| line.trim() != "[metadata]")
+        .skip(1);
+    lines
+        .by_ref()
+        .take_while(|line| !line.starts_with('['))
+        .find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == "name").then(|| value.trim().to_owned())
+        })
+}
+
+/// What `git describe` says of the commit that is checked out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct GitDescription {
+    /// The version that the nearest tag names; none without a tag.
+    tag: Option<String>,
+    /// The commits since then, or all.
+    distance: u64,
+    /// The commit.
+    commit: String,
+    dirty: bool,
+}
+
+impl GitDescription {
+    fn of(folder: &Path, context: &Context) -> Option<GitDescription> {
+        let git = source_state::git(folder, context)?;
+        let line = |words: &[&str]| Some(String::from_utf8(git(words)?).ok()?.trim().to_owned());
+        let describe = [
+            "describe",
+            "--tags",
+            "--long",
+            "--dirty",
+            "--abbrev=40",
+            "--match",
+            "*[0-9]*",
+        ];
+        if let Some(described) = line(&describe) {
+            return GitDescription::parse(&described);
+        }
+        let commit = line(&["rev-parse", "--verify", "HEAD"])?;
+        let status = git(&["status", "--porcelain=v1", "--untracked-files=no"])?;
+        Some(GitDescription {
+            tag: None,
+            distance: line(&["rev-list", "--count", "HEAD"])?.parse().ok()?,
+            commit,
+            dirty: !status.is_empty(),
+        })
+    }
+
+    /// Reads `TAG-DISTANCE-gCOMMIT[-dirty]`; a tag may have hyphens.
+    fn parse(text: &str) -> Option<GitDescription> {
+        let clean = text.strip_suffix("-dirty");
+        let mut parts = clean.unwrap_or(text).rsplitn(3, '-');
+        let commit = parts.next()?.strip_prefix('g')?.to_owned();
+        let distance = parts.next()?.parse().ok()?;
+        Some(GitDescription {
+            tag: Some(version_of_tag(parts.next()?)?),
+            distance,
+            commit,
+            dirty: clean.is_some(),
+        })
+    }
+
+    /// The version, as the tools make it where nothing else is set.
+    fn version(&self, scheme: Scheme, with_local: bool, unix_seconds: u64) -> String {
+        let tag = self.tag.as_deref().unwrap_or("0.0");
+        let is_exact = self.tag.is_some() && self.distance == 0 && !self.dirty;
+        if is_exact || scheme == Scheme::TagOnly {
+            return tag.to_owned();
+        }
+        let distance = self.distance;
+        let short = self.commit.get(..9).unwrap_or(&self.commit);
+        if scheme == Scheme::Dunamai {
+            if self.tag.is_some() && distance == 0 {
+                return tag.to_owned();
+            }
+            let short = self.commit.get(..7).unwrap_or(&self.commit);
+            return format!("{tag}.post{distance}.dev0+{short}");
+        }
+        let public = match scheme {
+            Scheme::Post => format!("{tag}.post{distance}"),
+            Scheme::NoGuess => format!("{tag}.post1.dev{distance}"),
+            _ => format!("{}.dev{distance}", next_version(tag)),
+        };
+        let day = match self.dirty {
+            // The day of RFC 3339 without its hyphens.
+            true => rfc3339(unix_seconds).map(|time| format!(".d{}", time[..10].replace('-', ""))),
+            false => None,
+        };
+        match with_local {
+            true => format!("{public}+g{short}{}", day.unwrap_or_default()),
+            false => public,
+        }
+    }
+}
+
+/// The version in a tag: without a name before it, a `v`, and what follows a `+`.
+fn version_of_tag(tag: &str) -> Option<String> {
+    // `name-v1.0`: names are put before it where a repository has several packages.
+    let starts = std::iter::once(0).chain(tag.match_indices(['-', '/']).map(|(at, _)| at + 1));
+    let version = starts.map(|at| &tag[at..]).find_map(|rest| {
+        let rest = rest.strip_prefix(['v', 'V']).unwrap_or(rest);
+        rest.starts_with(|c: char| c.is_ascii_digit())
+            .then_some(rest)
+    })?;
+    let public = version.split('+').next()?;
+    // `1.0-rc1`, `1.0_rc1` and `1.0.rc1` are `1.0rc1`, as PEP 440 has it.
+    let mut text = public.to_ascii_lowercase();
+    for (long, short) in [
+        ("alpha", "a"),
+        ("beta", "b"),
+        ("preview", "rc"),
+        ("pre", "rc"),
+    ] {
+        text = text.replace(long, short);
+    }
+    for kind in ["a", "b", "rc"] {
+        for mark in ['-', '_', '.'] {
+            text = text.replace(&format!("{mark}{kind}"), kind);
+        }
+        for mark in ['-', '_', '.'] {
+            text = text.replace(&format!("{kind}{mark}"), kind);
+        }
+    }
+    let text = text.replace(['-', '_'], ".");
+    is_version(&text).then_some(text)
+}
+
+/// The version after this one: its last number is one more.
+fn next_version(version: &str) -> String {
+    let digits = version.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (start, number) = version.split_at(version.len() - digits);
+    match number.parse::<u64>() {
+        Ok(number) => format!("{start}{}", number + 1),
+        Err(_) => format!("{version}1"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_those_that_setuptools_scm_makes() {
+        // By setuptools-scm 10.3.4 and vcs-versioning 2.6.0.
+        let version = |text: &str, scheme| {
+            let described = GitDescription::parse(text).unwrap();
+            described.version(scheme, true, 1_700_000_000)
+        };
+        let commit = "a".repeat(40);
+        let at = |tag: &str| format!("{tag}-g{commit}");
+        for (text, expected) in [
+            (at("v1.2.3-0"), "1.2.3"),
+            (at("1.2-4"), "1.3.dev4+gaaaaaaaaa"),
+            (at("v1.2.3-4"), "1.2.4.dev4+gaaaaaaaaa"),
+            (at("v1.2.0-rc1-2"), "1.2.0rc2.dev2+gaaaaaaaaa"),
+            (at("my-pkg-v2.0-1"), "2.1.dev1+gaaaaaaaaa"),
+            (at("release/2.0.1-0"), "2.0.1"),
+            (at("v1.0+local-0"), "1.0"),
+            (
+                format!("{}-dirty", at("v1.2.3-0")),
+                "1.2.4.dev0+gaaaaaaaaa.d20231114",
+            ),
+            (
+                format!("{}-dirty", at("v1.2.3-7")),
+                "1.2.4.dev7+gaaaaaaaaa.d20231114",
+            ),
+        ] {
+            assert_eq!(version(&text, Scheme::GuessNext), expected, "{text}");
+        }
+        assert_eq!(
+            version(&at("v1.2.3-4"), Scheme::Dunamai),
+            "1.2.3.post4.dev0+aaaaaaa"
+        );
+        assert_eq!(
+            version(&at("v1.2.3-4"), Scheme::Post),
+            "1.2.3.post4+gaaaaaaaaa"
+        );
+        assert_eq!(
+            version(&at("v1.2.3-4"), Scheme::NoGuess),
+            "1.2.3.post1.dev4+gaaaaaaaaa"
+        );
+        assert_eq!(version(&at("v1.2.3-4"), Scheme::TagOnly), "1.2.3");
+        let untagged = GitDescription {
+            tag: None,
+            distance: 3,
+            commit: commit.clone(),
+            dirty: false,
+        };
+        assert_eq!(
+            untagged.version(Scheme::GuessNext, true, 0),
+            "0.1.dev3+gaaaaaaaaa"
+        );
+        assert_eq!(untagged.version(Scheme::GuessNext, false, 0), "0.1.dev3");
+        assert_eq!(GitDescription::parse("not-a-version"), None);
+    }
+
+    fn tool_of(manifest: &str) -> Option<(&'static str, Variable)> {
+        let package = GitPackage::of(&manifest.parse().unwrap())?;
+        Some((package.tool.requirement, package.tool.variable))
+    }
+
+    #[test]
+    fn tools_are_known_by_what_the_build_requires() {
+        let requiring = |name: &str| {
+            format!(
+                "[build-system]\nrequires = [\"x\", \"{name}\"]\n[project]\nname = \"p\"\ndynamic = [\"version\"]\n"
+            )
+        };
+        for (requirement, tool) in [
+            ("setuptools-scm>=8", "setuptools-scm"),
+            ("setuptools_scm[toml]>=6.2", "setuptools-scm"),
+            ("Hatch.VCS", "hatch-vcs"),
+            ("flit_scm", "flit-scm"),
+            ("versioningit ~= 3.0", "versioningit"),
+            ("uv-dynamic-versioning", "uv-dynamic-versioning"),
+        ] {
+            let found = tool_of(&requiring(requirement)).map(|(tool, _)| tool);
+            assert_eq!(found, Some(tool), "{requirement}");
+        }
+        assert_eq!(tool_of(&requiring("setuptools")), None);
+        assert_eq!(tool_of(&requiring("pdm-backend")), None);
+        let scm = format!(
+            "{}[tool.pdm.version]\nsource = \"scm\"\n",
+            requiring("pdm-backend")
+        );
+        assert_eq!(
+            tool_of(&scm),
+            Some(("pdm-backend", Variable::OfAll("PDM_BUILD_SCM_VERSION")))
+        );
+        let fixed =
+            requiring("setuptools-scm").replace("dynamic = [\"version\"]", "version = \"1\"");
+        assert_eq!(tool_of(&fixed), None);
+    }
+
+    #[test]
+    fn a_variable_is_for_one_package_by_its_normalized_name() {
+        assert_eq!(
+            variable_of_package("My--odd_Pkg.x"),
+            "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_ODD_PKG_X"
+        );
+    }
+
+    #[test]
+    fn nothing_but_versions_for_these_tools_is_exported() {
+        let version = |variable: &str, version: &str| GitVersion {
+            package: "p".into(),
+            tool: "t".into(),
+            version: version.into(),
+            variable: Some(variable.into()),
+        };
+        for (variable, value) in [
+            ("PATH", "1.0"),
+            ("LD_PRELOAD", "1"),
+            ("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_", "1.0"),
+            ("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_X=1 Y", "1.0"),
+            ("PDM_BUILD_SCM_VERSION", "1.0\nX=y"),
+            ("PDM_BUILD_SCM_VERSION", "$(id)1"),
+            ("PDM_BUILD_SCM_VERSION", ""),
+        ] {
+            assert_eq!(
+                assignments(&[version(variable, value)]).count(),
+                0,
+                "{variable}={value}"
+            );
+        }
+        let fine = [version("PDM_BUILD_SCM_VERSION", "1.0.dev1+gabc.d20260101")];
+        assert_eq!(assignments(&fine).count(), 1);
+    }
+
+    #[test]
+    fn packages_are_looked_for_in_the_folders_that_the_manifest_names() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("pixi.toml"),
+            "[pypi-dependencies]\na = { path = \"./libs/a\", editable = true }\nout = { path = \"../b\" }\n[feature.x.pypi-dependencies]\nc = { path = \"c\" }\n[[t]]\npath = \"d\"\n",
+        )
+        .unwrap();
+        let folders = package_folders(folder.path());
+        let expected = ["", "c", "d", "libs/a"].map(PathBuf::from);
+        assert_eq!(folders, BTreeSet::from(expected));
+    }
+}

@@ -1,0 +1,39 @@
+//! How the lock file is treated by an install.
+
+use crate::packages::Lock;
+use crate::request::LockOption;
+
+/// How the lock file is treated by the install.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LockUse {
+    /// There is one, and it must fit the manifest: `--locked`.
+    Locked,
+    /// There is one that is taken as it is, because that was asked for or it names a
+    /// folder as a channel: `--frozen`.
+    Frozen,
+    /// There is none, or it may be brought up to date: pixi writes one.
+    Write,
+}
+
+impl LockUse {
+    /// What to say of a lock that pixi refuses.
+    pub(crate) const STALE: &'static str = "pixi.lock does not fit the manifest: refresh it with pixi, or give --update-lock to have it done here, or --frozen to install the lock as it is";
+
+    pub(crate) fn of(lock: Option<&Lock>, asked: LockOption) -> LockUse {
+        match (lock, asked) {
+            (None, _) | (Some(_), LockOption::Update) => LockUse::Write,
+            (Some(_), LockOption::Frozen) => LockUse::Frozen,
+            (Some(lock), LockOption::Check) if lock.names_local_channel() => LockUse::Frozen,
+            (Some(_), LockOption::Check) => LockUse::Locked,
+        }
+    }
+
+    /// The option of `pixi install`; empty for none.
+    pub(crate) fn install_option(self) -> &'static str {
+        match self {
+            LockUse::Locked => "--locked",
+            LockUse::Frozen => "--frozen",
+            LockUse::Write => "",
+        }
+    }
+}

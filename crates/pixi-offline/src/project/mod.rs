@@ -1,0 +1,18 @@
+//! A project: its manifest and lock, the environments and platforms that they name, and how
+//! it is staged.
+
+pub(crate) mod cuda;
+pub(crate) mod environments;
+pub(crate) mod generated;
+pub(crate) mod git_version;
+pub(crate) mod lock_fit;
+pub(crate) mod lock_use;
+pub(crate) mod manifest_environments;
+pub(crate) mod project_manifest;
+pub mod secrets;
+pub(crate) mod source_state;
+pub(crate) mod stage;
+pub(crate) mod workspace_platforms;
+
+pub use generated::Generated;
+pub use stage::{ProjectRules, require_folder};

@@ -1,0 +1,238 @@
+//! Looking for secrets before anything is copied, and what is done about them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::context::Context;
+use crate::evidence;
+use crate::evidence::manifest::Secrets;
+use crate::failure::Failure;
+use crate::layout;
+use crate::project::stage::{self, ProjectRules};
+use crate::request::{ProductVariable, SecretAction, SecretPolicy, Verification};
+use crate::secret_search::{Finding, Search};
+use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
+
+/// How many findings are shown.
+const SHOWN: usize = 40;
+
+/// What a person can do about a finding.
+const ADVICE: &str = "take them out (out of a package cache: by building the workdir again without --reuse-cache), leave their files out with --exclude, or name what is known with --allow-secret PATTERN";
+
+/// A search that is about to be made, or none when nobody wants it.
+#[derive(Debug)]
+pub struct SecretSearch(Option<Search>);
+
+impl SecretSearch {
+    /// A search by this policy.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 for a pattern of `--allow-secret` that cannot be one.
+    pub fn new(policy: &SecretPolicy, context: &Context) -> anyhow::Result<SecretSearch> {
+        let known = known_places(policy)?;
+        Ok(SecretSearch(match policy.action {
+            SecretAction::Off => None,
+            SecretAction::Warn | SecretAction::Deny => {
+                Some(Search::new(known, context.secret_scanner.clone()))
+            }
+        }))
+    }
+
+    /// Looks at what [`stage::copy_project`] would copy, and gives the survey of that.
+    /// The lock is read however long it is: every URL of a channel is in it.
+    pub(crate) fn project(&mut self, source: &Path, rules: &ProjectRules) -> Survey {
+        let mut survey = match &mut self.0 {
+            Some(search) => search.folder(source, rules),
+            None => staging::survey(source, rules, &mut |_| {}),
+        };
+        let takes_configuration = stage::takes_configuration(source, rules).unwrap_or(true);
+        if takes_configuration {
+            let length = fs::metadata(source.join(layout::PROJECT_CONFIG));
+            survey.size.bytes += length.map_or(0, |metadata| metadata.len());
+            // Its folder, too.
+            survey.size.entries += 2;
+            survey.files += 1;
+        }
+        let Some(search) = &mut self.0 else {
+            return survey;
+        };
+        for file in [layout::LOCK_FILE, layout::PROJECT_CONFIG] {
+            let file = Path::new(file);
+            let goes_along = match file.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => takes_configuration,
+                _ => source.join(file).is_file() && !rules.excludes(file, false),
+            };
+            if goes_along {
+                search.file(source, file, rules.follows_links());
+            }
+        }
+        survey
+    }
+
+    /// Looks at what is copied whole, and gives the survey of that.
+    pub fn resources(&mut self, source: &Path) -> anyhow::Result<Survey> {
+        let rules = stage::without_our_traces()?;
+        let selection = RulesAndSkip {
+            rules: &rules,
+            skip: &evidence::is_workdir,
+        };
+        Ok(match &mut self.0 {
+            Some(search) => search.folder(source, &selection),
+            None => staging::survey(source, &selection, &mut |_| {}),
+        })
+    }
+
+    /// Looks at the small files of a package cache that tell of requests.
+    pub(crate) fn cache(&mut self, cache: &Path, pointers: &[PathBuf]) {
+        let Some(search) = &mut self.0 else { return };
+        for pointer in pointers {
+            search.pointer(cache, pointer);
+        }
+    }
+
+    /// Whether anything is looked at.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Looks at what `envs.sh` will export.
+    pub(crate) fn variables(&mut self, variables: &[ProductVariable]) {
+        let Some(search) = &mut self.0 else { return };
+        for variable in variables {
+            let place = format!("--env {}", variable.key());
+            search.variable(&place, variable.key(), variable.value().as_encoded_bytes());
+        }
+    }
+
+    /// Looks at what is run to verify: records and logs have it word for word.
+    pub(crate) fn verification(&mut self, verification: &Verification) {
+        let Some(search) = &mut self.0 else { return };
+        match verification {
+            Verification::None => {}
+            Verification::Task(task) => search.words("--verify-task", std::slice::from_ref(task)),
+            Verification::Command(words) => search.words("--verify-run", words),
+        }
+    }
+
+    /// The search, when one is wanted.
+    pub fn search(&mut self) -> Option<&mut Search> {
+        self.0.as_mut()
+    }
+
+    /// What was found.
+    pub fn findings(self) -> Vec<Finding> {
+        self.0.map(Search::findings).unwrap_or_default()
+    }
+}
+
+/// Reads the arguments of `--allow-secret`.
+///
+/// # Errors
+///
+/// Exit code 2 for a pattern that cannot be one.
+pub(crate) fn known_places(policy: &SecretPolicy) -> anyhow::Result<Rules> {
+    let mut known = Rules::new();
+    for pattern in &policy.known {
+        known
+            .push(pattern)
+            .map_err(|error| Failure::usage(format!("--allow-secret: {error}")))?;
+    }
+    Ok(known)
+}
+
+/// Looks at what is run to verify, and warns or refuses as the policy says.
+pub(crate) fn look_at_verification(
+    policy: &SecretPolicy,
+    verification: &Verification,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let mut search = SecretSearch::new(policy, context)?;
+    search.verification(verification);
+    let findings = search.findings();
+    refuse(policy, &findings)?;
+    warn_that(
+        &findings,
+        "stands word for word in the records of the verification, so have a script or a task of the project read it where it runs",
+        context,
+    );
+    Ok(())
+}
+
+/// Refuses findings, or lets them pass, as the policy says.
+///
+/// # Errors
+///
+/// Exit code 2 when they are refused; the message lists them.
+pub fn refuse(policy: &SecretPolicy, findings: &[Finding]) -> anyhow::Result<()> {
+    if policy.action != SecretAction::Deny || findings.is_empty() {
+        return Ok(());
+    }
+    let mut lines: Vec<String> = findings
+        .iter()
+        .take(SHOWN)
+        .map(Finding::to_string)
+        .collect();
+    lines.extend(more(findings).map(|count| format!("and {count} more")));
+    Err(Failure::usage(format!(
+        "this looks like secrets, and --secrets deny was given; nothing was touched: {ADVICE}\n  {}",
+        lines.join("\n  ")
+    )))
+}
+
+/// What the product says of the search.
+pub(crate) fn told(policy: &SecretPolicy, findings: &[Finding]) -> Secrets {
+    Secrets {
+        searched: policy.action != SecretAction::Off,
+        known: policy
+            .known
+            .iter()
+            .map(|pattern| pattern.to_string_lossy().into_owned())
+            .collect(),
+        findings: findings.iter().map(Finding::to_string).collect(),
+    }
+}
+
+/// Says what was found and will be in a product, and what can be done about it.
+pub(crate) fn warn(findings: &[Finding], context: &Context) {
+    warn_that(findings, "travels with the product", context);
+}
+
+/// Says what was found, what comes of it, and what can be done about it.
+pub fn warn_that(findings: &[Finding], consequence: &str, context: &Context) {
+    for finding in findings.iter().take(SHOWN) {
+        context
+            .report
+            .warning(format_args!("looks like a secret: {finding}"));
+    }
+    if let Some(count) = more(findings) {
+        context
+            .report
+            .warning(format_args!("looks like secrets: and {count} more"));
+    }
+    if !findings.is_empty() {
+        context.report.note(format_args!(
+            "what looks like a secret {consequence}: {ADVICE}; --secrets deny refuses it"
+        ));
+    }
+}
+
+/// Looks at the lock that the build has written. It is too late to leave
+/// anything untouched, so it is never more than a warning: the next step looks
+/// again, and refuses when it is told to.
+pub(crate) fn warn_of_built_lock(
+    policy: &SecretPolicy,
+    project: &Path,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let mut search = SecretSearch::new(policy, context)?;
+    if let Some(search) = &mut search.0 {
+        search.file(project, Path::new(layout::LOCK_FILE), false);
+    }
+    warn(&search.findings(), context);
+    Ok(())
+}
+
+fn more(findings: &[Finding]) -> Option<usize> {
+    findings.len().checked_sub(SHOWN).filter(|count| *count > 0)
+}

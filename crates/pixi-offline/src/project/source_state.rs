@@ -1,0 +1,66 @@
+//! What git says of the folder that a project is staged from.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use crate::context::Context;
+use crate::evidence::{self, SourceState};
+use crate::tools::Program;
+
+/// Variables that lead git to another repository than that of the folder it is
+/// called in; they are set where a hook of git calls us.
+const LEADS_ELSEWHERE: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];
+
+/// A way to ask git about the repository of a folder: what it prints, where it succeeds.
+/// `None` without git.
+pub(crate) fn git(folder: &Path, context: &Context) -> Option<impl Fn(&[&str]) -> Option<Vec<u8>>> {
+    let program = Program::find(OsStr::new("git"), &context.host).ok()?;
+    Some(move |words: &[&str]| {
+        // It must not write to the repository, nor start what that names.
+        let fixed = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C"];
+        let mut all: Vec<OsString> = fixed.iter().map(OsString::from).collect();
+        all.push(folder.into());
+        all.extend(words.iter().map(OsString::from));
+        let answer = program.capture_without(&all, &LEADS_ELSEWHERE).ok()?;
+        answer.succeeded().then_some(answer.stdout)
+    })
+}
+
+/// The commit of a project, and whether the project differs from it; workdirs of
+/// ours in it do not count. `None` without git, without a repository or a commit,
+/// or where git refuses to look (a repository of somebody else's).
+pub(crate) fn of(project: &Path, context: &Context) -> Option<SourceState> {
+    let git = git(project, context)?;
+    let line = |bytes: Vec<u8>| {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_owned();
+        OsStr::from_bytes(&bytes).to_owned()
+    };
+    let commit = line(git(&["rev-parse", "--verify", "HEAD"])?);
+    let top = line(git(&["rev-parse", "--show-toplevel"])?);
+    let status = [
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--",
+        ".",
+    ];
+    let dirty = git(&status).map(|status| {
+        status
+            .split(|&byte| byte == 0)
+            .filter(|entry| !entry.is_empty())
+            .any(|entry| {
+                let unknown = entry.strip_prefix(b"?? ");
+                !unknown.is_some_and(|path| {
+                    let path = Path::new(&top).join(OsStr::from_bytes(path));
+                    path.ancestors().any(evidence::is_workdir)
+                })
+            })
+    });
+    Some(SourceState {
+        commit: commit.to_str()?.to_owned(),
+        dirty,
+    })
+}

@@ -1,0 +1,136 @@
+//! What a copy of this program in a container is asked for, and what it answers.
+//!
+//! The host's side sends an [`AgentRequest`] as one argument of JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::Counting;
+use crate::context::Context;
+use crate::evidence::{GitVersion, SourceState};
+use crate::packages::LocalChannel;
+use crate::project::generated::StagedPaths;
+use crate::project::manifest_environments::ManifestEnvironments;
+use crate::request::SecretAction;
+use crate::secret_search::Finding;
+use crate::staging::Survey;
+
+/// The first word of a call that is an order and no command line.
+pub const AGENT_ARGUMENT: &str = "--inside-container";
+
+/// What the host's side asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentRequest {
+    /// Look at what would be staged, and touch nothing; answers with [`ProjectInspection`].
+    Look(Staging),
+    /// Make the container's workdir and stage project and resources in it;
+    /// answers with [`Staged`].
+    Stage(Staging),
+    /// Send the workdir as a tar stream, installed environments left out.
+    Send {
+        /// The workdir.
+        workdir: PathBuf,
+        /// What the stream's last entry is named after.
+        mark: String,
+    },
+    /// Copy a tree into an empty folder; nobody listens meanwhile.
+    Copy {
+        /// The tree.
+        from: PathBuf,
+        /// The folder.
+        to: PathBuf,
+    },
+    /// Fill a volume from a stream, or make a stream of one: what exactly is said on
+    /// the input.
+    Carry,
+    /// Tell, for each line of the input, how often something tried to reach a network.
+    CountAttempts,
+    /// Delete the workdir.
+    Remove {
+        /// The workdir.
+        workdir: PathBuf,
+    },
+}
+
+impl AgentRequest {
+    /// The arguments by which a program of ours is asked for it.
+    ///
+    /// # Errors
+    ///
+    /// When a path in it is not UTF-8.
+    pub(crate) fn arguments(&self) -> anyhow::Result<[String; 2]> {
+        let order = serde_json::to_string(self)?;
+        Ok([AGENT_ARGUMENT.to_owned(), order])
+    }
+}
+
+/// What is to be staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staging {
+    /// The project.
+    pub project: PathBuf,
+    /// Its resources.
+    pub resources: Option<PathBuf>,
+    /// The workdir to make.
+    pub workdir: PathBuf,
+    /// The project's name in it.
+    pub name: String,
+    /// Arguments of `--exclude`.
+    pub excludes: Vec<String>,
+    /// What happens to what looks like a secret.
+    pub secrets: SecretAction,
+    /// Arguments of `--allow-secret`.
+    pub known_secrets: Vec<String>,
+    /// Whether a package cache in the workdir stays.
+    pub reuse_cache: bool,
+}
+
+/// This program, as what counts attempts to reach a network.
+pub(crate) fn counting(context: &Context) -> anyhow::Result<Counting> {
+    Ok(Counting {
+        program: context.host.program.clone(),
+        words: AgentRequest::CountAttempts.arguments()?.into(),
+    })
+}
+
+/// The answer to [`AgentRequest::Look`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectInspection {
+    /// The name of the project's manifest.
+    pub manifest: String,
+    /// The text of the project's lock.
+    pub lock: Option<String>,
+    /// The environments of the manifest.
+    pub environments: ManifestEnvironments,
+    /// The channels that are folders of the project.
+    pub channels: Vec<LocalChannel>,
+    /// What looks like a secret, refused or not wanted to be known none.
+    pub secrets: Vec<Finding>,
+    /// Whether the resources are a folder.
+    pub resources: bool,
+    /// The versions of the project's packages that come from git.
+    pub git_versions: Vec<GitVersion>,
+    /// What of the project would be copied.
+    pub project_survey: Survey,
+    /// What of the resources would be.
+    pub resources_survey: Survey,
+}
+
+/// The answer to [`AgentRequest::Stage`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// What was seen before, with the lock that is staged.
+    pub inspected: ProjectInspection,
+    /// Whether an earlier package cache stayed.
+    pub cache_reused: bool,
+    /// The git commit of the project, where git is there and knows one.
+    pub source: Option<SourceState>,
+    /// What of the project is staged.
+    pub paths: StagedPaths,
+}
+
+/// What stays behind of a workdir that is sent: the environments that the build
+/// installed, gigabytes that mean nothing at another path.
+pub(crate) const ENVIRONMENTS: [&str; 2] = ["+ /project/*/.pixi/config.toml", "/project/*/.pixi/*"];

@@ -1,0 +1,221 @@
+//! What the pixi of an image, or of a running container, makes of a project before anything
+//! is installed: a dry run asks it.
+
+use std::path::Path;
+
+use crate::container::{RunningContainer, scripts};
+use crate::failure::{self, Failure};
+use crate::project::lock_use::LockUse;
+use crate::request::ContainerVariable;
+use crate::tools::Captured;
+use crate::workspace::NewContainer;
+use crate::workspace::pixi_words::PixiWords;
+use crate::workspace::script_result;
+
+/// Where the project is in the container that is asked.
+const PROJECT: &str = "/pixi-offline/project";
+
+/// The exit code of timeout(1).
+const TIMED_OUT: u8 = 124;
+
+/// A project that pixi is asked about.
+pub(crate) struct Question<'a> {
+    /// The name of its manifest.
+    pub(crate) manifest: &'a str,
+    /// An environment that is installed.
+    pub(crate) environment: &'a str,
+    /// The sha256 of its manifest, where it is known.
+    pub(crate) sha256: Option<String>,
+    /// How the install would treat its lock.
+    pub(crate) lock_use: LockUse,
+    /// Whether the lock has a package that is fetched with git.
+    pub(crate) needs_git: bool,
+    /// Variables of the build.
+    pub(crate) variables: &'a [ContainerVariable],
+}
+
+/// What pixi made of a project that it would install.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct PixiCheck {
+    /// Its version, where it told one.
+    pub(crate) pixi: Option<String>,
+    /// Whether it compared the lock with the manifest, and both fit.
+    pub(crate) lock_fits: bool,
+    /// Why it did not tell all that was asked.
+    pub(crate) unknown: Option<String>,
+}
+
+impl PixiCheck {
+    /// One that nobody was asked for.
+    pub(crate) fn not_made(why: impl Into<String>) -> PixiCheck {
+        PixiCheck {
+            unknown: Some(why.into()),
+            ..PixiCheck::default()
+        }
+    }
+
+    /// The line of a plan.
+    pub(crate) fn line(&self) -> String {
+        let pixi = match &self.pixi {
+            Some(version) => format!("pixi {version} of the image"),
+            None => "pixi of the image".to_owned(),
+        };
+        match (&self.unknown, self.lock_fits) {
+            (Some(why), _) => {
+                format!("{pixi}: whether it takes manifest and lock is not known: {why}")
+            }
+            (None, true) => format!("{pixi}: it takes the manifest, and pixi.lock fits"),
+            (None, false) => format!("{pixi}: it takes the manifest"),
+        }
+    }
+}
+
+impl Question<'_> {
+    /// Asks the pixi of an image that the engine has, in a container without a network that
+    /// has the project mounted read-only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Question::classify`], and when the engine's client cannot be started.
+    pub(crate) fn ask_image(
+        &self,
+        container: &NewContainer<'_>,
+        project: &Path,
+    ) -> anyhow::Result<PixiCheck> {
+        let script = scripts::CHECK_PROJECT;
+        let words = self.words(PROJECT);
+        let answer = container.ask(project, PROJECT, self.variables, script, &words)?;
+        self.classify(&answer)
+    }
+
+    /// Asks the pixi in a running container.
+    ///
+    /// # Errors
+    ///
+    /// As [`Question::classify`], and when the engine's client cannot be started.
+    pub(crate) fn ask_container(
+        &self,
+        container: &RunningContainer,
+        project: &str,
+    ) -> anyhow::Result<PixiCheck> {
+        let words = self.words(project);
+        let answer = container.ask(self.variables, scripts::CHECK_PROJECT, &words)?;
+        self.classify(&answer)
+    }
+
+    fn words<'a>(&'a self, project: &'a str) -> [&'a str; 6] {
+        let flag = |is_set| if is_set { "yes" } else { "" };
+        [
+            project,
+            self.manifest,
+            self.sha256.as_deref().unwrap_or_default(),
+            self.environment,
+            flag(self.lock_use == LockUse::Locked),
+            flag(self.needs_git),
+        ]
+    }
+
+    /// What the answer means.
+    ///
+    /// # Errors
+    ///
+    /// What the build would end with: 127 for a program that is missing, pixi's exit code
+    /// where it refuses the manifest or a lock that does not fit.
+    fn classify(&self, answer: &Captured) -> anyhow::Result<PixiCheck> {
+        let text = String::from_utf8_lossy(&answer.stdout);
+        let mark = format!("{}\n", scripts::ANSWERS);
+        let Some((_, text)) = text.split_once(&mark) else {
+            let words = answer.stderr.lines().last().unwrap_or_default();
+            let why = format!(
+                "the container that was to tell ended with {}: {words}",
+                answer.code
+            );
+            return Ok(PixiCheck::not_made(why));
+        };
+        let first = text.lines().next().unwrap_or_default();
+        if let Some(program) = first.strip_prefix("missing ") {
+            return Err(script_result::missing_program(program));
+        }
+        let Some(version) = first.strip_prefix("pixi ") else {
+            return Ok(PixiCheck::not_made(match first {
+                "elsewhere" => "the engine does not see this machine's files",
+                _ => "the container has no place for temporary files",
+            }));
+        };
+        let version = version.strip_prefix("pixi ").unwrap_or(version);
+        let mut check = PixiCheck {
+            pixi: (!version.is_empty()).then(|| version.to_owned()),
+            ..PixiCheck::default()
+        };
+        let (manifest, lock) = match text.split_once("\nlock ") {
+            Some((manifest, lock)) => (manifest, Some(lock)),
+            None => (text, None),
+        };
+        let (code, said) = ended(
+            manifest
+                .split_once("\nmanifest ")
+                .map_or("", |(_, end)| end),
+        );
+        match code {
+            Some(0) => {}
+            Some(code) if code != TIMED_OUT => {
+                return Err(self.refused_manifest(&check, code, &said));
+            }
+            _ => check.unknown = Some("it did not tell in time".to_owned()),
+        }
+        if let Some((code, said)) = lock.map(ended) {
+            match code {
+                Some(0) => check.lock_fits = true,
+                // It lists what is locked after it has compared the lock.
+                Some(_) if said.find_no_packages() => check.lock_fits = true,
+                Some(code) if said.blame_the_lock() => return Err(stale(code, &said)),
+                _ => {
+                    let fault = said.fault().join(" ");
+                    check.unknown = Some(format!(
+                        "without a network it cannot compare the two: {fault}"
+                    ));
+                }
+            }
+        }
+        Ok(check)
+    }
+
+    fn refused_manifest(&self, check: &PixiCheck, code: u8, said: &PixiWords) -> anyhow::Error {
+        let version = check.pixi.as_deref().unwrap_or_default();
+        Failure::with_code(
+            code,
+            format!(
+                "pixi {version} of the image refuses {}: use an image with a pixi that it is for, or set the file right; pixi says:{}",
+                self.manifest,
+                said.shown()
+            ),
+        )
+    }
+}
+
+/// The exit code and the words after it.
+fn ended(text: &str) -> (Option<u8>, PixiWords) {
+    let (code, said) = text.split_once('\n').unwrap_or((text, ""));
+    (code.trim().parse().ok(), PixiWords::from_text(said))
+}
+
+fn stale(code: u8, said: &PixiWords) -> anyhow::Error {
+    let reasons: String = said
+        .why_stale()
+        .iter()
+        .map(|reason| format!("\n    {reason}"))
+        .collect();
+    let reasons = if reasons.is_empty() {
+        said.shown()
+    } else {
+        reasons
+    };
+    let code = if code == 0 { failure::GENERAL } else { code };
+    Failure::with_code(
+        code,
+        format!(
+            "pixi install would fail: {}; pixi says:{reasons}",
+            LockUse::STALE
+        ),
+    )
+}

@@ -1,0 +1,207 @@
+//! What pixi printed when an install failed: whether it blames the lock, and the lines
+//! that name what is at fault.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+/// How much of the end of a log is looked at, in bytes.
+const TAIL: u64 = 64 << 10;
+
+/// How many lines are shown.
+const SHOWN: usize = 8;
+
+/// The longest line that is shown, in characters.
+const LONGEST: usize = 300;
+
+/// The end of what pixi printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PixiWords(Vec<String>);
+
+impl PixiWords {
+    /// Reads the end of a log; what cannot be read says nothing.
+    pub(crate) fn of(log: &Path) -> PixiWords {
+        let tail = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(log)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+            let mut bytes = Vec::new();
+            file.take(TAIL).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        PixiWords::from_text(&String::from_utf8_lossy(&tail().unwrap_or_default()))
+    }
+
+    pub(crate) fn from_text(text: &str) -> PixiWords {
+        let lines = text.split(['\n', '\r']).map(plain);
+        PixiWords(lines.filter(|line| !line.is_empty()).collect())
+    }
+
+    /// Whether pixi refused the lock because it does not fit the manifest.
+    pub(crate) fn blame_the_lock(&self) -> bool {
+        // Lines are cut to the width of a terminal.
+        let text = self.fault().join(" ");
+        // Since 0.59 "with the workspace", before "with the project"; an environment that
+        // the lock lacks is "with requested environment".
+        ["lock file", "lock-file", "lockfile"]
+            .iter()
+            .any(|name| text.contains(name))
+            && text.contains("not up-to-date with")
+    }
+
+    /// Whether pixi had nothing to list: the environment needs no package.
+    pub(crate) fn find_no_packages(&self) -> bool {
+        self.fault().join(" ").contains("No packages found")
+    }
+
+    /// Why the lock does not fit, as `pixi -v` tells: the first few reasons.
+    pub(crate) fn why_stale(&self) -> Vec<&str> {
+        let reasons = self
+            .0
+            .iter()
+            .filter(|line| line.contains("out of date because"));
+        // A line of a log begins with its level, and perhaps with where it is from.
+        let begin = |line: &String| {
+            let begins = [
+                "the dependencies of",
+                "the pypi dependencies of",
+                "environment '",
+            ];
+            begins
+                .iter()
+                .filter_map(|words| line.find(words))
+                .min()
+                .unwrap_or(0)
+        };
+        reasons
+            .take(SHOWN)
+            .map(|line| &line[begin(line)..])
+            .collect()
+    }
+
+    /// The last error that pixi printed, the most particular cause at its end; where it
+    /// printed none as it usually does, its last lines.
+    pub(crate) fn fault(&self) -> Vec<&str> {
+        let is_first = |line: &String| line.starts_with('\u{d7}') || line.starts_with("Error:");
+        let from = self.0.iter().rposition(is_first);
+        let from = from.unwrap_or(self.0.len().saturating_sub(3));
+        let lines: Vec<&str> = self.0[from..]
+            .iter()
+            .map(|line| without_frame(line))
+            .collect();
+        lines.into_iter().filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The same as the end of a message: some lines, each below the other.
+    pub(crate) fn shown(&self) -> String {
+        let fault = self.fault();
+        let skipped = fault.len().saturating_sub(SHOWN);
+        // The first says what failed, the last ones why.
+        let kept = fault
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place == 0 || *place > skipped);
+        kept.map(|(_, line)| format!("\n    {line}")).collect()
+    }
+}
+
+/// A line without what is for a terminal, cut to a bearable length.
+fn plain(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line.trim().chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' && rest.peek() == Some(&'[') {
+            rest.next();
+            // An order ends with a letter or so.
+            while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+        } else if !c.is_control() {
+            text.push(c);
+        }
+    }
+    text.trim().chars().take(LONGEST).collect()
+}
+
+/// A line without the frame that pixi draws around the causes of an error.
+fn without_frame(line: &str) -> &str {
+    let line = line.strip_prefix("Error:").unwrap_or(line);
+    line.trim_start_matches(|c: char| {
+        c.is_whitespace()
+            || c == '\u{d7}'
+            || ('\u{2500}'..='\u{257f}').contains(&c)
+            || c == '\u{25b6}'
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pixis_own_words_blame_the_lock() {
+        for stale in [
+            // 0.77
+            "Error:   \u{d7} lock file not up-to-date with the workspace\n",
+            // 0.15
+            "  \u{d7} lock-file not up-to-date with the project\n\n",
+            " WARN x\n\u{1b}[31m  \u{d7} \u{1b}[0mlock-file not\n  \u{2502} up-to-date with the workspace\n",
+            "Error:   \u{d7} the lock file is not up-to-date with requested environment: 'test'\n",
+        ] {
+            let words = PixiWords::from_text(stale);
+            assert!(words.blame_the_lock(), "{stale:?}: {:?}", words.fault());
+        }
+        for other in [
+            "",
+            "Error:   \u{d7} Failed to create .pixi/ directory at '/w/project/t'\n  \u{2570}\u{2500}\u{25b6} File exists (os error 17)\n",
+            // Something that went well before.
+            " INFO lock file not up-to-date with the workspace, solving\nError:   \u{d7} 401 Unauthorized\n",
+            "the lock file is up-to-date\n  \u{d7} Git executable not found\n",
+        ] {
+            assert!(!PixiWords::from_text(other).blame_the_lock(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_environment_that_needs_no_package_is_told_from_a_failure() {
+        let none = |text: &str| PixiWords::from_text(text).find_no_packages();
+        // 0.15 and 0.77
+        assert!(none(
+            " INFO the lock-file is up-to-date\n\u{2718} No packages found.\n"
+        ));
+        assert!(none(
+            " INFO the lock file is up-to-date\nError:   \u{d7} No packages found in 'default' environment for 'linux-64' platform.\n"
+        ));
+        assert!(!none(
+            "No packages found.\nError:   \u{d7} 401 Unauthorized\n"
+        ));
+    }
+
+    #[test]
+    fn the_lines_at_fault_are_the_last_error_with_its_causes() {
+        let words = PixiWords::from_text(
+            "   downloading\r   done\n  \u{d7} an earlier one\nError:   \u{d7} failed to fetch six-1.17.0\n  \u{251c}\u{2500}\u{25b6} error sending request\n  \u{2570}\u{2500}\u{25b6} HTTP status 401\n      for url (https://x/)\n",
+        );
+        assert_eq!(
+            words.fault(),
+            [
+                "failed to fetch six-1.17.0",
+                "error sending request",
+                "HTTP status 401",
+                "for url (https://x/)"
+            ]
+        );
+        let many: String = (0..30)
+            .map(|n| format!("  \u{251c}\u{2500}\u{25b6} cause {n}\n"))
+            .collect();
+        let shown = PixiWords::from_text(&format!("Error: \u{d7} it failed\n{many}")).shown();
+        assert_eq!(shown.lines().count(), 1 + SHOWN, "{shown}");
+        assert!(
+            shown.contains("    it failed") && shown.ends_with("    cause 29"),
+            "{shown}"
+        );
+        assert_eq!(
+            PixiWords::from_text("a\nb\nc\nd\n").fault(),
+            ["b", "c", "d"]
+        );
+        assert_eq!(PixiWords::from_text("").shown(), "");
+    }
+}

@@ -1,0 +1,205 @@
+//! What a command does as its own delegate in a carrier: it fills volumes from a
+//! stream, and makes streams of them.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufRead as _, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::staging::Rules;
+use crate::transfer::{self, Expected, Sender};
+
+/// Where the carrier keeps which files it has put into volumes.
+const FILLED: &str = "/.pixi-offline-filled";
+
+/// What the carrier is sent for; the first line of its input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TransferRequest {
+    /// Unpack the stream that follows into a folder, and answer with
+    /// [`transfer::Received`].
+    Fill {
+        /// The folder, there and empty.
+        folder: PathBuf,
+        /// Where files are that the stream leaves out.
+        there: Option<PathBuf>,
+        /// What the stream's last entry is named after.
+        mark: String,
+    },
+    /// Print the size, time of change and path of each file in a folder, a NUL after
+    /// each: nothing where the folder is not.
+    List {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Send a folder as a stream, without the content of files that are as they were
+    /// when it was filled.
+    Empty {
+        /// The folder.
+        folder: PathBuf,
+        /// Patterns of what stays behind.
+        leave_out: Vec<String>,
+        /// What the stream's last entry is named after.
+        mark: String,
+    },
+}
+
+/// A file as a listing has it: its size in bytes, and its time of change in seconds
+/// and nanoseconds.
+pub(super) type Stamp = (u64, i64, i64);
+
+/// Does what the first line of the input says.
+///
+/// # Errors
+///
+/// As the work itself.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut stdin = io::stdin().lock();
+    let mut line = String::new();
+    stdin.read_line(&mut line)?;
+    let request = serde_json::from_str(&line).context("there is nothing to do")?;
+    let mut stdout = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    match request {
+        TransferRequest::Fill {
+            folder,
+            there,
+            mark,
+        } => {
+            let there = there.as_deref().map(|there| (Path::new(""), there));
+            let expected = Expected {
+                there: there.as_slice(),
+                top: None,
+            };
+            let (received, _) = transfer::receive_as(stdin, &folder, &mark, &expected)?;
+            remember(&folder)?;
+            serde_json::to_writer(&mut stdout, &received)?;
+        }
+        TransferRequest::List { folder } => list(&folder, &mut stdout)?,
+        TransferRequest::Empty {
+            folder,
+            leave_out,
+            mark,
+        } => {
+            let mut rules = Rules::new();
+            for pattern in &leave_out {
+                rules.push(pattern.as_ref())?;
+            }
+            let filled = remembered()?;
+            let mut sender = Sender::new(&mut stdout);
+            sender.folder(&folder, Path::new(""), &rules, &|path, metadata| {
+                let known = filled.get(&folder.join(path))?;
+                (*known == identity(metadata)).then(|| path.to_owned())
+            })?;
+            sender.finish(&mark)?;
+        }
+    }
+    stdout.flush().context("the answer cannot be given")
+}
+
+/// What of a file changes with every change of its content, owner, mode or times.
+fn identity(metadata: &Metadata) -> (u64, i64, i64) {
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// Notes every file of a folder.
+fn remember(folder: &Path) -> anyhow::Result<()> {
+    let file = File::options().create(true).append(true).open(FILLED)?;
+    let mut filled = BufWriter::new(file);
+    files(folder, |path, metadata| {
+        write_line(&mut filled, identity(metadata), path)
+    })?;
+    Ok(filled.flush()?)
+}
+
+fn remembered() -> anyhow::Result<HashMap<PathBuf, (u64, i64, i64)>> {
+    match fs::read(FILLED) {
+        Ok(text) => lines(&text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn list(folder: &Path, to: &mut impl Write) -> anyhow::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    files(folder, |path, metadata| {
+        let stamp = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+        write_line(to, stamp, path.strip_prefix(folder).unwrap_or(path))
+    })
+}
+
+fn files(
+    folder: &Path,
+    mut take: impl FnMut(&Path, &Metadata) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut walk = ignore::WalkBuilder::new(folder);
+    walk.standard_filters(false).follow_links(false);
+    for entry in walk.build() {
+        let entry = entry?;
+        if entry.file_type().is_some_and(|kind| kind.is_file()) {
+            take(entry.path(), &entry.metadata()?)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_line(to: &mut impl Write, numbers: (u64, i64, i64), path: &Path) -> io::Result<()> {
+    write!(to, "{} {} {} ", numbers.0, numbers.1, numbers.2)?;
+    to.write_all(path.as_os_str().as_bytes())?;
+    to.write_all(&[0])
+}
+
+/// Reads a listing again.
+///
+/// # Errors
+///
+/// When it is none.
+pub(super) fn lines(text: &[u8]) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
+    let line = |line: &[u8]| -> Option<(PathBuf, Stamp)> {
+        let mut words = line.splitn(4, |byte| *byte == b' ');
+        let mut number = || std::str::from_utf8(words.next()?).ok();
+        let numbers = (
+            number()?.parse().ok()?,
+            number()?.parse().ok()?,
+            number()?.parse().ok()?,
+        );
+        Some((PathBuf::from(OsStr::from_bytes(words.next()?)), numbers))
+    };
+    text.split(|byte| *byte == 0)
+        .filter(|text| !text.is_empty())
+        .map(|text| line(text).context("a listing of files cannot be read"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = OsStr::from_bytes(b"a b\n\xff");
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        fs::write(folder.path().join("sub").join(name), "four").unwrap();
+        let mut text = Vec::new();
+        list(folder.path(), &mut text).unwrap();
+        let listing = lines(&text).unwrap();
+        let metadata = fs::metadata(folder.path().join("sub").join(name)).unwrap();
+        let stamp = (4, metadata.mtime(), metadata.mtime_nsec());
+        assert_eq!(
+            listing,
+            HashMap::from([(Path::new("sub").join(name), stamp)])
+        );
+        assert!(lines(b"1 2 x\0").is_err());
+        let mut none = Vec::new();
+        list(&folder.path().join("missing"), &mut none).unwrap();
+        assert!(none.is_empty());
+    }
+}
