@@ -54,6 +54,7 @@ impl NewImage<'_> {
         context: &Context,
     ) -> anyhow::Result<()> {
         // STEP 2: look at the images.
+        let report = &context.report;
         let tag = self.tag;
         let archive = self.save.map(|file| context.host.absolute(file));
         if let Some(archive) = &archive {
@@ -75,15 +76,13 @@ impl NewImage<'_> {
 
         // STEP 5: save it, and say so.
         if let Some(old) = replaced.filter(|old| old.id != id) {
-            context.report.note(format_args!(
+            report.note(format_args!(
                 "the image that was {tag} is still there: {}",
                 old.id
             ));
         }
-        context
-            .report
-            .ok(format_args!("image {tag} is there: {id}"));
-        context.report.info(format_args!(
+        report.ok(format_args!("image {tag} is there: {id}"));
+        report.info(format_args!(
             "Product digest: sha256:{}",
             source.checked.digest
         ));
@@ -91,12 +90,8 @@ impl NewImage<'_> {
             let digest = save_archive(&engine, tag, archive).with_context(|| {
                 format!("the image {tag} is there, but {} is not", archive.display())
             })?;
-            context
-                .report
-                .ok(format_args!("saved to: {}", archive.display()));
-            context
-                .report
-                .info(format_args!("Archive digest: sha256:{digest}"));
+            report.ok(format_args!("saved to: {}", archive.display()));
+            report.info(format_args!("Archive digest: sha256:{digest}"));
         }
         Ok(())
     }

@@ -37,13 +37,9 @@ pub fn check(
     }
     let glibc = source.packages().iter().filter_map(|it| it.glibc()).max();
     let app = request.app.as_str();
-    let build = look(engine, asked[0], app, "and the build runs a script")?;
-    let base = look(
-        engine,
-        asked[1],
-        app,
-        "and the environment is activated by a script",
-    )?;
+    let look = |(option, image), why| look(engine, option, image, app, why);
+    let build = look(asked[0], "and the build runs a script")?;
+    let base = look(asked[1], "and the environment is activated by a script")?;
     for ((option, image), system) in asked.into_iter().zip([&build, &base]) {
         if let Some(why) = system.lacks(glibc) {
             return Err(Failure::usage(format!(
@@ -95,7 +91,8 @@ fn require_architecture(
 /// Looks into an image for the folder `app` and what the scripts need.
 fn look(
     engine: &Engine,
-    (option, image): (&str, &ImageReference),
+    option: &str,
+    image: &ImageReference,
     app: &str,
     why: &str,
 ) -> anyhow::Result<System> {
