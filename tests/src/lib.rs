@@ -13,6 +13,7 @@
 mod cache;
 mod channel;
 mod debian;
+mod descendants;
 mod docker;
 mod engine;
 mod fingerprint;

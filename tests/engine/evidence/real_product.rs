@@ -7,7 +7,7 @@ use testbed::PYTHON_VERSION_SPEC;
 use testbed::project::lock_project;
 use testbed::python::ensure_python_index;
 
-use crate::evidence::report::{assert_says, show};
+use crate::evidence::browser::{assert_says, show};
 use crate::evidence::sbom::assert_valid;
 use crate::real::{Real, channel, image};
 
