@@ -1,6 +1,5 @@
 //! A small project, taken the whole way, each command shown.
 
-use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use duct::cmd;
+use pixi_offline::product::pasteable;
+use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 use serde_json::Value;
 use testbed::published::{Place, Published};
 
@@ -87,7 +88,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     })?;
 
     println!("\n== the product");
-    tree(&here.join("workdir/product"), 0, 2)?;
+    tree(&here.join("workdir/product"))?;
     println!("\n== what the final verification printed (workdir/proof/verify.offline.log)");
     print!(
         "{}",
@@ -152,21 +153,13 @@ struct Shell<'a> {
 }
 
 impl Shell<'_> {
-    fn run(&self, program: &str, words: &[&str]) -> anyhow::Result<()> {
-        let shown: Vec<String> = std::iter::once(&program)
-            .chain(words)
-            .map(|word| quoted(word))
-            .collect();
+    fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<()> {
+        let all = std::iter::once(&program).chain(args);
+        let shown: Vec<_> = all.map(|arg| pasteable(arg.as_ref())).collect();
         println!("\n$ {}", shown.join(" "));
         let own = self.binaries.join(program);
-        let file: OsString = if program.contains('/') {
-            self.here.join(program).into()
-        } else if own.is_file() {
-            own.into()
-        } else {
-            program.into()
-        };
-        cmd(file, words.iter().map(OsStr::new))
+        let file = if own.is_file() { own } else { program.into() };
+        cmd(file, args)
             .dir(self.here)
             .run()
             .with_context(|| format!("{program} failed"))?;
@@ -174,48 +167,35 @@ impl Shell<'_> {
     }
 }
 
-/// A word as one would type it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// Prints a folder down to a depth, with how much lies below that.
-fn tree(folder: &Path, depth: usize, deepest: usize) -> anyhow::Result<()> {
-    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let indent = "  ".repeat(depth);
-        let name = entry.file_name();
-        if !entry.file_type()?.is_dir() {
-            println!("{indent}{}", name.display());
-        } else if depth + 1 < deepest {
-            println!("{indent}{}/", name.display());
-            tree(&entry.path(), depth + 1, deepest)?;
-        } else {
-            println!(
-                "{indent}{}/  ({} entries)",
-                name.display(),
-                count(&entry.path())?
-            );
+/// Prints a folder, and of each folder in it the names, with how much lies below these.
+fn tree(folder: &Path) -> anyhow::Result<()> {
+    for (name, is_dir) in entries(folder)? {
+        println!("{name}{}", if is_dir { "/" } else { "" });
+        let inner = folder.join(&name);
+        for (name, is_dir) in if is_dir { entries(&inner)? } else { Vec::new() } {
+            if is_dir {
+                let below = inner.join(&name);
+                let count = scan_tree(&below, &Rules::new(), &|_, _| HashPolicy::Skip)?
+                    .kept
+                    .entries;
+                println!("  {name}/  ({count} entries)");
+            } else {
+                println!("  {name}");
+            }
         }
     }
     Ok(())
 }
 
-fn count(folder: &Path) -> anyhow::Result<usize> {
-    let mut entries = 0;
+/// What is in a folder, by name, and whether each is a folder.
+fn entries(folder: &Path) -> anyhow::Result<Vec<(String, bool)>> {
+    let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        entries += 1;
-        if entry.file_type()?.is_dir() {
-            entries += count(&entry.path())?;
-        }
+        let name = entry.file_name().display().to_string();
+        entries.push((name, entry.file_type()?.is_dir()));
     }
+    entries.sort();
     Ok(entries)
 }
 
