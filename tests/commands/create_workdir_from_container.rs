@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use testbed::sandbox::{Run, names};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, WORKDIR};
 
 const PIXI: &str = r#"#!/bin/bash
 case $1 in
@@ -94,18 +94,7 @@ fn the_workdir_comes_back_as_from_the_host() {
     run.says(&format!("OK: WORKDIR created at: {}\n", workdir.display()));
     run.says("Next: ")
         .says("helpers/make-archive-ready-product");
-    assert_eq!(
-        names(&workdir),
-        [
-            "helpers",
-            "out",
-            "pixi-cache",
-            "product",
-            "project",
-            "resources",
-            "workdir.json"
-        ]
-    );
+    assert_eq!(names(&workdir), WORKDIR);
     assert_eq!(
         names(&workdir.join("project/demo")),
         [".env.d", ".pixi", "pixi.lock", "pixi.toml"]

@@ -19,6 +19,17 @@ pub const CREATE: [&str; 6] = [
     "W",
 ];
 
+/// What lies in a workdir.
+pub const WORKDIR: [&str; 7] = [
+    "helpers",
+    "out",
+    "pixi-cache",
+    "product",
+    "project",
+    "resources",
+    "workdir.json",
+];
+
 /// A lock that needs nothing, in two environments.
 pub const LOCK: &str = "version: 6
 environments:

@@ -13,7 +13,7 @@ use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, names};
 
 use crate::create_workdir_from_container::Container;
-use crate::fake::Fake;
+use crate::fake::{Fake, WORKDIR};
 use crate::package_cache;
 
 /// A directory of the person's beside everything, and what was in it.
@@ -315,18 +315,7 @@ fn a_stream_out_of_a_container_has_a_shape() {
         .says("2 of the entries that the container left in $VERIFY_OUT_DIR stay behind");
     witness.is_as_it_was();
     let workdir = container.fake.path("W");
-    assert_eq!(
-        names(&workdir),
-        [
-            "helpers",
-            "out",
-            "pixi-cache",
-            "product",
-            "project",
-            "resources",
-            "workdir.json"
-        ]
-    );
+    assert_eq!(names(&workdir), WORKDIR);
     assert_eq!(
         names(&workdir.join("out")),
         ["kept", "pixi-install.log", "verify.log"]

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use testbed::sandbox::{binary, names};
 
-use crate::fake::{CREATE, Fake, LOCK};
+use crate::fake::{CREATE, Fake, LOCK, WORKDIR};
 
 fn record(fake: &Fake) -> Value {
     serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap()
@@ -25,18 +25,7 @@ fn the_workdir_holds_what_the_contract_says() {
         "Next: '{0}/helpers/make-archive-ready-product' --workdir '{0}' --project-name 'demo'\n",
         workdir.display()
     ));
-    assert_eq!(
-        names(&workdir),
-        [
-            "helpers",
-            "out",
-            "pixi-cache",
-            "product",
-            "project",
-            "resources",
-            "workdir.json"
-        ]
-    );
+    assert_eq!(names(&workdir), WORKDIR);
     assert_eq!(
         names(&workdir.join("project/demo")),
         [".pixi", "pixi.lock", "pixi.toml", "src"]

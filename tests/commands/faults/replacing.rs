@@ -12,7 +12,7 @@ use std::thread;
 use serde_json::json;
 use testbed::sandbox::{Run, Sandbox};
 
-use crate::fake::{Fake, LOCK};
+use crate::fake::{CREATE, Fake, LOCK};
 use crate::faults::injection::{Fault, held_input, inject, points};
 use crate::faults::tree::{Tree, temporaries, tree};
 
@@ -111,25 +111,12 @@ fn old_workdir(place: &Place) {
     place.fill("res", "new");
 }
 
-const WORKDIR_PARTS: &[&str] = &["project", "resources", "helpers"];
-
 const FROM_HOST: Subject = Subject {
     command: "create-workdir-from-host",
-    words: |_| {
-        words(&[
-            "--image",
-            "img:1",
-            "--project-dir",
-            "demo",
-            "--resources-dir",
-            "res",
-            "--workdir",
-            "W",
-        ])
-    },
+    words: |_| words(&[&CREATE[..], &["--resources-dir", "res"]].concat()),
     prepare: old_workdir,
     target: "W",
-    parts: WORKDIR_PARTS,
+    parts: &["project", "resources", "helpers"],
     untouched: &["demo", "res"],
     removes_itself: false,
     from: "pixi-offline-lock",
@@ -153,12 +140,7 @@ const FROM_CONTAINER: Subject = Subject {
             "W",
         ])
     },
-    prepare: old_workdir,
-    target: "W",
-    parts: WORKDIR_PARTS,
-    untouched: &["demo", "res"],
-    removes_itself: false,
-    from: "pixi-offline-lock",
+    ..FROM_HOST
 };
 
 /// What create-workdir-from-container does in the container, by itself there.
@@ -195,21 +177,18 @@ const PRODUCT: Subject = Subject {
         place.sandbox().write("W/project/demo/pixi.toml", "");
         place.sandbox().write("W/project/demo/pixi.lock", LOCK);
         fs::create_dir_all(place.path("W/out")).unwrap();
-        for folder in [
-            "W/project/demo/data",
-            "W/resources/data",
-            "W/pixi-cache/pkgs/a-1-0",
-        ] {
-            place.fill(folder, "old");
-        }
+        let fill = |text: &str| {
+            for folder in [
+                "project/demo/data",
+                "resources/data",
+                "pixi-cache/pkgs/a-1-0",
+            ] {
+                place.fill(&format!("W/{folder}"), text);
+            }
+        };
+        fill("old");
         Run::of(&mut place.command(&PRODUCT)).success();
-        for folder in [
-            "W/project/demo/data",
-            "W/resources/data",
-            "W/pixi-cache/pkgs/a-1-0",
-        ] {
-            place.fill(folder, "new");
-        }
+        fill("new");
     },
     target: "W/product",
     parts: &["."],

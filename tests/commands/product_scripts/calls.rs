@@ -22,13 +22,7 @@ fn bootstrap_installs_from_wherever_the_product_lies() {
 #[test]
 fn arguments_go_to_pixi_install() {
     let (sandbox, product) = product_at("P", &[]);
-    let bootstrap = |words: &[&str]| {
-        Run::of(
-            sandbox
-                .program(product.join("bootstrap-project.sh"))
-                .args(words),
-        )
-    };
+    let bootstrap = |args: &[&str]| super::bootstrap(&sandbox, &product, args);
     bootstrap(&["-e", "test", "--frozen"])
         .success()
         .prints("words=install -e test --frozen\n")
@@ -48,13 +42,7 @@ fn arguments_go_to_pixi_install() {
 #[test]
 fn bootstrap_says_what_is_wrong_before_pixi_runs() {
     let (sandbox, product) = product_at("P", &[]);
-    let bootstrap = |words: &[&str]| {
-        Run::of(
-            sandbox
-                .program(product.join("bootstrap-project.sh"))
-                .args(words),
-        )
-    };
+    let bootstrap = |args: &[&str]| super::bootstrap(&sandbox, &product, args);
     bootstrap(&["--project-name"]).code(2).says("needs a value");
     bootstrap(&["--project-name", "nope"])
         .code(2)
