@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
@@ -16,6 +16,7 @@ use crate::container::endpoint;
 use crate::container::spec::ContainerName;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::parallel::locked;
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference, TimeLimit};
 use crate::tools::{Captured, Program, os_strings};
@@ -41,11 +42,6 @@ struct Answers {
     /// caller's.
     shared: Mutex<Vec<PathBuf>>,
     is_swept: AtomicBool,
-}
-
-/// What a lock holds; a thread that panicked with it has left it whole.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is asked of the engine while others work; waited for when the last one who

@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeWriter, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use signal_hook::low_level::{emulate_default_handler, unregister};
 use crate::container::engine::Engine;
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
+use crate::parallel::locked;
 use crate::request::TimeLimit;
 use crate::tools::Killer;
 
@@ -52,11 +53,6 @@ struct Started {
     stopping: bool,
 }
 
-/// A lock that a panic elsewhere does not take from us.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Ends what runs in a container.
 #[derive(Debug, Clone)]
 pub(super) struct StopHandle(Arc<Shared>);
@@ -78,7 +74,7 @@ impl Shared {
         if let KillPolicy::Remove(engine, names) = &self.last_resort {
             let _ = engine.remove(names);
         }
-        if let Some(started) = &*lock(&self.started) {
+        if let Some(started) = &*locked(&self.started) {
             started.client.kill();
         }
     }
@@ -186,9 +182,9 @@ impl SignalWatcher {
             client,
             stopping: false,
         };
-        *lock(&self.stop.0.started) = Some(started);
+        *locked(&self.stop.0.started) = Some(started);
         // A signal may have come before there was anything to stop.
-        let rang = lock(&self.stop.0.clock).rang;
+        let rang = locked(&self.stop.0.clock).rang;
         if rang || self.stop.0.signal.load(Ordering::SeqCst) != 0 {
             self.stop.now();
         }
@@ -201,14 +197,14 @@ impl SignalWatcher {
 
     /// The client has ended: stops watching and tells why it was ended, if it was.
     pub(super) fn finish(self) -> Option<Cause> {
-        *lock(&self.stop.0.ended) = true;
+        *locked(&self.stop.0.ended) = true;
         self.stop.0.ended_changed.notify_all();
         restore_defaults();
         self.handle.close();
         let _ = self.thread.join();
         match self.stop.0.signal.load(Ordering::SeqCst) {
             0 => {
-                let clock = lock(&self.stop.0.clock);
+                let clock = locked(&self.stop.0.clock);
                 let limit = self.limit.filter(|_| clock.rang)?;
                 Some(Cause::TooLong(clock.what.clone(), limit))
             }
@@ -220,7 +216,7 @@ impl SignalWatcher {
 impl StopHandle {
     /// Another phase runs from now on.
     pub(super) fn runs(&self, what: String) {
-        let mut clock = lock(&self.0.clock);
+        let mut clock = locked(&self.0.clock);
         if !clock.rang {
             clock.what = what;
             clock.since = Instant::now();
@@ -229,9 +225,9 @@ impl StopHandle {
 
     /// Waits for the end, and ends what runs when a phase takes longer than this.
     fn when_it_takes_longer_than(&self, limit: Duration) {
-        let mut ended = lock(&self.0.ended);
+        let mut ended = locked(&self.0.ended);
         loop {
-            let left = limit.saturating_sub(lock(&self.0.clock).since.elapsed());
+            let left = limit.saturating_sub(locked(&self.0.clock).since.elapsed());
             if *ended {
                 return;
             }
@@ -245,7 +241,7 @@ impl StopHandle {
                 .map_or_else(|error| error.into_inner().0, |(ended, _)| ended);
         }
         drop(ended);
-        lock(&self.0.clock).rang = true;
+        locked(&self.0.clock).rang = true;
         self.now();
     }
 
@@ -255,7 +251,7 @@ impl StopHandle {
     ///
     /// When its input cannot be written to: it would wait for ever.
     pub(super) fn answer_script(&self) -> io::Result<()> {
-        match &mut *lock(&self.0.started) {
+        match &mut *locked(&self.0.started) {
             Some(started) => started
                 .input
                 .as_mut()
@@ -271,7 +267,7 @@ impl StopHandle {
 
     /// Closes the script's input, and takes the last resort when that does not help.
     pub(super) fn now(&self) {
-        match &mut *lock(&self.0.started) {
+        match &mut *locked(&self.0.started) {
             Some(started) if !started.stopping => {
                 started.stopping = true;
                 match started.input.take() {
@@ -289,7 +285,7 @@ impl StopHandle {
     fn force_after(&self, patience: Duration) {
         let shared = Arc::clone(&self.0);
         thread::spawn(move || {
-            let ended = lock(&shared.ended);
+            let ended = locked(&shared.ended);
             let (ended, _) = shared
                 .ended_changed
                 .wait_timeout_while(ended, patience, |ended| !*ended)

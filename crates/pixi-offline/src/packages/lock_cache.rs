@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rattler_lock::LockFile;
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::evidence::Sha256Digest;
 use crate::failure::Failure;
 use crate::packages::lock::Lock;
+use crate::parallel::locked;
 use crate::regular_file;
 use crate::staging::LFS_POINTER_BEGINS;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -91,7 +92,7 @@ impl LockCache {
     /// name that is no file name: it would lead out of the cache.
     pub fn parse(&self, text: String) -> anyhow::Result<Lock> {
         let digest = Sha256Digest::from(Sha256::digest(&text));
-        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parsed = locked(&self.parsed);
         if let Some(lock) = parsed.get(&digest) {
             return Ok(lock.clone());
         }

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use rustix::fs::OFlags;
 
 use crate::failure::Failure;
+use crate::parallel::locked;
 
 /// The right to work on a folder, there or not, for as long as this exists.
 ///
@@ -39,15 +40,11 @@ pub struct RunClaim(DirLock);
 /// The folders that a [`RunClaim`] of this process holds.
 static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-fn held_by_this_run() -> MutexGuard<'static, Vec<PathBuf>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl RunClaim {
     /// Claims `folder` for `command` until this is dropped.
     pub fn new(folder: &Path, command: &str) -> anyhow::Result<RunClaim> {
         let claim = DirLock::exclusive(folder, command)?;
-        held_by_this_run().push(folder.to_owned());
+        locked(&HELD).push(folder.to_owned());
         Ok(RunClaim(claim))
     }
 
@@ -59,7 +56,7 @@ impl RunClaim {
 
 impl Drop for RunClaim {
     fn drop(&mut self) {
-        let mut held = held_by_this_run();
+        let mut held = locked(&HELD);
         if let Some(place) = held.iter().position(|folder| *folder == self.0.folder) {
             held.swap_remove(place);
         }
@@ -132,7 +129,7 @@ impl DirLock {
 
     /// A claim without a lock of its own, where the run holds one on the folder.
     fn of_this_run(folder: &Path) -> Option<DirLock> {
-        let is_held = held_by_this_run().iter().any(|held| held == folder);
+        let is_held = locked(&HELD).iter().any(|held| held == folder);
         is_held.then(|| DirLock {
             folder: folder.to_owned(),
             lock: None,

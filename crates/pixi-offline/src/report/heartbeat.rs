@@ -1,9 +1,11 @@
 //! A line now and then that says what runs, where nothing else is printed.
 
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::parallel::locked;
 
 /// How long nothing may be printed.
 const EVERY: Duration = Duration::from_secs(60);
@@ -21,7 +23,7 @@ impl Heartbeat {
         let watched = Arc::downgrade(&silence);
         thread::spawn(move || {
             while let Some(silence) = watched.upgrade() {
-                let line = lock(&silence).line(Instant::now());
+                let line = locked(&silence).line(Instant::now());
                 drop(silence);
                 if let Some(line) = line {
                     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
@@ -34,17 +36,13 @@ impl Heartbeat {
 
     /// Something was printed.
     pub(super) fn printed(&self) {
-        lock(&self.0).printed(Instant::now());
+        locked(&self.0).printed(Instant::now());
     }
 
     /// From now on this runs.
     pub(super) fn runs(&self, what: &str) {
-        lock(&self.0).runs(what, Instant::now());
+        locked(&self.0).runs(what, Instant::now());
     }
-}
-
-fn lock(silence: &Mutex<Silence>) -> MutexGuard<'_, Silence> {
-    silence.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long nothing was printed.

@@ -10,11 +10,12 @@ mod plain;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use serde::Serialize;
 
 use crate::escape::visible_lines;
+use crate::parallel::locked;
 use heartbeat::Heartbeat;
 
 pub use phases::{Format, Phases, Verbosity};
@@ -141,7 +142,7 @@ impl Report {
     /// When stdout takes no more, `BrokenPipe` above all: the reader went away.
     pub fn container_output(&self, bytes: &[u8]) -> io::Result<()> {
         let plain = self.plain.get().map(|plain| {
-            let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut plain = locked(plain);
             plain.text(bytes)
         });
         let bytes = plain.as_deref().map_or(bytes, str::as_bytes);

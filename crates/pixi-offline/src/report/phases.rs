@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::escape::escape;
 use crate::failure;
+use crate::parallel::locked;
 
 /// The version of the objects on stdout, documented in `docs/build-offline-product.md`.
 const SCHEMA: u32 = 1;
@@ -119,9 +120,9 @@ impl Phases {
         self.bar.set_prefix(what.to_owned());
         self.bar.set_message("");
         self.bar.enable_steady_tick(Duration::from_millis(120));
-        self.state().lines.clear();
-        self.state().line.clear();
-        self.state().present = Some(Present {
+        locked(&self.state).lines.clear();
+        locked(&self.state).line.clear();
+        locked(&self.state).present = Some(Present {
             name,
             what: what.to_owned(),
             begun: Instant::now(),
@@ -131,14 +132,14 @@ impl Phases {
     }
 
     pub(super) fn field(&self, key: &str, value: Value) {
-        if let Some(present) = &mut self.state().present {
+        if let Some(present) = &mut locked(&self.state).present {
             present.facts.insert(key.to_owned(), value);
         }
     }
 
     /// Keeps a warning; whether it was not given before.
     pub(super) fn warned(&self, line: &str) -> bool {
-        let mut state = self.state();
+        let mut state = locked(&self.state);
         let is_new = state.warned.insert(line.to_owned());
         if let Some(present) = &mut state.present
             && is_new
@@ -150,7 +151,7 @@ impl Phases {
 
     /// Keeps a note in mind; whether it was not given before.
     pub(super) fn noted(&self, line: &str) -> bool {
-        self.state().noted.insert(line.to_owned())
+        locked(&self.state).noted.insert(line.to_owned())
     }
 
     /// Whether anybody sees the bar.
@@ -184,7 +185,7 @@ impl Phases {
     }
 
     fn keep(&self, bytes: &[u8]) {
-        let mut state = self.state();
+        let mut state = locked(&self.state);
         for &byte in bytes {
             match byte {
                 b'\n' | b'\r' => {
@@ -204,7 +205,7 @@ impl Phases {
     }
 
     pub(super) fn last_lines(&self) -> Vec<String> {
-        let state = self.state();
+        let state = locked(&self.state);
         let unfinished = Some(shown(&state.line)).filter(|line| !line.trim().is_empty());
         state.lines.iter().cloned().chain(unfinished).collect()
     }
@@ -215,7 +216,7 @@ impl Phases {
 
     /// Ends the present phase, and says so in the way that was asked for.
     pub(super) fn end_all(&self, error: Option<&anyhow::Error>) -> Option<&'static str> {
-        let present = self.state().present.take()?;
+        let present = locked(&self.state).present.take()?;
         self.bar.disable_steady_tick();
         self.bar.finish_and_clear();
         let took = present.begun.elapsed();
@@ -254,10 +255,6 @@ impl Phases {
             let _ = io::stdout().write_all(format!("{object}\n").as_bytes());
         }
         error.map(|_| present.name)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

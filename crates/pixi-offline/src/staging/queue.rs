@@ -1,7 +1,9 @@
 //! A queue of tasks, last in first out, whose tasks may add others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use crate::parallel::locked;
 
 /// The tasks that nobody has begun. The last added is taken first, so that few
 /// of them wait at a time, however large the tree is.
@@ -33,7 +35,7 @@ impl<T> Queue<T> {
     pub(super) fn add(&self, tasks: &mut Vec<T>) {
         let added = tasks.len();
         if added > 0 {
-            self.lock().waiting.append(tasks);
+            locked(&self.state).waiting.append(tasks);
         }
         match added {
             0 => {}
@@ -54,7 +56,7 @@ impl<T> Queue<T> {
     /// Has every thread end after what it has in hand.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.lock().waiting.clear();
+        locked(&self.state).waiting.clear();
         self.news.notify_all();
     }
 
@@ -64,7 +66,7 @@ impl<T> Queue<T> {
     }
 
     fn take(&self) -> Option<T> {
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         loop {
             if self.is_stopped() {
                 return None;
@@ -82,10 +84,6 @@ impl<T> Queue<T> {
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A task in hand. Dropped, also by a panic, it is done: else the others would
@@ -94,7 +92,7 @@ struct Busy<'a, T>(&'a Queue<T>);
 
 impl<T> Drop for Busy<'_, T> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = locked(&self.0.state);
         state.busy -= 1;
         if state.busy == 0 && state.waiting.is_empty() {
             self.0.news.notify_all();

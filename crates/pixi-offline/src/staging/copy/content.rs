@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rustix::io::{Errno, retry_on_intr};
 use sha2::{Digest as _, Sha256};
 
 use super::copy_error::{changed, takes_no_more};
+
+use crate::parallel::locked;
 
 /// How much is read at a time, in bytes: what fits into a processor's own cache.
 const BUFFER: usize = 128 * 1024;
@@ -175,27 +177,23 @@ impl ReflinkSupport {
         writer: impl AsFd,
         devices: (u64, u64),
     ) -> io::Result<bool> {
-        let known = self.lock().get(&devices).copied();
+        let known = locked(&self.0).get(&devices).copied();
         if known == Some(false) {
             return Ok(false);
         }
         match rustix::fs::ioctl_ficlone(writer, reader) {
             Ok(()) => {
                 if known.is_none() {
-                    self.lock().insert(devices, true);
+                    locked(&self.0).insert(devices, true);
                 }
                 Ok(true)
             }
             Err(error) if takes_no_more(&error.into()) && error != Errno::IO => Err(error.into()),
             // One file may be special (swap, no copy on write) where others are not.
             Err(_) => {
-                self.lock().entry(devices).or_insert(false);
+                locked(&self.0).entry(devices).or_insert(false);
                 Ok(false)
             }
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), bool>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
@@ -16,6 +16,7 @@ use super::content::{Content, ContentError, FileCopier, ReflinkSupport};
 use super::copy_error::{CopyError, ErrorSummary, changed};
 use super::{CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode};
 use crate::parallel;
+use crate::parallel::locked;
 use crate::staging::folder::{DirEntries, FOLDER, begins_with, child, open_folder, path_of};
 use crate::staging::listing::{ListedFolder, Listing, New};
 use crate::staging::queue::Queue;
@@ -146,10 +147,6 @@ impl<'a> Job<'a> {
             return Err(error);
         }
         Ok(WorkerStats::together(results))
-    }
-
-    fn ends(&self) -> MutexGuard<'_, SharedState> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -301,7 +298,7 @@ impl<'a> Worker<'a> {
         }
         if top || closes {
             let mode = looks.set_mode(0o700);
-            job.ends().modes.push((self.path.clone(), mode));
+            locked(&job.ends).modes.push((self.path.clone(), mode));
         }
         job.maker
             .apply_metadata(&to, &looks, job.maker.inherited_owner(&made), false)
@@ -650,7 +647,7 @@ impl<'a> Worker<'a> {
 
     /// Notes a trouble; one that stops the copy stops it for all.
     fn record_error(&mut self, trouble: CopyError) {
-        let mut ends = self.job.ends();
+        let mut ends = locked(&self.job.ends);
         if trouble.stops {
             ends.stopped.get_or_insert(trouble);
             self.job.queue.stop();
@@ -660,7 +657,7 @@ impl<'a> Worker<'a> {
     }
 
     fn refuse(&mut self, error: anyhow::Error) {
-        let mut ends = self.job.ends();
+        let mut ends = locked(&self.job.ends);
         if ends
             .refused
             .as_ref()
