@@ -12,32 +12,15 @@ use crate::patterns::{PATTERNS, Proof, SecretPattern};
 use crate::placeholder::{is_placeholder, is_typed, is_varied};
 use crate::variables::kind_of_variable;
 
-/// Files whose URLs are those of conda channels, whatever a token in them looks
-/// like.
-const CHANNEL_FILES: [&str; 10] = [
-    "pixi.toml",
-    "pyproject.toml",
-    "mojoproject.toml",
-    "pixi.lock",
-    "config.toml",
-    "condarc",
-    "environment.yml",
-    "environment.yaml",
-    "repodata_record.json",
-    ".info.json",
-];
+/// Ends of the names of files whose URLs are those of conda channels, whatever a token in
+/// them looks like, divided by spaces.
+const CHANNEL_FILES: &str = "\
+    pixi.toml pyproject.toml mojoproject.toml pixi.lock config.toml condarc environment.yml \
+    environment.yaml repodata_record.json .info.json";
 
-/// Hosts that stand for any host (RFC 2606), by their ends.
-const NO_HOSTS: [&str; 8] = [
-    "example.com",
-    "example.org",
-    "example.net",
-    ".example",
-    ".test",
-    ".invalid",
-    "hostname",
-    "host",
-];
+/// Hosts that stand for any host (RFC 2606), by their ends, divided by spaces.
+const NO_HOSTS: &str = "\
+    example.com example.org example.net .example .test .invalid hostname host";
 
 /// The patterns, made ready.
 #[derive(Debug)]
@@ -160,7 +143,7 @@ fn is_login(user: &[u8], password: &[u8], host: &[u8]) -> bool {
     !port
         && user != password
         && !is_placeholder(password)
-        && !NO_HOSTS.iter().any(|end| host.ends_with(end))
+        && !NO_HOSTS.split(' ').any(|end| host.ends_with(end))
 }
 
 /// Whether a text is a user and a password as a header `Basic` has them.
@@ -188,7 +171,7 @@ fn is_channel_token(token: &[u8], next: &[u8], file: &str) -> bool {
     }
     let name = file.rsplit('/').next().unwrap_or(file);
     let drawn = token.len() >= 6 && token.iter().any(u8::is_ascii_digit);
-    drawn || CHANNEL_FILES.iter().any(|end| name.ends_with(end))
+    drawn || CHANNEL_FILES.split(' ').any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]

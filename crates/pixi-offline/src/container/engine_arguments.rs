@@ -5,21 +5,9 @@ use std::ffi::OsString;
 /// Options with a value that give a container another network, an address or a name in
 /// one, or ports: an engine refuses them beside `--network none`, or two containers cannot
 /// have the same.
-const OF_A_NETWORK: [&str; 13] = [
-    "--network",
-    "--net",
-    "--network-alias",
-    "--net-alias",
-    "--ip",
-    "--ip6",
-    "--link-local-ip",
-    "--mac-address",
-    "--link",
-    "--publish",
-    "-p",
-    "--name",
-    "--cidfile",
-];
+const OF_A_NETWORK: &str = "\
+    --network --net --network-alias --net-alias --ip --ip6 --link-local-ip --mac-address --link \
+    --publish -p --name --cidfile";
 
 /// What of the caller's words a container gets that has no network and is removed: all but
 /// those of a network, the container's name and the file for its id, which belong to the
@@ -34,7 +22,7 @@ pub(super) fn without_network(arguments: &[OsString]) -> Vec<OsString> {
             None => (text.as_ref(), false),
         };
         let with_port = text.starts_with("-p") && !text.starts_with("--");
-        if OF_A_NETWORK.contains(&option) {
+        if OF_A_NETWORK.split(' ').any(|one| one == option) {
             // The value is the next word.
             if !has_value {
                 words.next();

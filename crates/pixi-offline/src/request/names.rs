@@ -211,30 +211,10 @@ impl ContainerPath {
     /// replaced, or a place below one where nobody else's files belong.
     pub fn is_system_folder(&self) -> bool {
         /// Folders of the file system hierarchy that hold something, whatever it is.
-        const FOLDERS: [&str; 22] = [
-            "/dev/shm",
-            "/home",
-            "/media",
-            "/mnt",
-            "/opt",
-            "/root",
-            "/run",
-            "/srv",
-            "/tmp",
-            "/usr/local",
-            "/usr/local/bin",
-            "/usr/local/lib",
-            "/usr/src",
-            "/var",
-            "/var/cache",
-            "/var/lib",
-            "/var/log",
-            "/var/opt",
-            "/var/run",
-            "/var/spool",
-            "/var/tmp",
-            "/var/www",
-        ];
+        const FOLDERS: &str = "\
+            /dev/shm /home /media /mnt /opt /root /run /srv /tmp /usr/local /usr/local/bin \
+            /usr/local/lib /usr/src /var /var/cache /var/lib /var/log /var/opt /var/run /var/spool \
+            /var/tmp /var/www";
         /// Folders that are the system's with all that is in them.
         const TREES: [&str; 11] = [
             "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc",
@@ -242,7 +222,7 @@ impl ContainerPath {
         ];
         let path = Path::new(&self.0);
         let open = ["/dev/shm", "/usr/local", "/usr/src"];
-        FOLDERS.contains(&self.0.as_str())
+        FOLDERS.split(' ').any(|folder| folder == self.0)
             || (TREES
                 .iter()
                 .chain(&["/usr"])
