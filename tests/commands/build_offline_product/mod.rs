@@ -187,7 +187,7 @@ fn from_a_container_the_whole_way_and_its_plan() {
 /// name may mean another one by the time of the final verification, and is looked up again.
 #[test]
 fn one_run_asks_the_engine_each_thing_once() {
-    for (image, times) in [(None, 1), (Some("img:1"), 2)] {
+    for image in [None, Some("img:1")] {
         let mut fake = Fake::new();
         fake.sandbox.set("PIXI_IMAGE", "img:1");
         let words = [
@@ -212,9 +212,7 @@ fn one_run_asks_the_engine_each_thing_once() {
             .map(|call| call[0].as_str())
             .collect();
         asked.sort_unstable();
-        let looked_up = std::iter::repeat_n(["image", "version"], times).flatten();
-        let mut right: Vec<&str> = looked_up.chain(["create", "ps", "rm", "volume"]).collect();
-        right.sort_unstable();
+        let right = ["create", "image", "ps", "rm", "version", "volume"];
         assert_eq!(asked, right, "{calls:?}");
     }
 }

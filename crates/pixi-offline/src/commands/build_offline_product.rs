@@ -15,10 +15,11 @@ use self::commands::{make_command, verify_command};
 use self::places::Places;
 pub use self::request::{OfflineProductRequest, ProductChoices, Source};
 use self::request::{asked_out_dir, asked_product, asked_workdir};
-use self::requests::{product_of, verification_of};
+use self::requests::{asked_image, product_of, verification_of};
 use self::source_plan::SourcePlan;
 use crate::commands::BuiltWorkdir;
 use crate::commands::final_verify_product;
+use crate::commands::final_verify_product::VerifyRequest;
 use crate::commands::make_product;
 use crate::commands::make_product::MadeProduct;
 use crate::commands::product_evidence;
@@ -166,7 +167,11 @@ impl Progress {
         let remade = self.made.as_ref().map(|made| {
             (
                 make_command(&product_of(request, made, places)),
-                verification_of(request, made, places).map(|verify| verify_command(&verify)),
+                verification_of(request, made, places).map(|verify| {
+                    // By the name that the person knows.
+                    let image = asked_image(request).unwrap_or(verify.image);
+                    verify_command(&VerifyRequest { image, ..verify })
+                }),
             )
         });
         let variables = &request.source.build().variables;

@@ -58,11 +58,26 @@ fn final_image(
     request: &OfflineProductRequest,
     built: Option<&container::Image>,
 ) -> anyhow::Result<Option<ImageReference>> {
-    match (&request.image, built) {
+    // A name that both have may mean another image by then; the id does not.
+    let is_of_build = |image: &ImageReference| match &request.source {
+        Source::Host(source) => source.image == *image,
+        Source::Container(_) => false,
+    };
+    let other = request.image.as_ref().filter(|image| !is_of_build(image));
+    match (other, built) {
         (Some(image), _) => Ok(Some(image.clone())),
         (None, Some(built)) => ImageReference::new(built.id.as_ref()).map(Some),
-        (None, None) => Ok(None),
+        (None, None) => Ok(asked_image(request)),
     }
+}
+
+/// The image of the final verification, by the name that was given.
+pub(super) fn asked_image(request: &OfflineProductRequest) -> Option<ImageReference> {
+    let of_build = match &request.source {
+        Source::Host(source) => Some(&source.image),
+        Source::Container(_) => None,
+    };
+    request.image.as_ref().or(of_build).cloned()
 }
 
 /// The final verification of a build that is only planned; `built` is the build's
@@ -74,13 +89,9 @@ pub(super) fn planned_verification(
     project: &ProjectName,
     context: &Context,
 ) -> anyhow::Result<Option<final_verify_product::VerifyRequest>> {
-    let asked = match &request.source {
-        Source::Host(source) => Some(source.image.clone()),
-        Source::Container(_) => None,
-    };
     let places = Places::of(request, workdir, context);
     Ok(final_image(request, built)?
-        .or(asked)
+        .or_else(|| asked_image(request))
         .map(|image| verification_in(request, image, project, &places)))
 }
 
