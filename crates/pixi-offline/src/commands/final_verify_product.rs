@@ -21,7 +21,7 @@ use crate::evidence;
 use crate::evidence::check;
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::verification::VerificationRecord;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::{OfflineLogs, Product};
 use crate::project::secrets;
 use crate::project::stage;
@@ -102,15 +102,12 @@ impl<'a> VerifyPlan<'a> {
         let (version, image) = engine.version_and_image(&request.image)?;
         remove_stale(&engine);
         let Some(image) = image else {
-            return Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "image {} is not on this engine, and an offline verification fetches nothing; bring it with `{} pull` or `{} load` first",
-                    request.image,
-                    engine.client(),
-                    engine.client()
-                ),
-            ));
+            return Err(Failure::engine(format!(
+                "image {} is not on this engine, and an offline verification fetches nothing; bring it with `{} pull` or `{} load` first",
+                request.image,
+                engine.client(),
+                engine.client()
+            )));
         };
         engine.require_platform(&image, request.platform.as_ref())?;
         engine.require_runnable(&image, &version)?;
@@ -294,13 +291,10 @@ impl<'a> VerifyPlan<'a> {
         match outcome.attempts("bootstrap") {
             Some(0) => {}
             Some(count) => {
-                return Err(Failure::with_code(
-                    failure::GENERAL,
-                    format!(
-                        "the install went well, but something in it tried to reach the network ({count} attempts found no way out): it may fail or hang where there is another network; see {}",
-                        bootstrap_log.display()
-                    ),
-                ));
+                return Err(Failure::general(format!(
+                    "the install went well, but something in it tried to reach the network ({count} attempts found no way out): it may fail or hang where there is another network; see {}",
+                    bootstrap_log.display()
+                )));
             }
             None => context
                 .report

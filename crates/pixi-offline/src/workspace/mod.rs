@@ -29,7 +29,7 @@ use crate::container::{
     Network, Outcome, PhaseLog, Probe, Pull, RunResult, RunningContainer, Tmpfs, UploadedAgent,
 };
 use crate::context::Context;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::request::{
     ContainerPath, ContainerPlatform, ContainerVariable, ImageReference, Transfer,
@@ -346,7 +346,7 @@ impl NewContainer<'_> {
             ),
         };
         if transfer != Transfer::Auto {
-            return Err(Failure::with_code(failure::GENERAL, words));
+            return Err(Failure::general(words));
         }
         context.report.note(format_args!(
             "{why}; files are carried there and back (--transfer copy)"

@@ -6,7 +6,7 @@ use crate::commands::create_workdir_from_container::ContainerBuildPlan;
 use crate::commands::create_workdir_from_host::HostBuildPlan;
 use crate::container::KeptVolume;
 use crate::context::Context;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 /// The build of a source: all is decided, and nothing is touched.
 pub(super) enum SourcePlan<'a> {
@@ -48,13 +48,10 @@ impl<'a> SourcePlan<'a> {
             ),
         };
         if !is_there {
-            return Err(Failure::with_code(
-                failure::ENGINE,
-                format!(
-                    "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
-                    plan.engine.client()
-                ),
-            ));
+            return Err(Failure::engine(format!(
+                "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
+                plan.engine.client()
+            )));
         }
         Ok(SourcePlan::Container(Box::new(plan)))
     }
