@@ -7,11 +7,11 @@ use anyhow::Context as _;
 use pixi_offline::commands::lock_of;
 use pixi_offline::commands::signed_product::{SignedProduct, require_signed_verification};
 use pixi_offline::context::Context;
-use pixi_offline::evidence::check::{self, Checked, Depth, Installs, Verified};
+use pixi_offline::evidence::check::{self, Checked, Depth, Installs};
 use pixi_offline::evidence::is_workdir;
 use pixi_offline::evidence::manifest::{Entry, ManifestFacts};
 use pixi_offline::evidence::signature::VerifyingKey;
-use pixi_offline::evidence::verification::VerificationRecord;
+use pixi_offline::evidence::verification::{VerificationRecord, Verified};
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
 use pixi_offline::packages::{Lock, Package};
@@ -128,7 +128,7 @@ fn require_verified(
             })?;
             Verified::of(record, &checked.digest)
         }
-        _ => check::verify(product, &checked.digest)?,
+        _ => Verified::read(product, &checked.digest)?,
     };
     let why = match verified {
         Verified::Passed(_) => return Ok(()),

@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use pixi_offline::evidence::check::Verified;
 use pixi_offline::evidence::manifest::Manifest;
 use pixi_offline::evidence::manifest::Secrets;
 use pixi_offline::evidence::report_page::{self, Approval};
-use pixi_offline::evidence::verification::{Ran, Verdict, VerificationRecord};
+use pixi_offline::evidence::verification::{Ran, Verdict, VerificationRecord, Verified};
 use pixi_offline::evidence::{Sha256Digest, manifest};
 use pixi_offline::packages::{Inventory, LockCache, Strangers, Subdir};
 use serde_json::json;

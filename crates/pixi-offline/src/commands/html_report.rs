@@ -13,7 +13,8 @@ use crate::evidence::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
 use crate::evidence::manifest::{Manifest, ManifestFacts};
 use crate::evidence::report_page::{self, Approval};
 use crate::evidence::signature::VerifyingKey;
-use crate::evidence::{Sha256Digest, check, provenance, sbom, sums};
+use crate::evidence::verification::Verified;
+use crate::evidence::{Sha256Digest, provenance, sbom, sums};
 use crate::layout::{self, Product};
 use crate::packages::{Inventory, LocalChannel, Lock, PythonCache, Requirements, Strangers};
 use crate::replacement::{replace_file, write_file};
@@ -111,7 +112,7 @@ impl ProductPackages {
             digest,
             inventory: self.inventory.as_ref(),
             strangers,
-            verified: &check::verify(product, digest)?,
+            verified: &Verified::read(product, digest)?,
             secrets: manifest.facts.secrets.as_ref(),
             sums_signed: is_signed(&product.sums()),
             verification_signed: is_signed(&product.verification()),

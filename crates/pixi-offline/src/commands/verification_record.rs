@@ -12,13 +12,13 @@ use crate::commands::html_report;
 use crate::commands::signed_product::SignedProduct;
 use crate::container::{EngineVersion, Image, Outcome};
 use crate::context::Context;
-use crate::evidence::check::{self, Depth, Installs, Verified};
+use crate::evidence::check::{self, Depth, Installs};
 use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::verification::{
     Counted, ExpectedResult, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict,
-    VerificationRecord,
+    VerificationRecord, Verified,
 };
 use crate::evidence::{self, Sha256Digest};
 use crate::failure::{self, Failure};
@@ -67,7 +67,7 @@ pub(crate) fn check(
     if let Some(signed) = signed {
         signed.require_is(product, &checked, context)?;
     }
-    match check::verify(product, &checked.digest)? {
+    match Verified::read(product, &checked.digest)? {
         Verified::OfAnother { .. } => context.report.warning(
             "the verification.json in the product is of another product; it says nothing of this one",
         ),

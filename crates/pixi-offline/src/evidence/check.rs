@@ -15,7 +15,6 @@ use crate::evidence::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
 use crate::evidence::listing::{self, Without};
 use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Manifest, Mode};
 use crate::evidence::sums;
-use crate::evidence::verification::{Verdict, VerificationRecord};
 use crate::failure::Failure;
 use crate::layout::Product;
 use crate::staging::{self, HashPolicy, Listed};
@@ -474,45 +473,4 @@ fn differences(entry: &Entry, seen: &Listed<'_>) -> Vec<Difference> {
 
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
-}
-
-/// What the `verification.json` of a product is worth. That it passed is said by
-/// whoever wrote the file: only its signature says who that was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verified {
-    /// The product has none.
-    Never,
-    /// It is of another product, or of none: this one is not verified.
-    OfAnother {
-        /// The digest that it names.
-        digest: Option<String>,
-    },
-    /// This product failed.
-    Failed(Box<VerificationRecord>),
-    /// This product passed.
-    Passed(Box<VerificationRecord>),
-}
-
-/// Reads what was attached to the product with this digest.
-pub fn verify(product: &Product, digest: &Sha256Digest) -> anyhow::Result<Verified> {
-    Ok(match VerificationRecord::read(&product.verification())? {
-        Some(record) => Verified::of(record, digest),
-        None => Verified::Never,
-    })
-}
-
-impl Verified {
-    /// What a record is worth for the product with this digest.
-    pub fn of(record: VerificationRecord, digest: &Sha256Digest) -> Verified {
-        if record.product_digest.as_deref() != Some(&format!("sha256:{digest}")) {
-            return Verified::OfAnother {
-                digest: record.product_digest,
-            };
-        }
-        let record = Box::new(record);
-        match record.outcome {
-            Verdict::Passed => Verified::Passed(record),
-            Verdict::Failed => Verified::Failed(record),
-        }
-    }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{EngineVersion, Image};
 use crate::evidence::manifest::Tool;
 use crate::evidence::{Sha256Digest, evidence_file};
+use crate::layout::Product;
 
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -220,5 +221,48 @@ impl VerificationRecord {
 impl Default for VerificationRecord {
     fn default() -> VerificationRecord {
         VerificationRecord::new()
+    }
+}
+
+/// What the `verification.json` of a product is worth. That it passed is said by
+/// whoever wrote the file: only its signature says who that was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// The product has none.
+    Never,
+    /// It is of another product, or of none: this one is not verified.
+    OfAnother {
+        /// The digest that it names.
+        digest: Option<String>,
+    },
+    /// This product failed.
+    Failed(Box<VerificationRecord>),
+    /// This product passed.
+    Passed(Box<VerificationRecord>),
+}
+
+impl Verified {
+    /// Reads what was attached to the product with this digest.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read(product: &Product, digest: &Sha256Digest) -> anyhow::Result<Verified> {
+        let record = VerificationRecord::read(&product.verification())?;
+        Ok(record.map_or(Verified::Never, |record| Verified::of(record, digest)))
+    }
+
+    /// What a record is worth for the product with this digest.
+    pub fn of(record: VerificationRecord, digest: &Sha256Digest) -> Verified {
+        if record.product_digest.as_deref() != Some(&format!("sha256:{digest}")) {
+            return Verified::OfAnother {
+                digest: record.product_digest,
+            };
+        }
+        let record = Box::new(record);
+        match record.outcome {
+            Verdict::Passed => Verified::Passed(record),
+            Verdict::Failed => Verified::Failed(record),
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rattler_conda_types::Subdir;
+use rattler_conda_types::{PackageName, Subdir};
 
 use crate::packages::lock::Lock;
 use crate::packages::package::{Package, PackageId};
@@ -42,7 +42,7 @@ impl Inventory {
                 for package in &list.packages {
                     let info = packages.entry(package.id()).or_insert_with(|| PackageInfo {
                         package: Arc::clone(package),
-                        licence: package.licence().map(str::to_owned),
+                        licence: package.record().and_then(|record| record.licence.clone()),
                         environments: BTreeSet::new(),
                         depends_on: BTreeSet::new(),
                     });
@@ -81,15 +81,14 @@ fn dependencies(list: &[Arc<Package>]) -> Vec<(&PackageId, &PackageId)> {
     let mut python: BTreeMap<&str, &PackageId> = BTreeMap::new();
     for package in list {
         let id = package.id();
-        match &**package {
-            Package::Python(_) => drop(python.insert(&id.name, id)),
-            Package::Conda(_) | Package::CondaSource(_) => {
-                conda.insert(&id.name, id);
-                // A conda package can be the Python package that others require.
-                for name in package.provides() {
-                    python.entry(name).or_insert(id);
-                }
-            }
+        let Some(record) = package.record() else {
+            python.insert(&id.name, id);
+            continue;
+        };
+        conda.insert(&id.name, id);
+        // A conda package can be the Python package that others require.
+        for name in &record.provides {
+            python.entry(name).or_insert(id);
         }
     }
     let extras: Vec<_> = list
@@ -100,9 +99,9 @@ fn dependencies(list: &[Arc<Package>]) -> Vec<(&PackageId, &PackageId)> {
         .collect();
     let mut found = Vec::new();
     for package in list {
-        let depends = package.depends().iter();
-        found.extend(depends.filter_map(|text| {
-            let on = conda.get(dependency_name(text))?;
+        let depends = package.record().map(|record| &record.depends);
+        found.extend(depends.into_iter().flatten().filter_map(|text| {
+            let on = conda.get(&*PackageName::normalized_name_from_matchspec_str(text))?;
             Some((package.id(), *on))
         }));
         let requires = package.as_python().map(|python| &python.requires);
@@ -116,13 +115,4 @@ fn dependencies(list: &[Arc<Package>]) -> Vec<(&PackageId, &PackageId)> {
     }
     found.retain(|(from, to)| from != to);
     found
-}
-
-/// The name in a conda dependency such as `python >=3.11,<3.12.0a0`, in lower
-/// case as names in channels are.
-fn dependency_name(dependency: &str) -> &str {
-    let end = dependency
-        .find(|c: char| c.is_whitespace() || "=<>!~[".contains(c))
-        .unwrap_or(dependency.len());
-    &dependency[..end]
 }

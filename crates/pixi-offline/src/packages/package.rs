@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use pep508_rs::Requirement;
-use rattler_conda_types::{PackageRecord, PackageUrl};
+use rattler_conda_types::PackageRecord;
 use rattler_lock::{
     CondaBinaryData, CondaPackageData, LockedPackage, PackageHashes, PypiPackageData, UrlOrPath,
 };
@@ -72,12 +72,8 @@ pub struct CondaPackage {
     pub archive: String,
     /// The size of its archive, in bytes.
     pub size: Option<u64>,
-    /// The licence, as the package states it.
-    pub licence: Option<String>,
-    /// What it depends on, such as `python >=3.11` or `__cuda >=12`.
-    pub depends: Vec<String>,
-    /// The names of the Python packages that it is, too.
-    provides: BTreeSet<String>,
+    /// What its record states.
+    pub(super) record: CondaRecord,
 }
 
 /// A conda package that pixi builds from source.
@@ -85,12 +81,18 @@ pub struct CondaPackage {
 pub struct CondaSource {
     /// What tells it from others.
     pub id: PackageId,
-    /// The licence, as the package states it.
-    pub licence: Option<String>,
-    /// What it depends on.
-    pub depends: Vec<String>,
+    /// What its record states.
+    pub(super) record: CondaRecord,
+}
+
+/// What the record of a conda package states.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CondaRecord {
+    pub(super) licence: Option<String>,
+    /// What it depends on, such as `python >=3.11` or `__cuda >=12`.
+    pub(super) depends: Vec<String>,
     /// The names of the Python packages that it is, too.
-    provides: BTreeSet<String>,
+    pub(super) provides: BTreeSet<String>,
 }
 
 /// A Python package.
@@ -143,32 +145,13 @@ impl Package {
         }
     }
 
-    /// The licence that the lock tells; of Python packages it tells none.
-    pub(super) fn licence(&self) -> Option<&str> {
+    /// What its record states; the lock has none of Python packages.
+    pub(super) fn record(&self) -> Option<&CondaRecord> {
         match self {
-            Package::Conda(conda) => conda.licence.as_deref(),
-            Package::CondaSource(source) => source.licence.as_deref(),
+            Package::Conda(conda) => Some(&conda.record),
+            Package::CondaSource(source) => Some(&source.record),
             Package::Python(_) => None,
         }
-    }
-
-    /// What a conda package depends on.
-    pub(super) fn depends(&self) -> &[String] {
-        match self {
-            Package::Conda(conda) => &conda.depends,
-            Package::CondaSource(source) => &source.depends,
-            Package::Python(_) => &[],
-        }
-    }
-
-    /// The names of the Python packages that a conda package is, too.
-    pub(super) fn provides(&self) -> impl Iterator<Item = &String> {
-        let provides = match self {
-            Package::Conda(conda) => Some(&conda.provides),
-            Package::CondaSource(source) => Some(&source.provides),
-            Package::Python(_) => None,
-        };
-        provides.into_iter().flatten()
     }
 
     /// The oldest glibc that it runs with, where it says so.
@@ -207,9 +190,7 @@ impl From<&LockedPackage> for Package {
                         sha256: None,
                         md5: record.and_then(|record| Some(hexadecimal(&record.md5?))),
                     },
-                    licence: record.and_then(licence),
-                    depends: data.depends().to_vec(),
-                    provides: record.map_or_else(BTreeSet::new, provides),
+                    record: CondaRecord::new(record, data.depends()),
                 })
             }
             LockedPackage::Pypi(data) => Package::Python(PythonPackage::from(data)),
@@ -248,33 +229,44 @@ impl From<&CondaBinaryData> for CondaPackage {
                 .trim_start_matches('.')
                 .to_owned(),
             size: record.size,
-            licence: licence(record),
-            depends: record.depends.clone(),
-            provides: provides(record),
+            record: CondaRecord::new(Some(record), &record.depends),
         }
     }
 }
 
-/// The licence that a package states, but for what some build tools write when there is none.
-fn licence(record: &PackageRecord) -> Option<String> {
-    let stated = record.license.clone()?;
-    (!["", "None", "NONE", "UNKNOWN"].contains(&stated.as_str())).then_some(stated)
-}
-
-fn provides(record: &PackageRecord) -> BTreeSet<String> {
-    let urls = record.purls.iter().flatten();
-    urls.map(|url: &PackageUrl| url.name().to_owned()).collect()
+impl CondaRecord {
+    fn new(record: Option<&PackageRecord>, depends: &[String]) -> CondaRecord {
+        let purls = record.and_then(|record| record.purls.as_ref());
+        CondaRecord {
+            licence: record
+                .and_then(|record| record.license.clone())
+                // What some build tools write when there is none.
+                .filter(|licence| !["", "None", "NONE", "UNKNOWN"].contains(&&**licence)),
+            depends: depends.to_vec(),
+            provides: purls
+                .into_iter()
+                .flatten()
+                .map(|url| url.name().to_owned())
+                .collect(),
+        }
+    }
 }
 
 impl CondaPackage {
     /// What it asks of the machine, such as `__cuda >=12`.
     pub fn virtual_packages(&self) -> impl Iterator<Item = &String> {
-        self.depends.iter().filter(|text| text.starts_with("__"))
+        self.record
+            .depends
+            .iter()
+            .filter(|text| text.starts_with("__"))
     }
 
     /// The oldest glibc that it runs with, where it says so.
     pub fn glibc(&self) -> Option<(u32, u32)> {
-        self.depends.iter().find_map(|text| oldest_glibc(text))
+        self.record
+            .depends
+            .iter()
+            .find_map(|text| oldest_glibc(text))
     }
 }
 

@@ -12,9 +12,9 @@ use super::COMMAND;
 use super::request::{OfflineProductRequest, asked_out_dir, asked_product};
 use crate::commands::make_product::MadeProduct;
 use crate::context::Context;
-use crate::evidence::check::{self, Verified};
 use crate::evidence::evidence_file::{self, LONGEST_LIST};
 use crate::evidence::verification::VerificationRecord;
+use crate::evidence::verification::Verified;
 use crate::evidence::{WorkdirRecord, sums};
 use crate::layout::{self, OfflineLogs, Product, Workdir};
 use crate::replacement::{DirLock, RunClaim, StagedDir, put_in_place, remove_folder};
@@ -202,6 +202,6 @@ fn has_passed(product: &Path) -> bool {
     let Ok(Some(lists)) = evidence_file::read(&product.sums(), LONGEST_LIST) else {
         return false;
     };
-    let verified = check::verify(&product, &sums::product_digest(&lists));
+    let verified = Verified::read(&product, &sums::product_digest(&lists));
     matches!(verified, Ok(Verified::Passed(_)))
 }

@@ -12,8 +12,8 @@ mod sections;
 use maud::{DOCTYPE, PreEscaped, html};
 
 use crate::evidence::Sha256Digest;
-use crate::evidence::check::Verified;
 use crate::evidence::manifest::{Manifest, Secrets};
+use crate::evidence::verification::Verified;
 use crate::packages::{Inventory, Strangers};
 use escaped::Escaped;
 
