@@ -1,5 +1,6 @@
 //! A small project, taken the whole way, each command shown.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -158,7 +159,11 @@ impl Shell<'_> {
         let shown: Vec<_> = all.map(|arg| pasteable(arg.as_ref())).collect();
         println!("\n$ {}", shown.join(" "));
         let own = self.binaries.join(program);
-        let file = if own.is_file() { own } else { program.into() };
+        // As text: a path without a folder is one of the current folder's to duct.
+        let file: OsString = match own.is_file() {
+            true => own.into(),
+            false => program.into(),
+        };
         cmd(file, args)
             .dir(self.here)
             .run()
