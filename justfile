@@ -73,7 +73,7 @@ lint:
 format:
     cargo fmt --all
 
-# Build the static release binaries and print their folder
+# Build the static release binaries and print their directory
 [group('checkout')]
 build:
     cargo xtask build
@@ -88,9 +88,9 @@ generate PREFIX:
 dist:
     cargo xtask dist
 
-# Copy the release binaries into FOLDER
+# Copy the release binaries into DIR
 [group('checkout')]
-install FOLDER:
+install DIR:
     built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/build-offline-product" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product" "$built/make-production-image"
 
 # The whole way from `project` to a proved product in `workdir`; OPTIONS go to build-offline-product

@@ -11,16 +11,16 @@ use pixi_offline::request::Verification;
 
 use crate::package_cache;
 
-/// The inode of each file below a folder.
+/// The inode of each file below a directory.
 fn inodes(top: &Path) -> BTreeMap<PathBuf, u64> {
     let mut all = BTreeMap::new();
-    let mut folders = vec![top.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let mut dirs = vec![top.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
             let kind = entry.file_type().unwrap();
             if kind.is_dir() {
-                folders.push(entry.path());
+                dirs.push(entry.path());
             } else if kind.is_file() {
                 let path = entry.path().strip_prefix(top).unwrap().to_owned();
                 all.insert(path, entry.metadata().unwrap().ino());

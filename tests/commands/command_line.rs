@@ -59,15 +59,15 @@ fn wrong_command_lines_end_with_2_and_touch_nothing() {
         ),
         (&["--container-env", "NOVALUE"], "KEY=VALUE"),
         (&["--project-dir", "missing"], "--project-dir"),
-        (&["--project-dir", "demo/pixi.toml"], "no folder"),
+        (&["--project-dir", "demo/pixi.toml"], "no directory"),
         (&["--project-dir", "demo/src"], "no Pixi project"),
         (&["--resources-dir", "missing"], "--resources-dir"),
         (&["--workdir", ""], "--workdir"),
-        (&["--workdir", "."], "the current folder"),
+        (&["--workdir", "."], "the current directory"),
         (&["--workdir", "demo"], "the project"),
         (&["--workdir", "demo/src"], "--force"),
-        (&["--workdir", "/"], "the root folder"),
-        (&["--workdir", ".."], "your home folder"),
+        (&["--workdir", "/"], "the root directory"),
+        (&["--workdir", ".."], "your home directory"),
         (&["--image", ""], "image reference"),
         (&["--image", "-v"], "image reference"),
     ] {
@@ -86,7 +86,7 @@ fn home_is_never_a_workdir_even_with_force() {
     std::fs::write(fake.sandbox.home().join("thesis"), "x").unwrap();
     let home = fake.sandbox.home();
     let run = fake.create(&["--force".as_ref(), "--workdir".as_ref(), home.as_os_str()]);
-    run.code(2).says("your home folder");
+    run.code(2).says("your home directory");
     assert!(home.join("thesis").exists());
 }
 
@@ -181,11 +181,11 @@ fn names_that_cannot_be_a_project_are_refused() {
         let of_product = ["--image", "i", "--product-dir", "product", "--out-dir", "O"];
         refused("final-verify-product", name, &of_product);
     }
-    // A project's folder may be called so; then the person must name it.
+    // A project's directory may be called so; then the person must name it.
     for name in ["res", "a\nb", "-x", "a\u{9b}b"] {
         std::fs::rename(fake.path("demo"), fake.path(name)).unwrap();
-        let folder = format!("./{name}");
-        let usual = ["--image", "i", "--project-dir", &folder, "--workdir", "W"];
+        let dir = format!("./{name}");
+        let usual = ["--image", "i", "--project-dir", &dir, "--workdir", "W"];
         let run = fake.sandbox.run("create-workdir-from-host", usual);
         run.code(2).says("--project-name");
         std::fs::rename(fake.path(name), fake.path("demo")).unwrap();
@@ -225,7 +225,7 @@ fn odd_names_of_a_workdir_work_or_are_refused_clearly() {
         fake.create(&["--workdir", name]).success();
     }
     for (name, words) in [
-        // Docker's client would mount another folder.
+        // Docker's client would mount another directory.
         ("a\r\nb", "carriage return"),
         (&*"n".repeat(230), "230 bytes, and 215 are the most"),
     ] {

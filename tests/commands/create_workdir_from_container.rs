@@ -166,12 +166,15 @@ fn container_paths_that_are_not_ours_to_replace_are_refused() {
     for (path, text) in [
         ("/", "root"),
         ("relative", "not absolute"),
-        ("/tmp", "a folder of the system"),
-        ("/etc/x", "a folder of the system"),
-        ("/usr/lib/x", "a folder of the system"),
-        (fake.sandbox.home().to_str().unwrap(), "home folder"),
+        ("/tmp", "a directory of the system"),
+        ("/etc/x", "a directory of the system"),
+        ("/usr/lib/x", "a directory of the system"),
+        (fake.sandbox.home().to_str().unwrap(), "home directory"),
         (project.to_str().unwrap(), "the project"),
-        (fake.sandbox.work().to_str().unwrap(), "the current folder"),
+        (
+            fake.sandbox.work().to_str().unwrap(),
+            "the current directory",
+        ),
         (other.to_str().unwrap(), "not made by these commands"),
     ] {
         let run = container.create(&["--container-workdir-path", path]);
@@ -256,7 +259,7 @@ fn a_failed_build_brings_its_logs_to_a_new_workdir_and_leaves_an_old_one() {
 }
 
 #[test]
-fn resources_that_are_no_folder_are_left_out_and_said() {
+fn resources_that_are_no_dir_are_left_out_and_said() {
     let container = Container::new();
     let words = ["--resources-path-in-container", "/nowhere/at-all"];
     container

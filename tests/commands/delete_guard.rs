@@ -42,7 +42,7 @@ fn tree(fake: &Fake) -> BTreeMap<PathBuf, (u64, u32, Vec<u8>)> {
     all
 }
 
-/// A folder shown at another place, as long as this lives.
+/// A directory shown at another place, as long as this lives.
 struct Shown(PathBuf);
 
 impl Shown {
@@ -69,7 +69,7 @@ impl Drop for Shown {
     }
 }
 
-/// A project, resources, folders around them, and what leads to them.
+/// A project, resources, directories around them, and what leads to them.
 fn furnish(fake: &Fake) -> Vec<Shown> {
     let sandbox = &fake.sandbox;
     for file in [
@@ -82,15 +82,15 @@ fn furnish(fake: &Fake) -> Vec<Shown> {
     ] {
         sandbox.write(file, "[project]\nname = 'p'\n");
     }
-    for folder in ["empty", "view", "other", "around/under/mount"] {
-        fs::create_dir_all(fake.path(folder)).unwrap();
+    for dir in ["empty", "view", "other", "around/under/mount"] {
+        fs::create_dir_all(fake.path(dir)).unwrap();
     }
     symlink("empty", fake.path("link")).unwrap();
     symlink("link", fake.path("chain")).unwrap();
     symlink("nowhere", fake.path("dangling")).unwrap();
     symlink("../outer/inner/project", fake.path("links/project")).unwrap();
     symlink("..", fake.path("empty/up")).unwrap();
-    // The project also by another path, and another folder in `around`.
+    // The project also by another path, and another directory in `around`.
     let mut shown = vec![(fake.path("outer/inner"), fake.path("view"))];
     shown.push((fake.path("other"), fake.path("around/under/mount")));
     if !rustix::process::geteuid().is_root() {
@@ -106,17 +106,17 @@ fn furnish(fake: &Fake) -> Vec<Shown> {
 /// `links/project`) and resources at `store/deep/resources`, from `work/`: what
 /// is typed, a part of the message, whether a mount is needed.
 const PLACES: [(&str, &str, bool); 33] = [
-    ("/", "the root folder", false),
-    ("//", "the root folder", false),
-    ("/./", "the root folder", false),
-    ("../../../../../../../../..", "the root folder", false),
-    ("@/home", "your home folder", false),
-    ("@/home/", "your home folder", false),
-    ("@/work/../home", "your home folder", false),
-    ("@", "your home folder", false),
-    ("..", "your home folder", false),
-    (".", "the current folder", false),
-    ("./", "the current folder", false),
+    ("/", "the root directory", false),
+    ("//", "the root directory", false),
+    ("/./", "the root directory", false),
+    ("../../../../../../../../..", "the root directory", false),
+    ("@/home", "your home directory", false),
+    ("@/home/", "your home directory", false),
+    ("@/work/../home", "your home directory", false),
+    ("@", "your home directory", false),
+    ("..", "your home directory", false),
+    (".", "the current directory", false),
+    ("./", "the current directory", false),
     ("empty/up", "symbolic link", false),
     ("empty/up/outer", "the project", false),
     ("missing/../outer", "without `..`", false),
@@ -135,7 +135,7 @@ const PLACES: [(&str, &str, bool); 33] = [
     ("link/", "symbolic link", false),
     ("link/.", "symbolic link", false),
     ("chain/", "symbolic link", false),
-    ("dangling/new", "leads to no folder", false),
+    ("dangling/new", "leads to no directory", false),
     ("mine/thesis.txt/new", "cannot be looked at", false),
     ("around", "mount point", true),
     ("around/under/mount", "mount point", true),
@@ -158,7 +158,7 @@ fn refused(fake: &Fake, place: &str, words: &str, run: impl FnOnce(&str) -> Run)
 }
 
 #[test]
-fn every_folder_that_must_survive_is_refused_before_the_first_unlink() {
+fn every_dir_that_must_survive_is_refused_before_the_first_unlink() {
     let fake = Fake::new();
     let shown = furnish(&fake);
     let mounts = shown.len() == 2;
@@ -192,12 +192,12 @@ fn every_folder_that_must_survive_is_refused_before_the_first_unlink() {
                 create("outer/inner/project", place, words, force);
             }
         }
-        // By a link: neither what it leads to nor the folder that it lies in.
+        // By a link: neither what it leads to nor the directory that it lies in.
         for place in ["links", "outer", "outer/inner/project"] {
             create("links/project", place, "the project", force);
         }
         if mounts {
-            // One folder at two places: `view` shows `outer/inner`.
+            // One directory at two places: `view` shows `outer/inner`.
             create("outer/inner/project", "view/project", "the project", force);
             create("view/project", "outer/inner/project", "the project", force);
             create("view/project", "outer/inner", "the project", force);
@@ -208,13 +208,13 @@ fn every_folder_that_must_survive_is_refused_before_the_first_unlink() {
     create("outer/inner/project", "mine", "--force", false);
     drop(shown);
     testbed::ran(
-        "every_folder_that_must_survive_is_refused_before_the_first_unlink",
+        "every_dir_that_must_survive_is_refused_before_the_first_unlink",
         tried,
     );
 }
 
 #[test]
-fn every_folder_of_a_container_that_must_survive_is_refused() {
+fn every_dir_of_a_container_that_must_survive_is_refused() {
     let container = Container::new();
     let fake = &container.fake;
     let shown = furnish(fake);
@@ -260,7 +260,7 @@ fn every_folder_of_a_container_that_must_survive_is_refused() {
     }
     drop(shown);
     testbed::ran(
-        "every_folder_of_a_container_that_must_survive_is_refused",
+        "every_dir_of_a_container_that_must_survive_is_refused",
         tried,
     );
 }

@@ -99,7 +99,7 @@ fn bad_input_ends_with_2_before_a_container_starts() {
         (&["--project-name", "nope"], "--project-name"),
         (&["--product-dir", "missing"], "--product-dir"),
         (&["--out-dir", "P/out"], "lies in the product"),
-        (&["--out-dir", "P/demo/pixi.toml"], "no folder"),
+        (&["--out-dir", "P/demo/pixi.toml"], "no directory"),
     ] {
         verify(&fake, words).code(2).says(text);
     }

@@ -79,7 +79,7 @@ fn the_product_holds_what_the_contract_says() {
 }
 
 #[test]
-fn umask_and_the_bits_of_the_folder_around_show_in_no_product() {
+fn umask_and_the_bits_of_the_dir_around_show_in_no_product() {
     let mut digests = Vec::new();
     for (umask, around) in [
         ("022", 0o755),
@@ -102,9 +102,9 @@ fn umask_and_the_bits_of_the_folder_around_show_in_no_product() {
         );
         run.success();
         let product = sandbox.work().join("W/product");
-        for folder in ["", "res", "bin", "pkg-cache"] {
-            let mode = fs::metadata(product.join(folder)).unwrap().mode();
-            assert_eq!(mode & 0o7777, 0o755, "{folder:?} under umask {umask}");
+        for dir in ["", "res", "bin", "pkg-cache"] {
+            let mode = fs::metadata(product.join(dir)).unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o755, "{dir:?} under umask {umask}");
         }
         let sums = fs::read_to_string(product.join("manifest.json")).unwrap();
         digests.push(sums);

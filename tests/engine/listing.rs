@@ -8,9 +8,9 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 /// A line for each entry, sorted: path, mode, owner, size, time, link target or sha256.
-pub fn listing(folder: &Path) -> Vec<String> {
+pub fn listing(dir: &Path) -> Vec<String> {
     let mut lines = Vec::new();
-    add(folder, folder, &mut lines);
+    add(dir, dir, &mut lines);
     lines.sort();
     lines
 }

@@ -112,11 +112,11 @@ impl Real {
     }
 }
 
-/// Runs a script in a container of its own without a network, a folder mounted at `/carried/it`.
-pub fn at_the_target(image: &str, folder: &Path, script: &str) -> Run {
+/// Runs a script in a container of its own without a network, a directory mounted at `/carried/it`.
+pub fn at_the_target(image: &str, dir: &Path, script: &str) -> Run {
     let mount = format!(
         "type=bind,\"source={}\",target=/carried/it",
-        folder.display().to_string().replace('"', "\"\"")
+        dir.display().to_string().replace('"', "\"\"")
     );
     let words = [
         "run",

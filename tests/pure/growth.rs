@@ -13,8 +13,8 @@ use testbed::limit::InTime as _;
 /// together, a third of it left for what else a command knows.
 const BYTES_PER_ENTRY: f64 = 200.0;
 
-/// A tree of this many entries: folders of twelve files and a link, in folders of
-/// twenty folders.
+/// A tree of this many entries: directories of twelve files and a link, in directories of
+/// twenty directories.
 fn make(top: &Path, entries: usize) {
     let mut made = 0;
     for outer in 0.. {
@@ -22,12 +22,12 @@ fn make(top: &Path, entries: usize) {
             if made >= entries {
                 return;
             }
-            let folder = top.join(format!("package-{outer:04}-1.0-0/lib{inner}"));
-            fs::create_dir_all(&folder).unwrap();
+            let dir = top.join(format!("package-{outer:04}-1.0-0/lib{inner}"));
+            fs::create_dir_all(&dir).unwrap();
             for file in 0..12 {
-                fs::write(folder.join(format!("module_{file}.py")), "content").unwrap();
+                fs::write(dir.join(format!("module_{file}.py")), "content").unwrap();
             }
-            symlink("module_0.py", folder.join("link.py")).unwrap();
+            symlink("module_0.py", dir.join("link.py")).unwrap();
             made += 14;
         }
         made += 1;

@@ -1,4 +1,4 @@
-//! The folder outside the checkout where things that are made once per machine stay.
+//! The directory outside the checkout where things that are made once per machine stay.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,13 +17,13 @@ use crate::process::{LONG_PATIENCE, say};
 /// `$XDG_CACHE_HOME/pixi-offline`, or `~/.cache/pixi-offline`; made when it is not there.
 ///
 /// # Errors
-/// When neither variable names a place, or the folder cannot be made.
-pub fn cache_folder() -> Result<PathBuf> {
-    let folder = place(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))
-        .context("no cache folder: set HOME or XDG_CACHE_HOME to an absolute path")?;
-    fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make the cache folder {}", folder.display()))?;
-    Ok(folder)
+/// When neither variable names a place, or the directory cannot be made.
+pub fn cache_dir() -> Result<PathBuf> {
+    let dir = place(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))
+        .context("no cache directory: set HOME or XDG_CACHE_HOME to an absolute path")?;
+    fs::create_dir_all(&dir)
+        .with_context(|| format!("cannot make the cache directory {}", dir.display()))?;
+    Ok(dir)
 }
 
 /// XDG's rule: a relative XDG_CACHE_HOME counts as unset.
@@ -39,14 +39,14 @@ fn place(xdg_cache_home: Option<OsString>, home: Option<OsString>) -> Option<Pat
     Some(base.join("pixi-offline"))
 }
 
-/// A fresh folder in the cache, removed when it is dropped. Not in /tmp, which may be small
+/// A fresh directory in the cache, removed when it is dropped. Not in /tmp, which may be small
 /// or mounted without devices and programs.
-pub(crate) fn scratch_folder(purpose: &str) -> Result<TempDir> {
-    let folder = cache_folder()?;
+pub(crate) fn scratch_dir(purpose: &str) -> Result<TempDir> {
+    let dir = cache_dir()?;
     tempfile::Builder::new()
         .prefix(&format!("tmp-{purpose}-"))
-        .tempdir_in(&folder)
-        .with_context(|| format!("cannot make a folder in {}", folder.display()))
+        .tempdir_in(&dir)
+        .with_context(|| format!("cannot make a directory in {}", dir.display()))
 }
 
 /// Makes two processes that set up the same thing take turns. Held until it is dropped.
@@ -58,7 +58,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// Waits for the turn to set up `part`.
     pub(crate) fn at(part: &str) -> Result<Turn> {
-        let path = cache_folder()?.join(format!("{part}.lock"));
+        let path = cache_dir()?.join(format!("{part}.lock"));
         let file = open(&path)?;
         // The lock that std's File::lock takes too, which the workspace's oldest Rust lacks.
         let locked = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -76,7 +76,7 @@ impl Turn {
 
     /// The turn at `part`, if nobody has it.
     pub(crate) fn at_once(part: &str) -> Result<Option<Turn>> {
-        let path = cache_folder()?.join(format!("{part}.lock"));
+        let path = cache_dir()?.join(format!("{part}.lock"));
         let file = open(&path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(None),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn xdg_names_the_folder_and_home_is_the_default() {
+    fn xdg_names_the_dir_and_home_is_the_default() {
         assert_eq!(
             named(Some("/c"), Some("/home/me")),
             Some("/c/pixi-offline".into())

@@ -35,7 +35,7 @@ pub fn ensure_debian_package(program: &str, package: &str) -> Result<PathBuf> {
         .with_context(|| format!("package {package} is installed, but `{program}` is not on PATH"))
 }
 
-/// Looks where programs are, also in the sbin folders that a plain user's PATH leaves out.
+/// Looks where programs are, also in the sbin directories that a plain user's PATH leaves out.
 pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let mut places: Vec<PathBuf> =
         env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
@@ -118,7 +118,7 @@ fn apt_get(arguments: &[&str]) -> Expression {
         .env("PATH", system_path())
 }
 
-/// PATH with the sbin folders: maintainer scripts call programs there by name.
+/// PATH with the sbin directories: maintainer scripts call programs there by name.
 pub(crate) fn system_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/local/sbin:/usr/sbin:/sbin");

@@ -22,15 +22,15 @@ pub(crate) fn docker<A: Into<std::ffi::OsString>>(
 /// A read-only bind mount as the value of `--mount`; takes any path that is UTF-8.
 ///
 /// # Errors
-/// When the path is not UTF-8: docker would mount another folder.
+/// When the path is not UTF-8: docker would mount another directory.
 pub(crate) fn read_only(source: &Path, target: &str) -> Result<String> {
     Ok(format!("{},readonly", writable(source, target)?))
 }
 
-/// Like [`read_only`], for a folder that the container writes into.
+/// Like [`read_only`], for a directory that the container writes into.
 ///
 /// # Errors
-/// When the path is not UTF-8: docker would mount another folder.
+/// When the path is not UTF-8: docker would mount another directory.
 pub(crate) fn writable(source: &Path, target: &str) -> Result<String> {
     let source = std::path::absolute(source)?;
     let source = source.to_str().with_context(|| {

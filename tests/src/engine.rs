@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use duct::cmd;
 
-use crate::cache::{Turn, cache_folder};
+use crate::cache::{Turn, cache_dir};
 use crate::debian::{can_install, find_program, install, system_path};
 use crate::process::{announced, captured, end_of, say, succeeds};
 
@@ -83,7 +83,7 @@ fn splits_off_its_client() -> bool {
 }
 
 fn start() -> Result<()> {
-    let log = cache_folder()?.join("dockerd.log");
+    let log = cache_dir()?.join("dockerd.log");
     let service = Path::new("/run/systemd/system").is_dir();
     if service {
         captured(

@@ -24,7 +24,7 @@ impl Fingerprint {
         Fingerprint(hex(&hasher.finalize()))
     }
 
-    /// Enough of it for the name of a folder, container or tag.
+    /// Enough of it for the name of a directory, container or tag.
     pub(crate) fn short(&self) -> &str {
         &self.0[..12]
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::pip::ensure_program_from_pip;
 
-/// Installs it into the cache folder, once, at a fixed version: a newer one may be stricter.
+/// Installs it into the cache directory, once, at a fixed version: a newer one may be stricter.
 ///
 /// # Errors
 /// When pip cannot be had, or does not find that version.

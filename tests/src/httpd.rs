@@ -1,4 +1,4 @@
-//! Serves a folder over HTTP from a container on the engine's default network: a container
+//! Serves a directory over HTTP from a container on the engine's default network: a container
 //! that builds reaches it, one that runs with `--network none` cannot.
 
 use std::path::Path;
@@ -17,11 +17,11 @@ const PORT: u16 = 8080;
 const ADDRESS: &str =
     "{{.State.Running}} {{(index .NetworkSettings.Networks \"bridge\").IPAddress}}";
 
-/// A folder that is to be served.
+/// A directory that is to be served.
 pub(crate) struct Site<'a> {
     /// A static busybox of the host, which has the server in it.
     pub(crate) busybox: &'a Path,
-    pub(crate) folder: &'a Path,
+    pub(crate) dir: &'a Path,
     /// The first part of its addresses, and of the container's name.
     pub(crate) name: &'a str,
     /// A file in it, by which to see that it is served.
@@ -29,12 +29,12 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Sees to it that a container serves the folder, and returns the folder's address.
+    /// Sees to it that a container serves the directory, and returns the directory's address.
     pub(crate) fn ensure_served(&self) -> Result<String> {
         let container = format!(
             "pixi-offline-test-{}-{}",
             self.name,
-            Fingerprint::of([self.folder.as_os_str().as_encoded_bytes()]).short()
+            Fingerprint::of([self.dir.as_os_str().as_encoded_bytes()]).short()
         );
         if let Some(url) = self.answering(&container) {
             return Ok(url);
@@ -49,7 +49,7 @@ impl Site<'_> {
         )
     }
 
-    /// The folder's address, when it is really served there.
+    /// The directory's address, when it is really served there.
     fn answering(&self, container: &str) -> Option<String> {
         let inspected = captured(
             "docker inspect",
@@ -80,7 +80,7 @@ impl Site<'_> {
         let _ = captured("docker rm", docker(["rm", "--force", container]));
         let port = PORT.to_string();
         let label = format!("{LABEL}={}", self.name);
-        let mount = read_only(self.folder, &format!("/served/{}", self.name))?;
+        let mount = read_only(self.dir, &format!("/served/{}", self.name))?;
         let mut arguments = vec![
             "run",
             "--detach",

@@ -5,7 +5,7 @@
 //! it](images::ensure_pixi_image), a [conda channel](ensure_channel), [projects](project) on
 //! it, and an [index of Python packages](python). Each `ensure_` function may be called on its
 //! own, any number of times and by any number of processes at once; what is there already
-//! costs a fraction of a second. What takes long is kept in the [cache folder](cache_folder),
+//! costs a fraction of a second. What takes long is kept in the [cache directory](cache_dir),
 //! outside the checkout.
 //!
 //! These parts know nothing of the commands under test.
@@ -34,7 +34,7 @@ pub mod sandbox;
 mod second_engine;
 mod skips;
 
-pub use cache::cache_folder;
+pub use cache::cache_dir;
 pub use channel::{Channel, MANY_FILES, PYTHON_VERSION_SPEC, ensure_channel};
 pub use debian::ensure_debian_package;
 pub use engine::ensure_engine;

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 /// One architecture in conda's and in Debian's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Platform {
-    /// conda's folder in a channel, and pixi's `platforms`.
+    /// conda's directory in a channel, and pixi's `platforms`.
     pub(crate) subdir: &'static str,
     /// conda's `arch` in a package's index.json.
     pub(crate) conda_arch: &'static str,

@@ -1,5 +1,5 @@
 //! A real podman beside the machine's docker: its programs from Debian, its settings and its
-//! store in the cache folder, so that neither the machine's own podman nor docker sees it.
+//! store in the cache directory, so that neither the machine's own podman nor docker sees it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use duct::{Expression, cmd};
 
-use crate::cache::{Turn, cache_folder};
+use crate::cache::{Turn, cache_dir};
 use crate::debian::{can_install, find_program, install};
 use crate::docker::{docker, image_id};
 use crate::process::{announced, captured};
@@ -23,8 +23,8 @@ pub struct Podman {
     variables: [(&'static str, PathBuf); 2],
 }
 
-/// Sees to it that podman runs containers here. What it keeps lies below the cache folder, and
-/// what it keeps in memory in a folder of this boot: an engine that thinks that its containers
+/// Sees to it that podman runs containers here. What it keeps lies below the cache directory, and
+/// what it keeps in memory in a directory of this boot: an engine that thinks that its containers
 /// still run after the machine was started anew does not work.
 ///
 /// # Errors
@@ -44,13 +44,13 @@ pub fn ensure_podman() -> Result<Podman> {
     }
     let program = find_program("podman").context("podman is installed but not found")?;
     let _turn = Turn::at("podman")?;
-    let folder = cache_folder()?.join("podman");
+    let dir = cache_dir()?.join("podman");
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let fleeting = Path::new("/run").join(format!("pixi-offline-podman-{}", &boot[..8]));
-    fs::create_dir_all(&folder)?;
-    let [settings, storage] = ["containers.conf", "storage.conf"].map(|name| folder.join(name));
-    fs::write(&settings, settings_text(&folder, &fleeting))?;
-    fs::write(&storage, storage_text(&folder, &fleeting))?;
+    fs::create_dir_all(&dir)?;
+    let [settings, storage] = ["containers.conf", "storage.conf"].map(|name| dir.join(name));
+    fs::write(&settings, settings_text(&dir, &fleeting))?;
+    fs::write(&storage, storage_text(&dir, &fleeting))?;
     let podman = Podman {
         program,
         variables: [
@@ -62,18 +62,18 @@ pub fn ensure_podman() -> Result<Podman> {
     Ok(podman)
 }
 
-/// podman looks for it in folders of its own, not on PATH.
+/// podman looks for it in directories of its own, not on PATH.
 fn find_netavark() -> Option<PathBuf> {
     ["/usr/lib/podman", "/usr/libexec/podman"]
         .into_iter()
-        .map(|folder| Path::new(folder).join("netavark"))
+        .map(|dir| Path::new(dir).join("netavark"))
         .find(|program| program.is_file())
 }
 
 /// The limits are such that a container may set them where the kernel lets nobody raise any;
 /// systemd need not be there.
-fn settings_text(folder: &Path, fleeting: &Path) -> String {
-    let networks = folder.join("networks");
+fn settings_text(dir: &Path, fleeting: &Path) -> String {
+    let networks = dir.join("networks");
     let fleeting = fleeting.join("libpod");
     format!(
         "[containers]\n\
@@ -91,10 +91,10 @@ fn settings_text(folder: &Path, fleeting: &Path) -> String {
     )
 }
 
-fn storage_text(folder: &Path, fleeting: &Path) -> String {
+fn storage_text(dir: &Path, fleeting: &Path) -> String {
     format!(
         "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n",
-        folder.join("storage").display(),
+        dir.join("storage").display(),
         fleeting.join("storage").display()
     )
 }

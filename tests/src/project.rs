@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::cache::scratch_folder;
+use crate::cache::scratch_dir;
 use crate::channel::{Channel, PYTHON_VERSION_SPEC};
 use crate::docker::{LABEL, docker, read_only, writable};
 use crate::process::{announced, captured};
@@ -84,13 +84,13 @@ impl Manifest {
         text
     }
 
-    /// Writes `pixi.toml` into `folder`, which is made when it is not there.
+    /// Writes `pixi.toml` into `directory`, which is made when it is not there.
     ///
     /// # Errors
-    /// When the folder or the file cannot be written.
-    pub fn write(&self, channel: &Channel, folder: &Path) -> Result<()> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let path = folder.join("pixi.toml");
+    /// When the directory or the file cannot be written.
+    pub fn write(&self, channel: &Channel, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let path = dir.join("pixi.toml");
         fs::write(&path, self.text(channel))
             .with_context(|| format!("cannot write {}", path.display()))
     }
@@ -101,35 +101,35 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Makes `pixi.lock` for the project in `folder` with the pixi of the image `image`, in a
-/// throw-away container that sees the folder read-only. Only the lock file is written, by us.
+/// Makes `pixi.lock` for the project in `directory` with the pixi of the image `image`, in a
+/// throw-away container that sees the directory read-only. Only the lock file is written, by us.
 ///
 /// # Errors
 /// When the image has no pixi or no `sh`, or the project cannot be solved: what pixi said.
-pub fn lock_project(image: &str, folder: &Path) -> Result<()> {
-    lock_project_at(image, folder, "/tmp/project")
+pub fn lock_project(image: &str, dir: &Path) -> Result<()> {
+    lock_project_at(image, dir, "/tmp/project")
 }
 
 /// As [`lock_project`], with the project at the path `place` of the container: what a lock says
-/// of folders may be absolute.
+/// of directories may be absolute.
 ///
 /// # Errors
 /// As [`lock_project`].
-pub fn lock_project_at(image: &str, folder: &Path, place: &str) -> Result<()> {
-    lock_within(LOCKING, image, folder, place)
+pub fn lock_project_at(image: &str, dir: &Path, place: &str) -> Result<()> {
+    lock_within(LOCKING, image, dir, place)
 }
 
 /// How long pixi may take to lock a project.
 const LOCKING: Duration = Duration::from_secs(300);
 
 /// As [`lock_project_at`], within a limit of time.
-pub(crate) fn lock_within(limit: Duration, image: &str, folder: &Path, place: &str) -> Result<()> {
+pub(crate) fn lock_within(limit: Duration, image: &str, dir: &Path, place: &str) -> Result<()> {
     let seconds = limit.as_secs().to_string();
     announced(
-        format_args!("locking the project {}", folder.display()),
+        format_args!("locking the project {}", dir.display()),
         || {
-            let out = scratch_folder("lock")?;
-            let source = read_only(folder, "/source")?;
+            let out = scratch_dir("lock")?;
+            let source = read_only(dir, "/source")?;
             let target = writable(out.path(), "/out")?;
             let label = format!("{LABEL}=lock");
             let mut arguments = vec![
@@ -146,12 +146,12 @@ pub(crate) fn lock_within(limit: Duration, image: &str, folder: &Path, place: &s
             arguments.extend(["--mount", &source, "--mount", &target, image]);
             arguments.extend(["-c", LOCK, "lock", place, &seconds]);
             captured(
-                format_args!("locking {} in the image {image}", folder.display()),
+                format_args!("locking {} in the image {image}", dir.display()),
                 docker(arguments),
             )?;
             let lock = fs::read(out.path().join("pixi.lock"))
                 .context("pixi ended well but made no lock file")?;
-            let path = folder.join("pixi.lock");
+            let path = dir.join("pixi.lock");
             fs::write(&path, lock).with_context(|| format!("cannot write {}", path.display()))
         },
     )
@@ -169,7 +169,7 @@ mod tests {
         let channel = Channel {
             url: "http://10.0.0.1:1/channel".into(),
             subdir: "linux-64",
-            folder: "/c".into(),
+            dir: "/c".into(),
         };
         let manifest = Manifest::new("a \"b\"")
             .dependency("python", "3.11.*")

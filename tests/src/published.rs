@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::cache::scratch_folder;
+use crate::cache::scratch_dir;
 use crate::channel::ensure_channel;
 use crate::engine::ensure_engine;
 use crate::images::{
@@ -121,18 +121,18 @@ impl Published {
 
 /// Whether a project in a container gets a package of the channel.
 fn ask(channel: &str, subdir: &str, image: &PixiImage) -> Result<()> {
-    let folder = scratch_folder("channel-question")?;
-    write_question(folder.path(), channel, subdir)?;
-    lock_within(PATIENCE, &image.reference, folder.path(), "/tmp/question")
+    let dir = scratch_dir("channel-question")?;
+    write_question(dir.path(), channel, subdir)?;
+    lock_within(PATIENCE, &image.reference, dir.path(), "/tmp/question")
         .with_context(|| format!("the channel {channel} cannot be reached from a container"))
 }
 
 /// A project that every pixi reads, with the smallest package that the demo would ask for.
-fn write_question(folder: &Path, channel: &str, subdir: &str) -> Result<()> {
+fn write_question(dir: &Path, channel: &str, subdir: &str) -> Result<()> {
     let [channel, subdir] = [channel, subdir].map(|text| serde_json::Value::from(text).to_string());
     let text = format!(
         "[project]\nname = \"question\"\nversion = \"1.0.0\"\nchannels = [{channel}]\nplatforms = [{subdir}]\n\
          \n[dependencies]\npython = \"3.11.*\"\n"
     );
-    fs::write(folder.join("pixi.toml"), text).context("cannot write a project")
+    fs::write(dir.join("pixi.toml"), text).context("cannot write a project")
 }

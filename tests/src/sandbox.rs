@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::limit::output;
 
-/// A folder with a home, a folder of programs and a place to work, removed with
+/// A directory with a home, a directory of programs and a place to work, removed with
 /// this value.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -23,9 +23,9 @@ impl Sandbox {
         let root = tempfile::Builder::new()
             .prefix("pixi-offline-test-")
             .tempdir()
-            .expect("a temporary folder can be made");
-        for folder in ["home", "bin", "work"] {
-            std::fs::create_dir(root.path().join(folder)).expect("it can be filled");
+            .expect("a temporary directory can be made");
+        for dir in ["home", "bin", "work"] {
+            std::fs::create_dir(root.path().join(dir)).expect("it can be filled");
         }
         let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let search_path = format!("{}:{usual}", root.path().join("bin").display());
@@ -64,20 +64,20 @@ impl Sandbox {
         self.root.path().join("work")
     }
 
-    /// The home folder of commands.
+    /// The home directory of commands.
     pub fn home(&self) -> PathBuf {
         self.root.path().join("home")
     }
 
-    /// The first folder on `PATH`.
+    /// The first directory on `PATH`.
     pub fn bin(&self) -> PathBuf {
         self.root.path().join("bin")
     }
 
-    /// Writes a file below `work/`, its folders made.
+    /// Writes a file below `work/`, its directories made.
     pub fn write(&self, file: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
         let file = self.work().join(file);
-        std::fs::create_dir_all(file.parent().expect("a file has a folder"))
+        std::fs::create_dir_all(file.parent().expect("a file has a directory"))
             .expect("it can be made");
         std::fs::write(&file, content).expect("it can be written");
         file
@@ -195,13 +195,13 @@ impl std::fmt::Display for Run {
     }
 }
 
-/// The names in a folder, sorted.
+/// The names in a directory, sorted.
 ///
 /// # Panics
 ///
 /// When it cannot be read, or a name is not UTF-8.
-pub fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(folder)
+pub fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -210,7 +210,7 @@ pub fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The file of a program of this workspace: in `PIXI_OFFLINE_BIN_DIR` (the
-/// release build, when `cargo xtask test` runs), else beside the test's folder.
+/// release build, when `cargo xtask test` runs), else beside the test's directory.
 ///
 /// # Panics
 ///
@@ -222,12 +222,11 @@ pub fn binary(name: &str) -> PathBuf {
         .nth(2)
         .expect("target/…/deps/test")
         .to_owned();
-    let folders = std::env::var_os("PIXI_OFFLINE_BIN_DIR")
+    let dirs = std::env::var_os("PIXI_OFFLINE_BIN_DIR")
         .map(PathBuf::from)
         .into_iter()
         .chain([built]);
-    folders
-        .map(|folder| folder.join(name))
+    dirs.map(|dir| dir.join(name))
         .find(|file| file.is_file())
         .unwrap_or_else(|| {
             panic!(

@@ -1,5 +1,5 @@
 //! A second container engine that sees other files than we do, as one on another machine
-//! does: a dockerd in a mount namespace of its own in which a folder is hidden.
+//! does: a dockerd in a mount namespace of its own in which a directory is hidden.
 //!
 //! It has a network namespace of its own as well: a dockerd that is told to make no bridge
 //! deletes `docker0` where it starts, and with it the network of the machine's own engine.
@@ -26,7 +26,7 @@ use crate::process::{LONG_PATIENCE, announced, captured, end_of, succeeds};
 /// How long it may take until it answers, and until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Hides the folder $1, and the sockets of the machine's own containerd, then becomes dockerd.
+/// Hides the directory $1, and the sockets of the machine's own containerd, then becomes dockerd.
 /// The private mounts go with the last process of the namespace.
 const LAUNCH: &str = r#"
 mount -t tmpfs -o mode=755 hidden "$1" || exit
@@ -67,13 +67,13 @@ impl SecondEngine {
         SecondEngine::cannot_start().or_else(|| bridge().err().map(no_network))
     }
 
-    /// Starts an engine that sees `hidden`, a folder of this machine, as an empty one, and has
+    /// Starts an engine that sees `hidden`, a directory of this machine, as an empty one, and has
     /// the image `image`. It has no network but loopback, and is reached through a socket.
     ///
     /// # Errors
     /// When this is not root on a machine with dockerd, or the engine does not answer.
     pub fn start(hidden: &Path, image: &str) -> Result<SecondEngine> {
-        let state = state_folder()?;
+        let state = state_dir()?;
         let host = format!("unix://{}", state.path().join("socket").display());
         let network = ["--bridge=none", "--iptables=false", "--ip-masq=false"].map(str::to_owned);
         SecondEngine::launch(state, host, &["--net"], &network, hidden, image)
@@ -97,7 +97,7 @@ impl SecondEngine {
             "--tls=false".to_owned(),
         ];
         let host = format!("tcp://127.0.0.1:{port}");
-        let mut engine = SecondEngine::launch(state_folder()?, host, &[], &network, hidden, image)?;
+        let mut engine = SecondEngine::launch(state_dir()?, host, &[], &network, hidden, image)?;
         engine._addresses = Some(turn);
         engine.require_the_channel(image)?;
         Ok(engine)
@@ -250,12 +250,12 @@ impl SecondEngine {
     }
 }
 
-/// A folder for an engine's state.
-fn state_folder() -> Result<tempfile::TempDir> {
+/// A directory for an engine's state.
+fn state_dir() -> Result<tempfile::TempDir> {
     if !rustix::process::geteuid().is_root() {
         bail!("a second engine needs root");
     }
-    // Beside the system's own: the sockets in it must have short paths, and the folder
+    // Beside the system's own: the sockets in it must have short paths, and the directory
     // that is hidden may well be the one for temporary files.
     Ok(tempfile::Builder::new()
         .prefix("pixi-offline-engine-")

@@ -42,7 +42,7 @@ const EXAMPLES: &str = r"Examples:
 #[command(name = "build-offline-product", version, max_term_width = 100, after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("source").required(true).args(["project_dir", "container_id"])))]
 pub struct Options {
-    /// The Pixi project: a folder with pixi.toml, pyproject.toml or mojoproject.toml
+    /// The Pixi project: a directory with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR", help_heading = "Project")]
     pub project_dir: Option<PathBuf>,
 
@@ -64,7 +64,7 @@ pub struct Options {
     )]
     pub project_path_in_container: Option<PathBuf>,
 
-    /// A folder of data that travels with the project, copied whole
+    /// A directory of data that travels with the project, copied whole
     #[arg(
         long,
         value_name = "DIR",
@@ -73,7 +73,7 @@ pub struct Options {
     )]
     pub resources_dir: Option<PathBuf>,
 
-    /// A folder of data in the container that travels with the project
+    /// A directory of data in the container that travels with the project
     #[arg(
         long,
         value_name = "DIR",

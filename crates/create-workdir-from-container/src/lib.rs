@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(long, value_name = "CONTAINER")]
     pub container_id: OsString,
 
-    /// The Pixi project in the container: a folder with pixi.toml, pyproject.toml or mojoproject.toml
+    /// The Pixi project in the container: a directory with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR")]
     pub project_path_in_container: PathBuf,
 
@@ -38,7 +38,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", default_value = WORKDIR_IN_CONTAINER)]
     pub container_workdir_path: OsString,
 
-    /// A folder of data in the container that travels with the project, copied whole
+    /// A directory of data in the container that travels with the project, copied whole
     #[arg(long, value_name = "DIR")]
     pub resources_path_in_container: Option<PathBuf>,
 

@@ -29,7 +29,7 @@ pub struct Options {
     #[arg(long)]
     pub image: OsString,
 
-    /// The Pixi project: a folder with pixi.toml, pyproject.toml or mojoproject.toml
+    /// The Pixi project: a directory with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR")]
     pub project_dir: PathBuf,
 
@@ -37,7 +37,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", default_value = CONTAINER_WORKDIR)]
     pub container_workdir_path: OsString,
 
-    /// A folder of data that travels with the project, copied whole
+    /// A directory of data that travels with the project, copied whole
     #[arg(long, value_name = "DIR")]
     pub resources_dir: Option<PathBuf>,
 

@@ -39,7 +39,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub out_dir: PathBuf,
 
-    /// The project's folder in the product; needed for a verification
+    /// The project's directory in the product; needed for a verification
     #[arg(long, value_name = "NAME")]
     pub project_name: Option<OsString>,
 

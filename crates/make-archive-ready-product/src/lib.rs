@@ -19,7 +19,7 @@ const EXAMPLES: &str = r"Examples:
   $ make-archive-ready-product --workdir work --output /mnt/stick/weather --bundle-pixi \
       --env WEATHER_MODE=production --sign-key minisign.key";
 
-/// Turn a built WORKDIR into WORKDIR/product: the folder that is carried to the
+/// Turn a built WORKDIR into WORKDIR/product: the directory that is carried to the
 /// place without a network. Needs no container engine.
 #[derive(Debug, Parser)]
 #[command(name = "make-archive-ready-product", version, max_term_width = 100, after_help = EXAMPLES)]
@@ -28,7 +28,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub workdir: PathBuf,
 
-    /// The project's name [default: the only folder below WORKDIR/project]
+    /// The project's name [default: the only directory below WORKDIR/project]
     #[arg(long, value_name = "NAME")]
     pub project_name: Option<OsString>,
 
@@ -44,7 +44,7 @@ pub struct Options {
     #[allow(missing_docs)]
     pub product: ProductOptions,
 
-    /// Overwrite the folder of --output also when it is no product
+    /// Overwrite the directory of --output also when it is no product
     #[arg(long)]
     pub force: bool,
 

@@ -12,7 +12,7 @@ use pixi_offline::layout;
 use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName};
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike, Value};
 
-use crate::request::AppFolder;
+use crate::request::AppDir;
 
 /// Stands for the `PATH` of the base image in a value; no value can hold it.
 pub const BASE_PATH: char = '\0';
@@ -21,7 +21,7 @@ pub const BASE_PATH: char = '\0';
 #[derive(Debug, Clone, Copy)]
 pub struct Activated<'a> {
     /// Where the project is in the image.
-    pub app: &'a AppFolder,
+    pub app: &'a AppDir,
     /// The environment.
     pub environment: &'a EnvironmentName,
     /// The version of the pixi that activates.
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     fn variables(manifest: &str, text: &str, environment: &str, of_packages: &[&str]) -> String {
-        let app = AppFolder::new("--app-dir", OsStr::new("/app")).unwrap();
+        let app = AppDir::new("--app-dir", OsStr::new("/app")).unwrap();
         let environment = EnvironmentName::new(OsStr::new(environment)).unwrap();
         let of_packages: Vec<Vec<u8>> = of_packages
             .iter()

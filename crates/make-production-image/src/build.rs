@@ -187,12 +187,12 @@ impl Drop for TempImage<'_> {
 /// Writes the archive beside its place, then its digest in the form of `sha256sum`, and
 /// puts both there.
 fn save_archive(engine: &Engine, tag: &ImageTag, file: &Path) -> anyhow::Result<Sha256Digest> {
-    let folder = file.parent().unwrap_or(file);
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let dir = file.parent().unwrap_or(file);
+    fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     let new = tempfile::Builder::new()
         .prefix(".pixi-offline-new-")
-        .tempfile_in(folder)
-        .with_context(|| format!("nothing can be written in {}", folder.display()))?;
+        .tempfile_in(dir)
+        .with_context(|| format!("nothing can be written in {}", dir.display()))?;
     let mut digesting = Digesting {
         file: new.as_file(),
         hash: Sha256::new(),
@@ -200,7 +200,7 @@ fn save_archive(engine: &Engine, tag: &ImageTag, file: &Path) -> anyhow::Result<
     engine.save_image(tag.as_str(), &mut digesting)?;
     let digest = Sha256Digest::from(digesting.hash.finalize());
     new.as_file().sync_all()?;
-    // Whoever may read other files of this folder may read the archive.
+    // Whoever may read other files of this directory may read the archive.
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     new.as_file().set_permissions(readable)?;
     let mut name = file.as_os_str().to_owned();

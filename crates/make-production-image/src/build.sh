@@ -2,7 +2,7 @@
 # Runs in the build stage of a production image, without a network: installs one
 # environment of the product at the path that it has in the image, captures its
 # activation, and lays the project's files ready.
-# Words: the project's folder in the product, the environment, the path in the
+# Words: the project's directory in the product, the environment, the path in the
 # image, the product's digest, then the project's files to take; none means all.
 set -eu
 umask 022
@@ -90,7 +90,7 @@ without_resources '^\\\{0,1\}[0-9a-f]\{64\} [ *]res/' <"$product/SHA256SUMS" >/p
 if ! (cd "$product" && sha256sum -c /pixi-offline/sums) >/pixi-offline/compared 2>&1; then
   refuse_product "$(grep -v ': OK$' /pixi-offline/compared | head -n 20)"
 fi
-# Now manifest.json is what it was, and names everything: additions, links and folders too.
+# Now manifest.json is what it was, and names everything: additions, links and directories too.
 sed -n '/^  "entries": \[/,$p' "$product/manifest.json" | cut -s -d '"' -f 4,8,12 |
   without_resources '^res["/]' >/pixi-offline/entries
 LC_ALL=C sed -e '/^$/d' -e '/^[^"]*"link"/!s/^\([^"]*"[^"]*"\).*$/\1/' </pixi-offline/entries >/pixi-offline/listed
@@ -102,7 +102,7 @@ LC_ALL=C sed -e '/^$/d' -e '/^[^"]*"link"/!s/^\([^"]*"[^"]*"\).*$/\1/' </pixi-of
   for path in "$@"; do
     if [ -f "$path" ] && [ ! -L "$path" ]; then rm -f -- "$path"; fi
   done
-  # What an install leaves there stays out of the context, but for the folder itself.
+  # What an install leaves there stays out of the context, but for the directory itself.
   if [ ! -L "$name/.pixi" ]; then rmdir -- "$name/.pixi" 2>/dev/null || :; fi
   find . ! -name . -type f -exec sh "$0" --names file {} +
   find . ! -name . -type d -exec sh "$0" --names directory {} +
@@ -166,7 +166,7 @@ installed=$(cd -P -- "$prefix" 2>/dev/null && pwd) || fail "pixi installed nothi
 [ "$installed" = "$prefix" ] ||
   fail "pixi installed the environment at $installed, and in the image it would be at $prefix: conda packages hold their path and do not work at another; remove detached-environments from .pixi/config.toml of the project, and make the product again"
 if [ -f "$prefix/conda-meta/pixi_env_prefix" ]; then
-  # pixi writes the folder of this very file.
+  # pixi writes the directory of this very file.
   recorded=$(cat "$prefix/conda-meta/pixi_env_prefix")
   recorded=${recorded%/conda-meta}
   [ "$recorded" = "$prefix" ] ||
@@ -175,7 +175,7 @@ fi
 
 # ---- The project's files.
 
-# Sets the mode and the time of a folder that was made here to those in the project.
+# Sets the mode and the time of a directory that was made here to those in the project.
 as_in_project() {
   chmod -- "$(stat -c %a -- "$app/$1")" "$ready/$1"
   touch -r "$app/$1" -- "$ready/$1"
@@ -187,9 +187,9 @@ take() {
     */*)
       [ -d "$ready/${1%/*}" ] || {
         mkdir -p -- "$ready/${1%/*}"
-        folder=${1%/*}
-        while as_in_project "$folder"; do
-          case $folder in */*) folder=${folder%/*} ;; *) break ;; esac
+        dir=${1%/*}
+        while as_in_project "$dir"; do
+          case $dir in */*) dir=${dir%/*} ;; *) break ;; esac
         done
       }
       rm -rf -- "${ready:?}/$1"
@@ -254,7 +254,7 @@ printf '%s\n' "$hook" | while read -r word script; do
 done
 entrypoint=$app/.pixi/entrypoint.sh
 {
-  # Neither an application's folder nor an environment's name has a # in it.
+  # Neither an application's directory nor an environment's name has a # in it.
   sed "s#@PREFIX@#$prefix#g" /pixi-offline/entrypoint.sh
   printf '%s\nexec "$@"\n' "$hook"
 } >"$entrypoint"

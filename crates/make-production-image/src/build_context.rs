@@ -64,7 +64,7 @@ impl BuildContext {
         for (name, text) in files() {
             append_text(&mut archive, name, &text)?;
         }
-        append_folder(&mut archive, Path::new("product"), 0o755, 0)?;
+        append_dir(&mut archive, Path::new("product"), 0o755, 0)?;
         // It was compared with its lists before, and may have changed since.
         let dir = UntrustedDir::open(&self.product)?;
         // By which the build stage compares what it got.
@@ -103,7 +103,7 @@ fn append(
     match kind {
         EntryKind::Directory { .. } => {
             let metadata = product.open_dir(path)?.metadata()?;
-            append_folder(archive, &name, metadata.mode(), metadata.mtime())?;
+            append_dir(archive, &name, metadata.mode(), metadata.mtime())?;
         }
         EntryKind::Link { target } => {
             let link = open_below(product, path.as_os_str().as_bytes(), OFlags::PATH)?;
@@ -143,7 +143,7 @@ fn append_file(
         .with_context(|| format!("{} cannot be sent", name.display()))
 }
 
-fn append_folder(
+fn append_dir(
     archive: &mut Builder<impl Write>,
     name: &Path,
     mode: u32,

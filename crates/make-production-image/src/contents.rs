@@ -122,12 +122,12 @@ pub fn look_for_secrets(
     }
     if let Some(search) = secrets.search() {
         if request.copies.is_empty() {
-            search.folder(&project, &Rules::new());
+            search.dir(&project, &Rules::new());
         }
         for copy in &request.copies {
             let path = project.join(copy.as_str());
             if path.is_dir() {
-                search.folder(&path, &Rules::new());
+                search.dir(&path, &Rules::new());
             } else {
                 search.file(&project, Path::new(copy.as_str()), false);
             }
@@ -191,7 +191,7 @@ pub fn tell_what_stays_out(request: &ImageRequest, source: &CheckedProduct, cont
         .collect();
     if let Some(first) = closed.first() {
         context.report.warning(format_args!(
-            "{} files and folders of the project are root's in the image and closed to others, so that the user {} cannot read them: {} for example",
+            "{} files and directories of the project are root's in the image and closed to others, so that the user {} cannot read them: {} for example",
             closed.len(),
             user.as_str(),
             first.path
@@ -199,7 +199,7 @@ pub fn tell_what_stays_out(request: &ImageRequest, source: &CheckedProduct, cont
     }
 }
 
-/// Whether a user cannot read a file of root's or enter a folder of root's.
+/// Whether a user cannot read a file of root's or enter a directory of root's.
 fn is_closed(entry: &Entry, user: &ImageUser) -> bool {
     // A number that the base does not know runs in root's group, whose the files are.
     let in_group = user.may_be_in_roots_group();

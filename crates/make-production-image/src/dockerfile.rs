@@ -15,7 +15,7 @@ use crate::request::{CopiedPath, ExposedPort, ImageRequest, ImageSetting};
 pub struct Dockerfile<'a> {
     /// What was asked for.
     pub request: &'a ImageRequest,
-    /// The project's folder in the product.
+    /// The project's directory in the product.
     pub project: &'a ProjectName,
     /// The environment that goes into the image.
     pub environment: &'a EnvironmentName,

@@ -18,7 +18,7 @@ use crate::build_context;
 ///
 /// Exit code 2 when one of them is there already and `force` was not given.
 pub fn emit(
-    folder: &Path,
+    dir: &Path,
     dockerfile: &str,
     product: &Product,
     force: bool,
@@ -30,16 +30,16 @@ pub fn emit(
         .chain([dockerfile])
         .collect();
     for (name, _) in &files {
-        require_free(&folder.join(name), force)?;
+        require_free(&dir.join(name), force)?;
     }
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     for (name, text) in files {
-        replace_file(&folder.join(name), text.as_bytes())?;
+        replace_file(&dir.join(name), text.as_bytes())?;
     }
     context
         .report
-        .ok(format_args!("Dockerfile written to: {}", folder.display()));
-    let place = folder.join("product");
+        .ok(format_args!("Dockerfile written to: {}", dir.display()));
+    let place = dir.join("product");
     let here = place
         .canonicalize()
         .is_ok_and(|there| product.path().canonicalize().is_ok_and(|own| own == there));
@@ -52,7 +52,7 @@ pub fn emit(
     }
     context.report.next(format_args!(
         "docker build --network none --tag NAME {}",
-        quoted(folder.as_os_str())
+        quoted(dir.as_os_str())
     ));
     Ok(())
 }
@@ -61,11 +61,11 @@ pub fn emit(
 ///
 /// # Errors
 ///
-/// Exit code 2 for a folder, and without `force` for anything else.
+/// Exit code 2 for a directory, and without `force` for anything else.
 pub fn require_free(file: &Path, force: bool) -> anyhow::Result<()> {
     match fs::symlink_metadata(file) {
         Ok(metadata) if metadata.is_dir() => Err(Failure::usage(format!(
-            "{} is a folder; name a file",
+            "{} is a directory; name a file",
             file.display()
         ))),
         Ok(_) if !force => Err(Failure::usage(format!(

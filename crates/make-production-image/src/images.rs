@@ -55,7 +55,7 @@ pub fn check(
             "the base image has no bash: its sh reads the activation scripts of the packages",
         );
     }
-    if base.folder_is_taken {
+    if base.dir_is_taken {
         context.report.warning(format_args!(
             "the base image has something in {app} already, which stays there; --app-dir names another place"
         ));
@@ -88,7 +88,7 @@ fn require_architecture(
     )))
 }
 
-/// Looks into an image for the folder `app` and what the scripts need.
+/// Looks into an image for the directory `app` and what the scripts need.
 fn look(
     engine: &Engine,
     option: &str,

@@ -30,7 +30,7 @@ use pixi_offline::request::{EnvironmentName, ImageReference, SecretOptions, utf8
 use crate::build::NewImage;
 use crate::product::CheckedProduct;
 use crate::request::{
-    AppFolder, CopiedPath, ExposedPort, ImageRequest, ImageSetting, ImageTag, ImageUser, Purpose,
+    AppDir, CopiedPath, ExposedPort, ImageRequest, ImageSetting, ImageTag, ImageUser, Purpose,
 };
 
 /// The command's name.
@@ -82,7 +82,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME[:TAG]")]
     pub tag: Option<OsString>,
 
-    /// Build nothing: write Dockerfile, build.sh, entrypoint.sh and .dockerignore into this folder
+    /// Build nothing: write Dockerfile, build.sh, entrypoint.sh and .dockerignore into this directory
     #[arg(long, value_name = "DIR")]
     pub emit_dockerfile: Option<PathBuf>,
 
@@ -192,9 +192,7 @@ impl TryFrom<Options> for ImageRequest {
                 verify,
                 save: options.save,
             },
-            (Some(folder), None) if verify.is_none() && options.save.is_none() => {
-                Purpose::Emit(folder)
-            }
+            (Some(dir), None) if verify.is_none() && options.save.is_none() => Purpose::Emit(dir),
             (Some(_), _) => {
                 return Err(Failure::usage(
                     "--emit-dockerfile builds nothing, so --tag, --save and --verify-run do not go with it",
@@ -208,10 +206,10 @@ impl TryFrom<Options> for ImageRequest {
             base_image: ImageReference::new(&options.base_image).context("--base-image")?,
             purpose,
             environment: one(options.environment, EnvironmentName::new)?,
-            app: AppFolder::new("--app-dir", &options.app_dir)?,
+            app: AppDir::new("--app-dir", &options.app_dir)?,
             copies: each(&options.copy, CopiedPath::new)?,
             resources: one(options.resources_dir, |text| {
-                AppFolder::new("--resources-dir", text)
+                AppDir::new("--resources-dir", text)
             })?,
             ports: each(&options.expose, ExposedPort::new)?,
             variables: each(&options.env, ImageSetting::variable)?,
@@ -264,9 +262,9 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     contents::look_for_secrets(&request, &source, &dockerfile, context)?;
     contents::tell_what_stays_out(&request, &source, context);
     match &request.purpose {
-        Purpose::Emit(folder) => {
-            let folder = context.host.absolute(folder);
-            emit::emit(&folder, &text, &source.product, request.force, context)
+        Purpose::Emit(dir) => {
+            let dir = context.host.absolute(dir);
+            emit::emit(&dir, &text, &source.product, request.force, context)
         }
         Purpose::Build { tag, verify, save } => {
             let image = NewImage {

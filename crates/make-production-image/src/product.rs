@@ -15,7 +15,7 @@ use pixi_offline::evidence::verification::{VerificationRecord, Verified};
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
 use pixi_offline::packages::{Lock, Package};
-use pixi_offline::project::require_folder;
+use pixi_offline::project::require_dir;
 use pixi_offline::replacement::DirLock;
 use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName, ProjectName};
 
@@ -28,7 +28,7 @@ pub struct CheckedProduct {
     pub product: Product,
     /// What it lists.
     pub checked: Checked,
-    /// The project's folder in it.
+    /// The project's directory in it.
     pub project: ProjectName,
     /// The environment that goes into the image.
     pub environment: EnvironmentName,
@@ -45,7 +45,7 @@ impl CheckedProduct {
     /// one that is damaged or not signed as required.
     pub fn open(request: &ImageRequest, context: &Context) -> anyhow::Result<CheckedProduct> {
         let product_dir = context.host.absolute(&request.product_dir);
-        require_folder("--product-dir", &product_dir)?;
+        require_dir("--product-dir", &product_dir)?;
         let product = Product::new(&product_dir);
         let dir_lock = match product_dir.parent() {
             Some(workdir) if is_workdir(workdir) => Some(DirLock::shared(workdir, crate::COMMAND)?),
@@ -71,7 +71,7 @@ impl CheckedProduct {
         }
         require_verified(&product, &checked, request, key.as_ref(), context)?;
         let facts = &checked.manifest.facts;
-        let project = ProjectName::new(facts.project.folder.path().as_os_str())?;
+        let project = ProjectName::new(facts.project.dir.path().as_os_str())?;
         let environment = environment(request, facts)?;
         require_copied_paths(&request.copies, &project, &checked.manifest.entries)?;
         Ok(CheckedProduct {
@@ -182,7 +182,7 @@ fn require_copied_paths(
         let path = Path::new(project.as_os_str()).join(copy.as_str());
         if !entries.iter().any(|entry| entry.path.path() == path) {
             return Err(Failure::usage(format!(
-                "--copy {}: the project in the product has no such file or folder",
+                "--copy {}: the project in the product has no such file or directory",
                 copy.as_str()
             )));
         }

@@ -23,11 +23,11 @@ pub struct ImageRequest {
     /// The environment; when `None`, `default` or the only one.
     pub environment: Option<EnvironmentName>,
     /// Where the project is in the image.
-    pub app: AppFolder,
+    pub app: AppDir,
     /// What of the project goes into the image; empty means everything.
     pub copies: Vec<CopiedPath>,
     /// Where the product's resources go.
-    pub resources: Option<AppFolder>,
+    pub resources: Option<AppDir>,
     /// Ports to announce.
     pub ports: Vec<ExposedPort>,
     /// Variables of the image.
@@ -55,7 +55,7 @@ pub struct ImageRequest {
 /// What becomes of the Dockerfile.
 #[derive(Debug, Clone)]
 pub enum Purpose {
-    /// It is written into this folder, with all that it uses, and nothing is built.
+    /// It is written into this directory, with all that it uses, and nothing is built.
     Emit(PathBuf),
     /// An image is built.
     Build {
@@ -132,19 +132,19 @@ impl fmt::Display for ImageTag {
     }
 }
 
-/// The project's folder in an image. Its text stands in a Dockerfile and in scripts
+/// The project's directory in an image. Its text stands in a Dockerfile and in scripts
 /// as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppFolder(ContainerPath);
+pub struct AppDir(ContainerPath);
 
-impl AppFolder {
-    /// Takes an absolute path that is none of an image's own folders.
+impl AppDir {
+    /// Takes an absolute path that is none of an image's own directories.
     ///
     /// # Errors
     ///
     /// Exit code 2 otherwise, and for other characters than letters, digits, `.`, `_`,
     /// `-` and `/`: environments put the path into scripts, where others have a meaning.
-    pub fn new(option: &str, text: &OsStr) -> anyhow::Result<AppFolder> {
+    pub fn new(option: &str, text: &OsStr) -> anyhow::Result<AppDir> {
         let path = ContainerPath::new(option, text)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
         if !path.as_str().chars().all(plain) {
@@ -153,12 +153,12 @@ impl AppFolder {
                 path.as_str()
             )));
         }
-        if path.is_system_folder() {
+        if path.is_system_dir() {
             return Err(Failure::usage(format!(
-                "{option} {path} is a folder of the system; choose one of its own, such as /app"
+                "{option} {path} is a directory of the system; choose one of its own, such as /app"
             )));
         }
-        Ok(AppFolder(path))
+        Ok(AppDir(path))
     }
 
     /// The path as text.
@@ -203,7 +203,7 @@ impl CopiedPath {
         }
         match parts.first() {
             None => refuse("names no file"),
-            Some(&".pixi") => refuse("is pixi's own folder, of which the environment is taken"),
+            Some(&".pixi") => refuse("is pixi's own directory, of which the environment is taken"),
             Some(_) => Ok(CopiedPath(parts.join("/"))),
         }
     }
@@ -415,9 +415,9 @@ mod tests {
     }
 
     #[test]
-    fn app_folders_are_plain_and_nobodys() {
+    fn app_dirs_are_plain_and_nobodys() {
         all(
-            |text| AppFolder::new("--app-dir", text),
+            |text| AppDir::new("--app-dir", text),
             &["/app", "/srv/app-1.0_x", "/opt/app/"],
             &[
                 "",

@@ -1,6 +1,6 @@
 //! What an image is as a system, and whether an environment can run there.
 
-/// A script for `sh` that prints what [`System::read`] understands. Word: a folder.
+/// A script for `sh` that prints what [`System::read`] understands. Word: a directory.
 pub const LOOK: &str = include_str!("look.sh");
 
 /// A C library.
@@ -25,8 +25,8 @@ pub struct System {
     pub pixi: Option<String>,
     /// Whether what runs in it is root.
     pub root: bool,
-    /// Whether there is something in the folder that was asked for.
-    pub folder_is_taken: bool,
+    /// Whether there is something in the directory that was asked for.
+    pub dir_is_taken: bool,
 }
 
 impl System {
@@ -52,7 +52,7 @@ impl System {
             bash: value("bash").is_some(),
             pixi: value("pixi").map(str::to_owned),
             root: value("user") == Some("0"),
-            folder_is_taken: value("taken").is_some(),
+            dir_is_taken: value("taken").is_some(),
         }
     }
 
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(System::read(line).libc, libc, "{line}");
         }
         let system = System::read("libc glibc 2.31\nbash /bin/bash\npixi pixi 0.77.0\nuser 0\n");
-        assert!(system.bash && system.root && !system.folder_is_taken);
+        assert!(system.bash && system.root && !system.dir_is_taken);
         assert_eq!(system.pixi.as_deref(), Some("pixi 0.77.0"));
         assert_eq!(system.lacks(Some((2, 31))), None);
         assert_eq!(system.lacks(None), None);

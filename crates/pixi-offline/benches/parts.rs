@@ -61,8 +61,8 @@ fn lock(criterion: &mut Criterion) {
     let text = format!(
         "version: 6\nenvironments:\n  default:\n    channels:\n    - url: https://conda.example/chan/\n    packages:\n      linux-64:\n{listed}packages:\n{locked}"
     );
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("pixi.lock");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("pixi.lock");
     fs::write(&file, text).expect("a lock");
     criterion.bench_function("a lock of 1,000 packages", |bencher| {
         bencher.iter(|| {
@@ -77,14 +77,14 @@ fn lock(criterion: &mut Criterion) {
 fn digests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("digests");
     for (name, files, size) in [("small files", 1000, 2048), ("large files", 4, 8 << 20)] {
-        let folder = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         for number in 0..files {
-            fs::write(folder.path().join(number.to_string()), vec![7; size]).expect("a file");
+            fs::write(dir.path().join(number.to_string()), vec![7; size]).expect("a file");
         }
         group.throughput(Throughput::Bytes((files * size) as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                scan_tree(folder.path(), &Rules::new(), &|_, _| HashPolicy::Compute)
+                scan_tree(dir.path(), &Rules::new(), &|_, _| HashPolicy::Compute)
                     .expect("they are read")
             });
         });

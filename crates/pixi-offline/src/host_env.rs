@@ -66,11 +66,11 @@ pub struct DockerSettings {
 
 impl DockerSettings {
     fn read(set: impl Fn(&'static str) -> Option<OsString>) -> DockerSettings {
-        let folder = set("DOCKER_CONFIG")
+        let dir = set("DOCKER_CONFIG")
             .map(PathBuf::from)
             .or_else(|| Some(env::home_dir()?.join(".docker")));
         let chosen = || {
-            let text = fs::read(folder?.join("config.json")).ok()?;
+            let text = fs::read(dir?.join("config.json")).ok()?;
             let settings: serde_json::Value = serde_json::from_slice(&text).ok()?;
             let name = settings.get("currentContext")?.as_str()?;
             (!name.is_empty()).then_some(())
@@ -129,7 +129,7 @@ impl HostEnv {
     pub fn workspace_root(&self) -> &Path {
         self.current_dir
             .ancestors()
-            .find(|folder| folder.join(".git").exists())
+            .find(|dir| dir.join(".git").exists())
             .unwrap_or(&self.current_dir)
     }
 

@@ -1,7 +1,7 @@
 //! What the commands of pixi-offline share: bringing [Pixi](https://pixi.sh)
 //! projects into places without a network.
 //!
-//! A request flows one way, and every arrow is a folder of this crate:
+//! A request flows one way, and every arrow is a directory of this crate:
 //!
 //! ```text
 //! command line → request → layout → staging → container → product → proof → report

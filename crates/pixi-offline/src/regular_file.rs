@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn only_regular_files_are_read_and_none_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
         fs::write(path("file"), "abc").unwrap();
         symlink("file", path("link")).unwrap();
         symlink("nothing", path("dangling")).unwrap();
@@ -75,7 +75,7 @@ mod tests {
         let kind = |path: &Path, longest| read(path, longest).unwrap_err().kind();
         assert_eq!(kind(&path("file"), 2), io::ErrorKind::FileTooLarge);
         assert_eq!(kind(&path("dangling"), 3), io::ErrorKind::NotFound);
-        assert_eq!(kind(folder.path(), 3), io::ErrorKind::IsADirectory);
+        assert_eq!(kind(dir.path(), 3), io::ErrorKind::IsADirectory);
         assert_eq!(kind(&fifo, 3), io::ErrorKind::InvalidInput);
         assert!(read(&path("circle"), 3).is_err());
         assert_eq!(kind(Path::new("/dev/zero"), 3), io::ErrorKind::InvalidInput);

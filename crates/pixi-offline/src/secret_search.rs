@@ -1,6 +1,6 @@
 //! The search for secrets in what is about to travel.
 //!
-//! In: a folder and the rules of what is copied from it, or variables and arguments. Out:
+//! In: a directory and the rules of what is copied from it, or variables and arguments. Out:
 //! `Finding`s. A [`SecretScanner`] judges each text; this file reads them. Whether
 //! findings are shown or refused is for the caller to say.
 
@@ -81,7 +81,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks into folders, files and variables, and collects what it finds.
+/// Looks into directories, files and variables, and collects what it finds.
 #[derive(Debug)]
 pub struct Search {
     scanner: Arc<dyn SecretScanner>,
@@ -103,7 +103,7 @@ impl Search {
     /// what else that copy would be.
     ///
     /// What cannot be read is passed over: the copy will say so.
-    pub fn folder(&mut self, root: &Path, selection: &dyn Selection) -> Survey {
+    pub fn dir(&mut self, root: &Path, selection: &dyn Selection) -> Survey {
         staging::survey(root, selection, &mut |file| {
             if !self.is_known(file.relative) {
                 self.search_file(file, LONGEST);
@@ -131,7 +131,7 @@ impl Search {
         }
     }
 
-    /// Whether a file, or a folder that it lies in, is passed over.
+    /// Whether a file, or a directory that it lies in, is passed over.
     fn is_known(&self, relative: &Path) -> bool {
         let mut above = relative.ancestors();
         !self.known.is_empty() && above.any(|path| self.known.excludes(path, path != relative))

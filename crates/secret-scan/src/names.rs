@@ -42,7 +42,7 @@ const ENDS: &[(&str, &str)] = &[
     (CLOUD, ".kubeconfig"),
 ];
 
-/// Last components, in lower case, that say enough only below their folder.
+/// Last components, in lower case, that say enough only below their directory.
 const PLACES: &[(&str, &str)] = &[
     (
         CLOUD,

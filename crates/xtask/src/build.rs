@@ -15,7 +15,7 @@ pub const COMMANDS: [&str; 6] = [
     "make-production-image",
 ];
 
-/// Builds the commands for release, and returns their folder; `more` packages go
+/// Builds the commands for release, and returns their directory; `more` packages go
 /// there too.
 ///
 /// # Errors
@@ -36,7 +36,7 @@ pub fn release(more: &[&str]) -> anyhow::Result<PathBuf> {
         .stdout_capture()
         .run()
         .context("the release build failed")?;
-    // The folder depends on target and configuration: cargo says where it is.
+    // The directory depends on target and configuration: cargo says where it is.
     String::from_utf8(build.stdout)?
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())

@@ -41,10 +41,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     })?;
     println!("{}", place.told);
     let binaries = times.measure("build the commands", || build::release(&[]))?;
-    let folder = tempfile::Builder::new()
+    let dir = tempfile::Builder::new()
         .prefix("pixi-offline-demo-")
         .tempdir()?;
-    let here = folder.path();
+    let here = dir.path();
     times.measure("write and lock the project", || {
         project(&place, &here.join("demo"))
     })?;
@@ -136,18 +136,18 @@ fn tell_evidence(product: &Path) -> anyhow::Result<()> {
 
 /// Writes the demo's project and locks it: the channel's address is not known
 /// before it is served.
-fn project(place: &Place, folder: &Path) -> anyhow::Result<()> {
+fn project(place: &Place, dir: &Path) -> anyhow::Result<()> {
     let source = build::workspace().join("tests/demo-project");
-    fs::create_dir_all(folder.join("src"))?;
+    fs::create_dir_all(dir.join("src"))?;
     let manifest = fs::read_to_string(source.join("pixi.toml"))?
         .replace("CHANNEL", &place.channel)
         .replace("PLATFORM", place.subdir);
-    fs::write(folder.join("pixi.toml"), manifest)?;
-    fs::copy(source.join("src/report.py"), folder.join("src/report.py"))?;
-    testbed::project::lock_project(&place.image.reference, folder)
+    fs::write(dir.join("pixi.toml"), manifest)?;
+    fs::copy(source.join("src/report.py"), dir.join("src/report.py"))?;
+    testbed::project::lock_project(&place.image.reference, dir)
 }
 
-/// Runs commands in the demo's folder and shows them.
+/// Runs commands in the demo's directory and shows them.
 struct Shell<'a> {
     here: &'a Path,
     binaries: &'a Path,
@@ -159,7 +159,7 @@ impl Shell<'_> {
         let shown: Vec<_> = all.map(|arg| pasteable(arg.as_ref())).collect();
         println!("\n$ {}", shown.join(" "));
         let own = self.binaries.join(program);
-        // As text: a path without a folder is one of the current folder's to duct.
+        // As text: a path without a directory is one of the current directory's to duct.
         let file: OsString = match own.is_file() {
             true => own.into(),
             false => program.into(),
@@ -172,11 +172,11 @@ impl Shell<'_> {
     }
 }
 
-/// Prints a folder, and of each folder in it the names, with how much lies below these.
-fn tree(folder: &Path) -> anyhow::Result<()> {
-    for (name, is_dir) in entries(folder)? {
+/// Prints a directory, and of each directory in it the names, with how much lies below these.
+fn tree(dir: &Path) -> anyhow::Result<()> {
+    for (name, is_dir) in entries(dir)? {
         println!("{name}{}", if is_dir { "/" } else { "" });
-        let inner = folder.join(&name);
+        let inner = dir.join(&name);
         for (name, is_dir) in if is_dir { entries(&inner)? } else { Vec::new() } {
             if is_dir {
                 let below = inner.join(&name);
@@ -192,10 +192,10 @@ fn tree(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is in a folder, by name, and whether each is a folder.
-fn entries(folder: &Path) -> anyhow::Result<Vec<(String, bool)>> {
+/// What is in a directory, by name, and whether each is a directory.
+fn entries(dir: &Path) -> anyhow::Result<Vec<(String, bool)>> {
     let mut entries = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().display().to_string();
         entries.push((name, entry.file_type()?.is_dir()));

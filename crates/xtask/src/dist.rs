@@ -24,15 +24,15 @@ pub fn run() -> anyhow::Result<PathBuf> {
         env!("CARGO_PKG_VERSION"),
         std::env::consts::ARCH
     );
-    let folder = binaries.join("dist");
-    fs::create_dir_all(&folder)?;
-    let archive = folder.join(format!("{name}.tar.zst"));
+    let dir = binaries.join("dist");
+    fs::create_dir_all(&dir)?;
+    let archive = dir.join(format!("{name}.tar.zst"));
     let content = pack(&name, &members(&binaries)?, time()?, LEVEL)?;
     fs::write(&archive, &content)
         .with_context(|| format!("{} cannot be written", archive.display()))?;
     let file = format!("{name}.tar.zst");
     let line = format!("{:x}  {file}\n", Sha256::digest(&content));
-    fs::write(folder.join(format!("{file}.sha256")), line)?;
+    fs::write(dir.join(format!("{file}.sha256")), line)?;
     Ok(archive)
 }
 
@@ -47,10 +47,10 @@ struct Member {
 fn members(binaries: &Path) -> anyhow::Result<Vec<Member>> {
     let root = build::workspace();
     let mut members = Vec::new();
-    let mut add = |file: &Path, folder: &str, mode| -> anyhow::Result<()> {
+    let mut add = |file: &Path, dir: &str, mode| -> anyhow::Result<()> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         members.push(Member {
-            path: format!("{folder}{name}"),
+            path: format!("{dir}{name}"),
             content: fs::read(file)
                 .with_context(|| format!("{} cannot be read", file.display()))?,
             mode,
@@ -163,10 +163,10 @@ mod tests {
         }
         let members = members(binaries.path()).unwrap();
         let packed = pack("dist", &members, 1_700_000_000, 1).unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let unpack = zstd::Decoder::new(packed.as_slice()).unwrap();
-        tar::Archive::new(unpack).unpack(folder.path()).unwrap();
-        let root = folder.path().join("dist");
+        tar::Archive::new(unpack).unpack(dir.path()).unwrap();
+        let root = dir.path().join("dist");
         let checked = cmd(
             "sha256sum",
             ["--check", "--strict", "--quiet", "SHA256SUMS"],

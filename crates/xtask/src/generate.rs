@@ -97,12 +97,12 @@ fn literally(line: &str) -> String {
 
 /// The commands as they parse their words.
 fn commands() -> Vec<Command> {
-    let folders = |command: Command| {
+    let dirs = |command: Command| {
         command.mut_args(|argument| {
-            let is_folder = argument
+            let is_dir = argument
                 .get_value_names()
                 .is_some_and(|names| names.iter().any(|name| name == "DIR"));
-            match is_folder {
+            match is_dir {
                 true => argument.value_hint(ValueHint::DirPath),
                 false => argument,
             }
@@ -116,7 +116,7 @@ fn commands() -> Vec<Command> {
         make_production_image::Options::command(),
         make_archive_ready_product::Options::command(),
     ]
-    .map(folders)
+    .map(dirs)
     .into()
 }
 

@@ -46,7 +46,7 @@ enum Task {
     /// A part of the benchmark, in a process of its own
     #[command(hide = true, subcommand)]
     BenchPart(bench::part::Part),
-    /// Build the static release binaries and print their folder
+    /// Build the static release binaries and print their directory
     Build,
     /// Write man pages and shell completions, from the options of the commands, below DIR
     Generate {

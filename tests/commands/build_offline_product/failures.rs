@@ -100,8 +100,8 @@ fn a_failed_final_verification_can_be_repeated_with_the_command_that_is_named() 
     };
     assert_eq!(outcome(&fake), "failed");
     let fake = fake.with(json!({"attempts": {}}));
-    let folder = testbed::sandbox::binary("final-verify-product");
-    let script = format!("PATH={}:$PATH; {line}", folder.parent().unwrap().display());
+    let dir = testbed::sandbox::binary("final-verify-product");
+    let script = format!("PATH={}:$PATH; {line}", dir.parent().unwrap().display());
     Run::of(fake.sandbox.program("sh").args(["-c", &script]))
         .success()
         .says("OK: final verification complete");

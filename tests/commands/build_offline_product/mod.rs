@@ -29,16 +29,16 @@ fn objects(run: &Run) -> Vec<Value> {
         .collect()
 }
 
-/// Every entry below a folder, with its mode, size and time of change.
-fn listing(folder: &Path) -> BTreeMap<String, (u32, u64, i64, i64)> {
+/// Every entry below a directory, with its mode, size and time of change.
+fn listing(dir: &Path) -> BTreeMap<String, (u32, u64, i64, i64)> {
     let mut entries = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
             let metadata = fs::symlink_metadata(&path).unwrap();
             if metadata.is_dir() {
-                folders.push(path.clone());
+                dirs.push(path.clone());
             }
             let facts = (
                 metadata.mode(),

@@ -64,7 +64,7 @@ fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
     fs::remove_file(&calls).unwrap();
     assert_eq!(listing(fake.sandbox.root()).len(), before.len());
     for (path, facts) in listing(fake.sandbox.root()) {
-        // The folder that the list of calls was in.
+        // The directory that the list of calls was in.
         if path != fake.sandbox.root().display().to_string() {
             assert_eq!(Some(&facts), before.get(&path), "{path}");
         }
@@ -182,7 +182,7 @@ fn a_path_is_explained() {
         (".env", ".env stays behind: .env\n"),
         (
             "data/raw/a.bin",
-            "data/raw/a.bin stays behind: /data/raw/ leaves its folder data/raw\n",
+            "data/raw/a.bin stays behind: /data/raw/ leaves its directory data/raw\n",
         ),
         ("data/raw", "data/raw stays behind: /data/raw/\n"),
         (
@@ -191,7 +191,7 @@ fn a_path_is_explained() {
         ),
         (
             ".pixi/envs/default",
-            ".pixi/envs/default stays behind: .pixi/ leaves its folder .pixi\n",
+            ".pixi/envs/default stays behind: .pixi/ leaves its directory .pixi\n",
         ),
         (
             ".pixi/config.toml",
@@ -249,7 +249,7 @@ fn what_a_later_step_would_refuse_is_refused_before_anything_runs() {
         (&["--output", "W/elsewhere"], "lies in the workdir"),
         (&["--output", "P", "--workdir", "P/W"], "or holds it"),
         (&["--output", "."], "--output"),
-        (&["--out-dir", "file"], "is no folder"),
+        (&["--out-dir", "file"], "is no directory"),
         (&["--out-dir", "W/product/proof"], "lies in the product"),
         (
             &["--output", "P", "--out-dir", "P/proof"],
@@ -423,7 +423,7 @@ fn a_dry_run_in_a_container_ends_as_the_build_would_and_leaves_nothing() {
     case(
         &nothing,
         &["--container-workdir-path", "/usr"],
-        "is a folder of the system",
+        "is a directory of the system",
     );
     case(&nothing, &["--exclude", "!"], "--exclude");
     case(&nothing, &["--environment", "nope"], "nope");

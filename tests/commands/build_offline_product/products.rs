@@ -18,22 +18,22 @@ fn the_product_goes_to_output() {
     assert!(fake.path("W/product/manifest.json").exists());
 }
 
-/// Content and inode of what is in a folder, but for its subfolders.
-fn product_at(folder: &Path) -> BTreeMap<String, (u64, Vec<u8>)> {
-    names(folder)
+/// Content and inode of what is in a directory, but for its subdirectories.
+fn product_at(dir: &Path) -> BTreeMap<String, (u64, Vec<u8>)> {
+    names(dir)
         .into_iter()
-        .filter(|name| folder.join(name).is_file())
+        .filter(|name| dir.join(name).is_file())
         .map(|name| {
-            let file = folder.join(&name);
+            let file = dir.join(&name);
             let inode = fs::metadata(&file).unwrap().ino();
             (name, (inode, fs::read(file).unwrap()))
         })
         .collect()
 }
 
-/// The outcome that the record in a folder tells.
-fn outcome_in(folder: &Path) -> String {
-    let record = fs::read(folder.join("verification.json")).unwrap();
+/// The outcome that the record in a directory tells.
+fn outcome_in(dir: &Path) -> String {
+    let record = fs::read(dir.join("verification.json")).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
     record["outcome"].as_str().unwrap().to_owned()
 }
@@ -49,7 +49,7 @@ fn a_product_that_has_passed_stays_with_its_logs_until_another_one_has() {
         let (product, failed) = (fake.path(place), fake.path(&format!("{place}.failed")));
         let logs = fake.path(out_dir.unwrap_or("W/proof"));
         build(&fake, &words).success();
-        let inode = |folder: &Path| fs::metadata(folder).unwrap().ino();
+        let inode = |dir: &Path| fs::metadata(dir).unwrap().ino();
         let proved = (inode(&product), product_at(&product), product_at(&logs));
         let stays = |what: &str| {
             assert_eq!(inode(&product), proved.0, "{what}");

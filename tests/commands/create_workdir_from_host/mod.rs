@@ -116,7 +116,7 @@ fn the_record_says_what_was_used() {
 }
 
 #[test]
-fn a_second_run_replaces_the_first_and_a_foreign_folder_needs_force() {
+fn a_second_run_replaces_the_first_and_a_foreign_dir_needs_force() {
     let fake = Fake::new();
     fake.create::<&str>(&[]).success();
     fs::write(fake.path("W/out/leftover"), "").unwrap();
@@ -130,8 +130,8 @@ fn a_second_run_replaces_the_first_and_a_foreign_folder_needs_force() {
     assert!(!fake.path("mine/thesis.txt").exists());
 
     // The old scripts left no record.
-    for folder in ["project/p", "resources", "pixi-cache", "out", "helpers"] {
-        fs::create_dir_all(fake.path("old").join(folder)).unwrap();
+    for dir in ["project/p", "resources", "pixi-cache", "out", "helpers"] {
+        fs::create_dir_all(fake.path("old").join(dir)).unwrap();
     }
     fake.create(&["--workdir", "old"]).code(2).says("--force");
     fake.sandbox
@@ -171,8 +171,8 @@ fn the_default_workdir_is_below_the_git_top_level_and_is_never_staged() {
     assert_eq!(counts, [counts[0]; 3]);
 }
 
-fn walk(folder: &Path) -> usize {
-    fs::read_dir(folder)
+fn walk(dir: &Path) -> usize {
+    fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .map(|path| 1 + if path.is_dir() { walk(&path) } else { 0 })

@@ -189,7 +189,7 @@ fn success_is_proved_not_assumed() {
     fake.create(&["--verify-task", "t"])
         .code(1)
         .says("did not run our script");
-    // An engine that mounts another machine's folder.
+    // An engine that mounts another machine's directory.
     let fake = Fake::new().with(json!({"elsewhere": true}));
     fake.create(&["--verify-task", "t"])
         .code(1)

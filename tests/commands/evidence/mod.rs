@@ -57,11 +57,11 @@ fn json_of(file: &Path) -> Value {
 }
 
 /// `sha256sum` of the machine, or another with the same options.
-fn checks(folder: &Path, program: &[&str]) -> std::process::Output {
+fn checks(dir: &Path, program: &[&str]) -> std::process::Output {
     Command::new(program[0])
         .args(&program[1..])
         .args(["-c", "SHA256SUMS"])
-        .current_dir(folder)
+        .current_dir(dir)
         .output_in_time()
         .unwrap()
 }
@@ -230,7 +230,7 @@ fn sha256sum_checks_the_product_and_busybox_too_unless_a_name_is_odd() {
         assert!(ours.lines().any(|our| our == line), "{line}\n{ours}");
     }
     bootstrap(&fake, &["--check"]).success().prints(
-        "ok: every file, folder and link is there as manifest.json lists it\n\
+        "ok: every file, directory and link is there as manifest.json lists it\n\
          ok: the bytes of every file are as SHA256SUMS says\n",
     );
 }
@@ -387,20 +387,20 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     assert_eq!(record["product_digest"], Value::Null);
 }
 
-/// A file system in memory of this many KiB at a folder, as long as this exists;
+/// A file system in memory of this many KiB at a directory, as long as this exists;
 /// `None` where none may be mounted.
 struct Small(PathBuf);
 
 impl Small {
-    fn at(folder: PathBuf, kibibytes: u64) -> Option<Small> {
-        fs::create_dir_all(&folder).unwrap();
+    fn at(dir: PathBuf, kibibytes: u64) -> Option<Small> {
+        fs::create_dir_all(&dir).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={kibibytes}k"), "tmpfs"])
-            .arg(&folder)
+            .arg(&dir)
             .status_in_time();
         mounted
             .is_ok_and(|status| status.success())
-            .then_some(Small(folder))
+            .then_some(Small(dir))
     }
 }
 

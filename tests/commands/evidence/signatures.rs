@@ -17,9 +17,9 @@ fn a_signed_product_is_checked_with_minisign_and_by_us() {
     keys(&fake, "other");
     let product = fake.path("W/product");
     make(&fake, &["--sign-key", "mine.key"]).success();
-    let minisign = |folder: &str, file: &str, key: &str| {
+    let minisign = |dir: &str, file: &str, key: &str| {
         let mut command = fake.sandbox.program("minisign");
-        command.current_dir(fake.path(folder));
+        command.current_dir(fake.path(dir));
         let key = fake.path(key);
         Run::of(command.args(["-V", "-m", file, "-p", key.to_str().unwrap()]))
     };
@@ -45,8 +45,8 @@ fn a_signed_product_is_checked_with_minisign_and_by_us() {
         " project:demo platform:linux-64 product:sha256:{digest}"
     ))
     .says_not("not signed");
-    for folder in ["O", "W/product"] {
-        minisign(folder, "verification.json", "mine.pub")
+    for dir in ["O", "W/product"] {
+        minisign(dir, "verification.json", "mine.pub")
             .success()
             .prints("file:verification.json\tproject:demo\t")
             .prints(&format!("product:sha256:{digest}"));

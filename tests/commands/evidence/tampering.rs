@@ -30,7 +30,7 @@ const TAMPERING: [Tampering; 13] = [
         "added: bin/git",
     ),
     (
-        "a folder where a list may be",
+        "a directory where a list may be",
         |product| {
             fs::remove_file(product.join("report.html")).unwrap();
             fs::create_dir(product.join("report.html")).unwrap();
@@ -206,7 +206,7 @@ fn what_an_install_leaves_is_not_taken_for_damage() {
     assert!(!run.stderr.contains("added"), "{run}");
     bootstrap(&fake, &["--check"])
         .success()
-        .prints("note: 4 files or folders")
+        .prints("note: 4 files or directories")
         .prints("something was installed here before");
     // The cache that came with it is still looked at.
     fs::remove_file(product.join("pkg-cache/pkgs/a-1-0/info/index.json")).unwrap();

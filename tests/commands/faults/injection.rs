@@ -68,8 +68,8 @@ fn strace(log: &Path, command: &Command, more: &[&str]) -> Command {
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
-    if let Some(folder) = command.get_current_dir() {
-        traced.current_dir(folder);
+    if let Some(dir) = command.get_current_dir() {
+        traced.current_dir(dir);
     }
     traced
 }

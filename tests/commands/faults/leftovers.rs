@@ -13,17 +13,17 @@ use crate::faults::tree::tree;
 const NOBODY: u32 = 65534;
 
 #[test]
-fn closed_folders_go_and_those_of_others_are_found_before_anything_is_deleted() {
-    let test = "closed_folders_go_and_those_of_others_are_found_before_anything_is_deleted";
+fn closed_dirs_go_and_those_of_others_are_found_before_anything_is_deleted() {
+    let test = "closed_dirs_go_and_those_of_others_are_found_before_anything_is_deleted";
     if rustix::process::geteuid().as_raw() != 0 {
-        testbed::skip(test, "only root makes folders of two users");
+        testbed::skip(test, "only root makes directories of two users");
         return;
     }
     let fake = Fake::new();
     let root = fake.sandbox.root();
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
-    for folder in ["work", "home", "work/demo"] {
-        chown(root.join(folder), Some(NOBODY), Some(NOBODY)).unwrap();
+    for dir in ["work", "home", "work/demo"] {
+        chown(root.join(dir), Some(NOBODY), Some(NOBODY)).unwrap();
     }
     // The scripted docker writes down its calls.
     fs::write(root.join("calls"), "").unwrap();
@@ -33,9 +33,9 @@ fn closed_folders_go_and_those_of_others_are_found_before_anything_is_deleted() 
     let package = fake.path("W/pixi-cache/pkgs/a-1-0");
     fs::create_dir_all(&package).unwrap();
     fs::write(package.join("file"), "x").unwrap();
-    for folder in ["W/pixi-cache/pkgs/a-1-0", "W/pixi-cache/pkgs"] {
-        chown(fake.path(folder), Some(NOBODY), Some(NOBODY)).unwrap();
-        fs::set_permissions(fake.path(folder), fs::Permissions::from_mode(0o555)).unwrap();
+    for dir in ["W/pixi-cache/pkgs/a-1-0", "W/pixi-cache/pkgs"] {
+        chown(fake.path(dir), Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::set_permissions(fake.path(dir), fs::Permissions::from_mode(0o555)).unwrap();
     }
     create().success();
     assert!(!package.exists());

@@ -23,7 +23,7 @@ struct Subject {
     words: fn(&Place) -> Vec<String>,
     /// Makes the old state, then the new source.
     prepare: fn(&Place),
-    /// The folder that is replaced, from `work/`.
+    /// The directory that is replaced, from `work/`.
     target: &'static str,
     /// The parts of it that are the old ones or the new ones.
     parts: &'static [&'static str],
@@ -82,17 +82,17 @@ impl Place {
     }
 
     /// A tree with some of everything, different for each generation.
-    fn fill(&self, folder: &str, generation: &str) {
+    fn fill(&self, dir: &str, generation: &str) {
         for number in 0..12 {
             self.sandbox().write(
-                format!("{folder}/part-{}/file-{number}", number % 3),
+                format!("{dir}/part-{}/file-{number}", number % 3),
                 format!("{generation} {number}").repeat(100),
             );
         }
-        let link = self.path(folder).join("link");
+        let link = self.path(dir).join("link");
         let _ = fs::remove_file(&link);
         symlink(generation, link).unwrap();
-        let closed = self.path(folder).join("part-0");
+        let closed = self.path(dir).join("part-0");
         fs::set_permissions(closed, fs::Permissions::from_mode(0o555)).unwrap();
     }
 }
@@ -162,7 +162,7 @@ const INSIDE: Subject = Subject {
         place.fill("res", "new");
     },
     target: "W",
-    // The folder may be a mount point, which cannot be exchanged: it is emptied
+    // The directory may be a mount point, which cannot be exchanged: it is emptied
     // and filled. The next run must accept what is left.
     parts: &[],
     untouched: &["demo", "res"],
@@ -178,12 +178,12 @@ const PRODUCT: Subject = Subject {
         place.sandbox().write("W/project/demo/pixi.lock", LOCK);
         fs::create_dir_all(place.path("W/out")).unwrap();
         let fill = |text: &str| {
-            for folder in [
+            for dir in [
                 "project/demo/data",
                 "resources/data",
                 "pixi-cache/pkgs/a-1-0",
             ] {
-                place.fill(&format!("W/{folder}"), text);
+                place.fill(&format!("W/{dir}"), text);
             }
         };
         fill("old");

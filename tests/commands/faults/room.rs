@@ -11,14 +11,12 @@ use crate::fake::{CREATE, Fake};
 struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
-    fn new(folder: &'a Path, options: &str) -> Mounted<'a> {
-        std::fs::create_dir_all(folder).unwrap();
+    fn new(dir: &'a Path, options: &str) -> Mounted<'a> {
+        std::fs::create_dir_all(dir).unwrap();
         let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(folder);
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir);
         Run::of(&mut mount).success();
-        Mounted(folder)
+        Mounted(dir)
     }
 
     fn remount(&self, options: &str) {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 /// Mode, and content or link target, of each entry by its path.
 pub type Tree = BTreeMap<PathBuf, (u32, Vec<u8>)>;
 
-/// Reads the parts of a folder that are there.
-pub fn tree(folder: &Path, parts: &[&str]) -> Tree {
+/// Reads the parts of a directory that are there.
+pub fn tree(dir: &Path, parts: &[&str]) -> Tree {
     let mut tree = Tree::new();
     for part in parts {
-        let path = folder.join(part);
+        let path = dir.join(part);
         if path.symlink_metadata().is_ok() {
-            add(folder, &path, &mut tree);
+            add(dir, &path, &mut tree);
         }
     }
     tree
@@ -41,15 +41,15 @@ fn add(top: &Path, path: &Path, tree: &mut Tree) {
     }
 }
 
-/// Names below a folder that only a run at work may have there.
-pub fn temporaries(folder: &Path) -> Vec<PathBuf> {
+/// Names below a directory that only a run at work may have there.
+pub fn temporaries(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    collect(folder, &mut found);
+    collect(dir, &mut found);
     found
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy();
         if name.starts_with('.') && name.contains("pixi-offline-") {

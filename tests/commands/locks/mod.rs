@@ -148,8 +148,8 @@ fn links_that_are_staged_as_files_are_surveyed_as_files() {
             let is_file = fs::symlink_metadata(staged.join(name)).unwrap().is_file();
             assert!(is_file, "{name}");
         }
-        let size = |folder: &str| -> u64 {
-            let files = fs::read_dir(fake.path(folder)).unwrap();
+        let size = |dir: &str| -> u64 {
+            let files = fs::read_dir(fake.path(dir)).unwrap();
             let files = files.map(|entry| fs::symlink_metadata(entry.unwrap().path()).unwrap());
             files
                 .filter(fs::Metadata::is_file)

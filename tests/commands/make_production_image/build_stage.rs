@@ -3,7 +3,7 @@
 use super::*;
 
 /// The part of the build stage's script that compares the product, to be run on this
-/// machine with `root` in the place of the stage's folder.
+/// machine with `root` in the place of the stage's directory.
 fn comparison(fake: &Fake, root: &str) -> std::path::PathBuf {
     make(fake, &["--emit-dockerfile", "E", "--force"]).success();
     let script = fs::read_to_string(fake.path("E/build.sh")).unwrap();
@@ -31,7 +31,7 @@ fn mode(product: &std::path::Path, path: &str, mode: u32) {
     fs::set_permissions(product.join(path), fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A change to the product in a folder.
+/// A change to the product in a directory.
 type Change = Box<dyn Fn(&std::path::Path)>;
 
 #[test]
@@ -50,7 +50,7 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
     ] {
         fake.sandbox.write(format!("demo/odd/{name}"), name);
         symlink(name, fake.path("demo/odd").join(format!("{name}.link"))).unwrap();
-        fs::create_dir(fake.path("demo/odd").join(format!("{name}.folder"))).unwrap();
+        fs::create_dir(fake.path("demo/odd").join(format!("{name}.dir"))).unwrap();
     }
     fs::remove_dir_all(fake.path("demo/.pixi")).unwrap();
     fake.sandbox.write("demo/empty/one", "");
@@ -160,7 +160,7 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
             Box::new(|product| fs::write(product.join("res/x"), "x").unwrap()),
         ),
         (
-            "added folder",
+            "added directory",
             Box::new(|product| fs::create_dir(product.join("pkg-cache/x")).unwrap()),
         ),
         (
@@ -224,10 +224,10 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
             }),
         ),
         (
-            "folder for a folder",
+            "directory for a directory",
             Box::new(|product| {
-                fs::remove_dir(product.join("demo/odd/a b.folder")).unwrap();
-                fs::create_dir(product.join("demo/odd/other.folder")).unwrap();
+                fs::remove_dir(product.join("demo/odd/a b.dir")).unwrap();
+                fs::create_dir(product.join("demo/odd/other.dir")).unwrap();
             }),
         ),
         (
@@ -261,7 +261,7 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
             Box::new(|product| fs::remove_file(product.join("SHA256SUMS")).unwrap()),
         ),
         (
-            "a folder of an uncovered name",
+            "a directory of an uncovered name",
             Box::new(|product| {
                 let _ = fs::remove_file(product.join("report.html"));
                 fs::create_dir(product.join("report.html")).unwrap();

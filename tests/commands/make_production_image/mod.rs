@@ -195,7 +195,7 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
         .says("OK: Dockerfile written to: ")
         .says("Next: cp -a ")
         .says("Next: docker build --network none --tag NAME ")
-        .says("WARNING: 1 files and folders of the project")
+        .says("WARNING: 1 files and directories of the project")
         .says("demo/src/main.py");
     // No engine is asked for anything.
     assert_eq!(fake.calls(), [[""; 0]; 0]);

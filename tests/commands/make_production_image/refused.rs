@@ -69,7 +69,7 @@ fn what_cannot_become_an_image_is_refused_before_the_build() {
             2,
             "--copy nothing: the project in the product has no such",
         ),
-        (json!({}), &["--save", "O"], 2, "is a folder"),
+        (json!({}), &["--save", "O"], 2, "is a directory"),
         (
             json!({}),
             &["--tag", "Demo"],
@@ -80,7 +80,7 @@ fn what_cannot_become_an_image_is_refused_before_the_build() {
             json!({}),
             &["--app-dir", "/usr"],
             2,
-            "--app-dir /usr is a folder of the system",
+            "--app-dir /usr is a directory of the system",
         ),
         (json!({}), &["--env", "A"], 2, "--env needs KEY=VALUE"),
         (json!({}), &["--user", ""], 2, "--user \"\" is no user"),

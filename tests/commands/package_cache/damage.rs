@@ -63,7 +63,7 @@ fn odd_caches_are_named() {
     let workdir = Workdir::new();
     fs::remove_dir_all(workdir.cache().join("pkgs/a-1.0-0")).unwrap();
     fs::write(workdir.cache().join("pkgs/a-1.0-0"), "").unwrap();
-    workdir.make(&[]).code(1).says("is no folder");
+    workdir.make(&[]).code(1).says("is no directory");
     let workdir = Workdir::new();
     symlink("loop", workdir.cache().join("uv-cache/wheels-v6/loop")).unwrap();
     workdir.make(&[]).success();

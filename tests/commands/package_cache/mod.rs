@@ -138,28 +138,28 @@ packages:
     }
 
     fn conda_package(&self, name: &str, sha256: &str) {
-        let folder = PathBuf::from(format!("W/pixi-cache/pkgs/{name}-1.0-0"));
-        self.sandbox.write(folder.join("info/index.json"), "{}");
+        let dir = PathBuf::from(format!("W/pixi-cache/pkgs/{name}-1.0-0"));
+        self.sandbox.write(dir.join("info/index.json"), "{}");
         let mut paths = Vec::new();
         for (file, content) in [("bin/tool", "tool"), ("share/data", "")] {
-            self.sandbox.write(folder.join(file), content);
+            self.sandbox.write(dir.join(file), content);
             paths.push(serde_json::json!({
                 "_path": file, "path_type": "hardlink", "size_in_bytes": content.len(),
                 "sha256": format!("{:x}", Sha256::digest(content)),
             }));
         }
-        symlink("tool", self.sandbox.work().join(&folder).join("bin/link")).unwrap();
+        symlink("tool", self.sandbox.work().join(&dir).join("bin/link")).unwrap();
         paths.push(serde_json::json!({
             "_path": "bin/link", "path_type": "softlink", "sha256": format!("{:x}", Sha256::digest("tool")),
         }));
         let paths = serde_json::json!({"paths": paths, "paths_version": 1});
         self.sandbox
-            .write(folder.join("info/paths.json"), paths.to_string());
+            .write(dir.join("info/paths.json"), paths.to_string());
         let mut record = vec![0, 0, 0, 0, 0, 0, 0, 1];
         record
             .extend((0..32).map(|at| u8::from_str_radix(&sha256[2 * at..2 * at + 2], 16).unwrap()));
         self.sandbox
-            .write(folder.with_file_name(format!("{name}-1.0-0.lock")), record);
+            .write(dir.with_file_name(format!("{name}-1.0-0.lock")), record);
     }
 
     /// A wheel that uv fetched, with the file name that the lock has.
@@ -169,7 +169,7 @@ packages:
         self.pointer(&format!("{link}.http"), &pointer(id, None, Some(&file)));
     }
 
-    /// A wheel that uv built of a source distribution, whose folder is `source`.
+    /// A wheel that uv built of a source distribution, whose directory is `source`.
     fn built(&self, name: &str, version: &str, id: &str, source: &str) {
         let link = format!("{source}/rev/{name}-{version}-py3-none-any");
         self.unpacked(name, version, id, &link);
@@ -218,12 +218,12 @@ packages:
     pub fn shipped(&self) -> Vec<String> {
         let top = self.sandbox.work().join("W/product/pkg-cache");
         let mut files = Vec::new();
-        let mut folders = vec![top.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
+        let mut dirs = vec![top.clone()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() && !path.is_symlink() {
-                    folders.push(path);
+                    dirs.push(path);
                 } else {
                     files.push(
                         path.strip_prefix(&top)

@@ -34,8 +34,8 @@ fn a_wheel_is_tied_to_the_lock_by_name_and_sha256() {
         "six-1.17.0-1-py3-none-any.whl",
     ] {
         let workdir = Workdir::new();
-        let folder = workdir.cache().join("uv-cache/wheels-v6/pypi/six");
-        fs::remove_dir_all(folder).unwrap();
+        let dir = workdir.cache().join("uv-cache/wheels-v6/pypi/six");
+        fs::remove_dir_all(dir).unwrap();
         let key = other
             .strip_prefix("six-")
             .unwrap()

@@ -49,7 +49,7 @@ fn bootstrap_says_what_is_wrong_before_pixi_runs() {
         .says("no pixi.toml");
     bootstrap(&["--project-name", "../P/demo"])
         .code(2)
-        .says("not the name of a folder");
+        .says("not the name of a directory");
     bootstrap(&["--pixi", "no-such-pixi"])
         .code(127)
         .says("no-such-pixi");

@@ -4,16 +4,16 @@ use super::*;
 
 /// An environment as pixi leaves it, that says it was installed for `prefix`.
 fn environment(product: &Path, name: &str, record: &str, prefix: &Path) -> PathBuf {
-    let folder = product.join("demo/.pixi").join(name);
-    let file = folder.join(record);
-    fs::create_dir_all(folder.join("conda-meta")).unwrap();
-    fs::create_dir_all(folder.join("lib")).unwrap();
+    let dir = product.join("demo/.pixi").join(name);
+    let file = dir.join(record);
+    fs::create_dir_all(dir.join("conda-meta")).unwrap();
+    fs::create_dir_all(dir.join("lib")).unwrap();
     let mut text = prefix.as_os_str().to_owned();
     if record.starts_with("conda-meta") {
         text.push("/conda-meta");
     }
     fs::write(file, text.as_bytes()).unwrap();
-    folder
+    dir
 }
 
 /// What pixi 0.77 writes, and what 0.15.2 does.
@@ -59,21 +59,21 @@ fn an_environment_from_another_path_is_removed_and_said_so() {
 fn an_environment_that_is_where_it_was_installed_stays() {
     for record in RECORDS {
         let (sandbox, product) = product_that_knows("P", &facts());
-        // By another name of the same folder: it was installed through a link.
+        // By another name of the same directory: it was installed through a link.
         let link = sandbox.work().join("link");
         std::os::unix::fs::symlink(&product, &link).unwrap();
         let through_link = link.join("demo/.pixi/envs/default");
         bootstrap(&sandbox, &product, &[]).success();
-        let folder = environment(&product, "envs/default", record, &through_link);
+        let dir = environment(&product, "envs/default", record, &through_link);
         passed(&sandbox, &product, "ok: no environment from another path\n");
-        assert!(folder.is_dir());
+        assert!(dir.is_dir());
     }
     // A package's own file that is called as pixi 0.15's.
     let (sandbox, product) = product_that_knows("P", &facts());
     bootstrap(&sandbox, &product, &[]).success();
-    let folder = environment(&product, "envs/default", "prefix", Path::new("/usr/local"));
+    let dir = environment(&product, "envs/default", "prefix", Path::new("/usr/local"));
     passed(&sandbox, &product, "ok: no environment from another path\n");
-    assert!(folder.is_dir());
+    assert!(dir.is_dir());
 }
 
 #[test]
@@ -81,10 +81,10 @@ fn an_old_environment_behind_a_link_is_left_to_the_user() {
     let (sandbox, product) = product_that_knows("P", &facts());
     bootstrap(&sandbox, &product, &[]).success();
     let old = Path::new("/old/envs/default");
-    let folder = environment(&product, "envs/default", RECORDS[0], old);
+    let dir = environment(&product, "envs/default", RECORDS[0], old);
     let elsewhere = sandbox.work().join("detached");
-    fs::rename(folder.parent().unwrap(), &elsewhere).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, folder.parent().unwrap()).unwrap();
+    fs::rename(dir.parent().unwrap(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, dir.parent().unwrap()).unwrap();
     refused(&sandbox, &product, "lies behind a symbolic link");
     assert!(elsewhere.join("default/lib").is_dir());
 }

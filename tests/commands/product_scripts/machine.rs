@@ -29,7 +29,7 @@ fn check_has_a_line_for_each_check_and_installs_nothing() {
         run.stdout
             .replace(&format!("go into {temporary}\n"), "go into TMPDIR\n"),
         "ok: the product has its project, pixi.lock, pkg-cache and envs.sh\n\
-         ok: every file, folder and link is there as manifest.json lists it\n\
+         ok: every file, directory and link is there as manifest.json lists it\n\
          ok: the bytes of every file are as SHA256SUMS says\n\
          note: no final verification is attached to the product\n\
          ok: the product is writable\n\
@@ -67,15 +67,15 @@ fn check_has_a_line_for_each_check_and_installs_nothing() {
     passed(&sandbox, &product, "ok: ");
 }
 
-/// Every file and folder below this one.
-fn tree(folder: &Path) -> Vec<PathBuf> {
+/// Every file and directory below this one.
+fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
+                dirs.push(entry.path());
             }
             found.push(entry.path());
         }
@@ -311,11 +311,11 @@ fn a_place_where_no_program_may_be_started_is_refused() {
 
 #[test]
 fn a_product_that_cannot_be_written_to_is_refused() {
-    for folder in ["pkg-cache", "demo", "demo/.pixi/envs"] {
+    for dir in ["pkg-cache", "demo", "demo/.pixi/envs"] {
         let (sandbox, product) = product_that_knows("P", &facts());
-        let folder = product.join(folder);
-        fs::create_dir_all(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+        let dir = product.join(dir);
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o555)).unwrap();
         let setpriv = testbed::ensure_debian_package("setpriv", "util-linux").unwrap();
         // Root without its right to write anywhere is like any other user.
         let run = if rustix::process::geteuid().is_root() {
@@ -328,9 +328,9 @@ fn a_product_that_cannot_be_written_to_is_refused() {
         } else {
             bootstrap(&sandbox, &product, &[])
         };
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         run.code(2)
-            .says(&format!("{} is not writable", folder.display()));
+            .says(&format!("{} is not writable", dir.display()));
         assert_eq!(run.stderr.matches("not writable").count(), 1, "{run}");
         assert_eq!(run.stdout, "", "{run}");
     }
@@ -378,7 +378,7 @@ fn what_pixi_would_refuse_of_the_machine_is_said_before_it_runs() {
     refused(
         &sandbox,
         &product,
-        "TMPDIR is /gone, and that is no folder that this user may write into",
+        "TMPDIR is /gone, and that is no directory that this user may write into",
     );
 }
 

@@ -1,4 +1,4 @@
-//! Projects as people have them: links for folders that git or pixi use, worktrees, links out
+//! Projects as people have them: links for directories that git or pixi use, worktrees, links out
 //! of the project, files that Git LFS did not fetch.
 
 mod generated;
@@ -14,7 +14,7 @@ use testbed::sandbox::{Run, names};
 use crate::create_workdir_from_container::Container;
 use crate::fake::{Fake, LOCK};
 
-/// Puts a link to a new folder in the place of something, and gives the folder.
+/// Puts a link to a new directory in the place of something, and gives the directory.
 fn replace_by_link(fake: &Fake, path: &str) -> PathBuf {
     let scratch = fake.sandbox.root().join("scratch");
     fs::create_dir(&scratch).unwrap();
@@ -57,12 +57,12 @@ fn links_named_like_a_usual_exclude_stay_behind_and_the_configuration_is_read_th
 
 #[test]
 fn what_cannot_be_a_configuration_is_not_read_through_a_link() {
-    for kind in ["folder", "fifo", "large", "dangling", "circle"] {
+    for kind in ["dir", "fifo", "large", "dangling", "circle"] {
         let fake = Fake::new();
         let scratch = replace_by_link(&fake, "demo/.pixi");
         let config = scratch.join("config.toml");
         match kind {
-            "folder" => fs::create_dir(&config).unwrap(),
+            "dir" => fs::create_dir(&config).unwrap(),
             "fifo" => {
                 let mode = rustix::fs::Mode::RWXU;
                 let fifo = rustix::fs::FileType::Fifo;
@@ -268,8 +268,8 @@ fn make(fake: &Fake, more: &[&str]) -> Run {
 }
 
 #[test]
-fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
-    let test = "a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged";
+fn a_dir_that_a_container_cannot_write_is_found_before_anything_is_staged() {
+    let test = "a_dir_that_a_container_cannot_write_is_found_before_anything_is_staged";
     if !rustix::process::geteuid().is_root() {
         testbed::skip(test, "only root can be another user for a moment");
         return;
@@ -296,7 +296,7 @@ fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
         assert!(probes[0].contains(&"--cpus=1".to_owned()), "{probes:?}");
         // An engine refuses two networks.
         assert!(!probes[0].contains(&"host".to_owned()), "{probes:?}");
-        // That run tells also whether the engine sees the folder.
+        // That run tells also whether the engine sees the directory.
         assert!(fake.calls().iter().all(|call| call[0] != "create"));
         if cannot_write {
             run.code(1)
@@ -309,7 +309,7 @@ fn a_folder_that_a_container_cannot_write_is_found_before_anything_is_staged() {
             assert_eq!(names(&fake.sandbox.work()), ["W", "demo"]);
         }
     }
-    // Root's own folder on a disk of this machine is not tried.
+    // Root's own directory on a disk of this machine is not tried.
     let fake = Fake::new().with(json!({"cannot_write": true}));
     fake.create(&[""; 0]).success();
 }

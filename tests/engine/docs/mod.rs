@@ -47,12 +47,12 @@ fn root() -> PathBuf {
 /// Every page, by its path from the top of the checkout.
 fn all_pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
-    let mut folders = vec![root().join("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    let mut dirs = vec![root().join("docs")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                dirs.push(path);
             } else if path.extension().is_some_and(|extension| extension == "md") {
                 let relative = path.strip_prefix(root()).unwrap();
                 pages.push(relative.display().to_string());

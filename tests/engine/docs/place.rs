@@ -37,7 +37,7 @@ const OTHER_WORDS: Version = Version::new(0, 30, 0);
 /// The home of the docs.
 const HOME: &str = "/home/ada";
 
-/// A folder with the projects of the docs, a container with one of them, and
+/// A directory with the projects of the docs, a container with one of them, and
 /// shells on both sides.
 pub struct Place {
     sandbox: Sandbox,
@@ -178,8 +178,8 @@ impl Place {
             "-c",
             "mkdir -p /srv/app; while :; do sleep 1; done",
         ]);
-        for folder in ["demo", "data", "weather"] {
-            let from = self.sandbox.work().join(folder).display().to_string();
+        for dir in ["demo", "data", "weather"] {
+            let from = self.sandbox.work().join(dir).display().to_string();
             docker(&["cp", &from, &format!("{}:/srv/", self.container)]);
         }
         let copy = "cp -a /srv/weather /srv/data /srv/app";
@@ -212,14 +212,14 @@ fn demo(sandbox: &Sandbox, parts: &Parts) {
 
 /// The project of the guide.
 fn weather(sandbox: &Sandbox, parts: &Parts) {
-    let folder = sandbox.work().join("weather");
+    let dir = sandbox.work().join("weather");
     Manifest::usual("weather")
         .task("smoke", "python -m weather --self-test")
-        .write(&parts.channel, &folder)
+        .write(&parts.channel, &dir)
         .unwrap();
     sandbox.write("weather/weather/__init__.py", "");
     sandbox.write("weather/weather/__main__.py", WEATHER);
-    lock_project(&parts.image.reference, &folder).unwrap();
+    lock_project(&parts.image.reference, &dir).unwrap();
 }
 
 /// What the guide says of it.

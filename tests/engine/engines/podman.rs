@@ -320,7 +320,7 @@ fn ends_of_what_runs_in_podman_are_told_apart() {
     ])
     .code(125)
     .says("is not on this engine");
-    // A folder whose name is CSV to the engine.
+    // A directory whose name is CSV to the engine.
     let odd = real.path("a, \"b\": c");
     fs::create_dir(&odd).unwrap();
     let words = ["--workdir", "a, \"b\": c/W", "--verify-task", "where"];

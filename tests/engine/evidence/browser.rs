@@ -88,8 +88,8 @@ pub fn chromium(file: &Path, proxy: &str, words: &[&str]) -> (String, String) {
 }
 
 pub fn show(page: &str) -> Shown {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("report.html");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.html");
     fs::write(&file, page).unwrap();
     let proxy = Proxy::start();
     let (dom, log) = chromium(&file, &proxy.address, &["--dump-dom"]);

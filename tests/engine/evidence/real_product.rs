@@ -82,14 +82,14 @@ fn a_real_product_has_a_valid_bill_and_a_page_with_the_verdict() {
             "conda package",
         ],
     );
-    if let Some(folder) = std::env::var_os("PIXI_OFFLINE_PICTURES") {
+    if let Some(dir) = std::env::var_os("PIXI_OFFLINE_PICTURES") {
         fs::write(
-            std::path::Path::new(&folder).join("real.html"),
+            std::path::Path::new(&dir).join("real.html"),
             read("report.html"),
         )
         .unwrap();
         fs::write(
-            std::path::Path::new(&folder).join("real.cdx.json"),
+            std::path::Path::new(&dir).join("real.cdx.json"),
             read("sbom.cdx.json"),
         )
         .unwrap();

@@ -381,14 +381,14 @@ fn a_page_is_the_same_for_the_same_input_and_refers_to_nothing_outside() {
     }
 }
 
-/// Pictures for whoever changes the page, in the folder that
+/// Pictures for whoever changes the page, in the directory that
 /// `PIXI_OFFLINE_PICTURES` names.
 #[test]
 fn pictures_of_the_page() {
-    let Some(folder) = std::env::var_os("PIXI_OFFLINE_PICTURES").map(PathBuf::from) else {
+    let Some(dir) = std::env::var_os("PIXI_OFFLINE_PICTURES").map(PathBuf::from) else {
         return;
     };
-    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&dir).unwrap();
     let long = "a-project-with-a-name-that-nobody-should-give-".repeat(4);
     let mut signed = Case::new("demo", 40, Verified::Passed(Box::new(passed())));
     signed.signed = true;
@@ -411,7 +411,7 @@ fn pictures_of_the_page() {
         ("hostile", Case::new(HOSTILE, 3, Verified::Never)),
     ];
     for (name, case) in cases {
-        let file = folder.join(format!("{name}.html"));
+        let file = dir.join(format!("{name}.html"));
         fs::write(&file, case.page()).unwrap();
         for (kind, size, more) in [
             ("wide", "1280,6000", "--force-color-profile=srgb"),
@@ -422,7 +422,7 @@ fn pictures_of_the_page() {
                 "--blink-settings=preferredColorScheme=0",
             ),
         ] {
-            let picture = folder.join(format!("{name}-{kind}.png"));
+            let picture = dir.join(format!("{name}-{kind}.png"));
             chromium(
                 &file,
                 "127.0.0.1:9",

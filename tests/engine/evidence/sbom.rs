@@ -117,12 +117,12 @@ fn components(bill: &str) -> BTreeMap<String, Value> {
 
 /// What the strict validator and the parser of package URLs say of each bill.
 pub fn assert_valid(bills: &[(String, String)]) {
-    let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("validate.py");
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("validate.py");
     fs::write(&script, include_str!("validate_sbom.py")).unwrap();
     let mut arguments: Vec<OsString> = vec![script.into_os_string()];
     for (name, bill) in bills {
-        let file = folder.path().join(format!("{name}.json"));
+        let file = dir.path().join(format!("{name}.json"));
         fs::write(&file, bill).unwrap();
         arguments.push(file.into_os_string());
     }
@@ -282,9 +282,9 @@ fn a_bill_says_of_each_package_what_the_lock_knows() {
     );
 
     // No registry has it, and the digest that some locks give is not of an archive.
-    let folder = of("pkg:generic/naeh-lib");
-    assert_eq!(folder.get("hashes"), None);
-    assert_eq!(folder.get("externalReferences"), None);
+    let dir = of("pkg:generic/naeh-lib");
+    assert_eq!(dir.get("hashes"), None);
+    assert_eq!(dir.get("externalReferences"), None);
 
     // Two wheels of one version.
     let wheels: Vec<_> = components
@@ -332,22 +332,22 @@ fn a_bill_is_the_same_for_the_same_input_and_has_another_number_for_another() {
 
 #[test]
 fn licences_of_python_packages_come_from_their_wheels() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let wheel = |id: &str, name: &str, metadata: &str| {
-        let folder = folder
+        let dir = dir
             .path()
             .join("uv-cache/archive-v0")
             .join(id)
             .join(format!("{name}.dist-info"));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("METADATA"), metadata).unwrap();
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("METADATA"), metadata).unwrap();
     };
     wheel("a", "six_x-1.17.0", "License-Expression: MIT\n");
     wheel("b", "docopt-0.6.2+cu12.1", "License: one thing\n");
     wheel("c", "docopt-0.6.2+cu12.1", "License: another\n");
     let lock = LockCache::default().parse(LOCK.to_owned()).unwrap();
     let mut inventory = Inventory::of(&lock, &["default".to_owned()], Some(Subdir::Linux64));
-    inventory.add_python_licences(&PythonCache::read(folder.path()));
+    inventory.add_python_licences(&PythonCache::read(dir.path()));
     let licence = |name: &str| {
         let mut packages = inventory.packages().iter();
         let package = packages
@@ -360,15 +360,15 @@ fn licences_of_python_packages_come_from_their_wheels() {
     assert_eq!(licence("python"), Some("Python-2.0"));
 }
 
-/// Real locks, odd ones, in a folder that `PIXI_LOCK_SAMPLES` names.
+/// Real locks, odd ones, in a directory that `PIXI_LOCK_SAMPLES` names.
 #[test]
 fn bills_of_real_locks_pass_the_strict_validator() {
-    let Some(folder) = std::env::var_os("PIXI_LOCK_SAMPLES") else {
+    let Some(dir) = std::env::var_os("PIXI_LOCK_SAMPLES") else {
         eprintln!("not checked: PIXI_LOCK_SAMPLES is not set");
         return;
     };
     let mut bills = Vec::new();
-    for file in locks_in(Path::new(&folder)) {
+    for file in locks_in(Path::new(&dir)) {
         let lock = LockCache::default().read(&file).unwrap().unwrap();
         let all = all_environments(&lock);
         let platforms: BTreeSet<Subdir> = all
@@ -395,8 +395,8 @@ fn bills_of_real_locks_pass_the_strict_validator() {
     );
 }
 
-fn locks_in(folder: &Path) -> Vec<PathBuf> {
-    let mut locks: Vec<_> = fs::read_dir(folder)
+fn locks_in(dir: &Path) -> Vec<PathBuf> {
+    let mut locks: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path().join("pixi.lock"))
         .filter(|lock| lock.is_file())

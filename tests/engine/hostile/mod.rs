@@ -1,6 +1,6 @@
 //! Containers whose inside is hostile, on the real engine: whatever they put in the place of
 //! the paths that they can write, no command touches, reads or waits for anything outside
-//! of the folders that the caller named.
+//! of the directories that the caller named.
 
 mod place;
 mod table;
@@ -21,7 +21,7 @@ fn run_the_table(transport: Transport) -> u64 {
         let plans = [
             (When::Run, When::Run.plan(&table::FILES, round)),
             (When::Install, When::Install.plan(&table::FILES, round + 7)),
-            (When::Run, When::Run.plan(&table::FOLDERS, round)),
+            (When::Run, When::Run.plan(&table::DIRS, round)),
         ];
         for (when, plan) in plans {
             cases += run_one(transport, when, &plan);
@@ -76,7 +76,7 @@ fn what_holds_nearly_everything_may_be_anything() {
     let mut cases = 0;
     for (index, transport) in Transport::ALL.into_iter().enumerate() {
         for place in &table::ROOTS[index % 2..] {
-            for action in [table::ACTIONS[index], "link-to-folder"] {
+            for action in [table::ACTIONS[index], "link-to-dir"] {
                 cases += run_one(transport, When::Run, &When::Run.line(action, place));
             }
         }
@@ -91,20 +91,20 @@ fn what_holds_nearly_everything_may_be_anything() {
 fn what_is_written_or_moved_after_a_run_is_never_behind_a_link() {
     use Transport::{Carried, Mounted, Running, VerifiedCarried, VerifiedMounted};
     const CASES: [(Transport, When, &str); 16] = [
-        (Running, When::Run, "link-to-folder $top/out"),
+        (Running, When::Run, "link-to-dir $top/out"),
         (Running, When::Run, "link-to-file $top/workdir.json.new"),
-        (Running, When::Run, "link-to-folder $top/resources"),
-        (Running, When::Run, "link-to-folder $project"),
+        (Running, When::Run, "link-to-dir $top/resources"),
+        (Running, When::Run, "link-to-dir $project"),
         (Running, When::Run, "swapped $project/pixi.lock"),
-        (Carried, When::Run, "link-to-folder $top/out"),
+        (Carried, When::Run, "link-to-dir $top/out"),
         (Carried, When::Run, "link-to-file $top/workdir.json.new"),
-        (Carried, When::Run, "link-to-folder $top/resources"),
+        (Carried, When::Run, "link-to-dir $top/resources"),
         (
             Carried,
             When::Run,
             "link-to-file $cache/pixi-offline-bin/pixi",
         ),
-        (VerifiedCarried, When::Run, "link-to-folder $top/out"),
+        (VerifiedCarried, When::Run, "link-to-dir $top/out"),
         (
             VerifiedCarried,
             When::Run,
@@ -186,7 +186,7 @@ fn a_sparse_file_does_not_fill_the_disk() {
 #[test]
 fn a_container_that_does_no_harm_passes_by_each_transport() {
     for transport in Transport::ALL {
-        let place = Place::new("run folder $out/sub\nrun file $out/of-the-verification\n");
+        let place = Place::new("run directory $out/sub\nrun file $out/of-the-verification\n");
         let run = place.run_by(transport, &["--expect-file", "sub/inside"]);
         run.success();
         place.require_harmless(&run, &format!("{transport:?}"));

@@ -29,7 +29,7 @@ pub fn image() -> String {
     derived_image("hostile:1", ensure_base_image().unwrap(), &changes).unwrap()
 }
 
-/// A way from the project to a folder that a container could write.
+/// A way from the project to a directory that a container could write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     Mounted,
@@ -57,7 +57,7 @@ impl Transport {
     }
 }
 
-/// A project, resources, and somebody's folder beside them.
+/// A project, resources, and somebody's directory beside them.
 pub struct Place {
     pub sandbox: Sandbox,
     pub witness: Witness,
@@ -172,8 +172,8 @@ impl Place {
 
     fn run_in_a_container(&self, more: &[&str]) -> Run {
         let container = Container::start(&self.image);
-        for folder in ["demo", "res"] {
-            container.put(&self.path(folder), &format!("/srv/{folder}"));
+        for dir in ["demo", "res"] {
+            container.put(&self.path(dir), &format!("/srv/{dir}"));
         }
         let words = [
             "--container-id",
@@ -203,10 +203,10 @@ impl Place {
             assert!(!text.contains(witness::SECRET), "{what}: shown\n{run}");
         }
         self.witness.require_untouched(&format!("{what}\n{run}"));
-        for folder in ["W", "O"] {
-            if self.path(folder).exists() {
-                witness::require_none_of_it_in(&self.path(folder), what);
-                witness::require_no_device_in(&self.path(folder), what);
+        for dir in ["W", "O"] {
+            if self.path(dir).exists() {
+                witness::require_none_of_it_in(&self.path(dir), what);
+                witness::require_no_device_in(&self.path(dir), what);
             }
         }
         let expected = ["demo", "res", "W", "O"];
@@ -256,9 +256,9 @@ impl Container {
         Container(run.success().stdout.trim().to_owned())
     }
 
-    fn put(&self, folder: &std::path::Path, place: &str) {
+    fn put(&self, dir: &std::path::Path, place: &str) {
         let to = format!("{}:{place}", self.0);
-        Run::of(Command::new("docker").arg("cp").arg(folder).arg(to)).success();
+        Run::of(Command::new("docker").arg("cp").arg(dir).arg(to)).success();
     }
 }
 

@@ -2,7 +2,7 @@
 # Plants what the file `plan` of the project lists, and prints `planted ACTION PLACE` for
 # each that was possible. Its lines are `WHEN ACTION PLACE`; those are taken whose WHEN is
 # the first argument. PLACE is a word for this shell, so that it may begin with one of the
-# variables below. The links lead to the folder of the host that the file `witness` names.
+# variables below. The links lead to the directory of the host that the file `witness` names.
 set -u
 when=$1
 witness=$(cat witness)
@@ -12,7 +12,7 @@ cache=$PIXI_CACHE_DIR
 resources=$PRODUCT_RES_DIR
 project=$PWD
 top=${out%/*}
-# The run from a workdir and the final verification have the out folder elsewhere.
+# The run from a workdir and the final verification have the out directory elsewhere.
 [ "${cache%/*}/project/demo" != "$project" ] || top=${cache%/*}
 export out cache resources project top
 
@@ -23,7 +23,7 @@ plant() {
   mkdir -p -- "${2%/*}" || return
   case $1 in
     link-to-file) ln -s "$witness/file" "$2" ;;
-    link-to-folder) ln -s "$witness/folder" "$2" ;;
+    link-to-dir) ln -s "$witness/dir" "$2" ;;
     link-to-nothing) ln -s "$witness/new" "$2" ;;
     link-upwards) ln -s "../../../../../../../../../../../../..$witness/file" "$2" ;;
     link-to-device) ln -s /dev/zero "$2" ;;
@@ -31,10 +31,10 @@ plant() {
     fifo) mkfifo -m 0666 "$2" ;;
     device) mknod -m 0666 "$2" c 1 5 ;;
     socket) perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die "$!\n"' "$2" ;;
-    folder) mkdir "$2" && echo planted >"$2/inside" ;;
+    dir) mkdir "$2" && echo planted >"$2/inside" ;;
     file) echo planted >"$2" ;;
     setuid) echo planted >"$2" && chmod 6777 "$2" ;;
-    locked-folder) mkdir "$2" && echo planted >"$2/inside" && chmod 0000 "$2" ;;
+    locked-dir) mkdir "$2" && echo planted >"$2/inside" && chmod 0000 "$2" ;;
     long-name) mkdir "$2" && : >"$2/$(printf '%0255d' 0)" ;;
     chain) ln -s "$2.second" "$2" && ln -s "$witness/file" "$2.second" ;;
     swapped)

@@ -4,8 +4,8 @@
 pub const ACTIONS: [&str; 15] = [
     "link-to-file",
     "fifo",
-    "link-to-folder",
-    "folder",
+    "link-to-dir",
+    "dir",
     "link-to-nothing",
     "device",
     "swapped",
@@ -15,7 +15,7 @@ pub const ACTIONS: [&str; 15] = [
     "setuid",
     "long-name",
     "chain",
-    "locked-folder",
+    "locked-dir",
     "link-to-itself",
 ];
 
@@ -44,8 +44,8 @@ pub const FILES: [&str; 20] = [
     "$top/stray",
 ];
 
-/// Folders that hold such paths.
-pub const FOLDERS: [&str; 9] = [
+/// Directories that hold such paths.
+pub const DIRS: [&str; 9] = [
     "$out",
     "$resources",
     "$cache/pkgs",

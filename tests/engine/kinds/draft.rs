@@ -18,7 +18,7 @@ pub struct Draft {
     pub conda: Vec<&'static str>,
     /// Lines of `[pypi-dependencies]`.
     pub python: Vec<String>,
-    /// A folder of the project that `find-links` names.
+    /// A directory of the project that `find-links` names.
     pub find_links: Option<&'static str>,
     /// Where the project was when it was locked, if not where it is.
     pub locked_at: Option<&'static str>,
@@ -54,11 +54,11 @@ impl Draft {
     }
 
     /// Writes `pixi.toml`, as this pixi likes it, and `prove.py`.
-    pub fn write(&self, folder: &Path, image: &PixiImage, parts: &Parts) {
+    pub fn write(&self, dir: &Path, image: &PixiImage, parts: &Parts) {
         let manifest = self.manifest(&image.version, parts);
-        fs::write(folder.join("pixi.toml"), manifest).unwrap();
+        fs::write(dir.join("pixi.toml"), manifest).unwrap();
         let proof = format!("{PROOF_BEGINS}{}{PROOF_ENDS}", self.proof);
-        fs::write(folder.join("prove.py"), proof).unwrap();
+        fs::write(dir.join("prove.py"), proof).unwrap();
     }
 
     fn manifest(&self, pixi: &Version, parts: &Parts) -> String {
@@ -81,8 +81,8 @@ impl Draft {
                 "\n[pypi-options]\nindex-url = {:?}\n",
                 parts.index.simple()
             ));
-            if let Some(folder) = self.find_links {
-                text.push_str(&format!("find-links = [{{ path = {folder:?} }}]\n"));
+            if let Some(dir) = self.find_links {
+                text.push_str(&format!("find-links = [{{ path = {dir:?} }}]\n"));
             }
         }
         text.push_str(&format!(

@@ -1,4 +1,4 @@
-//! One project's way from a folder to an environment on another machine.
+//! One project's way from a directory to an environment on another machine.
 
 use std::fmt;
 use std::fs;

@@ -13,7 +13,7 @@ use crate::kinds::parts::Parts;
 pub struct Kind {
     /// Its name in the table.
     pub name: &'static str,
-    /// Puts what it needs beyond a manifest into the project's folder.
+    /// Puts what it needs beyond a manifest into the project's directory.
     pub draft: fn(&Parts, &Path) -> Draft,
 }
 
@@ -69,55 +69,55 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "project-wheel",
-        draft: |_, folder| {
-            let file = put_wheel("project-wheel", &folder.join("wheels"));
+        draft: |_, dir| {
+            let file = put_wheel("project-wheel", &dir.join("wheels"));
             let line = format!("project-wheel = {{ path = \"./wheels/{file}\" }}");
             Draft::python(line, "project-wheel", InEnvironment)
         },
     },
     Kind {
         name: "self-hatchling",
-        draft: |_, folder| editable_self(Backend::Hatchling, folder),
+        draft: |_, dir| editable_self(Backend::Hatchling, dir),
     },
     Kind {
         name: "self-setuptools",
-        draft: |_, folder| editable_self(Backend::Setuptools, folder),
+        draft: |_, dir| editable_self(Backend::Setuptools, dir),
     },
     Kind {
-        name: "folder-hatchling",
-        draft: |_, folder| {
-            put_library(Backend::Hatchling, folder);
+        name: "dir-hatchling",
+        draft: |_, dir| {
+            put_library(Backend::Hatchling, dir);
             Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
         },
     },
     Kind {
-        name: "folder-setuptools",
-        draft: |_, folder| {
-            put_library(Backend::Setuptools, folder);
+        name: "dir-setuptools",
+        draft: |_, dir| {
+            put_library(Backend::Setuptools, dir);
             Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
         },
     },
     Kind {
-        name: "folder-editable",
-        draft: |_, folder| {
-            put_library(Backend::Hatchling, folder);
+        name: "dir-editable",
+        draft: |_, dir| {
+            put_library(Backend::Hatchling, dir);
             let line = "library = { path = \"./lib\", editable = true }";
             Draft::python(line, "library", InProject)
         },
     },
     Kind {
         name: "self-setuptools-scm",
-        draft: |_, folder| {
-            let draft = editable_self(Backend::SetuptoolsScm, folder);
-            commit_with_tag(folder, "v1.0").unwrap();
+        draft: |_, dir| {
+            let draft = editable_self(Backend::SetuptoolsScm, dir);
+            commit_with_tag(dir, "v1.0").unwrap();
             draft
         },
     },
     Kind {
-        name: "folder-hatch-vcs",
-        draft: |_, folder| {
-            put_library(Backend::HatchVcs, folder);
-            commit_with_tag(folder, "v1.0").unwrap();
+        name: "dir-hatch-vcs",
+        draft: |_, dir| {
+            put_library(Backend::HatchVcs, dir);
+            commit_with_tag(dir, "v1.0").unwrap();
             Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
         },
     },
@@ -127,15 +127,15 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "project-channel-moved",
-        draft: |parts, folder| Draft {
+        draft: |parts, dir| Draft {
             locked_at: Some("/home/somebody/else"),
-            ..own_channel(parts, folder)
+            ..own_channel(parts, dir)
         },
     },
     Kind {
         name: "project-find-links",
-        draft: |_, folder| {
-            put_wheel("linked-wheel", &folder.join("links"));
+        draft: |_, dir| {
+            put_wheel("linked-wheel", &dir.join("links"));
             let line = "linked-wheel = \"*\"";
             Draft {
                 find_links: Some("./links"),
@@ -145,30 +145,30 @@ pub const KINDS: [Kind; 18] = [
     },
 ];
 
-fn put_wheel(package: &str, folder: &Path) -> String {
+fn put_wheel(package: &str, dir: &Path) -> String {
     let (name, bytes) = wheel(package, VERSION).unwrap();
-    fs::create_dir(folder).unwrap();
-    fs::write(folder.join(&name), bytes).unwrap();
+    fs::create_dir(dir).unwrap();
+    fs::write(dir.join(&name), bytes).unwrap();
     name
 }
 
-fn editable_self(backend: Backend, folder: &Path) -> Draft {
+fn editable_self(backend: Backend, dir: &Path) -> Draft {
     Source::new("whole-project", VERSION, backend)
-        .write(folder)
+        .write(dir)
         .unwrap();
     let line = "whole-project = { path = \".\", editable = true }";
     Draft::python(line, "whole-project", InProject)
 }
 
-fn put_library(backend: Backend, folder: &Path) {
+fn put_library(backend: Backend, dir: &Path) {
     Source::new("library", VERSION, backend)
-        .write(&folder.join("lib"))
+        .write(&dir.join("lib"))
         .unwrap();
 }
 
 /// The channel in the project has the older of two packages of the usual one.
-fn own_channel(parts: &Parts, folder: &Path) -> Draft {
-    put_channel(parts, &folder.join("chan"));
+fn own_channel(parts: &Parts, dir: &Path) -> Draft {
+    put_channel(parts, &dir.join("chan"));
     Draft {
         own_channel: Some("./chan"),
         conda: vec!["flavour"],
@@ -179,13 +179,13 @@ fn own_channel(parts: &Parts, folder: &Path) -> Draft {
     }
 }
 
-fn put_channel(parts: &Parts, folder: &Path) {
+fn put_channel(parts: &Parts, dir: &Path) {
     let package = "flavour-1.0-0.conda";
-    let theirs = parts.channel.folder.join("noarch");
+    let theirs = parts.channel.dir.join("noarch");
     let read = fs::read(theirs.join("repodata.json")).unwrap();
     let repodata: Value = serde_json::from_slice(&read).unwrap();
     for subdir in [parts.channel.subdir, "noarch"] {
-        let own = folder.join(subdir);
+        let own = dir.join(subdir);
         fs::create_dir_all(&own).unwrap();
         let mut packages = json!({});
         if subdir == "noarch" {

@@ -294,7 +294,7 @@ fn copy_takes_what_it_names_and_says_what_the_activation_lacks() {
     )
     .success()
     .prints("\nyes\n")
-    .says("WARNING: 1 files and folders of the project")
+    .says("WARNING: 1 files and directories of the project")
     .says("demo/src/deep/er/main.py");
     name.run(&[]).code(2);
     docker(&["run", "--rm", "--network", "none", "--user", "0", &name.0])

@@ -76,7 +76,7 @@ fn the_service_runs(editable: bool) {
         assert!(!other.exists());
     }
 
-    // Neither pixi nor a cache, nor anything outside of the application's folder.
+    // Neither pixi nor a cache, nor anything outside of the application's directory.
     let added = added(&name.0, base());
     for (path, seen) in &added {
         assert!(path == "app" || path.starts_with("app/"), "{path}");

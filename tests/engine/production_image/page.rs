@@ -100,7 +100,7 @@ fn every_block_of_the_page_runs_and_shows_what_it_says() {
         _images: ["1.0", "by-hand"].map(|tag| Name(format!("{own}/web-service:{tag}"))),
     };
     let ours = binary("make-production-image");
-    let folder = ours.parent().unwrap().display();
+    let dir = ours.parent().unwrap().display();
     for shown in &all {
         let mut command = shown.command.clone();
         let mut output = shown.output.join("\n");
@@ -111,7 +111,7 @@ fn every_block_of_the_page_runs_and_shows_what_it_says() {
         if output == "web-service" {
             output.clone_from(&own);
         }
-        let script = format!("PATH={folder}:$PATH; exec 2>&1; {command}");
+        let script = format!("PATH={dir}:$PATH; exec 2>&1; {command}");
         let run = Run::of(real.sandbox.program("sh").args(["-c", &script]));
         run.success();
         let output: Vec<String> = output.lines().map(str::to_owned).collect();

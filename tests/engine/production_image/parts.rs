@@ -89,7 +89,7 @@ pub fn verified(real: &Real, environments: &[&str]) {
     real.verify(&["--attach"]).success();
 }
 
-/// The digest of the product that a folder is.
+/// The digest of the product that a directory is.
 pub fn digest_of(product: &Path) -> String {
     let run = Run::of(Command::new("sha256sum").arg(product.join("SHA256SUMS")));
     run.success().stdout[..64].to_owned()

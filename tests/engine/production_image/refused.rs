@@ -90,7 +90,7 @@ fn an_environment_that_would_be_at_another_path_is_refused_with_the_reason() {
     let real = &*product();
     let name = Name::new("elsewhere");
     let linked = derived_image(
-        "linked-folder:test",
+        "linked-dir:test",
         &real.image,
         &[Change::Instructions(
             "RUN mkdir /data && ln -s /data /linked",
@@ -111,7 +111,7 @@ fn an_environment_that_would_be_at_another_path_is_refused_with_the_reason() {
         .prints("conda packages hold the path");
     assert!(!name.exists());
 
-    // As a pixi that does not keep to the project's folder.
+    // As a pixi that does not keep to the project's directory.
     let strays = "#!/bin/sh\n/usr/local/bin/real-pixi \"$@\" || exit\n\
                   if [ \"$1\" = install ]; then mv .pixi/envs /elsewhere && ln -s /elsewhere .pixi/envs; fi\n";
     let straying = derived_image(

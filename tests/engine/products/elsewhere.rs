@@ -68,8 +68,8 @@ fn the_whole_flow_passes_on_an_engine_that_sees_none_of_our_files() {
         // The packages are on the engine since the build.
         .says("more were there already");
     assert_eq!(left_on(&engine), "");
-    for folder in ["W/out", "W/proof"] {
-        let version = fs::read_to_string(real.path(folder).join("sub/version")).unwrap();
+    for dir in ["W/out", "W/proof"] {
+        let version = fs::read_to_string(real.path(dir).join("sub/version")).unwrap();
         assert!(version.starts_with("Python 3.11"), "{version}");
     }
     assert!(!real.path("W/project/demo/.pixi/envs").exists());

@@ -185,7 +185,7 @@ fn kill_9_leaves_no_running_container_and_the_next_run_removes_the_stopped_one()
             let mut command = verifying(&real, true, SLEEP, &[]);
             let other = Running::until_it_prints(&mut command, "asleep");
             assert_eq!(names(), 1, "the stopped one is swept");
-            // Another out folder: one run at a time works on one.
+            // Another out directory: one run at a time works on one.
             real.verify(&["--out-dir", "O2"]).success();
             assert!(is_running(&real));
             other.signal("TERM");
@@ -205,7 +205,7 @@ fn gone_if_swept(real: &Real) {
     assert_eq!(containers_of(real), "");
 }
 
-/// Whether a container runs that has a folder of the sandbox mounted.
+/// Whether a container runs that has a directory of the sandbox mounted.
 fn is_running(real: &Real) -> bool {
     let words = ["ps", "--no-trunc", "--format", "{{.Mounts}}"];
     let run = Run::of(Command::new("docker").args(words));
@@ -403,11 +403,11 @@ fn the_engine_keeps_no_log_of_the_output() {
     let (log, id) = run.stdout.trim().split_once('|').unwrap();
     assert_eq!(log, "none ");
     let root = Run::of(Command::new("docker").args(["info", "--format", "{{.DockerRootDir}}"]));
-    let folder = std::path::Path::new(root.stdout.trim())
+    let dir = std::path::Path::new(root.stdout.trim())
         .join("containers")
         .join(id);
     // An engine on this machine shows what it keeps; ten megabytes were printed.
-    if let Ok(entries) = fs::read_dir(folder) {
+    if let Ok(entries) = fs::read_dir(dir) {
         let size: u64 = entries
             .map(|entry| entry.unwrap().metadata().unwrap().len())
             .sum();

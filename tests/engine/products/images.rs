@@ -226,8 +226,8 @@ fn foreign_image() -> String {
     add(&mut image, "layer.tar", &layer);
     add(&mut image, "config.json", config.to_string().as_bytes());
     add(&mut image, "manifest.json", manifest.to_string().as_bytes());
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("image.tar");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("image.tar");
     fs::write(&file, image.into_inner().unwrap()).unwrap();
     Run::of(Command::new("docker").arg("load").arg("--input").arg(&file)).success();
     reference.to_owned()
@@ -336,7 +336,7 @@ fn words_reach_the_program_as_they_were_typed() {
     if able.is_empty() {
         testbed::skip(
             "images::words_reach_the_program_as_they_were_typed",
-            "needs a pixi that passes words as they are, 0.77.0 or later; put one into pixi-bin/ of the cache folder",
+            "needs a pixi that passes words as they are, 0.77.0 or later; put one into pixi-bin/ of the cache directory",
         );
     }
     for image in able {

@@ -18,7 +18,7 @@ const NAMES: [&str; 4] = [
 ];
 
 /// A project with a package to import and a task `smoke`, and the old `scripts/`
-/// folder beside it, each name a link into scripts-compat.
+/// directory beside it, each name a link into scripts-compat.
 fn workspace() -> Real {
     let manifest = Manifest::usual("yourpkg").task("smoke", "prefix-tool");
     let real = Real::with_project(&image().reference, &manifest);

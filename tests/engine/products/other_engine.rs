@@ -9,10 +9,10 @@ use testbed::project::Manifest;
 use crate::real::{Real, image};
 
 #[test]
-fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_folder() {
+fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_dir() {
     if let Some(reason) = SecondEngine::cannot_start() {
         testbed::skip(
-            "other_engine::an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_folder",
+            "other_engine::an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_dir",
             &reason,
         );
         return;
@@ -26,7 +26,7 @@ fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_str
     let engine = SecondEngine::start(&real.sandbox.work(), &image().reference).unwrap();
     real.sandbox.set("DOCKER_HOST", engine.host());
     assert_eq!(bridge(), had_bridge, "the first engine lost its network");
-    let folders = || engine.sh("find \"$1\" -mindepth 1").unwrap();
+    let dirs = || engine.sh("find \"$1\" -mindepth 1").unwrap();
     let mut cases = 0;
     let mut check = |run: &testbed::sandbox::Run, start: Instant| {
         run.code(1).says("does not see this machine's files");
@@ -38,23 +38,23 @@ fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_str
 
     let start = Instant::now();
     check(&real.create(&["--transfer", "mount"]), start);
-    assert_eq!(folders(), "");
+    assert_eq!(dirs(), "");
     // Nothing was staged for it, and what was there is there.
     assert_eq!(fs::read(real.path("W/workdir.json")).unwrap(), before);
     let start = Instant::now();
     check(&real.verify(&["--transfer", "mount"]), start);
-    assert_eq!(folders(), "");
+    assert_eq!(dirs(), "");
 
-    // Folders of the same names there, as a careless `-v` has made them.
+    // Directories of the same names there, as a careless `-v` has made them.
     engine.sh("mkdir -p \"$1/O\" \"$1/W/product\"").unwrap();
-    let there = folders();
+    let there = dirs();
     let start = Instant::now();
     check(&real.verify(&["--transfer", "mount"]), start);
-    assert_eq!(folders(), there);
+    assert_eq!(dirs(), there);
     let left = engine_containers(&engine);
     assert_eq!(left, "");
     testbed::ran(
-        "an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_folder",
+        "an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_stray_dir",
         cases,
     );
 }

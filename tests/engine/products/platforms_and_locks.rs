@@ -22,7 +22,7 @@ fn current(test: &str) -> Option<&'static PixiImage> {
     if found.is_none() {
         testbed::skip(
             test,
-            "needs a pixi of 0.77.0 or later; put one into pixi-bin/ of the cache folder",
+            "needs a pixi of 0.77.0 or later; put one into pixi-bin/ of the cache directory",
         );
     }
     found

@@ -58,7 +58,7 @@ fn pixi_in_a_running_container_does_not_install_through_a_link_of_the_project() 
         .success();
     container.sh("ls -A /scratch").success();
     assert_eq!(container.sh("ls -A /scratch").stdout, "");
-    // The folder that pixi made there, without its environments.
+    // The directory that pixi made there, without its environments.
     assert!(!real.path("W/project/demo/.pixi").is_symlink());
     assert_eq!(names(&real.path("W/project/demo/.pixi")), [""; 0]);
 }

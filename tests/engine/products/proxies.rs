@@ -12,16 +12,16 @@ const PASSWORD: &str = "Ahf7Oiqu-Kei4vohz";
 #[test]
 fn credentials_of_the_engines_configuration_reach_neither_logs_nor_product() {
     let mut real = Real::with_project(&image().reference, &Manifest::usual("demo"));
-    let folder = real.sandbox.root().join("docker-configuration");
-    fs::create_dir(&folder).unwrap();
+    let dir = real.sandbox.root().join("docker-configuration");
+    fs::create_dir(&dir).unwrap();
     let proxy = format!("http://joe:{PASSWORD}@127.0.0.1:9");
     let authority = channel().url.split('/').nth(2).unwrap();
     let channel = authority.split(':').next().unwrap();
     let configuration = serde_json::json!({"proxies": {"default": {
         "httpProxy": proxy, "httpsProxy": proxy, "noProxy": channel,
     }}});
-    fs::write(folder.join("config.json"), configuration.to_string()).unwrap();
-    real.sandbox.set("DOCKER_CONFIG", &folder);
+    fs::write(dir.join("config.json"), configuration.to_string()).unwrap();
+    real.sandbox.set("DOCKER_CONFIG", &dir);
     let script = "import os; [print(k.upper(), v) for k, v in os.environ.items()]";
     let verification = ["--verify-run", "--", "python", "-c", script];
 

@@ -27,8 +27,8 @@ impl Workdir {
             uv: ensure_uv().unwrap(),
             index: ensure_python_index().unwrap(),
         };
-        for folder in ["project/demo", "out"] {
-            fs::create_dir_all(workdir.path("W").join(folder)).unwrap();
+        for dir in ["project/demo", "out"] {
+            fs::create_dir_all(workdir.path("W").join(dir)).unwrap();
         }
         workdir.sandbox.write("W/project/demo/pixi.toml", "");
         let url = workdir.index.simple();
@@ -160,8 +160,8 @@ impl Workdir {
     }
 }
 
-fn links(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn links(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_symlink() {
             found.push(path);

@@ -214,7 +214,7 @@ fn in_place_installs_into_the_product_itself() {
 }
 
 #[test]
-fn a_verification_sees_the_resources_and_leaves_files_in_the_out_folder() {
+fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
     let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
     real.sandbox.write("data/model.bin", "weights");
     let python = "import os, shutil; shutil.copy(os.environ['PRODUCT_RES_DIR'] + '/model.bin', os.environ['VERIFY_OUT_DIR'] + '/seen')";

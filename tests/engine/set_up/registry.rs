@@ -22,7 +22,7 @@ pub struct Registry {
     address: SocketAddr,
     image: String,
     asked: Arc<Mutex<String>>,
-    _folder: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 /// What is at a path: its type and its file.
@@ -31,8 +31,8 @@ type Pages = BTreeMap<String, (&'static str, PathBuf)>;
 impl Registry {
     /// One that has an image of the engine as `name:tag`.
     pub fn with(image: &str, name: &str, tag: &str) -> Registry {
-        let folder = tempfile::tempdir().unwrap();
-        let pages = pages(folder.path(), image, name, tag);
+        let dir = tempfile::tempdir().unwrap();
+        let pages = pages(dir.path(), image, name, tag);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(String::new()));
@@ -49,7 +49,7 @@ impl Registry {
             address,
             image: format!("{name}:{tag}"),
             asked,
-            _folder: folder,
+            _dir: dir,
         }
     }
 
@@ -65,15 +65,15 @@ impl Registry {
 }
 
 /// Takes the image out of the engine and lays it out as a registry has it.
-fn pages(folder: &Path, image: &str, name: &str, tag: &str) -> Pages {
-    let archive = folder.join("image.tar");
+fn pages(dir: &Path, image: &str, name: &str, tag: &str) -> Pages {
+    let archive = dir.join("image.tar");
     let save = ["save", "--output", archive.to_str().unwrap(), image];
     Run::of(Command::new("docker").args(save)).success();
     tar::Archive::new(File::open(&archive).unwrap())
-        .unpack(folder)
+        .unpack(dir)
         .unwrap();
     let read = |file: &str| -> Value {
-        serde_json::from_slice(&fs::read(folder.join(file)).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(dir.join(file)).unwrap()).unwrap()
     };
     let saved = &read("manifest.json")[0];
     let file = |value: &Value| value.as_str().unwrap().to_owned();
@@ -87,7 +87,7 @@ fn pages(folder: &Path, image: &str, name: &str, tag: &str) -> Pages {
 
     let mut pages = Pages::new();
     let mut blob = |kind: &'static str, digest: &str, file: &str| {
-        let path = folder.join(file);
+        let path = dir.join(file);
         let size = fs::metadata(&path).unwrap().len();
         pages.insert(format!("/v2/{name}/blobs/{digest}"), (kind, path));
         json!({"mediaType": kind, "size": size, "digest": digest})
@@ -100,9 +100,9 @@ fn pages(folder: &Path, image: &str, name: &str, tag: &str) -> Pages {
             .map(|(digest, layer)| blob(LAYER, &file(digest), &file(layer)))
             .collect::<Vec<_>>(),
     });
-    let manifest_file = folder.join("the-manifest");
+    let manifest_file = dir.join("the-manifest");
     fs::write(&manifest_file, manifest.to_string()).unwrap();
-    let empty = folder.join("empty");
+    let empty = dir.join("empty");
     fs::write(&empty, "{}").unwrap();
     pages.insert("/v2/".to_owned(), ("application/json", empty));
     let sum = Run::of(Command::new("sha256sum").arg(&manifest_file));

@@ -154,7 +154,7 @@ fn check_project(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// A container that makes a file in the folder that is mounted.
+/// A container that makes a file in the directory that is mounted.
 fn write_into(scenario: &Scenario, words: &[&str], name: &str) -> anyhow::Result<u8> {
     if scenario.cannot_write {
         eprintln!("sh: can't create {name}: Permission denied");
@@ -280,7 +280,7 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         .iter()
         .any(|(source, _)| source.join(format!(".pixi-offline-{nonce}")).is_file());
     if scenario.elsewhere || !nonce_is_there {
-        say(ScriptEvent::OutFolderIsNotOurs)?;
+        say(ScriptEvent::OutDirIsNotOurs)?;
         say(ScriptEvent::Finished(1))?;
         return Ok(1);
     }

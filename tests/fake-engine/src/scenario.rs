@@ -18,7 +18,7 @@ pub struct Scenario {
     pub swallow: Option<u8>,
     /// Programs that the image lacks.
     pub missing_program: Option<String>,
-    /// The out folder in the container is not the mounted one.
+    /// The out directory in the container is not the mounted one.
     pub elsewhere: bool,
     /// What `pixi --version` prints.
     pub pixi: String,
@@ -69,7 +69,7 @@ pub struct Scenario {
     pub verify: u8,
     /// Whether a volume of any name is there.
     pub has_every_volume: bool,
-    /// A container cannot write into a folder of the caller's.
+    /// A container cannot write into a directory of the caller's.
     pub cannot_write: bool,
     /// What the script that asks pixi about a project prints.
     pub pixi_check: String,

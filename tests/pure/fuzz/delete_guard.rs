@@ -1,4 +1,4 @@
-//! Replacing a folder that the guard let go loses nothing that must survive,
+//! Replacing a directory that the guard let go loses nothing that must survive,
 //! and the guard refuses nothing without a reason.
 
 use std::collections::BTreeSet;
@@ -43,19 +43,19 @@ const ENDS: [&str; 9] = [
 
 #[derive(Debug, Clone)]
 struct Case {
-    /// The folder that each folder lies in; those before it, or the top.
-    folders: Vec<u8>,
-    /// In which folders there is a file.
+    /// The directory that each directory lies in; those before it, or the top.
+    dirs: Vec<u8>,
+    /// In which directories there is a file.
     files: Vec<u8>,
     /// Where each link lies and leads to, and whether by an absolute path.
     links: Vec<(u8, u8, bool)>,
-    /// Which folder is shown at which other.
+    /// Which directory is shown at which other.
     binds: Vec<(u8, u8)>,
-    /// Project, resources, current and home folder.
+    /// Project, resources, current and home directory.
     protected: [Way; 4],
     candidate: Way,
     end: usize,
-    /// Folders that we made.
+    /// Directories that we made.
     ours: Vec<u8>,
     force: bool,
 }
@@ -75,8 +75,8 @@ fn cases(mounts: bool) -> impl Strategy<Value = Case> {
         (vec(any::<u8>(), 0..6), prop::bool::weighted(0.7)),
     )
         .prop_map(
-            |((folders, files, links, binds), protected, (candidate, end), (ours, force))| Case {
-                folders,
+            |((dirs, files, links, binds), protected, (candidate, end), (ours, force))| Case {
+                dirs,
                 files,
                 links,
                 binds,
@@ -94,7 +94,7 @@ struct Graph {
     mounted: Vec<PathBuf>,
     /// What the mounts cover.
     covered: BTreeSet<Id>,
-    folders: Vec<PathBuf>,
+    dirs: Vec<PathBuf>,
     place: tempfile::TempDir,
 }
 
@@ -104,24 +104,24 @@ impl Graph {
         let place = tempfile::Builder::new()
             .prefix("pixi-offline-guard-")
             .tempdir_in("/dev/shm")
-            .expect("a temporary folder");
-        let mut folders = vec![place.path().join("top")];
-        fs::create_dir(&folders[0]).expect("the top");
-        for (number, parent) in case.folders.iter().enumerate() {
-            let folder = pick(&folders, *parent).join(format!("d{number}"));
-            fs::create_dir(&folder).expect("a folder");
-            folders.push(folder);
+            .expect("a temporary directory");
+        let mut dirs = vec![place.path().join("top")];
+        fs::create_dir(&dirs[0]).expect("the top");
+        for (number, parent) in case.dirs.iter().enumerate() {
+            let dir = pick(&dirs, *parent).join(format!("d{number}"));
+            fs::create_dir(&dir).expect("a directory");
+            dirs.push(dir);
         }
-        for (number, folder) in case.files.iter().enumerate() {
-            let file = pick(&folders, *folder).join(format!("f{number}"));
+        for (number, dir) in case.files.iter().enumerate() {
+            let file = pick(&dirs, *dir).join(format!("f{number}"));
             fs::write(file, "thesis").expect("a file");
         }
         for (number, (at, to, absolute)) in case.links.iter().enumerate() {
-            let at = pick(&folders, *at).join(format!("l{number}"));
+            let at = pick(&dirs, *at).join(format!("l{number}"));
             // Every fourth leads to the link before it, which may not be there.
             let to = match to % 4 {
                 0 => at.with_file_name(format!("l{}", number.wrapping_sub(1))),
-                _ => pick(&folders, *to).clone(),
+                _ => pick(&dirs, *to).clone(),
             };
             let to = if *absolute { to } else { relative(&at, &to) };
             symlink(to, at).expect("a link");
@@ -129,11 +129,11 @@ impl Graph {
         let mut graph = Graph {
             mounted: Vec::new(),
             covered: BTreeSet::new(),
-            folders,
+            dirs,
             place,
         };
         for (from, at) in &case.binds {
-            let (from, at) = (pick(&graph.folders, *from), pick(&graph.folders, *at));
+            let (from, at) = (pick(&graph.dirs, *from), pick(&graph.dirs, *at));
             // One that an earlier mount covers is not there.
             let Ok(covered) = fs::symlink_metadata(at) else {
                 continue;
@@ -154,7 +154,7 @@ impl Graph {
     }
 
     fn top(&self) -> &Path {
-        &self.folders[0]
+        &self.dirs[0]
     }
 
     /// The path that a way leads, links and `..` as they come, never above the top.
@@ -210,14 +210,14 @@ fn id(path: &Path) -> Option<Id> {
     fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
 }
 
-/// The folders and files that go when `folder` is deleted, itself too, and whether
-/// a mount is in the way: what a folder says of an entry's inode is the one below it.
-fn entries_in(folder: &Path) -> (BTreeSet<Id>, bool) {
+/// The directories and files that go when `directory` is deleted, itself too, and whether
+/// a mount is in the way: what a directory says of an entry's inode is the one below it.
+fn entries_in(dir: &Path) -> (BTreeSet<Id>, bool) {
     let (mut all, mut mount) = (BTreeSet::new(), false);
-    let mut ahead = vec![folder.to_owned()];
-    while let Some(folder) = ahead.pop() {
-        all.extend(id(&folder));
-        for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+    let mut ahead = vec![dir.to_owned()];
+    while let Some(dir) = ahead.pop() {
+        all.extend(id(&dir));
+        for entry in fs::read_dir(&dir).expect("a directory").flatten() {
             let metadata = fs::symlink_metadata(entry.path()).expect("an entry");
             if metadata.is_dir() {
                 if metadata.ino() != entry.ino() {
@@ -237,7 +237,7 @@ fn entries_in(folder: &Path) -> (BTreeSet<Id>, bool) {
 /// by another path as well is then missing there too.
 fn put_aside(entry: &Path, aside: &Path, moved: &mut Vec<(PathBuf, PathBuf)>) {
     if !entry.is_symlink() && entry.is_dir() {
-        for inner in fs::read_dir(entry).expect("a folder").flatten() {
+        for inner in fs::read_dir(entry).expect("a directory").flatten() {
             put_aside(&inner.path(), aside, moved);
         }
     }
@@ -246,7 +246,7 @@ fn put_aside(entry: &Path, aside: &Path, moved: &mut Vec<(PathBuf, PathBuf)>) {
     moved.push((entry.to_owned(), to));
 }
 
-/// A path without `..`: where each leads from is its real folder.
+/// A path without `..`: where each leads from is its real directory.
 fn without_up(path: &Path) -> PathBuf {
     path.iter().fold(PathBuf::new(), |path, part| match part {
         part if part == ".." => {
@@ -257,7 +257,7 @@ fn without_up(path: &Path) -> PathBuf {
     })
 }
 
-/// Why a folder must be refused, looked at by brute force; `None` when it may go.
+/// Why a directory must be refused, looked at by brute force; `None` when it may go.
 fn reason(
     graph: &Graph,
     case: &Case,
@@ -271,7 +271,7 @@ fn reason(
         return Some("a link");
     }
     if !metadata.is_dir() {
-        return Some("no folder");
+        return Some("no directory");
     }
     if candidate.ends_with("..") {
         return Some("no name of its own");
@@ -284,20 +284,20 @@ fn reason(
         .filter_map(|path| id(path))
         .any(|id| gone.contains(&id))
     {
-        return Some("holds a protected folder");
+        return Some("holds a protected directory");
     }
-    let real = candidate.canonicalize().expect("a folder");
+    let real = candidate.canonicalize().expect("a directory");
     if holds_mount
         || graph.mounted.iter().any(|at| at.starts_with(&real))
         || !gone.is_disjoint(&graph.covered)
     {
         return Some("holds a mount");
     }
-    // With an empty folder in its place, does every path still lead where it did?
+    // With an empty directory in its place, does every path still lead where it did?
     let before: Vec<_> = protected.iter().map(|path| id(path)).collect();
     let plain: Vec<_> = protected.iter().map(|path| without_up(path)).collect();
     let aside = real.with_file_name("aside");
-    fs::create_dir(&aside).expect("a folder beside it");
+    fs::create_dir(&aside).expect("a directory beside it");
     let mut moved = Vec::new();
     put_aside(&real, &aside, &mut moved);
     fs::create_dir(&real).expect("an empty one");
@@ -310,16 +310,16 @@ fn reason(
     }
     fs::remove_dir(&aside).expect("it is empty again");
     if before != plain_after {
-        return Some("holds a link to a protected folder");
+        return Some("holds a link to a protected directory");
     }
     if !reached {
         return Some("leads through itself");
     }
-    let empty = fs::read_dir(&real).expect("a folder").next().is_none();
+    let empty = fs::read_dir(&real).expect("a directory").next().is_none();
     if !empty && !is_ours(graph, case, &real) && !case.force {
         return Some("somebody's");
     }
-    // A path that only goes up from a folder in it leads to nothing that goes.
+    // A path that only goes up from a directory in it leads to nothing that goes.
     let mut way = candidate.ancestors().skip(1).filter_map(id);
     (before != after || way.any(|id| gone.contains(&id))).then_some(MAY_GO)
 }
@@ -336,8 +336,8 @@ fn reason_against_new(candidate: &Path) -> Option<&'static str> {
     let parent = candidate.parent().expect("an absolute path");
     let made = fs::create_dir_all(parent);
     let leads = fs::symlink_metadata(candidate).is_ok();
-    for folder in missing.iter().rev() {
-        let _ = fs::remove_dir(folder);
+    for dir in missing.iter().rev() {
+        let _ = fs::remove_dir(dir);
     }
     if made.is_err() {
         Some("its parents cannot be made")
@@ -353,9 +353,9 @@ fn reason_against_new(candidate: &Path) -> Option<&'static str> {
     }
 }
 
-fn is_ours(graph: &Graph, case: &Case, folder: &Path) -> bool {
-    let own = case.ours.iter().map(|number| pick(&graph.folders, *number));
-    own.into_iter().any(|own| id(own) == id(folder))
+fn is_ours(graph: &Graph, case: &Case, dir: &Path) -> bool {
+    let own = case.ours.iter().map(|number| pick(&graph.dirs, *number));
+    own.into_iter().any(|own| id(own) == id(dir))
 }
 
 #[derive(Default)]
@@ -369,7 +369,7 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
     let graph = Graph::make(case);
     let ways = case.protected.each_ref().map(|way| graph.follow(way));
     let [project, resources, mut current, home] = ways;
-    // What getcwd(2) says is a folder, without links.
+    // What getcwd(2) says is a directory, without links.
     current = current
         .canonicalize()
         .unwrap_or_else(|_| graph.top().to_owned());
@@ -388,7 +388,7 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
 
     let reason = reason(&graph, case, &candidate, &protected);
     let before = snapshot(graph.place.path(), None);
-    let ours = |folder: &Path| is_ours(&graph, case, folder);
+    let ours = |dir: &Path| is_ours(&graph, case, dir);
     let answer = guard.check("--workdir", &candidate, ours, case.force);
     prop_assert_eq!(
         &before,
@@ -412,7 +412,7 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
             let ids: Vec<_> = protected.iter().map(|path| id(path)).collect();
             // What may go, by whatever path it is seen.
             let gone: BTreeSet<Id> = if was_there {
-                let real = candidate.canonicalize().expect("a folder");
+                let real = candidate.canonicalize().expect("a directory");
                 let entries = snapshot(&real, None).into_values();
                 entries.map(|entry| (entry.0, entry.1)).collect()
             } else {
@@ -427,7 +427,7 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
             drop(claim);
             prop_assert_eq!(fs::read(candidate.join("new")).ok(), Some(b"new".to_vec()));
             let after: Vec<_> = protected.iter().map(|path| id(path)).collect();
-            prop_assert_eq!(ids, after, "a protected folder is gone");
+            prop_assert_eq!(ids, after, "a protected directory is gone");
             let after = snapshot(graph.top(), None);
             for (path, entry) in &before {
                 prop_assert_eq!(after.get(path), Some(entry), "{:?} changed", path);
@@ -442,13 +442,13 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
 }
 
 #[test]
-fn the_guard_never_lets_a_protected_folder_go() {
-    let name = "the_guard_never_lets_a_protected_folder_go";
+fn the_guard_never_lets_a_protected_dir_go() {
+    let name = "the_guard_never_lets_a_protected_dir_go";
     let may_mount = rustix::process::geteuid().is_root() && {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let run = |program: &str, words: &[&str]| {
             let mut command = Command::new(program);
-            command.args(words).arg(folder.path());
+            command.args(words).arg(dir.path());
             command
                 .status_in_time()
                 .is_ok_and(|status| status.success())

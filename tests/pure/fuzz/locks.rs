@@ -186,14 +186,14 @@ fn mutated_locks_never_panic() {
             .parse(seed.clone())
             .unwrap_or_else(|error| panic!("{error:#}\n{seed}"));
     }
-    if let Some(folder) = std::env::var_os("PIXI_LOCK_SAMPLES") {
-        let samples = std::fs::read_dir(folder).expect("the samples");
+    if let Some(dir) = std::env::var_os("PIXI_LOCK_SAMPLES") {
+        let samples = std::fs::read_dir(dir).expect("the samples");
         let files = samples.map(|sample| sample.expect("a sample").path().join("pixi.lock"));
         // The small ones: a long one says little that they do not, and slowly.
         let texts = files.filter_map(|file| std::fs::read_to_string(file).ok());
         seeds.extend(texts.filter(|text| text.len() < 40_000));
     }
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = tempfile::tempdir().expect("a directory");
     let slowest = AtomicU64::new(0);
     let number = testbed::cases(1000, 20_000);
     let inputs = (any::<Index>(), vec(damages(), 1..5));
@@ -222,7 +222,7 @@ fn mutated_locks_never_panic() {
 /// Every value of every form, each with every hostile one in its place.
 #[test]
 fn no_value_of_a_lock_leads_out_of_the_cache() {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = tempfile::tempdir().expect("a directory");
     let mut tried = 0;
     for seed in SEEDS {
         for number in 0..seed.lines().count() {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 /// An entry: device and inode, mode, and content or where a link leads.
 pub type Entry = (u64, u64, u32, Vec<u8>);
 
-/// Everything below a folder by its path, but for what is at or below `without`.
-pub fn snapshot(folder: &Path, without: Option<&Path>) -> BTreeMap<PathBuf, Entry> {
+/// Everything below a directory by its path, but for what is at or below `without`.
+pub fn snapshot(dir: &Path, without: Option<&Path>) -> BTreeMap<PathBuf, Entry> {
     let mut all = BTreeMap::new();
-    let mut ahead = vec![folder.to_owned()];
+    let mut ahead = vec![dir.to_owned()];
     while let Some(path) = ahead.pop() {
         if Some(path.as_path()) == without {
             continue;
@@ -25,7 +25,7 @@ pub fn snapshot(folder: &Path, without: Option<&Path>) -> BTreeMap<PathBuf, Entr
         } else if metadata.is_file() {
             fs::read(&path).expect("a file")
         } else {
-            let entries = fs::read_dir(&path).expect("a folder");
+            let entries = fs::read_dir(&path).expect("a directory");
             ahead.extend(entries.map(|entry| entry.expect("an entry").path()));
             Vec::new()
         };

@@ -1,4 +1,4 @@
-//! A stream that is unpacked makes nothing outside of its folder, whoever made
+//! A stream that is unpacked makes nothing outside of its directory, whoever made
 //! the stream, and is taken for whole only when it is.
 
 use std::fs;
@@ -17,7 +17,7 @@ use tar::{EntryType, Header};
 use crate::fuzz::holds;
 use crate::fuzz::snapshot::snapshot;
 
-/// The parts of names; `@` becomes the absolute path of the guarded folder.
+/// The parts of names; `@` becomes the absolute path of the guarded directory.
 const PARTS: [&str; 12] = [
     "a",
     "a",
@@ -214,14 +214,14 @@ fn append(
 
 /// A stream of our own, of a small tree, without its end; and its end.
 fn sent() -> (Vec<u8>, Vec<u8>) {
-    let stream_of = |folder: &Path| {
+    let stream_of = |dir: &Path| {
         let mut stream = Vec::new();
-        send(folder, &Rules::new(), &mut stream, "mark").expect("a stream");
+        send(dir, &Rules::new(), &mut stream, "mark").expect("a stream");
         stream
     };
-    let tree = tempfile::tempdir().expect("a folder");
+    let tree = tempfile::tempdir().expect("a directory");
     let end = stream_of(tree.path());
-    fs::create_dir_all(tree.path().join("own/deep")).expect("a folder");
+    fs::create_dir_all(tree.path().join("own/deep")).expect("a directory");
     fs::write(tree.path().join("own/deep/file"), [7; 700]).expect("a file");
     fs::write(tree.path().join("o".repeat(150)), "long").expect("a file");
     std::os::unix::fs::symlink("../../outside", tree.path().join("own/link")).expect("a link");
@@ -257,10 +257,10 @@ fn try_one(case: &Case, (own, end): &(Vec<u8>, Vec<u8>), whole: &AtomicU64) -> T
     let place = tempfile::Builder::new()
         .prefix("pixi-offline-tar-")
         .tempdir_in("/dev/shm")
-        .expect("a folder");
+        .expect("a directory");
     let target = place.path().join("target");
-    for folder in ["outside", "target"] {
-        fs::create_dir(place.path().join(folder)).expect("a folder");
+    for dir in ["outside", "target"] {
+        fs::create_dir(place.path().join(dir)).expect("a directory");
     }
     for file in ["outside/a", "outside/b", "b"] {
         fs::write(place.path().join(file), "precious").expect("a file");
@@ -365,15 +365,15 @@ fn tar_headers_that_never_end_are_given_up() {
             Ok(length)
         }
     }
-    // Long names, extensions of one entry and of all, a folder with content.
+    // Long names, extensions of one entry and of all, a directory with content.
     for kind in *b"LKxg5S" {
-        let target = tempfile::tempdir().expect("a folder");
+        let target = tempfile::tempdir().expect("a directory");
         let mut stream = Vec::new();
         append(&mut stream, kind, b"name", b"", b"", Some(8 << 30), 0o755);
         let mut counted = Counted(stream.as_slice().chain(io::repeat(b'1')), 0);
         let error = receive(&mut counted, target.path(), "mark").expect_err("no end");
         assert!(
-            fs::read_dir(target.path()).expect("a folder").count() <= 1,
+            fs::read_dir(target.path()).expect("a directory").count() <= 1,
             "{error:#}"
         );
     }

@@ -28,7 +28,7 @@ struct Case {
 }
 
 impl Case {
-    /// Puts the file alone into a folder, and searches that.
+    /// Puts the file alone into a directory, and searches that.
     fn search(&self) -> (tempfile::TempDir, Vec<Finding>) {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join(&self.file);
@@ -42,7 +42,7 @@ impl Case {
 
 fn search(root: &Path) -> (u64, Vec<Finding>) {
     let mut search = Search::new(Rules::new(), secret_scan::scanner().unwrap());
-    let files = search.folder(root, &Rules::new()).files;
+    let files = search.dir(root, &Rules::new()).files;
     (files, search.findings())
 }
 
@@ -107,14 +107,14 @@ fn sources_of_our_dependencies() -> Vec<PathBuf> {
 #[test]
 fn trees_that_nobody_here_wrote_give_at_most_one_alarm_in_a_thousand_files() {
     let mut all = 0;
-    for (what, folders) in [
+    for (what, dirs) in [
         ("Debian's python library", python_libraries()),
         ("our dependencies", sources_of_our_dependencies()),
     ] {
         let mut files = 0;
         let mut alarms = Vec::new();
-        for folder in &folders {
-            let (more, findings) = search(folder);
+        for dir in &dirs {
+            let (more, findings) = search(dir);
             files += more;
             alarms.extend(findings.iter().map(Finding::to_string));
         }

@@ -70,8 +70,8 @@ fn copies_as_rsync_does() {
                             break;
                         }
                         let sets = SETS_PER_TREE.min(cases - number * SETS_PER_TREE);
-                        let folder = place.path().join(number.to_string());
-                        if let Err(failure) = one_tree(seed, number, sets, &folder, &tally) {
+                        let dir = place.path().join(number.to_string());
+                        if let Err(failure) = one_tree(seed, number, sets, &dir, &tally) {
                             failed.store(true, Ordering::Relaxed);
                             return Some(failure);
                         }
@@ -133,9 +133,9 @@ fn copies_as_rsync_does_for_a_plain_user() {
     }
     rsync_version();
     // The test's own program lies where a plain user may not be able to look.
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("its mode");
-    let program = folder.path().join("staging-oracle");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("its mode");
+    let program = dir.path().join("staging-oracle");
     let own = std::env::current_exe().expect("the test's own program");
     // By another process: a file that this one had open for writing may still be open
     // in a child that the other test has just forked, and cannot be started then.
@@ -235,28 +235,28 @@ struct Tally {
 }
 
 /// Makes the tree of this number and compares `sets` copies of it.
-fn one_tree(seed: u64, number: u64, sets: u64, folder: &Path, tally: &Tally) -> Result<(), String> {
+fn one_tree(seed: u64, number: u64, sets: u64, dir: &Path, tally: &Tally) -> Result<(), String> {
     // Each tree has a generator of its own, so that a run does not depend on
     // which worker takes which tree.
     let mut rng = Rng::with_seed(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let tree = Tree::random(&mut rng, is_root());
-    fs::create_dir(folder).expect("a folder for the case");
-    let source = folder.join("source");
+    fs::create_dir(dir).expect("a directory for the case");
+    let source = dir.join("source");
     tree.make(&source);
     let whole = tree.nodes.len();
     for _ in 0..sets {
         let patterns = patterns::random(&mut rng, &tree);
         let mut given = source.clone();
         if rng.u8(..10) == 0 {
-            given = folder.join("link-to-source");
+            given = dir.join("link-to-source");
             let _ = fs::remove_file(&given);
             std::os::unix::fs::symlink("source", &given).expect("a link");
         }
         let whose = match rng.bool() {
             true => Whose::Project,
-            false => Whose::AnyFolder,
+            false => Whose::AnyDir,
         };
-        let compared = compare(&given, folder, &patterns, whose, &tally.left_here);
+        let compared = compare(&given, dir, &patterns, whose, &tally.left_here);
         let (entries, troubled) = compared.map_err(|difference| {
             let mut text = format!("seed {seed}, tree {number}: {difference}\npatterns:\n");
             for pattern in &patterns {
@@ -282,7 +282,7 @@ fn one_tree(seed: u64, number: u64, sets: u64, folder: &Path, tally: &Tally) -> 
             tally.matching.fetch_add(matches.into(), Ordering::Relaxed);
         }
     }
-    tree::remove(folder);
+    tree::remove(dir);
     Ok(())
 }
 
@@ -290,7 +290,7 @@ fn one_tree(seed: u64, number: u64, sets: u64, folder: &Path, tally: &Tally) -> 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     /// By the patterns alone, as rsync does.
-    AnyFolder,
+    AnyDir,
     /// As a project: the usual excludes first, and beside rsync's patterns the two rules
     /// that `docs/compatibility.md` has in "Staging".
     Project,
@@ -300,7 +300,7 @@ impl Whose {
     /// The arguments of `--exclude` before those of the caller.
     fn usual(self) -> &'static [&'static str] {
         match self {
-            Whose::AnyFolder => &[],
+            Whose::AnyDir => &[],
             Whose::Project => &DEFAULT_EXCLUDES,
         }
     }
@@ -324,12 +324,12 @@ impl Whose {
 /// whether both met trouble; or what differs.
 fn compare(
     source: &Path,
-    folder: &Path,
+    dir: &Path,
     patterns: &[OsString],
     whose: Whose,
     left_here: &AtomicU64,
 ) -> Result<(usize, bool), String> {
-    let theirs = folder.join("theirs");
+    let theirs = dir.join("theirs");
     let mut from = source.as_os_str().to_owned();
     from.push("/");
     let mut command = Command::new("rsync");
@@ -355,11 +355,11 @@ fn compare(
         _ => return Err(format!("rsync failed: {output:?}")),
     };
 
-    let ours = folder.join("ours");
+    let ours = dir.join("ours");
     let rules = rules_of(patterns).map_err(|error| error.to_string())?;
     let project = ProjectRules::new(patterns).map_err(|error| error.to_string())?;
     let selection: &dyn Selection = match whose {
-        Whose::AnyFolder => &rules,
+        Whose::AnyDir => &rules,
         Whose::Project => &project,
     };
     let result = copy_tree_with(source, &ours, selection, &CopyOptions::default());
@@ -384,7 +384,7 @@ fn compare(
     }
     tree::remove(&theirs);
     tree::remove(&ours);
-    // The folder itself is among what was found.
+    // The directory itself is among what was found.
     Ok((got.len() - 1, rsync_met_trouble))
 }
 
@@ -440,7 +440,7 @@ fn scratch() -> tempfile::TempDir {
     builder
         .tempdir_in("/dev/shm")
         .or_else(|_| builder.tempdir())
-        .expect("a temporary folder")
+        .expect("a temporary directory")
 }
 
 /// The first line of `rsync --version`, after rsync was installed if it had to be.

@@ -198,7 +198,7 @@ fn named(rng: &mut Rng, tree: &Tree) -> Vec<u8> {
             *part = vague;
         }
     }
-    // Leave some folders out between.
+    // Leave some directories out between.
     if parts.len() > 2 && rng.u8(..3) == 0 {
         let from = rng.usize(1..parts.len() - 1);
         let until = rng.usize(from..parts.len() - 1);

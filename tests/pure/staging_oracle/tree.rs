@@ -83,7 +83,7 @@ const NAMES: &[&[u8]] = &[
 
 /// A made-up tree below a root that has no name.
 pub struct Tree {
-    /// Folders before what is in them.
+    /// Directories before what is in them.
     pub nodes: Vec<Node>,
     root: Looks,
 }
@@ -97,7 +97,7 @@ pub struct Node {
 
 #[derive(Debug)]
 enum Kind {
-    Folder,
+    Dir,
     File(Vec<u8>),
     Link(OsString),
     /// To the node of this number, a file.
@@ -119,7 +119,7 @@ struct Looks {
 
 impl Node {
     pub fn is_dir(&self) -> bool {
-        matches!(self.kind, Kind::Folder)
+        matches!(self.kind, Kind::Dir)
     }
 }
 
@@ -129,20 +129,20 @@ impl Tree {
     pub fn random(rng: &mut Rng, root: bool) -> Tree {
         let mut tree = Tree {
             nodes: Vec::new(),
-            root: Looks::random(rng, &FOLDER_MODES, root),
+            root: Looks::random(rng, &DIR_MODES, root),
         };
         for _ in 0..rng.usize(10..=40) {
-            let parent = tree.random_folder(rng);
+            let parent = tree.random_dir(rng);
             let path = parent.join(random_name(rng));
             if path.as_os_str().len() > 1000 || tree.nodes.iter().any(|node| node.path == path) {
                 continue;
             }
             let kind = tree.random_kind(rng, &path, root);
             let modes: &[u32] = match kind {
-                // Not 0300: a folder that its owner may write to and not read
+                // Not 0300: a directory that its owner may write to and not read
                 // comes out of a plain user's rsync as 0700, of ours as it was.
-                Kind::Folder if !root && rng.u8(..25) == 0 => &[0o000, 0o100, 0o011],
-                Kind::Folder => &FOLDER_MODES,
+                Kind::Dir if !root && rng.u8(..25) == 0 => &[0o000, 0o100, 0o011],
+                Kind::Dir => &DIR_MODES,
                 _ if !root && rng.u8(..25) == 0 => &[0o000, 0o200, 0o111],
                 _ => &[
                     0o644, 0o600, 0o755, 0o444, 0o664, 0o777, 0o4755, 0o6755, 0o2644, 0o1644,
@@ -155,17 +155,17 @@ impl Tree {
         tree
     }
 
-    fn random_folder(&self, rng: &mut Rng) -> PathBuf {
-        let folders: Vec<_> = self.nodes.iter().filter(|node| node.is_dir()).collect();
+    fn random_dir(&self, rng: &mut Rng) -> PathBuf {
+        let dirs: Vec<_> = self.nodes.iter().filter(|node| node.is_dir()).collect();
         // The newest more often, for depth.
         match rng.u8(..10) {
             0..=2 => PathBuf::new(),
-            3..=5 => folders
+            3..=5 => dirs
                 .last()
                 .map(|node| node.path.clone())
                 .unwrap_or_default(),
             _ => rng
-                .choice(folders)
+                .choice(dirs)
                 .map(|node| node.path.clone())
                 .unwrap_or_default(),
         }
@@ -173,7 +173,7 @@ impl Tree {
 
     fn random_kind(&self, rng: &mut Rng, path: &Path, root: bool) -> Kind {
         match rng.u8(..100) {
-            0..=36 => Kind::Folder,
+            0..=36 => Kind::Dir,
             37..=53 => Kind::Link(self.random_leads_to(rng, path)),
             54..=59 => {
                 let is_file = |(number, node): (usize, &Node)| match node.kind {
@@ -228,7 +228,7 @@ impl Tree {
                     .map_err(std::io::Error::from)
             };
             let made = match &node.kind {
-                Kind::Folder => fs::create_dir(&path),
+                Kind::Dir => fs::create_dir(&path),
                 Kind::File(content) => fs::write(&path, content),
                 Kind::Link(leads_to) => std::os::unix::fs::symlink(leads_to, &path),
                 Kind::HardLink(other) => fs::hard_link(root.join(&self.nodes[*other].path), &path),
@@ -238,7 +238,7 @@ impl Tree {
             };
             made.unwrap_or_else(|error| panic!("{path:?} cannot be made: {error}\n{self}"));
         }
-        // From the inside out: a folder's mode may close it, and its time changes
+        // From the inside out: a directory's mode may close it, and its time changes
         // with what is done in it.
         for node in self.nodes.iter().rev() {
             node.looks.give(&root.join(&node.path));
@@ -247,8 +247,8 @@ impl Tree {
     }
 }
 
-/// Of folders that can be filled and read.
-const FOLDER_MODES: [u32; 8] = [0o755, 0o700, 0o555, 0o775, 0o1777, 0o2755, 0o2775, 0o500];
+/// Of directories that can be filled and read.
+const DIR_MODES: [u32; 8] = [0o755, 0o700, 0o555, 0o775, 0o1777, 0o2755, 0o2775, 0o500];
 
 impl Looks {
     fn random(rng: &mut Rng, modes: &[u32], root: bool) -> Looks {
@@ -355,7 +355,7 @@ pub struct Found {
     mode: u32,
     owner: (u32, u32),
     mtime: (i64, i64),
-    /// Of what is no folder.
+    /// Of what is no directory.
     hard_links: Option<u64>,
     device: u64,
     leads_to: Option<PathBuf>,
@@ -393,7 +393,7 @@ impl fmt::Debug for Found {
     }
 }
 
-/// Everything below and at `root`, by its relative path. A plain user's folders
+/// Everything below and at `root`, by its relative path. A plain user's directories
 /// are opened on the way, so this is for copies, once.
 pub fn look(root: &Path) -> BTreeMap<PathBuf, Found> {
     let mut found = BTreeMap::new();
@@ -410,7 +410,7 @@ fn look_into(root: &Path, relative: &Path, all: &mut BTreeMap<PathBuf, Found>) {
     let metadata = fs::symlink_metadata(&path).expect("an entry of the copy");
     let kind = metadata.file_type();
     let of_kind = if kind.is_dir() {
-        "folder"
+        "dir"
     } else if kind.is_file() {
         "file"
     } else if kind.is_symlink() {
@@ -439,17 +439,17 @@ fn look_into(root: &Path, relative: &Path, all: &mut BTreeMap<PathBuf, Found>) {
     all.insert(relative.to_path_buf(), found);
     if kind.is_dir() {
         open(&path);
-        for entry in fs::read_dir(&path).expect("a folder") {
+        for entry in fs::read_dir(&path).expect("a directory") {
             let name = entry.expect("an entry").file_name();
             look_into(root, &relative.join(name), all);
         }
     }
 }
 
-/// Removes `folder` and all in it, also what its owner may not write to.
-pub fn remove(folder: &Path) {
-    open(folder);
-    for entry in fs::read_dir(folder).expect("a folder") {
+/// Removes `directory` and all in it, also what its owner may not write to.
+pub fn remove(dir: &Path) {
+    open(dir);
+    for entry in fs::read_dir(dir).expect("a directory") {
         let entry = entry.expect("an entry");
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove(&entry.path());
@@ -457,11 +457,11 @@ pub fn remove(folder: &Path) {
             fs::remove_file(entry.path()).expect("a file that can go");
         }
     }
-    fs::remove_dir(folder).expect("a folder that can go");
+    fs::remove_dir(dir).expect("a directory that can go");
 }
 
-fn open(folder: &Path) {
+fn open(dir: &Path) {
     if !rustix::process::geteuid().is_root() {
-        fs::set_permissions(folder, Permissions::from_mode(0o700)).expect("an own folder");
+        fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("an own directory");
     }
 }

@@ -2,7 +2,7 @@
 //! reaches it, one that runs with `--network none` cannot.
 //!
 //! [`packages`] says what is in the channel, [`package`] and [`archive`] write one package as
-//! conda-build would, [`server`] serves the folder.
+//! conda-build would, [`server`] serves the directory.
 
 mod archive;
 mod package;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::cache::{Turn, cache_folder, scratch_folder};
+use crate::cache::{Turn, cache_dir, scratch_dir};
 use crate::engine::ensure_engine;
 use crate::fingerprint::Fingerprint;
 use crate::images::base_recipe;
@@ -33,8 +33,8 @@ pub struct Channel {
     pub url: String,
     /// The platform that its packages are for, `linux-64` say.
     pub subdir: &'static str,
-    /// The folder of the channel on the host: `<subdir>/` and `noarch/`, each with repodata.json.
-    pub folder: PathBuf,
+    /// The directory of the channel on the host: `<subdir>/` and `noarch/`, each with repodata.json.
+    pub dir: PathBuf,
 }
 
 /// Sees to it that the channel is made and served. It has `python` 3.11, `prefix-tool` (text
@@ -51,7 +51,7 @@ pub fn ensure_channel() -> Result<Channel> {
     Ok(Channel {
         url,
         subdir: platform.subdir,
-        folder: home.served(),
+        dir: home.served(),
     })
 }
 
@@ -87,20 +87,20 @@ fn recipe(platform: Platform) -> Fingerprint {
 }
 
 fn ensure_made(platform: Platform) -> Result<Home> {
-    let folder = cache_folder()?.join(format!("channel-{}", recipe(platform).short()));
-    if !folder.is_dir() {
+    let dir = cache_dir()?.join(format!("channel-{}", recipe(platform).short()));
+    if !dir.is_dir() {
         let _turn = Turn::at("channel")?;
-        if !folder.is_dir() {
+        if !dir.is_dir() {
             announced("making a conda channel from Debian's packages", || {
-                make(platform, &folder)
+                make(platform, &dir)
             })?;
         }
     }
-    Ok(Home(folder))
+    Ok(Home(dir))
 }
 
-fn make(platform: Platform, folder: &Path) -> Result<()> {
-    let scratch = scratch_folder("channel")?;
+fn make(platform: Platform, dir: &Path) -> Result<()> {
+    let scratch = scratch_dir("channel")?;
     let unfinished = Home(scratch.path().join("home"));
     let mut records = Vec::new();
     for subdir in [platform.subdir, "noarch"] {
@@ -118,7 +118,7 @@ fn make(platform: Platform, folder: &Path) -> Result<()> {
             repodata,
         )?;
     }
-    fs::rename(&unfinished.0, folder).with_context(|| format!("cannot make {}", folder.display()))
+    fs::rename(&unfinished.0, dir).with_context(|| format!("cannot make {}", dir.display()))
 }
 
 /// The channel's list of the packages of one subdir.

@@ -11,7 +11,7 @@ use super::archive::{TIME, append_text, archive, conda_file, finished, payload_a
 use crate::fingerprint::{hex, sha256};
 use crate::platform::Platform;
 
-/// Stands in a package's files where the environment's folder belongs. conda makes it 255
+/// Stands in a package's files where the environment's directory belongs. conda makes it 255
 /// characters long, so that any shorter path fits into a binary file.
 pub(super) const PLACEHOLDER: &str = concat!(
     "/opt/prefix_to_be_replaced_placehold_placehold_placehold_placehold",
@@ -38,7 +38,7 @@ pub(super) struct Packed {
 }
 
 impl Package {
-    /// The folder of the channel that it belongs into.
+    /// The directory of the channel that it belongs into.
     pub(super) fn subdir(&self, platform: Platform) -> &'static str {
         if self.noarch {
             "noarch"
@@ -47,8 +47,8 @@ impl Package {
         }
     }
 
-    /// Packs the files below `prefix` as `<folder>/<name>-<version>-<build>.conda`.
-    pub(super) fn pack(&self, prefix: &Path, platform: Platform, folder: &Path) -> Result<Packed> {
+    /// Packs the files below `prefix` as `<directory>/<name>-<version>-<build>.conda`.
+    pub(super) fn pack(&self, prefix: &Path, platform: Platform, dir: &Path) -> Result<Packed> {
         let stem = format!("{}-{}-{}", self.name, self.version, self.build);
         let files = files_below(prefix)?;
         let index = self.index(platform);
@@ -56,7 +56,7 @@ impl Package {
         let payload = payload_archive(prefix, &files)?;
         let file_name = format!("{stem}.conda");
         let bytes = conda_file(&stem, &payload, &info)?;
-        fs::write(folder.join(&file_name), &bytes)
+        fs::write(dir.join(&file_name), &bytes)
             .with_context(|| format!("cannot write {file_name}"))?;
 
         let mut repodata = index;
@@ -91,17 +91,15 @@ impl Package {
     }
 }
 
-/// Every file and link below a folder, relative to it, sorted.
+/// Every file and link below a directory, relative to it, sorted.
 fn files_below(prefix: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![prefix.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in
-            fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?
-        {
+    let mut dirs = vec![prefix.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
+                dirs.push(entry.path());
             } else {
                 found.push(entry.path().strip_prefix(prefix)?.to_owned());
             }
@@ -245,14 +243,14 @@ mod tests {
             fs::Permissions::from_mode(0o755),
         )
         .unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let packed = package(false)
-            .pack(prefix.path(), LINUX, folder.path())
+            .pack(prefix.path(), LINUX, dir.path())
             .unwrap();
 
         assert_eq!(packed.file_name, "tool-1.0-h_0.conda");
         assert_eq!(packed.subdir, "linux-64");
-        let bytes = fs::read(folder.path().join(&packed.file_name)).unwrap();
+        let bytes = fs::read(dir.path().join(&packed.file_name)).unwrap();
         assert_eq!(packed.repodata["sha256"], sha256(&bytes));
         assert_eq!(packed.repodata["size"], bytes.len());
         assert_eq!(packed.repodata["depends"], json!(["python >=3"]));

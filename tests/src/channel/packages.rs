@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::package::{PLACEHOLDER, Package};
-use crate::cache::cache_folder;
+use crate::cache::cache_dir;
 use crate::docker::{docker, writable};
 use crate::images::ensure_base_image;
 use crate::process::logged;
@@ -36,7 +36,7 @@ const ACTIVATE: &str = r#"export PREFIX_TOOL_HOME="$CONDA_PREFIX/share/prefix-to
 
 const DEACTIVATE: &str = "unset PREFIX_TOOL_HOME\n";
 
-/// Makes each package's files in a folder below `scratch` and hands it on to be packed; puts
+/// Makes each package's files in a directory below `scratch` and hands it on to be packed; puts
 /// the server's program at `busybox`.
 pub(super) fn make_all(
     scratch: &Path,
@@ -119,7 +119,7 @@ fn take_from_debian(out: &Path) -> Result<()> {
         "-c",
         PYTHON_SCRIPT,
     ]);
-    let log = cache_folder()?.join("channel-python.log");
+    let log = cache_dir()?.join("channel-python.log");
     logged(
         "taking python out of Debian's packages",
         &log,
@@ -170,8 +170,8 @@ fn write_program(path: &Path, text: &str) -> Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
     }
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs in a throw-away container of the base image, with the host's network, and leaves in
-# /out (a mounted folder): python/ as conda would lay it out, python-version, and busybox.
+# /out (a mounted directory): python/ as conda would lay it out, python-version, and busybox.
 #
 # The conda package must run in any image, so it brings every shared library that Debian's
 # python needs except glibc's own, and finds them relative to itself.

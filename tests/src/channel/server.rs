@@ -9,7 +9,7 @@ use crate::httpd::Site;
 pub(super) fn ensure_served(home: &Home) -> Result<String> {
     Site {
         busybox: &home.busybox(),
-        folder: &home.served(),
+        dir: &home.served(),
         name: "channel",
         probe: "noarch/repodata.json",
     }

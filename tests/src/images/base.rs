@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use duct::cmd;
 
 use super::RECIPE_LABEL;
-use crate::cache::{Turn, cache_folder, scratch_folder};
+use crate::cache::{Turn, cache_dir, scratch_dir};
 use crate::debian::{ensure_debian_package, install, mirror, system_path};
 use crate::docker::{LABEL, docker, image_label};
 use crate::engine::ensure_engine;
@@ -43,7 +43,7 @@ const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Sees to it that [`BASE_IMAGE`] is there. It is bootstrapped once per machine; an engine that
-/// does not have it (any more) gets it from the tar file in the cache folder.
+/// does not have it (any more) gets it from the tar file in the cache directory.
 ///
 /// # Errors
 /// When there is no engine, or debootstrap is missing, may not run or fails.
@@ -72,7 +72,7 @@ pub(super) fn recipe() -> Fingerprint {
 }
 
 fn ensure_archive() -> Result<PathBuf> {
-    let archive = cache_folder()?.join(format!("debian-{SUITE}-{}.tar", recipe().short()));
+    let archive = cache_dir()?.join(format!("debian-{SUITE}-{}.tar", recipe().short()));
     if !archive.is_file() {
         announced(
             "making a Debian base image with debootstrap (a minute or two)",
@@ -92,9 +92,9 @@ fn bootstrap(archive: &Path) -> Result<()> {
     if !Path::new(KEYRING).exists() {
         install(&["debian-archive-keyring"])?;
     }
-    let scratch = scratch_folder("debootstrap")?;
+    let scratch = scratch_dir("debootstrap")?;
     let root = scratch.path().join("root");
-    let log = cache_folder()?.join("debootstrap.log");
+    let log = cache_dir()?.join("debootstrap.log");
     let architecture = format!("--arch={}", Platform::host()?.debian);
     let include = format!("--include={INCLUDED}");
     let mut arguments = vec![
@@ -110,7 +110,7 @@ fn bootstrap(archive: &Path) -> Result<()> {
     ]);
     arguments.extend(mirror().map(Into::into));
     // In a mount namespace of its own: whatever debootstrap mounts is gone when it ends, also
-    // when it fails, and the scratch folder can be removed without reaching into /proc.
+    // when it fails, and the scratch directory can be removed without reaching into /proc.
     let bootstrap = cmd("unshare", arguments)
         .env("PATH", system_path())
         .env("DEBIAN_FRONTEND", "noninteractive");

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::{RECIPE_LABEL, REPOSITORY};
-use crate::cache::{Turn, scratch_folder};
+use crate::cache::{Turn, scratch_dir};
 use crate::docker::{LABEL, docker, image_id, image_label};
 use crate::engine::ensure_engine;
 use crate::fingerprint::{Fingerprint, sha256, sha256_of_file};
@@ -79,7 +79,7 @@ fn recipe(base_id: &str, changes: &[Change<'_>]) -> Result<Fingerprint> {
 }
 
 fn build(reference: &str, base: &str, changes: &[Change<'_>], recipe: &str) -> Result<()> {
-    let context = scratch_folder("image")?;
+    let context = scratch_dir("image")?;
     let mut dockerfile = format!("FROM {base}\n");
     for (index, change) in changes.iter().enumerate() {
         let file = format!("file{index}");

@@ -10,7 +10,7 @@ use semver::Version;
 
 use super::derived::{Change, derived_image};
 use super::{BASE_IMAGE, REPOSITORY, ensure_base_image};
-use crate::cache::scratch_folder;
+use crate::cache::scratch_dir;
 use crate::docker::{docker, image_id, image_label};
 use crate::engine::ensure_engine;
 use crate::fingerprint::Fingerprint;
@@ -174,7 +174,7 @@ fn named(reference: String) -> Result<PixiImage> {
 
 /// Gives up when nothing answers: where there is no network, some wait for minutes.
 fn pull(reference: &str) -> Result<()> {
-    let scratch = scratch_folder("pull")?;
+    let scratch = scratch_dir("pull")?;
     let log = scratch.path().join("log");
     let pull = docker(["pull", reference])
         .stdin_null()

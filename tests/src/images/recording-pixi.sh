@@ -5,8 +5,8 @@ set -eu
 
 record=${PIXI_RECORD:-${VERIFY_OUT_DIR:-/tmp}/recorded-argv}
 
-# The folder of the manifest, from --manifest-path or else the current one.
-project_folder() {
+# The directory of the manifest, from --manifest-path or else the current one.
+project_dir() {
     while [ $# -gt 0 ]; do
         case $1 in
         --manifest-path) dirname -- "$2"; return ;;
@@ -22,9 +22,9 @@ case ${1-} in
     echo 'pixi 0.77.0'
     ;;
 install)
-    folder=$(project_folder "$@")
-    mkdir -p -- "$folder/.pixi/envs/default/conda-meta"
-    printf '{}\n' >"$folder/.pixi/envs/default/conda-meta/history"
+    dir=$(project_dir "$@")
+    mkdir -p -- "$dir/.pixi/envs/default/conda-meta"
+    printf '{}\n' >"$dir/.pixi/envs/default/conda-meta/history"
     ;;
 run)
     shift

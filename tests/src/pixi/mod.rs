@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use duct::cmd;
 use semver::Version;
 
-use crate::cache::cache_folder;
+use crate::cache::cache_dir;
 use crate::process::{captured, say};
 
 pub use registry::registry_pixi;
@@ -52,7 +52,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Origin::Environment => "PIXI_BIN",
-            Origin::Cache => "pixi-bin in the cache folder",
+            Origin::Cache => "pixi-bin in the cache directory",
             Origin::Registry => "built from the crates registry",
         })
     }
@@ -97,15 +97,13 @@ pub fn pixi_bin() -> Result<Option<Pixi>> {
 /// # Errors
 /// When one of them is not a pixi.
 pub fn cached_pixis() -> Result<Vec<Pixi>> {
-    pixis_in(&cache_folder()?.join("pixi-bin"))
+    pixis_in(&cache_dir()?.join("pixi-bin"))
 }
 
-fn pixis_in(folder: &Path) -> Result<Vec<Pixi>> {
+fn pixis_in(dir: &Path) -> Result<Vec<Pixi>> {
     let mut programs = Vec::new();
-    if folder.is_dir() {
-        for entry in
-            fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
-        {
+    if dir.is_dir() {
+        for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
             let path = entry?.path();
             let about = fs::metadata(&path)?;
             if about.is_file() && about.permissions().mode() & 0o111 != 0 {
@@ -116,7 +114,7 @@ fn pixis_in(folder: &Path) -> Result<Vec<Pixi>> {
     programs.sort();
     let as_pixi = |path: PathBuf| {
         let version =
-            version_of(&path).with_context(|| format!("remove it from {}", folder.display()))?;
+            version_of(&path).with_context(|| format!("remove it from {}", dir.display()))?;
         Ok(Pixi {
             version,
             path,
@@ -154,7 +152,7 @@ fn newest_of(brought: Vec<Pixi>, image: Option<&Version>, registry: &Version) ->
     let of_registry = (registry.clone(), 0, "built from the crates registry");
     let of_brought = brought
         .iter()
-        .map(|pixi| (pixi.version.clone(), 1, "pixi-bin in the cache folder"));
+        .map(|pixi| (pixi.version.clone(), 1, "pixi-bin in the cache directory"));
     let mut all: Vec<_> = of_brought.chain(of_image).chain([of_registry]).collect();
     all.sort();
     let shown = |(version, _, origin): &(Version, u8, &str)| format!("pixi {version} ({origin})");
@@ -241,7 +239,7 @@ mod tests {
         let (chosen, told) = newest(&[&old], Some("0.9.3"));
         assert_eq!(chosen, Newest::Registry);
         assert!(
-            told.ends_with("and not pixi 0.9.3 (pixi-bin in the cache folder), pixi 0.9.3 (an image that an earlier run made)"),
+            told.ends_with("and not pixi 0.9.3 (pixi-bin in the cache directory), pixi 0.9.3 (an image that an earlier run made)"),
             "{told}"
         );
         assert_eq!(newest(&[&old], Some("0.15.2")).0, Newest::Image);
@@ -260,17 +258,17 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_run_or_is_no_pixi_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let program = |name: &str, text: &str| {
-            let path = folder.path().join(name);
+            let path = dir.path().join(name);
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         };
-        assert_eq!(pixis_in(&folder.path().join("none")).unwrap(), []);
+        assert_eq!(pixis_in(&dir.path().join("none")).unwrap(), []);
         program("pixi", "#!/bin/sh\necho pixi 0.9.3\n");
-        fs::create_dir(folder.path().join("backends")).unwrap();
-        fs::write(folder.path().join("README"), "").unwrap();
-        let found = pixis_in(folder.path()).unwrap();
+        fs::create_dir(dir.path().join("backends")).unwrap();
+        fs::write(dir.path().join("README"), "").unwrap();
+        let found = pixis_in(dir.path()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].version, Version::new(0, 9, 3));
         for (name, text) in [
@@ -279,12 +277,12 @@ mod tests {
             ("foreign", "\u{7f}ELF"),
         ] {
             program(name, text);
-            let error = format!("{:#}", pixis_in(folder.path()).unwrap_err());
+            let error = format!("{:#}", pixis_in(dir.path()).unwrap_err());
             assert!(
                 error.contains("remove it from") && error.contains(name),
                 "{error}"
             );
-            fs::remove_file(folder.path().join(name)).unwrap();
+            fs::remove_file(dir.path().join(name)).unwrap();
         }
     }
 

@@ -10,7 +10,7 @@ use duct::{Expression, cmd};
 use semver::Version;
 
 use super::{Origin, Pixi, version_of};
-use crate::cache::{Turn, cache_folder};
+use crate::cache::{Turn, cache_dir};
 use crate::fingerprint::Fingerprint;
 use crate::process::{announced, captured, logged};
 
@@ -25,7 +25,7 @@ pub fn registry_pixi() -> Result<Pixi> {
         if !is_built()? {
             announced(
                 "building a pixi from the crates registry (up to 15 minutes on two cores, once per machine)",
-                || build(&folder()?),
+                || build(&dir()?),
             )?;
         }
     }
@@ -38,12 +38,12 @@ pub fn registry_pixi() -> Result<Pixi> {
     })
 }
 
-fn folder() -> Result<PathBuf> {
-    Ok(cache_folder()?.join("pixi-from-registry"))
+fn dir() -> Result<PathBuf> {
+    Ok(cache_dir()?.join("pixi-from-registry"))
 }
 
 fn program() -> Result<PathBuf> {
-    Ok(folder()?.join("release/pixi"))
+    Ok(dir()?.join("release/pixi"))
 }
 
 /// Whether there is one that was made from the crate as it is now: an older one may have a
@@ -56,7 +56,7 @@ pub(super) fn is_built() -> Result<bool> {
 /// The version that the crate builds.
 pub(super) fn locked_version() -> Result<Version> {
     const BEGIN: &str = "pixi = { version = \"=";
-    let file = crate_folder().join("Cargo.toml");
+    let file = crate_dir().join("Cargo.toml");
     let text =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let version = text
@@ -69,14 +69,14 @@ pub(super) fn locked_version() -> Result<Version> {
 
 /// Says beside the program what it was made from.
 fn stamp() -> Result<PathBuf> {
-    Ok(folder()?.join("recipe"))
+    Ok(dir()?.join("recipe"))
 }
 
 /// All that decides what is built.
 pub(crate) fn recipe() -> Result<Fingerprint> {
-    let folder = crate_folder();
+    let dir = crate_dir();
     let texts = ["Cargo.toml", "Cargo.lock", "src/main.rs"].map(|name| {
-        let path = folder.join(name);
+        let path = dir.join(name);
         fs::read(&path).with_context(|| {
             let path = path.display();
             format!("cannot read {path}: run this from the checkout that it was built in")
@@ -87,13 +87,13 @@ pub(crate) fn recipe() -> Result<Fingerprint> {
     ))
 }
 
-fn crate_folder() -> PathBuf {
+fn crate_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("pixi-from-registry")
 }
 
 fn build(target: &Path) -> Result<()> {
     let made_from = recipe()?.to_string();
-    let log = cache_folder()?.join("pixi-from-registry.log");
+    let log = cache_dir()?.join("pixi-from-registry.log");
     // Cargo judges by times whether our own few lines changed, which another checkout's may
     // deceive; the hundreds of crates below them stay built.
     let clean = cargo(target, &["clean", "--package", "pixi-from-registry"]);
@@ -105,12 +105,12 @@ fn build(target: &Path) -> Result<()> {
 
 /// Cargo on the crate, untouched by the workspace around it and by the cargo that runs us.
 fn cargo(target: &Path, command: &[&str]) -> Expression {
-    let manifest = crate_folder().join("Cargo.toml");
+    let manifest = crate_dir().join("Cargo.toml");
     let mut arguments: Vec<OsString> = command.iter().map(Into::into).collect();
     arguments.extend(["--release", "--locked", "--manifest-path"].map(Into::into));
     arguments.push(manifest.into_os_string());
     let mut cargo = cmd("cargo", arguments)
-        // Cargo reads the configuration of the folder it is started in, and the workspace's
+        // Cargo reads the configuration of the directory it is started in, and the workspace's
         // asks for static linking and another place for what is built.
         .dir("/")
         .env("CARGO_TARGET_DIR", target);

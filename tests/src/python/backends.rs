@@ -18,9 +18,9 @@ const BACKENDS: [&str; 6] = [
     "hatch-vcs",
 ];
 
-/// Downloads the wheels of the backends and of all they need into `folder`, with the host's pip
+/// Downloads the wheels of the backends and of all they need into `directory`, with the host's pip
 /// and its settings.
-pub(super) fn download(folder: &Path) -> Result<()> {
+pub(super) fn download(dir: &Path) -> Result<()> {
     let pip = ensure_debian_package("pip3", "python3-pip")?;
     let mut arguments = vec!["download", "--quiet", "--disable-pip-version-check"];
     // For the channel's python, whatever the host's is.
@@ -29,7 +29,7 @@ pub(super) fn download(folder: &Path) -> Result<()> {
     arguments.extend(BACKENDS);
     captured(
         "downloading build backends with pip",
-        cmd(pip, arguments).dir(folder),
+        cmd(pip, arguments).dir(dir),
     )
     .map(drop)
 }

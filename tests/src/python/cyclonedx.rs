@@ -36,7 +36,7 @@ impl CycloneDx {
     }
 }
 
-/// Installs the libraries into the cache folder, with the host's pip and its settings, once
+/// Installs the libraries into the cache directory, with the host's pip and its settings, once
 /// for each version of the host's Python.
 ///
 /// # Errors

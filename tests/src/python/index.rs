@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::fingerprint::sha256_of_file;
 
-/// Lists the packages in `files` on pages below `pages`; both lie in one folder.
+/// Lists the packages in `files` on pages below `pages`; both lie in one directory.
 pub(super) fn write(files: &Path, pages: &Path) -> Result<()> {
     let mut projects = BTreeMap::<String, Vec<String>>::new();
     let mut names: Vec<_> = fs::read_dir(files)?.collect::<Result<_, _>>()?;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::cache::{Turn, cache_folder, scratch_folder};
+use crate::cache::{Turn, cache_dir, scratch_dir};
 use crate::channel::ensure_channel;
 use crate::fingerprint::Fingerprint;
 use crate::httpd::Site;
@@ -83,15 +83,15 @@ pub const VERSION: &str = "1.0";
 pub fn ensure_python_index() -> Result<PythonIndex> {
     // The channel brings the server's program.
     let channel = ensure_channel()?;
-    let folder = ensure_made()?;
+    let dir = ensure_made()?;
     let site = Site {
-        busybox: &channel.folder.with_file_name("busybox"),
-        folder: &folder,
+        busybox: &channel.dir.with_file_name("busybox"),
+        dir: &dir,
         name: "python",
         probe: "simple/index.html",
     };
     let address = site.ensure_served()?;
-    let revision = fs::read_to_string(folder.join(REPOSITORY).join("revision"))
+    let revision = fs::read_to_string(dir.join(REPOSITORY).join("revision"))
         .context("the served git repository has lost its `revision`")?;
     Ok(PythonIndex { address, revision })
 }
@@ -110,25 +110,25 @@ fn recipe() -> Fingerprint {
 }
 
 fn ensure_made() -> Result<PathBuf> {
-    let folder = cache_folder()?.join(format!("python-{}", recipe().short()));
-    if !folder.is_dir() {
+    let dir = cache_dir()?.join(format!("python-{}", recipe().short()));
+    if !dir.is_dir() {
         let _turn = Turn::at("python")?;
-        if !folder.is_dir() {
-            announced("making an index of Python packages", || make(&folder))?;
+        if !dir.is_dir() {
+            announced("making an index of Python packages", || make(&dir))?;
         }
     }
-    Ok(folder)
+    Ok(dir)
 }
 
-fn make(folder: &Path) -> Result<()> {
-    let scratch = scratch_folder("python")?;
+fn make(dir: &Path) -> Result<()> {
+    let scratch = scratch_dir("python")?;
     let unfinished = scratch.path().join("home");
     let [files, direct] = ["files", "direct"].map(|name| unfinished.join(name));
-    for folder in [&files, &direct] {
-        fs::create_dir_all(folder)?;
+    for dir in [&files, &direct] {
+        fs::create_dir_all(dir)?;
     }
-    let put = |folder: &Path, (name, bytes): (String, Vec<u8>)| {
-        fs::write(folder.join(&name), bytes).with_context(|| format!("cannot write {name}"))
+    let put = |dir: &Path, (name, bytes): (String, Vec<u8>)| {
+        fs::write(dir.join(&name), bytes).with_context(|| format!("cannot write {name}"))
     };
     let source = Source::new;
 
@@ -145,5 +145,5 @@ fn make(folder: &Path) -> Result<()> {
     backends::download(&files)?;
     index::write(&files, &unfinished.join("simple"))?;
 
-    fs::rename(&unfinished, folder).with_context(|| format!("cannot make {}", folder.display()))
+    fs::rename(&unfinished, dir).with_context(|| format!("cannot make {}", dir.display()))
 }

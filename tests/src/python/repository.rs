@@ -37,11 +37,11 @@ pub(super) fn serve_as_files(source: &Source, scratch: &Path, target: &Path) -> 
     Ok(())
 }
 
-/// Makes a folder a git repository whose only commit has a tag.
+/// Makes a directory a git repository whose only commit has a tag.
 ///
 /// # Errors
 /// When git cannot be had, or fails.
-pub fn commit_with_tag(folder: &Path, tag: &str) -> Result<()> {
+pub fn commit_with_tag(dir: &Path, tag: &str) -> Result<()> {
     let git = ensure_debian_package("git", "git")?;
     let all: [&[&str]; 4] = [
         &["init", "--quiet", "--initial-branch=main"],
@@ -52,7 +52,7 @@ pub fn commit_with_tag(folder: &Path, tag: &str) -> Result<()> {
     for words in all {
         captured(
             format_args!("git {}", words[0]),
-            plain(cmd(&git, words), folder).dir(folder),
+            plain(cmd(&git, words), dir).dir(dir),
         )?;
     }
     Ok(())

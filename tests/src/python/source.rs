@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 /// What builds a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// The oldest; leaves an `egg-info` folder beside the code.
+    /// The oldest; leaves an `egg-info` directory beside the code.
     Setuptools,
     /// A younger one, with dependencies of its own.
     Hatchling,
@@ -79,15 +79,15 @@ impl Source {
         ]
     }
 
-    /// Writes the files into a folder, which is made when it is not there.
+    /// Writes the files into a directory, which is made when it is not there.
     ///
     /// # Errors
     /// When one cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    pub fn write(&self, dir: &Path) -> Result<()> {
         for (name, text) in self.files() {
-            let path = folder.join(name);
+            let path = dir.join(name);
             let write = || {
-                fs::create_dir_all(path.parent().unwrap_or(folder))?;
+                fs::create_dir_all(path.parent().unwrap_or(dir))?;
                 fs::write(&path, text)
             };
             write().with_context(|| format!("cannot write {}", path.display()))?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::pip::ensure_program_from_pip;
 
-/// Installs the uv that is in pixi 0.69 to 0.77 into the cache folder, once.
+/// Installs the uv that is in pixi 0.69 to 0.77 into the cache directory, once.
 ///
 /// # Errors
 /// When pip cannot be had, or does not find that version.

@@ -84,7 +84,7 @@ pub fn run(order: &str, context: &Context) -> anyhow::Result<()> {
                 evidence::is_workdir,
                 false,
             )?;
-            replacement::clear_folder(&workdir, &Workdir::new(&workdir).record(), None)
+            replacement::clear_dir(&workdir, &Workdir::new(&workdir).record(), None)
                 .with_context(|| format!("{} cannot be emptied", workdir.display()))?;
             // A mount point stays; anything else goes.
             let _ = fs::remove_dir(&workdir);
@@ -133,7 +133,7 @@ impl Inspection {
         let workdir = Workdir::new(&staging.workdir);
         let rules = ProjectRules::new(&words(&staging.excludes))?;
         let project = context.host.absolute(&staging.project);
-        stage::require_folder("--project-path-in-container", &project)?;
+        stage::require_dir("--project-path-in-container", &project)?;
         let manifest = ProjectManifest::require(&project)?;
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project)?;
@@ -144,8 +144,8 @@ impl Inspection {
         let resources = staging
             .resources
             .as_ref()
-            .map(|folder| context.host.absolute(folder))
-            .filter(|folder| folder.is_dir());
+            .map(|dir| context.host.absolute(dir))
+            .filter(|dir| dir.is_dir());
         let standing = look_at_workdir(workdir.path(), &project, resources.as_deref(), context)?;
         let mut search = SecretSearch::new(&policy, context)?;
         let project_survey = search.project(&project, &rules);
@@ -198,11 +198,10 @@ impl Inspection {
         let container_workdir = workdir.path().to_string_lossy();
         WorkdirRecord::new(text, &container_workdir, Verification::None).write(&workdir)?;
         // Each is made here: through a link that somebody else put there the build would
-        // write into another folder.
+        // write into another directory.
         let made = [workdir.projects(), workdir.out()];
-        for folder in made.iter().chain((!cache_reused).then_some(&cache)) {
-            fs::create_dir(folder)
-                .with_context(|| format!("{} cannot be made", folder.display()))?;
+        for dir in made.iter().chain((!cache_reused).then_some(&cache)) {
+            fs::create_dir(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
         }
         let how = CopyOptions {
             list: true,
@@ -211,7 +210,7 @@ impl Inspection {
         let copy = stage::copy_project(&project, &workdir.project(&name), &rules, &how, context)?;
         match &resources {
             Some(resources) => {
-                stage::copy_folder(
+                stage::copy_dir(
                     resources,
                     &workdir.resources(),
                     &CopyOptions::default(),
@@ -259,7 +258,7 @@ fn look_at_workdir(
     if let Some(resources) = resources {
         guard.protect(resources, "the resources");
     }
-    // There is no --force for a folder of somebody's container.
+    // There is no --force for a directory of somebody's container.
     guard.without_force();
     guard.check(
         "--container-workdir-path",
@@ -269,7 +268,7 @@ fn look_at_workdir(
     )
 }
 
-/// The channels that are folders of the project. Nothing can be mounted into a container
+/// The channels that are directories of the project. Nothing can be mounted into a container
 /// that runs: pixi finds a channel where it was locked, or not at all.
 fn channels_of(lock: Option<&Lock>, project: &Path) -> Vec<LocalChannel> {
     let mut channels = lock
@@ -279,12 +278,12 @@ fn channels_of(lock: Option<&Lock>, project: &Path) -> Vec<LocalChannel> {
     channels
 }
 
-/// Makes the folder of the workdir, or empties the one that is there, but for the package
+/// Makes the directory of the workdir, or empties the one that is there, but for the package
 /// cache where that is used again.
 ///
 /// # Errors
 ///
-/// Exit code 2 for a folder that somebody else could put a link in the place of.
+/// Exit code 2 for a directory that somebody else could put a link in the place of.
 fn make_workdir(
     workdir: &Workdir,
     standing: TargetState,
@@ -316,12 +315,12 @@ fn make_workdir(
     }
     let cache = workdir.cache();
     let kept = cache_reused.then_some(cache.as_path());
-    replacement::clear_folder(path, &workdir.record(), kept).with_context(advice)
+    replacement::clear_dir(path, &workdir.record(), kept).with_context(advice)
 }
 
-/// Whether a folder is on its parent's file system, and so no mount point.
-fn same_file_system(folder: &Path, parent: &fs::Metadata) -> bool {
-    fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.dev() == parent.dev())
+/// Whether a directory is on its parent's file system, and so no mount point.
+fn same_file_system(dir: &Path, parent: &fs::Metadata) -> bool {
+    fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.dev() == parent.dev())
 }
 
 /// Everything but the environments.

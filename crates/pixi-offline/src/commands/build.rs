@@ -126,8 +126,8 @@ impl Build<'_> {
     ) -> anyhow::Result<()> {
         let BuildElsewhere { place, claim, .. } = *elsewhere;
         // Beside the workdir: the next run sweeps it when this one is killed.
-        let logs_folder = StagedDir::new(claim, place.workdir.path())?;
-        let logs_in = Workdir::new(logs_folder.path());
+        let logs_dir = StagedDir::new(claim, place.workdir.path())?;
+        let logs_in = Workdir::new(logs_dir.path());
         prepare_logs(&logs_in)?;
         let logs = Logs::of(&logs_in);
         let left_as_it_was = |error: &anyhow::Error, record: &WorkdirRecord| {

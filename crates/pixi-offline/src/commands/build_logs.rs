@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::container::PhaseLog;
 use crate::layout::Workdir;
-use crate::replacement::make_folder;
+use crate::replacement::make_dir;
 
 /// The logs of a build.
 pub(crate) struct Logs {
@@ -36,8 +36,8 @@ impl Logs {
     }
 }
 
-/// Makes the out folder that a build inside a container keeps its logs in.
+/// Makes the out directory that a build inside a container keeps its logs in.
 pub(crate) fn prepare_logs(workdir: &Workdir) -> anyhow::Result<()> {
     let out = workdir.out();
-    make_folder(&out).with_context(|| format!("{} cannot be made", out.display()))
+    make_dir(&out).with_context(|| format!("{} cannot be made", out.display()))
 }

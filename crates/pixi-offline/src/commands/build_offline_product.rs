@@ -244,7 +244,7 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
         guard.check(
             "--output",
             &output,
-            |folder| is_usual || is_product(folder),
+            |dir| is_usual || is_product(dir),
             choices.force,
         )?;
     }
@@ -264,7 +264,7 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
     }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
-            "--out-dir {} is no folder; name another",
+            "--out-dir {} is no directory; name another",
             out_dir.display()
         )));
     }

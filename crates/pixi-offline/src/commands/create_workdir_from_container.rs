@@ -82,11 +82,11 @@ impl<'a> ContainerBuildPlan<'a> {
         let build = &request.build;
         let name = match &build.project_name {
             Some(name) => name.clone(),
-            None => ProjectName::of_folder(&request.project)?,
+            None => ProjectName::of_dir(&request.project)?,
         };
-        if build.container_workdir.is_system_folder() {
+        if build.container_workdir.is_system_dir() {
             return Err(Failure::usage(format!(
-                "--container-workdir-path {} is a folder of the system; choose a new one, such as /tmp/pixi-offline-workdir",
+                "--container-workdir-path {} is a directory of the system; choose a new one, such as /tmp/pixi-offline-workdir",
                 build.container_workdir
             )));
         }
@@ -201,7 +201,7 @@ impl<'a> ContainerBuildPlan<'a> {
             && !inspected.resources
         {
             context.report.warning(format_args!(
-                "--resources-path-in-container {} is no folder there; the product has no resources",
+                "--resources-path-in-container {} is no directory there; the product has no resources",
                 resources.display()
             ));
         }

@@ -104,7 +104,7 @@ impl<'a> HostBuildPlan<'a> {
 
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = context.host.absolute(&request.project_dir);
-        stage::require_folder("--project-dir", &project_dir)?;
+        stage::require_dir("--project-dir", &project_dir)?;
         let manifest = ProjectManifest::require(&project_dir)?;
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project_dir)?;
@@ -113,7 +113,7 @@ impl<'a> HostBuildPlan<'a> {
         let resources_dir = request.resources_dir.as_ref();
         let resources_dir = resources_dir.map(|dir| context.host.absolute(dir));
         if let Some(resources) = &resources_dir {
-            stage::require_folder("--resources-dir", resources)?;
+            stage::require_dir("--resources-dir", resources)?;
         }
         let mut protected = vec![(project_dir.as_path(), "the project")];
         protected.extend(resources_dir.as_deref().map(|dir| (dir, "the resources")));
@@ -297,7 +297,7 @@ fn platform_of(
     subdir_of_image(platform)
 }
 
-/// The project's name: as it was given, else the folder's.
+/// The project's name: as it was given, else the directory's.
 fn name_of(request: &HostBuildRequest, project_dir: &Path) -> anyhow::Result<ProjectName> {
     if let Some(name) = &request.build.project_name {
         return Ok(name.clone());
@@ -308,5 +308,5 @@ fn name_of(request: &HostBuildRequest, project_dir: &Path) -> anyhow::Result<Pro
         .unwrap_or_else(|_| project_dir.to_owned());
     let typed = Some(project_dir)
         .filter(|typed| typed.file_name().is_some() && !request.project_dir.ends_with("."));
-    ProjectName::of_folder(typed.unwrap_or(&named))
+    ProjectName::of_dir(typed.unwrap_or(&named))
 }

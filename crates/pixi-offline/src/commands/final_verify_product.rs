@@ -82,7 +82,7 @@ impl<'a> VerifyPlan<'a> {
     ) -> anyhow::Result<VerifyPlan<'a>> {
         if request.verification.is_requested() && request.project_name.is_none() {
             return Err(Failure::usage(
-                "a verification needs --project-name: it runs in that folder of the product",
+                "a verification needs --project-name: it runs in that directory of the product",
             ));
         }
         let engine = match engine {
@@ -321,17 +321,17 @@ fn require_places(
     out_dir: &Path,
 ) -> anyhow::Result<()> {
     let product_dir = product.path();
-    stage::require_folder("--product-dir", product_dir)?;
+    stage::require_dir("--product-dir", product_dir)?;
     if let Some(name) = &request.project_name {
         name.as_utf8()?;
-        stage::require_folder("--project-name", &product_dir.join(name))?;
+        stage::require_dir("--project-name", &product_dir.join(name))?;
     }
     for path in [product_dir, out_dir] {
         text_for_mount("a path that must be mounted", path.as_os_str())?;
     }
     if fs::metadata(out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
-            "--out-dir {} is no folder",
+            "--out-dir {} is no directory",
             out_dir.display()
         )));
     }
@@ -371,13 +371,12 @@ fn first_of(
     }
 }
 
-/// Whether `folder`, there or not, is `outer` or lies in it.
-fn lies_in(folder: &Path, outer: &Path) -> bool {
+/// Whether `directory`, there or not, is `outer` or lies in it.
+fn lies_in(dir: &Path, outer: &Path) -> bool {
     let Ok(outer) = outer.canonicalize() else {
         return false;
     };
-    folder
-        .ancestors()
+    dir.ancestors()
         .find_map(|existing| existing.canonicalize().ok())
         .is_some_and(|real| real.starts_with(outer))
 }

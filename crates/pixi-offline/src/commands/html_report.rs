@@ -40,7 +40,7 @@ impl ProductPackages {
         facts: &ManifestFacts,
         context: &Context,
     ) -> anyhow::Result<ProductPackages> {
-        let project = product.path().join(facts.project.folder.path());
+        let project = product.path().join(facts.project.dir.path());
         let (environments, whole_cache) = (&facts.environments, facts.packages.whole_cache);
         let Some(lock) = lock_of(product, facts, context)? else {
             return Ok(ProductPackages {
@@ -186,7 +186,7 @@ pub fn lock_of(
     facts: &ManifestFacts,
     context: &Context,
 ) -> anyhow::Result<Option<Lock>> {
-    let project = product.path().join(facts.project.folder.path());
+    let project = product.path().join(facts.project.dir.path());
     let lock = context.locks.read(&project.join(layout::LOCK_FILE))?;
     let chosen = facts.platform_names.iter();
     let chosen = chosen.map(|(environment, name)| (&**environment, &**name));

@@ -26,7 +26,7 @@ use crate::project::generated::{self, Generated};
 use crate::project::git_version;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::stage::{self, ProjectRules};
-use crate::replacement::{DirLock, OverwriteGuard, StagedDir, make_folder, require_free_space};
+use crate::replacement::{DirLock, OverwriteGuard, StagedDir, make_dir, require_free_space};
 use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
 use crate::secret_search::Finding;
 use crate::staging::{CopyOptions, LinkMode, Listing, Size};
@@ -64,7 +64,7 @@ pub struct ProductRequest {
     pub signing: SigningOptions,
     /// Where the product goes; `product/` in the workdir when `None`.
     pub output: Option<PathBuf>,
-    /// Whether another folder at `output` may be overwritten.
+    /// Whether another directory at `output` may be overwritten.
     pub force: bool,
 }
 
@@ -108,7 +108,7 @@ struct ProductPlan<'a> {
 
 /// What was copied into a product.
 struct Content {
-    /// What is listed already, by the folder of the product that it is in.
+    /// What is listed already, by the directory of the product that it is in.
     listings: Vec<(PathBuf, Listing)>,
     cache: CopiedCache,
     /// What is still to be done to a cache that is moved into the product.
@@ -215,7 +215,7 @@ impl<'a> ProductPlan<'a> {
         let cache = self.workdir.cache();
         let (projects, resources) = (self.workdir.projects(), self.workdir.resources());
         let mut sources = vec![projects.as_path()];
-        if stage::is_folder(&resources)? {
+        if stage::is_dir(&resources)? {
             sources.push(&resources);
         }
         if self.copies_cache() {
@@ -247,11 +247,11 @@ impl<'a> ProductPlan<'a> {
         let project = stage::copy_project(&from, &to, &self.rules, &how, context)?;
         let mut listings = vec![(to, project.listing)];
         let (from, to) = (self.workdir.resources(), new.resources());
-        if stage::is_folder(&from)? {
-            let outcome = stage::copy_folder(&from, &to, &how, context)?;
+        if stage::is_dir(&from)? {
+            let outcome = stage::copy_dir(&from, &to, &how, context)?;
             listings.push((to, outcome.listing));
         } else {
-            make_folder(&to).with_context(|| format!("{} cannot be made", to.display()))?;
+            make_dir(&to).with_context(|| format!("{} cannot be made", to.display()))?;
         }
         let (cache_move, cache) = if self.request.move_cache {
             let (cache_move, cache) = self.cache.prepare_move()?;
@@ -318,7 +318,7 @@ impl<'a> ProductPlan<'a> {
         };
         content.listings.push((new.cache(), listing));
         let known = |path: &Path, size| {
-            // Each listing is of a folder in the product itself.
+            // Each listing is of a directory in the product itself.
             let mut parts = path.components();
             let top = parts.next()?.as_os_str();
             let mut listings = content.listings.iter();
@@ -377,7 +377,7 @@ fn require_owned(strangers: &Strangers) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the product goes, when a folder there may be replaced.
+/// Where the product goes, when a directory there may be replaced.
 fn target(
     request: &ProductRequest,
     workdir: &Workdir,

@@ -16,9 +16,7 @@ use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
 use crate::product::quoted;
 use crate::project::stage::{self, Helper};
-use crate::replacement::{
-    DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_folder,
-};
+use crate::replacement::{DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_dir};
 use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
 use crate::untrusted_dir::UntrustedDir;
 use crate::workspace::container_out;
@@ -60,7 +58,7 @@ impl NewWorkdir {
         context: &Context,
     ) -> anyhow::Result<NewWorkdir> {
         let workdir = match asked {
-            Some(folder) => Workdir::new(context.host.absolute(folder)),
+            Some(dir) => Workdir::new(context.host.absolute(dir)),
             None => {
                 let root = context.host.workspace_root();
                 Workdir::default_in(root, context.host.unix_seconds)
@@ -73,8 +71,8 @@ impl NewWorkdir {
             )));
         }
         let mut guard = OverwriteGuard::new(&context.host);
-        for (folder, what) in protected {
-            guard.protect(folder, what);
+        for (dir, what) in protected {
+            guard.protect(dir, what);
         }
         let standing = guard.check("--workdir", workdir.path(), evidence::is_workdir, force)?;
         let helper = Helper::find(context)?;
@@ -99,7 +97,7 @@ impl NewWorkdir {
     }
 
     /// Puts a new workdir with this record in its place; what was there can come back.
-    /// The folder `kept`, if any, is taken over from it.
+    /// The directory `kept`, if any, is taken over from it.
     pub(crate) fn put_for_now(
         &self,
         beside: StagedDir,
@@ -111,11 +109,11 @@ impl NewWorkdir {
             let moved = provisional.moved();
             return Ok((provisional, moved));
         }
-        let is_folder = |name: &&str| {
+        let is_dir = |name: &&str| {
             let there = fs::symlink_metadata(self.workdir.path().join(name));
             there.is_ok_and(|there| there.is_dir())
         };
-        let kept = kept.filter(is_folder);
+        let kept = kept.filter(is_dir);
         let stay: Vec<&str> = self.stay.iter().map(String::as_str).chain(kept).collect();
         // A run that is killed meanwhile leaves a workdir that no product is made of.
         let mut interim = record.clone();
@@ -232,11 +230,11 @@ pub(crate) fn with_kept_logs(
     )
 }
 
-/// Makes the folders of a workdir that came from elsewhere which are only this
+/// Makes the directories of a workdir that came from elsewhere which are only this
 /// machine's.
-fn make_own_folders(workdir: &Workdir) -> anyhow::Result<()> {
-    for folder in [workdir.helpers(), workdir.product().path().to_owned()] {
-        make_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+fn make_own_dirs(workdir: &Workdir) -> anyhow::Result<()> {
+    for dir in [workdir.helpers(), workdir.product().path().to_owned()] {
+        make_dir(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     }
     Ok(())
 }
@@ -251,14 +249,14 @@ fn keep_logs(
     let beside = StagedDir::new(claim, place.workdir.path())?;
     let new = Workdir::new(beside.path());
     record.write(&new)?;
-    stage::make_folders(&new)?;
-    make_folder(&new.resources())?;
+    stage::make_dirs(&new)?;
+    make_dir(&new.resources())?;
     place.helper.install(&new)?;
     add_logs(logs, &new)?;
     beside.commit()
 }
 
-/// Copies the logs into a workdir's out folder.
+/// Copies the logs into a workdir's out directory.
 pub(crate) fn add_logs(logs: &Workdir, to: &Workdir) -> anyhow::Result<()> {
     let (from, into) = (logs.out(), to.out());
     let dirs = UntrustedDir::open(&from).and_then(|from| {
@@ -307,6 +305,6 @@ pub(crate) fn complete_received(
         dir.remove(left)?;
     }
     add_logs(logs, new)?;
-    make_own_folders(new)?;
+    make_own_dirs(new)?;
     place.helper.install(new)
 }

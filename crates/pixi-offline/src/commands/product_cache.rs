@@ -22,7 +22,7 @@ use crate::project::environments;
 use crate::project::lock_fit;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::workspace_platforms;
-use crate::replacement::make_folder;
+use crate::replacement::make_dir;
 use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
 use crate::staging::{CopyOptions, Size};
 use crate::untrusted_dir::UntrustedDir;
@@ -350,8 +350,8 @@ fn open_pixi(workdir: &Workdir) -> io::Result<(File, u64)> {
 pub(crate) fn bundle_pixi(workdir: &Workdir, target: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let copy = || -> std::io::Result<()> {
-        if let Some(folder) = target.parent() {
-            make_folder(folder)?;
+        if let Some(dir) = target.parent() {
+            make_dir(dir)?;
         }
         let (from, size) = open_pixi(workdir)?;
         let mut to = File::create_new(target)?;

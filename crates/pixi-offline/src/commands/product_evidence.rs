@@ -90,7 +90,7 @@ pub(crate) fn facts(
         project: Project {
             name: name.to_string(),
             version: metadata.version,
-            folder: EncodedPath::new(name.as_os_str()),
+            dir: EncodedPath::new(name.as_os_str()),
             manifest,
             lock,
             git: record.and_then(|record| record.source.clone()),
@@ -170,7 +170,7 @@ fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
                 PythonKind::Wheel => "wheel",
                 PythonKind::SourceDistribution => "source-distribution",
                 PythonKind::Git => "git",
-                PythonKind::Folder => "folder",
+                PythonKind::Dir => "folder",
             };
             *counts.python_kinds.entry(kind.to_owned()).or_default() += 1;
         }

@@ -66,7 +66,7 @@ impl SignedProduct {
             .require_product(&signature, facts, &checked.digest)?;
         if let Some(first) = checked.left_by_install.first() {
             return Err(refused(format!(
-                "{} holds {} files and folders that no signature covers, {} for example: something was installed in it, or they were added on its way; copy the product again, whole",
+                "{} holds {} files and directories that no signature covers, {} for example: something was installed in it, or they were added on its way; copy the product again, whole",
                 product.path().display(),
                 checked.left_by_install.len(),
                 EncodedPath::new(first)

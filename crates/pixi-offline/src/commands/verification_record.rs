@@ -76,7 +76,7 @@ pub(crate) fn check(
     let as_listed = checked.left_by_install.is_empty();
     if let Some(first) = checked.left_by_install.first() {
         context.report.note(format_args!(
-            "something was installed in the product itself: it holds {} files and folders more than it lists, {} for example, and the record names no digest of the product",
+            "something was installed in the product itself: it holds {} files and directories more than it lists, {} for example, and the record names no digest of the product",
             checked.left_by_install.len(),
             first.display()
         ));
@@ -293,7 +293,7 @@ pub(crate) fn attach(
     Ok(())
 }
 
-/// Removes what an earlier verification left in the out folder: it says nothing
+/// Removes what an earlier verification left in the out directory: it says nothing
 /// of this one.
 pub(crate) fn remove_earlier(logs: &OfflineLogs) -> anyhow::Result<()> {
     remove_signature(&logs.verification())?;

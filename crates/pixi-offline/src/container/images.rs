@@ -109,8 +109,8 @@ impl Engine {
         engine: &EngineVersion,
         report: &Report,
     ) -> anyhow::Result<String> {
-        let folder = tempfile::tempdir().context("no temporary folder can be made")?;
-        let id_file = folder.path().join("id");
+        let dir = tempfile::tempdir().context("no temporary directory can be made")?;
+        let id_file = dir.path().join("id");
         // The classic builder's cache is made of images without a name: a build that used
         // those of another would lose them when that one tidies up.
         let mut arguments = os_strings(&["build", "--network", "none", "--force-rm", "--no-cache"]);

@@ -1,7 +1,7 @@
 //! What the container engine is asked, and the scripts that run inside.
 //!
 //! In: what a container shall be (image, mounts, network, script and its
-//! words), as data. Out: what happened in it. This folder knows no Pixi project
+//! words), as data. Out: what happened in it. This directory knows no Pixi project
 //! and no layout: paths and words are handed to it.
 //!
 //! A run is a conversation. The script inside writes its output and, between,

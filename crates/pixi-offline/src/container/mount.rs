@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::request::text_for_mount;
 
-/// A folder of the host, or a volume of the engine, inside a container.
+/// A directory of the host, or a volume of the engine, inside a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     source: MountSource,
@@ -15,7 +15,7 @@ pub struct Mount {
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum MountSource {
-    Folder(PathBuf),
+    Dir(PathBuf),
     Volume(String),
 }
 
@@ -23,7 +23,7 @@ impl Mount {
     /// Mounts `source`, an absolute path, at `target`, writable.
     pub fn writable(source: impl Into<PathBuf>, target: impl Into<String>) -> Mount {
         Mount {
-            source: MountSource::Folder(source.into()),
+            source: MountSource::Dir(source.into()),
             target: target.into(),
             read_only: false,
         }
@@ -51,10 +51,10 @@ impl Mount {
         }
     }
 
-    /// Where the folder lies on the host, if it is one.
+    /// Where the directory lies on the host, if it is one.
     pub fn source(&self) -> Option<&Path> {
         match &self.source {
-            MountSource::Folder(folder) => Some(folder),
+            MountSource::Dir(dir) => Some(dir),
             MountSource::Volume(_) => None,
         }
     }
@@ -66,12 +66,12 @@ impl Mount {
     /// # Errors
     ///
     /// Exit code 2 when the source is not UTF-8, or a carriage return is before
-    /// a newline in it: the client would mount another folder.
+    /// a newline in it: the client would mount another directory.
     pub fn value(&self) -> anyhow::Result<String> {
         let (kind, source) = match &self.source {
-            MountSource::Folder(folder) => (
+            MountSource::Dir(dir) => (
                 "bind",
-                text_for_mount("a path that must be mounted", folder.as_os_str())?,
+                text_for_mount("a path that must be mounted", dir.as_os_str())?,
             ),
             MountSource::Volume(name) => ("volume", name.as_str()),
         };
@@ -82,9 +82,9 @@ impl Mount {
             format!("target={target}"),
         ];
         if self.read_only {
-            // podman 4.3 takes `readonly` of folders only; docker takes both of both.
+            // podman 4.3 takes `readonly` of directories only; docker takes both of both.
             let word = match self.source {
-                MountSource::Folder(_) => "readonly",
+                MountSource::Dir(_) => "readonly",
                 MountSource::Volume(_) => "ro",
             };
             fields.push(word.to_owned());

@@ -20,8 +20,8 @@ pub struct Outcome {
     pub missing_programs: Vec<String>,
     /// Files that the verification should have left and did not.
     pub missing_files: Vec<String>,
-    /// The out folder in the container is not the one on this machine.
-    pub out_folder_is_not_ours: bool,
+    /// The out directory in the container is not the one on this machine.
+    pub out_dir_is_not_ours: bool,
     /// Phases in which the kernel killed a process for lack of memory.
     pub out_of_memory: Vec<String>,
     /// Somebody ended the script with a signal, or its input ended.
@@ -97,7 +97,7 @@ impl Outcome {
                 self.running.is_none() && (point == super::START || has_ended(point))
             }
             ScriptEvent::Pixi(_) => self.pixi.is_none() && self.running.is_none(),
-            ScriptEvent::OutFolderIsNotOurs => self.phases.is_empty() && self.running.is_none(),
+            ScriptEvent::OutDirIsNotOurs => self.phases.is_empty() && self.running.is_none(),
             ScriptEvent::MissingProgram(_) | ScriptEvent::MissingFile(_) => self.running.is_none(),
             ScriptEvent::Interrupted => !self.interrupted,
             ScriptEvent::Finished(_) => self.running.is_none() || self.interrupted,
@@ -108,7 +108,7 @@ impl Outcome {
     fn learn(&mut self, signal: ScriptEvent) {
         match signal {
             ScriptEvent::Started(shell) => self.shell = Some(shell),
-            ScriptEvent::OutFolderIsNotOurs => self.out_folder_is_not_ours = true,
+            ScriptEvent::OutDirIsNotOurs => self.out_dir_is_not_ours = true,
             ScriptEvent::MissingProgram(name) => self.missing_programs.push(name),
             ScriptEvent::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
             ScriptEvent::Begin(phase) => self.running = Some(phase),
@@ -184,7 +184,7 @@ mod tests {
                 "finished 1",
             ],
             &["started sh", "begin verify", "interrupted", "finished 143"],
-            &["started sh", "out-folder-is-not-ours", "finished 1"],
+            &["started sh", "out-dir-is-not-ours", "finished 1"],
             &["started sh", "missing-program bash", "finished 127"],
             &["started sh", "pixi", "pixi", "finished 127"],
         ] {

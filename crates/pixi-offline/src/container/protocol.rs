@@ -87,8 +87,8 @@ impl fmt::Debug for Tokens {
 pub enum ScriptEvent {
     /// The script runs, in this shell.
     Started(String),
-    /// The out folder that it sees is not ours.
-    OutFolderIsNotOurs,
+    /// The out directory that it sees is not ours.
+    OutDirIsNotOurs,
     /// A program that it needs is not in the image.
     MissingProgram(String),
     /// What `pixi --version` prints.
@@ -124,7 +124,7 @@ impl ScriptEvent {
         let code = |text: &str| text.parse::<u8>().ok();
         match head {
             "started" => ScriptEvent::Started(rest.to_owned()),
-            "out-folder-is-not-ours" => ScriptEvent::OutFolderIsNotOurs,
+            "out-dir-is-not-ours" => ScriptEvent::OutDirIsNotOurs,
             "missing-program" => ScriptEvent::MissingProgram(rest.to_owned()),
             "pixi" => ScriptEvent::Pixi(rest.trim().to_owned()),
             "credential" => ScriptEvent::Credential(rest.to_owned()),
@@ -168,7 +168,7 @@ impl ScriptEvent {
             | ScriptEvent::End(_, 0)
             | ScriptEvent::Attempts(_, 0)
             | ScriptEvent::Finished(0) => Tone::Success,
-            ScriptEvent::OutFolderIsNotOurs
+            ScriptEvent::OutDirIsNotOurs
             | ScriptEvent::MissingProgram(_)
             | ScriptEvent::MissingFile(_)
             | ScriptEvent::OutOfMemory(_)
@@ -186,7 +186,7 @@ impl fmt::Display for ScriptEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ScriptEvent::Started(shell) => write!(f, "started {shell}"),
-            ScriptEvent::OutFolderIsNotOurs => write!(f, "out-folder-is-not-ours"),
+            ScriptEvent::OutDirIsNotOurs => write!(f, "out-dir-is-not-ours"),
             ScriptEvent::MissingProgram(name) => write!(f, "missing-program {name}"),
             ScriptEvent::Pixi(version) => write!(f, "pixi {version}"),
             ScriptEvent::Credential(variable) => write!(f, "credential {variable}"),
@@ -211,7 +211,7 @@ mod tests {
     fn what_is_said_is_read_back() {
         for signal in [
             ScriptEvent::Started("bash".into()),
-            ScriptEvent::OutFolderIsNotOurs,
+            ScriptEvent::OutDirIsNotOurs,
             ScriptEvent::MissingProgram("pixi".into()),
             ScriptEvent::Pixi("pixi 0.77.0".into()),
             ScriptEvent::Credential("A=http://joe:secret@h b".into()),

@@ -45,15 +45,15 @@ pub struct RunResult {
 /// Runs a container: shows its output live, keeps the log of each phase, and
 /// removes the container however the run ends.
 ///
-/// `out` is the folder of this machine that the container sees as its out
-/// folder, if it sees any: a file named after the nonce tells the script that it is really
+/// `out` is the directory of this machine that the container sees as its out
+/// directory, if it sees any: a file named after the nonce tells the script that it is really
 /// this one. Into a volume, who fills it lays the nonce ([`nonce_file`]).
 ///
 /// A script that did not get to its end is told in [`RunResult::end`], with the exit
 /// code that `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
 /// its client says), out of memory or killed (137), a signal to this process
 /// (128+n), a closed stdout (141), a log that cannot be written (1), an entry
-/// point that swallowed the script (1), an out folder that is not ours (1), output that
+/// point that swallowed the script (1), an out directory that is not ours (1), output that
 /// contradicts itself (1).
 ///
 /// # Errors
@@ -97,13 +97,13 @@ pub fn run(
     }
     let counted = outside.finish(&mut end.outcome);
     let ended = end.classify(engine, |outcome, client| {
-        if outcome.out_folder_is_not_ours {
+        if outcome.out_dir_is_not_ours {
             return Ok((
                 failure::GENERAL,
                 not_shared(
                     engine,
                     out.unwrap_or(Path::new("its volume")),
-                    "it is another folder there",
+                    "it is another directory there",
                 ),
             ));
         }
@@ -239,7 +239,7 @@ impl ScriptEnd {
             trouble,
             outcome,
         } = self;
-        let finished = outcome.finished.is_some() && !outcome.out_folder_is_not_ours;
+        let finished = outcome.finished.is_some() && !outcome.out_dir_is_not_ours;
         let end = if let Some(cause) = cause {
             Err(cause.into())
         } else if let Some(trouble) = trouble {

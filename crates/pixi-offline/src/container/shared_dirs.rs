@@ -17,12 +17,12 @@ use crate::request::ImageReference;
 use crate::tools::{Captured, os_strings};
 use crate::untrusted_dir::UntrustedDir;
 
-/// How the engine gets at a folder of this machine.
+/// How the engine gets at a directory of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// As far as was asked for.
     Granted,
-    /// It does not see the folder: what to say.
+    /// It does not see the directory: what to say.
     Unseen(String),
     /// A container cannot write there what is the caller's then: what to say.
     Closed(String),
@@ -92,11 +92,11 @@ pub fn shares_writable(
         return Ok(Access::Granted);
     }
     if answer.code == Engine::ELSEWHERE {
-        let words = "it is another folder there";
+        let words = "it is another directory there";
         return Ok(Access::Unseen(not_shared(engine, shown, words)));
     }
     if answer.code == failure::ENGINE {
-        // It made no container: perhaps since it has no such folder.
+        // It made no container: perhaps since it has no such directory.
         drop(there);
         let access = shares(engine, image, probe)?;
         if access != Access::Granted {
@@ -108,23 +108,23 @@ pub fn shares_writable(
         words => words,
     };
     Ok(Access::Closed(format!(
-        "a container of {} cannot write into {}: {words}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy to have files carried, or a folder on a local disk",
+        "a container of {} cannot write into {}: {words}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy to have files carried, or a directory on a local disk",
         engine.client(),
         shown.display()
     )))
 }
 
-/// What to say of a folder that the engine does not have as we have it.
-pub(super) fn not_shared(engine: &Engine, folder: &Path, words: &str) -> String {
+/// What to say of a directory that the engine does not have as we have it.
+pub(super) fn not_shared(engine: &Engine, dir: &Path, words: &str) -> String {
     format!(
         "the engine behind {} does not see this machine's files: {}: {words}; give --transfer copy to have them carried there and back, or use an engine on this machine",
         engine.client(),
-        folder.display()
+        dir.display()
     )
 }
 
 impl Engine {
-    /// Whether the engine sees these files and folders of this machine; if not, its
+    /// Whether the engine sees these files and directories of this machine; if not, its
     /// words. It is asked to make a container, never to start it.
     pub(super) fn sees(
         &self,
@@ -137,7 +137,7 @@ impl Engine {
         if with.succeeded() {
             return Ok(Ok(()));
         }
-        // Refused without the folder too: that is another trouble, not ours to tell.
+        // Refused without the directory too: that is another trouble, not ours to tell.
         let without = self.try_to_create(&[], image)?;
         Ok(if without.succeeded() {
             Err(with.stderr)
@@ -146,15 +146,15 @@ impl Engine {
         })
     }
 
-    /// What [`Engine::write_into`] ends with for a folder that is another one there.
+    /// What [`Engine::write_into`] ends with for a directory that is another one there.
     const ELSEWHERE: u8 = 72;
 
-    /// Has a container that sees the folders `others` too make a file named `name` in a folder,
-    /// and give it to the folder's owner, as our scripts do in the end; it ends with
-    /// [`Engine::ELSEWHERE`] when the file `there` is not in the folder.
+    /// Has a container that sees the directories `others` too make a file named `name` in a directory,
+    /// and give it to the directory's owner, as our scripts do in the end; it ends with
+    /// [`Engine::ELSEWHERE`] when the file `there` is not in the directory.
     fn write_into(
         &self,
-        folder: &Path,
+        dir: &Path,
         others: &[&Path],
         there: &str,
         name: &str,
@@ -170,7 +170,7 @@ impl Engine {
         let mut options: Vec<OsString> = ["--security-opt", "label=disable"]
             .map(OsString::from)
             .into();
-        let mount = Mount::writable(folder, "/pixi-offline/probe").value()?;
+        let mount = Mount::writable(dir, "/pixi-offline/probe").value()?;
         options.extend(["--mount".into(), mount.into()]);
         options.extend(read_only(others)?.into_iter().map(OsString::from));
         options.extend(engine_arguments::without_network(engine_arguments));
@@ -208,13 +208,13 @@ fn read_only(paths: &[&Path]) -> anyhow::Result<Vec<String>> {
     Ok(options)
 }
 
-/// The name of the file in an out folder that tells a script with this nonce that the
-/// folder is the one that is meant.
+/// The name of the file in an out directory that tells a script with this nonce that the
+/// directory is the one that is meant.
 pub fn nonce_file(nonce: &str) -> String {
     format!("{}{nonce}", NonceFile::START)
 }
 
-/// The nonce in the out folder, there as long as this is.
+/// The nonce in the out directory, there as long as this is.
 pub(super) struct NonceFile {
     dir: UntrustedDir,
     name: String,
@@ -225,7 +225,7 @@ impl NonceFile {
     const START: &'static str = ".pixi-offline-";
 
     pub(super) fn lay(out: &Path, nonce: &str) -> anyhow::Result<NonceFile> {
-        // Those of killed runs: nobody else works with a folder that is claimed.
+        // Those of killed runs: nobody else works with a directory that is claimed.
         let is_nonce = |name: &OsStr| {
             let name = name.as_encoded_bytes();
             name.strip_prefix(NonceFile::START.as_bytes())

@@ -67,7 +67,7 @@ pub struct ContainerSpec {
     pub image: ImageReference,
     /// What the image shall be for; the engine's choice when `None`.
     pub platform: Option<ContainerPlatform>,
-    /// Folders of the host in it.
+    /// Directories of the host in it.
     pub mounts: Vec<Mount>,
     /// A file system in memory in it.
     pub tmpfs: Option<Tmpfs>,
@@ -80,7 +80,7 @@ pub struct ContainerSpec {
     /// Words that the caller wants handed to the engine as they are.
     pub engine_arguments: Vec<OsString>,
     /// SELinux separates containers from the host's files; relabelling people's
-    /// folders would outlast the run, so the separation is turned off instead.
+    /// directories would outlast the run, so the separation is turned off instead.
     pub selinux_enforcing: bool,
     /// What counts attempts to reach a network from outside of it, if anything.
     pub counting: Option<Counting>,

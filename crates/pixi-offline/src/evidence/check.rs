@@ -246,13 +246,13 @@ fn compare(
     };
     let seen = staging::scan_tree(product.path(), &Without(is_not_listed), &digests)?;
     let seen = || seen.listing.entries(Path::new(""));
-    let project = manifest.facts.project.folder.path().to_owned();
+    let project = manifest.facts.project.dir.path().to_owned();
     let environments = project.join(".pixi");
     // A link in its place leads out of the product.
-    let is_folder = |path: &Path| {
+    let is_dir = |path: &Path| {
         fs::symlink_metadata(product.path().join(path)).is_ok_and(|found| found.is_dir())
     };
-    let installed = is_folder(&environments)
+    let installed = is_dir(&environments)
         && seen().any(|seen| {
             seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
         });
@@ -333,7 +333,7 @@ fn uncovered(product: &Product) -> impl Iterator<Item = CheckFinding> {
     })
 }
 
-/// The folder of the product, when everybody may write there. No list has its mode.
+/// The directory of the product, when everybody may write there. No list has its mode.
 fn writable_by_everybody(product: &Product) -> Option<CheckFinding> {
     let found = fs::metadata(product.path()).ok()?.mode();
     (found & 0o002 != 0).then(|| CheckFinding {
@@ -345,7 +345,7 @@ fn writable_by_everybody(product: &Product) -> Option<CheckFinding> {
     })
 }
 
-/// Whether a folder only got the set-group-ID bit of the folder that it is in, as new
+/// Whether a directory only got the set-group-ID bit of the directory that it is in, as new
 /// ones do.
 fn is_inherited(what: &Difference, entry: &Entry, product: &Product) -> bool {
     const SET_GROUP_ID: u32 = 0o2000;

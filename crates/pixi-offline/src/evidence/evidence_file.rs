@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn only_regular_files_within_the_limit_are_read_and_nothing_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
         fs::write(path("file"), "1234").unwrap();
         symlink(path("file"), path("link")).unwrap();
         symlink(path("gone"), path("dangling")).unwrap();
-        fs::create_dir(path("folder")).unwrap();
+        fs::create_dir(path("dir")).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
             path("pipe"),
@@ -93,7 +93,7 @@ mod tests {
             .unwrap();
         assert_eq!(read(&path("file"), 4).unwrap().unwrap(), b"1234");
         assert_eq!(read(&path("gone"), 4).unwrap(), None);
-        for name in ["link", "dangling", "folder", "pipe", "socket"] {
+        for name in ["link", "dangling", "dir", "pipe", "socket"] {
             let error = read(&path(name), 4).unwrap_err().to_string();
             assert!(error.contains("is no regular file"), "{name}: {error}");
         }

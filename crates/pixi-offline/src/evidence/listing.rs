@@ -15,7 +15,7 @@ pub(super) fn kind(listed: &Listed<'_>) -> Option<EntryKind> {
     let mode = Mode::of(listed.mode);
     Some(match listed.kind {
         staging::Kind::File { .. } => return None,
-        staging::Kind::Folder => EntryKind::Directory { mode },
+        staging::Kind::Dir => EntryKind::Directory { mode },
         staging::Kind::Link { leads_to } => EntryKind::Link {
             target: EncodedPath::new(leads_to),
         },
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn the_list_has_all_kinds_sorted_by_bytes_and_asks_before_it_reads() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
         for name in ["a", "a/deep", "b"] {
             fs::create_dir(root.join(name)).unwrap();
         }

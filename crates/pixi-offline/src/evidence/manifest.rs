@@ -27,8 +27,8 @@ pub struct Manifest {
     #[serde(flatten)]
     pub facts: ManifestFacts,
     /// Everything in the product but the manifest itself and the files that are
-    /// written after it, sorted by the bytes of the path; a folder comes before
-    /// what is in it, and the folder of the product is not listed.
+    /// written after it, sorted by the bytes of the path; a directory comes before
+    /// what is in it, and the directory of the product is not listed.
     pub entries: Vec<Entry>,
 }
 
@@ -110,8 +110,9 @@ pub struct Project {
     /// say it.
     #[serde(default)]
     pub version: Option<String>,
-    /// Its folder in the product.
-    pub folder: EncodedPath,
+    /// Its directory in the product.
+    #[serde(rename = "folder")]
+    pub dir: EncodedPath,
     /// The file that says that it is a Pixi project.
     pub manifest: DigestedFile,
     /// Its lock, when it has one.
@@ -195,7 +196,7 @@ pub struct PackageCounts {
     /// Python packages.
     pub python: Option<u64>,
     /// Python packages by what of them is locked: `wheel`,
-    /// `source-distribution`, `git`, `folder`.
+    /// `source-distribution`, `git`, `directory`.
     pub python_kinds: BTreeMap<String, u64>,
     /// Wheels that are tied to the lock by the names of their files only, since uv kept
     /// no sha256 of them; `None` when that was not looked at.

@@ -1,7 +1,7 @@
 //! Evidence: digests, and the record that a workdir carries.
 //!
 //! In: files and facts. Out: what later commands and people can check. This
-//! folder decides nothing.
+//! directory decides nothing.
 
 pub mod check;
 mod digest;

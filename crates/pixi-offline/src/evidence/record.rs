@@ -62,7 +62,7 @@ pub struct InstalledPlatform {
     pub subdir: Subdir,
 }
 
-/// What git said of the folder that a project was staged from.
+/// What git said of the directory that a project was staged from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceState {
     /// The commit that was checked out.
@@ -89,7 +89,7 @@ pub struct GitVersion {
 /// What a build made in the project, beside the environments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratedFiles {
-    /// Everything that was not staged, folders before what is in them; `pixi.lock` is not
+    /// Everything that was not staged, directories before what is in them; `pixi.lock` is not
     /// among it.
     pub entries: Vec<GeneratedEntry>,
     /// Why this is not known, where it is not.
@@ -107,12 +107,12 @@ impl GeneratedFiles {
     }
 }
 
-/// A file, link or folder that a build made in the project.
+/// A file, link or directory that a build made in the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratedEntry {
     /// Its path below the project.
     pub path: EncodedPath,
-    /// The sha256 of a file's content, or of a link's target; a folder has none.
+    /// The sha256 of a file's content, or of a link's target; a directory has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256Digest>,
 }
@@ -287,11 +287,11 @@ impl WorkdirRecord {
     }
 }
 
-/// Whether a folder is a workdir: ours, by its record in whatever format, or by
+/// Whether a directory is a workdir: ours, by its record in whatever format, or by
 /// holding nothing but one that a killed run had begun to write; or of the old
-/// scripts, by having their folders, their helper and nothing else.
-pub fn is_workdir(folder: &Path) -> bool {
-    let Ok(dir) = UntrustedDir::open(folder) else {
+/// scripts, by having their directories, their helper and nothing else.
+pub fn is_workdir(dir: &Path) -> bool {
+    let Ok(dir) = UntrustedDir::open(dir) else {
         return false;
     };
     match dir.read(layout::RECORD, RECORD_LIMIT) {
@@ -307,7 +307,7 @@ fn is_begun_or_of_the_scripts(dir: &UntrustedDir) -> io::Result<bool> {
     dir.for_each_entry(|entry| {
         match entry.name.to_str() {
             Some(UNFINISHED) => begun = true,
-            Some(name) if entry.kind == FileType::Directory && Workdir::FOLDERS.contains(&name) => {
+            Some(name) if entry.kind == FileType::Directory && Workdir::DIRS.contains(&name) => {
                 names.push(name.to_owned());
             }
             _ => return Err(foreign(entry)),
@@ -317,7 +317,7 @@ fn is_begun_or_of_the_scripts(dir: &UntrustedDir) -> io::Result<bool> {
     if names.is_empty() {
         return Ok(begun);
     }
-    let core = Workdir::CORE_FOLDERS
+    let core = Workdir::CORE_DIRS
         .iter()
         .all(|core| names.iter().any(|name| name == core));
     let shim = Workdir::new("").helper_shim();
@@ -358,22 +358,22 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_back_and_marks_the_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let workdir = Workdir::new(folder.path());
-        assert!(!is_workdir(folder.path()));
+    fn a_record_is_read_back_and_marks_the_dir() {
+        let dir = tempfile::tempdir().unwrap();
+        let workdir = Workdir::new(dir.path());
+        assert!(!is_workdir(dir.path()));
         assert_eq!(WorkdirRecord::read(&workdir).unwrap(), None);
         let verification = Verification::Command(vec!["a".into(), String::new()]);
         let record = WorkdirRecord::new("demo", "/workdir", verification);
         record.write(&workdir).unwrap();
         assert_eq!(WorkdirRecord::read(&workdir).unwrap(), Some(record));
-        assert!(is_workdir(folder.path()));
+        assert!(is_workdir(dir.path()));
     }
 
     #[test]
     fn another_format_is_named_and_still_ours() {
-        let folder = tempfile::tempdir().unwrap();
-        let workdir = Workdir::new(folder.path());
+        let dir = tempfile::tempdir().unwrap();
+        let workdir = Workdir::new(dir.path());
         fs::write(
             workdir.record(),
             r#"{"kind":"pixi-offline workdir","format":99}"#,
@@ -381,40 +381,40 @@ mod tests {
         .unwrap();
         let error = WorkdirRecord::read(&workdir).unwrap_err().to_string();
         assert!(error.contains("format 99"), "{error}");
-        assert!(is_workdir(folder.path()));
+        assert!(is_workdir(dir.path()));
         fs::write(workdir.record(), "{}").unwrap();
-        assert!(!is_workdir(folder.path()));
+        assert!(!is_workdir(dir.path()));
     }
 
     #[test]
-    fn the_old_scripts_layout_is_known_by_its_folders_alone() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_old_scripts_layout_is_known_by_its_dirs_alone() {
+        let dir = tempfile::tempdir().unwrap();
         for name in ["project", "resources", "pixi-cache", "out", "helpers"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::create_dir(dir.path().join(name)).unwrap();
         }
         assert!(
-            !is_workdir(folder.path()),
-            "folders of these names alone may be anybody's"
+            !is_workdir(dir.path()),
+            "directories of these names alone may be anybody's"
         );
-        fs::write(Workdir::new(folder.path()).helper_shim(), "").unwrap();
-        assert!(is_workdir(folder.path()));
-        fs::write(folder.path().join("thesis.txt"), "").unwrap();
-        assert!(!is_workdir(folder.path()));
+        fs::write(Workdir::new(dir.path()).helper_shim(), "").unwrap();
+        assert!(is_workdir(dir.path()));
+        fs::write(dir.path().join("thesis.txt"), "").unwrap();
+        assert!(!is_workdir(dir.path()));
     }
 
     #[test]
     fn a_link_in_the_place_of_the_record_leads_nowhere() {
         let root = tempfile::tempdir().unwrap();
         let victim = root.path().join("victim");
-        let folder = root.path().join("W");
-        fs::create_dir(&folder).unwrap();
-        let workdir = Workdir::new(&folder);
+        let dir = root.path().join("W");
+        fs::create_dir(&dir).unwrap();
+        let workdir = Workdir::new(&dir);
         let record = WorkdirRecord::new("demo", "/workdir", Verification::None);
         record.write(&workdir).unwrap();
         fs::rename(workdir.record(), &victim).unwrap();
         let before = fs::read(&victim).unwrap();
         for name in [UNFINISHED, "workdir.json"] {
-            symlink(&victim, folder.join(name)).unwrap();
+            symlink(&victim, dir.join(name)).unwrap();
         }
         // Neither read through the link nor taken for a workdir because of it.
         let error = format!("{:#}", WorkdirRecord::read(&workdir).unwrap_err());
@@ -422,11 +422,11 @@ mod tests {
             error.contains("workdir.json cannot be read: it is a symbolic link"),
             "{error}"
         );
-        assert!(!is_workdir(&folder));
+        assert!(!is_workdir(&dir));
         record.write(&workdir).unwrap();
         assert_eq!(fs::read(&victim).unwrap(), before);
         assert_eq!(WorkdirRecord::read(&workdir).unwrap(), Some(record));
         assert!(fs::symlink_metadata(workdir.record()).unwrap().is_file());
-        assert!(fs::symlink_metadata(folder.join(UNFINISHED)).is_err());
+        assert!(fs::symlink_metadata(dir.join(UNFINISHED)).is_err());
     }
 }

@@ -119,14 +119,14 @@ fn references(packages: &[PackageInfo]) -> Vec<String> {
     references
 }
 
-/// The package URL. What no registry has, because it is built from a folder, is
+/// The package URL. What no registry has, because it is built from a directory, is
 /// `generic`: another type would be taken for a published package of that name.
 fn package_url(package: &Package) -> String {
     let id = package.id();
     let kind = match (package, &id.source) {
         (Package::Conda(_), _) => "conda",
         (Package::CondaSource(_), _) | (_, PackageSource::Path(_)) => "generic",
-        (Package::Python(python), _) if python.kind == PythonKind::Folder => "generic",
+        (Package::Python(python), _) if python.kind == PythonKind::Dir => "generic",
         (Package::Python(_), _) => "pypi",
     };
     let mut url = format!("pkg:{kind}/{}", encoded(&id.name));
@@ -188,7 +188,7 @@ pub(super) fn shown_kind(package: &Package) -> &'static str {
             PythonKind::Wheel => "Python wheel",
             PythonKind::SourceDistribution => "Python source distribution",
             PythonKind::Git => "Python package built from git",
-            PythonKind::Folder => "Python package built from a folder",
+            PythonKind::Dir => "Python package built from a directory",
         },
     }
 }

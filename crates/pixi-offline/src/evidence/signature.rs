@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_signature_holds_for_its_content_and_its_key_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
         let pair = KeyPair::generate_unencrypted_keypair().unwrap();
         fs::write(path("key"), pair.sk.to_box(None).unwrap().to_bytes()).unwrap();
         fs::write(path("pub"), pair.pk.to_box().unwrap().to_bytes()).unwrap();
@@ -223,8 +223,8 @@ RWRTY0IyAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8AgAAAAAAAAAAAEAAAAAAAqmnnWCKK
 
     #[test]
     fn a_key_with_a_password_needs_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
         fs::write(path("key"), WITH_PASSWORD).unwrap();
         fs::write(path("right"), "secret\n").unwrap();
         fs::write(path("wrong"), "Secret\n").unwrap();

@@ -39,7 +39,7 @@ pub struct VerificationRecord {
     pub started: Option<String>,
     /// When it ended, in the form of RFC 3339.
     pub finished: Option<String>,
-    /// The project's folder, when one was named.
+    /// The project's directory, when one was named.
     pub project: Option<String>,
     /// The environments that the product installs, when it says so.
     pub environments: Vec<String>,

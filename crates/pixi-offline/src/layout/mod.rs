@@ -1,7 +1,7 @@
 //! Where things are: the only place that spells the names inside a workdir and
 //! a product.
 //!
-//! In: a folder. Out: the paths in it. Nothing here reads or writes files.
+//! In: a directory. Out: the paths in it. Nothing here reads or writes files.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub const WORKDIR_IN_CONTAINER: &str = "/tmp/pixi-offline-workdir";
 /// The default place of a workdir inside a container of ours.
 pub const CONTAINER_WORKDIR: &str = "/workdir";
 
-/// Names of the files that say what a folder holds as a Pixi project, in the order in
+/// Names of the files that say what a directory holds as a Pixi project, in the order in
 /// which pixi looks for them.
 pub const PROJECT_MANIFESTS: [&str; 3] = ["pixi.toml", PYTHON_MANIFEST, "mojoproject.toml"];
 
@@ -51,7 +51,7 @@ pub const PROJECT: &str = "project";
 pub const RESOURCES: &str = "resources";
 /// The package cache of a workdir.
 pub const CACHE: &str = "pixi-cache";
-/// The folder of a workdir with logs and what verifications write.
+/// The directory of a workdir with logs and what verifications write.
 pub const OUT: &str = "out";
 /// The hidden directory in an out directory that a container has as its own.
 pub const CONTAINER_OUT: &str = ".pixi-offline-out";
@@ -64,13 +64,13 @@ const VERIFICATION: &str = "verification.json";
 /// The helper that a workdir carries, as the binary and under its old name.
 pub const HELPER: &str = "make-archive-ready-product";
 
-/// What is added to the name of a product, or of the folder with its logs, that has not
+/// What is added to the name of a product, or of the directory with its logs, that has not
 /// passed its final verification while an earlier one that has is in its place.
 const FAILED: &str = ".failed";
 
-/// The place beside `folder` of one that has not passed its final verification.
-pub fn failed(folder: &Path) -> PathBuf {
-    let mut name = folder.as_os_str().to_owned();
+/// The place beside `directory` of one that has not passed its final verification.
+pub fn failed(dir: &Path) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
     name.push(FAILED);
     PathBuf::from(name)
 }
@@ -81,10 +81,10 @@ pub struct Workdir(PathBuf);
 
 impl Workdir {
     /// The entries of a workdir as the old scripts made it.
-    pub const FOLDERS: [&str; 6] = [PROJECT, RESOURCES, CACHE, OUT, HELPERS, PRODUCT];
+    pub const DIRS: [&str; 6] = [PROJECT, RESOURCES, CACHE, OUT, HELPERS, PRODUCT];
 
     /// Those that every workdir of the old scripts has.
-    pub const CORE_FOLDERS: [&str; 4] = [PROJECT, CACHE, OUT, HELPERS];
+    pub const CORE_DIRS: [&str; 4] = [PROJECT, CACHE, OUT, HELPERS];
 
     /// What a workdir has that comes out of a container, with the kind of each.
     pub const FROM_CONTAINER: [(&str, EntryType); 5] = [
@@ -95,9 +95,9 @@ impl Workdir {
         (RECORD, EntryType::Regular),
     ];
 
-    /// The workdir in this folder, there or not.
-    pub fn new(folder: impl Into<PathBuf>) -> Workdir {
-        Workdir(folder.into())
+    /// The workdir in this directory, there or not.
+    pub fn new(dir: impl Into<PathBuf>) -> Workdir {
+        Workdir(dir.into())
     }
 
     /// The default place of a new workdir.
@@ -105,12 +105,12 @@ impl Workdir {
         Workdir(root.join("tmp").join(format!("workdir-{unix_seconds}")))
     }
 
-    /// The folder itself.
+    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The folder of staged projects.
+    /// The directory of staged projects.
     pub fn projects(&self) -> PathBuf {
         self.0.join(PROJECT)
     }
@@ -175,7 +175,7 @@ impl Workdir {
         self.helpers().join(format!("{HELPER}.sh"))
     }
 
-    /// What later commands know of the build; also the mark that a folder is a
+    /// What later commands know of the build; also the mark that a directory is a
     /// workdir of ours.
     pub fn record(&self) -> PathBuf {
         self.0.join(RECORD)
@@ -202,7 +202,7 @@ impl ContainerWorkdir<'_> {
         self.0.join(CACHE)
     }
 
-    /// Where the out folder is mounted.
+    /// Where the out directory is mounted.
     pub fn out(&self) -> String {
         self.0.join(OUT)
     }
@@ -213,7 +213,7 @@ impl ContainerWorkdir<'_> {
     }
 }
 
-/// A product: the folder that is carried to the place without a network.
+/// A product: the directory that is carried to the place without a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product(PathBuf);
 
@@ -251,9 +251,9 @@ impl Product {
         "report.html",
     ];
 
-    /// The product in this folder, there or not.
-    pub fn new(folder: impl Into<PathBuf>) -> Product {
-        Product(folder.into())
+    /// The product in this directory, there or not.
+    pub fn new(dir: impl Into<PathBuf>) -> Product {
+        Product(dir.into())
     }
 
     /// Whether a project of this name would collide with the product's own.
@@ -261,7 +261,7 @@ impl Product {
         Product::OWN_ENTRIES.iter().any(|own| name == *own)
     }
 
-    /// The folder itself.
+    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -334,17 +334,17 @@ impl Product {
     }
 }
 
-/// The logs that the final verification writes into its out folder.
+/// The logs that the final verification writes into its out directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfflineLogs(PathBuf);
 
 impl OfflineLogs {
-    /// The logs in this out folder.
+    /// The logs in this out directory.
     pub fn new(out: impl Into<PathBuf>) -> OfflineLogs {
         OfflineLogs(out.into())
     }
 
-    /// The out folder itself.
+    /// The out directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }

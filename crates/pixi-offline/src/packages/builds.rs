@@ -42,13 +42,13 @@ pub(super) struct Builds {
 
 impl Builds {
     /// What of `need` is built wherever it is installed, from the cache at `cache`:
-    /// folders, source distributions of the project, and those whose wheel in the cache
+    /// directories, source distributions of the project, and those whose wheel in the cache
     /// uv does not take.
     pub(super) fn of(need: &Requirements, python: &PythonCache, cache: &Path) -> Builds {
         let mut builds = Builds::default();
         for package in &need.python {
             let sources = match package.kind {
-                PythonKind::Folder => match (need.project(), &package.id.source) {
+                PythonKind::Dir => match (need.project(), &package.id.source) {
                     (Some(project), PackageSource::Path(path)) => vec![project.join(path)],
                     _ => Vec::new(),
                 },
@@ -189,11 +189,11 @@ mod tests {
     use super::*;
 
     fn read(pyproject: &str) -> Builds {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("pyproject.toml"), pyproject).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("pyproject.toml"), pyproject).unwrap();
         let mut builds = Builds::default();
-        builds.read(folder.path());
-        builds.follow(&PythonCache::read(folder.path()));
+        builds.read(dir.path());
+        builds.follow(&PythonCache::read(dir.path()));
         builds
     }
 

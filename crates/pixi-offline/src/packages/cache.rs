@@ -29,7 +29,7 @@ pub(super) const NEVER_SHIPS: [&str; 7] = [
 
 /// Whether something lies in a git repository: pixi's and uv's clones and working
 /// trees (`git-v0`), or any other with its `.git`.
-pub(super) fn is_git_folder(relative: &Path) -> bool {
+pub(super) fn is_git_dir(relative: &Path) -> bool {
     let mut parts = relative.iter();
     let mut bucket = parts.next();
     if bucket.is_some_and(|name| name == UV_CACHE) {
@@ -42,7 +42,7 @@ pub(super) fn is_git_folder(relative: &Path) -> bool {
 /// Whether pixi, uv or git write into a file of the cache that is there, instead
 /// of replacing it: lock files, and what git keeps.
 pub(super) fn is_rewritten_in_place(relative: &Path) -> bool {
-    relative.as_os_str().as_bytes().ends_with(b".lock") || is_git_folder(relative)
+    relative.as_os_str().as_bytes().ends_with(b".lock") || is_git_dir(relative)
 }
 
 /// The links in the uv part of a cache. uv before 0.11.17 writes absolute ones,
@@ -146,24 +146,24 @@ mod tests {
 
     const LINK: &str = "uv-cache/wheels-v6/pypi/six/1.17";
 
-    /// A cache with one archive, and a link to it from a wheels folder.
+    /// A cache with one archive, and a link to it from a wheels directory.
     fn cache_with_link(target: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = folder.path().join("cache");
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
         fs::create_dir_all(cache.join(LINK).parent().unwrap()).unwrap();
         fs::create_dir_all(cache.join("uv-cache/archive-v0/abc/six")).unwrap();
         symlink(target, cache.join(LINK)).unwrap();
-        folder
+        dir
     }
 
     /// Carries the cache in `from` to `to` beside it.
     fn copied(
-        folder: &tempfile::TempDir,
+        dir: &tempfile::TempDir,
         from: &str,
         to: &str,
         origin: Option<&Path>,
     ) -> anyhow::Result<PathBuf> {
-        let (from, to) = (folder.path().join(from), folder.path().join(to));
+        let (from, to) = (dir.path().join(from), dir.path().join(to));
         copy_cache(&from, &to, None, origin, &CopyOptions::default())?;
         Ok(to)
     }
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn absolute_links_into_the_old_cache_become_relative() {
         for origin in [Some(Path::new("/workdir/pixi-cache")), None] {
-            let folder = cache_with_link("/workdir/pixi-cache/uv-cache/archive-v0/abc");
-            let product = copied(&folder, "cache", "product", origin).unwrap();
+            let dir = cache_with_link("/workdir/pixi-cache/uv-cache/archive-v0/abc");
+            let product = copied(&dir, "cache", "product", origin).unwrap();
             let wanted = Path::new("../../../archive-v0/abc");
             assert_eq!(fs::read_link(product.join(LINK)).unwrap(), wanted);
             assert!(product.join(LINK).join("six").is_dir());
-            let again = copied(&folder, "product", "again", origin).unwrap();
+            let again = copied(&dir, "product", "again", origin).unwrap();
             assert_eq!(fs::read_link(again.join(LINK)).unwrap(), wanted);
         }
     }
@@ -188,28 +188,28 @@ mod tests {
             "/workdir/pixi-cache/../x",
             "../../../../../etc",
         ] {
-            let folder = cache_with_link(target);
+            let dir = cache_with_link(target);
             let origin = Path::new("/workdir/pixi-cache");
-            let error = copied(&folder, "cache", "product", Some(origin))
+            let error = copied(&dir, "cache", "product", Some(origin))
                 .unwrap_err()
                 .to_string();
             assert!(
                 error.contains("wheels-v6/pypi/six/1.17") && error.contains(target),
                 "{error}"
             );
-            let link = folder.path().join("cache").join(LINK);
+            let link = dir.path().join("cache").join(LINK);
             assert_eq!(fs::read_link(link).unwrap(), Path::new(target));
         }
     }
 
     #[test]
     fn links_in_git_working_trees_are_the_repositorys() {
-        let folder = cache_with_link("../../../archive-v0/abc");
+        let dir = cache_with_link("../../../archive-v0/abc");
         let link = "uv-cache/git-v0/checkouts/x/zone";
-        let zone = folder.path().join("cache").join(link);
+        let zone = dir.path().join("cache").join(link);
         fs::create_dir_all(zone.parent().unwrap()).unwrap();
         symlink("/etc/localtime", zone).unwrap();
-        let product = copied(&folder, "cache", "product", None).unwrap();
+        let product = copied(&dir, "cache", "product", None).unwrap();
         assert_eq!(
             fs::read_link(product.join(link)).unwrap(),
             Path::new("/etc/localtime")
@@ -218,12 +218,12 @@ mod tests {
 
     #[test]
     fn links_of_conda_packages_are_the_packages() {
-        let folder = cache_with_link("../../../archive-v0/abc");
+        let dir = cache_with_link("../../../archive-v0/abc");
         let link = "pkgs/a-1-0/bin/sh";
-        let shell = folder.path().join("cache").join(link);
+        let shell = dir.path().join("cache").join(link);
         fs::create_dir_all(shell.parent().unwrap()).unwrap();
         symlink("/bin/sh", shell).unwrap();
-        let product = copied(&folder, "cache", "product", None).unwrap();
+        let product = copied(&dir, "cache", "product", None).unwrap();
         assert_eq!(
             fs::read_link(product.join(link)).unwrap(),
             Path::new("/bin/sh")

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::packages::cache::{PACKAGES, is_git_folder};
+use crate::packages::cache::{PACKAGES, is_git_dir};
 use crate::packages::cache_filter::CacheFilter;
 use crate::packages::requirements::Requirements;
 use crate::packages::uv_cache::{ARCHIVES, CacheEntryKind, children};
@@ -77,18 +77,18 @@ pub fn pointers(cache: &Path, need: Option<&Requirements>) -> anyhow::Result<Vec
     let shipped = CacheFilter::new(cache, need, None)?;
     let mut pointers = Vec::new();
     let mut open = vec![PathBuf::new()];
-    while let Some(folder) = open.pop() {
-        for (name, path, kind) in children(cache, &folder) {
-            if shipped.excludes(&path, kind == CacheEntryKind::Folder) {
+    while let Some(dir) = open.pop() {
+        for (name, path, kind) in children(cache, &dir) {
+            if shipped.excludes(&path, kind == CacheEntryKind::Dir) {
                 continue;
             }
             match kind {
-                CacheEntryKind::Folder if is_package(&folder, &name) => {
+                CacheEntryKind::Dir if is_package(&dir, &name) => {
                     let record = path.join("info/repodata_record.json");
                     pointers.extend(cache.join(&record).is_file().then_some(record));
                 }
-                CacheEntryKind::Folder if is_content(&path, &name) => {}
-                CacheEntryKind::Folder => open.push(path),
+                CacheEntryKind::Dir if is_content(&path, &name) => {}
+                CacheEntryKind::Dir => open.push(path),
                 CacheEntryKind::File if is_small(&cache.join(&path)) && !name.ends_with(".whl") => {
                     pointers.push(path);
                 }
@@ -100,16 +100,16 @@ pub fn pointers(cache: &Path, need: Option<&Requirements>) -> anyhow::Result<Vec
     Ok(pointers)
 }
 
-/// Whether a folder in `folder` is an unpacked conda package.
-fn is_package(folder: &Path, name: &str) -> bool {
-    folder == Path::new(PACKAGES) && !name.starts_with('.')
+/// Whether a directory in `directory` is an unpacked conda package.
+fn is_package(dir: &Path, name: &str) -> bool {
+    dir == Path::new(PACKAGES) && !name.starts_with('.')
 }
 
-/// Whether a folder holds what others made: unpacked wheels and sources, the objects and
+/// Whether a directory holds what others made: unpacked wheels and sources, the objects and
 /// files of repositories.
 fn is_content(path: &Path, name: &str) -> bool {
     let ends = [".tar.gz", ".zip", ".tar.bz2", ".tgz"];
-    let in_git = is_git_folder(path);
+    let in_git = is_git_dir(path);
     let above = |levels: usize| path.iter().rev().nth(levels).and_then(OsStr::to_str);
     let of_git = name == ".git"
         || ["db", "checkouts"].contains(&name)

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::packages::cache::{
-    CacheLinks, NEVER_SHIPS, UV_CACHE, is_git_folder, is_rewritten_in_place,
+    CacheLinks, NEVER_SHIPS, UV_CACHE, is_git_dir, is_rewritten_in_place,
 };
 use crate::packages::owners::Owners;
 use crate::packages::requirements::Requirements;
@@ -50,7 +50,7 @@ impl Selection for CacheFilter<'_> {
     }
 
     fn link(&self, relative: &Path, leads_to: &Path) -> anyhow::Result<LinkAction> {
-        if !relative.starts_with(UV_CACHE) || is_git_folder(relative) {
+        if !relative.starts_with(UV_CACHE) || is_git_dir(relative) {
             return Ok(LinkAction::Keep);
         }
         self.links.fate(relative, leads_to)

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use crate::packages::cache_copy::CopiedCache;
 use crate::packages::cache_filter::CacheFilter;
 use crate::packages::requirements::Requirements;
-use crate::replacement::remove_folder;
+use crate::replacement::remove_dir;
 use crate::staging::{self, HashPolicy, Rules};
 
 /// What is to be done to a cache before it can be handed over: it becomes what
@@ -76,7 +76,7 @@ impl CacheMove {
             let path = self.cache.join(left);
             let is_dir = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
             let removed = if is_dir {
-                remove_folder(&path)
+                remove_dir(&path)
             } else {
                 fs::remove_file(&path)
             };

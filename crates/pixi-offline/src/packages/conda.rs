@@ -1,6 +1,6 @@
 //! The conda part of a package cache: `pkgs/`.
 //!
-//! Each package is a folder `name-version-build` with what its archive held;
+//! Each package is a directory `name-version-build` with what its archive held;
 //! beside it newer pixis (seen with 0.77) keep `<same>.lock`, whose bytes 8 to 40
 //! are the archive's sha256, and older ones (seen with 0.15) nothing.
 
@@ -21,7 +21,7 @@ use crate::packages::package::CondaPackage;
 use crate::packages::requirements::Requirements;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
-/// The conda packages of a cache folder.
+/// The conda packages of a cache directory.
 #[derive(Debug, Clone)]
 pub struct CondaCache {
     packages: PathBuf,
@@ -60,12 +60,12 @@ impl CondaCache {
         }
     }
 
-    /// The name of the folder in the cache.
-    pub fn folder(&self) -> &Path {
+    /// The name of the directory in the cache.
+    pub fn dir(&self) -> &Path {
         &self.packages
     }
 
-    /// The entries of a package, from the cache's conda folder: those that there are.
+    /// The entries of a package, from the cache's conda directory: those that there are.
     pub fn entries(&self, package: &CondaPackage) -> Vec<PathBuf> {
         [package.stem.clone(), format!("{}.lock", package.stem)]
             .into_iter()
@@ -87,19 +87,19 @@ impl CondaCache {
     /// What is wrong with a package in the cache; nothing when it is there and
     /// whole. `deep` also reads every file that it lists.
     pub fn problems(&self, package: &CondaPackage, deep: bool) -> Vec<String> {
-        let folder = self.packages.join(&package.stem);
+        let dir = self.packages.join(&package.stem);
         let stem = &package.stem;
-        let opened = match open(&folder) {
+        let opened = match open(&dir) {
             Ok(opened) => opened,
             Err(error) => return vec![format!("{stem}: {error}")],
         };
-        let index = read(&folder.join("info/index.json"));
+        let index = read(&dir.join("info/index.json"));
         if let Err(error) = index.and_then(|text| parse::<IgnoredAny>(&text).map(drop)) {
             return vec![format!("{stem}: info/index.json {error}")];
         }
         let (list, found) = match self.is_without_checksums(stem) {
-            true => ("info/files", files_missing(&folder, &opened)),
-            false => ("info/paths.json", paths_differ(&folder, &opened, deep)),
+            true => ("info/files", files_missing(&dir, &opened)),
+            false => ("info/paths.json", paths_differ(&dir, &opened, deep)),
         };
         let found = match found {
             Ok(found) => found,
@@ -142,10 +142,10 @@ impl CondaCache {
 }
 
 /// What is wrong with the files of a package by `info/paths.json`.
-fn paths_differ(folder: &Path, opened: &OwnedFd, deep: bool) -> Result<Vec<String>, String> {
-    let text = read(&folder.join("info/paths.json"))?;
+fn paths_differ(dir: &Path, opened: &OwnedFd, deep: bool) -> Result<Vec<String>, String> {
+    let text = read(&dir.join("info/paths.json"))?;
     if deep {
-        differences(folder, &text)
+        differences(dir, &text)
     } else {
         let paths: Paths<ListedPath<'_>> = parse(&text)?;
         Ok(missing(
@@ -158,14 +158,14 @@ fn paths_differ(folder: &Path, opened: &OwnedFd, deep: bool) -> Result<Vec<Strin
 /// Which files are not there of a package that lists them in `info/files`, a path on each
 /// line; those with a prefix to be replaced, and those never to be linked, are listed once
 /// more in `info/has_prefix` and `info/no_link`.
-fn files_missing(folder: &Path, opened: &OwnedFd) -> Result<Vec<String>, String> {
-    let text = read(&folder.join("info/files"))?;
+fn files_missing(dir: &Path, opened: &OwnedFd) -> Result<Vec<String>, String> {
+    let text = read(&dir.join("info/files"))?;
     let mut paths: Vec<String> = lines(&text)?;
     for (name, read_line) in [
         ("has_prefix", path_with_prefix as fn(&str) -> Option<&str>),
         ("no_link", |line| Some(line)),
     ] {
-        match UntrustedDir::read_file(&folder.join("info").join(name), RECORD_LIMIT) {
+        match UntrustedDir::read_file(&dir.join("info").join(name), RECORD_LIMIT) {
             Ok(text) => {
                 let more = lines(&text).map_err(|error| format!("and info/{name} {error}"))?;
                 paths.extend(
@@ -212,28 +212,28 @@ fn leads_out(path: &str) -> bool {
 }
 
 /// What is wrong with any file that a package lists.
-fn differences(folder: &Path, text: &[u8]) -> Result<Vec<String>, String> {
+fn differences(dir: &Path, text: &[u8]) -> Result<Vec<String>, String> {
     let paths: Paths<PathEntry<'_>> = parse(text)?;
     let differs = |entry: &PathEntry<'_>| {
-        let problem = entry.differs(folder, &folder.join(&*entry.path))?;
+        let problem = entry.differs(dir, &dir.join(&*entry.path))?;
         Some(format!("{} {problem}", entry.path))
     };
     Ok(paths.paths.iter().filter_map(differs).collect())
 }
 
-/// How many files of a folder must be listed for reading the folder to be less work
+/// How many files of a directory must be listed for reading the directory to be less work
 /// than asking for each.
 const WORTH_READING: usize = 6;
 
-/// What the names of a folder are read into, in bytes: those of a few hundred at once.
+/// What the names of a directory are read into, in bytes: those of a few hundred at once.
 type Names = [MaybeUninit<u8>; 16 << 10];
 
-/// Which files that a package lists, by folder and name, are not there.
+/// Which files that a package lists, by directory and name, are not there.
 fn missing(package: &OwnedFd, mut paths: Vec<(&str, &str)>) -> Vec<String> {
-    // By folder; builders sort them by the whole path.
-    paths.sort_by_key(|(folder, _)| *folder);
+    // By directory; builders sort them by the whole path.
+    paths.sort_by_key(|(dir, _)| *dir);
     let mut missing = Vec::new();
-    // One for all folders: there are as many as a tenth of the files.
+    // One for all directories: there are as many as a tenth of the files.
     let mut buffer: Names = [MaybeUninit::uninit(); _];
     let mut wanted = ExpectedFiles(Vec::new());
     for siblings in paths.chunk_by(|(one, _), (other, _)| one == other) {
@@ -261,7 +261,7 @@ fn missing(package: &OwnedFd, mut paths: Vec<(&str, &str)>) -> Vec<String> {
     missing
 }
 
-/// The names that a folder should have, sorted, and whether it has them.
+/// The names that a directory should have, sorted, and whether it has them.
 struct ExpectedFiles<'a>(Vec<(&'a [u8], bool)>);
 
 impl<'a> ExpectedFiles<'a> {
@@ -280,17 +280,17 @@ impl<'a> ExpectedFiles<'a> {
         self.at(name.as_bytes()).is_some_and(|at| self.0[at].1)
     }
 
-    /// Reads a folder of a package until it has shown all; whether it did. Of a name
+    /// Reads a directory of a package until it has shown all; whether it did. Of a name
     /// that is listed twice one stays unseen.
     fn see(
         &mut self,
         package: &OwnedFd,
-        folder: &str,
+        dir: &str,
         buffer: &mut Names,
     ) -> rustix::io::Result<bool> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = openat(package, folder, flags, Mode::empty())?;
-        let mut entries = RawDir::new(folder, buffer);
+        let dir = openat(package, dir, flags, Mode::empty())?;
+        let mut entries = RawDir::new(dir, buffer);
         let mut unseen = self.0.len();
         while unseen > 0
             && let Some(entry) = entries.next()
@@ -305,16 +305,16 @@ impl<'a> ExpectedFiles<'a> {
     }
 }
 
-/// A package's own folder, from there.
+/// A package's own directory, from there.
 const HERE: &str = ".";
 
-/// The folder of a path, and the name in it.
+/// The directory of a path, and the name in it.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or((HERE, path))
 }
 
 impl ListedPath<'_> {
-    /// The folder, and the name in it.
+    /// The directory, and the name in it.
     fn split(&self) -> (&str, &str) {
         split(&self.path)
     }
@@ -346,7 +346,7 @@ impl PathEntry<'_> {
             Err(_) => return Some("is missing".to_owned()),
         };
         if self.path_type == "directory" {
-            return (!metadata.is_dir()).then(|| "is no folder".to_owned());
+            return (!metadata.is_dir()).then(|| "is no directory".to_owned());
         }
         if self.path_type == "softlink" {
             return self.leads_elsewhere(package, file, metadata.is_symlink());
@@ -407,15 +407,15 @@ pub(super) fn sha256_of(file: &Path) -> io::Result<String> {
     Ok(dir.digest(name, u64::MAX)?.to_string())
 }
 
-/// Opens a package's folder, to look for what is below it.
-fn open(folder: &Path) -> Result<OwnedFd, String> {
+/// Opens a package's directory, to look for what is below it.
+fn open(dir: &Path) -> Result<OwnedFd, String> {
     // Not to read it: no permission for that is wanted.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(CWD, folder, flags, Mode::empty()).map_err(|error| match fs::symlink_metadata(folder) {
+    openat(CWD, dir, flags, Mode::empty()).map_err(|error| match fs::symlink_metadata(dir) {
         Ok(metadata) if metadata.is_dir() => {
-            format!("{} cannot be opened: {error}", folder.display())
+            format!("{} cannot be opened: {error}", dir.display())
         }
-        Ok(_) => format!("{} is no folder", folder.display()),
+        Ok(_) => format!("{} is no directory", dir.display()),
         Err(_) => "is not in the package cache".to_owned(),
     })
 }

@@ -1,4 +1,4 @@
-//! Conda channels that are folders of the project.
+//! Conda channels that are directories of the project.
 //!
 //! Pixi locks them by the absolute path that they had where the project was
 //! locked: a `file:` URL for the channel, and for its packages that or, in
@@ -68,7 +68,7 @@ fn goes_down(path: &Path) -> bool {
     !path.components().any(|part| part == Component::ParentDir)
 }
 
-/// Whether a package is a file or folder of some machine.
+/// Whether a package is a file or directory of some machine.
 pub(super) fn is_local(source: &PackageSource) -> bool {
     match source {
         PackageSource::Url(url) => url.starts_with("file:"),
@@ -91,11 +91,11 @@ fn ends_of(path: &Path) -> impl Iterator<Item = PathBuf> {
     (2..parts.len()).map(move |from| parts[from..].iter().collect())
 }
 
-/// Whether a folder is a conda channel: it has platforms with repository data.
-fn is_channel(folder: &Path) -> bool {
-    UntrustedDir::entries_of(folder)
+/// Whether a directory is a conda channel: it has platforms with repository data.
+fn is_channel(dir: &Path) -> bool {
+    UntrustedDir::entries_of(dir)
         .iter()
-        .any(|platform| folder.join(&platform.name).join("repodata.json").exists())
+        .any(|platform| dir.join(&platform.name).join("repodata.json").exists())
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl Lock {
             .filter_map(|package| Some(&package.as_conda()?.stem));
         if let Some(stem) = stems.filter(|stem| !is_file_name(stem)).min() {
             anyhow::bail!(
-                "the package {stem:?} has no name that a folder can have; make the lock again with pixi"
+                "the package {stem:?} has no name that a directory can have; make the lock again with pixi"
             );
         }
         Ok(Lock {
@@ -129,7 +129,7 @@ impl Lock {
             .map(String::as_str)
     }
 
-    /// Whether a channel in it is a folder. Pixi records the folder's absolute
+    /// Whether a channel in it is a directory. Pixi records the directory's absolute
     /// path, so at another path `--locked` takes the lock for stale, while
     /// `--frozen` installs it (seen with pixi 0.77.0).
     pub fn names_local_channel(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What is known of Pixi's lock file and of its package cache.
 //!
-//! In: a lock or a cache folder. Out: facts about it, and a cache that can be
-//! carried. This folder knows neither workdirs nor products nor containers.
+//! In: a lock or a cache directory. Out: facts about it, and a cache that can be
+//! carried. This directory knows neither workdirs nor products nor containers.
 
 mod builds;
 mod cache;

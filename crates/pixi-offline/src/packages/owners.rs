@@ -55,9 +55,9 @@ pub enum KeptReason {
 /// Whose the entries of a cache are, by need.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
-    /// Entries that are owned, folders with all that is in them.
+    /// Entries that are owned, directories with all that is in them.
     owned: HashMap<PathBuf, PackageOwner>,
-    /// The folders that lead to them.
+    /// The directories that lead to them.
     open: HashSet<PathBuf>,
 }
 
@@ -84,13 +84,13 @@ impl Owners {
         owners
     }
 
-    /// Whether an entry is somebody's, or a folder that leads to one that is.
+    /// Whether an entry is somebody's, or a directory that leads to one that is.
     pub(super) fn has(&self, relative: &Path) -> bool {
         self.owner(relative).is_some() || self.open.contains(relative)
     }
 
     fn owner(&self, relative: &Path) -> Option<&PackageOwner> {
-        // From the top, where as a rule the second folder is the package's.
+        // From the top, where as a rule the second directory is the package's.
         let bytes = relative.as_os_str().as_bytes();
         memchr::memchr_iter(b'/', bytes)
             .chain([bytes.len()])
@@ -99,8 +99,8 @@ impl Owners {
 
     /// Adds an entry, unless a package has it already.
     fn add(&mut self, path: PathBuf, owner: PackageOwner) {
-        for folder in path.ancestors().skip(1) {
-            if !self.open.insert(folder.to_owned()) {
+        for dir in path.ancestors().skip(1) {
+            if !self.open.insert(dir.to_owned()) {
                 break;
             }
         }
@@ -141,19 +141,19 @@ impl Owners {
     /// Pages of indexes, but for those of packages that only others need.
     fn pages(&mut self, cache: &Path, need: &Requirements, builds: &Builds) {
         let mut open = buckets(cache, &[PAGES]);
-        while let Some(folder) = open.pop() {
-            for (name, path, kind) in children(cache, &folder) {
+        while let Some(dir) = open.pop() {
+            for (name, path, kind) in children(cache, &dir) {
                 let package = normalized(name.split('.').next().unwrap_or(&name));
-                if kind == CacheEntryKind::Folder {
+                if kind == CacheEntryKind::Dir {
                     open.push(path);
                 } else if builds.may_take(&package) || !need.is_of_others(&package) {
                     self.add(path, PackageOwner::KeptReason(KeptReason::Page, package));
                 }
             }
         }
-        for folder in buckets(cache, &[FLAT_PAGES]) {
-            let name = folder.display().to_string();
-            self.add(folder, PackageOwner::KeptReason(KeptReason::Page, name));
+        for dir in buckets(cache, &[FLAT_PAGES]) {
+            let name = dir.display().to_string();
+            self.add(dir, PackageOwner::KeptReason(KeptReason::Page, name));
         }
     }
 
@@ -182,17 +182,17 @@ impl Owners {
         }
     }
 
-    /// What uv writes for itself into folders that are carried.
+    /// What uv writes for itself into directories that are carried.
     fn read_pointers(&mut self, cache: &Path) {
         let tops = children(cache, Path::new(UV_CACHE));
-        let folders: Vec<PathBuf> = tops
+        let dirs: Vec<PathBuf> = tops
             .into_iter()
             .map(|(_, path, _)| path)
             .filter(|path| self.open.contains(path))
             .chain([PathBuf::from(UV_CACHE)])
             .collect();
-        for folder in folders {
-            for (name, path, kind) in children(cache, &folder) {
+        for dir in dirs {
+            for (name, path, kind) in children(cache, &dir) {
                 if kind == CacheEntryKind::File && MARKS.contains(&name.as_str()) {
                     self.add(path, PackageOwner::Package);
                 }
@@ -241,18 +241,18 @@ impl Strangers {
         let owners = need.map(|need| Owners::of(cache, need)).unwrap_or_default();
         let mut strangers = Strangers::default();
         let mut open = vec![PathBuf::new()];
-        while let Some(folder) = open.pop() {
-            for (name, path, kind) in children(cache, &folder) {
+        while let Some(dir) = open.pop() {
+            for (name, path, kind) in children(cache, &dir) {
                 match owners.owner(&path) {
                     Some(PackageOwner::Package) => {}
                     Some(PackageOwner::KeptReason(reason, what)) => strangers.add(*reason, what),
-                    None if kind == CacheEntryKind::Folder && owners.open.contains(&path) => {
+                    None if kind == CacheEntryKind::Dir && owners.open.contains(&path) => {
                         open.push(path)
                     }
                     // The mark beside an unpacked package.
-                    None if folder == Path::new(PACKAGES) && name.ends_with(".lock") => {
+                    None if dir == Path::new(PACKAGES) && name.ends_with(".lock") => {
                         let package = name.trim_end_matches(".lock");
-                        if package != ".cache" && !cache.join(&folder).join(package).is_dir() {
+                        if package != ".cache" && !cache.join(&dir).join(package).is_dir() {
                             strangers.add(nobodys(whole), &path.display().to_string());
                         }
                     }

@@ -115,8 +115,8 @@ pub enum PythonKind {
     SourceDistribution,
     /// A git repository: a wheel is built of it.
     Git,
-    /// A folder: a wheel is built of it wherever it is installed.
-    Folder,
+    /// A directory: a wheel is built of it wherever it is installed.
+    Dir,
 }
 
 impl Package {
@@ -163,10 +163,10 @@ impl Package {
         }
     }
 
-    /// Where its source folder is, when that is outside of the project.
+    /// Where its source directory is, when that is outside of the project.
     pub fn source_outside(&self) -> Option<&PackageSource> {
         let source = match self {
-            Package::Python(python) if python.kind == PythonKind::Folder => &python.id.source,
+            Package::Python(python) if python.kind == PythonKind::Dir => &python.id.source,
             Package::CondaSource(conda) => &conda.id.source,
             _ => return None,
         };
@@ -216,7 +216,7 @@ impl From<&CondaBinaryData> for CondaPackage {
                 let path = url.path().trim_matches('/');
                 match path.rsplit('/').next().unwrap_or_default() {
                     "" => url.host_str().unwrap_or_default().to_owned(),
-                    // A folder's path is of the machine that locked it.
+                    // A directory's path is of the machine that locked it.
                     last if url.scheme() == "file" => last.to_owned(),
                     _ => path.to_owned(),
                 }
@@ -276,8 +276,8 @@ impl From<&PypiPackageData> for PythonPackage {
         let wheel = data.as_wheel();
         let hash = wheel.and_then(|wheel| wheel.hash.as_ref());
         let kind = kind_of(location, wheel.is_some(), hash);
-        // Of a folder's manifest in some locks: of no archive.
-        let hash = hash.filter(|_| kind != PythonKind::Folder);
+        // Of a directory's manifest in some locks: of no archive.
+        let hash = hash.filter(|_| kind != PythonKind::Dir);
         PythonPackage {
             id: PackageId {
                 name: data.name().to_string(),
@@ -293,7 +293,7 @@ impl From<&PypiPackageData> for PythonPackage {
 }
 
 impl PythonPackage {
-    /// Whether it is read from a file or folder of the project.
+    /// Whether it is read from a file or directory of the project.
     pub(super) fn is_in_project(&self) -> bool {
         matches!(self.id.source, PackageSource::Path(_))
     }
@@ -337,7 +337,7 @@ impl PythonPackage {
 }
 
 impl PackageSource {
-    /// Whether it is a path that leads out of the project; channels in folders have
+    /// Whether it is a path that leads out of the project; channels in directories have
     /// [`LocalChannel`](super::LocalChannel).
     pub(super) fn leads_out(&self) -> bool {
         let PackageSource::Path(path) = self else {
@@ -398,7 +398,7 @@ fn oldest_glibc(dependency: &str) -> Option<(u32, u32)> {
 }
 
 /// What a Python package is, by where it is; only files of an index or a URL have
-/// a hash, so a path without one is a folder in locks that do not say it.
+/// a hash, so a path without one is a directory in locks that do not say it.
 fn kind_of(location: &UrlOrPath, is_file: bool, hash: Option<&PackageHashes>) -> PythonKind {
     let text = location.as_str();
     let file = text.split(['#', '?']).next().unwrap_or(text);
@@ -406,13 +406,13 @@ fn kind_of(location: &UrlOrPath, is_file: bool, hash: Option<&PackageHashes>) ->
     if text.starts_with("git+") {
         PythonKind::Git
     } else if !is_file {
-        PythonKind::Folder
+        PythonKind::Dir
     } else if file.ends_with(".whl") {
         PythonKind::Wheel
     } else if source.iter().any(|ending| file.ends_with(ending)) || hash.is_some() {
         PythonKind::SourceDistribution
     } else {
-        PythonKind::Folder
+        PythonKind::Dir
     }
 }
 

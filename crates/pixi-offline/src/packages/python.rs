@@ -17,7 +17,7 @@ use crate::packages::uv_cache::{self, CachedWheel, Origin};
 use crate::packages::wheel_name::{Interpreter, WheelName, is_build_of, normalized, same_version};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
-/// The Python packages of a cache folder.
+/// The Python packages of a cache directory.
 #[derive(Debug, Clone)]
 pub struct PythonCache {
     wheels: Vec<CachedWheel>,
@@ -32,11 +32,11 @@ pub struct PythonCache {
 /// An unpacked wheel.
 #[derive(Debug, Clone)]
 struct Archive {
-    folder: PathBuf,
+    dir: PathBuf,
     /// As its metadata has them.
     name: String,
     version: String,
-    /// The folder of its metadata.
+    /// The directory of its metadata.
     metadata: PathBuf,
 }
 
@@ -98,7 +98,7 @@ impl PythonCache {
     /// whole, for each interpreter that needs it. `deep` also reads every file that its
     /// RECORD lists.
     ///
-    /// Folders are built wherever they are installed, and files of the project
+    /// Directories are built wherever they are installed, and files of the project
     /// are read from there: neither needs to be in the cache.
     pub fn problems(
         &self,
@@ -106,7 +106,7 @@ impl PythonCache {
         package: &PythonPackage,
         deep: bool,
     ) -> Vec<String> {
-        if package.kind == PythonKind::Folder || package.is_in_project() {
+        if package.kind == PythonKind::Dir || package.is_in_project() {
             return Vec::new();
         }
         let shown = package.shown();
@@ -317,15 +317,15 @@ impl CachedWheel {
 }
 
 impl Archive {
-    fn read(folder: PathBuf) -> Option<Archive> {
+    fn read(dir: PathBuf) -> Option<Archive> {
         let metadata =
-            entries(&folder).find(|entry| entry.extension() == Some(OsStr::new("dist-info")))?;
+            entries(&dir).find(|entry| entry.extension() == Some(OsStr::new("dist-info")))?;
         let stem = metadata.file_stem()?.to_str()?;
         let (name, version) = stem.rsplit_once('-')?;
         Some(Archive {
             name: normalized(name),
             version: version.to_owned(),
-            folder,
+            dir,
             metadata: metadata.clone(),
         })
     }
@@ -354,7 +354,7 @@ impl Archive {
                     .and_then(|bytes| std::str::from_utf8(bytes).ok())
             };
             let Some(name) = text(0) else { continue };
-            let file = self.folder.join(name);
+            let file = self.dir.join(name);
             // Nothing outside is read, where a file may have no end.
             let stays = |part| matches!(part, Component::Normal(_) | Component::CurDir);
             let problem = if !Path::new(name).components().all(stays) {
@@ -417,11 +417,11 @@ fn differs(file: &Path, hash: &str) -> Option<&'static str> {
         .then_some("has another content than its package says (sha256)")
 }
 
-/// What is in a folder; nothing when it cannot be read.
-fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = UntrustedDir::entries_of(folder).into_iter();
-    let folder = folder.to_owned();
-    entries.map(move |entry| folder.join(entry.name))
+/// What is in a directory; nothing when it cannot be read.
+fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = UntrustedDir::entries_of(dir).into_iter();
+    let dir = dir.to_owned();
+    entries.map(move |entry| dir.join(entry.name))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub struct Requirements {
 
 impl Requirements {
     /// What `environments` need by `lock` on the first of their platforms of `subdir`;
-    /// `channels` are those of the project's own folders.
+    /// `channels` are those of the project's own directories.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Requirements {
         };
         let conda = self.conda.iter().filter(is_outside).map(|conda| {
             format!(
-                "{} comes from a channel in a folder outside of the project ({}), which is not staged; move it into the project and lock it again",
+                "{} comes from a channel in a directory outside of the project ({}), which is not staged; move it into the project and lock it again",
                 conda.stem, conda.id.source
             )
         });
@@ -137,7 +137,7 @@ impl Requirements {
             .collect()
     }
 
-    /// The same, of the project in this folder.
+    /// The same, of the project in this directory.
     pub fn in_project(mut self, project: &Path) -> Requirements {
         self.project = Some(project.to_owned());
         self

@@ -1,11 +1,11 @@
 //! What uv's part of a package cache holds, found as uv finds it: from names, by links
 //! and pointers, to unpacked wheels.
 //!
-//! Below `wheels-v*/` lie wheels as they were fetched, in a folder of each package:
+//! Below `wheels-v*/` lie wheels as they were fetched, in a directory of each package:
 //! `pypi/NAME`, `index/DIGEST/NAME`, `url/DIGEST/NAME`. Below `sdists-v*/` (until uv 0.4
-//! `built-wheels-v*/`) those that were built, in a folder of each source:
+//! `built-wheels-v*/`) those that were built, in a directory of each source:
 //! `pypi/NAME/VERSION`, `index/DIGEST/NAME/VERSION`, `url/DIGEST`, `path/DIGEST`,
-//! `editable/DIGEST`, `git/DIGEST/COMMIT`. But for git a pointer there names the folder
+//! `editable/DIGEST`, `git/DIGEST/COMMIT`. But for git a pointer there names the directory
 //! that counts. Seen with uv 0.1.32 to 0.11.15.
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ pub(super) struct CachedWheel {
     pub(super) archive: Option<PathBuf>,
     /// The links and small files that lead to it.
     pub(super) entries: Vec<PathBuf>,
-    /// What else uv keeps of the same source, folders whole.
+    /// What else uv keeps of the same source, directories whole.
     pub(super) beside: Vec<PathBuf>,
 }
 
@@ -69,7 +69,7 @@ pub(super) enum Origin {
     },
     /// Built of a source distribution at a URL.
     BuiltOfUrl,
-    /// Built of a file or folder, editable or not.
+    /// Built of a file or directory, editable or not.
     BuiltOfPath,
     /// Built of a git repository.
     BuiltOfGit {
@@ -89,8 +89,8 @@ pub(super) fn wheels(cache: &Path) -> Vec<CachedWheel> {
         reader.fetched(&bucket, DEEPEST, &mut wheels);
     }
     for bucket in buckets(cache, &BUILT) {
-        for (folder, origin) in reader.sources(&bucket) {
-            reader.built(&folder, &origin, &mut wheels);
+        for (dir, origin) in reader.sources(&bucket) {
+            reader.built(&dir, &origin, &mut wheels);
         }
     }
     wheels.sort_by(|one, other| one.entries.cmp(&other.entries));
@@ -102,7 +102,7 @@ pub(super) fn archives(cache: &Path) -> BTreeMap<String, PathBuf> {
     let mut archives = BTreeMap::new();
     for bucket in buckets(cache, &[ARCHIVES]) {
         for (name, path, kind) in children(cache, &bucket) {
-            if kind == CacheEntryKind::Folder {
+            if kind == CacheEntryKind::Dir {
                 archives.insert(name, path);
             }
         }
@@ -110,13 +110,12 @@ pub(super) fn archives(cache: &Path) -> BTreeMap<String, PathBuf> {
     archives
 }
 
-/// The folders in uv's part whose names begin with one of `prefixes`.
+/// The directories in uv's part whose names begin with one of `prefixes`.
 pub(super) fn buckets(cache: &Path, prefixes: &[&str]) -> Vec<PathBuf> {
     children(cache, Path::new(UV_CACHE))
         .into_iter()
         .filter(|(name, _, kind)| {
-            *kind == CacheEntryKind::Folder
-                && prefixes.iter().any(|prefix| name.starts_with(prefix))
+            *kind == CacheEntryKind::Dir && prefixes.iter().any(|prefix| name.starts_with(prefix))
         })
         .map(|(_, path, _)| path)
         .collect()
@@ -125,25 +124,25 @@ pub(super) fn buckets(cache: &Path, prefixes: &[&str]) -> Vec<PathBuf> {
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CacheEntryKind {
-    Folder,
+    Dir,
     File,
     Link,
 }
 
-/// Name, path and kind of what is in a folder, sorted; nothing when it cannot be read.
+/// Name, path and kind of what is in a directory, sorted; nothing when it cannot be read.
 /// Names that are no text are none of uv's.
-pub(super) fn children(cache: &Path, folder: &Path) -> Vec<(String, PathBuf, CacheEntryKind)> {
-    let mut children: Vec<_> = UntrustedDir::entries_of(&cache.join(folder))
+pub(super) fn children(cache: &Path, dir: &Path) -> Vec<(String, PathBuf, CacheEntryKind)> {
+    let mut children: Vec<_> = UntrustedDir::entries_of(&cache.join(dir))
         .into_iter()
         .filter_map(|entry| {
             let name = entry.name.into_string().ok()?;
             let kind = match entry.kind {
                 FileType::Symlink => CacheEntryKind::Link,
-                FileType::Directory => CacheEntryKind::Folder,
+                FileType::Directory => CacheEntryKind::Dir,
                 FileType::RegularFile => CacheEntryKind::File,
                 _ => return None,
             };
-            Some((name.clone(), folder.join(name), kind))
+            Some((name.clone(), dir.join(name), kind))
         })
         .collect();
     children.sort();
@@ -156,17 +155,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The wheels in a bucket of fetched ones, and in the folders of it.
-    fn fetched(&self, folder: &Path, deeper: usize, wheels: &mut Vec<CachedWheel>) {
-        let package = folder
-            .file_name()
-            .and_then(OsStr::to_str)
-            .unwrap_or_default();
+    /// The wheels in a bucket of fetched ones, and in the directories of it.
+    fn fetched(&self, dir: &Path, deeper: usize, wheels: &mut Vec<CachedWheel>) {
+        let package = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for (name, path, kind) in children(self.cache, folder) {
+        for (name, path, kind) in children(self.cache, dir) {
             match kind {
-                CacheEntryKind::Folder if deeper > 0 => self.fetched(&path, deeper - 1, wheels),
-                CacheEntryKind::Folder => {}
+                CacheEntryKind::Dir if deeper > 0 => self.fetched(&path, deeper - 1, wheels),
+                CacheEntryKind::Dir => {}
                 CacheEntryKind::Link | CacheEntryKind::File => {
                     let endings = POINTERS.into_iter().chain([METADATA]);
                     let key = endings
@@ -177,7 +173,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let is_url = folder
+        let is_url = dir
             .iter()
             .nth(2)
             .is_some_and(|name| name == "url" || name == "path");
@@ -203,23 +199,23 @@ impl Reader<'_> {
         }
     }
 
-    /// The folders of sources in a bucket of built wheels.
+    /// The directories of sources in a bucket of built wheels.
     fn sources(&self, bucket: &Path) -> Vec<(PathBuf, Origin)> {
-        let folders = |folder: &Path| {
-            children(self.cache, folder)
+        let dirs = |dir: &Path| {
+            children(self.cache, dir)
                 .into_iter()
-                .filter(|(_, _, kind)| *kind == CacheEntryKind::Folder)
+                .filter(|(_, _, kind)| *kind == CacheEntryKind::Dir)
         };
         let mut sources = Vec::new();
-        for (kind, place, _) in folders(bucket) {
-            let each = folders(&place).map(|(_, path, _)| path);
+        for (kind, place, _) in dirs(bucket) {
+            let each = dirs(&place).map(|(_, path, _)| path);
             match kind.as_str() {
                 "url" => sources.extend(each.map(|path| (path, Origin::BuiltOfUrl))),
                 "path" | "editable" => {
                     sources.extend(each.map(|path| (path, Origin::BuiltOfPath)));
                 }
                 "git" => sources.extend(
-                    each.flat_map(|repository| folders(&repository))
+                    each.flat_map(|repository| dirs(&repository))
                         .map(|(commit, path, _)| (path, Origin::BuiltOfGit { commit })),
                 ),
                 _ => {
@@ -227,8 +223,8 @@ impl Reader<'_> {
                         "pypi" => vec![place.clone()],
                         _ => each.collect(),
                     };
-                    let packages = indexes.iter().flat_map(|index| folders(index));
-                    let versions = packages.flat_map(|(_, package, _)| folders(&package));
+                    let packages = indexes.iter().flat_map(|index| dirs(index));
+                    let versions = packages.flat_map(|(_, package, _)| dirs(&package));
                     sources.extend(
                         versions.map(|(version, path, _)| (path, Origin::BuiltOfIndex { version })),
                     );
@@ -239,21 +235,21 @@ impl Reader<'_> {
     }
 
     /// The wheels that were built of a source.
-    fn built(&self, folder: &Path, origin: &Origin, wheels: &mut Vec<CachedWheel>) {
+    fn built(&self, dir: &Path, origin: &Origin, wheels: &mut Vec<CachedWheel>) {
         let revision = REVISIONS
             .iter()
-            .map(|name| folder.join(name))
+            .map(|name| dir.join(name))
             .find_map(|path| Some((self.pointer(&path)?, path)));
         let (place, sha256, mut entries) = match (&revision, origin) {
             (Some((pointer, path)), _) => (
-                folder.join(&pointer.id),
+                dir.join(&pointer.id),
                 pointer.sha256.clone(),
                 vec![path.clone()],
             ),
-            (None, Origin::BuiltOfGit { .. }) => (folder.to_owned(), None, Vec::new()),
+            (None, Origin::BuiltOfGit { .. }) => (dir.to_owned(), None, Vec::new()),
             (None, _) => return,
         };
-        let lock = folder.join(".lock");
+        let lock = dir.join(".lock");
         if self.cache.join(&lock).is_file() {
             entries.push(lock);
         }
@@ -272,8 +268,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The links to built wheels in a folder, which with settings for the build are in a
-    /// folder of theirs, and what else is there.
+    /// The links to built wheels in a directory, which with settings for the build are in a
+    /// directory of theirs, and what else is there.
     fn built_in(
         &self,
         place: &Path,
@@ -287,7 +283,7 @@ impl Reader<'_> {
             match (kind, WheelName::parse(&name)) {
                 (CacheEntryKind::Link, Some(name)) => links.push((name, path)),
                 (CacheEntryKind::Link, None) => {}
-                (CacheEntryKind::Folder, _)
+                (CacheEntryKind::Dir, _)
                     if deeper
                         && children(self.cache, &path).iter().any(is_link)
                         && name != "src" =>

@@ -16,7 +16,7 @@ const DEEPEST: usize = 16;
 /// What a pointer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pointer {
-    /// The folder of an unpacked wheel, or of a source distribution's revision.
+    /// The directory of an unpacked wheel, or of a source distribution's revision.
     pub(super) id: String,
     /// The sha256 of the file that was fetched, where it was computed.
     pub(super) sha256: Option<String>,
@@ -45,7 +45,7 @@ impl Pointer {
     }
 }
 
-/// A text that can be the name of a folder.
+/// A text that can be the name of a directory.
 fn plain(id: &str) -> Option<String> {
     (!id.contains(['/', '\0']) && !matches!(id, "" | "." | "..")).then(|| id.to_owned())
 }

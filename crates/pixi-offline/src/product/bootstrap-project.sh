@@ -38,7 +38,7 @@ Looks whether the project beside this script can be installed here, and installs
 it with `pixi install` from pkg-cache/, without a network: every environment that
 the product was made with, one call for each.
 
-  --project-name NAME  the project's folder; found by itself when there is one
+  --project-name NAME  the project's directory; found by itself when there is one
   --pixi PIXI          the pixi to use [default: bin/pixi of the product when it was
                        made with one, else the one on PATH]
   --any-pixi           go on with a pixi that does not fit the product
@@ -50,9 +50,9 @@ the product was made with, one call for each.
 Everything else is handed to `pixi install`. Environments named there (-e NAME,
 --environment NAME, -a, --all) are installed, in one call, instead of those that
 the product was made with. Afterwards: source envs.sh, go into the project's
-folder, and use `pixi run`.
+directory, and use `pixi run`.
 
-Looked at before pixi runs, all problems reported together: that every file, folder
+Looked at before pixi runs, all problems reported together: that every file, directory
 and link is there as manifest.json lists it, and nothing else (sizes, kinds and
 permissions; the bytes of what an install runs, with --check of every file), that the
 product can be written to, that pixi fits the lock and the package cache,
@@ -114,7 +114,7 @@ is_project() {
   [ -f "$1/pixi.toml" ] || [ -f "$1/pyproject.toml" ] || [ -f "$1/mojoproject.toml" ]
 }
 
-# Sets root, the folder of this script, without losing a line end in its name.
+# Sets root, the directory of this script, without losing a line end in its name.
 find_product() {
   local script=${BASH_SOURCE[0]}
   case $script in */*) ;; *) script=./$script ;; esac
@@ -142,34 +142,34 @@ keep_product_off_path() {
   PATH=${PATH:-/usr/bin:/bin}
 }
 
-# Sets project, shown_project for messages, and place: the deepest real folder on
+# Sets project, shown_project for messages, and place: the deepest real directory on
 # the way to the environments.
 find_project() {
-  local folder shown folders=()
+  local dir shown dirs=()
   if [ -z "$project_name" ]; then
-    for folder in "$root"/*/ "$root"/.[!.]*/; do
-      folder=${folder%/}
-      case ${folder##*/} in res | pkg-cache | bin) continue ;; esac
-      if is_project "$folder"; then folders+=("${folder##*/}"); fi
+    for dir in "$root"/*/ "$root"/.[!.]*/; do
+      dir=${dir%/}
+      case ${dir##*/} in res | pkg-cache | bin) continue ;; esac
+      if is_project "$dir"; then dirs+=("${dir##*/}"); fi
     done
-    case ${#folders[@]} in
-      1) project_name=${folders[0]} ;;
-      0) fail 2 "no project beside $0: no folder in $root has a pixi.toml, pyproject.toml or mojoproject.toml" ;;
+    case ${#dirs[@]} in
+      1) project_name=${dirs[0]} ;;
+      0) fail 2 "no project beside $0: no directory in $root has a pixi.toml, pyproject.toml or mojoproject.toml" ;;
       *)
-        printf -v shown '%q ' "${folders[@]}"
+        printf -v shown '%q ' "${dirs[@]}"
         fail 2 "several projects beside $0 (${shown% }); name one with --project-name"
         ;;
     esac
   fi
-  case $project_name in */* | . | ..) fail 2 "--project-name '$project_name' is not the name of a folder in $root" ;; esac
-  case $project_name in res | pkg-cache | bin) fail 2 "--project-name $project_name: that folder is the product's own" ;; esac
+  case $project_name in */* | . | ..) fail 2 "--project-name '$project_name' is not the name of a directory in $root" ;; esac
+  case $project_name in res | pkg-cache | bin) fail 2 "--project-name $project_name: that directory is the product's own" ;; esac
   project=$root/$project_name
   printf -v shown_project '%q' "$project"
   is_project "$project" || fail 2 "$shown_project has no pixi.toml, pyproject.toml or mojoproject.toml; is --project-name right?"
   place=$project
-  for folder in .pixi .pixi/envs; do
-    if [ ! -d "$project/$folder" ] || [ -L "$project/$folder" ]; then break; fi
-    place=$project/$folder
+  for dir in .pixi .pixi/envs; do
+    if [ ! -d "$project/$dir" ] || [ -L "$project/$dir" ]; then break; fi
+    place=$project/$dir
   done
 }
 
@@ -243,9 +243,9 @@ first_pixi_for_lock() {
   esac
 }
 
-# Which folder of wheels in the cache a pixi of this number looks into: it sees
+# Which directory of wheels in the cache a pixi of this number looks into: it sees
 # no other, and would go to the network for all Python packages.
-wheel_folder() {
+wheel_dir() {
   if [ "$1" -le 34 ]; then
     echo 1
   elif [ "$1" -le 39 ]; then

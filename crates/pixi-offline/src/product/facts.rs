@@ -42,7 +42,7 @@ pub struct Facts {
     pub overrides: BTreeMap<String, String>,
     /// The bytes that installing all environments takes beside the product.
     pub install_bytes: Option<u64>,
-    /// The files, folders and links that installing all environments makes.
+    /// The files, directories and links that installing all environments makes.
     pub install_entries: Option<u64>,
     /// Whether the product brings a pixi of its own in `bin/`.
     pub bundled_pixi: bool,

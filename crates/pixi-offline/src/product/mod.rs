@@ -2,7 +2,7 @@
 //!
 //! In: the variables that the person wants exported, and the facts that the
 //! product compares with the place where it is installed. Out: `envs.sh` and
-//! `bootstrap-project.sh`. This folder knows no workdir and no engine; copying
+//! `bootstrap-project.sh`. This directory knows no workdir and no engine; copying
 //! project, resources and cache is staging's.
 
 mod facts;
@@ -76,9 +76,9 @@ pub fn write_scripts(
     write_executable(&product.bootstrap_script(), &bootstrap_script(facts))
 }
 
-/// Whether a folder is a product, of these commands or of the old scripts.
-pub fn is_product(folder: &Path) -> bool {
-    let product = Product::new(folder);
+/// Whether a directory is a product, of these commands or of the old scripts.
+pub fn is_product(dir: &Path) -> bool {
+    let product = Product::new(dir);
     product.cache().is_dir()
         && product.environment_script().is_file()
         && product.bootstrap_script().is_file()
@@ -109,7 +109,7 @@ fn environment_script(variables: &[ProductVariable], facts: &Facts) -> Vec<u8> {
 
 /// A script with the lines that keep a user's own packages away from an environment,
 /// in place of its line `# USER PACKAGES`. Before that line it sets
-/// `_pixi_offline_root` to a folder with environments.
+/// `_pixi_offline_root` to a directory with environments.
 pub fn keep_user_packages_away(script: &str) -> String {
     script.replace(USER_PACKAGES_LINE, &user_packages::script())
 }

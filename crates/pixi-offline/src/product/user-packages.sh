@@ -7,7 +7,7 @@ if [ "$_pixi_offline_keep" != keep ]; then
     case " $_pixi_offline_keep " in *" $_pixi_offline_name "*) ;; *) unset "$_pixi_offline_name" ;; esac
   done
 SETTINGS
-  # No package has the driver of a graphics card, and some machines name its folder
+  # No package has the driver of a graphics card, and some machines name its directory
   # nowhere else: that stays.
   case " $_pixi_offline_keep " in
     *" LD_LIBRARY_PATH "*) ;;
@@ -25,7 +25,7 @@ SETTINGS
       ;;
   esac
   # Ruby looks into the user's gems unless it is told where else: in the one Ruby
-  # that is installed. Its activation names another folder of the environment.
+  # that is installed. Its activation names another directory of the environment.
   if [ -z "${GEM_PATH-}" ] && { [ -d "${HOME-}/.gem" ] || [ -d "${XDG_DATA_HOME:-${HOME-}/.local/share}/gem" ]; }; then
     # shellcheck disable=SC2016 # expanded there
     _pixi_offline_name=$(sh -c 'for gems in "$1"/envs/*/lib/ruby/gems/*/ "$1"/*/.pixi/envs/*/lib/ruby/gems/*/; do

@@ -39,11 +39,11 @@ const USER_VARIABLES: &[&str] = &[
     // What compilers and build tools find first; robots
     "CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH PKG_CONFIG_PATH CMAKE_PREFIX_PATH \
      AMENT_PREFIX_PATH ROS_PACKAGE_PATH",
-    // The dynamic linker: of the path, the folders of NVIDIA's driver stay.
+    // The dynamic linker: of the path, the directories of NVIDIA's driver stay.
     "LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT",
 ];
 
-/// Variables that turn off what is found without any: folders in the user's home.
+/// Variables that turn off what is found without any: directories in the user's home.
 /// R reads the two files in the working directory, which may be the project's, and
 /// none where one of these is set and leads to nothing. `@` and `@stdlib` are Julia's
 /// active project and its own library.
@@ -63,7 +63,7 @@ pub(super) fn user_variables() -> Vec<&'static str> {
 }
 
 /// A POSIX shell's lines that keep all this away from an environment. They read
-/// `$_pixi_offline_root`, a folder with environments in `envs/` or
+/// `$_pixi_offline_root`, a directory with environments in `envs/` or
 /// `*/.pixi/envs/`, and leave no variable of their own.
 pub(super) fn script() -> String {
     let mut settings = String::new();

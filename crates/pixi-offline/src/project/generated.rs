@@ -42,48 +42,48 @@ pub enum Generated {
     Drop,
 }
 
-/// The paths of a project as they were staged: for each folder what lies in it.
+/// The paths of a project as they were staged: for each directory what lies in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<Folder>", into = "Vec<Folder>")]
+#[serde(from = "Vec<Dir>", into = "Vec<Dir>")]
 pub struct StagedPaths(HashMap<PathBuf, HashSet<OsString>>);
 
-/// A folder and the names in it, as they are sent out of a container.
-type Folder = (EncodedPath, Vec<EncodedPath>);
+/// A directory and the names in it, as they are sent out of a container.
+type Dir = (EncodedPath, Vec<EncodedPath>);
 
 impl From<&Listing> for StagedPaths {
     fn from(listing: &Listing) -> StagedPaths {
-        let mut folders: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
+        let mut dirs: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
         for entry in listing.entries(Path::new("")) {
             let parent = entry.path.parent().unwrap_or(Path::new(""));
             let name = entry.path.file_name().unwrap_or_default().to_owned();
-            if let Some(names) = folders.get_mut(parent) {
+            if let Some(names) = dirs.get_mut(parent) {
                 names.insert(name);
             } else {
-                folders.insert(parent.to_owned(), HashSet::from([name]));
+                dirs.insert(parent.to_owned(), HashSet::from([name]));
             }
         }
-        StagedPaths(folders)
+        StagedPaths(dirs)
     }
 }
 
-impl From<Vec<Folder>> for StagedPaths {
-    fn from(folders: Vec<Folder>) -> StagedPaths {
+impl From<Vec<Dir>> for StagedPaths {
+    fn from(dirs: Vec<Dir>) -> StagedPaths {
         let names = |names: Vec<EncodedPath>| {
             let names = names.into_iter();
             names
                 .map(|name| name.path().as_os_str().to_owned())
                 .collect()
         };
-        let folder = |(folder, content): Folder| (folder.path().to_owned(), names(content));
-        StagedPaths(folders.into_iter().map(folder).collect())
+        let dir = |(dir, content): Dir| (dir.path().to_owned(), names(content));
+        StagedPaths(dirs.into_iter().map(dir).collect())
     }
 }
 
-impl From<StagedPaths> for Vec<Folder> {
-    fn from(staged: StagedPaths) -> Vec<Folder> {
+impl From<StagedPaths> for Vec<Dir> {
+    fn from(staged: StagedPaths) -> Vec<Dir> {
         let names = |names: HashSet<OsString>| names.into_iter().map(EncodedPath::new).collect();
-        let folder = |(folder, content)| (EncodedPath::new(folder), names(content));
-        staged.0.into_iter().map(folder).collect()
+        let dir = |(dir, content)| (EncodedPath::new(dir), names(content));
+        staged.0.into_iter().map(dir).collect()
     }
 }
 
@@ -180,8 +180,8 @@ fn find(
     staged: &StagedPaths,
     paths: &[Vec<u8>],
 ) -> anyhow::Result<(GeneratedFiles, Examples)> {
-    let is_folder = fs::symlink_metadata(project).is_ok_and(|found| found.is_dir());
-    anyhow::ensure!(is_folder, "{} is no folder", project.display());
+    let is_dir = fs::symlink_metadata(project).is_ok_and(|found| found.is_dir());
+    anyhow::ensure!(is_dir, "{} is no directory", project.display());
     let seen = staging::scan_tree(project, rules, &|_, _| HashPolicy::Skip)?;
     let lock = Path::new(layout::LOCK_FILE);
     let is_new = |path: &Path| path != lock && !staged.has(path);
@@ -199,9 +199,9 @@ fn find(
     }
     let new = entries()
         .filter(|entry| is_new(&entry.path))
-        .map(|entry| (entry.path, matches!(entry.kind, Kind::Folder)));
-    let examined = parallel::par_map(new, |(path, is_folder)| {
-        let content = match is_folder {
+        .map(|entry| (entry.path, matches!(entry.kind, Kind::Dir)));
+    let examined = parallel::par_map(new, |(path, is_dir)| {
+        let content = match is_dir {
             true => None,
             false => Some(examine(&project.join(path), paths)?),
         };
@@ -363,40 +363,40 @@ pub(crate) fn apply(
                     unchanged.count
                 ));
             }
-            leave_empty_folders(project, files, rules, &mut left);
+            leave_empty_dirs(project, files, rules, &mut left);
             rules.leave_generated(left);
         }
     }
     Ok(())
 }
 
-/// Adds the folders that the build made and in which nothing is kept.
-fn leave_empty_folders(
+/// Adds the directories that the build made and in which nothing is kept.
+fn leave_empty_dirs(
     project: &Path,
     files: &GeneratedFiles,
     rules: &ProjectRules,
     left: &mut BTreeSet<PathBuf>,
 ) {
-    // The deepest first: what lies in a folder comes after it in the list.
-    let folders = files
+    // The deepest first: what lies in a directory comes after it in the list.
+    let dirs = files
         .entries
         .iter()
         .rev()
         .filter(|entry| entry.sha256.is_none());
-    for folder in folders.map(|entry| entry.path.path()) {
+    for parent in dirs.map(|entry| entry.path.path()) {
         let mut is_left = true;
         let listed = UntrustedDir::open(project)
-            .and_then(|project| project.open_dir(folder))
+            .and_then(|project| project.open_dir(parent))
             .and_then(|dir| {
                 dir.for_each_entry(|entry| {
-                    let path = folder.join(&entry.name);
+                    let path = parent.join(&entry.name);
                     let is_dir = entry.kind == FileType::Directory;
                     is_left &= left.contains(&path) || rules.excludes(&path, is_dir);
                     Ok(())
                 })
             });
         if listed.is_ok() && is_left {
-            left.insert(folder.to_owned());
+            left.insert(parent.to_owned());
         }
     }
 }

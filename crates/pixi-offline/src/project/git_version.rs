@@ -1,4 +1,4 @@
-//! Versions that a build takes from git. Git's folder stays behind, so they are taken from it
+//! Versions that a build takes from git. Git's directory stays behind, so they are taken from it
 //! when the project is staged, and are handed over by the variables that the build backends read.
 
 use std::collections::BTreeSet;
@@ -96,21 +96,21 @@ const TOOLS: [VersionTool; 8] = [
 ];
 
 /// The versions of the project's own packages that come from git: of the project itself, and of
-/// the folders in it that its manifest names by `path`.
+/// the directories in it that its manifest names by `path`.
 pub(crate) fn find(project: &Path, context: &Context) -> Vec<GitVersion> {
-    let folders = package_folders(project);
+    let dirs = package_dirs(project);
     let mut versions = Vec::new();
-    for folder in &folders {
-        let place = project.join(folder);
+    for dir in &dirs {
+        let place = project.join(dir);
         let Some(package) = read(&place.join("pyproject.toml"))
             .as_ref()
             .and_then(GitPackage::of)
         else {
             continue;
         };
-        // A package of no name of its own is called by its folder.
+        // A package of no name of its own is called by its directory.
         let name = package.name.clone().or_else(|| name_in_setup_cfg(&place));
-        let name = name.unwrap_or_else(|| folder.display().to_string());
+        let name = name.unwrap_or_else(|| dir.display().to_string());
         let Some(described) = GitDescription::of(&place, context) else {
             continue;
         };
@@ -228,19 +228,19 @@ fn normalized(name: &str) -> String {
     text
 }
 
-/// The folders of the project that may hold a Python package, the project's own first.
-fn package_folders(project: &Path) -> BTreeSet<PathBuf> {
-    let mut folders = BTreeSet::from([PathBuf::new()]);
+/// The directories of the project that may hold a Python package, the project's own first.
+fn package_dirs(project: &Path) -> BTreeSet<PathBuf> {
+    let mut dirs = BTreeSet::from([PathBuf::new()]);
     for manifest in layout::PROJECT_MANIFESTS {
         if let Some(manifest) = read(&project.join(manifest)) {
-            collect_paths(manifest.as_table(), &mut folders);
+            collect_paths(manifest.as_table(), &mut dirs);
         }
     }
-    folders
+    dirs
 }
 
-/// Adds the folder of each `path = "…"` of a manifest that does not lead out of the project.
-fn collect_paths(table: &dyn TableLike, folders: &mut BTreeSet<PathBuf>) {
+/// Adds the directory of each `path = "…"` of a manifest that does not lead out of the project.
+fn collect_paths(table: &dyn TableLike, dirs: &mut BTreeSet<PathBuf>) {
     for (key, item) in table.iter() {
         if let ("path", Some(path)) = (key, item.as_str()) {
             let parts = Path::new(path).components();
@@ -249,14 +249,12 @@ fn collect_paths(table: &dyn TableLike, folders: &mut BTreeSet<PathBuf>) {
                 .iter()
                 .all(|part| matches!(part, Component::Normal(_)))
             {
-                folders.insert(parts.into_iter().collect());
+                dirs.insert(parts.into_iter().collect());
             }
         } else if let Some(table) = item.as_table_like() {
-            collect_paths(table, folders);
+            collect_paths(table, dirs);
         } else if let Some(tables) = item.as_array_of_tables() {
-            tables
-                .iter()
-                .for_each(|table| collect_paths(table, folders));
+            tables.iter().for_each(|table| collect_paths(table, dirs));
         }
     }
 }
@@ -333,8 +331,8 @@ fn requirement_name(requirement: &str) -> String {
 }
 
 /// The name in a `setup.cfg`: the first `name = …` of its section `[metadata]`.
-fn name_in_setup_cfg(folder: &Path) -> Option<String> {
-    let file = folder.join("setup.cfg");
+fn name_in_setup_cfg(dir: &Path) -> Option<String> {
+    let file = dir.join("setup.cfg");
     let metadata = fs::metadata(&file).ok()?;
     if !metadata.is_file() || metadata.len() > LONGEST_MANIFEST {
         return None;
@@ -366,8 +364,8 @@ struct GitDescription {
 }
 
 impl GitDescription {
-    fn of(folder: &Path, context: &Context) -> Option<GitDescription> {
-        let git = source_state::git(folder, context)?;
+    fn of(dir: &Path, context: &Context) -> Option<GitDescription> {
+        let git = source_state::git(dir, context)?;
         let line = |words: &[&str]| Some(String::from_utf8(git(words)?).ok()?.trim().to_owned());
         let describe = [
             "describe",
@@ -613,15 +611,15 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_looked_for_in_the_folders_that_the_manifest_names() {
-        let folder = tempfile::tempdir().unwrap();
+    fn packages_are_looked_for_in_the_dirs_that_the_manifest_names() {
+        let dir = tempfile::tempdir().unwrap();
         fs::write(
-            folder.path().join("pixi.toml"),
+            dir.path().join("pixi.toml"),
             "[pypi-dependencies]\na = { path = \"./libs/a\", editable = true }\nout = { path = \"../b\" }\n[feature.x.pypi-dependencies]\nc = { path = \"c\" }\n[[t]]\npath = \"d\"\n",
         )
         .unwrap();
-        let folders = package_folders(folder.path());
+        let dirs = package_dirs(dir.path());
         let expected = ["", "c", "d", "libs/a"].map(PathBuf::from);
-        assert_eq!(folders, BTreeSet::from(expected));
+        assert_eq!(dirs, BTreeSet::from(expected));
     }
 }

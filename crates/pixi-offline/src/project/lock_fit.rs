@@ -69,7 +69,7 @@ pub(crate) fn require_lock_that_fits(
 }
 
 /// Requires that nothing in the rest of the lock keeps pixi from comparing it with the
-/// manifest: it does that with all environments, and looks into each source folder.
+/// manifest: it does that with all environments, and looks into each source directory.
 fn require_comparable(lock: &Lock, environments: &[String]) -> anyhow::Result<()> {
     let others = lock
         .environments()
@@ -79,7 +79,7 @@ fn require_comparable(lock: &Lock, environments: &[String]) -> anyhow::Result<()
             let packages = lock.packages_on(other, &platform.name).unwrap_or_default();
             if let Some(location) = packages.iter().find_map(|package| package.source_outside()) {
                 return Err(Failure::usage(format!(
-                    "environment {other}, which is not asked for, needs {location}, a folder outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the folder into the project"
+                    "environment {other}, which is not asked for, needs {location}, a directory outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the directory into the project"
                 )));
             }
         }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_outside_that_another_environment_needs_is_said_and_frozen_passes() {
+    fn a_dir_outside_that_another_environment_needs_is_said_and_frozen_passes() {
         let asked = named(&["gpu"]);
         let fits = |lock_option| {
             require_lock_that_fits(

@@ -9,7 +9,7 @@ pub(crate) enum LockUse {
     /// There is one, and it must fit the manifest: `--locked`.
     Locked,
     /// There is one that is taken as it is, because that was asked for or it names a
-    /// folder as a channel: `--frozen`.
+    /// directory as a channel: `--frozen`.
     Frozen,
     /// There is none, or it may be brought up to date: pixi writes one.
     Write,

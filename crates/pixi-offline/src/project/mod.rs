@@ -15,4 +15,4 @@ pub(crate) mod stage;
 pub(crate) mod workspace_platforms;
 
 pub use generated::Generated;
-pub use stage::{ProjectRules, require_folder};
+pub use stage::{ProjectRules, require_dir};

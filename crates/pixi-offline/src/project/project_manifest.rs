@@ -32,7 +32,7 @@ pub(crate) struct ProjectManifest {
 
 impl ProjectManifest {
     /// Finds the manifest that pixi would take; a `pyproject.toml` without pixi's table
-    /// only where there is no other. `None` when the folder has none.
+    /// only where there is no other. `None` when the directory has none.
     pub(crate) fn find(project: &Path) -> Option<ProjectManifest> {
         let mut pythons = None;
         for name in layout::PROJECT_MANIFESTS {
@@ -76,7 +76,7 @@ impl ProjectManifest {
         manifest
     }
 
-    /// Requires that a folder is a Pixi project.
+    /// Requires that a directory is a Pixi project.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl ProjectManifest {
         workspace.get("platforms")?.as_array()
     }
 
-    /// The folders and files that `find-links` and indexes of Python packages name by a path
+    /// The directories and files that `find-links` and indexes of Python packages name by a path
     /// of this machine, or by a URL with one.
     pub(crate) fn absolute_find_links(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -232,11 +232,11 @@ mod tests {
     use std::fs;
 
     fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
-            fs::write(folder.path().join(name), text).unwrap();
+            fs::write(dir.path().join(name), text).unwrap();
         }
-        folder
+        dir
     }
 
     #[test]
@@ -255,8 +255,8 @@ mod tests {
             (vec![mojo], "mojoproject.toml"),
             (vec![python], "pyproject.toml"),
         ] {
-            let folder = project(&files);
-            let manifest = ProjectManifest::require(folder.path()).unwrap();
+            let dir = project(&files);
+            let manifest = ProjectManifest::require(dir.path()).unwrap();
             assert_eq!(manifest.name, name, "{files:?}");
             let is_usable = manifest.require_usable().is_ok();
             assert_eq!(is_usable, files != [python], "{files:?}");
@@ -283,8 +283,8 @@ mod tests {
                 "line 2",
             ),
         ] {
-            let folder = project(&[("pixi.toml", text)]);
-            let manifest = ProjectManifest::require(folder.path()).unwrap();
+            let dir = project(&[("pixi.toml", text)]);
+            let manifest = ProjectManifest::require(dir.path()).unwrap();
             let error = manifest.require_usable().unwrap_err().to_string();
             assert!(
                 error.contains(wanted) && error.contains("pixi.toml"),
@@ -299,8 +299,8 @@ mod tests {
             [tool.pixi.pypi-options]\nfind-links = [{ path = '/home/me/links' }, { path = './b' }, { url = 'https://x/' }, { url = 'file:///srv/a%20b' }]\n\
             index-url = 'https://x/simple'\nextra-index-urls = ['file://localhost/srv/index', 'file:relative']\n\
             [tool.pixi.feature.a.pypi-options]\nfind-links = [{ path = '/opt/links' }]\nindex-url = 'file:/opt/index'\n";
-        let folder = project(&[("pyproject.toml", text)]);
-        let manifest = ProjectManifest::require(folder.path()).unwrap();
+        let dir = project(&[("pyproject.toml", text)]);
+        let manifest = ProjectManifest::require(dir.path()).unwrap();
         let subdirs = manifest.platforms().unwrap();
         let subdirs: Vec<&str> = subdirs.iter().map(|one| one.subdir.as_str()).collect();
         assert_eq!(subdirs, ["linux-64", "linux-aarch64"]);

@@ -43,14 +43,14 @@ impl SecretSearch {
     /// The lock is read however long it is: every URL of a channel is in it.
     pub(crate) fn project(&mut self, source: &Path, rules: &ProjectRules) -> Survey {
         let mut survey = match &mut self.0 {
-            Some(search) => search.folder(source, rules),
+            Some(search) => search.dir(source, rules),
             None => staging::survey(source, rules, &mut |_| {}),
         };
         let takes_configuration = stage::takes_configuration(source, rules).unwrap_or(true);
         if takes_configuration {
             let length = fs::metadata(source.join(layout::PROJECT_CONFIG));
             survey.size.bytes += length.map_or(0, |metadata| metadata.len());
-            // Its folder, too.
+            // Its directory, too.
             survey.size.entries += 2;
             survey.files += 1;
         }
@@ -60,7 +60,7 @@ impl SecretSearch {
         for file in [layout::LOCK_FILE, layout::PROJECT_CONFIG] {
             let file = Path::new(file);
             let goes_along = match file.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => takes_configuration,
+                Some(dir) if !dir.as_os_str().is_empty() => takes_configuration,
                 _ => source.join(file).is_file() && !rules.excludes(file, false),
             };
             if goes_along {
@@ -78,7 +78,7 @@ impl SecretSearch {
             skip: &evidence::is_workdir,
         };
         Ok(match &mut self.0 {
-            Some(search) => search.folder(source, &selection),
+            Some(search) => search.dir(source, &selection),
             None => staging::survey(source, &selection, &mut |_| {}),
         })
     }

@@ -1,4 +1,4 @@
-//! What git says of the folder that a project is staged from.
+//! What git says of the directory that a project is staged from.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,19 +8,19 @@ use crate::context::Context;
 use crate::evidence::{self, SourceState};
 use crate::tools::Program;
 
-/// Variables that lead git to another repository than that of the folder it is
+/// Variables that lead git to another repository than that of the directory it is
 /// called in; they are set where a hook of git calls us.
 const LEADS_ELSEWHERE: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];
 
-/// A way to ask git about the repository of a folder: what it prints, where it succeeds.
+/// A way to ask git about the repository of a directory: what it prints, where it succeeds.
 /// `None` without git.
-pub(crate) fn git(folder: &Path, context: &Context) -> Option<impl Fn(&[&str]) -> Option<Vec<u8>>> {
+pub(crate) fn git(dir: &Path, context: &Context) -> Option<impl Fn(&[&str]) -> Option<Vec<u8>>> {
     let program = Program::find(OsStr::new("git"), &context.host).ok()?;
     Some(move |words: &[&str]| {
         // It must not write to the repository, nor start what that names.
         let fixed = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C"];
         let mut all: Vec<OsString> = fixed.iter().map(OsString::from).collect();
-        all.push(folder.into());
+        all.push(dir.into());
         all.extend(words.iter().map(OsString::from));
         let answer = program.capture_without(&all, &LEADS_ELSEWHERE).ok()?;
         answer.succeeded().then_some(answer.stdout)

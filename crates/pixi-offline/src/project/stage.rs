@@ -16,7 +16,7 @@ use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::regular_file;
-use crate::replacement::{DirLock, StagedDir, make_folder, write_file};
+use crate::replacement::{DirLock, StagedDir, make_dir, write_file};
 use crate::staging::{
     self, CopyOptions, CopyOutcome, Examples, LinkAction, RuleVerdict, Rules, RulesAndSkip,
     Selection, Size, Survey,
@@ -34,7 +34,7 @@ pub struct ProjectRules {
     callers: Rules,
     /// As [`ProjectRules::follows_links`].
     follows_links: bool,
-    /// Files and folders that the build made and that stay behind.
+    /// Files and directories that the build made and that stay behind.
     generated: BTreeSet<PathBuf>,
 }
 
@@ -100,7 +100,7 @@ impl Selection for ProjectRules {
         })
     }
 
-    /// The `.git` of a worktree or a submodule is a file that names a folder of this machine.
+    /// The `.git` of a worktree or a submodule is a file that names a directory of this machine.
     fn excludes_content(&self, relative: &Path, begins_with: &dyn Fn(&[u8]) -> bool) -> bool {
         relative.file_name() == Some(OsStr::new(layout::GIT)) && begins_with(b"gitdir: ")
     }
@@ -117,12 +117,12 @@ impl Selection for ProjectRules {
         self.all.deciding(relative, is_dir)
     }
 
-    fn skips(&self, folder: &Path) -> bool {
-        evidence::is_workdir(folder)
+    fn skips(&self, dir: &Path) -> bool {
+        evidence::is_workdir(dir)
     }
 }
 
-/// The rules for any folder: what runs of ours lay beside a workdir while they
+/// The rules for any directory: what runs of ours lay beside a workdir while they
 /// work is never part of anything.
 pub(crate) fn without_our_traces() -> anyhow::Result<Rules> {
     let mut rules = Rules::new();
@@ -155,7 +155,7 @@ pub(crate) fn copy_project(
         copied.entries += 2;
         copied.files += 1;
         copied.bytes += length;
-        restore_folder_time(source, target)?;
+        restore_dir_time(source, target)?;
     }
     if rules.follows_links {
         settle_links(source, target)?;
@@ -174,7 +174,7 @@ fn copy_configuration(source: &Path, target: &Path, below: Option<&Path>) -> any
         target.join(layout::PROJECT_CONFIG),
     );
     let copying = || format!("{} cannot be copied", from.display());
-    let folder = |file: &Path| file.parent().map(Path::to_owned).unwrap_or_default();
+    let dir = |file: &Path| file.parent().map(Path::to_owned).unwrap_or_default();
     if !is_behind_a_link(source) {
         let mut config_alone = Rules::new();
         for rule in ["+ /config.toml", "*"] {
@@ -184,13 +184,13 @@ fn copy_configuration(source: &Path, target: &Path, below: Option<&Path>) -> any
             below,
             ..CopyOptions::default()
         };
-        let outcome = staging::copy_tree_with(&folder(&from), &folder(&to), &config_alone, &how)?;
+        let outcome = staging::copy_tree_with(&dir(&from), &dir(&to), &config_alone, &how)?;
         return Ok(outcome.copied.bytes);
     }
     let content = regular_file::read(&from, LONGEST_LINKED_CONFIGURATION).with_context(copying)?;
     let metadata = fs::metadata(&from).with_context(copying)?;
     let write = || -> io::Result<()> {
-        fs::create_dir(folder(&to))?;
+        fs::create_dir(dir(&to))?;
         fs::write(&to, &content)?;
         fs::File::open(&to)?.set_modified(metadata.modified()?)
     };
@@ -198,7 +198,7 @@ fn copy_configuration(source: &Path, target: &Path, below: Option<&Path>) -> any
     Ok(content.len() as u64)
 }
 
-/// Whether the project's Pixi configuration, or its folder, is a link.
+/// Whether the project's Pixi configuration, or its directory, is a link.
 fn is_behind_a_link(source: &Path) -> bool {
     let config = Path::new(layout::PROJECT_CONFIG);
     let parts = config
@@ -240,7 +240,7 @@ fn settle_links(source: &Path, target: &Path) -> anyhow::Result<()> {
         changed = true;
     }
     if changed {
-        restore_folder_time(source, target)?;
+        restore_dir_time(source, target)?;
     }
     Ok(())
 }
@@ -285,12 +285,12 @@ pub(crate) fn takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow
     Ok(is_file && follows && !unwanted)
 }
 
-/// Whether there is a folder, links followed.
+/// Whether there is a directory, links followed.
 ///
 /// # Errors
 ///
 /// When that cannot be known.
-pub(crate) fn is_folder(path: &Path) -> anyhow::Result<bool> {
+pub(crate) fn is_dir(path: &Path) -> anyhow::Result<bool> {
     Ok(there(path, fs::metadata(path))?.is_some_and(|metadata| metadata.is_dir()))
 }
 
@@ -341,15 +341,15 @@ fn keep_environments_in_the_project(config: &Path, context: &Context) -> anyhow:
     Ok(())
 }
 
-/// Making `.pixi/` changed the time of the folder that it lies in.
-fn restore_folder_time(source: &Path, target: &Path) -> anyhow::Result<()> {
+/// Making `.pixi/` changed the time of the directory that it lies in.
+fn restore_dir_time(source: &Path, target: &Path) -> anyhow::Result<()> {
     let set = || fs::File::open(target)?.set_modified(fs::metadata(source)?.modified()?);
     set().with_context(|| format!("the time of {} cannot be set", target.display()))
 }
 
-/// Copies a folder whole, but for workdirs in it: one may lie in the project or
+/// Copies a directory whole, but for workdirs in it: one may lie in the project or
 /// in the resources, and would be copied into itself.
-pub(crate) fn copy_folder(
+pub(crate) fn copy_dir(
     source: &Path,
     target: &Path,
     how: &CopyOptions,
@@ -379,7 +379,7 @@ fn copy_by(
 }
 
 /// Warns of what a copy would hold and what is no use at another place.
-/// `what` is the folder for people: `project` or `resources`.
+/// `what` is the directory for people: `project` or `resources`.
 pub(crate) fn warn_of_survey(what: &str, survey: &SurveyWarnings, context: &Context) {
     let SurveyWarnings {
         links_out,
@@ -417,29 +417,29 @@ impl From<&Survey> for SurveyWarnings {
     }
 }
 
-/// Whether a package cache that is there can be used again: it is a folder, and no link in it
+/// Whether a package cache that is there can be used again: it is a directory, and no link in it
 /// leads what is installed elsewhere.
 pub(crate) fn is_own_cache(cache: &Path) -> bool {
-    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-    let has_link = |folder: PathBuf| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let has_link = |dir: PathBuf| {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
         let mut kinds = entries.map(|entry| entry.file_type());
         kinds.any(|kind| kind.is_ok_and(|kind| kind.is_symlink()))
     };
-    let folders = ["", "pkgs", "pixi-offline-bin"];
-    is_folder(cache) && !folders.iter().any(|name| has_link(cache.join(name)))
+    let dirs = ["", "pkgs", "pixi-offline-bin"];
+    is_dir(cache) && !dirs.iter().any(|name| has_link(cache.join(name)))
 }
 
-/// Makes the folders of a new workdir that are not copies.
-pub(crate) fn make_folders(workdir: &Workdir) -> anyhow::Result<()> {
-    for folder in [
+/// Makes the directories of a new workdir that are not copies.
+pub(crate) fn make_dirs(workdir: &Workdir) -> anyhow::Result<()> {
+    for dir in [
         workdir.projects(),
         workdir.cache(),
         workdir.out(),
         workdir.helpers(),
         workdir.product().path().to_owned(),
     ] {
-        make_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        make_dir(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     }
     Ok(())
 }
@@ -497,21 +497,21 @@ impl Helper {
     }
 }
 
-/// A folder that must be there.
+/// A directory that must be there.
 ///
 /// # Errors
 ///
-/// Exit code 2 naming the option when it is missing or no folder.
-pub fn require_folder(option: &str, folder: &Path) -> anyhow::Result<()> {
-    match fs::metadata(folder) {
+/// Exit code 2 naming the option when it is missing or no directory.
+pub fn require_dir(option: &str, dir: &Path) -> anyhow::Result<()> {
+    match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(Failure::usage(format!(
-            "{option} {} is no folder",
-            folder.display()
+            "{option} {} is no directory",
+            dir.display()
         ))),
         Err(error) => Err(Failure::usage(format!(
             "{option} {} cannot be used: {error}",
-            folder.display()
+            dir.display()
         ))),
     }
 }

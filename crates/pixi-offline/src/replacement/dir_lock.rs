@@ -1,4 +1,4 @@
-//! One run at a time on a folder.
+//! One run at a time on a directory.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -15,14 +15,14 @@ use rustix::fs::OFlags;
 use crate::failure::Failure;
 use crate::parallel::locked;
 
-/// The right to work on a folder, there or not, for as long as this exists.
+/// The right to work on a directory, there or not, for as long as this exists.
 ///
-/// It is a lock (flock(2)) on a file beside the folder, which the kernel
+/// It is a lock (flock(2)) on a file beside the directory, which the kernel
 /// releases when the process ends, however it ends. The file names its holder
 /// for the run that has to give way, and goes when the last holder does.
 #[derive(Debug)]
 pub struct DirLock {
-    folder: PathBuf,
+    dir: PathBuf,
     lock: Option<(PathBuf, File)>,
 }
 
@@ -32,19 +32,19 @@ const ATTEMPTS: usize = 1000;
 /// How much of a lock file is read, in bytes: a line that names its holder.
 const LONGEST_HOLDER: u64 = 4096;
 
-/// A claim for several steps, each of which claims the same folder for itself: the steps
+/// A claim for several steps, each of which claims the same directory for itself: the steps
 /// of this process get it, others do not.
 #[derive(Debug)]
 pub struct RunClaim(DirLock);
 
-/// The folders that a [`RunClaim`] of this process holds.
+/// The directories that a [`RunClaim`] of this process holds.
 static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 impl RunClaim {
-    /// Claims `folder` for `command` until this is dropped.
-    pub fn new(folder: &Path, command: &str) -> anyhow::Result<RunClaim> {
-        let claim = DirLock::exclusive(folder, command)?;
-        locked(&HELD).push(folder.to_owned());
+    /// Claims `directory` for `command` until this is dropped.
+    pub fn new(dir: &Path, command: &str) -> anyhow::Result<RunClaim> {
+        let claim = DirLock::exclusive(dir, command)?;
+        locked(&HELD).push(dir.to_owned());
         Ok(RunClaim(claim))
     }
 
@@ -57,13 +57,13 @@ impl RunClaim {
 impl Drop for RunClaim {
     fn drop(&mut self) {
         let mut held = locked(&HELD);
-        if let Some(place) = held.iter().position(|folder| *folder == self.0.folder) {
+        if let Some(place) = held.iter().position(|dir| *dir == self.0.dir) {
             held.swap_remove(place);
         }
     }
 }
 
-/// Whether others may hold the folder at the same time.
+/// Whether others may hold the directory at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LockMode {
     Alone,
@@ -74,7 +74,7 @@ impl DirLock {
     /// What the name of a lock's file ends with.
     pub const ENDING: &'static str = ".pixi-offline-lock";
 
-    /// Claims `folder`, an absolute path, for `command` alone; makes the parents
+    /// Claims `directory`, an absolute path, for `command` alone; makes the parents
     /// of it that are missing. Where nothing can be made beside it, no other run
     /// can replace it either, and the lock lies in it.
     ///
@@ -82,63 +82,60 @@ impl DirLock {
     ///
     /// When another run holds it: exit code 1, naming that run. When no lock can
     /// be made at all.
-    pub fn exclusive(folder: &Path, command: &str) -> anyhow::Result<DirLock> {
-        if let Some(claim) = DirLock::of_this_run(folder) {
+    pub fn exclusive(dir: &Path, command: &str) -> anyhow::Result<DirLock> {
+        if let Some(claim) = DirLock::of_this_run(dir) {
             return Ok(claim);
         }
-        let making = || format!("{} cannot be claimed", folder.display());
-        let beside = file_beside(folder)?;
-        if let Some(parent) = folder.parent() {
+        let making = || format!("{} cannot be claimed", dir.display());
+        let beside = file_beside(dir)?;
+        if let Some(parent) = dir.parent() {
             fs::create_dir_all(parent)
                 .with_context(|| format!("{} cannot be made", parent.display()))?;
         }
-        let lock = match take(&beside, command, LockMode::Alone, folder)? {
+        let lock = match take(&beside, command, LockMode::Alone, dir)? {
             Ok(lock) => lock,
-            Err(error) if is_refusal(&error) && folder.is_dir() => take(
-                &folder.join(DirLock::ENDING),
-                command,
-                LockMode::Alone,
-                folder,
-            )?
-            .with_context(making)?,
+            Err(error) if is_refusal(&error) && dir.is_dir() => {
+                take(&dir.join(DirLock::ENDING), command, LockMode::Alone, dir)?
+                    .with_context(making)?
+            }
             Err(error) => return Err(error).with_context(making),
         };
         Ok(DirLock {
-            folder: folder.to_owned(),
+            dir: dir.to_owned(),
             lock: Some(lock),
         })
     }
 
-    /// Claims `folder`, which is there, together with others that only read it.
+    /// Claims `directory`, which is there, together with others that only read it.
     /// Where nothing can be made beside it, nobody is kept from changing it.
     ///
     /// # Errors
     ///
     /// When a run that changes it holds it: exit code 1, naming that run.
-    pub fn shared(folder: &Path, command: &str) -> anyhow::Result<DirLock> {
-        if let Some(claim) = DirLock::of_this_run(folder) {
+    pub fn shared(dir: &Path, command: &str) -> anyhow::Result<DirLock> {
+        if let Some(claim) = DirLock::of_this_run(dir) {
             return Ok(claim);
         }
-        let beside = file_beside(folder)?;
-        let lock = take(&beside, command, LockMode::WithReaders, folder)?;
+        let beside = file_beside(dir)?;
+        let lock = take(&beside, command, LockMode::WithReaders, dir)?;
         Ok(DirLock {
-            folder: folder.to_owned(),
+            dir: dir.to_owned(),
             lock: lock.ok(),
         })
     }
 
-    /// A claim without a lock of its own, where the run holds one on the folder.
-    fn of_this_run(folder: &Path) -> Option<DirLock> {
-        let is_held = locked(&HELD).iter().any(|held| held == folder);
+    /// A claim without a lock of its own, where the run holds one on the directory.
+    fn of_this_run(dir: &Path) -> Option<DirLock> {
+        let is_held = locked(&HELD).iter().any(|held| held == dir);
         is_held.then(|| DirLock {
-            folder: folder.to_owned(),
+            dir: dir.to_owned(),
             lock: None,
         })
     }
 
-    /// Whether `target` is the claimed folder or lies in it.
+    /// Whether `target` is the claimed directory or lies in it.
     pub fn covers(&self, target: &Path) -> bool {
-        target.starts_with(&self.folder)
+        target.starts_with(&self.dir)
     }
 }
 
@@ -153,23 +150,23 @@ impl Drop for DirLock {
     }
 }
 
-fn file_beside(folder: &Path) -> anyhow::Result<PathBuf> {
-    let Some(name) = folder.file_name() else {
-        anyhow::bail!("{} has no name of its own", folder.display());
+fn file_beside(dir: &Path) -> anyhow::Result<PathBuf> {
+    let Some(name) = dir.file_name() else {
+        anyhow::bail!("{} has no name of its own", dir.display());
     };
     let mut file = OsString::from(".");
     file.push(name);
     file.push(DirLock::ENDING);
-    Ok(folder.with_file_name(file))
+    Ok(dir.with_file_name(file))
 }
 
-/// The outer error is a folder that is held, the inner one a file that cannot be
+/// The outer error is a directory that is held, the inner one a file that cannot be
 /// made.
 fn take(
     path: &Path,
     command: &str,
     sharing: LockMode,
-    folder: &Path,
+    dir: &Path,
 ) -> anyhow::Result<io::Result<(PathBuf, File)>> {
     for _ in 0..ATTEMPTS {
         require_lock_file(path)?;
@@ -195,7 +192,7 @@ fn take(
         };
         match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(&mut file, folder)),
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, dir)),
             Err(TryLockError::Error(error)) => return Ok(Err(error)),
         }
         // Its holder may have removed it between our opening and our locking.
@@ -217,7 +214,7 @@ fn take(
     Err(Failure::general(format!(
         "{} is replaced again and again by other processes, so {} could not be claimed; wait until these have ended",
         path.display(),
-        folder.display()
+        dir.display()
     )))
 }
 
@@ -229,7 +226,7 @@ fn require_lock_file(path: &Path) -> anyhow::Result<()> {
     };
     let what = match there.file_type() {
         kind if kind.is_symlink() => "a symbolic link",
-        kind if kind.is_dir() => "a folder",
+        kind if kind.is_dir() => "a directory",
         kind if !kind.is_file() => "no regular file",
         _ if there.nlink() > 1 => "a file that has other names too (hard links)",
         _ => return Ok(()),
@@ -240,8 +237,8 @@ fn require_lock_file(path: &Path) -> anyhow::Result<()> {
     )))
 }
 
-/// The error for a folder that another run holds.
-fn held(file: &mut File, folder: &Path) -> anyhow::Error {
+/// The error for a directory that another run holds.
+fn held(file: &mut File, dir: &Path) -> anyhow::Error {
     let mut holder = String::new();
     for _ in 0..5 {
         holder.clear();
@@ -260,7 +257,7 @@ fn held(file: &mut File, folder: &Path) -> anyhow::Error {
     };
     Failure::general(format!(
         "{} is being worked on by {holder}; wait until that has ended, or choose another place",
-        folder.display()
+        dir.display()
     ))
 }
 
@@ -276,44 +273,44 @@ fn is_refusal(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn names(folder: &Path) -> Vec<OsString> {
-        let names = fs::read_dir(folder).unwrap();
+    fn names(dir: &Path) -> Vec<OsString> {
+        let names = fs::read_dir(dir).unwrap();
         names.map(|entry| entry.unwrap().file_name()).collect()
     }
 
     #[test]
     fn one_alone_keeps_all_others_out_and_is_named() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("deep/W");
-        let first = DirLock::exclusive(&folder, "first-command").unwrap();
+        let dir = root.path().join("deep/W");
+        let first = DirLock::exclusive(&dir, "first-command").unwrap();
         for other in [DirLock::exclusive, DirLock::shared] {
-            let error = other(&folder, "second-command").unwrap_err().to_string();
+            let error = other(&dir, "second-command").unwrap_err().to_string();
             assert!(error.contains("first-command, process "), "{error}");
             assert!(error.contains("deep/W"), "{error}");
         }
         drop(first);
-        assert!(names(folder.parent().unwrap()).is_empty());
-        DirLock::exclusive(&folder, "second-command").unwrap();
+        assert!(names(dir.parent().unwrap()).is_empty());
+        DirLock::exclusive(&dir, "second-command").unwrap();
     }
 
     #[test]
     fn readers_share_and_the_last_takes_the_file_along() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("W");
-        let first = DirLock::shared(&folder, "reader").unwrap();
-        let second = DirLock::shared(&folder, "reader").unwrap();
+        let dir = root.path().join("W");
+        let first = DirLock::shared(&dir, "reader").unwrap();
+        let second = DirLock::shared(&dir, "reader").unwrap();
         drop(first);
-        DirLock::exclusive(&folder, "writer").unwrap_err();
+        DirLock::exclusive(&dir, "writer").unwrap_err();
         drop(second);
         assert!(names(root.path()).is_empty());
-        DirLock::exclusive(&folder, "writer").unwrap();
+        DirLock::exclusive(&dir, "writer").unwrap();
     }
 
     #[test]
     fn what_is_no_lock_file_is_refused_and_left_alone() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("W");
-        let lock = file_beside(&folder).unwrap();
+        let dir = root.path().join("W");
+        let lock = file_beside(&dir).unwrap();
         let precious = root.path().join("precious");
         fs::write(&precious, "precious\n").unwrap();
         let remove = || match fs::symlink_metadata(&lock).unwrap().is_dir() {
@@ -338,14 +335,14 @@ mod tests {
                 std::os::unix::fs::symlink(&lock, &lock).unwrap()
             }),
             ("hard links", &|| fs::hard_link(&precious, &lock).unwrap()),
-            ("folder", &|| fs::create_dir(&lock).unwrap()),
+            ("dir", &|| fs::create_dir(&lock).unwrap()),
             ("no regular file", &|| node(rustix::fs::FileType::Fifo)),
             ("no regular file", &socket),
         ];
         for (what, make) in make {
             make();
             for claim in [DirLock::exclusive, DirLock::shared] {
-                let error = claim(&folder, "test").unwrap_err().to_string();
+                let error = claim(&dir, "test").unwrap_err().to_string();
                 assert!(error.contains(what), "{what}: {error}");
                 assert!(error.contains(".W.pixi-offline-lock"), "{error}");
             }
@@ -353,40 +350,40 @@ mod tests {
             assert_eq!(fs::read(&precious).unwrap(), b"precious\n", "{what}");
         }
         assert!(!root.path().join("missing").exists());
-        drop(DirLock::exclusive(&folder, "test").unwrap());
+        drop(DirLock::exclusive(&dir, "test").unwrap());
         assert_eq!(names(root.path()), ["precious"]);
     }
 
     #[test]
     fn the_steps_of_a_run_get_what_the_run_holds_until_it_ends() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("W");
-        let run = RunClaim::new(&folder, "run").unwrap();
+        let dir = root.path().join("W");
+        let run = RunClaim::new(&dir, "run").unwrap();
         // Another process would not get it: the lock is the run's alone.
         let other = take(
-            &file_beside(&folder).unwrap(),
+            &file_beside(&dir).unwrap(),
             "x",
             LockMode::WithReaders,
-            &folder,
+            &dir,
         );
         assert!(other.unwrap_err().to_string().contains("run, process "));
         for step in [DirLock::exclusive, DirLock::shared] {
-            let (one, two) = (step(&folder, "step"), step(&folder, "step"));
-            assert!(one.unwrap().covers(&folder) && two.is_ok());
+            let (one, two) = (step(&dir, "step"), step(&dir, "step"));
+            assert!(one.unwrap().covers(&dir) && two.is_ok());
         }
-        assert!(run.claim().covers(&folder.join("product")));
+        assert!(run.claim().covers(&dir.join("product")));
         drop(run);
         assert!(names(root.path()).is_empty());
-        let _first = DirLock::exclusive(&folder, "first").unwrap();
-        DirLock::exclusive(&folder, "second").unwrap_err();
+        let _first = DirLock::exclusive(&dir, "first").unwrap();
+        DirLock::exclusive(&dir, "second").unwrap_err();
     }
 
     #[test]
     fn what_a_killed_run_left_holds_nobody_up() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("W");
-        fs::write(file_beside(&folder).unwrap(), "dead, process 1\n").unwrap();
-        drop(DirLock::exclusive(&folder, "living").unwrap());
+        let dir = root.path().join("W");
+        fs::write(file_beside(&dir).unwrap(), "dead, process 1\n").unwrap();
+        drop(DirLock::exclusive(&dir, "living").unwrap());
         assert!(names(root.path()).is_empty());
     }
 }

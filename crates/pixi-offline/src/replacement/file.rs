@@ -1,4 +1,4 @@
-//! Files and folders that are made with fixed permissions, whatever the umask; a file that
+//! Files and directories that are made with fixed permissions, whatever the umask; a file that
 //! is replaced in one step.
 
 use std::fs;
@@ -11,15 +11,15 @@ use anyhow::Context as _;
 /// What the names of files that are being written start with.
 const START: &str = ".pixi-offline-new-";
 
-/// Removes what killed runs left in `folder` of files that they wrote with
+/// Removes what killed runs left in `directory` of files that they wrote with
 /// [`replace_file`]. Nobody else may be writing there.
 ///
 /// # Errors
 ///
-/// When the folder cannot be read or a file not be removed.
-pub fn sweep_files(folder: &Path) -> anyhow::Result<()> {
-    let sweeping = || format!("{} cannot be tidied", folder.display());
-    for entry in fs::read_dir(folder).with_context(sweeping)? {
+/// When the directory cannot be read or a file not be removed.
+pub fn sweep_files(dir: &Path) -> anyhow::Result<()> {
+    let sweeping = || format!("{} cannot be tidied", dir.display());
+    for entry in fs::read_dir(dir).with_context(sweeping)? {
         let entry = entry.with_context(sweeping)?;
         let is_ours = entry
             .file_name()
@@ -32,19 +32,19 @@ pub fn sweep_files(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a folder that everybody may read and its owner may write, whatever the umask and
-/// the folder that it lies in.
+/// Makes a directory that everybody may read and its owner may write, whatever the umask and
+/// the directory that it lies in.
 ///
 /// # Errors
 ///
 /// When it is there already or cannot be made.
-pub fn make_folder(folder: &Path) -> std::io::Result<()> {
-    fs::create_dir(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+pub fn make_dir(dir: &Path) -> std::io::Result<()> {
+    fs::create_dir(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
 }
 
-/// Writes a file into a folder that is not in its place yet: nobody looks at it, and
-/// it comes to the disk with the folder. It can be read by all and written by its
+/// Writes a file into a directory that is not in its place yet: nobody looks at it, and
+/// it comes to the disk with the directory. It can be read by all and written by its
 /// owner.
 ///
 /// # Errors
@@ -67,8 +67,8 @@ pub fn write_file(file: &Path, content: &[u8]) -> anyhow::Result<()> {
 /// When it cannot be written: no space, no permission.
 pub fn replace_file(file: &Path, content: &[u8]) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
-        let folder = file.parent().context("it has no folder")?;
-        let mut new = tempfile::Builder::new().prefix(START).tempfile_in(folder)?;
+        let dir = file.parent().context("it has no directory")?;
+        let mut new = tempfile::Builder::new().prefix(START).tempfile_in(dir)?;
         new.write_all(content)?;
         new.as_file()
             .set_permissions(fs::Permissions::from_mode(0o644))?;
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_leaves_the_old_file_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
         replace_file(&file, b"old").unwrap();
         replace_file(&file, b"new").unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
@@ -94,8 +94,8 @@ mod tests {
             fs::metadata(&file).unwrap().permissions().mode() & 0o777,
             0o644
         );
-        // A folder in its place.
-        let taken = folder.path().join("taken");
+        // A directory in its place.
+        let taken = dir.path().join("taken");
         fs::create_dir(&taken).unwrap();
         let error = replace_file(&taken, b"new").unwrap_err();
         assert!(
@@ -103,6 +103,6 @@ mod tests {
             "{error:#}"
         );
         assert!(taken.is_dir());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether there is room for a new folder, asked before anything is written.
+//! Whether there is room for a new directory, asked before anything is written.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -21,16 +21,13 @@ pub struct FreeSpace {
 
 impl FreeSpace {
     /// What this user may still write on the file system of `place`, which is
-    /// there, or of the first folder above it that is.
+    /// there, or of the first directory above it that is.
     ///
     /// # Errors
     ///
     /// When it cannot be asked.
     pub fn free(place: &Path) -> anyhow::Result<FreeSpace> {
-        let there = place
-            .ancestors()
-            .find(|folder| folder.exists())
-            .unwrap_or(place);
+        let there = place.ancestors().find(|dir| dir.exists()).unwrap_or(place);
         let answer = statvfs(there)
             .with_context(|| format!("the space on {} cannot be asked for", there.display()))?;
         // The rest is kept back for root.

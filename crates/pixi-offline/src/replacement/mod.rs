@@ -1,7 +1,7 @@
 //! Atomic replacement and guarded deletion of directories.
 //!
-//! In: a folder that shall become another one. Out: the new one in its place,
-//! or the old one as it was. This folder knows no layout: what makes a folder
+//! In: a directory that shall become another one. Out: the new one in its place,
+//! or the old one as it was. This directory knows no layout: what makes a directory
 //! ours is handed to it.
 
 mod dir_lock;
@@ -13,8 +13,8 @@ mod remove;
 mod staged_dir;
 
 pub use dir_lock::{DirLock, RunClaim};
-pub use file::{make_folder, replace_file, sweep_files, write_file};
+pub use file::{make_dir, replace_file, sweep_files, write_file};
 pub use free_space::{FreeSpace, Reserve, require_free_space};
 pub use overwrite_guard::{OverwriteGuard, TargetState};
-pub use remove::{clear_folder, remove_folder};
+pub use remove::{clear_dir, remove_dir};
 pub use staged_dir::{StagedDir, SwappedDir, put_in_place};

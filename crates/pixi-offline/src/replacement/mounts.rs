@@ -1,4 +1,4 @@
-//! Where folders lie in their file systems, whatever they are mounted as, from
+//! Where directories lie in their file systems, whatever they are mounted as, from
 //! Linux's `/proc/self/mountinfo` (proc(5)).
 
 use std::ffi::OsStr;
@@ -21,13 +21,13 @@ struct MountEntry {
     /// The mount that it is mounted on.
     parent: u64,
     device: Vec<u8>,
-    /// The folder of the file system that is shown.
+    /// The directory of the file system that is shown.
     root: PathBuf,
     /// Where it is shown.
     point: PathBuf,
 }
 
-/// A folder in its file system. A bind mount shows one at several paths; this
+/// A directory in its file system. A bind mount shows one at several paths; this
 /// is the same for all of them.
 pub(super) struct MountPlace {
     device: Vec<u8>,
@@ -35,7 +35,7 @@ pub(super) struct MountPlace {
 }
 
 impl MountPlace {
-    /// Whether `other` is this folder or lies in it.
+    /// Whether `other` is this directory or lies in it.
     pub(super) fn holds(&self, other: &MountPlace) -> bool {
         self.device == other.device && other.path.starts_with(&self.path)
     }
@@ -47,7 +47,7 @@ impl Mounts {
     /// # Errors
     ///
     /// Exit code 2 when it cannot be read, is empty or has a line that cannot be
-    /// understood: then nobody knows what a folder holds.
+    /// understood: then nobody knows what a directory holds.
     pub(super) fn read() -> anyhow::Result<Mounts> {
         Mounts::read_from(Path::new(TABLE))
     }
@@ -55,7 +55,7 @@ impl Mounts {
     fn read_from(table: &Path) -> anyhow::Result<Mounts> {
         let unknown = |why: String| {
             Failure::usage(format!(
-                "the table of mounts {} {why}, so it is not known whether a folder that would be deleted holds a mount; mount /proc (mount -t proc proc /proc) and run the command again",
+                "the table of mounts {} {why}, so it is not known whether a directory that would be deleted holds a mount; mount /proc (mount -t proc proc /proc) and run the command again",
                 table.display()
             ))
         };
@@ -88,7 +88,7 @@ impl Mounts {
             .map(Mounts)
     }
 
-    /// Where the folder of a path without links lies; `None` when that cannot be
+    /// Where the directory of a path without links lies; `None` when that cannot be
     /// told (in a change of root, for example).
     pub(super) fn mount_of(&self, real: &Path) -> Option<MountPlace> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -107,13 +107,13 @@ impl Mounts {
         mount?.mount_of(real)
     }
 
-    /// The first mount point that is `folder`, a path without links, or lies in
+    /// The first mount point that is `directory`, a path without links, or lies in
     /// it, `but` this one. One that lies in it only by another path counts too:
-    /// the kernel would not let go of the folder under it.
-    pub(super) fn point_at_or_below(&self, folder: &Path, but: Option<&Path>) -> Option<&Path> {
-        let place = self.mount_of(folder);
+    /// the kernel would not let go of the directory under it.
+    pub(super) fn point_at_or_below(&self, dir: &Path, but: Option<&Path>) -> Option<&Path> {
+        let place = self.mount_of(dir);
         let lies_in = |mount: &MountEntry| {
-            mount.point.starts_with(folder)
+            mount.point.starts_with(dir)
                 || self
                     .below(mount)
                     .is_some_and(|below| place.as_ref().is_some_and(|place| place.holds(&below)))
@@ -125,7 +125,7 @@ impl Mounts {
             .map(|mount| mount.point.as_path())
     }
 
-    /// The folder that a mount covers.
+    /// The directory that a mount covers.
     fn below(&self, mount: &MountEntry) -> Option<MountPlace> {
         let parent = self.0.iter().find(|parent| parent.id == mount.parent)?;
         parent.mount_of(&mount.point)
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_table_that_tells_nothing_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let table = folder.path().join("mountinfo");
+        let dir = tempfile::tempdir().unwrap();
+        let table = dir.path().join("mountinfo");
         let refused = |why: &str| {
             let error = Mounts::read_from(&table).err().expect(why);
             assert!(error.to_string().contains(why), "{error}");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_in_a_folder_is_found_by_the_folders_other_path() {
+    fn a_mount_in_a_dir_is_found_by_the_dirs_other_path() {
         // `/data` is shown at `/mnt` as well, and `/data/x/y` is covered.
         let mounts = Mounts::parse(
             b"21 1 8:1 / / rw - ext4 /dev/a rw\n22 21 8:1 /data /mnt rw - ext4 /dev/a rw\n23 21 0:9 / /data/x/y rw - tmpfs t rw\n",

@@ -1,4 +1,4 @@
-//! Whether a folder may be replaced.
+//! Whether a directory may be replaced.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::host_env::HostEnv;
 use crate::replacement::mounts::Mounts;
 
-/// What a folder is to us.
+/// What a directory is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetState {
     /// Not there, or empty.
@@ -31,17 +31,17 @@ pub struct OverwriteGuard {
     has_force: bool,
 }
 
-/// A real folder that must not go, nor any that it lies in.
+/// A real directory that must not go, nor any that it lies in.
 #[derive(Debug, Clone)]
 struct Protected {
-    folder: PathBuf,
+    dir: PathBuf,
     what: String,
     /// It is not the thing itself but holds a link that leads there.
     only_link: bool,
 }
 
 impl OverwriteGuard {
-    /// Protects the root, the home and the current folder.
+    /// Protects the root, the home and the current directory.
     pub fn new(host: &HostEnv) -> OverwriteGuard {
         let mut guard = OverwriteGuard {
             protected: Vec::new(),
@@ -49,70 +49,70 @@ impl OverwriteGuard {
             may_be_mount_point: false,
             has_force: true,
         };
-        guard.protect(Path::new("/"), "the root folder");
+        guard.protect(Path::new("/"), "the root directory");
         if let Some(home) = &host.home {
-            guard.protect(&host.absolute(home), "your home folder");
+            guard.protect(&host.absolute(home), "your home directory");
         }
-        guard.protect(&host.current_dir, "the current folder");
+        guard.protect(&host.current_dir, "the current directory");
         guard
     }
 
-    /// Protects a folder, an absolute path, and so each folder that it lies in,
+    /// Protects a directory, an absolute path, and so each directory that it lies in,
     /// or that a link on the way there lies in.
-    pub fn protect(&mut self, folder: &Path, what: &str) {
-        let real = match folder.canonicalize() {
+    pub fn protect(&mut self, dir: &Path, what: &str) {
+        let real = match dir.canonicalize() {
             Ok(real) => real,
-            // There, perhaps, behind a folder that this user may not enter.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => folder.to_owned(),
+            // There, perhaps, behind a directory that this user may not enter.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => dir.to_owned(),
             // What is not there cannot be lost.
             Err(_) => return,
         };
-        let links = folders_of_links(folder).into_iter();
-        let folders = std::iter::once((real, false)).chain(links.map(|folder| (folder, true)));
+        let links = dirs_of_links(dir).into_iter();
+        let dirs = std::iter::once((real, false)).chain(links.map(|dir| (dir, true)));
         self.protected
-            .extend(folders.map(|(folder, only_link)| Protected {
-                folder,
+            .extend(dirs.map(|(dir, only_link)| Protected {
+                dir,
                 what: what.to_owned(),
                 only_link,
             }));
     }
 
-    /// Lets the folder itself be a mount point: its content is replaced then,
-    /// with [`clear_folder`](crate::replacement::clear_folder).
+    /// Lets the directory itself be a mount point: its content is replaced then,
+    /// with [`clear_dir`](crate::replacement::clear_dir).
     pub fn allow_mount_point(&mut self) {
         self.may_be_mount_point = true;
     }
 
-    /// For a folder that no `--force` can be given for: no message names that option.
+    /// For a directory that no `--force` can be given for: no message names that option.
     pub fn without_force(&mut self) {
         self.has_force = false;
     }
 
-    /// Checks that `folder` may be deleted to make room for a new one, and
-    /// touches nothing. `ours` tells whether an existing folder was made by us;
+    /// Checks that `directory` may be deleted to make room for a new one, and
+    /// touches nothing. `ours` tells whether an existing directory was made by us;
     /// `force` lets a foreign one go too, but never a protected one.
     ///
     /// # Errors
     ///
-    /// Exit code 2, naming the folder and the reason: a protected folder or one
-    /// that holds it, a link, no folder at all, a mount point or one that holds
-    /// a mount, a foreign folder without `force`, entries that this user cannot
+    /// Exit code 2, naming the directory and the reason: a protected directory or one
+    /// that holds it, a link, no directory at all, a mount point or one that holds
+    /// a mount, a foreign directory without `force`, entries that this user cannot
     /// delete.
     pub fn check(
         &self,
         option: &str,
-        folder: &Path,
+        dir: &Path,
         ours: impl FnOnce(&Path) -> bool,
         force: bool,
     ) -> anyhow::Result<TargetState> {
-        let refuse = |why: String| Failure::usage(format!("{option} {} {why}", folder.display()));
-        let Some((real, metadata)) = existing(folder).map_err(refuse)? else {
+        let refuse = |why: String| Failure::usage(format!("{option} {} {why}", dir.display()));
+        let Some((real, metadata)) = existing(dir).map_err(refuse)? else {
             return Ok(TargetState::Vacant);
         };
         let mounts = Mounts::read()?;
         if let Some(why) = self
             .protected_conflict(&real, &metadata, &mounts)
-            .or_else(|| self.misplaced(folder, &real, &mounts))
+            .or_else(|| self.misplaced(dir, &real, &mounts))
         {
             return Err(refuse(why));
         }
@@ -148,10 +148,10 @@ impl OverwriteGuard {
         Ok(standing)
     }
 
-    /// Why a folder cannot be replaced where it lies.
-    fn misplaced(&self, folder: &Path, real: &Path, mounts: &Mounts) -> Option<String> {
-        if folder.file_name().is_none() {
-            return Some("ends in `..`; name the folder itself".into());
+    /// Why a directory cannot be replaced where it lies.
+    fn misplaced(&self, dir: &Path, real: &Path, mounts: &Mounts) -> Option<String> {
+        if dir.file_name().is_none() {
+            return Some("ends in `..`; name the directory itself".into());
         }
         // Once it is replaced, such a path leads nowhere.
         let place = mounts.mount_of(real);
@@ -160,7 +160,7 @@ impl OverwriteGuard {
             path.starts_with(real) || place.as_ref().zip(other).is_some_and(|(a, b)| a.holds(&b))
         };
         let through = |parent: &Path| parent.canonicalize().is_ok_and(lies_in);
-        if folder.ancestors().skip(1).any(through) {
+        if dir.ancestors().skip(1).any(through) {
             return Some("is reached through itself; name it by a shorter path".into());
         }
         let own = self.may_be_mount_point.then_some(real);
@@ -171,7 +171,7 @@ impl OverwriteGuard {
         ))
     }
 
-    /// What would be lost with a folder, as the reason to keep it.
+    /// What would be lost with a directory, as the reason to keep it.
     fn protected_conflict(
         &self,
         real: &Path,
@@ -181,40 +181,40 @@ impl OverwriteGuard {
         let identity = (metadata.dev(), metadata.ino());
         let place = mounts.mount_of(real);
         let holds = |protected: &&Protected| {
-            // By name and by inode, and by what is in it where a protected folder
+            // By name and by inode, and by what is in it where a protected directory
             // is reached through a mount: its name then hides where it lies.
-            protected.folder.ancestors().any(|ancestor| {
+            protected.dir.ancestors().any(|ancestor| {
                 ancestor == real
                     || fs::metadata(ancestor).is_ok_and(|m| (m.dev(), m.ino()) == identity)
             }) || place.as_ref().is_some_and(|place| {
-                let lies = mounts.mount_of(&protected.folder);
+                let lies = mounts.mount_of(&protected.dir);
                 lies.is_some_and(|lies| place.holds(&lies))
             })
         };
         let Protected {
-            folder,
+            dir,
             what,
             only_link,
         } = self.protected.iter().find(holds)?;
         Some(if *only_link {
             format!(
                 "holds a link that leads to {what} (in {}) and will not be overwritten; choose another place",
-                folder.display()
+                dir.display()
             )
-        } else if folder == real {
+        } else if dir == real {
             format!("is {what} and will not be overwritten; choose another place")
         } else {
             format!(
                 "holds {what} ({}) and will not be overwritten; choose another place",
-                folder.display()
+                dir.display()
             )
         })
     }
 
-    /// An entry of `folder` in a folder of another user, whose entries only
+    /// An entry of `directory` in a directory of another user, whose entries only
     /// that user can delete.
-    fn not_deletable(&self, folder: &Path) -> Option<PathBuf> {
-        let mut walk = ignore::WalkBuilder::new(folder);
+    fn not_deletable(&self, dir: &Path) -> Option<PathBuf> {
+        let mut walk = ignore::WalkBuilder::new(dir);
         walk.standard_filters(false).follow_links(false);
         walk.build()
             .flatten()
@@ -225,11 +225,11 @@ impl OverwriteGuard {
     }
 }
 
-/// The real folders that hold the links by which a path leads where it does.
-fn folders_of_links(path: &Path) -> Vec<PathBuf> {
+/// The real directories that hold the links by which a path leads where it does.
+fn dirs_of_links(path: &Path) -> Vec<PathBuf> {
     /// Linux follows no more (path_resolution(7)).
     const MOST: usize = 40;
-    let mut folders = Vec::new();
+    let mut dirs = Vec::new();
     let mut reached = PathBuf::from("/");
     let mut ahead: Vec<OsString> = reversed(path);
     while let Some(part) = ahead.pop() {
@@ -239,18 +239,18 @@ fn folders_of_links(path: &Path) -> Vec<PathBuf> {
             _ => reached.join(&part),
         };
         match fs::read_link(&next) {
-            Ok(target) if folders.len() < MOST => {
+            Ok(target) if dirs.len() < MOST => {
                 if target.is_absolute() {
-                    folders.push(std::mem::replace(&mut reached, PathBuf::from("/")));
+                    dirs.push(std::mem::replace(&mut reached, PathBuf::from("/")));
                 } else {
-                    folders.push(reached.clone());
+                    dirs.push(reached.clone());
                 }
                 ahead.extend(reversed(&target));
             }
             _ => reached = next,
         }
     }
-    folders
+    dirs
 }
 
 /// The components of a path, the last first.
@@ -258,45 +258,49 @@ fn reversed(path: &Path) -> Vec<OsString> {
     path.iter().rev().map(ToOwned::to_owned).collect()
 }
 
-/// Why a folder that is not there cannot be made, with its parents.
-fn cannot_be_made(folder: &Path) -> Option<String> {
-    let there = folder
+/// Why a directory that is not there cannot be made, with its parents.
+fn cannot_be_made(dir: &Path) -> Option<String> {
+    let there = dir
         .ancestors()
         .skip(1)
         .find(|ancestor| fs::symlink_metadata(ancestor).is_ok())?;
-    let missing = folder.strip_prefix(there).ok()?;
+    let missing = dir.strip_prefix(there).ok()?;
     // Once the parents are made, such a path leads to something that was not
     // looked at: `missing/../project`.
     if missing
         .components()
         .any(|part| part == Component::ParentDir)
     {
-        return Some("goes up again from a folder that is not there; name it without `..`".into());
+        return Some(
+            "goes up again from a directory that is not there; name it without `..`".into(),
+        );
     }
     (!there.is_dir()).then(|| {
         format!(
-            "lies below {}, which leads to no folder; choose another place",
+            "lies below {}, which leads to no directory; choose another place",
             there.display()
         )
     })
 }
 
-/// The folder without links, if it is there; else why it is none or cannot be made.
-fn existing(folder: &Path) -> Result<Option<(PathBuf, fs::Metadata)>, String> {
-    let metadata = match fs::symlink_metadata(folder) {
+/// The directory without links, if it is there; else why it is none or cannot be made.
+fn existing(dir: &Path) -> Result<Option<(PathBuf, fs::Metadata)>, String> {
+    let metadata = match fs::symlink_metadata(dir) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return cannot_be_made(folder).map_or(Ok(None), Err);
+            return cannot_be_made(dir).map_or(Ok(None), Err);
         }
         Err(error) => return Err(format!("cannot be looked at: {error}")),
     };
     if metadata.is_symlink() {
-        return Err("is a symbolic link and will not be followed; name the folder itself".into());
+        return Err(
+            "is a symbolic link and will not be followed; name the directory itself".into(),
+        );
     }
     if !metadata.is_dir() {
-        return Err("is there and is no folder; choose another place".into());
+        return Err("is there and is no directory; choose another place".into());
     }
-    let real = folder.canonicalize();
+    let real = dir.canonicalize();
     let real = real.map_err(|error| format!("cannot be resolved: {error}"))?;
     Ok(Some((real, metadata)))
 }
@@ -315,26 +319,24 @@ mod tests {
             may_be_mount_point: false,
             has_force: true,
         };
-        for folder in protected {
-            guard.protect(folder, "precious");
+        for dir in protected {
+            guard.protect(dir, "precious");
         }
         guard
     }
 
     #[test]
-    fn a_protected_folder_and_what_holds_it_are_refused_even_with_force() {
+    fn a_protected_dir_and_what_holds_it_are_refused_even_with_force() {
         let root = tempfile::tempdir().unwrap();
         let precious = root.path().join("a/b");
         fs::create_dir_all(&precious).unwrap();
         let guard = guard(&[&precious]);
-        for folder in [
+        for dir in [
             precious.clone(),
             root.path().join("a"),
             precious.join("../../a/b"),
         ] {
-            let error = guard
-                .check("--workdir", &folder, |_| true, true)
-                .unwrap_err();
+            let error = guard.check("--workdir", &dir, |_| true, true).unwrap_err();
             assert_eq!(exit_code(&error), failure::USAGE);
             assert!(error.to_string().contains("precious"), "{error}");
         }
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_folder_needs_force_and_ours_does_not() {
+    fn a_foreign_dir_needs_force_and_ours_does_not() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("thesis.txt"), "x").unwrap();
         let guard = guard(&[]);
@@ -379,14 +381,12 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "x").unwrap();
         let guard = guard(&[]);
-        for (folder, part) in [
+        for (dir, part) in [
             (link.as_path(), "symbolic link"),
-            (&file, "no folder"),
+            (&file, "no directory"),
             (Path::new("/proc"), "mount point"),
         ] {
-            let error = guard
-                .check("--workdir", folder, |_| true, true)
-                .unwrap_err();
+            let error = guard.check("--workdir", dir, |_| true, true).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
         }
     }
@@ -405,7 +405,7 @@ mod tests {
             ("project/sub/..", "precious"),
             ("free/sub/../../free", "through itself"),
             ("file/new", "cannot be looked at"),
-            ("dangling/new", "leads to no folder"),
+            ("dangling/new", "leads to no directory"),
             ("project/sub/../../missing/../new", "without `..`"),
         ] {
             let path = root.path().join(path);
@@ -428,17 +428,17 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_a_link_on_the_way_to_a_protected_one_is_refused() {
+    fn a_dir_with_a_link_on_the_way_to_a_protected_one_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        for folder in ["real", "chain", "links", "free"] {
-            fs::create_dir(root.path().join(folder)).unwrap();
+        for dir in ["real", "chain", "links", "free"] {
+            fs::create_dir(root.path().join(dir)).unwrap();
         }
         symlink("../chain/second", root.path().join("links/first")).unwrap();
         symlink(root.path().join("real"), root.path().join("chain/second")).unwrap();
         let guard = guard(&[&root.path().join("links/first")]);
-        for folder in ["links", "chain", "real"] {
+        for dir in ["links", "chain", "real"] {
             let error = guard
-                .check("--workdir", &root.path().join(folder), |_| true, true)
+                .check("--workdir", &root.path().join(dir), |_| true, true)
                 .unwrap_err();
             assert!(error.to_string().contains("precious"), "{error}");
         }

@@ -1,4 +1,4 @@
-//! A folder that is built beside the place it is meant for.
+//! A directory that is built beside the place it is meant for.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,16 +11,16 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::host_env;
 use crate::replacement::dir_lock::DirLock;
-use crate::replacement::file::{make_folder, write_file};
-use crate::replacement::remove::remove_folder;
+use crate::replacement::file::{make_dir, write_file};
+use crate::replacement::remove::remove_dir;
 
-/// What is added to the name of a folder that waits for its successor.
+/// What is added to the name of a directory that waits for its successor.
 const OLD: &str = "-old";
 
-/// What is added to the name of a folder's mark while its entries are replaced.
+/// What is added to the name of a directory's mark while its entries are replaced.
 const INTERIM: &str = "-interim";
 
-/// A new folder, in the same parent as its target so that a rename puts it
+/// A new directory, in the same parent as its target so that a rename puts it
 /// there. Dropped before [`StagedDir::commit`], it is removed again and the
 /// target is as it was.
 #[derive(Debug)]
@@ -30,21 +30,21 @@ pub struct StagedDir {
 }
 
 impl StagedDir {
-    /// What the names of such folders hold.
+    /// What the names of such directories hold.
     pub const MARK: &'static str = ".pixi-offline-new-";
 
-    /// Makes an empty folder beside `target`, an absolute path in the claimed
-    /// folder or that folder itself.
+    /// Makes an empty directory beside `target`, an absolute path in the claimed
+    /// directory or that directory itself.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or `claim` is one on another folder.
+    /// When it cannot be made, or `claim` is one on another directory.
     pub fn new(claim: &DirLock, target: &Path) -> anyhow::Result<StagedDir> {
         anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
         let (parent, mut name) = StagedDir::parent_and_name(target)?;
         name.push(&host_env::nonce()[..12]);
         let path = parent.join(name);
-        make_folder(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        make_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(StagedDir {
             path,
             target: target.to_owned(),
@@ -52,9 +52,9 @@ impl StagedDir {
     }
 
     /// Brings to an end what a killed run left beside `target`: deletes what it
-    /// was building or deleting, and puts the old folder back where it was killed
+    /// was building or deleting, and puts the old directory back where it was killed
     /// between two renames. Nobody but the holder of the claim builds there. Gives
-    /// the number of folders that were there.
+    /// the number of directories that were there.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl StagedDir {
             if rest.ends_with(OLD.as_bytes()) && fs::symlink_metadata(target).is_err() {
                 rename(&path, target)?;
             } else {
-                remove_folder(&path).with_context(|| {
+                remove_dir(&path).with_context(|| {
                     format!(
                         "{}, left by a killed run, cannot be deleted",
                         path.display()
@@ -85,7 +85,7 @@ impl StagedDir {
         Ok(swept)
     }
 
-    /// The folder to build in, and how the names of what is built there start.
+    /// The directory to build in, and how the names of what is built there start.
     fn parent_and_name(target: &Path) -> anyhow::Result<(PathBuf, OsString)> {
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
             anyhow::bail!("{} has no parent to build beside", target.display());
@@ -106,7 +106,7 @@ impl StagedDir {
     /// # Errors
     ///
     /// When the data cannot be brought to the disk or the rename fails: the
-    /// target is then as it was. When the old folder cannot be deleted: the
+    /// target is then as it was. When the old directory cannot be deleted: the
     /// new one is in place, and the message names what is left.
     pub fn commit(self) -> anyhow::Result<()> {
         match self.exchange()? {
@@ -117,7 +117,7 @@ impl StagedDir {
 
     /// As [`StagedDir::commit`], but what was there is kept until
     /// [`SwappedDir::finish`], or comes back with [`SwappedDir::rollback`]. The
-    /// folder `kept`, if any, from the top of both, moves from what was there into the
+    /// directory `kept`, if any, from the top of both, moves from what was there into the
     /// new one, where it is empty. A run that is killed meanwhile leaves the new one in
     /// place.
     ///
@@ -145,7 +145,7 @@ impl StagedDir {
         Ok(provisional)
     }
 
-    /// Gives where the old folder is now, if there was one.
+    /// Gives where the old directory is now, if there was one.
     fn exchange(&self) -> anyhow::Result<Option<PathBuf>> {
         sync(&self.path)?;
         if fs::symlink_metadata(&self.target).is_err() {
@@ -156,13 +156,13 @@ impl StagedDir {
 
     /// Replaces what is in the target, entry by entry, and leaves alone what of it is
     /// named in `stay`: that is at no moment anywhere else. `mark` is the file that says
-    /// what the folder is; it reads `interim` until everything else has been replaced,
-    /// so that a run that is killed meanwhile leaves a folder that says that it is not
+    /// what the directory is; it reads `interim` until everything else has been replaced,
+    /// so that a run that is killed meanwhile leaves a directory that says that it is not
     /// complete.
     ///
     /// # Errors
     ///
-    /// When the target is no folder, the data cannot be brought to the disk, or an entry
+    /// When the target is no directory, the data cannot be brought to the disk, or an entry
     /// cannot be replaced: what was replaced has come back.
     pub fn replace_entries(
         self,
@@ -207,9 +207,9 @@ impl StagedDir {
     }
 }
 
-/// Puts a folder that is complete, `from`, in the place of `target` in one step; gives
-/// where what was there is now, if anything was. The target is in the claimed folder or
-/// is that folder itself.
+/// Puts a directory that is complete, `from`, in the place of `target` in one step; gives
+/// where what was there is now, if anything was. The target is in the claimed directory or
+/// is that directory itself.
 ///
 /// # Errors
 ///
@@ -233,11 +233,10 @@ pub fn put_in_place(
 
 /// One sync of the file system for a whole tree: after a power cut a new name must not
 /// lead to files that are still empty.
-fn sync(folder: &Path) -> anyhow::Result<()> {
-    let opened =
-        File::open(folder).with_context(|| format!("{} cannot be opened", folder.display()))?;
+fn sync(dir: &Path) -> anyhow::Result<()> {
+    let opened = File::open(dir).with_context(|| format!("{} cannot be opened", dir.display()))?;
     rustix::fs::syncfs(&opened)
-        .with_context(|| format!("{} cannot be brought to the disk", folder.display()))
+        .with_context(|| format!("{} cannot be brought to the disk", dir.display()))
 }
 
 /// The name of what waits for its successor at `path`.
@@ -272,26 +271,26 @@ fn exchange(new: &Path, target: &Path, aside: &Path) -> anyhow::Result<PathBuf> 
     }
 }
 
-/// A new folder in its place, and the old one that may still come back.
+/// A new directory in its place, and the old one that may still come back.
 #[derive(Debug)]
 pub struct SwappedDir {
     /// Where the new one was built.
     own: PathBuf,
     target: PathBuf,
     way: Way,
-    /// The folder that moved from the old one into the new one.
+    /// The directory that moved from the old one into the new one.
     moved: Option<String>,
 }
 
-/// How the old folder was replaced.
+/// How the old directory was replaced.
 #[derive(Debug)]
 enum Way {
     /// As a whole; with where the old one is, if there was one.
     Whole(Option<PathBuf>),
-    /// Entry by entry, by their names; the old ones are in the folder that the new one
+    /// Entry by entry, by their names; the old ones are in the directory that the new one
     /// was built in.
     Entries {
-        /// In both folders, each with where the old one is.
+        /// In both directories, each with where the old one is.
         exchanged: Vec<(OsString, PathBuf)>,
         /// In the old one only.
         taken: Vec<OsString>,
@@ -304,7 +303,7 @@ enum Way {
 }
 
 impl SwappedDir {
-    /// Whether the folder that was to be kept was there and moved.
+    /// Whether the directory that was to be kept was there and moved.
     pub fn moved(&self) -> bool {
         self.moved.is_some()
     }
@@ -412,22 +411,22 @@ impl SwappedDir {
     }
 }
 
-/// What is at the top of a folder.
-fn names(folder: &Path) -> anyhow::Result<Vec<OsString>> {
-    let reading = || format!("{} cannot be read", folder.display());
-    fs::read_dir(folder)
+/// What is at the top of a directory.
+fn names(dir: &Path) -> anyhow::Result<Vec<OsString>> {
+    let reading = || format!("{} cannot be read", dir.display());
+    fs::read_dir(dir)
         .with_context(reading)?
         .map(|entry| Ok(entry.with_context(reading)?.file_name()))
         .collect()
 }
 
 fn delete(old: &Path) -> anyhow::Result<()> {
-    remove_folder(old).with_context(|| format!("what was replaced is left in {}", old.display()))
+    remove_dir(old).with_context(|| format!("what was replaced is left in {}", old.display()))
 }
 
 impl Drop for StagedDir {
     fn drop(&mut self) {
-        let _ = remove_folder(&self.path);
+        let _ = remove_dir(&self.path);
     }
 }
 
@@ -442,8 +441,8 @@ mod tests {
 
     use super::*;
 
-    fn entries(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder)
+    fn entries(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(dir)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -452,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_folder_takes_the_place_of_none_and_of_an_old_one() {
+    fn the_new_dir_takes_the_place_of_none_and_of_an_old_one() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("deep/target");
         for round in ["first", "second"] {
@@ -467,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_kept_moves_over() {
+    fn a_dir_that_is_kept_moves_over() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("target");
         let claim = DirLock::exclusive(&target, "test").unwrap();
@@ -487,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_was_replaced_for_now_comes_back_whole() {
+    fn a_dir_that_was_replaced_for_now_comes_back_whole() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("target");
         let claim = DirLock::exclusive(&target, "test").unwrap();
@@ -514,16 +513,16 @@ mod tests {
     /// A target whose entries are replaced by new ones, but for `stays`.
     fn with_an_entry_that_stays(root: &Path) -> (DirLock, PathBuf, StagedDir) {
         let target = root.join("target");
-        for folder in ["both", "stays", "old only"] {
-            fs::create_dir_all(target.join(folder)).unwrap();
-            fs::write(target.join(folder).join("old"), "x").unwrap();
+        for dir in ["both", "stays", "old only"] {
+            fs::create_dir_all(target.join(dir)).unwrap();
+            fs::write(target.join(dir).join("old"), "x").unwrap();
         }
         fs::write(target.join("mark"), "old").unwrap();
         let claim = DirLock::exclusive(&target, "test").unwrap();
         let beside = StagedDir::new(&claim, &target).unwrap();
-        for folder in ["both", "stays", "new only"] {
-            fs::create_dir_all(beside.path().join(folder)).unwrap();
-            fs::write(beside.path().join(folder).join("new"), "x").unwrap();
+        for dir in ["both", "stays", "new only"] {
+            fs::create_dir_all(beside.path().join(dir)).unwrap();
+            fs::write(beside.path().join(dir).join("new"), "x").unwrap();
         }
         fs::write(beside.path().join("mark"), "new").unwrap();
         (claim, target, beside)
@@ -587,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complete_folder_is_put_in_place_of_none_and_of_an_old_one() {
+    fn a_complete_dir_is_put_in_place_of_none_and_of_an_old_one() {
         let root = tempfile::tempdir().unwrap();
         let (new, target) = (root.path().join("new"), root.path().join("target"));
         let claim = DirLock::exclusive(&target, "test").unwrap();
@@ -597,7 +596,7 @@ mod tests {
             let old = put_in_place(&claim, &new, &target).unwrap();
             assert_eq!(entries(&target), [round]);
             assert_eq!(old.is_some(), round == "second");
-            old.into_iter().for_each(|old| remove_folder(&old).unwrap());
+            old.into_iter().for_each(|old| remove_dir(&old).unwrap());
         }
         drop(claim);
         assert_eq!(entries(root.path()), ["target"]);
@@ -622,16 +621,16 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_runs_left_is_swept_and_a_folder_that_was_aside_comes_back() {
+    fn what_killed_runs_left_is_swept_and_a_dir_that_was_aside_comes_back() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("target");
         let name = |rest: &str| {
             root.path()
                 .join(format!(".target{}{rest}", StagedDir::MARK))
         };
-        for folder in ["0123", "4567-old"] {
-            fs::create_dir(name(folder)).unwrap();
-            fs::write(name(folder).join(folder), "x").unwrap();
+        for dir in ["0123", "4567-old"] {
+            fs::create_dir(name(dir)).unwrap();
+            fs::write(name(dir).join(dir), "x").unwrap();
         }
         fs::create_dir(root.path().join(format!(".other{}0123", StagedDir::MARK))).unwrap();
         let claim = DirLock::exclusive(&target, "test").unwrap();

@@ -1,4 +1,4 @@
-//! What people and pipelines see: the only folder that prints.
+//! What people and pipelines see: the only directory that prints.
 //!
 //! Our own lines go to stderr; stdout carries what runs in the container, live
 //! and byte for byte, so that a pipeline can read it. A command that runs several

@@ -1,7 +1,7 @@
 //! What was asked for: names, words and values that are valid once they exist.
 //!
 //! In: the text of a command line. Out: types that the rest of the crate can
-//! trust. This folder does no input or output and knows nothing of where things
+//! trust. This directory does no input or output and knows nothing of where things
 //! lie.
 
 mod build;
@@ -48,7 +48,7 @@ pub fn utf8_arg<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str> {
 
 /// A path as it must be for a bind mount: docker reads `--mount` as a line of
 /// CSV, and its reader (Go's `encoding/csv`) drops a carriage return before a
-/// newline, in quotes too, and so mounts another folder (seen with 28.2).
+/// newline, in quotes too, and so mounts another directory (seen with 28.2).
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ pub fn text_for_mount<'a>(what: &str, text: &'a OsStr) -> anyhow::Result<&'a str
     let text = utf8_arg(what, text)?;
     if text.contains("\r\n") {
         return Err(Failure::usage(format!(
-            "{what} holds a carriage return before a newline and the container engine would mount another folder: {text:?}; use another name"
+            "{what} holds a carriage return before a newline and the container engine would mount another directory: {text:?}; use another name"
         )));
     }
     Ok(text)

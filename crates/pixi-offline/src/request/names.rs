@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::layout;
 use crate::request::utf8_arg;
 
-/// The name of a project's folder inside a workdir and a product.
+/// The name of a project's directory inside a workdir and a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectName(OsString);
 
@@ -32,7 +32,7 @@ impl ProjectName {
             return refuse("is empty");
         }
         if bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
-            return refuse("is not a single folder name");
+            return refuse("is not a single directory name");
         }
         if bytes.starts_with(b"-") {
             return refuse("starts with `-` and would be taken for an option");
@@ -52,12 +52,12 @@ impl ProjectName {
     /// # Errors
     ///
     /// As [`ProjectName::new`], and when the path has no last component.
-    pub fn of_folder(folder: &Path) -> anyhow::Result<ProjectName> {
-        match folder.file_name() {
+    pub fn of_dir(dir: &Path) -> anyhow::Result<ProjectName> {
+        match dir.file_name() {
             Some(name) => ProjectName::new(name),
             None => Err(Failure::usage(format!(
                 "{} has no last component to name the project after; give --project-name",
-                folder.display()
+                dir.display()
             ))),
         }
     }
@@ -197,7 +197,7 @@ impl ContainerPath {
             })
             .collect();
         if normal.is_empty() {
-            return refuse("is the root folder");
+            return refuse("is the root directory");
         }
         Ok(ContainerPath(normal))
     }
@@ -207,22 +207,22 @@ impl ContainerPath {
         &self.0
     }
 
-    /// Whether an image's own parts live there: a folder that must not be
+    /// Whether an image's own parts live there: a directory that must not be
     /// replaced, or a place below one where nobody else's files belong.
-    pub fn is_system_folder(&self) -> bool {
-        /// Folders of the file system hierarchy that hold something, whatever it is.
-        const FOLDERS: &str = "\
+    pub fn is_system_dir(&self) -> bool {
+        /// Directories of the file system hierarchy that hold something, whatever it is.
+        const DIRS: &str = "\
             /dev/shm /home /media /mnt /opt /root /run /srv /tmp /usr/local /usr/local/bin \
             /usr/local/lib /usr/src /var /var/cache /var/lib /var/log /var/opt /var/run /var/spool \
             /var/tmp /var/www";
-        /// Folders that are the system's with all that is in them.
+        /// Directories that are the system's with all that is in them.
         const TREES: [&str; 11] = [
             "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc",
             "/sbin", "/sys",
         ];
         let path = Path::new(&self.0);
         let open = ["/dev/shm", "/usr/local", "/usr/src"];
-        FOLDERS.split(' ').any(|folder| folder == self.0)
+        DIRS.split(' ').any(|dir| dir == self.0)
             || (TREES
                 .iter()
                 .chain(&["/usr"])
@@ -413,11 +413,11 @@ mod tests {
     }
 
     #[test]
-    fn system_folders_are_known() {
+    fn system_dirs_are_known() {
         let system = |text: &str| {
             ContainerPath::new("--p", OsStr::new(text))
                 .unwrap()
-                .is_system_folder()
+                .is_system_dir()
         };
         for path in [
             "/tmp",

@@ -17,7 +17,7 @@ use crate::staging::LinkMode;
 #[command(next_help_heading = "Workdir")]
 pub struct WorkdirOptions {
     /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
-    /// the git top level, else below the current folder]
+    /// the git top level, else below the current directory]
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
@@ -311,7 +311,7 @@ impl PlatformOptions {
     }
 }
 
-/// How an engine gets at the folders of this machine.
+/// How an engine gets at the directories of this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Transfer {
     /// Mount them where the engine sees them, else carry them.
@@ -323,11 +323,11 @@ pub enum Transfer {
     Copy,
 }
 
-/// How the engine gets at the folders that the work is about.
+/// How the engine gets at the directories that the work is about.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
 pub struct TransferOptions {
-    /// How the engine gets at folders of this machine: mounted, or carried there and back as streams
+    /// How the engine gets at directories of this machine: mounted, or carried there and back as streams
     /// for an engine that does not see them (another machine, docker in docker); auto tries
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Transfer::Auto)]
     pub transfer: Transfer,

@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Every entry below the top of a tree. It takes about 30 bytes for each beside
-/// its own name, and 32 more where there is a digest: the names of the folders
+/// its own name, and 32 more where there is a digest: the names of the directories
 /// above are kept once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// By number; the top is number 0, where there is any.
-    folders: Vec<Option<ListedFolder>>,
+    dirs: Vec<Option<ListedDir>>,
 }
 
 /// One entry of a [`Listing`].
@@ -28,8 +28,8 @@ pub struct Listed<'a> {
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind<'a> {
-    /// A folder.
-    Folder,
+    /// A directory.
+    Dir,
     /// A regular file.
     File {
         /// The length of its content in bytes.
@@ -52,9 +52,9 @@ pub enum Kind<'a> {
     CharacterDevice,
 }
 
-/// The entries of one folder, sorted by name once they are all there.
+/// The entries of one directory, sorted by name once they are all there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ListedFolder {
+pub(super) struct ListedDir {
     /// Names, and the texts of links.
     text: Vec<u8>,
     entries: Vec<Record>,
@@ -72,7 +72,7 @@ struct Record {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
-    Folder { number: u32 },
+    Dir { number: u32 },
     File { size: u64 },
     HashedFile { size: u64, digest: u32 },
     Link { length: u32 },
@@ -85,7 +85,7 @@ enum What {
 /// What is told of an entry when it is added.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum New<'a> {
-    Folder { number: u32 },
+    Dir { number: u32 },
     File { size: u64, sha256: Option<[u8; 32]> },
     Link { leads_to: &'a [u8] },
     Fifo,
@@ -94,15 +94,15 @@ pub(super) enum New<'a> {
     CharacterDevice,
 }
 
-impl ListedFolder {
-    /// Adds an entry. One that does not fit, in a folder whose names are 4 GiB
+impl ListedDir {
+    /// Adds an entry. One that does not fit, in a directory whose names are 4 GiB
     /// together, is no longer an entry that any file system here can hold.
     pub(super) fn add(&mut self, name: &[u8], mode: u32, new: New<'_>) {
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let at = number(self.text.len());
         self.text.extend_from_slice(name);
         let what = match new {
-            New::Folder { number } => What::Folder { number },
+            New::Dir { number } => What::Dir { number },
             New::File { size, sha256: None } => What::File { size },
             New::File {
                 size,
@@ -142,17 +142,17 @@ impl ListedFolder {
         self.digests.shrink_to_fit();
     }
 
-    /// The numbers of the entries in the order of their paths, where a folder
+    /// The numbers of the entries in the order of their paths, where a directory
     /// stands twice: by its name as itself, and by its name and a slash for what
     /// is in it (then with `true`).
     fn order(&self) -> Vec<(u32, bool)> {
         let mut order: Vec<(u32, bool)> = Vec::with_capacity(self.entries.len());
         let numbers = 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let folders = numbers
+        let dirs = numbers
             .clone()
-            .filter(|&number| matches!(self.entries[number as usize].what, What::Folder { .. }));
+            .filter(|&number| matches!(self.entries[number as usize].what, What::Dir { .. }));
         order.extend(numbers.map(|number| (number, false)));
-        order.extend(folders.map(|number| (number, true)));
+        order.extend(dirs.map(|number| (number, true)));
         // Two runs, the first of them sorted: quick for a merge sort.
         order.sort_by(|&(one, inside), &(other, other_inside)| {
             let name = |number: u32| self.entries[number as usize].name(&self.text);
@@ -179,22 +179,22 @@ impl Record {
 }
 
 impl Listing {
-    pub(super) fn new(folders: impl IntoIterator<Item = (u32, ListedFolder)>) -> Listing {
+    pub(super) fn new(dirs: impl IntoIterator<Item = (u32, ListedDir)>) -> Listing {
         let mut listing = Listing::default();
-        for (number, folder) in folders {
+        for (number, dir) in dirs {
             let number = number as usize;
-            if listing.folders.len() <= number {
-                listing.folders.resize_with(number + 1, || None);
+            if listing.dirs.len() <= number {
+                listing.dirs.resize_with(number + 1, || None);
             }
-            listing.folders[number] = Some(folder);
+            listing.dirs[number] = Some(dir);
         }
         listing
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        let folders = self.folders.iter().flatten();
-        folders.map(|folder| folder.entries.len()).sum()
+        let dirs = self.dirs.iter().flatten();
+        dirs.map(|dir| dir.entries.len()).sum()
     }
 
     /// Whether there are none.
@@ -205,20 +205,20 @@ impl Listing {
     /// The digest of the file at `path`, below the top, when it has one and that
     /// many bytes.
     pub fn digest(&self, path: &Path, size: u64) -> Option<[u8; 32]> {
-        let mut folder = self.folders.first()?.as_ref()?;
+        let mut dir = self.dirs.first()?.as_ref()?;
         let mut parts = path.iter();
         let mut part = parts.next()?;
         loop {
             let wanted = part.as_bytes();
-            let name = |record: &Record| record.name(&folder.text).cmp(wanted);
-            let found = folder.entries.binary_search_by(name).ok()?;
-            match (folder.entries[found].what, parts.next()) {
-                (What::Folder { number }, Some(next)) => {
-                    folder = self.folders.get(number as usize)?.as_ref()?;
+            let name = |record: &Record| record.name(&dir.text).cmp(wanted);
+            let found = dir.entries.binary_search_by(name).ok()?;
+            match (dir.entries[found].what, parts.next()) {
+                (What::Dir { number }, Some(next)) => {
+                    dir = self.dirs.get(number as usize)?.as_ref()?;
                     part = next;
                 }
                 (What::HashedFile { size: had, digest }, None) if had == size => {
-                    return Some(folder.digests[digest as usize]);
+                    return Some(dir.digests[digest as usize]);
                 }
                 _ => return None,
             }
@@ -241,22 +241,22 @@ impl Listing {
 /// A walk over a listing.
 struct Entries<'a> {
     listing: &'a Listing,
-    /// The folder of the walk.
+    /// The directory of the walk.
     path: PathBuf,
-    open: Vec<(&'a ListedFolder, std::vec::IntoIter<(u32, bool)>)>,
+    open: Vec<(&'a ListedDir, std::vec::IntoIter<(u32, bool)>)>,
 }
 
 impl Entries<'_> {
     fn enter(&mut self, number: u32) {
         // One that could not be read has no record, and no entries.
-        static NONE: ListedFolder = ListedFolder {
+        static NONE: ListedDir = ListedDir {
             text: Vec::new(),
             entries: Vec::new(),
             digests: Vec::new(),
         };
-        let folder = self.listing.folders.get(number as usize);
-        let folder = folder.and_then(Option::as_ref).unwrap_or(&NONE);
-        self.open.push((folder, folder.order().into_iter()));
+        let dir = self.listing.dirs.get(number as usize);
+        let dir = dir.and_then(Option::as_ref).unwrap_or(&NONE);
+        self.open.push((dir, dir.order().into_iter()));
     }
 }
 
@@ -265,8 +265,8 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Listed<'a>> {
         loop {
-            let (folder, order) = self.open.last_mut()?;
-            let folder = *folder;
+            let (dir, order) = self.open.last_mut()?;
+            let dir = *dir;
             let Some((number, inside)) = order.next() else {
                 self.open.pop();
                 if !self.open.is_empty() {
@@ -274,23 +274,23 @@ impl<'a> Iterator for Entries<'a> {
                 }
                 continue;
             };
-            let record = &folder.entries[number as usize];
-            let name = OsStr::from_bytes(record.name(&folder.text));
+            let record = &dir.entries[number as usize];
+            let name = OsStr::from_bytes(record.name(&dir.text));
             let kind = match record.what {
-                What::Folder { number } if inside => {
+                What::Dir { number } if inside => {
                     self.path.push(name);
                     self.enter(number);
                     continue;
                 }
-                What::Folder { .. } => Kind::Folder,
+                What::Dir { .. } => Kind::Dir,
                 What::File { size } => Kind::File { size, sha256: None },
                 What::HashedFile { size, digest } => Kind::File {
                     size,
-                    sha256: Some(&folder.digests[digest as usize]),
+                    sha256: Some(&dir.digests[digest as usize]),
                 },
                 What::Link { length } => {
                     let from = record.name as usize + usize::from(record.name_length);
-                    let text = &folder.text[from..][..length as usize];
+                    let text = &dir.text[from..][..length as usize];
                     Kind::Link {
                         leads_to: Path::new(OsStr::from_bytes(text)),
                     }
@@ -319,14 +319,14 @@ mod tests {
             size: 1,
             sha256: None,
         };
-        let mut top = ListedFolder::default();
+        let mut top = ListedDir::default();
         top.add(b"a0", 0o644, file);
-        top.add(b"a", 0o755, New::Folder { number: 2 });
+        top.add(b"a", 0o755, New::Dir { number: 2 });
         top.add(b"a-b", 0o644, file);
-        top.add(b"a.b", 0o755, New::Folder { number: 1 });
-        top.add(b"unread", 0o755, New::Folder { number: 3 });
+        top.add(b"a.b", 0o755, New::Dir { number: 1 });
+        top.add(b"unread", 0o755, New::Dir { number: 3 });
         top.finish();
-        let mut inner = ListedFolder::default();
+        let mut inner = ListedDir::default();
         inner.add(b"z", 0o600, New::Link { leads_to: b"../a" });
         inner.add(
             b"\xff",

@@ -1,11 +1,11 @@
-//! Copying folder trees as `rsync -a SRC/ DST/` would, without rsync.
+//! Copying directory trees as `rsync -a SRC/ DST/` would, without rsync.
 //!
-//! What comes in: a source folder, a target that is not there yet (or an empty
-//! folder), and the [`Rules`] that say what stays behind, in rsync's own pattern
+//! What comes in: a source directory, a target that is not there yet (or an empty
+//! directory), and the [`Rules`] that say what stays behind, in rsync's own pattern
 //! language. What goes out: the copy, and what was really done ([`CopyStats`]).
 //!
-//! What this folder must not know: anything of pixi, of workdirs and products,
-//! or of container engines. Which patterns are built in, and which folders are
+//! What this directory must not know: anything of pixi, of workdirs and products,
+//! or of container engines. Which patterns are built in, and which directories are
 //! never staged, is for the caller to say.
 //!
 //! The pattern language and the semantics of the copy were written from rsync's
@@ -13,8 +13,8 @@
 //! program over random trees.
 
 mod copy;
+mod dir;
 mod file;
-mod folder;
 mod listing;
 mod pattern;
 mod queue;

@@ -16,11 +16,11 @@ use std::path::Path;
 /// for rsync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// A slash at the end was there: only folders match, and a link to one is not one.
-    folders_only: bool,
-    /// `***` at the end: a folder is matched as if its path ended with a slash,
-    /// so that `dir/***` is the folder and all in it.
-    opens_folders: bool,
+    /// A slash at the end was there: only directories match, and a link to one is not one.
+    dirs_only: bool,
+    /// `***` at the end: a directory is matched as if its path ended with a slash,
+    /// so that `dir/***` is the directory and all in it.
+    opens_dirs: bool,
     scope: Scope,
     body: Body,
 }
@@ -35,7 +35,7 @@ enum Scope {
     /// Exactly this many last components: slashes, but no `**`.
     Tail(usize),
     /// From the start of the path, or from after any slash, to the end: `**` inside.
-    AnyFolder,
+    AnyDir,
     /// A slash and the whole path: `**` at the start, so that `**/foo` matches `foo`.
     Slashed,
 }
@@ -65,8 +65,8 @@ impl Pattern {
     /// Compiles `text`, which is what rsync's `--exclude` takes after `- ` or `+ `.
     pub fn new(text: &OsStr) -> Pattern {
         let mut text = text.as_bytes();
-        let folders_only = text.len() > 1 && text.ends_with(b"/");
-        if folders_only {
+        let dirs_only = text.len() > 1 && text.ends_with(b"/");
+        if dirs_only {
             text = &text[..text.len() - 1];
         }
         let slashes = memchr::memchr_iter(b'/', text).count();
@@ -76,15 +76,15 @@ impl Pattern {
         } else if text.starts_with(b"**") {
             (Scope::Slashed, text)
         } else if crosses_slashes {
-            (Scope::AnyFolder, text)
+            (Scope::AnyDir, text)
         } else if slashes == 0 {
             (Scope::Name, text)
         } else {
             (Scope::Tail(slashes + 1), text)
         };
         Pattern {
-            folders_only,
-            opens_folders: text.ends_with(b"***"),
+            dirs_only,
+            opens_dirs: text.ends_with(b"***"),
             scope,
             body: Body::compile(body),
         }
@@ -93,16 +93,16 @@ impl Pattern {
     /// Whether the pattern matches `relative`, a path below the root of the
     /// copy as a walker makes it: no slash at either end, no `.` or `..`.
     ///
-    /// `is_dir` is about the entry itself, so it is false for a link to a folder.
+    /// `is_dir` is about the entry itself, so it is false for a link to a directory.
     pub fn matches(&self, relative: &Path, is_dir: bool) -> bool {
-        if self.folders_only && !is_dir {
+        if self.dirs_only && !is_dir {
             return false;
         }
         let path = relative.as_os_str().as_bytes();
         let whole = MatchedText {
             path,
             slash_before: false,
-            slash_after: self.opens_folders && is_dir,
+            slash_after: self.opens_dirs && is_dir,
         };
         match self.scope {
             Scope::Name => {
@@ -112,7 +112,7 @@ impl Pattern {
             Scope::Root => self.body.matches(whole),
             Scope::Tail(components) => start_of_last(components, path)
                 .is_some_and(|start| self.body.matches(whole.from(start))),
-            Scope::AnyFolder => {
+            Scope::AnyDir => {
                 self.body.matches(whole)
                     || memchr::memchr_iter(b'/', path)
                         .any(|slash| self.body.matches(whole.from(slash + 1)))
@@ -386,7 +386,7 @@ fn take(rest: &mut &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// Checks `pattern` against paths; one with a slash at its end is a folder.
+    /// Checks `pattern` against paths; one with a slash at its end is a directory.
     fn check(pattern: impl AsRef<[u8]>, matching: &[&str], others: &[&str]) {
         let text = OsStr::from_bytes(pattern.as_ref());
         let compiled = Pattern::new(text);
@@ -409,7 +409,7 @@ mod tests {
     // are about lists of patterns and walks, and tested there.
 
     #[test]
-    fn rule_3_a_slash_at_the_end_means_folders_only() {
+    fn rule_3_a_slash_at_the_end_means_dirs_only() {
         check("foo/", &["foo/", "a/foo/"], &["foo", "a/foo", "foo/a"]);
         check("a/b/", &["a/b/", "x/a/b/"], &["a/b", "a/b/c/"]);
         check("f*/", &["foo/"], &["foo"]);
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_9_three_stars_are_the_folder_and_all_in_it() {
+    fn rule_9_three_stars_are_the_dir_and_all_in_it() {
         check(
             "dir/***",
             &["dir/", "dir/a", "dir/a/b", "x/dir/", "x/dir/a"],

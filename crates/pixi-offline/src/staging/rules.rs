@@ -12,7 +12,7 @@ use super::pattern::Pattern;
 pub enum RuleVerdict {
     /// It is copied.
     Include,
-    /// It stays behind; a folder is not even entered.
+    /// It stays behind; a directory is not even entered.
     Exclude,
 }
 
@@ -80,7 +80,7 @@ impl Rules {
     /// path, is never matched.
     ///
     /// `is_dir` is about the entry itself, so it is false for a link to a
-    /// folder. The folders above are not looked at: whoever walks does not
+    /// directory. The directories above are not looked at: whoever walks does not
     /// enter an excluded one.
     pub fn decide(&self, relative: &Path, is_dir: bool) -> Option<RuleVerdict> {
         self.first_match(relative, is_dir).map(|rule| rule.verdict)

@@ -13,8 +13,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use super::copy::ExcludedStats;
 use super::copy::content::{ContentError, FileCopier};
 use super::copy::copy_error::changed;
-use super::folder::{DirEntries, begins_with, child, open_folder, path_of};
-use super::listing::{ListedFolder, Listing, New};
+use super::dir::{DirEntries, begins_with, child, open_dir, path_of};
+use super::listing::{ListedDir, Listing, New};
 use super::queue::Queue;
 use super::selection::{LinkAction, Selection};
 use crate::parallel;
@@ -42,13 +42,13 @@ pub struct TreeScan {
     pub listing: Listing,
     /// How much that is.
     pub kept: ExcludedStats,
-    /// What the selection leaves, without what lies in such a folder.
+    /// What the selection leaves, without what lies in such a directory.
     pub left: Vec<PathBuf>,
     /// Links that are to have another text, and that.
     pub links: Vec<(PathBuf, PathBuf)>,
 }
 
-/// Looks over everything in the folder `top` that `selection` keeps.
+/// Looks over everything in the directory `top` that `selection` keeps.
 ///
 /// # Errors
 ///
@@ -60,15 +60,15 @@ pub fn scan_tree(
     digests: Digests<'_>,
 ) -> anyhow::Result<TreeScan> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(top, flags, Mode::empty())
+    let dir = rustix::fs::open(top, flags, Mode::empty())
         .with_context(|| format!("{} cannot be read", top.display()))?;
     let job = ScanJob {
         top,
-        folder,
+        dir,
         selection,
         digests,
         queue: Queue::new((Box::default(), 0)),
-        folders: AtomicU32::new(1),
+        dirs: AtomicU32::new(1),
         trouble: Mutex::default(),
     };
     let results = parallel::on_all_cores(|| {
@@ -77,43 +77,43 @@ pub fn scan_tree(
             entries: DirEntries::default(),
             copier: FileCopier::default(),
             path: Vec::new(),
-            listed: ListedFolder::default(),
+            listed: ListedDir::default(),
             found: Vec::new(),
-            folders: Vec::new(),
+            dirs: Vec::new(),
             seen: TreeScan::default(),
         };
-        job.queue.work(|task| worker.folder(task));
-        (worker.seen, worker.folders)
+        job.queue.work(|task| worker.dir(task));
+        (worker.seen, worker.dirs)
     });
     let trouble = job.trouble.into_inner();
     if let Some((_, error)) = trouble.unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
     let mut all = TreeScan::default();
-    let mut folders = Vec::new();
+    let mut dirs = Vec::new();
     for (seen, some) in results {
         all.kept.entries += seen.kept.entries;
         all.kept.bytes += seen.kept.bytes;
         all.left.extend(seen.left);
         all.links.extend(seen.links);
-        folders.extend(some);
+        dirs.extend(some);
     }
     all.left.sort_unstable();
     all.links.sort_unstable();
-    all.listing = Listing::new(folders);
+    all.listing = Listing::new(dirs);
     Ok(all)
 }
 
-/// A folder to look into, and its number in the listing.
+/// A directory to look into, and its number in the listing.
 type ScanTask = (Box<[u8]>, u32);
 
 struct ScanJob<'a> {
     top: &'a Path,
-    folder: OwnedFd,
+    dir: OwnedFd,
     selection: &'a dyn Selection,
     digests: Digests<'a>,
     queue: Queue<ScanTask>,
-    folders: AtomicU32,
+    dirs: AtomicU32,
     /// The first by path.
     trouble: Mutex<Option<(Vec<u8>, anyhow::Error)>>,
 }
@@ -123,23 +123,23 @@ struct ScanWorker<'a> {
     entries: DirEntries,
     copier: FileCopier,
     path: Vec<u8>,
-    listed: ListedFolder,
+    listed: ListedDir,
     found: Vec<ScanTask>,
-    folders: Vec<(u32, ListedFolder)>,
+    dirs: Vec<(u32, ListedDir)>,
     seen: TreeScan,
 }
 
 impl ScanWorker<'_> {
-    fn folder(&mut self, (relative, number): ScanTask) {
+    fn dir(&mut self, (relative, number): ScanTask) {
         self.path.clear();
         self.path.extend_from_slice(&relative);
         let mut entries = std::mem::take(&mut self.entries);
-        let opened = open_folder(&self.job.folder, &relative);
-        match opened.and_then(|folder| entries.read(&folder).map(|()| folder)) {
-            Ok(folder) => {
+        let opened = open_dir(&self.job.dir, &relative);
+        match opened.and_then(|dir| entries.read(&dir).map(|()| dir)) {
+            Ok(dir) => {
                 for (name, kind) in entries.iter() {
                     child(&mut self.path, relative.len(), name);
-                    if let Err(error) = self.entry(&folder, name, kind) {
+                    if let Err(error) = self.entry(&dir, name, kind) {
                         self.record_error(error);
                     }
                 }
@@ -152,13 +152,13 @@ impl ScanWorker<'_> {
         self.entries = entries;
         let mut listed = std::mem::take(&mut self.listed);
         listed.finish();
-        self.folders.push((number, listed));
+        self.dirs.push((number, listed));
         self.job.queue.add(&mut self.found);
     }
 
-    fn entry(&mut self, folder: &OwnedFd, name: &CStr, kind: FileType) -> anyhow::Result<()> {
+    fn entry(&mut self, dir: &OwnedFd, name: &CStr, kind: FileType) -> anyhow::Result<()> {
         let job = self.job;
-        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| self.unreadable(error.into()))?;
         let kind = match kind {
             FileType::Unknown => FileType::from_raw_mode(stat.st_mode),
@@ -175,14 +175,14 @@ impl ScanWorker<'_> {
         let mut text = Vec::new();
         let new = match kind {
             FileType::Directory => {
-                let number = job.folders.fetch_add(1, Ordering::Relaxed);
+                let number = job.dirs.fetch_add(1, Ordering::Relaxed);
                 self.found.push((self.path.as_slice().into(), number));
-                New::Folder { number }
+                New::Dir { number }
             }
             FileType::RegularFile
                 if job
                     .selection
-                    .excludes_content(relative, &|text| begins_with(folder, name, text)) =>
+                    .excludes_content(relative, &|text| begins_with(dir, name, text)) =>
             {
                 self.seen.left.push(relative.to_owned());
                 return Ok(());
@@ -190,11 +190,11 @@ impl ScanWorker<'_> {
             FileType::RegularFile => {
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
                 self.seen.kept.bytes += size;
-                let sha256 = self.digest(folder, name, size)?;
+                let sha256 = self.digest(dir, name, size)?;
                 New::File { size, sha256 }
             }
             FileType::Symlink => {
-                text = rustix::fs::readlinkat(folder, name, text)
+                text = rustix::fs::readlinkat(dir, name, text)
                     .map_err(|error| self.unreadable(error.into()))?
                     .into_bytes();
                 match job.selection.link(relative, path_of(&text))? {
@@ -222,7 +222,7 @@ impl ScanWorker<'_> {
 
     fn digest(
         &mut self,
-        folder: &OwnedFd,
+        dir: &OwnedFd,
         name: &CStr,
         size: u64,
     ) -> anyhow::Result<Option<[u8; 32]>> {
@@ -232,7 +232,7 @@ impl ScanWorker<'_> {
             HashPolicy::Compute => {}
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let content = rustix::fs::openat(folder, name, flags, Mode::empty())
+        let content = rustix::fs::openat(dir, name, flags, Mode::empty())
             .map_err(io::Error::from)
             .and_then(|file| {
                 // It may have become another since it was looked at.
@@ -275,23 +275,23 @@ mod tests {
     fn what_becomes_another_while_it_is_looked_at_is_neither_followed_nor_waited_for() {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name);
-        fs::create_dir_all(path("top/folder/inner")).unwrap();
+        fs::create_dir_all(path("top/dir/inner")).unwrap();
         fs::create_dir_all(path("other/inner")).unwrap();
         fs::write(path("other/inner/secret"), "theirs").unwrap();
         fs::write(path("top/file"), "ours").unwrap();
-        fs::write(path("top/folder/file"), "ours").unwrap();
-        // A folder becomes a link once what is in it is listed.
+        fs::write(path("top/dir/file"), "ours").unwrap();
+        // A directory becomes a link once what is in it is listed.
         let digests = |relative: &Path, _| {
-            if relative == Path::new("folder/file") {
-                fs::rename(path("top/folder"), path("away")).unwrap();
-                symlink(path("other"), path("top/folder")).unwrap();
+            if relative == Path::new("dir/file") {
+                fs::rename(path("top/dir"), path("away")).unwrap();
+                symlink(path("other"), path("top/dir")).unwrap();
             }
             HashPolicy::Skip
         };
         let error = scan_tree(&path("top"), &Rules::new(), &digests).unwrap_err();
-        assert!(format!("{error:#}").contains("folder/inner"), "{error:#}");
+        assert!(format!("{error:#}").contains("dir/inner"), "{error:#}");
         // A file becomes a pipe once it was looked at.
-        fs::remove_file(path("top/folder")).unwrap();
+        fs::remove_file(path("top/dir")).unwrap();
         let digests = |_: &Path, _| {
             fs::remove_file(path("top/file")).unwrap();
             let (kind, mode) = (FileType::Fifo, Mode::RUSR);

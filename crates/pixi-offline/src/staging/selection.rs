@@ -9,10 +9,10 @@ use super::rules::Rules;
 /// and in no order.
 ///
 /// Paths are relative to the top of the tree unless told otherwise. What lies in
-/// a folder that stays behind is not asked about.
+/// a directory that stays behind is not asked about.
 pub trait Selection: Sync {
     /// Whether an entry stays behind. `is_dir` is about the entry itself, so it is
-    /// false for a link to a folder.
+    /// false for a link to a directory.
     fn excludes(&self, relative: &Path, is_dir: bool) -> bool;
 
     /// Whether a regular file that is not excluded stays behind for what it holds:
@@ -28,10 +28,10 @@ pub trait Selection: Sync {
         None
     }
 
-    /// Whether a folder that is not excluded is left out all the same, and told of
-    /// as left out. `folder` is its absolute path, with no link in it.
-    fn skips(&self, folder: &Path) -> bool {
-        let _ = folder;
+    /// Whether a directory that is not excluded is left out all the same, and told of
+    /// as left out. `directory` is its absolute path, with no link in it.
+    fn skips(&self, dir: &Path) -> bool {
+        let _ = dir;
         false
     }
 
@@ -82,11 +82,11 @@ impl Selection for Rules {
     }
 }
 
-/// Rules, and a function that leaves out folders which they keep.
+/// Rules, and a function that leaves out directories which they keep.
 pub struct RulesAndSkip<'a> {
     /// The rules.
     pub rules: &'a Rules,
-    /// Asked for each folder that they keep, with its absolute path.
+    /// Asked for each directory that they keep, with its absolute path.
     pub skip: &'a (dyn Fn(&Path) -> bool + Sync),
 }
 
@@ -99,7 +99,7 @@ impl Selection for RulesAndSkip<'_> {
         self.rules.deciding(relative, is_dir)
     }
 
-    fn skips(&self, folder: &Path) -> bool {
-        (self.skip)(folder)
+    fn skips(&self, dir: &Path) -> bool {
+        (self.skip)(dir)
     }
 }

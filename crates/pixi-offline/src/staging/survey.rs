@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::staging::folder::begins_with;
+use crate::staging::dir::begins_with;
 use crate::staging::selection::{LinkAction, Selection};
 
 /// What a tree takes on a disk.
@@ -17,7 +17,7 @@ use crate::staging::selection::{LinkAction, Selection};
 pub struct Size {
     /// Content of the regular files, in bytes.
     pub bytes: u64,
-    /// Entries: folders, files, links and the rest. Each takes an inode.
+    /// Entries: directories, files, links and the rest. Each takes an inode.
     pub entries: u64,
 }
 
@@ -36,9 +36,9 @@ pub struct Survey {
     /// How many regular files are among that.
     pub files: u64,
     /// For each rule that keeps something back, how many entries it meets; what
-    /// lies in a folder that is left counts with that folder.
+    /// lies in a directory that is left counts with that directory.
     pub left: BTreeMap<String, u64>,
-    /// Folders that the selection skips, from the source's top.
+    /// Directories that the selection skips, from the source's top.
     pub skipped: Vec<String>,
     /// Links that would be copied and lead out of the tree, or to what stays behind,
     /// whether something is there or not; each as `link -> target`.
@@ -115,9 +115,9 @@ pub fn survey(
         root: &root,
         selection,
     };
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(root.join(&folder)) else {
+    let mut dirs = vec![PathBuf::new()];
+    while let Some(dir) = dirs.pop() {
+        let Ok(entries) = fs::read_dir(root.join(&dir)) else {
             continue;
         };
         let mut entries: Vec<_> = entries.flatten().collect();
@@ -126,7 +126,7 @@ pub fn survey(
             let Ok(kind) = entry.file_type() else {
                 continue;
             };
-            let relative = folder.join(entry.file_name());
+            let relative = dir.join(entry.file_name());
             match tree.fate(&relative, SurveyedKind::of(kind)) {
                 Fate::Kept => {}
                 Fate::ExcludedStats => {
@@ -143,7 +143,7 @@ pub fn survey(
             }
             survey.size.entries += 1;
             if kind.is_dir() {
-                folders.push(relative);
+                dirs.push(relative);
             } else if kind.is_file() {
                 survey.file(&entry.path(), &relative, source, visit);
             } else if let Some(file) = tree.file_in_place_of(&relative) {
@@ -218,7 +218,7 @@ pub(super) mod lfs {
 /// What an entry is, as far as a selection asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SurveyedKind {
-    Folder,
+    Dir,
     File,
     Link,
     Other,
@@ -227,7 +227,7 @@ enum SurveyedKind {
 impl SurveyedKind {
     fn of(kind: fs::FileType) -> SurveyedKind {
         if kind.is_dir() {
-            SurveyedKind::Folder
+            SurveyedKind::Dir
         } else if kind.is_file() {
             SurveyedKind::File
         } else if kind.is_symlink() {
@@ -257,7 +257,7 @@ impl Tree<'_> {
     fn fate(&self, relative: &Path, kind: SurveyedKind) -> Fate {
         let selection = self.selection;
         let path = || self.root.join(relative);
-        let is_left = selection.excludes(relative, kind == SurveyedKind::Folder)
+        let is_left = selection.excludes(relative, kind == SurveyedKind::Dir)
             || match kind {
                 SurveyedKind::Link => {
                     let target = fs::read_link(path()).unwrap_or_default();
@@ -265,11 +265,11 @@ impl Tree<'_> {
                 }
                 SurveyedKind::File => selection
                     .excludes_content(relative, &|text| begins_with(rustix::fs::CWD, path(), text)),
-                SurveyedKind::Folder | SurveyedKind::Other => false,
+                SurveyedKind::Dir | SurveyedKind::Other => false,
             };
         if is_left {
             Fate::ExcludedStats
-        } else if kind == SurveyedKind::Folder && selection.skips(&path()) {
+        } else if kind == SurveyedKind::Dir && selection.skips(&path()) {
             Fate::Skipped
         } else {
             Fate::Kept
@@ -314,9 +314,9 @@ impl Tree<'_> {
             let next = place.join(&step);
             let kind = match fs::symlink_metadata(self.root.join(&next)) {
                 Ok(metadata) => SurveyedKind::of(metadata.file_type()),
-                // Nothing is there; a way through it would be one through a folder.
+                // Nothing is there; a way through it would be one through a directory.
                 Err(_) if ahead.is_empty() => SurveyedKind::Other,
-                Err(_) => SurveyedKind::Folder,
+                Err(_) => SurveyedKind::Dir,
             };
             if self.fate(&next, kind) != Fate::Kept {
                 return true;
@@ -339,7 +339,7 @@ impl Tree<'_> {
 /// Why a path below the top of a tree is copied, or is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The part of the path that was decided on: itself, or the first folder above
+    /// The part of the path that was decided on: itself, or the first directory above
     /// it that stays behind.
     pub decided: PathBuf,
     /// Whether the path stays behind.
@@ -411,14 +411,14 @@ mod tests {
     fn what_is_surveyed_is_what_is_copied() {
         let root = tempfile::tempdir().unwrap();
         let source = root.path().join("source");
-        for folder in ["a/b", "left", "skipped/in"] {
-            fs::create_dir_all(source.join(folder)).unwrap();
-            fs::write(source.join(folder).join("file"), folder).unwrap();
+        for dir in ["a/b", "left", "skipped/in"] {
+            fs::create_dir_all(source.join(dir)).unwrap();
+            fs::write(source.join(dir).join("file"), dir).unwrap();
         }
         symlink("nowhere", source.join("a/link")).unwrap();
         let mut rules = Rules::new();
         rules.push(OsStr::new("left/")).unwrap();
-        let skip = |folder: &Path| folder.ends_with("skipped");
+        let skip = |dir: &Path| dir.ends_with("skipped");
         let selection = RulesAndSkip {
             rules: &rules,
             skip: &skip,
@@ -429,7 +429,7 @@ mod tests {
         });
         let size = survey.size;
         let copied = copy_tree(&source, &root.path().join("target"), &rules, &skip).unwrap();
-        // The top folder takes an inode too.
+        // The top directory takes an inode too.
         assert_eq!(
             (size.bytes, size.entries),
             (copied.bytes, copied.entries + 1)
@@ -445,8 +445,8 @@ mod tests {
     fn links_out(links: &[(&str, &str)]) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         let source = root.path().join("source");
-        for folder in ["a/b", "left", "workdir"] {
-            fs::create_dir_all(source.join(folder)).unwrap();
+        for dir in ["a/b", "left", "workdir"] {
+            fs::create_dir_all(source.join(dir)).unwrap();
         }
         fs::write(source.join("a/file"), "").unwrap();
         fs::write(root.path().join("beside"), "").unwrap();
@@ -459,7 +459,7 @@ mod tests {
         }
         let selection = RulesAndSkip {
             rules: &rules,
-            skip: &|folder: &Path| folder.ends_with("workdir"),
+            skip: &|dir: &Path| dir.ends_with("workdir"),
         };
         let survey = survey(&source, &selection, &mut |_| {});
         assert!(survey.links_out.count as usize >= survey.links_out.first.len());
@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_explained_by_the_first_folder_that_stays_behind() {
+    fn a_path_is_explained_by_the_first_dir_that_stays_behind() {
         let mut rules = Rules::new();
         for rule in ["+ /data/keep", "/data/*", "*.tmp"] {
             rules.push(OsStr::new(rule)).unwrap();

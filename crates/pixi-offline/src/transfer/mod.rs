@@ -1,8 +1,8 @@
-//! Trees as streams: out of a container and into a folder of this machine.
+//! Trees as streams: out of a container and into a directory of this machine.
 //!
-//! In: a folder, or a stream of bytes that somebody else may have made. Out: a
+//! In: a directory, or a stream of bytes that somebody else may have made. Out: a
 //! tar stream (POSIX pax format, so that times keep their nanoseconds), or the
-//! folder again. This folder knows no engine and no layout.
+//! directory again. This directory knows no engine and no layout.
 
 mod receive;
 mod send;

@@ -34,28 +34,28 @@ pub struct Received {
     pub spared: u64,
 }
 
-/// Unpacks a stream into `folder`, which is there and empty.
+/// Unpacks a stream into `directory`, which is there and empty.
 ///
-/// Times keep their nanoseconds where the stream has them, folders get their
+/// Times keep their nanoseconds where the stream has them, directories get their
 /// modes and times last, everything belongs to the caller. Modes lose setuid
 /// and setgid: the file's owner is another one now.
 ///
 /// # Errors
 ///
 /// When the stream is cut (its last entry is not the one named after `mark`), is
-/// no tar stream, holds an entry that would lie outside of `folder` or below
-/// something that the stream did not make as a folder, holds anything but
-/// folders, files and links, or has a header longer than a mebibyte; when an
+/// no tar stream, holds an entry that would lie outside of `directory` or below
+/// something that the stream did not make as a directory, holds anything but
+/// directories, files and links, or has a header longer than a mebibyte; when an
 /// entry cannot be written. What was unpacked until then is left for the caller
 /// to remove.
-pub fn receive(from: impl Read, folder: &Path, mark: &str) -> anyhow::Result<Received> {
-    receive_as(from, folder, mark, &Expected::default()).map(|(received, _)| received)
+pub fn receive(from: impl Read, dir: &Path, mark: &str) -> anyhow::Result<Received> {
+    receive_as(from, dir, mark, &Expected::default()).map(|(received, _)| received)
 }
 
 /// What is known of a stream beforehand.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Expected<'a> {
-    /// Folders of this machine that have files already whose content the stream may
+    /// Directories of this machine that have files already whose content the stream may
     /// leave out, each with the start of the paths that are looked for in it. Such a
     /// file becomes another name of the one that is there, or where that cannot be a
     /// copy of it.
@@ -85,23 +85,23 @@ const NAMED: usize = 5;
 /// of another kind than expected.
 pub fn receive_as(
     from: impl Read,
-    folder: &Path,
+    dir: &Path,
     mark: &str,
     expected: &Expected<'_>,
 ) -> anyhow::Result<(Received, LeftBehind)> {
     let end = last_entry(mark);
     let mut receiver = Receiver {
-        folder,
+        dir,
         top: expected.top,
         left: LeftBehind::default(),
-        reserve: Reserve::on(folder)?,
+        reserve: Reserve::on(dir)?,
         until_asked: BETWEEN_QUESTIONS,
         there: expected
             .there
             .iter()
-            .map(|(at, folder)| Ok((at.to_path_buf(), folder.canonicalize()?)))
+            .map(|(at, dir)| Ok((at.to_path_buf(), dir.canonicalize()?)))
             .collect::<io::Result<_>>()
-            .context("a folder that is there already cannot be read")?,
+            .context("a directory that is there already cannot be read")?,
         made: MadeDirs::within(PATHS_OF_DIRS),
         unfinished: Vec::new(),
         received: Received::default(),
@@ -120,7 +120,7 @@ pub fn receive_as(
         left.set(u64::MAX);
         let name = entry.path()?.into_owned();
         if name == Path::new(&end) {
-            receiver.finish_folders()?;
+            receiver.finish_dirs()?;
             // What follows is padding; the sender must be able to end.
             io::copy(&mut archive.into_inner(), &mut io::sink())?;
             return Ok((receiver.received, receiver.left));
@@ -202,16 +202,16 @@ impl MadeDirs {
 }
 
 struct Receiver<'a> {
-    folder: &'a Path,
+    dir: &'a Path,
     top: Option<&'a [(&'a str, EntryType)]>,
     left: LeftBehind,
     /// What stays free: whoever sends decides how much there is to write.
     reserve: Reserve,
     /// How much may be written until the space is asked for again.
     until_asked: u64,
-    /// Folders that are there already, by how paths in them begin; without links.
+    /// Directories that are there already, by how paths in them begin; without links.
     there: Vec<(PathBuf, PathBuf)>,
-    /// Folders that the stream made: only below these anything is made, so no
+    /// Directories that the stream made: only below these anything is made, so no
     /// link is ever followed.
     made: MadeDirs,
     unfinished: Vec<(PathBuf, u32, Option<Timestamps>)>,
@@ -291,7 +291,7 @@ impl Receiver<'_> {
         let parent = name.parent().unwrap_or(Path::new(""));
         ensure!(
             self.made.contains(parent),
-            "its folder is not in the stream"
+            "its directory is not in the stream"
         );
         self.will_write(ENTRY)?;
         ensure!(
@@ -299,9 +299,9 @@ impl Receiver<'_> {
                 kind,
                 EntryType::Directory | EntryType::Regular | EntryType::Symlink
             ),
-            "it is neither folder nor file nor link but {kind:?}"
+            "it is neither directory nor file nor link but {kind:?}"
         );
-        let path = self.folder.join(name);
+        let path = self.dir.join(name);
         let Extensions { time, same } = extensions_of(entry)?;
         // Neither setuid nor setgid: the owner is the caller now.
         let mode = entry.header().mode()? & 0o1777;
@@ -349,9 +349,9 @@ impl Receiver<'_> {
         mode: u32,
         path: &Path,
     ) -> anyhow::Result<()> {
-        let found = self.there.iter().find_map(|(at, folder)| {
+        let found = self.there.iter().find_map(|(at, dir)| {
             let rest = same.path.strip_prefix(at).ok()?;
-            Some(folder.join(rest))
+            Some(dir.join(rest))
         });
         let is_plain = |part| matches!(part, Component::Normal(_));
         let found = found
@@ -377,8 +377,8 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    /// Filling a folder changes its time, and its mode may forbid to fill it.
-    fn finish_folders(&mut self) -> anyhow::Result<()> {
+    /// Filling a directory changes its time, and its mode may forbid to fill it.
+    fn finish_dirs(&mut self) -> anyhow::Result<()> {
         for (path, mode, time) in self.unfinished.drain(..).rev() {
             let finish = || -> io::Result<()> {
                 if let Some(time) = time {

@@ -14,11 +14,11 @@ use crate::staging::Rules;
 use crate::transfer::{DEDUP_REF, SAME_SIZE, last_entry};
 use crate::untrusted_dir::UntrustedDir;
 
-/// Writes what is in `folder` (not the folder itself) as a tar stream that ends
+/// Writes what is in `directory` (not the directory itself) as a tar stream that ends
 /// with an entry named after `mark`, without what `rules` exclude.
-pub fn send(folder: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow::Result<()> {
+pub fn send(dir: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow::Result<()> {
     let mut sender = Sender::new(to);
-    sender.folder(folder, Path::new(""), rules, &|_, _| None)?;
+    sender.dir(dir, Path::new(""), rules, &|_, _| None)?;
     sender.finish(mark).map(drop)
 }
 
@@ -35,7 +35,7 @@ pub struct Sent {
 
 /// Writes trees as one tar stream.
 ///
-/// Folders, regular files and links are sent; each name of a hard-linked file
+/// Directories, regular files and links are sent; each name of a hard-linked file
 /// is sent as a file of its own. Devices, fifos and sockets are left out: none
 /// of them means anything on another machine.
 ///
@@ -57,26 +57,26 @@ impl<W: Write> Sender<W> {
         }
     }
 
-    /// Adds a folder under the name `at`, or when that is empty what is in the
-    /// folder, without what `rules`, on paths in the folder, exclude. Of a file for
+    /// Adds a directory under the name `at`, or when that is empty what is in the
+    /// directory, without what `rules`, on paths in the directory, exclude. Of a file for
     /// which `known` gives a path only that is sent: the receiver has the file there,
     /// with the same content, size, mode and times. `known` is asked with the
-    /// file's path in the folder.
+    /// file's path in the directory.
     ///
     /// # Errors
     ///
     /// As said of the stream.
-    pub fn folder(
+    pub fn dir(
         &mut self,
-        folder: &Path,
+        dir: &Path,
         at: &Path,
         rules: &Rules,
         known: &dyn Fn(&Path, &Metadata) -> Option<PathBuf>,
     ) -> anyhow::Result<()> {
-        let mut walk = ignore::WalkBuilder::new(folder);
+        let mut walk = ignore::WalkBuilder::new(dir);
         walk.standard_filters(false).follow_links(false);
-        let (top, rules) = (folder.to_owned(), rules.clone());
-        let dir = UntrustedDir::open(folder)?;
+        let (top, rules) = (dir.to_owned(), rules.clone());
+        let source = UntrustedDir::open(dir)?;
         walk.filter_entry(move |entry| {
             let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
@@ -88,21 +88,21 @@ impl<W: Write> Sender<W> {
                 continue;
             }
             let path = entry.path();
-            let relative = path.strip_prefix(folder).unwrap_or(path);
+            let relative = path.strip_prefix(dir).unwrap_or(path);
             let name = match entry.depth() {
                 0 => at.to_owned(),
                 _ => at.join(relative),
             };
             let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
             let known = |metadata: &Metadata| known(relative, metadata);
-            let file = is_file.then_some((&dir, relative));
+            let file = is_file.then_some((&source, relative));
             self.append(path, &name, file, &known)
                 .with_context(|| format!("{} cannot be sent", path.display()))?;
         }
         Ok(())
     }
 
-    /// Adds a folder or file of ours, empty, of the mode 0755 or 0644.
+    /// Adds a directory or file of ours, empty, of the mode 0755 or 0644.
     ///
     /// # Errors
     ///

@@ -8,9 +8,9 @@ use tar::{Builder, EntryType, Header};
 use super::*;
 use crate::staging::Rules;
 
-fn sent(folder: &Path) -> Vec<u8> {
+fn sent(dir: &Path) -> Vec<u8> {
     let mut stream = Vec::new();
-    send(folder, &Rules::new(), &mut stream, "mark").unwrap();
+    send(dir, &Rules::new(), &mut stream, "mark").unwrap();
     stream
 }
 
@@ -107,7 +107,7 @@ fn hostile(name: &[u8], kind: EntryType) -> Vec<u8> {
 }
 
 #[test]
-fn nothing_is_made_outside_or_through_a_link_and_nothing_but_folders_files_and_links() {
+fn nothing_is_made_outside_or_through_a_link_and_nothing_but_dirs_files_and_links() {
     for (name, kind, text) in [
         (&b"../escaped"[..], EntryType::Regular, "leads out"),
         (
@@ -139,12 +139,12 @@ fn nothing_is_made_outside_or_through_a_link_and_nothing_but_folders_files_and_l
     }
 }
 
-/// A stream of `folder` in which every file is the same as one that the receiver has.
-fn sent_as_known(folder: &Path) -> Vec<u8> {
+/// A stream of `directory` in which every file is the same as one that the receiver has.
+fn sent_as_known(dir: &Path) -> Vec<u8> {
     let mut stream = Vec::new();
     let mut sender = Sender::new(&mut stream);
     sender
-        .folder(folder, Path::new("at"), &Rules::new(), &|path, _| {
+        .dir(dir, Path::new("at"), &Rules::new(), &|path, _| {
             Some(Path::new("had").join(path))
         })
         .unwrap();

@@ -82,9 +82,9 @@ fn node(path: &Path, kind: FileType) -> rustix::io::Result<()> {
     rustix::fs::mknodat(CWD, path, kind, Mode::from(0o600), device)
 }
 
-fn tree(folder: &Path) -> Vec<(String, String)> {
+fn tree(dir: &Path) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let content = match path.is_dir() {
             true => format!("{:?}", tree(&path)),

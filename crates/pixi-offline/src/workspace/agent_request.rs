@@ -35,11 +35,11 @@ pub enum AgentRequest {
         /// What the stream's last entry is named after.
         mark: String,
     },
-    /// Copy a tree into an empty folder; nobody listens meanwhile.
+    /// Copy a tree into an empty directory; nobody listens meanwhile.
     Copy {
         /// The tree.
         from: PathBuf,
-        /// The folder.
+        /// The directory.
         to: PathBuf,
     },
     /// Fill a volume from a stream, or make a stream of one: what exactly is said on
@@ -104,11 +104,11 @@ pub struct ProjectInspection {
     pub lock: Option<String>,
     /// The environments of the manifest.
     pub environments: ManifestEnvironments,
-    /// The channels that are folders of the project.
+    /// The channels that are directories of the project.
     pub channels: Vec<LocalChannel>,
     /// What looks like a secret, refused or not wanted to be known none.
     pub secrets: Vec<Finding>,
-    /// Whether the resources are a folder.
+    /// Whether the resources are a directory.
     pub resources: bool,
     /// The versions of the project's packages that come from git.
     pub git_versions: Vec<GitVersion>,

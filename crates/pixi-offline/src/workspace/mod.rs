@@ -122,7 +122,7 @@ impl<'a> Workspace<'a> {
             .map(|(volume, like)| {
                 Ok::<_, anyhow::Error>(BaseVolume {
                     volume: volume.reopen()?,
-                    folder: layout::CACHE,
+                    dir: layout::CACHE,
                     like: tree.name_of(like).unwrap_or_default(),
                 })
             })

@@ -87,7 +87,7 @@ impl Tree {
         for dir in &self.dirs {
             match dir.role {
                 DirRole::Write | DirRole::Read => {
-                    root.folders.push((self.name(dir), dir.source.clone()));
+                    root.dirs.push((self.name(dir), dir.source.clone()));
                 }
                 DirRole::Out => root.empty.extend([
                     (EntryType::Directory, self.name(dir)),
@@ -99,7 +99,7 @@ impl Tree {
                 DirRole::ReadElsewhere => elsewhere.push(VolumeSpec {
                     target: dir.target.clone(),
                     read_only: true,
-                    folders: vec![(PathBuf::new(), dir.source.clone())],
+                    dirs: vec![(PathBuf::new(), dir.source.clone())],
                     empty: Vec::new(),
                 }),
             }

@@ -22,27 +22,27 @@ const FILLED: &str = "/.pixi-offline-filled";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TransferRequest {
-    /// Unpack the stream that follows into a folder, and answer with
+    /// Unpack the stream that follows into a directory, and answer with
     /// [`transfer::Received`].
     Fill {
-        /// The folder, there and empty.
-        folder: PathBuf,
+        /// The directory, there and empty.
+        dir: PathBuf,
         /// Where files are that the stream leaves out.
         there: Option<PathBuf>,
         /// What the stream's last entry is named after.
         mark: String,
     },
-    /// Print the size, time of change and path of each file in a folder, a NUL after
-    /// each: nothing where the folder is not.
+    /// Print the size, time of change and path of each file in a directory, a NUL after
+    /// each: nothing where the directory is not.
     List {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        dir: PathBuf,
     },
-    /// Send a folder as a stream, without the content of files that are as they were
+    /// Send a directory as a stream, without the content of files that are as they were
     /// when it was filled.
     Empty {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        dir: PathBuf,
         /// Patterns of what stays behind.
         leave_out: Vec<String>,
         /// What the stream's last entry is named after.
@@ -66,23 +66,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let request = serde_json::from_str(&line).context("there is nothing to do")?;
     let mut stdout = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     match request {
-        TransferRequest::Fill {
-            folder,
-            there,
-            mark,
-        } => {
+        TransferRequest::Fill { dir, there, mark } => {
             let there = there.as_deref().map(|there| (Path::new(""), there));
             let expected = Expected {
                 there: there.as_slice(),
                 top: None,
             };
-            let (received, _) = transfer::receive_as(stdin, &folder, &mark, &expected)?;
-            remember(&folder)?;
+            let (received, _) = transfer::receive_as(stdin, &dir, &mark, &expected)?;
+            remember(&dir)?;
             serde_json::to_writer(&mut stdout, &received)?;
         }
-        TransferRequest::List { folder } => list(&folder, &mut stdout)?,
+        TransferRequest::List { dir } => list(&dir, &mut stdout)?,
         TransferRequest::Empty {
-            folder,
+            dir,
             leave_out,
             mark,
         } => {
@@ -92,8 +88,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
             }
             let filled = remembered()?;
             let mut sender = Sender::new(&mut stdout);
-            sender.folder(&folder, Path::new(""), &rules, &|path, metadata| {
-                let known = filled.get(&folder.join(path))?;
+            sender.dir(&dir, Path::new(""), &rules, &|path, metadata| {
+                let known = filled.get(&dir.join(path))?;
                 (*known == identity(metadata)).then(|| path.to_owned())
             })?;
             sender.finish(&mark)?;
@@ -107,11 +103,11 @@ fn identity(metadata: &Metadata) -> (u64, i64, i64) {
     (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
-/// Notes every file of a folder.
-fn remember(folder: &Path) -> anyhow::Result<()> {
+/// Notes every file of a directory.
+fn remember(dir: &Path) -> anyhow::Result<()> {
     let file = File::options().create(true).append(true).open(FILLED)?;
     let mut filled = BufWriter::new(file);
-    files(folder, |path, metadata| {
+    files(dir, |path, metadata| {
         write_line(&mut filled, identity(metadata), path)
     })?;
     Ok(filled.flush()?)
@@ -125,21 +121,21 @@ fn remembered() -> anyhow::Result<HashMap<PathBuf, (u64, i64, i64)>> {
     }
 }
 
-fn list(folder: &Path, to: &mut impl Write) -> anyhow::Result<()> {
-    if !folder.is_dir() {
+fn list(dir: &Path, to: &mut impl Write) -> anyhow::Result<()> {
+    if !dir.is_dir() {
         return Ok(());
     }
-    files(folder, |path, metadata| {
+    files(dir, |path, metadata| {
         let stamp = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
-        write_line(to, stamp, path.strip_prefix(folder).unwrap_or(path))
+        write_line(to, stamp, path.strip_prefix(dir).unwrap_or(path))
     })
 }
 
 fn files(
-    folder: &Path,
+    dir: &Path,
     mut take: impl FnMut(&Path, &Metadata) -> io::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut walk = ignore::WalkBuilder::new(folder);
+    let mut walk = ignore::WalkBuilder::new(dir);
     walk.standard_filters(false).follow_links(false);
     for entry in walk.build() {
         let entry = entry?;
@@ -184,14 +180,14 @@ mod tests {
 
     #[test]
     fn a_listing_is_read_back() {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let name = OsStr::from_bytes(b"a b\n\xff");
-        fs::create_dir(folder.path().join("sub")).unwrap();
-        fs::write(folder.path().join("sub").join(name), "four").unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        fs::write(dir.path().join("sub").join(name), "four").unwrap();
         let mut text = Vec::new();
-        list(folder.path(), &mut text).unwrap();
+        list(dir.path(), &mut text).unwrap();
         let listing = lines(&text).unwrap();
-        let metadata = fs::metadata(folder.path().join("sub").join(name)).unwrap();
+        let metadata = fs::metadata(dir.path().join("sub").join(name)).unwrap();
         let stamp = (4, metadata.mtime(), metadata.mtime_nsec());
         assert_eq!(
             listing,
@@ -199,7 +195,7 @@ mod tests {
         );
         assert!(lines(b"1 2 x\0").is_err());
         let mut none = Vec::new();
-        list(&folder.path().join("missing"), &mut none).unwrap();
+        list(&dir.path().join("missing"), &mut none).unwrap();
         assert!(none.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Folders of this machine on an engine that does not see them: carried there into
+//! Directories of this machine on an engine that does not see them: carried there into
 //! volumes as streams, and back.
 
 use std::collections::HashMap;
@@ -27,10 +27,10 @@ pub(super) struct VolumeSpec {
     pub(super) target: String,
     /// Whether it is only read there.
     pub(super) read_only: bool,
-    /// Folders of this machine by their names in the volume; a single one without a
+    /// Directories of this machine by their names in the volume; a single one without a
     /// name is the volume itself.
-    pub(super) folders: Vec<(PathBuf, PathBuf)>,
-    /// Empty folders and files beside them.
+    pub(super) dirs: Vec<(PathBuf, PathBuf)>,
+    /// Empty directories and files beside them.
     pub(super) empty: Vec<(EntryType, PathBuf)>,
 }
 
@@ -54,9 +54,9 @@ fn volume_name(nonce: &str, number: usize) -> String {
 pub(super) struct BaseVolume {
     /// The volume.
     pub(super) volume: Volume,
-    /// The folder in it.
-    pub(super) folder: &'static str,
-    /// Which folder of the first volume has the same files, by its path in the volume.
+    /// The directory in it.
+    pub(super) dir: &'static str,
+    /// Which directory of the first volume has the same files, by its path in the volume.
     pub(super) like: PathBuf,
 }
 
@@ -105,7 +105,7 @@ impl<'a> RemoteVolumes<'a> {
         let carried = RemoteVolumes { carrier, volumes };
         let reference = there.map(|there| {
             let place = mount_point(volume_specs.len());
-            (there, Path::new(&place).join(there.folder))
+            (there, Path::new(&place).join(there.dir))
         });
         for (number, volume_spec) in volume_specs.into_iter().enumerate() {
             carried.not_interrupted()?;
@@ -123,15 +123,15 @@ impl<'a> RemoteVolumes<'a> {
         context: &Context,
     ) -> anyhow::Result<()> {
         let known = match reference {
-            Some((_, folder)) => self.list(folder)?,
+            Some((_, dir)) => self.list(dir)?,
             None => HashMap::new(),
         };
         let like = reference.map(|(there, _)| there.like.clone());
         let begun = Instant::now();
         let mark = context.nonce();
         let request = TransferRequest::Fill {
-            folder: mount_point(number).into(),
-            there: reference.map(|(_, folder)| folder.clone()),
+            dir: mount_point(number).into(),
+            there: reference.map(|(_, dir)| dir.clone()),
             mark: mark.clone(),
         };
         let (tell, told) = std::sync::mpsc::channel();
@@ -139,14 +139,14 @@ impl<'a> RemoteVolumes<'a> {
             let mut to = BufWriter::with_capacity(1 << 20, to);
             put(&request, &mut to)?;
             let mut sender = Sender::new(&mut to);
-            for (at, folder) in &volume_spec.folders {
+            for (at, dir) in &volume_spec.dirs {
                 let is_like = |path: &Path, metadata: &std::fs::Metadata| {
                     let path = at.join(path);
                     let path = path.strip_prefix(like.as_ref()?).ok()?;
                     let stamp = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
                     (known.get(path) == Some(&stamp)).then(|| path.to_owned())
                 };
-                sender.folder(folder, at, &Rules::new(), &is_like)?;
+                sender.dir(dir, at, &Rules::new(), &is_like)?;
             }
             for (kind, name) in &volume_spec.empty {
                 sender.empty(*kind, name)?;
@@ -174,9 +174,9 @@ impl<'a> RemoteVolumes<'a> {
         Ok(())
     }
 
-    fn list(&self, folder: &Path) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
+    fn list(&self, dir: &Path) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
         let request = TransferRequest::List {
-            folder: folder.to_owned(),
+            dir: dir.to_owned(),
         };
         self.carrier.request(
             move |mut to| put(&request, &mut to),
@@ -187,8 +187,8 @@ impl<'a> RemoteVolumes<'a> {
         )
     }
 
-    /// Brings what is in a volume into a folder that is there and empty, but
-    /// for what `leave_out`, rsync patterns, keep back. `here` are folders of this
+    /// Brings what is in a volume into a directory that is there and empty, but
+    /// for what `leave_out`, rsync patterns, keep back. `here` are directories of this
     /// machine by their names in the volume: what did not change since it came from
     /// there is taken from there again. `top` are the names at its top that may come,
     /// with their kinds; others stay there, with a warning.
@@ -210,7 +210,7 @@ impl<'a> RemoteVolumes<'a> {
         let begun = Instant::now();
         let mark = context.nonce();
         let request = TransferRequest::Empty {
-            folder: mount_point(number).into(),
+            dir: mount_point(number).into(),
             leave_out,
             mark: mark.clone(),
         };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
-use super::tree::{FILES_IN_PACKAGE, FOLDERS_IN_PACKAGE};
+use super::tree::{DIRS_IN_PACKAGE, FILES_IN_PACKAGE};
 
 /// Some work, beside a program that people know.
 pub struct Row {
@@ -107,11 +107,11 @@ const NOTES: &str = "## Notes\n";
 pub fn text(findings: &Findings, old: &str) -> anyhow::Result<String> {
     let mut page = format!(
         "# Performance\n\nThis page is written by `cargo xtask bench`, but for the [notes](#notes) at its end.\n\n\
-         The tree is a workdir whose package cache has {} files in {} folders, with links. Both sides run \
+         The tree is a workdir whose package cache has {} files in {} directories, with links. Both sides run \
          in turn, {} rounds; the times are medians. But on tmpfs both wait until all is written (`sync -f`), as a product does before it takes its place.\n\n\
          - {}; its load average before the run was {}\n- {}\n- {}\n",
         findings.files,
-        findings.files / FILES_IN_PACKAGE * FOLDERS_IN_PACKAGE,
+        findings.files / FILES_IN_PACKAGE * DIRS_IN_PACKAGE,
         findings.rounds,
         machine()?,
         findings.load,

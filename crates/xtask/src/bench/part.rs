@@ -24,7 +24,7 @@ const MARK: &str = "bench";
 pub enum Part {
     /// Make a workdir
     Make {
-        folder: PathBuf,
+        dir: PathBuf,
         packages: u64,
         #[arg(long, value_enum, default_value = "as-in-caches")]
         files: Files,
@@ -41,11 +41,11 @@ pub enum Part {
         alone: bool,
     },
     /// Read a tree for its digests
-    Hash { folder: PathBuf },
+    Hash { dir: PathBuf },
     /// Write a tree to stdout as a tar stream
-    Send { folder: PathBuf },
-    /// Unpack a tar stream from stdin into a new folder
-    Receive { folder: PathBuf },
+    Send { dir: PathBuf },
+    /// Unpack a tar stream from stdin into a new directory
+    Receive { dir: PathBuf },
     /// Compare a product with its lists, every byte
     Check { product: PathBuf },
 }
@@ -55,10 +55,10 @@ impl Part {
     pub fn run(&self) -> anyhow::Result<()> {
         match self {
             Part::Make {
-                folder,
+                dir,
                 packages,
                 files,
-            } => workdir(folder, *packages, *files)?,
+            } => workdir(dir, *packages, *files)?,
             Part::Stage { source, target } => {
                 let mut rules = Rules::new();
                 for pattern in DEFAULT_EXCLUDES {
@@ -77,18 +77,18 @@ impl Part {
                 anyhow::ensure!(listed as u64 == outcome.copied.entries, "{listed}");
             }
             Part::Lock { workdir, alone } => lock(workdir, *alone)?,
-            Part::Hash { folder } => {
-                scan_tree(folder, &Rules::new(), &|_, _| HashPolicy::Compute)?;
+            Part::Hash { dir } => {
+                scan_tree(dir, &Rules::new(), &|_, _| HashPolicy::Compute)?;
             }
-            Part::Send { folder } => {
+            Part::Send { dir } => {
                 let stdout = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
-                transfer::send(folder, &Rules::new(), stdout, MARK)?;
+                transfer::send(dir, &Rules::new(), stdout, MARK)?;
                 // Stdout is the stream's.
                 return Ok(());
             }
-            Part::Receive { folder } => {
-                fs::create_dir(folder)?;
-                transfer::receive(io::stdin().lock(), folder, MARK)?;
+            Part::Receive { dir } => {
+                fs::create_dir(dir)?;
+                transfer::receive(io::stdin().lock(), dir, MARK)?;
             }
             Part::Check { product } => {
                 let checked = check(&Product::new(product), Depth::Full)?;

@@ -9,8 +9,8 @@ use duct::cmd;
 /// A file system to measure on, gone when it is dropped.
 pub struct Place {
     pub file_system: FileSystem,
-    /// A folder on it that is ours.
-    pub folder: PathBuf,
+    /// A directory on it that is ours.
+    pub dir: PathBuf,
     mounted: Vec<PathBuf>,
     scratch: tempfile::TempDir,
 }
@@ -47,11 +47,11 @@ impl FileSystem {
         let scratch = tempfile::Builder::new()
             .prefix("pixi-offline-bench-")
             .tempdir()?;
-        let folder = scratch.path().join("here");
-        fs::create_dir(&folder)?;
+        let dir = scratch.path().join("here");
+        fs::create_dir(&dir)?;
         let mut place = Place {
             file_system: self,
-            folder,
+            dir,
             mounted: Vec::new(),
             scratch,
         };
@@ -66,45 +66,45 @@ impl FileSystem {
             FileSystem::Tmpfs | FileSystem::Disk => return Ok(place),
         };
         // In a file that lies on the tmpfs.
-        let image = place.folder.join("image").display().to_string();
+        let image = place.dir.join("image").display().to_string();
         fs::File::create(&image)?.set_len(bytes)?;
         let program = testbed::ensure_debian_package(program, package)?;
         cmd(program, args.iter().chain([&image.as_str()]))
             .stdout_null()
             .run()
             .with_context(|| format!("the {} cannot be made", self.name()))?;
-        place.folder = place.scratch().join("mounted");
-        fs::create_dir(&place.folder)?;
+        place.dir = place.scratch().join("mounted");
+        fs::create_dir(&place.dir)?;
         place.mount(&["-o", "loop", &image])?;
         Ok(place)
     }
 }
 
 impl Place {
-    /// A folder on the disk, gone with this.
+    /// A directory on the disk, gone with this.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
     }
 
     fn mount(&mut self, args: &[&str]) -> anyhow::Result<()> {
-        let args = args.iter().map(Path::new).chain([self.folder.as_path()]);
+        let args = args.iter().map(Path::new).chain([self.dir.as_path()]);
         cmd("mount", args).run().with_context(|| {
             format!(
                 "{} cannot be mounted; are we root?",
                 self.file_system.name()
             )
         })?;
-        self.mounted.push(self.folder.clone());
+        self.mounted.push(self.dir.clone());
         Ok(())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for folder in self.mounted.drain(..).rev() {
+        for dir in self.mounted.drain(..).rev() {
             // Lazily: the kernel lets go of a loop's file a moment after its file system.
-            if let Err(error) = cmd!("umount", "--lazy", &folder).run() {
-                eprintln!("{} is still mounted: {error}", folder.display());
+            if let Err(error) = cmd!("umount", "--lazy", &dir).run() {
+                eprintln!("{} is still mounted: {error}", dir.display());
             }
         }
     }

@@ -73,14 +73,14 @@ impl Shell {
     /// For scripts that work on `place` with so many files in the cache, and find the commands
     /// in `programs`.
     pub fn new(programs: &Path, place: &Place, files: u64) -> Shell {
-        let workdir = place.folder.join("W");
+        let workdir = place.dir.join("W");
         let mut path = programs.as_os_str().to_owned();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         let excludes = DEFAULT_EXCLUDES.map(|pattern| format!("--exclude={pattern}"));
         let sync = match place.file_system {
             FileSystem::Tmpfs => "true".to_owned(),
-            _ => format!("sync -f {}", place.folder.display()),
+            _ => format!("sync -f {}", place.dir.display()),
         };
         let environment = vec![
             ("PATH", path),
@@ -88,8 +88,8 @@ impl Shell {
             ("CACHE", workdir.join("pixi-cache").into()),
             ("PRODUCT", workdir.join("product").into()),
             ("W", workdir.into()),
-            ("TARGET", place.folder.join("target").into()),
-            ("HERE", place.folder.clone().into()),
+            ("TARGET", place.dir.join("target").into()),
+            ("HERE", place.dir.clone().into()),
             ("SCRATCH", place.scratch().into()),
             ("EXCLUDES", excludes.join(" ").into()),
             ("PACKAGES", (files / FILES_IN_PACKAGE).to_string().into()),
@@ -180,7 +180,7 @@ impl Ground<'_> {
         let place = self.file_system.place(self.files * 50_000)?;
         let memory = FileSystem::Tmpfs.place(self.files * 40_000)?;
         let shell = Shell::new(self.programs, &place, self.files)
-            .with("MEMORY", &memory.folder)
+            .with("MEMORY", &memory.dir)
             .with("IMAGE", &self.image);
         shell.run("xtask bench-part make \"$W\" \"$PACKAGES\"")?;
         let mut section = Section {
@@ -199,7 +199,7 @@ impl Ground<'_> {
             let torn_down = shell.run(&race.tear_down);
             done.and(torn_down)?;
         }
-        section.tree = tree(&place.folder.join("W"))?;
+        section.tree = tree(&place.dir.join("W"))?;
         Ok(section)
     }
 

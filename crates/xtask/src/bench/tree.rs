@@ -19,10 +19,10 @@ use sha2::{Digest as _, Sha256};
 /// Files in a package.
 pub const FILES_IN_PACKAGE: u64 = 100;
 
-/// Folders of a package, with its own.
-pub const FOLDERS_IN_PACKAGE: u64 = FOLDERS.len() as u64 + 1;
+/// Directories of a package, with its own.
+pub const DIRS_IN_PACKAGE: u64 = DIRS.len() as u64 + 1;
 
-const FOLDERS: [&str; 6] = [
+const DIRS: [&str; 6] = [
     "bin",
     "info",
     "lib",
@@ -55,11 +55,11 @@ const ODD_NAMES: [&str; 6] = [
 
 /// Makes a workdir with one project and, in its package cache, packages of
 /// [`FILES_IN_PACKAGE`] files each, all of which the project's lock needs.
-pub fn workdir(folder: &Path, packages: u64, files: Files) -> anyhow::Result<()> {
+pub fn workdir(dir: &Path, packages: u64, files: Files) -> anyhow::Result<()> {
     let mut rng = Rng::with_seed(7);
     let pool: Vec<u8> = (0..1 << 21).map(|_| rng.u8(..)).collect();
-    let cache = folder.join("pixi-cache/pkgs");
-    fs::create_dir_all(folder.join("project/demo"))?;
+    let cache = dir.join("pixi-cache/pkgs");
+    fs::create_dir_all(dir.join("project/demo"))?;
     fs::create_dir_all(&cache)?;
     let (mut listed, mut locked) = (String::new(), String::new());
     for number in 0..packages {
@@ -78,38 +78,38 @@ pub fn workdir(folder: &Path, packages: u64, files: Files) -> anyhow::Result<()>
         )?;
     }
     fs::write(
-        folder.join("project/demo/pixi.lock"),
+        dir.join("project/demo/pixi.lock"),
         format!(
             "version: 6\nenvironments:\n  default:\n    channels:\n    - url: https://conda.example/chan/\n    packages:\n      linux-64:\n{listed}packages:\n{locked}"
         ),
     )?;
     fs::write(
-        folder.join("project/demo/pixi.toml"),
+        dir.join("project/demo/pixi.toml"),
         "[workspace]\nname = \"demo\"\nchannels = [\"https://conda.example/chan\"]\nplatforms = [\"linux-64\"]\n",
     )?;
-    fs::create_dir(folder.join("resources"))?;
+    fs::create_dir(dir.join("resources"))?;
     let verification = Verification::Command(vec!["true".to_owned()]);
     let mut record = WorkdirRecord::new("demo", "/workdir", verification);
     record.state = BuildState::Built;
-    record.write(&Workdir::new(folder))
+    record.write(&Workdir::new(dir))
 }
 
 /// A package as pixi unpacks it, with the list of its files.
-fn package(folder: &Path, rng: &mut Rng, pool: &[u8], files: Files) -> anyhow::Result<()> {
-    for inner in FOLDERS {
-        fs::create_dir_all(folder.join(inner))?;
+fn package(dir: &Path, rng: &mut Rng, pool: &[u8], files: Files) -> anyhow::Result<()> {
+    for inner in DIRS {
+        fs::create_dir_all(dir.join(inner))?;
     }
     let mut paths = Vec::new();
     // Two of the files are the package's own lists.
     for number in 0..FILES_IN_PACKAGE - 2 {
-        let inner = FOLDERS[rng.usize(..FOLDERS.len())];
+        let inner = DIRS[rng.usize(..DIRS.len())];
         let path = if files == Files::TinyWithOddNames && number % 2 == 1 {
             let odd = ODD_NAMES[number as usize / 2 % ODD_NAMES.len()];
             format!("{inner}/{odd}_{number:03}.py")
         } else {
             format!("{inner}/module_{number:03}.py")
         };
-        let file = folder.join(&path);
+        let file = dir.join(&path);
         if number % 32 == 31 {
             symlink("module_000.py", &file)?;
             paths.push(json!({"_path": path, "path_type": "softlink"}));
@@ -132,9 +132,9 @@ fn package(folder: &Path, rng: &mut Rng, pool: &[u8], files: Files) -> anyhow::R
     }
     // As builders list them.
     paths.sort_by(|one, other| one["_path"].as_str().cmp(&other["_path"].as_str()));
-    fs::write(folder.join("info/index.json"), b"{}")?;
+    fs::write(dir.join("info/index.json"), b"{}")?;
     let paths = json!({"paths": paths, "paths_version": 1});
-    fs::write(folder.join("info/paths.json"), paths.to_string())?;
+    fs::write(dir.join("info/paths.json"), paths.to_string())?;
     Ok(())
 }
 

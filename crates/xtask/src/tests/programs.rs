@@ -15,8 +15,8 @@ pub struct Program {
     /// What cargo calls it: `docs` say.
     pub name: String,
     pub file: PathBuf,
-    /// The folder of its package, where cargo runs it.
-    pub folder: PathBuf,
+    /// The directory of its package, where cargo runs it.
+    pub dir: PathBuf,
 }
 
 /// The words for `cargo test`, taken apart.
@@ -99,7 +99,7 @@ fn program(line: &str) -> Option<Program> {
     Some(Program {
         name: message["target"]["name"].as_str()?.to_owned(),
         file: message["executable"].as_str()?.into(),
-        folder: Path::new(message["manifest_path"].as_str()?)
+        dir: Path::new(message["manifest_path"].as_str()?)
             .parent()?
             .to_owned(),
     })
@@ -115,7 +115,7 @@ impl Program {
     /// When it does not list them.
     pub fn tests(&self, choice: &[String]) -> anyhow::Result<Vec<String>> {
         let mut list = std::process::Command::new(&self.file);
-        list.current_dir(&self.folder)
+        list.current_dir(&self.dir)
             .args(choice)
             .args(["--list", "--format", "terse"]);
         let listed = testbed::limit::output_within(&mut list, LISTING);
@@ -168,7 +168,7 @@ mod tests {
             Some(Program {
                 name: "docs".to_owned(),
                 file: "/t/docs-1".into(),
-                folder: "/w/tests".into(),
+                dir: "/w/tests".into(),
             })
         );
         assert_eq!(program(&line.replace("true", "false")), None);

@@ -93,8 +93,8 @@ impl Runner {
         let mut command = Command::new(&test.program.file);
         command
             .args([&test.name, "--exact", "--nocapture"])
-            .current_dir(&test.program.folder)
-            .env("CARGO_MANIFEST_DIR", &test.program.folder)
+            .current_dir(&test.program.dir)
+            .env("CARGO_MANIFEST_DIR", &test.program.dir)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(append()?)
@@ -145,7 +145,7 @@ impl End {
     }
 }
 
-/// How long the tests took when they last ran here, kept in the cache folder.
+/// How long the tests took when they last ran here, kept in the cache directory.
 struct Times {
     file: Option<PathBuf>,
     seconds: BTreeMap<String, f64>,
@@ -154,9 +154,7 @@ struct Times {
 impl Times {
     /// Nothing where there are none, or none that can be read: they only order the tests.
     fn read() -> Times {
-        let file = testbed::cache_folder()
-            .ok()
-            .map(|folder| folder.join("test-times"));
+        let file = testbed::cache_dir().ok().map(|dir| dir.join("test-times"));
         let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
         let line = |line: &str| {
             let (seconds, test) = line.split_once('\t')?;
@@ -196,20 +194,20 @@ mod tests {
 
     fn script(text: &str) -> (tempfile::TempDir, Program) {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("program");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("program");
         fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         let program = Program {
             name: "program".to_owned(),
             file,
-            folder: folder.path().to_owned(),
+            dir: dir.path().to_owned(),
         };
-        (folder, program)
+        (dir, program)
     }
 
     fn end_of(text: &str, limit: Duration) -> End {
-        let (_folder, program) = script(text);
+        let (_dir, program) = script(text);
         let runner = Runner {
             environment: Vec::new(),
             limit,

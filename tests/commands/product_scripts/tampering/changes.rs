@@ -23,7 +23,7 @@ fn changes() -> Vec<Change> {
     let mut kinds = vec![
         "file",
         "program",
-        "folder",
+        "dir",
         "link",
         "dangling link",
         "endless link",
@@ -58,7 +58,7 @@ fn changes() -> Vec<Change> {
             for kind in &kinds {
                 let kind = *kind;
                 let same = kind == was
-                    || (kind, entry) == ("folder", "empty")
+                    || (kind, entry) == ("dir", "empty")
                     || (kind, entry) == ("file", "program")
                     || kind == "program"
                     || kind.ends_with("link") && entry == "link";
@@ -132,7 +132,7 @@ fn other_changes() -> Vec<Change> {
                 .unwrap();
             }
         }),
-        change("a folder that nobody may read", |p| {
+        change("a directory that nobody may read", |p| {
             fs::create_dir(p.join("demo/locked")).unwrap();
             fs::write(p.join("demo/locked/x.py"), "").unwrap();
             change_mode(&p.join("demo/locked"), 0, 0o777);
@@ -223,7 +223,7 @@ fn other_changes() -> Vec<Change> {
         ));
     }
     for name in Product::UNCOVERED.into_iter().chain([Product::MANIFEST]) {
-        for kind in ["folder", "link", "link to a pipe", "fifo"] {
+        for kind in ["dir", "link", "link to a pipe", "fifo"] {
             all.push(change(format!("{name} is a {kind}"), move |p| {
                 if p.join(name).exists() {
                     remove(&p.join(name));
@@ -256,7 +256,7 @@ fn each_is_refused(changes: &[Change], user: Option<&str>) {
     copy(&sandbox, &whole, &product, user);
     let run = bootstrap_as(user, &sandbox, &product, &["--check"]);
     run.success()
-        .prints("ok: every file, folder and link is there")
+        .prints("ok: every file, directory and link is there")
         .prints("ok: the bytes of every file");
     for Change {
         name,
@@ -397,11 +397,11 @@ fn without_the_tools_of_gnu_a_check_never_ends_as_if_all_was_compared() {
     copy(&sandbox, &whole, &product, None);
     check(&["--check"])
         .code(3)
-        .prints("not checked: the files and folders of the product")
+        .prints("not checked: the files and directories of the product")
         .prints("ok: the bytes of every file are as SHA256SUMS says");
     check(&[])
         .success()
-        .says("WARNING: not checked: the files and folders of the product");
+        .says("WARNING: not checked: the files and directories of the product");
     for Change { name, make, .. } in changes() {
         if name.contains("device") || !name.starts_with("demo/src") {
             continue;

@@ -52,7 +52,7 @@ fn what_was_not_installed_here_is_deleted_unread() {
     let (sandbox, product) = product_with_all_kinds();
     plant(&product);
     planted_is_deleted(&sandbox, &product);
-    // A mark that was made in another folder: the product was copied, or moved.
+    // A mark that was made in another directory: the product was copied, or moved.
     for program in ["cp", "mv"] {
         let elsewhere = sandbox.work().join(program);
         let mut command = sandbox.program(program);
@@ -67,7 +67,7 @@ fn what_was_not_installed_here_is_deleted_unread() {
     }
     // Marks that are no marks, the last of which would keep a reader for ever.
     let (sandbox, whole) = product_with_all_kinds();
-    for kind in ["file", "folder", "endless link", "fifo", "socket"] {
+    for kind in ["file", "dir", "endless link", "fifo", "socket"] {
         let product = sandbox.work().join("Q");
         copy(&sandbox, &whole, &product, None);
         plant(&product);
@@ -101,6 +101,6 @@ fn environments_behind_a_link_are_installed_only_on_demand() {
     fs::write(scratch.join("thesis"), "").unwrap();
     bootstrap(&sandbox, &product, &["--any-files"])
         .code(2)
-        .says("empty that folder, or remove the link");
+        .says("empty that directory, or remove the link");
     assert!(scratch.join("thesis").exists());
 }

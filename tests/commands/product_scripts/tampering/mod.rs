@@ -25,13 +25,13 @@ const TRAP: &str = "#!/bin/bash\necho ran >>\"${PIXI_OFFLINE_TRAP:?}\"\necho 'pi
 fn product_with_all_kinds() -> (Sandbox, PathBuf) {
     let (mut sandbox, product) = product_that_knows("P", &facts());
     fs::set_permissions(sandbox.root(), fs::Permissions::from_mode(0o1777)).unwrap();
-    for folder in ["demo/src", "res/data", "pkg-cache/pkgs/a-1-0"] {
-        let folder = product.join(folder);
-        fs::create_dir_all(folder.join("empty")).unwrap();
-        fs::write(folder.join("file"), "0123456789").unwrap();
-        write_program(&folder.join("program"), TRAP);
-        symlink("file", folder.join("link")).unwrap();
-        make_fifo(&folder.join("pipe"));
+    for dir in ["demo/src", "res/data", "pkg-cache/pkgs/a-1-0"] {
+        let dir = product.join(dir);
+        fs::create_dir_all(dir.join("empty")).unwrap();
+        fs::write(dir.join("file"), "0123456789").unwrap();
+        write_program(&dir.join("program"), TRAP);
+        symlink("file", dir.join("link")).unwrap();
+        make_fifo(&dir.join("pipe"));
     }
     fs::create_dir(product.join("demo/.pixi")).unwrap();
     fs::write(product.join("demo/.pixi/config.toml"), "# mirrors\n").unwrap();
@@ -72,11 +72,11 @@ fn put(kind: &str, file: &Path) {
     match kind {
         "file" => fs::write(file, "added").unwrap(),
         "program" => write_program(file, TRAP),
-        "folder" => fs::create_dir(file).unwrap(),
+        "dir" => fs::create_dir(file).unwrap(),
         "link" => symlink("/etc/passwd", file).unwrap(),
         "dangling link" => symlink("no/where", file).unwrap(),
         "endless link" => symlink("/dev/zero", file).unwrap(),
-        // In the product's folder, which has such a pipe.
+        // In the product's directory, which has such a pipe.
         "link to a pipe" => symlink("demo/src/pipe", file).unwrap(),
         "fifo" => make_fifo(file),
         "socket" => drop(std::os::unix::net::UnixListener::bind(file).unwrap()),
@@ -146,9 +146,9 @@ fn no_program_of_the_product_is_run_whatever_is_on_path() {
     let link = sandbox.root().join("link to the product");
     symlink(&product, &link).unwrap();
     let names = ["find", "sha256sum", "sort", "stat", "head", "comm", "pixi"];
-    for folder in ["", "bin", "demo/src"] {
+    for dir in ["", "bin", "demo/src"] {
         for name in names {
-            let program = product.join(folder).join(name);
+            let program = product.join(dir).join(name);
             write_program(&program, TRAP);
         }
     }

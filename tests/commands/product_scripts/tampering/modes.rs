@@ -36,11 +36,11 @@ fn modes_that_a_medium_changed_alike_are_one_line() {
     bootstrap(&sandbox, &product, &["--check"])
         .code(2)
         .prints("changed mode: res/data/program has 04700");
-    // A folder gets the bit of the one that it is in.
+    // A directory gets the bit of the one that it is in.
     set(&["chmod g+s . res res/data"]);
     let run = bootstrap(&sandbox, &product, &["--check"]);
     run.success()
-        .prints("note: 2 folders have the set-group-ID bit");
+        .prints("note: 2 directories have the set-group-ID bit");
     let lists = Product::new(&product);
     let checked = check::check(&lists, Depth::Full).unwrap().unwrap();
     checked
@@ -51,7 +51,7 @@ fn modes_that_a_medium_changed_alike_are_one_line() {
 /// A product with 20,000 more files in ten directories of its project.
 fn product_with_many_files() -> (Sandbox, PathBuf) {
     let (sandbox, product) = product_that_knows("P", &facts());
-    let script = "for folder in $(seq 10); do mkdir demo/$folder && (cd demo/$folder && seq 2000 | xargs touch); done";
+    let script = "for directory in $(seq 10); do mkdir demo/$dir && (cd demo/$dir && seq 2000 | xargs touch); done";
     in_product(&sandbox, &product, script);
     list_again(&product);
     (sandbox, product)
@@ -89,7 +89,7 @@ fn many_modes_that_changed_in_few_ways_are_counted() {
     );
     bootstrap(&sandbox, &product, &["--check"])
         .code(2)
-        .prints("problem: 20013 files or folders are not as the product lists them");
+        .prints("problem: 20013 files or directories are not as the product lists them");
     // One among many others is named all the same.
     in_product(
         &sandbox,
@@ -132,7 +132,7 @@ fn a_medium_that_changed_many_modes_alike_is_one_line() {
     // The other one is of the product's own directory, which is in no list.
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(
-        told[0].starts_with("problem: changed mode of all files and folders"),
+        told[0].starts_with("problem: changed mode of all files and directories"),
         "{told:?}"
     );
     assert!(told[0].contains("file system without permissions"));
@@ -196,5 +196,5 @@ fn modes_of_names_of_every_kind_are_told_with_what_else_changed() {
     fs::write(at(&all), "").unwrap();
     bootstrap(&sandbox, &product, &["--check"])
         .code(2)
-        .prints("problem: not all files and folders can be compared");
+        .prints("problem: not all files and directories can be compared");
 }

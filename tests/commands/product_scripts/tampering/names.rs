@@ -36,13 +36,13 @@ fn a_product_without_a_fault_passes_whatever_its_names_are() {
     .enumerate()
     {
         let name = OsStr::from_bytes(name);
-        let folder = product.join("demo").join(name);
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join(name), number.to_string()).unwrap();
-        symlink(name, folder.join("link")).unwrap();
+        let dir = product.join("demo").join(name);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(name), number.to_string()).unwrap();
+        symlink(name, dir.join("link")).unwrap();
         symlink(
             PathBuf::from("//file//0644//:5,"),
-            folder.join(format!("{number}")),
+            dir.join(format!("{number}")),
         )
         .unwrap();
     }
@@ -52,7 +52,7 @@ fn a_product_without_a_fault_passes_whatever_its_names_are() {
         // Who may only read can check it all the same.
         let run = bootstrap_as(user, &sandbox, &product, &["--check"]);
         run.success()
-            .prints("ok: every file, folder and link is there as manifest.json lists it\n")
+            .prints("ok: every file, directory and link is there as manifest.json lists it\n")
             .prints("ok: the bytes of every file are as SHA256SUMS says\n");
         is_plain(&run);
     }

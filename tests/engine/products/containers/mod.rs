@@ -60,15 +60,9 @@ impl Container {
         (real, container)
     }
 
-    fn put(&self, real: &Real, folder: &str) {
-        let to = format!("{}:/home/me/{folder}", self.name);
-        Run::of(
-            Command::new("docker")
-                .arg("cp")
-                .arg(real.path(folder))
-                .arg(to),
-        )
-        .success();
+    fn put(&self, real: &Real, dir: &str) {
+        let to = format!("{}:/home/me/{dir}", self.name);
+        Run::of(Command::new("docker").arg("cp").arg(real.path(dir)).arg(to)).success();
     }
 
     pub fn sh(&self, script: &str) -> Run {

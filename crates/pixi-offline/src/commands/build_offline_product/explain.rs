@@ -26,7 +26,7 @@ pub(super) fn explain(
     let (project, excludes, is_here) = match &request.source {
         Source::Host(source) => {
             let project = context.host.absolute(&source.project_dir);
-            stage::require_folder("--project-dir", &project)?;
+            stage::require_dir("--project-dir", &project)?;
             (project, &source.build.excludes, true)
         }
         Source::Container(source) => (source.project.clone(), &source.build.excludes, false),
@@ -45,8 +45,8 @@ pub(super) fn explain(
             ))
         })?;
     let there = is_here.then(|| joined.symlink_metadata());
-    let ends_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-    let is_dir = ends_as_folder || matches!(&there, Some(Ok(metadata)) if metadata.is_dir());
+    let ends_as_dir = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let is_dir = ends_as_dir || matches!(&there, Some(Ok(metadata)) if metadata.is_dir());
     let why = Why::of(relative, is_dir, &project, &rules, is_here);
     let mut line = format!("{} {}", relative.display(), why.line);
     if matches!(there, Some(Err(_))) {
@@ -112,7 +112,7 @@ impl Why {
         }
         let line = match (left, rule.as_deref().map(OsStr::display)) {
             (true, Some(rule)) if decided != relative => format!(
-                "stays behind: {rule} leaves its folder {}",
+                "stays behind: {rule} leaves its directory {}",
                 decided.display()
             ),
             (true, Some(rule)) => format!("stays behind: {rule}"),

@@ -17,7 +17,7 @@ use crate::evidence::verification::VerificationRecord;
 use crate::evidence::verification::Verified;
 use crate::evidence::{WorkdirRecord, sums};
 use crate::layout::{self, OfflineLogs, Product, Workdir};
-use crate::replacement::{DirLock, RunClaim, StagedDir, put_in_place, remove_folder};
+use crate::replacement::{DirLock, RunClaim, StagedDir, put_in_place, remove_dir};
 
 /// The places of a run.
 pub(super) struct Places {
@@ -78,12 +78,12 @@ impl Places {
     /// when only the product was in its own.
     fn finish_logs(&self) -> anyhow::Result<()> {
         let new = layout::failed(&self.logs);
-        if !self.has_passed || !self.logs_are_beside || !is_folder(&new) {
+        if !self.has_passed || !self.logs_are_beside || !is_dir(&new) {
             return Ok(());
         }
         // What cannot be read is of no product.
-        let of = |folder: &Path| {
-            let record = VerificationRecord::read(&OfflineLogs::new(folder).verification());
+        let of = |dir: &Path| {
+            let record = VerificationRecord::read(&OfflineLogs::new(dir).verification());
             record.ok().flatten()?.product_digest
         };
         let record = Product::new(&self.product).verification();
@@ -113,7 +113,7 @@ impl Places {
         }
     }
 
-    /// Where the logs of its verification are written. A folder that was named for them
+    /// Where the logs of its verification are written. A directory that was named for them
     /// has those of the last run.
     pub(super) fn new_logs(&self) -> PathBuf {
         match self.has_passed && self.logs_are_beside {
@@ -136,7 +136,7 @@ impl Places {
             (own_has_passed || self.has_passed, &logs),
         ]
         .into_iter()
-        .filter(|(stays, path)| *stays && is_folder(path))
+        .filter(|(stays, path)| *stays && is_dir(path))
         .filter_map(|(_, path)| Some(path.file_name()?.to_string_lossy().into_owned()))
         .collect()
     }
@@ -161,7 +161,7 @@ impl Places {
             };
             let claim = DirLock::exclusive(claimed, COMMAND)?;
             let old = put_in_place(&claim, &new, place)?;
-            if let Some(trouble) = old.and_then(|old| Some((remove_folder(&old).err()?, old))) {
+            if let Some(trouble) = old.and_then(|old| Some((remove_dir(&old).err()?, old))) {
                 context.report.warning(format_args!(
                     "what was in {} before cannot be deleted and is left in {}: {:#}",
                     place.display(),
@@ -188,14 +188,14 @@ impl Places {
     }
 }
 
-fn is_folder(path: &Path) -> bool {
+fn is_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
 /// Whether there is a product whose attached record says that it passed. What cannot be
 /// read has not.
 fn has_passed(product: &Path) -> bool {
-    if !is_folder(product) {
+    if !is_dir(product) {
         return false;
     }
     let product = Product::new(product);

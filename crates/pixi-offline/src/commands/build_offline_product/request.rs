@@ -66,7 +66,7 @@ pub struct ProductChoices {
     pub move_cache: bool,
     /// What product and proof are signed with.
     pub signing: SigningOptions,
-    /// Whether another folder at `output` may be overwritten.
+    /// Whether another directory at `output` may be overwritten.
     pub force: bool,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn asked_out_dir(request: &OfflineProductRequest, workdir: &Path) -> 
 pub(super) fn asked_workdir(request: &OfflineProductRequest, context: &Context) -> Workdir {
     request.source.build().workdir.as_ref().map_or_else(
         || Workdir::default_in(context.host.workspace_root(), context.host.unix_seconds),
-        |folder| Workdir::new(context.host.absolute(folder)),
+        |dir| Workdir::new(context.host.absolute(dir)),
     )
 }
 

@@ -14,7 +14,7 @@ use crate::layout::{self, Workdir};
 use crate::project::generated::{self, StagedPaths};
 use crate::project::secrets;
 use crate::project::stage;
-use crate::replacement::{DirLock, StagedDir, SwappedDir, make_folder, require_free_space};
+use crate::replacement::{DirLock, StagedDir, SwappedDir, make_dir, require_free_space};
 use crate::staging::{CopyOptions, CopyOutcome};
 use crate::workspace::Workspace;
 
@@ -106,9 +106,9 @@ impl<'a> HostBuildPlan<'a> {
         record: &WorkdirRecord,
         context: &Context,
     ) -> anyhow::Result<StagedPaths> {
-        // The record comes first: it marks the folder as a workdir, never staged.
+        // The record comes first: it marks the directory as a workdir, never staged.
         record.write(new)?;
-        stage::make_folders(new)?;
+        stage::make_dirs(new)?;
         context.report.progress_of(|| self.size().bytes);
         let how = CopyOptions {
             progress: Some(&|bytes| context.report.progress(bytes)),
@@ -129,11 +129,11 @@ impl<'a> HostBuildPlan<'a> {
         )?;
         match &self.resources_dir {
             Some(resources) => {
-                let more = stage::copy_folder(resources, &new.resources(), &how, context)?.copied;
+                let more = stage::copy_dir(resources, &new.resources(), &how, context)?.copied;
                 copied.entries += more.entries;
                 copied.bytes += more.bytes;
             }
-            None => make_folder(&new.resources())?,
+            None => make_dir(&new.resources())?,
         }
         self.place.helper.install(new)?;
         context.report.field("entries", copied.entries);

@@ -23,13 +23,13 @@ use crate::untrusted_dir::{UntrustedDir, name_of};
 ///
 /// Exit code 2 when it has no projects.
 pub(super) fn open(workdir: &Workdir) -> anyhow::Result<UntrustedDir> {
-    stage::require_folder("--workdir", workdir.path())?;
+    stage::require_dir("--workdir", workdir.path())?;
     let dir = UntrustedDir::open(workdir.path())
         .with_context(|| format!("{} cannot be read", workdir.path().display()))?;
     require_own(&dir, Path::new(layout::PROJECT))?;
     if dir.kind(layout::PROJECT)?.is_none() {
         return Err(Failure::usage(format!(
-            "{} has no folder project/; create the workdir with create-workdir-from-host or create-workdir-from-container first",
+            "{} has no directory project/; create the workdir with create-workdir-from-host or create-workdir-from-container first",
             workdir.path().display()
         )));
     }
@@ -82,7 +82,7 @@ pub(super) fn require_whole(
         require_own(dir, &source)?;
     }
     let project = workdir.project(name);
-    stage::require_folder("the staged project", &project)?;
+    stage::require_dir("the staged project", &project)?;
     ProjectManifest::require(&project)?;
     let cache = workdir.cache();
     if cache.is_dir() {
@@ -95,7 +95,7 @@ pub(super) fn require_whole(
             cache.display(),
         ),
         None => format!(
-            "{} has no folder pixi-cache/, so nothing could be installed offline; build the workdir again",
+            "{} has no directory pixi-cache/, so nothing could be installed offline; build the workdir again",
             workdir.path().display()
         ),
     }))
@@ -112,7 +112,7 @@ pub(super) fn require_movable(
         let metadata = fs::symlink_metadata(path).ok()?;
         metadata.is_dir().then(|| metadata.dev())
     };
-    // The product's own place, or the first folder above it that is there.
+    // The product's own place, or the first directory above it that is there.
     let place = target.path().ancestors().skip(1).find_map(device);
     let same = device(&workdir.cache()).is_some_and(|cache| Some(cache) == place);
     if !same {
@@ -152,7 +152,7 @@ fn require_own(workdir: &UntrustedDir, source: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The only folder below `project/`.
+/// The only directory below `project/`.
 pub(super) fn only_project(workdir: &UntrustedDir) -> anyhow::Result<ProjectName> {
     let projects = workdir.path().join(layout::PROJECT);
     let mut names: Vec<OsString> = Vec::new();

@@ -15,7 +15,7 @@ out=$workdir/out
 give_back=$workdir
 give_back_entries='project resources pixi-cache out'
 # In a container that is somebody's the workdir is its own, not the host's.
-[ "$where" = inside ] || check_out_folder
+[ "$where" = inside ] || check_out_dir
 
 export PIXI_CACHE_DIR="$workdir/pixi-cache"
 export PRODUCT_RES_DIR="$workdir/resources"
@@ -46,17 +46,17 @@ list_installed() {
   # What ran here may have put a link in its place.
   [ ! -L "$out" ] || return 0
   rm -rf -- "$out/.pixi-offline-new-environments"
-  for folder in .pixi/envs/*/conda-meta; do
-    [ -d "$folder" ] || continue
-    environment=${folder%/conda-meta}
+  for dir in .pixi/envs/*/conda-meta; do
+    [ -d "$dir" ] || continue
+    environment=${dir%/conda-meta}
     printf 'environment %s\n' "${environment##*/}"
-    for file in "$folder"/*.json; do
+    for file in "$dir"/*.json; do
       file=${file##*/}
       printf 'package %s\n' "${file%.json}"
     done
-    [ -f "$folder/pixi" ] || continue
+    [ -f "$dir/pixi" ] || continue
     printf 'file '
-    while read -r line || [ -n "$line" ]; do printf '%s' "$line"; done <"$folder/pixi"
+    while read -r line || [ -n "$line" ]; do printf '%s' "$line"; done <"$dir/pixi"
     printf '\n'
   done >"$out/.pixi-offline-new-environments"
 }

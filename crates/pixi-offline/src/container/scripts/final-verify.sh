@@ -12,7 +12,7 @@ out=/pixi-offline/out
 give_back=/
 give_back_entries='pixi-offline/out'
 [ "$how" = in-place ] && give_back_entries="$give_back_entries product"
-check_out_folder
+check_out_dir
 
 # Without a network there is no proxy either. The engine's configuration may have
 # named one here, with its password.

@@ -45,7 +45,7 @@ pub const FINAL_VERIFY: ScriptText = ScriptText {
 };
 
 /// Takes a program from its input into a container.
-/// Words: the program's name and size in bytes, then the folders to try.
+/// Words: the program's name and size in bytes, then the directories to try.
 pub const UPLOAD: &str = include_str!("upload.sh");
 
 /// Asks pixi what it makes of a project's manifest and lock; writes nothing into the
@@ -70,11 +70,11 @@ pub(super) fn question(script: &str, words: &[&str]) -> Vec<OsString> {
 /// Where [`FINAL_VERIFY`] finds the product when it is not used in place.
 pub const PRODUCT_SOURCE: &str = "/pixi-offline/product";
 
-/// The name in the out folder of a program that copies the product, where there is
+/// The name in the out directory of a program that copies the product, where there is
 /// one. [`FINAL_VERIFY`] removes it, and `sweep_files` what a killed run leaves.
 pub const COPY_AGENT: &str = ".pixi-offline-new-copier";
 
-/// The name in the out folder of the list that [`BUILD`] makes of what is installed: lines
+/// The name in the out directory of the list that [`BUILD`] makes of what is installed: lines
 /// `environment NAME`, after it `package NAME-VERSION-BUILD` for each conda package, and
 /// `file JSON`, what pixi wrote down of it.
 pub const INSTALLED: &str = ".pixi-offline-new-environments";
@@ -82,7 +82,7 @@ pub const INSTALLED: &str = ".pixi-offline-new-environments";
 /// Where [`FINAL_VERIFY`] installs the product.
 pub const PRODUCT: &str = "/product";
 
-/// Where [`FINAL_VERIFY`] finds the out folder.
+/// Where [`FINAL_VERIFY`] finds the out directory.
 pub const OUT: &str = "/pixi-offline/out";
 
 /// A script with the words it is given.

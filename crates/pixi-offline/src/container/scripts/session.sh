@@ -77,9 +77,9 @@ watchdog=
 # A program of ours, in a directory of its own, that nobody else would remove.
 brought=
 
-# What container root made belongs to whoever owns the out folder; things that
+# What container root made belongs to whoever owns the out directory; things that
 # were staged with another owner keep it (chown would also take their setuid).
-# Nothing is staged into the out folder: all of it changes hands, so that the host
+# Nothing is staged into the out directory: all of it changes hands, so that the host
 # can move it.
 return_files() {
   [ -n "$out" ] && [ "$(id -u)" = 0 ] || return 0
@@ -177,15 +177,15 @@ need() {
   exit 127
 }
 
-# The host has put a file named after the nonce into the out folder it mounted here. An engine on
-# another machine mounts a folder of its own instead, an empty one.
-check_out_folder() {
+# The host has put a file named after the nonce into the out directory it mounted here. An engine on
+# another machine mounts a directory of its own instead, an empty one.
+check_out_dir() {
   [ -e "$out/.pixi-offline-$nonce" ] && return
-  say out-folder-is-not-ours failure
+  say out-dir-is-not-ours failure
   exit 1
 }
 
-# Looks for each line of $2 below $1 and below the out folder; says the first 20 that
+# Looks for each line of $2 below $1 and below the out directory; says the first 20 that
 # are missing.
 check_expected_files() {
   [ -n "$2" ] || return 0

@@ -8,13 +8,13 @@ shift 2
 # lies in a directory of its own that nobody else can enter, made here and now.
 umask 077
 set -C
-for folder in "$@"; do
+for dir in "$@"; do
   # Where everybody may rename what others made, no directory is safe.
-  # shellcheck disable=SC2012 # one folder, and only its mode is looked at
-  case $(ls -ldL "$folder" 2>/dev/null) in
+  # shellcheck disable=SC2012 # one directory, and only its mode is looked at
+  case $(ls -ldL "$dir" 2>/dev/null) in
     d???????w[!tT]* | '') continue ;;
   esac
-  place=$folder/$name
+  place=$dir/$name
   mkdir "$place" 2>/dev/null || continue
   file=$place/program
   if { printf '#!/bin/sh\nexit 0\n' >"$file" && chmod 700 "$file" && "$file"; } 2>/dev/null; then

@@ -69,7 +69,7 @@ impl Bytes {
                 continue;
             };
             let path = entry.path.path();
-            let (part, package) = if path.starts_with(manifest.facts.project.folder.path()) {
+            let (part, package) = if path.starts_with(manifest.facts.project.dir.path()) {
                 (Part::Project, None)
             } else if path.starts_with(&resources) {
                 (Part::Resources, None)
@@ -126,7 +126,7 @@ fn in_cache(path: &Path, wheels: &Wheels<'_>) -> (Part, Option<String>) {
     }
 }
 
-/// The names of unpacked wheels: they lie in folders with meaningless ones.
+/// The names of unpacked wheels: they lie in directories with meaningless ones.
 struct Wheels<'a>(BTreeMap<(&'a OsStr, &'a OsStr), String>);
 
 impl<'a> Wheels<'a> {

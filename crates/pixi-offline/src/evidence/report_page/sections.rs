@@ -269,7 +269,7 @@ fn how_to_check(approval: &Approval<'_>) -> Markup {
         p {
             "This page and " code { "bootstrap-project.sh" } " are parts of the product: whoever can change it can change them. "
             "Get the digest or the public key from another source than the product, from someone you trust. "
-            "Then, in the folder of the product, with programs of your own and in this order:"
+            "Then, in the directory of the product, with programs of your own and in this order:"
         }
         ol {
             li {
@@ -346,7 +346,7 @@ fn left_out(facts: &ManifestFacts) -> Markup {
     html! {
         p { "Left out of every project, but for " code { ".pixi/config.toml" } ": " (list(&layout::DEFAULT_EXCLUDES)) }
         p { "Left out of this one too (patterns of rsync): " (list(&facts.build.excludes)) }
-        p { "Everything else in the project's folder is in the product." }
+        p { "Everything else in the project's directory is in the product." }
     }
 }
 

@@ -226,7 +226,7 @@ fn version_4_with_platforms() {
 }
 
 #[test]
-fn version_5_tells_wheels_source_distributions_and_folders_apart() {
+fn version_5_tells_wheels_source_distributions_and_dirs_apart() {
     let lock = parse(v5()).unwrap();
     let need = Requirements::of(&lock, &names(&["default"]), Subdir::Linux64, &[]).unwrap();
     let kinds: Vec<_> = need
@@ -238,7 +238,7 @@ fn version_5_tells_wheels_source_distributions_and_folders_apart() {
         kinds,
         [
             ("docopt", PythonKind::SourceDistribution),
-            ("myself", PythonKind::Folder),
+            ("myself", PythonKind::Dir),
             ("six-x", PythonKind::Wheel),
         ]
     );
@@ -383,15 +383,15 @@ fn what_git_has_not_finished_is_no_lock_and_the_way_out_is_said() {
 #[test]
 fn a_lock_that_is_there_and_cannot_be_read_is_an_error_and_none_at_all_is_none() {
     use std::os::unix::fs::symlink;
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
     symlink("nowhere", path("dangling")).unwrap();
     symlink("circle", path("circle")).unwrap();
-    fs::create_dir(path("folder")).unwrap();
-    symlink("folder", path("to-folder")).unwrap();
+    fs::create_dir(path("dir")).unwrap();
+    symlink("dir", path("to-dir")).unwrap();
     fs::write(path("real"), v4()).unwrap();
     symlink("real", path("link")).unwrap();
-    for name in ["dangling", "circle", "folder", "to-folder"] {
+    for name in ["dangling", "circle", "dir", "to-dir"] {
         let followed = LockCache::default().read_through_links(&path(name));
         for error in [followed.unwrap_err(), read(&path(name)).unwrap_err()] {
             assert_eq!(crate::failure::exit_code(&error), 2, "{name}: {error}");
@@ -434,8 +434,8 @@ fn what_is_no_lock_is_said() {
     ] {
         assert!(parse(text.to_owned()).is_err(), "{text:?}");
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("pixi.lock");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pixi.lock");
     assert_eq!(read(&file).unwrap(), None);
     fs::write(&file, "version: 99\n").unwrap();
     let error = format!("{:#}", read(&file).unwrap_err());
@@ -445,7 +445,7 @@ fn what_is_no_lock_is_said() {
     );
 }
 
-/// Real locks, odd ones, in a folder that `PIXI_LOCK_SAMPLES` names.
+/// Real locks, odd ones, in a directory that `PIXI_LOCK_SAMPLES` names.
 #[test]
 #[allow(
     clippy::disallowed_methods,
@@ -453,12 +453,12 @@ fn what_is_no_lock_is_said() {
     reason = "a test asks its surroundings"
 )]
 fn real_locks() {
-    let Some(folder) = std::env::var_os("PIXI_LOCK_SAMPLES") else {
+    let Some(dir) = std::env::var_os("PIXI_LOCK_SAMPLES") else {
         eprintln!("not checked: PIXI_LOCK_SAMPLES is not set");
         return;
     };
     let mut samples = 0;
-    for sample in fs::read_dir(folder).unwrap() {
+    for sample in fs::read_dir(dir).unwrap() {
         let sample = sample.unwrap().path();
         let file = sample.join("pixi.lock");
         if !file.is_file() {
@@ -521,8 +521,8 @@ fn nested_brackets_end_in_an_error_at_once() {
 
 #[test]
 fn each_content_is_parsed_once_in_a_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("pixi.lock");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pixi.lock");
     fs::write(&file, v6()).unwrap();
     let run = LockCache::default();
     let first = run.read(&file).unwrap().unwrap();

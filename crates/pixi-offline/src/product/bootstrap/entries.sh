@@ -1,5 +1,5 @@
 
-# ---- Whether files, folders and links are those that manifest.json lists.
+# ---- Whether files, directories and links are those that manifest.json lists.
 
 # The lines of the manifest's entries. No path has two slashes in a row, and no field a
 # line end: the manifest writes %XX for what is not plain ASCII.
@@ -106,7 +106,7 @@ found_entries() {
     \( -path "$inside/*" ! -path "$inside/config.toml" -prune \) -o \
     \( ! -path './*/*' -type f ! -perm /7133 \( "${bare[@]}" -false \) \) -o \
     -type l -printf "$name%P//link//%l\0" "${kinds[@]}" &&
-    printf 'end of the folder\0'
+    printf 'end of the directory\0'
 }
 
 # The tools that comparing entries takes, of GNU or others that can do the same.
@@ -166,7 +166,7 @@ compare_entry() {
   fi
 }
 
-# Whether NAME/.pixi may be as it is: a folder that no list has is for what is
+# Whether NAME/.pixi may be as it is: a directory that no list has is for what is
 # installed, and is looked into elsewhere.
 is_place_for_environments() {
   if [ "$2" = link ]; then
@@ -191,8 +191,8 @@ read_differences() {
   local bytes moved
   line_end=$'\001'
   differences=$(differing_entries paths_first 001 002)
-  if [ "$differences" = $'\tend of the folder\nend of the list\ndone' ]; then
-    differences=$'done\n\tend of the folder\nend of the list'
+  if [ "$differences" = $'\tend of the directory\nend of the list\ndone' ]; then
+    differences=$'done\n\tend of the directory\nend of the list'
     return
   fi
   for bytes in '001 002' '003 004' '005 006' '016 017' '020 021' '022 023' '024 025' '026 027'; do
@@ -233,14 +233,14 @@ compare_entries() {
   local own=0 first_own='' shown pairs='' pairs_in_no_list=0
   local -A absent=()
   if [ "$line_end" = '' ]; then
-    refuse_file '' 'not all files and folders can be compared' ": too many control characters are in the names of those that differ"
+    refuse_file '' 'not all files and directories can be compared' ": too many control characters are in the names of those that differ"
     return
   fi
   # Those of which no other has the same path, kind and size.
   split_lines "$(printf '%s\n' "$differences" | uniq -f 1 -u)"
   for entry in ${lines[@]+"${lines[@]}"}; do
     case $entry in
-      'end of the list' | $'\tend of the folder' | done) ends=$ends${entry#$'\t'}, && continue ;;
+      'end of the list' | $'\tend of the directory' | done) ends=$ends${entry#$'\t'}, && continue ;;
     esac
     take_entry "$entry"
     if [ "$path" != "$last" ]; then
@@ -251,10 +251,10 @@ compare_entries() {
   done
   if [ -n "$last" ]; then compare_entry "$last" "$listed" "$found"; fi
   case $ends in
-    'done,end of the folder,end of the list,') ;;
+    'done,end of the directory,end of the list,') ;;
     *)
       printf -v shown '%q' "$(cd -- "$root" && find . -mindepth 1 2>&1 >/dev/null | head -n 1)"
-      refuse_file '' 'not all files and folders can be looked at' ", so that something may be hidden there: $shown"
+      refuse_file '' 'not all files and directories can be looked at' ", so that something may be hidden there: $shown"
       ;;
   esac
   if [ ${#refused[@]} = 0 ]; then only_modes_differ=yes; fi
@@ -267,17 +267,17 @@ compare_entries() {
       # what is listed can neither be removed there nor replaced.
       warning "$root can be written by everybody, and belongs to somebody else: what is added there later is not noticed"
     else
-      refuse_file . 'changed mode' ": the folder of the product can be written by everybody; chmod o-w"
+      refuse_file . 'changed mode' ": the directory of the product can be written by everybody; chmod o-w"
     fi
   fi
   if [ "$own" -gt 0 ] && [ "$checking" = yes ]; then
     printf -v shown '%q' "$first_own"
-    note "$own files or folders of the project, its resources or the package cache are not as the product brought them, $shown for example; something was installed here before, so that stops nothing"
+    note "$own files or directories of the project, its resources or the package cache are not as the product brought them, $shown for example; something was installed here before, so that stops nothing"
   fi
   if [ ${#refused[@]} -gt 0 ]; then return; fi
   if [ "$own" -gt 0 ]; then
-    ok "every other file, folder and link is there as manifest.json lists it"
+    ok "every other file, directory and link is there as manifest.json lists it"
   else
-    ok "every file, folder and link is there as manifest.json lists it"
+    ok "every file, directory and link is there as manifest.json lists it"
   fi
 }

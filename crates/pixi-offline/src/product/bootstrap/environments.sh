@@ -2,31 +2,31 @@
 # ---- What is in NAME/.pixi, and whether it was installed here.
 
 # Sets mark: what this script leaves in .pixi/ before it installs there. It fits
-# nowhere but on this machine, in this very folder, at this path.
+# nowhere but on this machine, in this very directory, at this path.
 find_mark() {
   local machine='' place
   mark=
   read -r machine 2>/dev/null </etc/machine-id || read -r machine 2>/dev/null </var/lib/dbus/machine-id || :
   place=$(stat -c $'device=%d\ninode=%i\nbirth=%W' -- "$root/" 2>/dev/null) || return 0
-  mark="pixi-offline: what is in this folder was installed by bootstrap-project.sh, in the product that these lines tell"$'\n'"machine=$machine"$'\n'"$place"$'\n'"path=$root"
+  mark="pixi-offline: what is in this directory was installed by bootstrap-project.sh, in the product that these lines tell"$'\n'"machine=$machine"$'\n'"$place"$'\n'"path=$root"
 }
 
 # Sets installed, and strangers: how many entries of .pixi/ nothing vouches for,
 # with the first of them.
 look_into_environments() {
-  local folder=$project/.pixi entry found=''
+  local dir=$project/.pixi entry found=''
   # For what is found in pkg-cache/ beside what is listed.
   added_to_cache=()
   installed=no strangers=0 first_stranger=''
   find_mark
-  if [ ! -d "$folder" ]; then return; fi
-  if [ -n "$mark" ] && [ -f "$folder/$mark_name" ] && [ ! -L "$folder/$mark_name" ]; then
-    IFS= read -r -d '' -n 16384 found 2>/dev/null <"$folder/$mark_name" || :
+  if [ ! -d "$dir" ]; then return; fi
+  if [ -n "$mark" ] && [ -f "$dir/$mark_name" ] && [ ! -L "$dir/$mark_name" ]; then
+    IFS= read -r -d '' -n 16384 found 2>/dev/null <"$dir/$mark_name" || :
     if [ "$found" = "$mark" ]; then installed=yes && return; fi
   fi
-  for entry in "$folder"/* "$folder"/.[!.]* "$folder"/..?*; do
+  for entry in "$dir"/* "$dir"/.[!.]* "$dir"/..?*; do
     # That file is of the product, and compared with its lists.
-    case $entry in "$folder/config.toml") continue ;; esac
+    case $entry in "$dir/config.toml") continue ;; esac
     if [ ! -e "$entry" ] && [ ! -L "$entry" ]; then continue; fi
     strangers=$((strangers + 1))
     if [ "$strangers" = 1 ]; then printf -v first_stranger '%q' "${entry##*/}"; fi
@@ -36,7 +36,7 @@ look_into_environments() {
 check_installed() {
   if [ "$strangers" = 0 ]; then return; fi
   if [ -L "$project/.pixi" ]; then
-    problem "$shown_project/.pixi leads to a folder with $strangers entries, $first_stranger for example, that were not installed here, and nothing vouches for them; empty that folder, or remove the link"
+    problem "$shown_project/.pixi leads to a directory with $strangers entries, $first_stranger for example, that were not installed here, and nothing vouches for them; empty that directory, or remove the link"
   elif [ "$checking" = yes ]; then
     problem "$shown_project/.pixi holds $strangers entries, $first_stranger for example, that were not installed here, and nothing vouches for them; run ./bootstrap-project.sh, which deletes them and installs anew"
   fi
@@ -44,11 +44,11 @@ check_installed() {
 
 # Deletes what was not installed here, unread.
 remove_strangers() {
-  local folder=$project/.pixi entry entries=() index
+  local dir=$project/.pixi entry entries=() index
   if [ "$strangers" = 0 ]; then return; fi
   note "$shown_project/.pixi holds $strangers entries, $first_stranger for example, that were not installed here (the product was carried or moved with them, or somebody added them): they are deleted, with ${#added_to_cache[@]} that were added to pkg-cache, and everything is installed anew"
-  for entry in "$folder"/* "$folder"/.[!.]* "$folder"/..?*; do
-    if [ "$entry" = "$folder/config.toml" ]; then continue; fi
+  for entry in "$dir"/* "$dir"/.[!.]* "$dir"/..?*; do
+    if [ "$entry" = "$dir/config.toml" ]; then continue; fi
     if [ -e "$entry" ] || [ -L "$entry" ]; then entries+=("$entry"); fi
   done
   # What they were installed from lies beside the listed files of the cache.
@@ -75,10 +75,10 @@ wanted_are_installed() {
   done
 }
 
-# Whether the environment in this folder was installed for another path; sets
+# Whether the environment in this directory was installed for another path; sets
 # other_path. pixi notes the path in conda-meta/, pixi 0.15 in a file that a
 # package may have as well, so what it says must look like such a path. Two names
-# of one folder are one path.
+# of one directory are one path.
 is_from_elsewhere() {
   local environment=$1 file
   for file in "$environment/conda-meta/pixi_env_prefix" "$environment/prefix"; do
@@ -94,19 +94,19 @@ is_from_elsewhere() {
 
 # Sets from_elsewhere.
 check_old_environments() {
-  local folder environment all_from_here=yes shown
+  local dir environment all_from_here=yes shown
   from_elsewhere=()
   if [ "$installed" = no ]; then
     if [ "$strangers" = 0 ]; then ok "no environment from another path"; fi
     return
   fi
-  for folder in .pixi/envs .pixi/solve-group-envs; do
-    for environment in "$project/$folder"/*/; do
+  for dir in .pixi/envs .pixi/solve-group-envs; do
+    for environment in "$project/$dir"/*/; do
       environment=${environment%/}
       is_from_elsewhere "$environment" || continue
       all_from_here=no
       printf -v shown '%q was installed for %q and does not work here' "$environment" "$other_path"
-      if [ -L "$project/.pixi" ] || [ -L "$project/$folder" ] || [ -L "$environment" ]; then
+      if [ -L "$project/.pixi" ] || [ -L "$project/$dir" ] || [ -L "$environment" ]; then
         problem "$shown; it lies behind a symbolic link, so remove it yourself"
         continue
       fi

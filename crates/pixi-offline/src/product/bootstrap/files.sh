@@ -261,7 +261,7 @@ check_files() {
   product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
   compare_with_lists
   if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
-    problem "$((${#refused[@]} + refused_more)) files or folders are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
+    problem "$((${#refused[@]} + refused_more)) files or directories are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
   fi
 }
 
@@ -327,7 +327,7 @@ compare_with_lists() {
     fi
     compare_entries
   else
-    not_compared "the files and folders of the product, but for bytes: it takes GNU find, comm, sort and cut"
+    not_compared "the files and directories of the product, but for bytes: it takes GNU find, comm, sort and cut"
   fi
   if [ "$checking" = yes ]; then compare_bytes; else compare_first_bytes; fi
 }

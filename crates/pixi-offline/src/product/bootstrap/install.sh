@@ -15,7 +15,7 @@ check_everything() {
   check_path_characters
   check_path_length
   check_programs_may_run
-  check_temporary_folder
+  check_temporary_dir
   check_space
   check_inodes
   check_old_environments

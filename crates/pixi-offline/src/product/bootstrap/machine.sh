@@ -13,13 +13,13 @@ find_umask() {
 # pixi opens the locks of its cache for writing. Who may only read can check the
 # product, and use what another user installed.
 check_writable() {
-  local folder all=yes environment shown
-  local folders=("$root/pkg-cache" "$project")
-  if [ "$place" != "$project" ]; then folders+=("$place"); fi
-  for folder in "${folders[@]}"; do
-    if [ ! -d "$folder" ] || [ -w "$folder" ]; then continue; fi
+  local dir all=yes environment shown
+  local dirs=("$root/pkg-cache" "$project")
+  if [ "$place" != "$project" ]; then dirs+=("$place"); fi
+  for dir in "${dirs[@]}"; do
+    if [ ! -d "$dir" ] || [ -w "$dir" ]; then continue; fi
     all=no
-    printf -v shown '%q' "$folder"
+    printf -v shown '%q' "$dir"
     if [ "$checking" = no ]; then
       problem "$shown is not writable for this user; copy the product to a place that is"
     else
@@ -73,7 +73,7 @@ check_pixi() {
     return
   fi
   if [ "$has_python_packages" = yes ]; then
-    if [ "$(wheel_folder "$number")" != "$(wheel_folder "$built_number")" ]; then
+    if [ "$(wheel_dir "$number")" != "$(wheel_dir "$built_number")" ]; then
       refuse_pixi "pixi $here does not see the Python packages in the cache, which pixi $built_by_pixi filled; use pixi $built_by_pixi, or make the product with --bundle-pixi"
       return
     fi
@@ -222,25 +222,25 @@ check_inodes() {
 }
 
 # Where pixi and the packages put what they need for a moment. A product may set it.
-check_temporary_folder() {
-  local folder=${TMPDIR-} set_by=environment shown
+check_temporary_dir() {
+  local dir=${TMPDIR-} set_by=environment shown
   if may_be_run && [ -f "$root/envs.sh" ]; then
     # shellcheck disable=SC2016 # expanded there
-    shown=$(bash -c 'PRODUCT_ROOT=$1; . "$1/envs.sh" >/dev/null 2>&1; printf "%s." "${TMPDIR-}"' bootstrap "$root" 2>/dev/null) || shown=$folder.
-    if [ "${shown%.}" != "$folder" ]; then folder=${shown%.} set_by=product; fi
+    shown=$(bash -c 'PRODUCT_ROOT=$1; . "$1/envs.sh" >/dev/null 2>&1; printf "%s." "${TMPDIR-}"' bootstrap "$root" 2>/dev/null) || shown=$dir.
+    if [ "${shown%.}" != "$dir" ]; then dir=${shown%.} set_by=product; fi
   fi
-  if [ -z "$folder" ]; then
-    folder=/tmp set_by=default
+  if [ -z "$dir" ]; then
+    dir=/tmp set_by=default
   fi
-  printf -v shown '%q' "$folder"
-  if (cd -- "$project" && [ -d "$folder" ] && [ -w "$folder" ] && [ -x "$folder" ]) 2>/dev/null; then
+  printf -v shown '%q' "$dir"
+  if (cd -- "$project" && [ -d "$dir" ] && [ -w "$dir" ] && [ -x "$dir" ]) 2>/dev/null; then
     ok "temporary files go into $shown"
   elif [ "$set_by" = default ]; then
-    problem "there is no folder /tmp that this user may write into, and pixi needs one for temporary files; set TMPDIR to one: export TMPDIR=FOLDER"
+    problem "there is no directory /tmp that this user may write into, and pixi needs one for temporary files; set TMPDIR to one: export TMPDIR=DIR"
   elif [ "$set_by" = product ]; then
-    problem "TMPDIR, which the product sets, is $shown, and that is no folder that this user may write into; make it: mkdir -p $shown"
+    problem "TMPDIR, which the product sets, is $shown, and that is no directory that this user may write into; make it: mkdir -p $shown"
   else
-    problem "TMPDIR is $shown, and that is no folder that this user may write into; unset TMPDIR, or make it: mkdir -p $shown"
+    problem "TMPDIR is $shown, and that is no directory that this user may write into; unset TMPDIR, or make it: mkdir -p $shown"
   fi
 }
 
@@ -390,24 +390,24 @@ is_set_by_envs() {
 # What of the user's own would come before the environment's packages, and does not,
 # since envs.sh keeps it away.
 check_user_packages() {
-  local variable folder shown keep=${PIXI_OFFLINE_USER_PACKAGES-} any=no
+  local variable dir shown keep=${PIXI_OFFLINE_USER_PACKAGES-} any=no
   for variable in "${user_variables[@]}"; do
     if [ -z "${!variable+set}" ] || is_set_by_envs "$variable"; then continue; fi
     any=yes
     case $keep,$variable in
       keep,*) warning "$variable is set and comes before the environment's own: PIXI_OFFLINE_USER_PACKAGES=keep leaves it" ;;
-      *,LD_LIBRARY_PATH) if [ "$checking" = yes ]; then note "LD_LIBRARY_PATH is set: envs.sh leaves of it the folders of graphics drivers, which no package has"; fi ;;
+      *,LD_LIBRARY_PATH) if [ "$checking" = yes ]; then note "LD_LIBRARY_PATH is set: envs.sh leaves of it the directories of graphics drivers, which no package has"; fi ;;
       *) if [ "$checking" = yes ]; then note "$variable is set: envs.sh unsets it (PIXI_OFFLINE_USER_PACKAGES=keep leaves it)"; fi ;;
     esac
   done
-  for folder in "${HOME-}"/.local/lib/python*/site-packages "${HOME-}"/R/*-library "${HOME-}"/.Rprofile "${HOME-}"/.Renviron \
+  for dir in "${HOME-}"/.local/lib/python*/site-packages "${HOME-}"/R/*-library "${HOME-}"/.Rprofile "${HOME-}"/.Renviron \
     "${HOME-}"/perl5 "${HOME-}"/.gem/ruby "${HOME-}"/.local/share/gem/ruby "${HOME-}"/.julia/environments "${HOME-}"/.julia/config/startup.jl \
     "${HOME-}"/.node_modules "${HOME-}"/.node_libraries "${HOME-}"/.luarocks "${HOME-}"/.ipython/profile_default/startup \
     "${HOME-}"/.local/share/jupyter/kernels; do
-    if [ -z "${HOME-}" ] || [ ! -e "$folder" ] || [ "$checking" = no ]; then continue; fi
+    if [ -z "${HOME-}" ] || [ ! -e "$dir" ] || [ "$checking" = no ]; then continue; fi
     any=yes
-    printf -v shown '%q' "$folder"
-    case $keep,$folder in
+    printf -v shown '%q' "$dir"
+    case $keep,$dir in
       keep,*) warning "$shown is there and may come before the environment's own: PIXI_OFFLINE_USER_PACKAGES=keep leaves it" ;;
       *.node_modules | *.node_libraries) note "$shown is there: node looks into it last, where the environment lacks a package; no setting turns that off" ;;
       */.ipython/*) note "$shown is there: IPython runs what is in it; no setting of its own turns that off" ;;

@@ -3,7 +3,7 @@
 
 # Sets REPLY to what a change of a mode is, of this kind from $2 to $3: `worse` when
 # more may be run or written by somebody, or the owner can no longer read or run it;
-# `narrower` when only fewer may write; `inherited` for a folder that got its
+# `narrower` when only fewer may write; `inherited` for a directory that got its
 # set-group-ID bit from the one that it is in, as it may; else `other`.
 judge_mode() {
   local listed=$((8#$2)) found=$((8#$3)) gained lost
@@ -49,7 +49,7 @@ count_modes() {
   local line pattern=$'^ *([0-9]+) \t([a-z-]+)/([0-7]+) ([a-z-]+)/([0-7]+)$' change
   while IFS= read -r line; do
     if [[ ! $line =~ $pattern ]] || [ "${BASH_REMATCH[2]}" != "${BASH_REMATCH[4]}" ]; then
-      refuse_file manifest.json changed " names a file or folder more than once"
+      refuse_file manifest.json changed " names a file or directory more than once"
       return 1
     fi
     change="${BASH_REMATCH[2]} ${BASH_REMATCH[5]} ${BASH_REMATCH[3]}"
@@ -75,7 +75,7 @@ take_examples() {
   done
 }
 
-# Whether folders changed in this way may have got it from those that they are in.
+# Whether directories changed in this way may have got it from those that they are in.
 may_be_inherited() {
   local kind listed found
   read -r kind listed found <<<"$1"
@@ -84,7 +84,7 @@ may_be_inherited() {
   [ "$REPLY" != worse ]
 }
 
-# Sets examples to those folders that are in none with the set-group-ID bit.
+# Sets examples to those directories that are in none with the set-group-ID bit.
 take_without_parents() {
   local path parent without=()
   take_examples "$1" "${changes[$1]}"
@@ -160,7 +160,7 @@ refuse_worse_modes() {
 }
 
 # Sets alike to what made all modes differ in one way: `one` when all files and all
-# folders have one mode each, or the umask of a copy, as an octal number.
+# directories have one mode each, or the umask of a copy, as an octal number.
 find_medium() {
   local line count kind mode change listed found mask=0 lost=0
   local -A classes=() modes=()
@@ -214,16 +214,16 @@ compare_modes() {
   if [ "$worse" -gt 1 ] || [ "$other_modes" -gt 1 ]; then find_medium; fi
   if [ "$worse" -gt 0 ] && [ "$alike" = one ]; then
     show_example "${worse_ways[0]#* }"
-    refuse_file '' 'changed mode of all files and folders' "$shown, and so has every other; the product lies on a file system without permissions, or was copied from one (vfat, exfat, a share); unpack it from its archive on one that keeps them"
+    refuse_file '' 'changed mode of all files and directories' "$shown, and so has every other; the product lies on a file system without permissions, or was copied from one (vfat, exfat, a share); unpack it from its archive on one that keeps them"
   else
     if [ "$worse" -gt 0 ]; then refuse_worse_modes; fi
     warn_of_other_modes
   fi
   if [ "$checking" = yes ] && [ "$narrower" -gt 0 ]; then
-    note "$narrower files or folders may be written by fewer users than listed, as a copy leaves them"
+    note "$narrower files or directories may be written by fewer users than listed, as a copy leaves them"
   fi
   if [ "$inherited" -gt 0 ] && [ "$checking" = yes ]; then
-    note "$inherited folders have the set-group-ID bit of the folder that they are in"
+    note "$inherited directories have the set-group-ID bit of the directory that they are in"
   fi
 }
 
@@ -240,10 +240,10 @@ warn_of_other_modes() {
   if [ "$other_modes" = 0 ]; then return; fi
   show_example "$first_other"
   if [ "$alike" = '' ]; then
-    warning "the permissions of $other_modes files or folders are not as listed: $shown"
+    warning "the permissions of $other_modes files or directories are not as listed: $shown"
   elif [ "$alike" = one ]; then
-    warning "every file and every folder has the same permissions, $shown for example: the product lies on a file system without permissions, or was copied from one (vfat, exfat, an image, a share); unpack it from its archive on one that keeps them"
+    warning "every file and every directory has the same permissions, $shown for example: the product lies on a file system without permissions, or was copied from one (vfat, exfat, an image, a share); unpack it from its archive on one that keeps them"
   else
-    warning "the permissions of $other_modes files or folders lack the same bits ($alike), as a copy made under another umask does, $shown for example; copy it with 'cp -a', or unpack it with 'tar -xp', where other users shall read it"
+    warning "the permissions of $other_modes files or directories lack the same bits ($alike), as a copy made under another umask does, $shown for example; copy it with 'cp -a', or unpack it with 'tar -xp', where other users shall read it"
   fi
 }

@@ -67,7 +67,7 @@ pub(super) struct MetadataWriter {
     exact_modes: AtomicBool,
 }
 
-/// Who owns what is made in a folder, when that is known.
+/// Who owns what is made in a directory, when that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct InheritedOwner {
     owner: u32,
@@ -75,10 +75,10 @@ pub(super) struct InheritedOwner {
 }
 
 impl MetadataWriter {
-    /// `target` is the folder that everything is made in.
+    /// `target` is the directory that everything is made in.
     pub(super) fn new(target: impl AsFd) -> MetadataWriter {
         let user = rustix::process::geteuid();
-        // With a default ACL the umask plays no part; folders in it inherit it.
+        // With a default ACL the umask plays no part; directories in it inherit it.
         let has_default_acl =
             rustix::fs::fgetxattr(target, c"system.posix_acl_default", &mut [0u8; 0][..]).is_ok();
         MetadataWriter {
@@ -107,12 +107,12 @@ impl MetadataWriter {
         right
     }
 
-    /// Whether mode and times of a folder can be changed.
-    pub(super) fn may_change(&self, folder: &Stat) -> bool {
-        self.as_root || folder.st_uid == self.user
+    /// Whether mode and times of a directory can be changed.
+    pub(super) fn may_change(&self, dir: &Stat) -> bool {
+        self.as_root || dir.st_uid == self.user
     }
 
-    /// Whose a folder is that we have made.
+    /// Whose a directory is that we have made.
     pub(super) fn inherited_owner(&self, made: &Stat) -> Option<InheritedOwner> {
         Some(InheritedOwner {
             owner: made.st_uid,
@@ -120,11 +120,11 @@ impl MetadataWriter {
         })
     }
 
-    /// Who owns what is made in a folder that we have just made.
-    pub(super) fn heirs(&self, folder: &Stat) -> Option<InheritedOwner> {
-        // Which group it is depends on the mount and the folder's setgid bit, but it
+    /// Who owns what is made in a directory that we have just made.
+    pub(super) fn heirs(&self, dir: &Stat) -> Option<InheritedOwner> {
+        // Which group it is depends on the mount and the directory's setgid bit, but it
         // is one of these two.
-        (folder.st_uid == self.user && folder.st_gid == self.group).then_some(InheritedOwner {
+        (dir.st_uid == self.user && dir.st_gid == self.group).then_some(InheritedOwner {
             owner: self.user,
             group: self.group,
         })
@@ -146,7 +146,7 @@ impl MetadataWriter {
         })
     }
 
-    /// Gives an open file or folder its owner, mode and time. `mode_is_set` spares
+    /// Gives an open file or directory its owner, mode and time. `mode_is_set` spares
     /// the mode, if the owner need not be changed.
     pub(super) fn apply_metadata(
         &self,
@@ -176,27 +176,27 @@ impl MetadataWriter {
     /// The same for an entry that is not to be opened; a link itself is meant.
     pub(super) fn dress_at(
         &self,
-        folder: impl AsFd,
+        dir: impl AsFd,
         name: impl Arg + Copy,
         wanted: &Attributes,
         heirs: Option<InheritedOwner>,
         is_link: bool,
     ) -> io::Result<()> {
-        let folder = folder.as_fd();
+        let dir = dir.as_fd();
         let itself = AtFlags::SYMLINK_NOFOLLOW;
         if let Some((owner, group)) = self.to_ask(wanted, heirs) {
             self.complete(
-                rustix::fs::chownat(folder, name, owner, Some(group), itself),
-                || rustix::fs::statat(folder, name, itself),
+                rustix::fs::chownat(dir, name, owner, Some(group), itself),
+                || rustix::fs::statat(dir, name, itself),
                 wanted,
             )?;
         }
         // Linux has no modes of links.
         if !is_link {
             let mode = Mode::from_raw_mode(wanted.mode);
-            rustix::fs::chmodat(folder, name, mode, AtFlags::empty())?;
+            rustix::fs::chmodat(dir, name, mode, AtFlags::empty())?;
         }
-        rustix::fs::utimensat(folder, name, &wanted.times(), itself)?;
+        rustix::fs::utimensat(dir, name, &wanted.times(), itself)?;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! Copying one tree.
 //!
-//! The model is `rsync -a SRC/ DST/` into an empty folder. What the manual page
+//! The model is `rsync -a SRC/ DST/` into an empty directory. What the manual page
 //! of rsync(1) leaves open was seen from runs of rsync 3.5.0.
 //!
-//! It is done in one pass, by as many threads as there are processors, a folder
+//! It is done in one pass, by as many threads as there are processors, a directory
 //! at a time ([`worker`]). Nothing is brought to the disk here: whoever puts the
 //! copy in its place does that once, for the file system.
 
@@ -34,14 +34,14 @@ use worker::Job;
 /// What a copy really did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CopyStats {
-    /// How many entries were made below the target: folders, files, links, and the rest.
+    /// How many entries were made below the target: directories, files, links, and the rest.
     pub entries: u64,
     /// How many of them are regular files.
     pub files: u64,
     /// The length of their content together, in bytes.
     pub bytes: u64,
     /// What the rules keep and was yet not made, and why: devices for a plain
-    /// user, folders that the caller leaves out. Paths are relative to the source.
+    /// user, directories that the caller leaves out. Paths are relative to the source.
     pub skipped: Vec<(PathBuf, String)>,
 }
 
@@ -74,12 +74,12 @@ pub struct CopyOptions<'a> {
     /// Whether it has the digests of all files, which are then computed while
     /// they are copied.
     pub hash: bool,
-    /// Whether what stays behind is counted, which looks into excluded folders.
+    /// Whether what stays behind is counted, which looks into excluded directories.
     pub count_left: bool,
     /// Told the length of each regular file when it is done, in bytes, by several
     /// threads.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
-    /// A folder above the source that no link may lead out of: one in the place of the
+    /// A directory above the source that no link may lead out of: one in the place of the
     /// source, or on the way to it, is not followed.
     pub below: Option<&'a Path>,
 }
@@ -107,13 +107,13 @@ pub struct ExcludedStats {
     pub bytes: u64,
 }
 
-/// Makes `target` a copy of the folder `source`, without what `rules` exclude.
+/// Makes `target` a copy of the directory `source`, without what `rules` exclude.
 ///
-/// `target` must be absent (its parent must be there) or an empty folder. The
+/// `target` must be absent (its parent must be there) or an empty directory. The
 /// result is what `rsync -a SOURCE/ TARGET/` makes:
 ///
 /// - Modes, setuid and sticky bits too, and mtimes to the nanosecond are kept,
-///   of folders and of `target` itself as well. Links are copied as links.
+///   of directories and of `target` itself as well. Links are copied as links.
 /// - Fifos and sockets are made again. Devices are for root, and are skipped
 ///   for a plain user.
 /// - Root keeps owner and group, of links too. A plain user keeps a group that
@@ -121,8 +121,8 @@ pub struct ExcludedStats {
 /// - Hard links become separate files. Extended attributes and ACLs are not copied.
 /// - A `source` that is a link is followed.
 ///
-/// `skip` is asked for each folder below the root that the rules keep, with its
-/// absolute path (no link is left in it). When it says true, the folder is
+/// `skip` is asked for each directory below the root that the rules keep, with its
+/// absolute path (no link is left in it). When it says true, the directory is
 /// neither made nor read. `target` itself, when it lies inside `source`, is
 /// always left out.
 ///
@@ -161,7 +161,7 @@ pub fn copy_tree_with(
     let (root, from) = open_source(source, how.below).with_context(reading)?;
     let top = rustix::fs::fstat(&from).with_context(reading)?;
     if FileType::from_raw_mode(top.st_mode) != FileType::Directory {
-        bail!("{} is not a folder", source.display());
+        bail!("{} is not a directory", source.display());
     }
     prepare(target)?;
     Job::new(source, &root, from, target, selection, how)?.run()
@@ -169,7 +169,7 @@ pub fn copy_tree_with(
 
 /// The absolute path of a source, without links, and the source itself.
 fn open_source(source: &Path, below: Option<&Path>) -> io::Result<(PathBuf, OwnedFd)> {
-    // Who may enter a folder but not list it gets to know that from the walk.
+    // Who may enter a directory but not list it gets to know that from the walk.
     let relative = below.and_then(|above| Some((above, source.strip_prefix(above).ok()?)));
     if let Some((above, relative)) = relative.filter(|(_, path)| !path.as_os_str().is_empty()) {
         let root = above.canonicalize()?;
@@ -182,7 +182,7 @@ fn open_source(source: &Path, below: Option<&Path>) -> io::Result<(PathBuf, Owne
     Ok((root, from))
 }
 
-/// Makes sure that `target` is an empty folder, and no link to one.
+/// Makes sure that `target` is an empty directory, and no link to one.
 fn prepare(target: &Path) -> anyhow::Result<()> {
     // Nobody else looks into a copy that is not finished.
     match DirBuilder::new().mode(0o700).create(target) {
@@ -195,11 +195,11 @@ fn prepare(target: &Path) -> anyhow::Result<()> {
     let using = || format!("{} cannot be used", target.display());
     let found = fs::symlink_metadata(target).with_context(using)?;
     if !found.is_dir() {
-        bail!("{} cannot be used: it is not a folder", target.display());
+        bail!("{} cannot be used: it is not a directory", target.display());
     }
     if fs::read_dir(target).with_context(using)?.next().is_some() {
         bail!(
-            "{} is not empty; the copy goes to a new folder",
+            "{} is not empty; the copy goes to a new directory",
             target.display()
         );
     }

@@ -13,29 +13,29 @@ use super::copy_error::{CopyError, takes_no_more};
 use super::worker::{CreatedEntry, EntryPlace as Entry, Worker};
 use super::*;
 
-/// A folder with an empty `source` in it, and a target that is not there.
+/// A directory with an empty `source` in it, and a target that is not there.
 struct Place {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Place {
     fn new() -> Place {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::create_dir(folder.path().join("source")).expect("a source");
-        Place { folder }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(dir.path().join("source")).expect("a source");
+        Place { dir }
     }
 
     fn source(&self, relative: &str) -> PathBuf {
-        join(&self.folder.path().join("source"), relative)
+        join(&self.dir.path().join("source"), relative)
     }
 
     fn target(&self, relative: &str) -> PathBuf {
-        join(&self.folder.path().join("target"), relative)
+        join(&self.dir.path().join("target"), relative)
     }
 
     fn file(&self, relative: &str, content: &str) -> PathBuf {
         let path = self.source(relative);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
         fs::write(&path, content).expect("a file");
         path
     }
@@ -58,11 +58,11 @@ impl Place {
 }
 
 /// Joins without the slash at the end that an empty `relative` would leave.
-fn join(folder: &Path, relative: &str) -> PathBuf {
+fn join(dir: &Path, relative: &str) -> PathBuf {
     if relative.is_empty() {
-        folder.to_path_buf()
+        dir.to_path_buf()
     } else {
-        folder.join(relative)
+        dir.join(relative)
     }
 }
 
@@ -108,7 +108,7 @@ fn deal<T>(
     act: impl FnOnce(&mut Worker<'_>, &Entry<'_>) -> T,
 ) -> T {
     let (rules, how) = (Rules::new(), CopyOptions::default());
-    let open = |path: &Path| OwnedFd::from(File::open(path).expect("a folder"));
+    let open = |path: &Path| OwnedFd::from(File::open(path).expect("a directory"));
     let from = open(source);
     let mut job = Job::new(source, source, from, target, &rules, &how).expect("a job");
     job.maker.as_root = as_root;
@@ -131,7 +131,7 @@ fn content_is_copied_and_the_account_is_right() {
     place.file("a/b/small", "text");
     place.file("empty", "");
     fs::write(place.source("large"), vec![5; 3_000_000]).expect("a file");
-    fs::create_dir(place.source("empty-folder")).expect("a folder");
+    fs::create_dir(place.source("empty-dir")).expect("a directory");
     let copied = place.copied();
     assert_eq!(
         copied,
@@ -147,7 +147,7 @@ fn content_is_copied_and_the_account_is_right() {
         b"text"
     );
     assert_eq!(place.found("large").len(), 3_000_000);
-    assert!(place.found("empty-folder").is_dir());
+    assert!(place.found("empty-dir").is_dir());
 }
 
 #[test]
@@ -157,31 +157,31 @@ fn modes_are_kept_setuid_and_sticky_too() {
     for wanted in modes {
         set_mode(&place.file(&format!("{wanted:o}"), "x"), wanted);
     }
-    let folders = [0o755, 0o700, 0o555, 0o500, 0o1777, 0o2775];
-    for wanted in folders {
-        let inside = place.file(&format!("folder-{wanted:o}/inside"), "x");
-        set_mode(inside.parent().expect("a folder"), wanted);
+    let dirs = [0o755, 0o700, 0o555, 0o500, 0o1777, 0o2775];
+    for wanted in dirs {
+        let inside = place.file(&format!("dir-{wanted:o}/inside"), "x");
+        set_mode(inside.parent().expect("a directory"), wanted);
     }
     place.copied();
     for wanted in modes {
         assert_eq!(mode(&place.found(&format!("{wanted:o}"))), wanted);
     }
-    for wanted in folders {
-        let name = format!("folder-{wanted:o}");
+    for wanted in dirs {
+        let name = format!("dir-{wanted:o}");
         assert_eq!(mode(&place.found(&name)), wanted, "{name}");
         assert!(place.target(&name).join("inside").is_file());
     }
 }
 
 #[test]
-fn times_are_kept_to_the_nanosecond_of_files_folders_and_links() {
+fn times_are_kept_to_the_nanosecond_of_files_dirs_and_links() {
     let place = Place::new();
-    place.file("folder/file", "x");
+    place.file("dir/file", "x");
     symlink("nowhere", place.source("link")).expect("a link");
     let wanted = [
-        ("folder/file", (1_000_000_000, 123_456_789)),
+        ("dir/file", (1_000_000_000, 123_456_789)),
         ("link", (-5, 1)),
-        ("folder", (5_000_000_000, 999_999_999)),
+        ("dir", (5_000_000_000, 999_999_999)),
         ("", (86_400, 7)),
     ];
     for (path, (seconds, nanoseconds)) in wanted {
@@ -197,17 +197,17 @@ fn times_are_kept_to_the_nanosecond_of_files_folders_and_links() {
 fn a_time_in_the_present_second_is_kept_too() {
     // rsync leaves these nanoseconds as they come.
     let place = Place::new();
-    place.file("folder/file", "x");
-    symlink("file", place.source("folder/link")).expect("a link");
+    place.file("dir/file", "x");
+    symlink("file", place.source("dir/link")).expect("a link");
     place.copied();
-    for path in ["", "folder", "folder/file", "folder/link"] {
+    for path in ["", "dir", "dir/file", "dir/link"] {
         let original = fs::symlink_metadata(place.source(path)).expect("the original");
         assert_eq!(time(&place.found(path)), time(&original), "{path:?}");
     }
 }
 
 #[test]
-fn the_top_folder_gets_the_looks_of_the_source_also_when_it_was_there() {
+fn the_top_dir_gets_the_looks_of_the_source_also_when_it_was_there() {
     let place = Place::new();
     set_mode(&place.source(""), 0o2750);
     set_time(&place.source(""), 12, 34);
@@ -220,36 +220,36 @@ fn the_top_folder_gets_the_looks_of_the_source_also_when_it_was_there() {
 #[test]
 fn root_keeps_owner_and_group_of_links_too_and_the_setuid_bit() {
     let place = Place::new();
-    let file = place.file("folder/file", "x");
-    symlink("file", place.source("folder/link")).expect("a link");
+    let file = place.file("dir/file", "x");
+    symlink("file", place.source("dir/link")).expect("a link");
     let (owner, group) = if is_root() {
         (54_321, 12_345)
     } else {
         let own = fs::metadata(&file).expect("a file");
         (own.uid(), own.gid())
     };
-    for path in ["", "folder", "folder/file", "folder/link"] {
+    for path in ["", "dir", "dir/file", "dir/link"] {
         std::os::unix::fs::lchown(place.source(path), Some(owner), Some(group)).expect("an owner");
     }
     set_mode(&file, 0o4755);
     place.copied();
-    for path in ["", "folder", "folder/file", "folder/link"] {
+    for path in ["", "dir", "dir/file", "dir/link"] {
         let found = place.found(path);
         assert_eq!((found.uid(), found.gid()), (owner, group), "{path:?}");
     }
-    assert_eq!(mode(&place.found("folder/file")), 0o4755);
+    assert_eq!(mode(&place.found("dir/file")), 0o4755);
 }
 
 #[test]
 fn links_are_copied_as_they_are() {
     let place = Place::new();
-    place.file("folder/file", "x");
+    place.file("dir/file", "x");
     let latin = OsStr::from_bytes(b"caf\xe9/\xff");
     let links = [
-        ("relative", OsStr::new("folder/file")),
+        ("relative", OsStr::new("dir/file")),
         ("absolute", OsStr::new("/etc/passwd")),
         ("dangling", OsStr::new("nowhere/at all")),
-        ("to-folder", OsStr::new("folder")),
+        ("to-dir", OsStr::new("dir")),
         ("to-itself", OsStr::new("to-itself")),
         ("up", OsStr::new("..")),
         ("latin", latin),
@@ -353,7 +353,7 @@ fn a_source_that_is_a_link_is_followed() {
     let place = Place::new();
     place.file("file", "x");
     set_mode(&place.source(""), 0o711);
-    let link = place.folder.path().join("link");
+    let link = place.dir.path().join("link");
     symlink("source", &link).expect("a link");
     copy_tree(&link, &place.target(""), &Rules::new(), &|_| false).expect("a copy");
     assert!(place.found("").is_dir());
@@ -381,14 +381,14 @@ fn files_that_begin_with_a_dot_and_ignore_files_mean_nothing() {
 }
 
 #[test]
-fn an_excluded_folder_is_not_entered() {
+fn an_excluded_dir_is_not_entered() {
     let place = Place::new();
     place.file("cache/deep/kept.txt", "x");
     place.file("kept.txt", "x");
     place.file("a/b/cache/x", "x");
     symlink("kept.txt", place.source("link")).expect("a link");
-    fs::create_dir(place.source("d")).expect("a folder");
-    symlink("d", place.source("d/cache")).expect("a link to a folder");
+    fs::create_dir(place.source("d")).expect("a directory");
+    symlink("d", place.source("d/cache")).expect("a link to a directory");
     place.copy(&["+ *.txt", "cache/"]).expect("a copy");
     assert!(place.target("kept.txt").exists());
     assert!(place.target("a/b").is_dir());
@@ -398,7 +398,7 @@ fn an_excluded_folder_is_not_entered() {
 }
 
 #[test]
-fn the_caller_is_asked_for_kept_folders_and_can_leave_one_out() {
+fn the_caller_is_asked_for_kept_dirs_and_can_leave_one_out() {
     let place = Place::new();
     for path in ["a/x", "work/deep/x", "b/work/x", "no/x", "z"] {
         place.file(path, "x");
@@ -407,8 +407,8 @@ fn the_caller_is_asked_for_kept_folders_and_can_leave_one_out() {
     let asked = Mutex::new(Vec::new());
     let mut rules = Rules::new();
     rules.push(OsStr::new("no")).expect("a pattern");
-    let copied = copy_tree(&place.source(""), &place.target(""), &rules, &|folder| {
-        let relative = folder.strip_prefix(&root).expect("an absolute path");
+    let copied = copy_tree(&place.source(""), &place.target(""), &rules, &|dir| {
+        let relative = dir.strip_prefix(&root).expect("an absolute path");
         asked.lock().expect("a list").push(relative.to_path_buf());
         relative == Path::new("work")
     })
@@ -444,7 +444,7 @@ fn sources_and_targets_that_cannot_be_are_refused() {
         format!("{:#}", result.expect_err("a refusal"))
     };
     let text = copy(&file, &place.target(""));
-    assert!(text.contains("is not a folder"), "{text}");
+    assert!(text.contains("is not a directory"), "{text}");
     let text = copy(&place.source("absent"), &place.target(""));
     assert!(text.contains("absent cannot be read"), "{text}");
     assert!(!place.target("").exists());
@@ -452,7 +452,7 @@ fn sources_and_targets_that_cannot_be_are_refused() {
     assert!(text.contains("no/parent cannot be made"), "{text}");
     let text = copy(&place.source(""), &file);
     assert!(text.contains("file cannot be used"), "{text}");
-    let text = copy(&place.source(""), place.folder.path());
+    let text = copy(&place.source(""), place.dir.path());
     assert!(text.contains("is not empty"), "{text}");
 }
 
@@ -490,19 +490,19 @@ fn what_vanishes_is_counted_and_the_first_few_are_named() {
     for number in 0..20 {
         place.file(&format!("{number:02}/file"), "x");
     }
-    // When the walk comes to the first folder it has listed them all.
+    // When the walk comes to the first directory it has listed them all.
     let first = Mutex::new(None);
     let result = copy_tree(
         &place.source(""),
         &place.target(""),
         &Rules::new(),
-        &|folder| {
+        &|dir| {
             let mut first = first.lock().expect("a name");
             if first.is_none() {
-                *first = folder.file_name().map(OsStr::to_owned);
+                *first = dir.file_name().map(OsStr::to_owned);
                 for number in 0..20 {
                     let other = place.source(&format!("{number:02}"));
-                    if other.file_name() != folder.file_name() {
+                    if other.file_name() != dir.file_name() {
                         fs::remove_dir_all(other).expect("it goes");
                     }
                 }
@@ -518,7 +518,10 @@ fn what_vanishes_is_counted_and_the_first_few_are_named() {
         "{text}"
     );
     assert!(text.ends_with("\n  and 14 more"), "{text}");
-    let first = first.into_inner().expect("a name").expect("a first folder");
+    let first = first
+        .into_inner()
+        .expect("a name")
+        .expect("a first directory");
     assert!(place.target("").join(first).join("file").exists());
 }
 
@@ -588,17 +591,17 @@ fn deep_trees_are_copied() {
     assert!(place.target(&deep).is_file());
 }
 
-/// Copies `source` while folders are swapped for links to somebody else's: by `swap`,
-/// once the walk has listed the folder and before it comes to those in it.
+/// Copies `source` while directories are swapped for links to somebody else's: by `swap`,
+/// once the walk has listed the directory and before it comes to those in it.
 fn copied_while(place: &Place, swap: impl Fn() + Sync) -> anyhow::Result<CopyStats> {
     let swapped = Mutex::new(false);
     copy_tree(
         &place.source(""),
         &place.target(""),
         &Rules::new(),
-        &|folder| {
+        &|dir| {
             let mut swapped = swapped.lock().expect("a flag");
-            if folder.ends_with("folder/inner") && !*swapped {
+            if dir.ends_with("dir/inner") && !*swapped {
                 *swapped = true;
                 swap();
             }
@@ -608,42 +611,47 @@ fn copied_while(place: &Place, swap: impl Fn() + Sync) -> anyhow::Result<CopySta
 }
 
 #[test]
-fn a_folder_that_becomes_a_link_meanwhile_is_not_read_through() {
+fn a_dir_that_becomes_a_link_meanwhile_is_not_read_through() {
     let place = Place::new();
-    place.file("folder/inner/deep/own", "ours");
-    let other = place.folder.path().join("other");
-    fs::create_dir_all(other.join("inner/deep")).expect("folders");
+    place.file("dir/inner/deep/own", "ours");
+    let other = place.dir.path().join("other");
+    fs::create_dir_all(other.join("inner/deep")).expect("directories");
     fs::write(other.join("inner/deep/secret"), "theirs").expect("a file");
     let result = copied_while(&place, || {
-        fs::rename(place.source("folder"), place.folder.path().join("away")).expect("a move");
-        symlink(&other, place.source("folder")).expect("a link");
+        fs::rename(place.source("dir"), place.dir.path().join("away")).expect("a move");
+        symlink(&other, place.source("dir")).expect("a link");
     });
-    let text = format!("{:#}", result.expect_err("a folder that cannot be read"));
-    assert!(text.contains("folder/inner cannot be read"), "{text}");
-    assert!(!place.target("folder/inner/deep").exists());
+    let text = format!("{:#}", result.expect_err("a directory that cannot be read"));
+    assert!(text.contains("dir/inner cannot be read"), "{text}");
+    assert!(!place.target("dir/inner/deep").exists());
 }
 
 #[test]
-fn a_folder_of_the_copy_that_becomes_a_link_is_not_written_through() {
+fn a_dir_of_the_copy_that_becomes_a_link_is_not_written_through() {
     let place = Place::new();
-    place.file("folder/inner/deep/own", "ours");
-    set_mode(&place.source("folder/inner"), 0o511);
-    let other = place.folder.path().join("other");
-    fs::create_dir_all(other.join("inner")).expect("folders");
+    place.file("dir/inner/deep/own", "ours");
+    set_mode(&place.source("dir/inner"), 0o511);
+    let other = place.dir.path().join("other");
+    fs::create_dir_all(other.join("inner")).expect("directories");
     set_mode(&other.join("inner"), 0o755);
     let result = copied_while(&place, || {
-        fs::rename(place.target("folder"), place.folder.path().join("away")).expect("a move");
-        symlink(&other, place.target("folder")).expect("a link");
+        fs::rename(place.target("dir"), place.dir.path().join("away")).expect("a move");
+        symlink(&other, place.target("dir")).expect("a link");
     });
-    let text = format!("{:#}", result.expect_err("a folder that cannot be written"));
-    assert!(text.contains("folder/inner cannot be written"), "{text}");
+    let text = format!(
+        "{:#}",
+        result.expect_err("a directory that cannot be written")
+    );
+    assert!(text.contains("dir/inner cannot be written"), "{text}");
     assert_eq!(
-        fs::read_dir(other.join("inner")).expect("a folder").count(),
+        fs::read_dir(other.join("inner"))
+            .expect("a directory")
+            .count(),
         0
     );
-    let mode = mode(&fs::metadata(other.join("inner")).expect("a folder"));
+    let mode = mode(&fs::metadata(other.join("inner")).expect("a directory"));
     assert_eq!(mode, 0o755);
-    set_mode(&place.source("folder/inner"), 0o755);
+    set_mode(&place.source("dir/inner"), 0o755);
 }
 
 #[test]
@@ -664,8 +672,8 @@ fn a_file_that_says_it_is_empty_and_has_no_end_ends() {
 fn a_source_is_not_reached_through_a_link_below_what_the_caller_trusts() {
     let place = Place::new();
     place.file("project/demo/own", "ours");
-    let other = place.folder.path().join("other");
-    fs::create_dir_all(other.join("demo")).expect("folders");
+    let other = place.dir.path().join("other");
+    fs::create_dir_all(other.join("demo")).expect("directories");
     fs::write(other.join("demo/secret"), "theirs").expect("a file");
     symlink(&other, place.source("link")).expect("a link");
     symlink(other.join("demo"), place.source("project/swapped")).expect("a link");

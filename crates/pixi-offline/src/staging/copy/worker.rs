@@ -17,8 +17,8 @@ use super::copy_error::{CopyError, ErrorSummary, changed};
 use super::{CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode};
 use crate::parallel;
 use crate::parallel::locked;
-use crate::staging::folder::{DirEntries, FOLDER, begins_with, child, open_folder, path_of};
-use crate::staging::listing::{ListedFolder, Listing, New};
+use crate::staging::dir::{DIR, DirEntries, begins_with, child, open_dir, path_of};
+use crate::staging::listing::{ListedDir, Listing, New};
 use crate::staging::queue::Queue;
 use crate::staging::selection::{LinkAction, Selection};
 
@@ -38,8 +38,8 @@ pub(super) struct Job<'a> {
     pub(super) maker: MetadataWriter,
     clones: ReflinkSupport,
     queue: Queue<Task>,
-    /// Folders have numbers in the listing.
-    folders: AtomicU32,
+    /// Directories have numbers in the listing.
+    dirs: AtomicU32,
     ends: Mutex<SharedState>,
 }
 
@@ -51,12 +51,12 @@ struct SharedState {
     stopped: Option<CopyError>,
     /// A link that must not be, the first by path.
     refused: Option<(Vec<u8>, anyhow::Error)>,
-    /// The modes of folders that get them last: of the top, which nobody looks into
+    /// The modes of directories that get them last: of the top, which nobody looks into
     /// before, and of those that cannot be entered any more with them.
     modes: Vec<(Vec<u8>, u32)>,
 }
 
-/// A folder whose entries are to be dealt with.
+/// A directory whose entries are to be dealt with.
 struct Task {
     relative: Box<[u8]>,
     what: ToDo,
@@ -81,7 +81,7 @@ impl<'a> Job<'a> {
         let looks = rustix::fs::fstat(&from)
             .with_context(|| format!("{} cannot be read", source.display()))?;
         let using = || format!("{} cannot be used", target.display());
-        let to = rustix::fs::open(target, FOLDER, Mode::empty()).with_context(using)?;
+        let to = rustix::fs::open(target, DIR, Mode::empty()).with_context(using)?;
         let found = rustix::fs::fstat(&to).with_context(using)?;
         Ok(Job {
             source,
@@ -101,7 +101,7 @@ impl<'a> Job<'a> {
                     number: 0,
                 },
             }),
-            folders: AtomicU32::new(1),
+            dirs: AtomicU32::new(1),
             ends: Mutex::default(),
         })
     }
@@ -110,7 +110,7 @@ impl<'a> Job<'a> {
     pub(super) fn run(self) -> anyhow::Result<CopyOutcome> {
         let results = parallel::on_all_cores(|| {
             let mut worker = Worker::new(&self);
-            self.queue.work(|task| worker.folder(task));
+            self.queue.work(|task| worker.dir(task));
             worker.gathered
         });
         let Job {
@@ -129,13 +129,13 @@ impl<'a> Job<'a> {
                 target.display()
             );
         }
-        // The deepest first: to what lies in a closed folder leads no way.
+        // The deepest first: to what lies in a closed directory leads no way.
         ends.modes.sort_unstable();
         for (relative, mode) in ends.modes.iter().rev() {
             let mode = Mode::from_raw_mode(*mode);
             let set = match relative.as_slice() {
                 b"" => rustix::fs::fchmod(&to, mode),
-                path => open_folder(&to, path).and_then(|folder| rustix::fs::fchmod(folder, mode)),
+                path => open_dir(&to, path).and_then(|dir| rustix::fs::fchmod(dir, mode)),
             };
             if let Err(error) = set {
                 let trouble = CopyError::writing(&below(target, relative), error.into());
@@ -156,13 +156,13 @@ pub(super) struct WorkerStats {
     pub(super) copied: CopyStats,
     left: ExcludedStats,
     not_shared: u64,
-    folders: Vec<(u32, ListedFolder)>,
+    dirs: Vec<(u32, ListedDir)>,
 }
 
 impl WorkerStats {
     fn together(all: Vec<WorkerStats>) -> CopyOutcome {
         let mut outcome = CopyOutcome::default();
-        let mut folders = Vec::new();
+        let mut dirs = Vec::new();
         for one in all {
             outcome.copied.entries += one.copied.entries;
             outcome.copied.files += one.copied.files;
@@ -171,10 +171,10 @@ impl WorkerStats {
             outcome.left.entries += one.left.entries;
             outcome.left.bytes += one.left.bytes;
             outcome.not_shared += one.not_shared;
-            folders.extend(one.folders);
+            dirs.extend(one.dirs);
         }
         outcome.copied.skipped.sort_unstable();
-        outcome.listing = Listing::new(folders);
+        outcome.listing = Listing::new(dirs);
         outcome
     }
 }
@@ -205,8 +205,8 @@ pub(super) struct Worker<'a> {
     copier: FileCopier,
     /// The entry in hand, relative to the source.
     pub(super) path: Vec<u8>,
-    listed: ListedFolder,
-    /// The folders that were found in the one that is being read.
+    listed: ListedDir,
+    /// The directories that were found in the one that is being read.
     found: Vec<Task>,
     /// Whether a file was looked at that was made with its mode.
     knows_modes: bool,
@@ -220,36 +220,36 @@ impl<'a> Worker<'a> {
             entries: DirEntries::default(),
             copier: FileCopier::default(),
             path: Vec::new(),
-            listed: ListedFolder::default(),
+            listed: ListedDir::default(),
             found: Vec::new(),
             knows_modes: false,
         }
     }
 
-    /// Deals with everything that lies in a folder, and finishes it. The folders
+    /// Deals with everything that lies in a directory, and finishes it. The directories
     /// in it are made here, and filled by whoever takes them from the queue.
-    fn folder(&mut self, task: Task) {
+    fn dir(&mut self, task: Task) {
         self.path.clear();
         self.path.extend_from_slice(&task.relative);
         match task.what {
             ToDo::Copy { looks, number } => {
-                if let Err(trouble) = self.copy_folder(&looks, number) {
+                if let Err(trouble) = self.copy_dir(&looks, number) {
                     self.path.truncate(task.relative.len());
                     self.record_error(trouble);
                 }
             }
-            ToDo::Count => self.count_folder(),
+            ToDo::Count => self.count_dir(),
         }
         self.job.queue.add(&mut self.found);
     }
 
-    fn copy_folder(&mut self, looks: &Attributes, number: u32) -> Result<(), CopyError> {
+    fn copy_dir(&mut self, looks: &Attributes, number: u32) -> Result<(), CopyError> {
         let job = self.job;
         let top = self.path.is_empty();
-        let to = open_folder(&job.to, &self.path).map_err(|error| self.writing(error.into()))?;
+        let to = open_dir(&job.to, &self.path).map_err(|error| self.writing(error.into()))?;
         let made = rustix::fs::fstat(&to).map_err(|error| self.writing(error.into()))?;
         let heirs = job.maker.heirs(&made);
-        let from = open_folder(&job.from, &self.path);
+        let from = open_dir(&job.from, &self.path);
         let mut entries = std::mem::take(&mut self.entries);
         let read = match &from {
             Ok(from) => entries.read(from),
@@ -285,13 +285,13 @@ impl<'a> Worker<'a> {
         if job.how.list {
             let mut listed = std::mem::take(&mut self.listed);
             listed.finish();
-            self.gathered.folders.push((number, listed));
+            self.gathered.dirs.push((number, listed));
         }
 
-        // Filling it changed its time. What is made in the folders below does not.
+        // Filling it changed its time. What is made in the directories below does not.
         let mut looks = *looks;
         let closes = looks.mode() & 0o100 == 0 && !self.found.is_empty();
-        // A folder that was there and is another user's keeps its own; who may write into it
+        // A directory that was there and is another user's keeps its own; who may write into it
         // may fill it.
         if top && !job.maker.may_change(&made) {
             return Ok(());
@@ -317,7 +317,7 @@ impl<'a> Worker<'a> {
             return Ok(CreatedEntry::Nothing);
         }
         match kind {
-            FileType::Directory => self.make_folder(place),
+            FileType::Directory => self.make_dir(place),
             FileType::RegularFile => self.file(place),
             _ => self.other(place),
         }
@@ -328,10 +328,10 @@ impl<'a> Worker<'a> {
             .map_err(|error| self.reading(error.into()))
     }
 
-    fn make_folder(&mut self, place: &EntryPlace<'_>) -> Result<CreatedEntry, CopyError> {
+    fn make_dir(&mut self, place: &EntryPlace<'_>) -> Result<CreatedEntry, CopyError> {
         let job = self.job;
         if job.selection.skips(&job.root.join(path_of(&self.path))) {
-            return Ok(self.skip("a folder that is never copied"));
+            return Ok(self.skip("a directory that is never copied"));
         }
         let stat = self.stat(place)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
@@ -342,8 +342,8 @@ impl<'a> Worker<'a> {
         }
         rustix::fs::mkdirat(place.to, place.name, Mode::RWXU)
             .map_err(|error| self.writing(error.into()))?;
-        let number = job.folders.fetch_add(1, Ordering::Relaxed);
-        self.list(place, &stat, New::Folder { number });
+        let number = job.dirs.fetch_add(1, Ordering::Relaxed);
+        self.list(place, &stat, New::Dir { number });
         self.found.push(Task {
             relative: self.path.as_slice().into(),
             what: ToDo::Copy {
@@ -605,7 +605,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn count(&mut self, folder: &OwnedFd, name: &CStr, kind: FileType) {
+    fn count(&mut self, dir: &OwnedFd, name: &CStr, kind: FileType) {
         self.gathered.left.entries += 1;
         match kind {
             FileType::Directory => self.found.push(Task {
@@ -613,25 +613,25 @@ impl<'a> Worker<'a> {
                 what: ToDo::Count,
             }),
             FileType::RegularFile => {
-                let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+                let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
                 self.gathered.left.bytes += stat.as_ref().map_or(0, size_of);
             }
             _ => {}
         }
     }
 
-    /// Counts what lies in a folder that stays behind; what cannot be read there
+    /// Counts what lies in a directory that stays behind; what cannot be read there
     /// is nobody's concern.
-    fn count_folder(&mut self) {
-        let Ok(folder) = open_folder(&self.job.from, &self.path) else {
+    fn count_dir(&mut self) {
+        let Ok(dir) = open_dir(&self.job.from, &self.path) else {
             return;
         };
         let mut entries = std::mem::take(&mut self.entries);
-        let _ = entries.read(&folder);
+        let _ = entries.read(&dir);
         let length = self.path.len();
         for (name, kind) in entries.iter() {
             child(&mut self.path, length, name);
-            self.count(&folder, name, kind);
+            self.count(&dir, name, kind);
         }
         self.path.truncate(length);
         self.entries = entries;
@@ -672,7 +672,7 @@ fn size_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-/// A path in a folder, or the folder itself.
+/// A path in a directory, or the directory itself.
 fn below(top: &Path, relative: &[u8]) -> PathBuf {
     if relative.is_empty() {
         top.to_path_buf()

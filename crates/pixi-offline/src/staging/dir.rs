@@ -1,4 +1,4 @@
-//! What lies in one folder.
+//! What lies in one directory.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -14,8 +14,8 @@ use rustix::path::Arg;
 
 use crate::untrusted_dir::open_below;
 
-/// How an entry is opened that was listed as a folder.
-pub(super) const FOLDER: OFlags = OFlags::RDONLY
+/// How an entry is opened that was listed as a directory.
+pub(super) const DIR: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
@@ -25,31 +25,31 @@ pub(super) fn path_of(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-/// A path below a folder as the system takes it, where the folder itself is the
+/// A path below a directory as the system takes it, where the directory itself is the
 /// empty path.
 fn at(relative: &[u8]) -> &[u8] {
     if relative.is_empty() { b"." } else { relative }
 }
 
-/// Opens a folder by its path below another one, as [`open_below`] does.
-pub(super) fn open_folder(top: impl AsFd, relative: &[u8]) -> Result<OwnedFd, Errno> {
-    open_below(top, at(relative), FOLDER)
+/// Opens a directory by its path below another one, as [`open_below`] does.
+pub(super) fn open_dir(top: impl AsFd, relative: &[u8]) -> Result<OwnedFd, Errno> {
+    open_below(top, at(relative), DIR)
 }
 
-/// Makes the path of a folder, of this length, that of an entry in it.
-pub(super) fn child(path: &mut Vec<u8>, folder: usize, name: &CStr) {
-    path.truncate(folder);
-    if folder > 0 {
+/// Makes the path of a directory, of this length, that of an entry in it.
+pub(super) fn child(path: &mut Vec<u8>, dir: usize, name: &CStr) {
+    path.truncate(dir);
+    if dir > 0 {
         path.push(b'/');
     }
     path.extend_from_slice(name.to_bytes());
 }
 
-/// Whether a regular file in a folder begins with `text`. A link is not followed, and
+/// Whether a regular file in a directory begins with `text`. A link is not followed, and
 /// nothing else is waited for; what cannot be read does not.
-pub(super) fn begins_with(folder: impl AsFd, name: impl Arg, text: &[u8]) -> bool {
+pub(super) fn begins_with(dir: impl AsFd, name: impl Arg, text: &[u8]) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else {
+    let Ok(file) = rustix::fs::openat(dir, name, flags, Mode::empty()) else {
         return false;
     };
     let is_file = rustix::fs::fstat(&file)
@@ -58,7 +58,7 @@ pub(super) fn begins_with(folder: impl AsFd, name: impl Arg, text: &[u8]) -> boo
     is_file && File::from(file).read_exact(&mut start).is_ok() && start == text
 }
 
-/// The entries of a folder, in memory that is used again for the next one.
+/// The entries of a directory, in memory that is used again for the next one.
 #[derive(Default)]
 pub(super) struct DirEntries {
     buffer: Vec<u8>,
@@ -67,7 +67,7 @@ pub(super) struct DirEntries {
     found: Vec<Found>,
 }
 
-/// One entry, as the folder lists it.
+/// One entry, as the directory lists it.
 #[derive(Clone, Copy)]
 struct Found {
     inode: u64,
@@ -76,14 +76,14 @@ struct Found {
 }
 
 impl DirEntries {
-    /// Reads a folder. An error leaves what was read until then.
-    pub(super) fn read(&mut self, folder: impl AsFd) -> Result<(), Errno> {
+    /// Reads a directory. An error leaves what was read until then.
+    pub(super) fn read(&mut self, dir: impl AsFd) -> Result<(), Errno> {
         self.names.clear();
         self.found.clear();
         self.buffer.clear();
         self.buffer.reserve(32 * 1024);
         let buffer: &mut [MaybeUninit<u8>] = self.buffer.spare_capacity_mut();
-        let mut listing = RawDir::new(folder, buffer);
+        let mut listing = RawDir::new(dir, buffer);
         let result = loop {
             match listing.next() {
                 None => break Ok(()),
@@ -103,7 +103,7 @@ impl DirEntries {
                 }
             }
         };
-        // Folders of ext4 list by hash; by inode a disk reads forwards.
+        // Directories of ext4 list by hash; by inode a disk reads forwards.
         self.found
             .sort_unstable_by_key(|entry| (entry.inode, entry.name));
         result
