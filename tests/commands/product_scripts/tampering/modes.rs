@@ -51,7 +51,7 @@ fn modes_that_a_medium_changed_alike_are_one_line() {
 /// A product with 20,000 more files in ten directories of its project.
 fn product_with_many_files() -> (Sandbox, PathBuf) {
     let (sandbox, product) = product_that_knows("P", &facts());
-    let script = "for directory in $(seq 10); do mkdir demo/$dir && (cd demo/$dir && seq 2000 | xargs touch); done";
+    let script = "for dir in $(seq 10); do mkdir demo/$dir && (cd demo/$dir && seq 2000 | xargs touch); done";
     in_product(&sandbox, &product, script);
     list_again(&product);
     (sandbox, product)
