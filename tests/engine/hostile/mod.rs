@@ -186,7 +186,7 @@ fn a_sparse_file_does_not_fill_the_disk() {
 #[test]
 fn a_container_that_does_no_harm_passes_by_each_transport() {
     for transport in Transport::ALL {
-        let place = Place::new("run directory $out/sub\nrun file $out/of-the-verification\n");
+        let place = Place::new("run dir $out/sub\nrun file $out/of-the-verification\n");
         let run = place.run_by(transport, &["--expect-file", "sub/inside"]);
         run.success();
         place.require_harmless(&run, &format!("{transport:?}"));

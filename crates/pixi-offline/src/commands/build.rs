@@ -158,6 +158,8 @@ impl Build<'_> {
             .and_then(|()| workspace.not_interrupted());
         match (brought, &judged) {
             (Ok(()), _) => {}
+            // What is in somebody's container is there still: nothing is made of its logs.
+            (Err(error), Ok(())) if !workspace.keeps_failed_workdir() => return Err(error),
             (Err(error), Ok(())) => return Err(left_as_it_was(&error, record)),
             (Err(error), Err(failed)) => {
                 context.report.warning(format_args!("{error:#}"));

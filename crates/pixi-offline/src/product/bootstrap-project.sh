@@ -5,6 +5,10 @@
 set +o posix
 unset POSIXLY_CORRECT
 set -euo pipefail
+# Options that a variable may have turned on, too.
+set +f
+unset GLOBIGNORE
+shopt -u nocasematch failglob nullglob
 
 # What this product is and needs: make-archive-ready-product writes the facts of the
 # product between the two marks. A value that it did not know is empty.

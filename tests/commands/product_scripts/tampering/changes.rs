@@ -17,6 +17,20 @@ fn change(name: impl Into<String>, make: impl Fn(&Path) + 'static) -> Change {
     }
 }
 
+/// Changes the manifest, and its digest in SHA256SUMS.
+fn rewrite_manifest(product: &Path, change: impl Fn(&str) -> String) {
+    let lists = Product::new(product);
+    let text = change(&fs::read_to_string(lists.manifest()).unwrap());
+    fs::write(lists.manifest(), &text).unwrap();
+    let sums = fs::read_to_string(lists.sums()).unwrap();
+    let mut lines = sums.lines();
+    let old = lines
+        .find(|line| line.ends_with("  manifest.json"))
+        .unwrap();
+    let new = format!("{}  manifest.json", hexadecimal(&Sha256::digest(&text)));
+    fs::write(lists.sums(), sums.replace(old, &new)).unwrap();
+}
+
 /// Every entry kind, place and change.
 fn changes() -> Vec<Change> {
     let mut all = Vec::new();
@@ -183,25 +197,53 @@ fn other_changes() -> Vec<Change> {
             fs::write(p.join("res/data/more"), "added").unwrap();
             fs::set_permissions(p.join("res/data/more"), fs::Permissions::from_mode(0o644))
                 .unwrap();
+            rewrite_manifest(p, |text| {
+                let mut lines = text.lines();
+                let line = lines.find(|line| line.contains("res/data/file\"")).unwrap();
+                let (path, rest) = line.split_once("file\"").unwrap();
+                let rest = rest.replace("\"size\":10,", "\"size\":5,");
+                text.replace(line, &format!("{line}\n{path}more\"{rest}"))
+            });
+        }),
+        change("the number of files is none that is calculated with", |p| {
+            write_program(&p.join("envs.sh"), TRAP);
+            rewrite_manifest(p, |text| {
+                let (before, rest) = text.split_once("\"files\": ").unwrap();
+                let (_, after) = rest.split_once(',').unwrap();
+                format!("{before}\"files\": 08,{after}")
+            });
+        }),
+        change("a mode in the manifest is a command", |p| {
+            for file in ["res/data/file", "demo/src/file", "demo/pixi.toml"] {
+                change_mode(&p.join(file), 0o002, 0);
+            }
+            let trap = p.parent().unwrap().join("trap");
+            rewrite_manifest(p, |text| {
+                let command = format!("0+environments[$(touch {})]", trap.display());
+                let entry = format!(
+                    "{{\"path\":\"zzz\",\"kind\":\"file\",\"mode\":\"{command}\",\"size\":1,\"sha256\":\"{}\"}}",
+                    "0".repeat(64)
+                );
+                text.replacen(
+                    "\"entries\": [\n",
+                    &format!("\"entries\": [\n{entry},\n"),
+                    1,
+                )
+            });
+        }),
+        change("SHA256SUMS names something without an end", |p| {
             let lists = Product::new(p);
-            let text = fs::read_to_string(lists.manifest()).unwrap();
-            let line = text
-                .lines()
-                .find(|line| line.contains("res/data/file\""))
-                .unwrap();
-            let (path, rest) = line.split_once("file\"").unwrap();
-            let rest = rest.replace("\"size\":10,", "\"size\":5,");
-            let more = format!("{line}\n{path}more\"{rest}");
-            let text = text.replace(line, &more);
-            fs::write(lists.manifest(), &text).unwrap();
             let sums = fs::read_to_string(lists.sums()).unwrap();
-            let old = sums
-                .lines()
-                .find(|line| line.ends_with("  manifest.json"))
-                .unwrap();
-            let digest = Sha256::digest(&text);
-            let new = format!("{}  manifest.json", hexadecimal(&digest));
-            fs::write(lists.sums(), sums.replace(old, &new)).unwrap();
+            let mut lines = sums.lines();
+            let line = lines.find(|line| line.ends_with("res/data/file")).unwrap();
+            let endless = format!("{}  /dev/zero", "0".repeat(64));
+            fs::write(lists.sums(), sums.replace(line, &endless)).unwrap();
+        }),
+        change("a place for environments that everybody can write", |p| {
+            remove(&p.join("demo/.pixi"));
+            list_again(p);
+            fs::create_dir(p.join("demo/.pixi")).unwrap();
+            fs::set_permissions(p.join("demo/.pixi"), fs::Permissions::from_mode(0o777)).unwrap();
         }),
     ];
     for place in ["demo/.pixi"] {
@@ -242,7 +284,7 @@ fn other_changes() -> Vec<Change> {
     }
     // Named, not run: the only change that --check and a plain call judge differently.
     for change in &mut all {
-        if change.name.starts_with("SHA256SUMS names one file twice") {
+        if change.name.starts_with("SHA256SUMS names") {
             change.only_bytes = true;
         }
     }

@@ -120,7 +120,7 @@ has_tools_for_entries() {
 # empty or KIND//….
 compare_entry() {
   local path=$1 listed=$2 found=$3 kind=${2%%//*} shown
-  if [ "$path" = "$project_name/.pixi" ] && is_place_for_environments "$kind" "${found%%//*}"; then return; fi
+  if [ "$path" = "$project_name/.pixi" ] && is_place_for_environments "$kind" "$found"; then return; fi
   if [ "$installed" = yes ]; then
     # What a person did since is the person's: pixi's cache grows, too.
     case $path in
@@ -169,11 +169,15 @@ compare_entry() {
 # Whether NAME/.pixi may be as it is: a directory that no list has is for what is
 # installed, and is looked into elsewhere.
 is_place_for_environments() {
-  if [ "$2" = link ]; then
+  local mode=${2#*//}
+  if [ "${2%%//*}" = link ]; then
     refuse_file "$project_name/.pixi" 'is a link' ": environments would be installed where it leads to, outside of the product; remove the link, and put the whole product where there is room (--any-files installs through it all the same)"
     return 0
   fi
-  [ -z "$1" ] && [ "$2" = directory ]
+  if [ -n "$1" ] || [ "${2%%//*}" != directory ]; then return 1; fi
+  if [ "$installed" = no ] && { ((8#$mode & 04022)) || { ((8#$mode & 02000)) && [ ! -g "$project" ]; }; }; then
+    refuse_file "$project_name/.pixi" 'changed mode' " has $mode, and only its owner may write there; remove the directory"
+  fi
 }
 
 # What differs in a form, with the mark of each list that was read to its end, in lines:

@@ -36,9 +36,9 @@ not_compared() {
 }
 
 # Whether nothing of the product stands in the way of using it. Nothing of it is
-# run or read as settings before that is known.
+# run or read as settings before that is known: what a check could not read is not run.
 may_be_run() {
-  [ ${#refused[@]} -eq 0 ] || [ "$any_files" = yes ]
+  { [ ${#refused[@]} -eq 0 ] && [ "$unread_first" = no ]; } || [ "$any_files" = yes ]
 }
 
 # Sets REPLY to the path in a line of SHA256SUMS or of what sha256sum says of it:
@@ -122,6 +122,13 @@ require_same_sums() {
   refuse_file SHA256SUMS changed " and manifest.json do not have the same digests of the same files: $shown"
 }
 
+# Refuses names that lead out of the product: what lies there may have no end.
+require_names_in_product() {
+  if grep -a -q -E '^\\?[0-9a-f]{64}  (/|(.*/)?\.\.(/|$))' -- "$root/SHA256SUMS"; then
+    refuse_file SHA256SUMS changed " names files that are not in the product"
+  fi
+}
+
 # What sha256sum says of SHA256SUMS, by the options that this one knows; `how` is
 # gnu or plain. Prints nothing of files that are right.
 failed_sums() {
@@ -139,8 +146,9 @@ failed_sums() {
 # The same by as many processes as there are processors, each for every so many lines:
 # one alone is slower than most disks.
 failed_sums_in_parts() {
-  local parts=1 part code=0 line output outputs=()
+  local parts=1 part code=0 line passed output outputs=()
   if split -n r/1/1 /dev/null; then parts=$(nproc) || parts=1; fi
+  case $parts in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) parts=1 ;; esac
   if [ "$parts" -gt 8 ]; then parts=8; fi
   if [ "$parts" -gt "$count" ]; then parts=$count; fi
   if [ "$parts" -le 1 ]; then
@@ -148,13 +156,16 @@ failed_sums_in_parts() {
     return
   fi
   for ((part = 1; part <= parts; part++)); do
-    exec {output}< <(other_sums | split -n "r/$part/$parts" | sha256sum --check --quiet --strict || printf 'failed\n')
+    exec {output}< <(other_sums | split -n "r/$part/$parts" | sha256sum --check --quiet --strict && printf 'passed\n')
     outputs+=("$output")
   done
   for output in "${outputs[@]}"; do
+    # A process that is killed does not say so.
+    passed=no
     while IFS= read -r line; do
-      if [ "$line" = failed ]; then code=1; else printf '%s\n' "$line"; fi
+      if [ "$line" = passed ]; then passed=yes; else printf '%s\n' "$line"; fi
     done <&"$output"
+    if [ "$passed" = no ]; then code=1; fi
     exec {output}<&-
   done
   return "$code"
@@ -168,7 +179,11 @@ compare_bytes() {
     sha256sum --check --quiet --strict >/dev/null 2>&1; then
     how=plain
   fi
-  if [ "$entries_compared" = yes ]; then require_same_sums; fi
+  if [ "$entries_compared" = yes ]; then
+    require_same_sums
+    require_names_in_product
+    if [ -n "${refused[xSHA256SUMS]-}" ]; then return; fi
+  fi
   output=$(failed_sums) || code=$?
   while IFS= read -r line; do
     path=${line%: FAILED*}
@@ -180,6 +195,7 @@ compare_bytes() {
     if [ -f "$root/$path" ] && [ ! -r "$root/$path" ]; then
       if [ "$unreadable" = 0 ]; then printf -v shown '%q' "$path"; fi
       unreadable=$((unreadable + 1))
+      case $path in envs.sh | bin/pixi) unread_first=yes ;; esac
       continue
     fi
     case $installed$path in
@@ -258,7 +274,7 @@ compare_first_bytes() {
 # compared: whether nothing was left out for want of a tool.
 check_files() {
   declare -gA refused=()
-  product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
+  unread_first=no product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
   compare_with_lists
   if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
     problem "$((${#refused[@]} + refused_more)) files or directories are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
@@ -285,6 +301,7 @@ compare_with_lists() {
   done
   if ! command -v sha256sum >/dev/null 2>&1; then
     not_compared "the files of the product: there is no sha256sum"
+    unread_first=$checking
     return
   fi
   # While the entries are read, where there are processors.
@@ -302,6 +319,12 @@ compare_with_lists() {
     refuse_file manifest.json unknown " has the format '$format', and this script reads 1"
     return
   fi
+  case $count in 0[0-9]* | ????????????????*) count='' ;; esac
+  if [ "$count" = '' ]; then
+    refuse_file manifest.json changed " does not say how many files there are"
+    exec {digests}<&-
+    return
+  fi
   first_entry=$((number + 1))
   if has_tools_for_entries; then
     entries_compared=yes
@@ -315,7 +338,7 @@ compare_with_lists() {
     refuse_file manifest.json 'cannot be read'
     return
   fi
-  if [ "$(in_sums "$manifest_sum  manifest.json")" = '' ]; then
+  if [ "$(in_sums "$manifest_sum  manifest.json")" != "$manifest_sum  manifest.json" ]; then
     refuse_file manifest.json changed " does not have the bytes that SHA256SUMS says"
     return
   fi

@@ -83,52 +83,57 @@ install() {
 
 # ---- What was asked for.
 
-[ ${#environments[@]} -gt 0 ] || environments=(default)
+# After an error of an expansion bash goes on with the next command of the top level:
+# there is none but this one.
+main() {
+  [ ${#environments[@]} -gt 0 ] || environments=(default)
+  find_product
+  keep_product_off_path
+  project_name=
+  pixi=
+  any_pixi=no
+  any_files=no
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --project-name | --pixi)
+        [ $# -ge 2 ] || fail 2 "$1 needs a value; see --help"
+        if [ "$1" = --pixi ]; then pixi=$2; else project_name=$2; fi
+        shift 2
+        ;;
+      --project-name=*) project_name=${1#*=} && shift ;;
+      --pixi=*) pixi=${1#*=} && shift ;;
+      --any-pixi) any_pixi=yes && shift ;;
+      --any-files) any_files=yes && shift ;;
+      --check) checking=yes && shift ;;
+      -h | --help) usage && exit 0 ;;
+      --) shift && break ;;
+      *) break ;;
+    esac
+  done
 
-project_name=
-pixi=
-any_pixi=no
-any_files=no
-while [ $# -gt 0 ]; do
-  case $1 in
-    --project-name | --pixi)
-      [ $# -ge 2 ] || fail 2 "$1 needs a value; see --help"
-      if [ "$1" = --pixi ]; then pixi=$2; else project_name=$2; fi
-      shift 2
-      ;;
-    --project-name=*) project_name=${1#*=} && shift ;;
-    --pixi=*) pixi=${1#*=} && shift ;;
-    --any-pixi) any_pixi=yes && shift ;;
-    --any-files) any_files=yes && shift ;;
-    --check) checking=yes && shift ;;
-    -h | --help) usage && exit 0 ;;
-    --) shift && break ;;
-    *) break ;;
-  esac
-done
+  find_project
+  choose_pixi
+  choose_environments "$@"
+  look_into_environments
+  find_umask
 
-find_product
-keep_product_off_path
-find_project
-choose_pixi
-choose_environments "$@"
-look_into_environments
-find_umask
+  failure_code=2
+  check_everything
+  if [ "$checking" = yes ]; then
+    [ ${#problems[@]} -eq 0 ] || exit 2
+    [ "$compared" = yes ] || exit 3
+    exit 0
+  fi
+  if [ ${#problems[@]} -gt 0 ]; then
+    printf 'ERROR: %s\n' "${problems[@]}" >&2
+    exit "$failure_code"
+  fi
+  remove_strangers
+  remove_environments_from_elsewhere
+  leave_mark
 
-failure_code=2
-check_everything
-if [ "$checking" = yes ]; then
-  [ ${#problems[@]} -eq 0 ] || exit 2
-  [ "$compared" = yes ] || exit 3
-  exit 0
-fi
-if [ ${#problems[@]} -gt 0 ]; then
-  printf 'ERROR: %s\n' "${problems[@]}" >&2
-  exit "$failure_code"
-fi
-remove_strangers
-remove_environments_from_elsewhere
-leave_mark
+  trust_git_cache
+  install "$@"
+}
 
-trust_git_cache
-install "$@"
+main "$@"

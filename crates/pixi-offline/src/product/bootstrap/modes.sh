@@ -166,8 +166,10 @@ find_medium() {
   local -A classes=() modes=()
   alike=
   while read -r count mode; do
-    kind=${mode%%//*}
-    case $kind in file | directory) classes["$kind $((8#${mode#*//}))"]=$count ;; esac
+    kind=${mode%%//*} mode=${mode#*//}
+    # Of a list that anybody may have written: no text is calculated with.
+    case $mode in '' | *[!0-7]*) continue ;; esac
+    case $kind in file | directory) classes["$kind $((8#$mode))"]=$count ;; esac
   done < <(entry_lines | cut -s -d '"' --output-delimiter=// -f 8,12 | sort | uniq -c)
   # Those beside the lists are among the changes.
   classes["file $((8#0644))"]=$((${classes["file $((8#0644))"]-0} + pairs_in_no_list))
