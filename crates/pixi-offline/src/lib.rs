@@ -4,7 +4,7 @@
 //! A request flows one way, and every arrow is a directory of this crate:
 //!
 //! ```text
-//! command line → request → layout → staging → container → product → proof → report
+//! command line → request → layout → staging → container → product → evidence → report
 //! ```
 //!
 //! [`commands`] composes them, one file for each thing that a person runs. Start

@@ -2,9 +2,9 @@
 //!
 //! There are three ways, each a variant of [`Workspace`]. The engine sees the files of this
 //! machine: directories are bind-mounted. It does not see them: they are copied into
-//! volumes, and back. Or somebody's running container has them already. A step says which
-//! directories ([`Tree`]) and which script ([`ScriptRun`]); no other module
-//! of the commands knows mounts, volumes or `exec`.
+//! volumes, and back. Or somebody's running container has them already. A command says which
+//! directories ([`Tree`]) and which script ([`ScriptRun`]); nothing above this module knows
+//! mounts, volumes or `exec`.
 
 pub(crate) mod agent_request;
 pub(crate) mod container_out;
@@ -49,7 +49,6 @@ pub(crate) enum Workspace<'a> {
 }
 
 /// A container that is started for one script, and removed.
-#[derive(Clone)]
 pub(crate) struct NewContainer<'a> {
     pub(crate) engine: &'a Engine,
     /// The command of ours that it runs for.

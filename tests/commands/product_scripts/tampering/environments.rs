@@ -47,6 +47,23 @@ fn planted_is_deleted(sandbox: &Sandbox, product: &Path) {
     assert!(product.join("demo/.pixi/envs/default/bin/python3").exists());
 }
 
+/// A list that cannot be followed is passed over by --any-files, and what it lists is not
+/// compared then.
+#[test]
+fn a_check_that_followed_no_list_does_not_end_as_one_that_did() {
+    let (sandbox, product) = product_with_all_kinds();
+    let sums = Product::new(&product).sums();
+    let text = fs::read_to_string(&sums).unwrap();
+    let endless = format!("{}  /dev/zero", "0".repeat(64));
+    let mut lines = text.lines();
+    let line = lines.find(|line| line.ends_with("res/data/file")).unwrap();
+    fs::write(&sums, text.replace(line, &endless)).unwrap();
+    bootstrap(&sandbox, &product, &["--check"]).code(2);
+    bootstrap(&sandbox, &product, &["--check", "--any-files"])
+        .code(3)
+        .prints("warning: changed: SHA256SUMS and manifest.json do not have the same digests");
+}
+
 #[test]
 fn what_was_not_installed_here_is_deleted_unread() {
     let (sandbox, product) = product_with_all_kinds();

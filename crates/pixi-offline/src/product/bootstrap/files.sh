@@ -206,6 +206,7 @@ compare_bytes() {
   if [ "$code" != 0 ] && [ "$failed" = 0 ]; then
     refuse_file SHA256SUMS changed " has lines that are no checksums, or sha256sum failed"
   fi
+  bytes_compared=yes
   if [ "$how" = plain ]; then require_readable_sums; fi
   if [ "$unreadable" -gt 0 ]; then
     not_compared "the bytes of $unreadable files, $shown for example: this user may not read them"
@@ -274,8 +275,10 @@ compare_first_bytes() {
 # compared: whether nothing was left out for want of a tool.
 check_files() {
   declare -gA refused=()
-  unread_first=no product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
+  unread_first=no bytes_compared=no product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
   compare_with_lists
+  # --any-files goes on where a list cannot be followed, and nothing was compared with it.
+  if [ "$bytes_compared" = no ]; then compared=no; fi
   if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
     problem "$((${#refused[@]} + refused_more)) files or directories are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
   fi
