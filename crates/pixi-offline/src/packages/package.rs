@@ -58,7 +58,8 @@ pub enum PackageSource {
 /// A conda package, as a channel has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CondaPackage {
-    /// `name-version-build`, the name of its archive without the ending.
+    /// `name-version-build` of its record: the name of its directory in the cache, where the
+    /// name of its archive may have capital letters (rattler 0.19 and 0.48).
     pub stem: String,
     /// What tells it from others.
     pub id: PackageId,
@@ -202,7 +203,12 @@ impl From<&CondaBinaryData> for CondaPackage {
     fn from(data: &CondaBinaryData) -> CondaPackage {
         let record = &data.package_record;
         CondaPackage {
-            stem: data.file_name.identifier.to_string(),
+            stem: format!(
+                "{}-{}-{}",
+                record.name.as_normalized(),
+                record.version,
+                record.build
+            ),
             id: PackageId {
                 name: record.name.as_normalized().to_owned(),
                 version: Some(record.version.to_string()),
@@ -253,6 +259,16 @@ impl CondaRecord {
 }
 
 impl CondaPackage {
+    /// Whether both are the same archive, by what the lock has of both: a digest, else the
+    /// place.
+    pub(super) fn is_same_archive(&self, other: &CondaPackage) -> bool {
+        let (one, other) = (&self.id, &other.id);
+        match ((&one.sha256, &other.sha256), (&one.md5, &other.md5)) {
+            ((Some(one), Some(other)), _) | (_, (Some(one), Some(other))) => one == other,
+            _ => one.source == other.source,
+        }
+    }
+
     /// What it asks of the machine, such as `__cuda >=12`.
     pub fn virtual_packages(&self) -> impl Iterator<Item = &String> {
         self.record

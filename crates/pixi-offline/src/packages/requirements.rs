@@ -117,24 +117,30 @@ impl Requirements {
         python.chain(conda).collect()
     }
 
-    /// Packages that share one place in the cache and are not the same.
+    /// Packages that share one place in the cache and are not the same archive.
     fn contradictions(&self) -> Vec<String> {
-        let mut digests: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut by_place: BTreeMap<&str, Vec<&CondaPackage>> = BTreeMap::new();
         for conda in &self.conda {
-            digests
-                .entry(&conda.stem)
-                .or_default()
-                .extend(conda.id.sha256.as_deref());
+            by_place.entry(&conda.stem).or_default().push(conda);
         }
-        digests
-            .into_iter()
-            .filter(|(_, digests)| digests.len() > 1)
-            .map(|(stem, _)| {
+        let other_archive = |all: Vec<&CondaPackage>| {
+            let (one, rest) = all.split_first()?;
+            let other = rest.iter().find(|other| !one.is_same_archive(other))?;
+            let (first, second) = (&one.id.source, &other.id.source);
+            let advice = if (&one.channel, &one.subdir) == (&other.channel, &other.subdir) {
                 format!(
-                    "two environments need {stem} with different content (other channels, perhaps), and one cache holds only one of them: make a product for each"
+                    "have both lock the same (`pixi update {}`), or make a product for each",
+                    one.id.name
                 )
-            })
-            .collect()
+            } else {
+                "make a product for each".to_owned()
+            };
+            Some(format!(
+                "two environments need {} with different content ({first} and {second}), and one package cache holds only one of them: {advice}",
+                one.stem
+            ))
+        };
+        by_place.into_values().filter_map(other_archive).collect()
     }
 
     /// The same, of the project in this directory.

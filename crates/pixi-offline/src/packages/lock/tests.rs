@@ -538,3 +538,61 @@ fn each_content_is_parsed_once_in_a_run() {
     assert!(Arc::ptr_eq(&new.text, &run.parse(v5()).unwrap().text));
     assert!(is_first(&run.parse(v6()).unwrap()));
 }
+
+/// Two environments, each with one package of these addresses and lines of its own.
+fn one_each(packages: &[(&str, &str); 2]) -> Lock {
+    let environment = |name: &str, url: &str| {
+        format!(
+            "  {name}:\n    channels:\n    - url: https://conda.example/chan/\n    packages:\n      linux-64:\n      - conda: {url}\n"
+        )
+    };
+    let [(one, of_one), (other, of_other)] = packages;
+    let text = format!(
+        "version: 6\nenvironments:\n{}{}packages:\n- conda: {one}\n{of_one}- conda: {other}\n{of_other}",
+        environment("default", one),
+        environment("other", other),
+    );
+    parse(text).unwrap()
+}
+
+#[test]
+fn two_archives_that_share_a_place_in_the_cache_are_refused_by_their_addresses() {
+    let both = |packages: &[(&str, &str); 2]| {
+        let all = names(&["default", "other"]);
+        Requirements::of(&one_each(packages), &all, Subdir::Linux64, &[]).map_err(|p| p.join("\n"))
+    };
+    let sha256 = |digit: &str| format!("  sha256: {}\n", digit.repeat(64));
+    let md5 = |digit: &str| format!("  md5: {}\n", digit.repeat(32));
+    let new = "https://conda.example/chan/linux-64/a-1.0-0.conda";
+    let old = "https://conda.example/chan/linux-64/a-1.0-0.tar.bz2";
+    let elsewhere = "https://conda.example/label/linux-64/a-1.0-0.conda";
+    for (other, advice) in [
+        (old, "`pixi update a`"),
+        (elsewhere, "make a product for each"),
+    ] {
+        for (one, two) in [
+            (sha256("a"), sha256("b")),
+            (md5("a"), sha256("b") + &md5("b")),
+            (md5("a"), sha256("b")),
+            (String::new(), String::new()),
+        ] {
+            let said = both(&[(new, &one), (other, &two)]).unwrap_err();
+            let is_named = [new, other, advice].iter().all(|word| said.contains(word));
+            assert!(is_named, "{said}");
+        }
+        // A mirror has the same archive at another address.
+        both(&[(new, &sha256("a")), (other, &sha256("a"))]).unwrap();
+        both(&[(new, &(sha256("a") + &md5("a"))), (other, &md5("a"))]).unwrap();
+    }
+}
+
+#[test]
+fn the_place_in_the_cache_is_that_of_the_record() {
+    let capital = "https://conda.example/chan/linux-64/MyTool-1.0-H0.conda";
+    let plain = "https://conda.example/chan/linux-64/b-2.0+local-0.tar.bz2";
+    let lock = one_each(&[(capital, "  name: mytool\n"), (plain, "")]);
+    let all = names(&["default", "other"]);
+    let need = Requirements::of(&lock, &all, Subdir::Linux64, &[]).unwrap();
+    let stems: Vec<&str> = need.conda.iter().map(|conda| &*conda.stem).collect();
+    assert_eq!(stems, ["b-2.0+local-0", "mytool-1.0-H0"]);
+}
