@@ -116,6 +116,12 @@ impl Lock {
         &self.text
     }
 
+    /// Whether each environment has, on each platform, the packages that it has in
+    /// `other`.
+    pub(super) fn has_the_packages_of(&self, other: &Lock) -> bool {
+        self.environments == other.environments
+    }
+
     /// The names of its environments, sorted.
     pub fn environments(&self) -> impl Iterator<Item = &str> {
         self.environments.keys().map(String::as_str)

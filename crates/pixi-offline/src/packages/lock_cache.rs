@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use anyhow::Context as _;
 use rattler_lock::LockFile;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
@@ -22,7 +23,7 @@ use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 /// that.
 #[derive(Debug, Clone, Default)]
 pub struct LockCache {
-    parsed: Arc<Mutex<HashMap<Sha256Digest, Lock>>>,
+    parsed: Arc<Mutex<HashMap<Sha256Digest, (Lock, LockFile)>>>,
 }
 
 impl LockCache {
@@ -93,7 +94,7 @@ impl LockCache {
     pub fn parse(&self, text: String) -> anyhow::Result<Lock> {
         let digest = Sha256Digest::from(Sha256::digest(&text));
         let mut parsed = locked(&self.parsed);
-        if let Some(lock) = parsed.get(&digest) {
+        if let Some((lock, _)) = parsed.get(&digest) {
             return Ok(lock.clone());
         }
         if let Some(why) = not_checked_out(&text) {
@@ -111,8 +112,19 @@ impl LockCache {
             anyhow::anyhow!("{error}; make it again with pixi, or use newer commands")
         })?;
         let lock = Lock::new(digest, text, &file)?;
-        parsed.insert(digest, lock.clone());
+        parsed.insert(digest, (lock.clone(), file));
         Ok(lock)
+    }
+
+    /// The whole of a lock that this cache has read, as `rattler_lock` has it.
+    ///
+    /// # Errors
+    ///
+    /// When it is another cache's lock.
+    pub(super) fn file(&self, lock: &Lock) -> anyhow::Result<LockFile> {
+        let parsed = locked(&self.parsed);
+        let known = parsed.get(lock.digest()).map(|(_, file)| file.clone());
+        known.context("the lock was not read in this run")
     }
 }
 
