@@ -124,6 +124,12 @@ impl CachePlan {
             &LocalChannel::of(lock, &workdir.project(name)),
         )?
         .in_project(&workdir.project(name));
+        if let Some(source) = need.sources.first() {
+            return Err(Failure::usage(format!(
+                "{} ({}) is a source package, and a product carries none that is not built",
+                source.id.name, source.id.source
+            )));
+        }
         plan.tied = check(&workdir.cache(), &need, choice.deep)?;
         plan.say_tied(choice.deep, context);
         plan.need = Some(need);

@@ -11,7 +11,7 @@ use rattler_conda_types::Subdir;
 use rattler_lock::{LockFile, Platform as RattlerPlatform};
 
 use crate::evidence::Sha256Digest;
-use crate::packages::package::{Package, PythonKind, PythonPackage};
+use crate::packages::package::{Package, PackageSource, PythonKind, PythonPackage};
 use crate::packages::virtual_package::{VirtualPackage, virtual_package};
 
 /// A `pixi.lock`, as [`LockCache`](super::LockCache) reads it. Cheap to clone.
@@ -155,12 +155,30 @@ impl Lock {
     /// Whether one of the environments has a package that is built from a git repository,
     /// on every platform that it is locked for.
     pub fn needs_git(&self, environments: &[String]) -> bool {
-        let is_git = |python: &PythonPackage| python.kind == PythonKind::Git;
+        self.always_have(environments, |package| match package {
+            Package::Python(python) => python.kind == PythonKind::Git,
+            Package::CondaSource(conda) => conda
+                .sources()
+                .any(|source| matches!(source, PackageSource::Git { .. })),
+            Package::Conda(_) => false,
+        })
+    }
+
+    /// Whether one of the environments has a conda package that pixi builds from source, on
+    /// every platform that it is locked for.
+    pub fn builds_conda_packages(&self, environments: &[String]) -> bool {
+        self.always_have(environments, |package| package.as_conda_source().is_some())
+    }
+
+    fn always_have(&self, environments: &[String], is_one: fn(&Package) -> bool) -> bool {
         environments
             .iter()
             .map(|name| self.lists(name))
             .filter(|lists| !lists.is_empty())
-            .any(|lists| lists.iter().all(|list| list.python().any(is_git)))
+            .any(|lists| {
+                let mut lists = lists.iter();
+                lists.all(|list| list.packages.iter().any(|package| is_one(package)))
+            })
     }
 
     /// The names of all Python packages in it, normalised.

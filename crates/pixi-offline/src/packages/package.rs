@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use pep508_rs::Requirement;
-use rattler_conda_types::PackageRecord;
+use rattler_conda_types::{PackageRecord, Subdir};
 use rattler_lock::{
-    CondaBinaryData, CondaPackageData, LockedPackage, PackageHashes, PypiPackageData, UrlOrPath,
+    CondaBinaryData, CondaPackageData, CondaSourceData, LockedPackage, PackageBuildSource,
+    PackageHashes, PypiPackageData, SourceIdentifier, UrlOrPath,
 };
 use rattler_redaction::strip_url_for_serialization;
 
@@ -80,8 +81,15 @@ pub struct CondaPackage {
 /// A conda package that pixi builds from source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CondaSource {
-    /// What tells it from others.
+    /// What tells it from others; its source is the directory or repository with its
+    /// manifest.
     pub id: PackageId,
+    /// Its entry in the lock: `name[hash] @ place`.
+    pub key: String,
+    /// Where its sources are, where that is not where its manifest is.
+    pub build_source: Option<PackageSource>,
+    /// What it is built for, where the lock says it: a subdir.
+    pub built_for: Option<String>,
     /// What its record states.
     pub(super) record: CondaRecord,
 }
@@ -138,6 +146,14 @@ impl Package {
         }
     }
 
+    /// The conda package that pixi builds from source that it is.
+    pub fn as_conda_source(&self) -> Option<&CondaSource> {
+        match self {
+            Package::CondaSource(source) => Some(source),
+            _ => None,
+        }
+    }
+
     /// The Python package that it is.
     pub fn as_python(&self) -> Option<&PythonPackage> {
         match self {
@@ -168,7 +184,7 @@ impl Package {
     pub fn source_outside(&self) -> Option<&PackageSource> {
         let source = match self {
             Package::Python(python) if python.kind == PythonKind::Dir => &python.id.source,
-            Package::CondaSource(conda) => &conda.id.source,
+            Package::CondaSource(conda) => return conda.source_outside(),
             _ => return None,
         };
         source.leads_out().then_some(source)
@@ -182,20 +198,53 @@ impl From<&LockedPackage> for Package {
                 Package::Conda(CondaPackage::from(&**data))
             }
             LockedPackage::Conda(CondaPackageData::Source(data)) => {
-                let record = data.record();
-                Package::CondaSource(CondaSource {
-                    id: PackageId {
-                        name: data.name().as_normalized().to_owned(),
-                        version: record.map(|record| record.version.to_string()),
-                        source: PackageSource::from(&data.location),
-                        sha256: None,
-                        md5: record.and_then(|record| Some(hexadecimal(&record.md5?))),
-                    },
-                    record: CondaRecord::new(record, data.depends()),
-                })
+                Package::CondaSource(CondaSource::from(&**data))
             }
             LockedPackage::Pypi(data) => Package::Python(PythonPackage::from(data)),
         }
+    }
+}
+
+impl From<&CondaSourceData> for CondaSource {
+    fn from(data: &CondaSourceData) -> CondaSource {
+        let record = data.record();
+        let target = data.variants.get("target_platform");
+        CondaSource {
+            id: PackageId {
+                name: data.name().as_normalized().to_owned(),
+                version: record.map(|record| record.version.to_string()),
+                source: PackageSource::from(&data.location),
+                sha256: None,
+                md5: record.and_then(|record| Some(hexadecimal(&record.md5?))),
+            },
+            key: SourceIdentifier::from_source_data(data).to_string(),
+            build_source: data.package_build_source.as_ref().map(|source| {
+                let source = PackageSource::from(source);
+                source.seen_from(&PackageSource::from(&data.location))
+            }),
+            built_for: target
+                .map(ToString::to_string)
+                .or_else(|| record.map(|record| record.subdir.clone())),
+            record: CondaRecord::new(record, data.depends()),
+        }
+    }
+}
+
+impl CondaSource {
+    /// Where its manifest is, and where its sources are, each once.
+    pub fn sources(&self) -> impl Iterator<Item = &PackageSource> {
+        [&self.id.source].into_iter().chain(&self.build_source)
+    }
+
+    /// The first of them that is outside of the project.
+    pub(super) fn source_outside(&self) -> Option<&PackageSource> {
+        self.sources().find(|source| source.leads_out())
+    }
+
+    /// Whether what it is built for is another platform than this.
+    pub(super) fn is_for_another(&self, subdir: Subdir) -> bool {
+        let is_other = |name: &String| ![subdir.as_str(), "noarch"].contains(&name.as_str());
+        self.built_for.as_ref().is_some_and(is_other)
     }
 }
 
@@ -369,6 +418,35 @@ impl PackageSource {
             }
             depth < 0
         })
+    }
+
+    /// The same where a relative path begins where a package's manifest is.
+    fn seen_from(self, manifest: &PackageSource) -> PackageSource {
+        match (self, manifest) {
+            (PackageSource::Path(path), PackageSource::Path(dir)) => {
+                let path = std::path::Path::new(dir).join(path);
+                PackageSource::Path(path.to_string_lossy().into_owned())
+            }
+            // It lies in the same repository or archive.
+            (PackageSource::Path(_), other) => other.clone(),
+            (own, _) => own,
+        }
+    }
+}
+
+impl From<&PackageBuildSource> for PackageSource {
+    fn from(source: &PackageBuildSource) -> PackageSource {
+        match source {
+            PackageBuildSource::Git { url, rev, .. } => PackageSource::Git {
+                repository: strip_url_for_serialization(url).to_string(),
+                commit: Some(rev.clone()),
+            },
+            PackageBuildSource::Url { url, sha256, .. } => {
+                let url = strip_url_for_serialization(url);
+                PackageSource::Url(format!("{url}#sha256={}", hexadecimal(sha256)))
+            }
+            PackageBuildSource::Path { path } => PackageSource::Path(path.to_string()),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use crate::packages::wheel_name::Interpreter;
 pub struct Requirements {
     /// Conda packages.
     pub conda: BTreeSet<CondaPackage>,
+    /// Conda packages that pixi builds from source.
+    pub sources: BTreeSet<CondaSource>,
     /// Python packages.
     pub python: BTreeSet<PythonPackage>,
     /// What the Python packages are installed for, by their places in `python`.
@@ -34,8 +36,8 @@ impl Requirements {
     /// # Errors
     ///
     /// With everything that cannot be installed from a carried product, a line
-    /// each, with advice: an environment or platform that the lock lacks, conda
-    /// packages that are built from source, a dependency by a path outside of the
+    /// each, with advice: an environment or platform that the lock lacks, a package that is
+    /// built from source for another platform, a dependency by a path outside of the
     /// project, two environments that need the same name, version and build with
     /// different content.
     pub fn of(
@@ -85,10 +87,16 @@ impl Requirements {
                     let installed_for = self.interpreters.entry(python.clone()).or_default();
                     installed_for.insert(interpreter.clone());
                 }
-                Package::CondaSource(CondaSource { id, .. }) => problems.push(format!(
-                    "environment {environment} builds the conda package {} from source ({}); that does not work offline from a carried cache: publish it to a channel and depend on it there",
-                    id.name, id.source
-                )),
+                Package::CondaSource(source) => {
+                    if source.is_for_another(subdir) {
+                        problems.push(format!(
+                            "environment {environment} needs the source package {} for {subdir}, and pixi.lock has it built for {}: lock the project again",
+                            source.id.name,
+                            source.built_for.as_deref().unwrap_or_default()
+                        ));
+                    }
+                    self.sources.insert(source.clone());
+                }
             }
         }
         problems
@@ -103,6 +111,13 @@ impl Requirements {
                 id.name, id.source
             )
         });
+        let sources = self.sources.iter().filter_map(|conda| {
+            let source = conda.sources().find(|source| source.leads_out() || is_local(source))?;
+            Some(format!(
+                "{} is a source package with a path outside of the project ({source}), which is not staged; move it into the project and lock it again",
+                conda.id.name
+            ))
+        });
         let is_outside = |conda: &&CondaPackage| {
             let source = &conda.id.source;
             (is_local(source) || source.leads_out())
@@ -114,7 +129,7 @@ impl Requirements {
                 conda.stem, conda.id.source
             )
         });
-        python.chain(conda).collect()
+        python.chain(sources).chain(conda).collect()
     }
 
     /// Packages that share one place in the cache and are not the same archive.

@@ -207,6 +207,11 @@ fn what_was_not_asked_for_is_found() {
 
 /// Real locks of every format, where the machine has them: writing them anew changes nothing.
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a test asks its surroundings"
+)]
 fn real_locks_are_the_same_when_they_are_written_anew() {
     let Some(samples) = env::var_os("PIXI_LOCK_SAMPLES") else {
         eprintln!("not checked: PIXI_LOCK_SAMPLES is not set");
