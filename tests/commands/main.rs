@@ -9,6 +9,7 @@ mod fake;
 mod build_offline_product;
 mod carrying;
 mod command_line;
+mod compare_products;
 mod create_workdir_from_container;
 mod create_workdir_from_host;
 mod delete_guard;

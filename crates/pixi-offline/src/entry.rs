@@ -1,7 +1,7 @@
 //! How every command starts and ends: words → options → step → exit code.
 
 use std::ffi::{OsStr, OsString};
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
@@ -27,13 +27,15 @@ const COMMAND_WORDS: &str = "command_words";
 pub type NewScanner = fn() -> anyhow::Result<Arc<dyn SecretScanner>>;
 
 /// Runs one command of ours: reads the command line into `Options`, hands it to
-/// `run`, prints an error as `ERROR: …` and turns it into its exit code.
-pub fn run_main<Options>(
-    run: impl FnOnce(Options, &Context) -> anyhow::Result<()>,
+/// `run`, prints an error as `ERROR: …` and turns it into its exit code. A run that ended well
+/// has the exit code of what it gives: 0 for `()`.
+pub fn run_main<Options, Ended>(
+    run: impl FnOnce(Options, &Context) -> anyhow::Result<Ended>,
     new_scanner: NewScanner,
 ) -> ExitCode
 where
     Options: CommandFactory + FromArgMatches,
+    Ended: Termination,
 {
     let words = std::env::args_os().skip(1);
     match parse::<Options>(words) {
@@ -42,7 +44,7 @@ where
             Report::new().text(text);
             ExitCode::SUCCESS
         }
-        Err(error) => ended(Err(error), &Report::new()),
+        Err(error) => ended::<()>(Err(error), &Report::new()),
     }
 }
 
@@ -68,8 +70,8 @@ where
 }
 
 /// Reads the environment and runs in it.
-fn in_context(
-    run: impl FnOnce(&Context) -> anyhow::Result<()>,
+fn in_context<Ended: Termination>(
+    run: impl FnOnce(&Context) -> anyhow::Result<Ended>,
     new_scanner: NewScanner,
 ) -> ExitCode {
     let report = Report::new();
@@ -83,14 +85,14 @@ fn in_context(
             };
             ended(run(&context), &context.report)
         }
-        Err(error) => ended(Err(error), &report),
+        Err(error) => ended::<()>(Err(error), &report),
     }
 }
 
 /// Prints an error as `ERROR: …` and turns it into its exit code.
-fn ended(result: anyhow::Result<()>, report: &Report) -> ExitCode {
+fn ended<Ended: Termination>(result: anyhow::Result<Ended>, report: &Report) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(ended) => ended.report(),
         Err(error) => {
             report.error(&error);
             ExitCode::from(failure::exit_code(&error))

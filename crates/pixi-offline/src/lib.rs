@@ -10,7 +10,9 @@
 //! [`commands`] composes them, one file for each thing that a person runs. Start
 //! reading there. `docs/architecture.md` in the repository is the map.
 
+pub mod byte_size;
 pub mod commands;
+pub mod comparison;
 pub mod container;
 pub mod context;
 pub mod entry;

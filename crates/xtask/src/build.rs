@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use duct::cmd;
 
 /// The commands, each a package.
-pub const COMMANDS: [&str; 6] = [
+pub const COMMANDS: [&str; 7] = [
     "build-offline-product",
+    "compare-products",
     "create-workdir-from-container",
     "create-workdir-from-host",
     "make-archive-ready-product",

@@ -110,6 +110,7 @@ fn commands() -> Vec<Command> {
     };
     [
         build_offline_product::Options::command(),
+        compare_products::Options::command(),
         create_workdir_from_container::Options::command(),
         create_workdir_from_host::Options::command(),
         final_verify_product::Options::command(),
@@ -171,6 +172,7 @@ mod tests {
         parses::<create_workdir_from_host::Options>();
         parses::<final_verify_product::Options>();
         parses::<make_archive_ready_product::Options>();
+        parses::<compare_products::Options>();
         parses::<make_production_image::Options>();
     }
 

@@ -18,6 +18,7 @@ fn each_binary_runs_in_an_empty_root_file_system() {
         "make-archive-ready-product",
         "final-verify-product",
         "make-production-image",
+        "compare-products",
     ] {
         let sandbox = Sandbox::new();
         let root = sandbox.work().join("root");

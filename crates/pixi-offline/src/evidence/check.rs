@@ -198,17 +198,66 @@ pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>>
     let Some((manifest_text, sums_text)) = read_lists(product)? else {
         return Ok(None);
     };
-    let reading = |file: PathBuf| move || format!("{} cannot be used", file.display());
-    let manifest = Manifest::parse(&manifest_text).with_context(reading(product.manifest()))?;
-    let sums = sums::parse(&sums_text).with_context(reading(product.sums()))?;
-    require_consistent(product, &manifest, &manifest_text, &sums)?;
+    let Lists { manifest, digest } = consistent(product, &manifest_text, &sums_text)?;
     let (findings, left_by_install) = compare(product, &manifest, depth)?;
     Ok(Some(Checked {
-        digest: sums::product_digest(&sums_text),
+        digest,
         findings,
         left_by_install,
         manifest,
     }))
+}
+
+/// The lists of a product, whatever lies beside them.
+#[derive(Debug, Clone)]
+pub struct Lists {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The digest of the product, that of its `SHA256SUMS`.
+    pub digest: Sha256Digest,
+}
+
+impl Lists {
+    /// Reads the lists of a product, of which only `manifest.json` must be there: what `SHA256SUMS`
+    /// has follows from it. `None` where there is neither.
+    ///
+    /// # Errors
+    ///
+    /// When a list cannot be read or is of an unknown format, and when they contradict each other.
+    pub fn read(product: &Product) -> anyhow::Result<Option<Lists>> {
+        let manifest_text = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
+        let sums_text = evidence_file::read(&product.sums(), LONGEST_LIST)?;
+        match (manifest_text, sums_text) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(broken(product, "its manifest.json is missing")),
+            (Some(manifest_text), Some(sums_text)) => {
+                consistent(product, &manifest_text, &sums_text).map(Some)
+            }
+            (Some(manifest_text), None) => {
+                let manifest = parse(product, &manifest_text)?;
+                let sums_text = sums::text(&manifest.entries, &manifest_text);
+                let digest = sums::product_digest(&sums_text);
+                Ok(Some(Lists { manifest, digest }))
+            }
+        }
+    }
+}
+
+fn parse(product: &Product, manifest_text: &[u8]) -> anyhow::Result<Manifest> {
+    Manifest::parse(manifest_text)
+        .with_context(|| format!("{} cannot be used", product.manifest().display()))
+}
+
+/// Both lists, which agree.
+fn consistent(product: &Product, manifest_text: &[u8], sums_text: &[u8]) -> anyhow::Result<Lists> {
+    let manifest = parse(product, manifest_text)?;
+    let sums = sums::parse(sums_text)
+        .with_context(|| format!("{} cannot be used", product.sums().display()))?;
+    require_consistent(product, &manifest, manifest_text, &sums)?;
+    Ok(Lists {
+        manifest,
+        digest: sums::product_digest(sums_text),
+    })
 }
 
 /// The bytes of `manifest.json` and `SHA256SUMS`; `None` where a product has no lists.

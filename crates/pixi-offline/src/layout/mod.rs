@@ -220,21 +220,30 @@ pub struct Product(PathBuf);
 impl Product {
     /// Names that a product uses for itself, or will: no project may have one.
     const OWN_ENTRIES: [&str; 14] = [
-        "res",
-        "pkg-cache",
+        Product::RESOURCES,
+        Product::CACHE,
         "bin",
         "envs.sh",
         "bootstrap-project.sh",
         Product::MANIFEST,
         "SHA256SUMS",
         "SHA256SUMS.minisig",
-        "sbom.cdx.json",
+        Product::SBOM,
         "provenance.json",
         "provenance.json.minisig",
         VERIFICATION,
         "verification.json.minisig",
         "report.html",
     ];
+
+    /// The resources.
+    pub const RESOURCES: &str = "res";
+
+    /// The package cache.
+    pub const CACHE: &str = "pkg-cache";
+
+    /// The bill of materials.
+    pub const SBOM: &str = "sbom.cdx.json";
 
     /// What lists everything in a product.
     pub const MANIFEST: &str = "manifest.json";
@@ -273,12 +282,12 @@ impl Product {
 
     /// The resources.
     pub fn resources(&self) -> PathBuf {
-        self.0.join("res")
+        self.0.join(Product::RESOURCES)
     }
 
     /// The package cache.
     pub fn cache(&self) -> PathBuf {
-        self.0.join("pkg-cache")
+        self.0.join(Product::CACHE)
     }
 
     /// The pixi that it brings, if any.
@@ -320,7 +329,7 @@ impl Product {
 
     /// The bill of materials.
     pub fn sbom(&self) -> PathBuf {
-        self.0.join("sbom.cdx.json")
+        self.0.join(Product::SBOM)
     }
 
     /// The page for the person who must approve its transfer.

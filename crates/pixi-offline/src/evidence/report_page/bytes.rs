@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::Approval;
 use super::escaped::Escaped;
 use super::sections::counted;
+use crate::byte_size::ByteSize;
 use crate::evidence::manifest::{Entry, EntryKind, Manifest};
 use crate::layout::Product;
 
@@ -177,13 +178,13 @@ pub(super) fn where_the_bytes_are(approval: &Approval<'_>) -> Markup {
             }
         }
         table {
-            caption { (shown(bytes.total)) " in all, of files as they lie in the product" }
+            caption { (ByteSize(bytes.total)) " in all, of files as they lie in the product" }
             thead { tr { th scope="col" { "Part" } th.number scope="col" { "Size" } th.number scope="col" { "Share" } } }
             tbody {
                 @for (place, (part, (_, width))) in bytes.parts.iter().zip(&widths).enumerate() {
                     tr {
                         th scope="row" { (swatch(place)) (part.name) }
-                        td.number { (shown(part.bytes)) }
+                        td.number { (ByteSize(part.bytes)) }
                         td.number { (format!("{width:.1} %")) }
                     }
                 }
@@ -198,7 +199,7 @@ pub(super) fn where_the_bytes_are(approval: &Approval<'_>) -> Markup {
                     @for share in &bytes.largest {
                         tr {
                             th scope="row" { (Escaped(&share.name)) }
-                            td.number { (shown(share.bytes)) }
+                            td.number { (ByteSize(share.bytes)) }
                             td.bar {
                                 svg.row viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
                                     rect.c0 width=(decimal(percent(share.bytes, longest))) height="10" {}
@@ -209,7 +210,7 @@ pub(super) fn where_the_bytes_are(approval: &Approval<'_>) -> Markup {
                     @if bytes.others.0 > 0 {
                         tr {
                             th scope="row" { (counted(bytes.others.0 as u64, "more package")) }
-                            td.number { (shown(bytes.others.1)) }
+                            td.number { (ByteSize(bytes.others.1)) }
                             td {}
                         }
                     }
@@ -236,40 +237,5 @@ fn decimal(length: f64) -> String {
 fn swatch(place: usize) -> Markup {
     html! {
         svg.key viewBox="0 0 1 1" aria-hidden="true" { rect class={ "c" (place) } width="1" height="1" {} }
-    }
-}
-
-/// A number of bytes as people read it.
-pub(super) fn shown(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes} B"),
-        unit => format!("{value:.1} {}", units[unit]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_shown_with_the_unit_that_fits() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_000, "1.0 kB"),
-            (999_960, "1.0 MB"),
-            (123_456_789, "123.5 MB"),
-            (12_000_000_000_000, "12.0 TB"),
-            (u64::MAX, "18446744.1 TB"),
-        ] {
-            assert_eq!(shown(bytes), text);
-        }
     }
 }

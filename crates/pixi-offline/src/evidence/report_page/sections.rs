@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::Approval;
-use super::bytes::{shown, where_the_bytes_are};
+use super::bytes::where_the_bytes_are;
 use super::escaped::Escaped;
 use super::packages::{cache, environments, licences, packages};
+use crate::byte_size::ByteSize;
 use crate::container::Image;
 use crate::evidence::Sha256Digest;
 use crate::evidence::manifest::ManifestFacts;
@@ -162,7 +163,7 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
                 @if packages.whole_cache { "; the package cache is carried whole, whatever is needed" }
             }),
             ("Size", html! {
-                (shown(totals.bytes)) " in " (counted(totals.files, "file"))
+                (ByteSize(totals.bytes)) " in " (counted(totals.files, "file"))
                 @if totals.links > 0 { ", " (counted(totals.links, "symbolic link")) }
                 @if totals.others > 0 { ", " (counted(totals.others, "other entry")) }
             }),

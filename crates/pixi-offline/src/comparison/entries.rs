@@ -1,0 +1,139 @@
+//! What differs between the entries of two directories.
+
+use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use serde::Serialize;
+
+use crate::evidence::Sha256Digest;
+use crate::evidence::manifest::{EncodedPath, EntryKind};
+
+/// What differs between two directories.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DirComparison {
+    /// What differs, by path.
+    pub changes: Vec<EntryChange>,
+    /// How many entries are the same.
+    pub unchanged: u64,
+}
+
+/// An entry that was added, removed or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryChange {
+    /// Its path below the directory, encoded as in `manifest.json`.
+    pub path: String,
+    /// What it was; `None` when it was added.
+    pub old: Option<EntryFacts>,
+    /// What it is; `None` when it was removed.
+    pub new: Option<EntryFacts>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryFacts {
+    /// `file`, `directory`, `link`, `fifo`, `socket`, `block-device` or `character-device`.
+    pub kind: &'static str,
+    /// The bytes of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The digest of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Digest>,
+    /// The permissions, in octal; a link has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// What a link leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<EncodedPath>,
+}
+
+/// What differs between two directories, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct FileCounts {
+    /// Regular files that only the new one has, or that differ.
+    pub new_files: u64,
+    /// The bytes of these.
+    pub new_bytes: u64,
+    /// Regular files that only the old one has, or that differ.
+    pub old_files: u64,
+    /// The bytes of these.
+    pub old_bytes: u64,
+}
+
+impl DirComparison {
+    /// Compares entries that are sorted by the bytes of their paths.
+    pub(super) fn of<'a>(
+        old: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
+        new: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
+    ) -> DirComparison {
+        let (mut old, mut new) = (old.peekable(), new.peekable());
+        let mut comparison = DirComparison::default();
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return comparison,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((one, _)), Some((other, _))) => one.cmp(other),
+            };
+            let before = order.is_le().then(|| old.next()).flatten();
+            let after = order.is_ge().then(|| new.next()).flatten();
+            if let (Some((_, before)), Some((_, after))) = (before, after)
+                && before == after
+            {
+                comparison.unchanged += 1;
+                continue;
+            }
+            let path = before.or(after).map_or(&b""[..], |(path, _)| path);
+            comparison.changes.push(EntryChange {
+                path: EncodedPath::new(OsStr::from_bytes(path)).to_string(),
+                old: before.map(|(_, kind)| EntryFacts::of(kind)),
+                new: after.map(|(_, kind)| EntryFacts::of(kind)),
+            });
+        }
+    }
+
+    /// The files among the changes.
+    pub(super) fn counts(&self) -> FileCounts {
+        let mut counts = FileCounts::default();
+        for change in &self.changes {
+            if let Some(size) = change.old.as_ref().and_then(|facts| facts.size) {
+                counts.old_files += 1;
+                counts.old_bytes += size;
+            }
+            if let Some(size) = change.new.as_ref().and_then(|facts| facts.size) {
+                counts.new_files += 1;
+                counts.new_bytes += size;
+            }
+        }
+        counts
+    }
+}
+
+impl EntryFacts {
+    fn of(kind: &EntryKind) -> EntryFacts {
+        let facts = |kind, mode: Option<&crate::evidence::manifest::Mode>| EntryFacts {
+            kind,
+            size: None,
+            sha256: None,
+            mode: mode.map(ToString::to_string),
+            target: None,
+        };
+        match kind {
+            EntryKind::File { mode, size, sha256 } => EntryFacts {
+                size: Some(*size),
+                sha256: Some(*sha256),
+                ..facts("file", Some(mode))
+            },
+            EntryKind::Directory { mode } => facts("directory", Some(mode)),
+            EntryKind::Link { target } => EntryFacts {
+                target: Some(target.clone()),
+                ..facts("link", None)
+            },
+            EntryKind::Fifo { mode } => facts("fifo", Some(mode)),
+            EntryKind::Socket { mode } => facts("socket", Some(mode)),
+            EntryKind::BlockDevice { mode } => facts("block-device", Some(mode)),
+            EntryKind::CharacterDevice { mode } => facts("character-device", Some(mode)),
+        }
+    }
+}

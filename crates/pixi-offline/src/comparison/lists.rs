@@ -1,0 +1,125 @@
+//! The lists of one product that is compared.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::comparison::ProductSummary;
+use crate::comparison::packages::{self, EnvironmentPackages};
+use crate::evidence::Sha256Digest;
+use crate::evidence::check::Lists;
+use crate::evidence::evidence_file::{self, LONGEST_RECORD};
+use crate::evidence::manifest::{Entry, EntryKind, ManifestFacts};
+use crate::evidence::verification::Verified;
+use crate::failure::Failure;
+use crate::layout::Product;
+
+/// The lists of a product: of a whole one, or of a directory that has only its lists.
+#[derive(Debug)]
+pub struct ProductLists {
+    path: PathBuf,
+    lists: Lists,
+    packages: EnvironmentPackages,
+    verified: Verified,
+}
+
+impl ProductLists {
+    /// Reads the lists in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when there is no `manifest.json` or no `sbom.cdx.json`, or one of an unknown format; 1 when
+    /// `SHA256SUMS` lies beside them and has another digest of one of them, or when one cannot be read.
+    pub fn read(dir: &Path) -> anyhow::Result<ProductLists> {
+        let product = Product::new(dir);
+        let Some(lists) = Lists::read(&product)? else {
+            return Err(missing(dir, Product::MANIFEST));
+        };
+        let Some(bill) = evidence_file::read(&product.sbom(), LONGEST_RECORD)? else {
+            return Err(missing(dir, Product::SBOM));
+        };
+        let digest = Sha256Digest::from(Sha256::digest(&bill));
+        let entries = &lists.manifest.entries;
+        let listed = entries
+            .binary_search_by(|entry| entry.path.bytes().cmp(Product::SBOM.as_bytes()))
+            .ok()
+            .map(|place| &entries[place].kind);
+        if !matches!(listed, Some(EntryKind::File { sha256, .. }) if *sha256 == digest) {
+            return Err(Failure::general(format!(
+                "{} is not the file that {} lists: it was changed; copy the product again, whole",
+                product.sbom().display(),
+                product.manifest().display()
+            )));
+        }
+        let packages = packages::read(&bill)
+            .with_context(|| format!("{} cannot be used", product.sbom().display()))?;
+        let verified = Verified::read(&product, &lists.digest)?;
+        Ok(ProductLists {
+            path: dir.to_owned(),
+            lists,
+            packages,
+            verified,
+        })
+    }
+
+    /// Where they were read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn facts(&self) -> &ManifestFacts {
+        &self.lists.manifest.facts
+    }
+
+    pub(super) fn packages(&self) -> &EnvironmentPackages {
+        &self.packages
+    }
+
+    pub(super) fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// Those of the project's directory, with their paths below it.
+    pub(super) fn project_entries(&self) -> impl Iterator<Item = (&[u8], &EntryKind)> {
+        self.below(self.facts().project.dir.bytes())
+    }
+
+    /// Those of the resources, with their paths below these.
+    pub(super) fn resource_entries(&self) -> impl Iterator<Item = (&[u8], &EntryKind)> {
+        self.below(Product::RESOURCES.as_bytes())
+    }
+
+    /// Those of the package cache.
+    pub(super) fn cache_entries(&self) -> impl Iterator<Item = (&[u8], &EntryKind)> {
+        self.below(Product::CACHE.as_bytes())
+    }
+
+    fn below<'a>(&'a self, dir: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a EntryKind)> {
+        let below = move |entry: &'a Entry| {
+            let path = entry.path.bytes().strip_prefix(dir)?;
+            Some((path.strip_prefix(b"/")?, &entry.kind))
+        };
+        self.lists.manifest.entries.iter().filter_map(below)
+    }
+
+    pub(super) fn summary(&self) -> ProductSummary {
+        let facts = self.facts();
+        ProductSummary {
+            path: self.path.display().to_string(),
+            project: facts.project.name.clone(),
+            version: facts.project.version.clone(),
+            product_digest: format!("sha256:{}", self.lists.digest),
+            content_digest: None,
+            files: facts.totals.files,
+            bytes: facts.totals.bytes,
+        }
+    }
+}
+
+fn missing(dir: &Path, name: &str) -> anyhow::Error {
+    Failure::usage(format!(
+        "{} has no {name}; name a product, or a directory with its manifest.json and its sbom.cdx.json",
+        dir.display()
+    ))
+}

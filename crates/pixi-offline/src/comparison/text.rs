@@ -1,0 +1,204 @@
+//! A comparison as lines for people.
+
+use crate::byte_size::ByteSize;
+use crate::comparison::{
+    Comparison, EntryChange, EntryFacts, PackageChange, PackageFacts, ProductSummary, SettingChange,
+};
+
+/// The lines: both products, then packages, files and settings.
+pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
+    let mut lines = vec![
+        format!("Old: {}", product(&comparison.old)),
+        format!("New: {}", product(&comparison.new)),
+        format!("Content: {}", content(comparison)),
+    ];
+    lines.push(counted("Packages", &comparison.packages, |change| {
+        (change.old.is_empty(), change.new.is_empty())
+    }));
+    lines.extend(comparison.packages.iter().map(package));
+    for (title, dir) in [
+        ("Project", &comparison.project),
+        ("Resources", &comparison.resources),
+    ] {
+        lines.push(counted(title, &dir.changes, |change| {
+            (change.old.is_none(), change.new.is_none())
+        }));
+        lines.extend(dir.changes.iter().map(entry));
+    }
+    let cache = &comparison.package_cache;
+    lines.push(format!(
+        "Package cache: {} files of {} are new or changed, {} files of {} are gone or changed",
+        cache.new_files,
+        ByteSize(cache.new_bytes),
+        cache.old_files,
+        ByteSize(cache.old_bytes)
+    ));
+    lines.push(match comparison.settings.len() {
+        0 => "Settings: none differ".to_owned(),
+        some => format!("Settings: {some} differ"),
+    });
+    lines.extend(comparison.settings.iter().flat_map(setting));
+    lines
+}
+
+fn product(product: &ProductSummary) -> String {
+    let version = product.version.as_ref();
+    format!(
+        "{}: {}{}, {}, {} files, {}",
+        product.path,
+        product.project,
+        version.map_or_else(String::new, |version| format!(" {version}")),
+        product.product_digest,
+        product.files,
+        ByteSize(product.bytes)
+    )
+}
+
+fn content(comparison: &Comparison) -> &'static str {
+    match (comparison.same_product, comparison.same_content) {
+        (true, _) => "the same to the byte",
+        (false, Some(true)) => {
+            "packages, project and resources are the same; what differs is listed below, and the bookkeeping of package caches"
+        }
+        (false, Some(false)) => "different",
+        (false, None) => {
+            "different products; whether they hold the same is unknown, since one of them states no content digest (an older version made it)"
+        }
+    }
+}
+
+/// `Packages: 1 added, 2 removed, 3 changed`; `is` says whether there was no old one and is no new one.
+fn counted<T>(title: &str, changes: &[T], is: impl Fn(&T) -> (bool, bool)) -> String {
+    let count = |wanted: (bool, bool)| changes.iter().filter(|change| is(change) == wanted).count();
+    if changes.is_empty() {
+        return format!("{title}: nothing changed");
+    }
+    format!(
+        "{title}: {} added, {} removed, {} changed",
+        count((true, false)),
+        count((false, true)),
+        count((false, false))
+    )
+}
+
+fn package(change: &PackageChange) -> String {
+    let shown = |facts: &[PackageFacts]| {
+        let shown: Vec<String> = facts.iter().map(PackageFacts::shown).collect();
+        shown.join(", ")
+    };
+    let name = format!("{} ({})", change.name, change.ecosystem);
+    let environments = change.environments.join(", ");
+    match (&*change.old, &*change.new) {
+        ([], new) => format!("  added    {name} {} [{environments}]", shown(new)),
+        (old, []) => format!("  removed  {name} {} [{environments}]", shown(old)),
+        (old, new) => {
+            let versions = match (shown(old), shown(new)) {
+                (old, new) if old == new => old,
+                (old, new) => format!("{old} -> {new}"),
+            };
+            format!(
+                "  changed  {name} {versions}{} [{environments}]",
+                details(old, new)
+            )
+        }
+    }
+}
+
+/// What of two lists of facts differs besides version and build.
+fn details(old: &[PackageFacts], new: &[PackageFacts]) -> String {
+    type Field = fn(&PackageFacts) -> &Option<String>;
+    let fields: [(&str, Field); 6] = [
+        ("channel", |facts| &facts.channel),
+        ("subdir", |facts| &facts.subdir),
+        ("kind", |facts| &facts.kind),
+        ("licence", |facts| &facts.licence),
+        ("source", |facts| &facts.source),
+        ("archive", |facts| &facts.sha256),
+    ];
+    let ([old], [new]) = (old, new) else {
+        return String::new();
+    };
+    // Another version has another archive, and its name is in the URL.
+    let is_implied =
+        |name: &str| old.shown() != new.shown() && matches!(name, "archive" | "source");
+    let mut text = String::new();
+    for (name, field) in fields {
+        let (old, new) = (field(old), field(new));
+        if old != new && !is_implied(name) {
+            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+            text.push_str(&format!("; {name} {} -> {}", shown(old), shown(new)));
+        }
+    }
+    text
+}
+
+fn entry(change: &EntryChange) -> String {
+    let path = &change.path;
+    match (&change.old, &change.new) {
+        (None, Some(new)) => format!("  added    {path}{}", size(new)),
+        (Some(old), None) => format!("  removed  {path}{}", size(old)),
+        (Some(old), Some(new)) => format!("  changed  {path}{}", difference(old, new)),
+        (None, None) => String::new(),
+    }
+}
+
+fn size(facts: &EntryFacts) -> String {
+    match facts.size {
+        Some(size) => format!(" ({})", ByteSize(size)),
+        None => format!(" ({})", facts.kind),
+    }
+}
+
+fn difference(old: &EntryFacts, new: &EntryFacts) -> String {
+    if old.kind != new.kind {
+        return format!(" ({} -> {})", old.kind, new.kind);
+    }
+    if let (Some(old_target), Some(new_target)) = (&old.target, &new.target) {
+        return format!(" (link to {old_target} -> {new_target})");
+    }
+    let mut parts = Vec::new();
+    if let (Some(old_size), Some(new_size)) = (old.size, new.size)
+        && old.sha256 != new.sha256
+    {
+        parts.push(match old_size == new_size {
+            true => format!("{}, other bytes", ByteSize(new_size)),
+            false => format!("{} -> {}", ByteSize(old_size), ByteSize(new_size)),
+        });
+    }
+    if let (Some(old_mode), Some(new_mode)) = (&old.mode, &new.mode)
+        && old_mode != new_mode
+    {
+        parts.push(format!("mode {old_mode} -> {new_mode}"));
+    }
+    format!(" ({})", parts.join("; "))
+}
+
+fn setting(change: &SettingChange) -> Vec<String> {
+    let SettingChange { name, old, new } = change;
+    if old.len() <= 1 && new.len() <= 1 {
+        let shown = |values: &[String]| values.first().map_or("none", |value| value).to_owned();
+        return vec![format!("  {name}: {} -> {}", shown(old), shown(new))];
+    }
+    // Of a list only what differs.
+    let missing_in = |from: &[String], other: &[String]| -> Vec<String> {
+        from.iter()
+            .filter(|value| !other.contains(value))
+            .cloned()
+            .collect()
+    };
+    let mut lines = vec![format!("  {name}:")];
+    lines.extend(
+        missing_in(old, new)
+            .iter()
+            .map(|value| format!("    removed  {value}")),
+    );
+    lines.extend(
+        missing_in(new, old)
+            .iter()
+            .map(|value| format!("    added    {value}")),
+    );
+    if lines.len() == 1 {
+        lines.push("    the order differs".to_owned());
+    }
+    lines
+}
