@@ -2,6 +2,7 @@
 //! of the project, files that Git LFS did not fetch.
 
 mod generated;
+mod target;
 mod versions;
 
 use std::fs;

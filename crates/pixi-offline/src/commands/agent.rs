@@ -20,12 +20,14 @@ use crate::evidence::{self, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
 use crate::packages::{LocalChannel, Lock};
+use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::generated::StagedPaths;
 use crate::project::git_version;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
 use crate::project::stage::{self, ProjectRules};
+use crate::project::target_builds;
 use crate::replacement::{self, OverwriteGuard, TargetState};
 use crate::request::{ProjectName, SecretPolicy, Verification};
 use crate::staging::{self, CopyOptions, Rules, Survey};
@@ -158,6 +160,8 @@ impl Inspection {
         let inspected = ProjectInspection {
             manifest: manifest.name.to_owned(),
             channels: channels_of(lock.as_ref(), &project),
+            tasks: FetchingTasks::find(&manifest, &project),
+            builds: target_builds::find(lock.as_ref(), &project),
             lock: lock.map(|lock| lock.text().to_owned()),
             environments: manifest.environments().clone(),
             secrets,

@@ -197,6 +197,11 @@ impl<'a> ContainerBuildPlan<'a> {
         stage::warn_of_survey("project", &(&inspected.project_survey).into(), context);
         stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), context);
         selection.warn(&request.build, &[], context);
+        selection.warn_of_builds(&inspected.builds, context);
+        // The project is not on this machine.
+        inspected
+            .tasks
+            .say(&request.build.verification, None, context);
         if let Some(resources) = &request.resources
             && !inspected.resources
         {

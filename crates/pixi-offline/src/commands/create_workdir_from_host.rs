@@ -13,12 +13,14 @@ use crate::context::Context;
 use crate::evidence::{GitVersion, WorkdirRecord};
 use crate::layout;
 use crate::packages::{LocalChannel, Subdir, subdir_of_image};
+use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::git_version;
 use crate::project::lock_fit;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
 use crate::project::stage::{self, ProjectRules};
+use crate::project::target_builds;
 use crate::request::{
     BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, ProjectName, Transfer,
     text_for_mount,
@@ -196,6 +198,7 @@ impl<'a> HostBuildPlan<'a> {
             request.build.container_workdir.as_str(),
             context,
         );
+        self.warn_of_target(context);
         if self.image.is_none() {
             context.report.note(format_args!(
                 "image {} is not on this engine; the engine fetches it",
@@ -203,6 +206,16 @@ impl<'a> HostBuildPlan<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// Says what is built at the target, and what would fetch there.
+    pub(crate) fn warn_of_target(&self, context: &Context) {
+        let project = &self.project_dir;
+        let builds = target_builds::find(self.selection.lock.as_ref(), project);
+        self.selection.warn_of_builds(&builds, context);
+        let verification = &self.request.build.verification;
+        let tasks = FetchingTasks::find(&self.manifest, project);
+        tasks.say(verification, Some(project), context);
     }
 
     /// Says which environments ask for a GPU that the container will not have.

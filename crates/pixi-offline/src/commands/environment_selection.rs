@@ -11,6 +11,7 @@ use crate::project::environments::{self, Resolved};
 use crate::project::lock_fit;
 use crate::project::lock_use::LockUse;
 use crate::project::manifest_environments::ManifestEnvironments;
+use crate::project::target_builds::{self, TargetBuild};
 use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
 
 /// A lock, and the environments of it that are for the container's platform.
@@ -109,6 +110,13 @@ impl EnvironmentSelection {
         }
         self.warn_of_cuda(request, engine_arguments, context);
         self.resolved.say_left_out(context);
+    }
+
+    /// Names the packages of the environments that are built wherever the product is
+    /// installed.
+    pub(crate) fn warn_of_builds(&self, builds: &[TargetBuild], context: &Context) {
+        let (lock, environments) = (self.lock.as_ref(), &self.resolved.environments);
+        target_builds::say(builds, lock, environments, self.platform, context);
     }
 
     /// Says which environments ask for a GPU that the container will not have.

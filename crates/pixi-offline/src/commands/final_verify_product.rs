@@ -28,6 +28,7 @@ use crate::project::stage;
 use crate::replacement::{DirLock, sweep_files};
 use crate::request::text_for_mount;
 use crate::workspace::container_out::ContainerOut;
+use crate::workspace::pixi_words::PixiWords;
 use crate::workspace::script_result::{self, Phase};
 use crate::workspace::{ScriptPlace, ScriptRun, Workspace};
 
@@ -274,11 +275,15 @@ impl<'a> VerifyPlan<'a> {
     fn classify(&self, outcome: &Outcome, context: &Context) -> anyhow::Result<()> {
         let (request, logs) = (self.request, &self.logs);
         let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
+        let advice = match outcome.phase("bootstrap") {
+            Some(1..) => advice_on_bootstrap(&PixiWords::of(&bootstrap_log)),
+            _ => String::new(),
+        };
         let phase = |name, what, log| Phase {
             name,
             what,
             log,
-            advice: "",
+            advice: if name == "bootstrap" { &advice } else { "" },
         };
         script_result::require_success(
             outcome,
@@ -312,6 +317,17 @@ impl<'a> VerifyPlan<'a> {
             false => script_result::write_no_verification(&verify_log),
         }
     }
+}
+
+/// What to do about an install that failed, where it was the build of a package.
+fn advice_on_bootstrap(words: &PixiWords) -> String {
+    let Some(package) = words.failed_build() else {
+        return String::new();
+    };
+    format!(
+        "the build of {package} failed: it is built where the product is installed, without a network; put what its build fetches into the project, or depend on a wheel of it; pixi says:{}",
+        words.shown()
+    )
 }
 
 /// Requires that product and logs can be where they were asked for.

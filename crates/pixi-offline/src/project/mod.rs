@@ -3,6 +3,7 @@
 
 pub(crate) mod cuda;
 pub(crate) mod environments;
+pub(crate) mod fetching_tasks;
 pub(crate) mod generated;
 pub(crate) mod git_version;
 pub(crate) mod lock_fit;
@@ -12,6 +13,7 @@ pub(crate) mod project_manifest;
 pub mod secrets;
 pub(crate) mod source_state;
 pub(crate) mod stage;
+pub(crate) mod target_builds;
 pub(crate) mod workspace_platforms;
 
 pub use generated::Generated;

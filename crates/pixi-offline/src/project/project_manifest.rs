@@ -160,6 +160,11 @@ impl ProjectManifest {
         self.platforms.as_deref()
     }
 
+    /// Its tasks, each with what it is: several may have one name.
+    pub(crate) fn tasks(&self) -> Vec<(&str, &Item)> {
+        self.table(&[]).map(tasks_of).unwrap_or_default()
+    }
+
     fn workspace_platforms(&self) -> Option<&toml_edit::Array> {
         let workspace = self
             .table(&["workspace"])
@@ -224,6 +229,20 @@ fn collect_find_links(table: &dyn toml_edit::TableLike, found: &mut Vec<String>)
             collect_find_links(inner, found);
         }
     }
+}
+
+/// The tasks in a table of pixi's, in those of its features, and in those for targets.
+fn tasks_of(table: &dyn toml_edit::TableLike) -> Vec<(&str, &Item)> {
+    let mut tasks: Vec<(&str, &Item)> = Vec::new();
+    let own = table.get("tasks").and_then(Item::as_table_like);
+    tasks.extend(own.into_iter().flat_map(toml_edit::TableLike::iter));
+    for key in ["feature", "target"] {
+        let inner = table.get(key).and_then(Item::as_table_like);
+        for (_, item) in inner.into_iter().flat_map(toml_edit::TableLike::iter) {
+            tasks.extend(item.as_table_like().into_iter().flat_map(tasks_of));
+        }
+    }
+    tasks
 }
 
 #[cfg(test)]

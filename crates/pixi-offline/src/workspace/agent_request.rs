@@ -10,8 +10,10 @@ use crate::container::Counting;
 use crate::context::Context;
 use crate::evidence::{GitVersion, SourceState};
 use crate::packages::LocalChannel;
+use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::generated::StagedPaths;
 use crate::project::manifest_environments::ManifestEnvironments;
+use crate::project::target_builds::TargetBuild;
 use crate::request::SecretAction;
 use crate::secret_search::Finding;
 use crate::staging::Survey;
@@ -112,6 +114,10 @@ pub struct ProjectInspection {
     pub resources: bool,
     /// The versions of the project's packages that come from git.
     pub git_versions: Vec<GitVersion>,
+    /// The tasks that fetch something when they run.
+    pub tasks: FetchingTasks,
+    /// The packages that are built wherever the product is installed.
+    pub builds: Vec<TargetBuild>,
     /// What of the project would be copied.
     pub project_survey: Survey,
     /// What of the resources would be.

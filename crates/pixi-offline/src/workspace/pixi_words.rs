@@ -54,6 +54,26 @@ impl PixiWords {
         self.fault().join(" ").contains("No packages found")
     }
 
+    /// The last package whose build failed, as pixi or uv in it names it.
+    pub(crate) fn failed_build(&self) -> Option<String> {
+        // Lines are cut to the width of a terminal.
+        let lines: Vec<&str> = self.0.iter().map(|line| without_frame(line)).collect();
+        let text = lines.join(" ");
+        let words = [
+            "Failed to build ",
+            "Failed to download and build ",
+            "failed to build ",
+        ];
+        let after = words.iter().filter_map(|words| {
+            let (_, rest) = text.rsplit_once(words)?;
+            rest.strip_prefix(['`', '\''])
+        });
+        let rest = after.min_by_key(|rest| rest.len())?;
+        let is_part = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+        let name: String = rest.chars().take_while(is_part).collect();
+        (!name.is_empty()).then_some(name)
+    }
+
     /// Why the lock does not fit, as `pixi -v` tells: the first few reasons.
     pub(crate) fn why_stale(&self) -> Vec<&str> {
         let reasons = self
@@ -173,6 +193,33 @@ mod tests {
         assert!(!none(
             "No packages found.\nError:   \u{d7} 401 Unauthorized\n"
         ));
+    }
+
+    #[test]
+    fn the_package_whose_build_failed_is_named() {
+        for (text, name) in [
+            // 0.77 with uv 0.11.15
+            (
+                "Error:   \u{d7} Failed to prepare distributions\n  \u{251c}\u{2500}\u{25b6} Failed to build `native @ file:///p/demo/native`\n  \u{251c}\u{2500}\u{25b6} The build backend returned an error\n  \u{2570}\u{2500}\u{25b6} Call to `maturin.build_wheel` failed\n      Error: offline\n",
+                "native",
+            ),
+            (
+                "  \u{251c}\u{2500}\u{25b6} Failed to download and build\n  \u{2502}   `old_thing==1.0`\n",
+                "old_thing",
+            ),
+            ("  \u{d7} failed to build 'greet' from './greet'\n", "greet"),
+        ] {
+            let found = PixiWords::from_text(text).failed_build();
+            assert_eq!(found.as_deref(), Some(name), "{text:?}");
+        }
+        assert_eq!(
+            PixiWords::from_text("Failed to build ``\n").failed_build(),
+            None
+        );
+        assert_eq!(
+            PixiWords::from_text("401 Unauthorized\n").failed_build(),
+            None
+        );
     }
 
     #[test]

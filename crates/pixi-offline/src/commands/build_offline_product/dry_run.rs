@@ -89,6 +89,7 @@ fn of_host(
     context: &Context,
 ) -> anyhow::Result<PlanText> {
     build.warn_of_cuda(context);
+    build.warn_of_target(context);
     let (staged, selection) = (&build.project, &build.selection);
     let resources = build.resources.size;
     let workdir = build.place.workdir.path().display();
