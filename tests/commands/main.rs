@@ -26,3 +26,4 @@ mod product_scripts;
 mod project_inputs;
 mod secrets;
 mod shims;
+mod short_names;

@@ -69,6 +69,24 @@ where
     )
 }
 
+/// Runs a command that only starts others: `choose` reads all words as they are, and `start`
+/// starts what they ask for.
+pub fn run_dispatcher<Chosen>(
+    choose: impl FnOnce(&[OsString]) -> anyhow::Result<Parsed<Chosen>>,
+    start: impl FnOnce(Chosen, &HostEnv) -> anyhow::Result<()>,
+) -> ExitCode {
+    let report = Report::new();
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let ending = choose(&words).and_then(|parsed| match parsed {
+        Parsed::Options(chosen) => start(*chosen, &HostEnv::read()?),
+        Parsed::Text(text) => {
+            report.text(text);
+            Ok(())
+        }
+    });
+    ended(ending, &report)
+}
+
 /// Reads the environment and runs in it.
 fn in_context<Ended: Termination>(
     run: impl FnOnce(&Context) -> anyhow::Result<Ended>,

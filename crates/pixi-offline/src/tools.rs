@@ -77,6 +77,16 @@ impl Program {
         &self.path
     }
 
+    /// Makes this process the program, with our input, output and environment, so that signals
+    /// and the exit code are the program's own. Returns only when that fails.
+    pub fn replace_process(&self, arguments: &[impl AsRef<OsStr>]) -> anyhow::Error {
+        // duct starts a child; nothing is started here.
+        let error = std::process::Command::new(&self.path)
+            .args(arguments)
+            .exec();
+        anyhow::Error::new(error).context(format!("{} cannot be started", self.path.display()))
+    }
+
     /// Runs the program to its end with no input, both streams captured.
     ///
     /// # Errors

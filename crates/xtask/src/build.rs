@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use duct::cmd;
 
-/// The commands, each a package.
-pub const COMMANDS: [&str; 7] = [
+/// The commands.
+pub const COMMANDS: [&str; 8] = [
     "build-offline-product",
     "compare-products",
     "create-workdir-from-container",
@@ -14,7 +14,16 @@ pub const COMMANDS: [&str; 7] = [
     "make-archive-ready-product",
     "final-verify-product",
     "make-production-image",
+    "pixi-offline",
 ];
+
+/// The package of a command: that of its name, but for the one whose name the core has.
+fn package(command: &str) -> &str {
+    match command {
+        "pixi-offline" => "pixi-offline-cli",
+        _ => command,
+    }
+}
 
 /// Builds the commands for release, and returns their directory; `more` packages go
 /// there too.
@@ -24,8 +33,9 @@ pub const COMMANDS: [&str; 7] = [
 pub fn release(more: &[&str]) -> anyhow::Result<PathBuf> {
     let root = workspace();
     // With the engine that tests play with.
-    let packages = COMMANDS.iter().chain(&["fake-engine"]).chain(more);
-    let packages = packages.flat_map(|package| ["--package", *package]);
+    let packages = COMMANDS.iter().map(|command| package(command));
+    let packages = packages.chain(["fake-engine"]).chain(more.iter().copied());
+    let packages = packages.flat_map(|package| ["--package", package]);
     let words = [
         "build",
         "--release",

@@ -41,10 +41,24 @@ pub fn files() -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
         ] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command, &name, &mut script);
+            if shell == Shell::Bash {
+                script = with_one_function_name(&name, &script);
+            }
             files.push((Path::new("share").join(file), script));
         }
     }
     Ok(files)
+}
+
+/// A bash completion whose subcommands are found: clap_complete 4.5 writes the hyphen of a
+/// command's name in two ways, `a__b` where it chooses a subcommand and `a__subcmd__b` where
+/// it has the words of one.
+fn with_one_function_name(command: &str, script: &[u8]) -> Vec<u8> {
+    let wrong = format!("{}__subcmd__", command.replace('-', "__subcmd__"));
+    let right = format!("{}__subcmd__", command.replace('-', "__"));
+    String::from_utf8_lossy(script)
+        .replace(&wrong, &right)
+        .into_bytes()
 }
 
 /// The man page of a command, below the prefix.
@@ -61,6 +75,15 @@ fn man_page(command: &Command) -> anyhow::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        page.extend_from_slice(b".SH COMMANDS\n");
+        for short in command.get_subcommands() {
+            let about = short.get_about().map(ToString::to_string);
+            let (word, about) = (short.get_name(), about.unwrap_or_default());
+            let entry = format!(".TP\n\\fB{}\\fR\n{}\n", literally(word), literally(&about));
+            page.extend_from_slice(entry.as_bytes());
+        }
+    }
     // As they stand: the library would fill the lines like those of a text.
     page.extend_from_slice(b".SH EXAMPLES\n.nf\n");
     let examples = command
@@ -116,9 +139,43 @@ fn commands() -> Vec<Command> {
         final_verify_product::Options::command(),
         make_production_image::Options::command(),
         make_archive_ready_product::Options::command(),
+        with_short_names(),
     ]
     .map(dirs)
     .into()
+}
+
+/// `pixi-offline`, each short name with the options of what it starts.
+fn with_short_names() -> Command {
+    let from_container = create_workdir_from_container::Options::command();
+    let from_host = create_workdir_from_host::Options::command();
+    let shared: Vec<_> = from_host
+        .get_arguments()
+        .map(|it| it.get_id().clone())
+        .collect();
+    let more = from_container.get_arguments().cloned();
+    let more = more.filter(|argument| !shared.contains(argument.get_id()));
+    let long_names = [
+        build_offline_product::Options::command(),
+        from_host.args(more),
+        make_archive_ready_product::Options::command(),
+        final_verify_product::Options::command(),
+        make_production_image::Options::command(),
+        compare_products::Options::command(),
+    ];
+    let mut front = pixi_offline_cli::command();
+    for short in pixi_offline_cli::SHORT_NAMES {
+        let long = long_names
+            .iter()
+            .find(|long| long.get_name() == short.command);
+        // A name without its options would be noticed by the test of these pages.
+        let Some(long) = long.cloned() else { continue };
+        front = front.mut_subcommand(short.word, |named| {
+            long.name(short.word)
+                .about(named.get_about().cloned().unwrap_or_default())
+        });
+    }
+    front
 }
 
 #[cfg(test)]
@@ -174,6 +231,49 @@ mod tests {
         parses::<make_archive_ready_product::Options>();
         parses::<compare_products::Options>();
         parses::<make_production_image::Options>();
+        short_names_parse();
+    }
+
+    /// The examples of `pixi-offline` are parsed as the command that they start does.
+    fn short_names_parse() {
+        for words in examples(&pixi_offline_cli::command()) {
+            let arguments = &words[2..];
+            let parsed = match pixi_offline_cli::command_of(&words[1], arguments).unwrap() {
+                "build-offline-product" => is_parsed::<build_offline_product::Options>(arguments),
+                "create-workdir-from-host" => {
+                    is_parsed::<create_workdir_from_host::Options>(arguments)
+                }
+                "make-archive-ready-product" => {
+                    is_parsed::<make_archive_ready_product::Options>(arguments)
+                }
+                "final-verify-product" => is_parsed::<final_verify_product::Options>(arguments),
+                other => panic!("{other}: add it here"),
+            };
+            assert!(parsed.is_ok(), "{words:?}: {parsed:?}");
+        }
+    }
+
+    fn is_parsed<Options: Parser>(arguments: &[OsString]) -> anyhow::Result<()> {
+        parse::<Options>(arguments.iter().cloned()).map(drop)
+    }
+
+    #[test]
+    fn the_pages_of_pixi_offline_have_each_short_name_and_its_options() {
+        let command = with_short_names();
+        let page = String::from_utf8(man_page(&command).unwrap()).unwrap();
+        for short in pixi_offline_cli::SHORT_NAMES {
+            assert!(
+                page.contains(&format!("\n\\fB{}\\fR\n", short.word)),
+                "{page}"
+            );
+            let options = command.find_subcommand(short.word).unwrap();
+            assert!(options.get_arguments().count() > 1, "{}", short.word);
+        }
+        let stage = command.find_subcommand("stage").unwrap();
+        for option in ["project-dir", "container-id"] {
+            let mut longs = stage.get_arguments().filter_map(|it| it.get_long());
+            assert!(longs.any(|long| long == option), "{option}");
+        }
     }
 
     #[test]
@@ -230,12 +330,17 @@ mod tests {
             try build-offline-product --bundle
             try build-offline-product --project-dir demo --cache ''
             . "$1/bash-completion/completions/final-verify-product"
-            try final-verify-product --att"#;
+            try final-verify-product --att
+            . "$1/bash-completion/completions/pixi-offline"
+            try pixi-offline im
+            try pixi-offline stage --container-i"#;
         shell(&["bash", "-c"], script)
             .success()
             .prints("<--bundle-pixi>\n")
             .prints("<needed full>\n")
-            .prints("<--attach>\n");
+            .prints("<--attach>\n")
+            .prints("<image>\n")
+            .prints("<--container-id>\n");
     }
 
     #[test]

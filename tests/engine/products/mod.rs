@@ -13,6 +13,7 @@ mod exit_codes;
 mod forging;
 mod images;
 mod other_engine;
+mod pixi_subcommand;
 mod platforms_and_locks;
 mod project_inputs;
 mod proxies;
