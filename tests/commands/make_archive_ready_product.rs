@@ -37,6 +37,7 @@ fn the_product_holds_what_the_contract_says() {
     assert_eq!(
         names(&product),
         [
+            "README.txt",
             "SHA256SUMS",
             "bootstrap-project.sh",
             "demo",
@@ -271,5 +272,53 @@ fn a_name_with_a_line_end_begins_no_message_of_its_own() {
             !line.starts_with("ERROR: ") && line != "OK: forged",
             "{run}"
         );
+    }
+}
+
+#[test]
+fn the_readme_is_made_from_what_the_product_is_and_the_same_each_time() {
+    let fake = crate::fake::Fake::new();
+    fake.sandbox.write(
+        "demo/pixi.toml",
+        "[project]\nname = 'demo'\nversion = '1.4.7'\n",
+    );
+    fake.create(&["-e", "test", "-e", "default", "--verify-task", "smoke it"])
+        .success();
+    let contact = "Ada <ada@example.com>";
+    let readme = |words: &[&str]| {
+        let usual = ["--workdir", "W", "--contact", contact];
+        let words = usual.iter().chain(words);
+        fake.sandbox
+            .run("make-archive-ready-product", words)
+            .success();
+        fs::read_to_string(fake.path("W/product/README.txt")).unwrap()
+    };
+    let text = readme(&[]);
+    for line in [
+        "demo 1.4.7 for linux-64\n",
+        "\nNeeds      Linux on x86_64, bash, coreutils.\n",
+        "\nPixi       pixi 0.77.0 is not included.",
+        "\nCheck      sha256sum -c --quiet SHA256SUMS\n           ./bootstrap-project.sh --check\n",
+        "\nInstall    ./bootstrap-project.sh\n",
+        "\nUse        . ./envs.sh\n           cd demo\n           pixi run 'smoke it'\n",
+        "\nContact    Ada <ada@example.com>\n",
+    ] {
+        assert!(text.contains(line), "no {line:?} in\n{text}");
+    }
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert_eq!(readme(&["--force"]), text);
+    let sums = fs::read_to_string(fake.path("W/product/SHA256SUMS")).unwrap();
+    assert!(sums.contains("  README.txt\n"), "{sums}");
+    fake.sandbox
+        .write("W/pixi-cache/pixi-offline-bin/pixi", "pixi");
+    assert!(
+        readme(&["--bundle-pixi"]).contains("\nPixi       pixi 0.77.0 is included: bin/pixi.\n")
+    );
+    for contact in ["", " ", "a\nb", "\u{1b}[2J"] {
+        let words = ["--workdir", "W", "--contact", contact];
+        let run = fake.sandbox.run("make-archive-ready-product", words);
+        run.code(2).says("--contact");
     }
 }

@@ -183,6 +183,7 @@ impl Options {
         let image = self.image.as_deref().map(ImageReference::new).transpose()?;
         let product = ProductChoices {
             variables: self.product.variables()?,
+            contact: self.product.contact()?,
             output: self.product.output,
             generated: match self.keep_generated {
                 true => Generated::Keep,

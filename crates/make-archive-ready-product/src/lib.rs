@@ -69,6 +69,7 @@ impl TryFrom<Options> for ProductRequest {
                 .map(ProjectName::new)
                 .transpose()?,
             variables: options.product.variables()?,
+            contact: options.product.contact()?,
             excludes: options.exclude,
             generated: match options.drop_generated {
                 true => Generated::Drop,

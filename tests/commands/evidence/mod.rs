@@ -354,8 +354,8 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     assert!(checks(&product, &["sha256sum"]).status.success());
     bootstrap(&fake, &["--check"])
         .success()
-        .prints("ok: final verification passed at 2")
-        .prints("not signed: anyone could have written it");
+        .prints("note: verification.json reports a pass at 2")
+        .prints("it is not signed, so this is no proof of its origin");
 
     // A verification that fails takes the place of one that passed.
     let fake = fake.with(json!({"phases": [["bootstrap", "x\n", 3]]}));
@@ -365,14 +365,14 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     assert_eq!(record["failure"]["exit_code"], 3);
     assert_eq!(record["product_digest"], digest);
     assert_eq!(record["ran"][0]["exit_code"], 3);
-    bootstrap(&fake, &["--check"])
-        .success()
-        .prints("warning: the final verification of this product failed");
+    bootstrap(&fake, &["--check"]).success().prints(
+        "warning: verification.json reports that the final verification of this product failed",
+    );
     // The record of another product says nothing of this one.
     edit(&product.join("verification.json"), "sha256:", "sha256:0");
     bootstrap(&fake, &["--check"])
         .success()
-        .prints("warning: verification.json is of another product");
+        .prints("warning: verification.json belongs to another product");
     let fake = fake.with(json!({"phases": [["bootstrap", "", 0]]}));
     fake.verify(&[])
         .success()
@@ -489,5 +489,5 @@ fn a_variable_of_the_caller_is_not_taken_for_the_products_digest() {
     fake.verify(&["--project-name", "demo", "--attach", "--verify-task", "t"])
         .success();
     fake.sandbox.set("product_digest", "0".repeat(64));
-    bootstrap(&fake, &["--check"]).prints("final verification passed at");
+    bootstrap(&fake, &["--check"]).prints("verification.json reports a pass at");
 }

@@ -172,7 +172,8 @@ fn a_right_signature_of_another_product_is_refused_by_what_it_names() {
             // By hand, above: it names no file of ours, and is no statement of this product.
             check().success();
         }
-        bootstrap(&fake, &["--check"]).prints("warning: provenance.json is of another product");
+        bootstrap(&fake, &["--check"])
+            .prints("warning: provenance.json does not belong to this product");
         fs::write(place("provenance.json"), &kept[0]).unwrap();
         fs::write(place("provenance.json.minisig"), &kept[1]).unwrap();
     }

@@ -24,7 +24,7 @@ fn the_pixi_is_the_callers_else_the_products_else_the_one_on_the_path() {
     sandbox.set("PIXI_VERSION", "0.15.2");
     let run = bootstrap(&sandbox, &product, &[]);
     run.success().prints(&on_path);
-    assert_eq!(run.stderr, "", "{run}");
+    assert_eq!(before_the_end(&run), "", "{run}");
     bootstrap(&sandbox, &product, &["--pixi", "./mine"])
         .success()
         .prints("mine ");
@@ -53,7 +53,7 @@ fn the_pixi_is_the_callers_else_the_products_else_the_one_on_the_path() {
         .says("WARNING: the product was made with a pixi of its own");
     let (sandbox, product) = product_that_knows("P", &facts());
     let run = bootstrap(&sandbox, &product, &[]);
-    assert_eq!(run.stderr, "", "{run}");
+    assert_eq!(before_the_end(&run), "", "{run}");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_pixi_that_does_not_fit_is_refused_before_it_installs() {
         match verdict {
             Silent => {
                 run.success().prints("words=install");
-                assert_eq!(run.stderr, "", "{case}\n{run}");
+                assert_eq!(before_the_end(&run), "", "{case}\n{run}");
             }
             Says(texts) => {
                 run.success().prints("words=install").says_not("ERROR");

@@ -296,6 +296,7 @@ impl<'a> ContainerBuildPlan<'a> {
         record
             .environments
             .clone_from(&selection.resolved.environments);
+        record.verified_in = Some(selection.verified.clone());
         record.lock.staged = selection.lock.as_ref().map(|lock| *lock.digest());
 
         context

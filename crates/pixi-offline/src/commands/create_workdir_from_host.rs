@@ -289,6 +289,7 @@ impl<'a> HostBuildPlan<'a> {
         record
             .environments
             .clone_from(&self.selection.resolved.environments);
+        record.verified_in = Some(self.selection.verified.clone());
         record.image.clone_from(&self.image);
         record.lock.staged = self.selection.lock.as_ref().map(|lock| *lock.digest());
         Ok(record)

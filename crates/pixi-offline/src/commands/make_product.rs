@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::byte_size::ByteSize;
 use crate::commands::html_report::ProductPackages;
 use crate::commands::product_cache::{self, CacheChoice, CachePlan};
 use crate::commands::product_evidence::{self, Choices, Evidence};
@@ -16,18 +17,21 @@ use crate::commands::special_entries::warn_of_special_entries;
 use crate::context::Context;
 use crate::evidence::listing;
 use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Mode};
+use crate::evidence::readme;
 use crate::evidence::signature::SigningKey;
 use crate::evidence::{Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Product, Workdir};
 use crate::packages::{CacheMove, CopiedCache, Strangers};
-use crate::product;
+use crate::product::{self, Facts};
 use crate::project::generated::{self, Generated};
 use crate::project::git_version;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::stage::{self, ProjectRules};
-use crate::replacement::{DirLock, OverwriteGuard, StagedDir, make_dir, require_free_space};
-use crate::request::{ProductVariable, ProjectName, SecretPolicy, SigningOptions};
+use crate::replacement::{
+    DirLock, OverwriteGuard, StagedDir, make_dir, require_free_space, write_file,
+};
+use crate::request::{Contact, ProductVariable, ProjectName, SecretPolicy, SigningOptions};
 use crate::secret_search::Finding;
 use crate::staging::{CopyOptions, LinkMode, Listing, Size};
 use crate::untrusted_dir::UntrustedDir;
@@ -66,6 +70,8 @@ pub struct ProductRequest {
     pub output: Option<PathBuf>,
     /// Whether another directory at `output` may be overwritten.
     pub force: bool,
+    /// Whom the person at the target asks.
+    pub contact: Option<Contact>,
 }
 
 /// A product that is there.
@@ -191,8 +197,9 @@ impl<'a> ProductPlan<'a> {
         let beside = StagedDir::new(place, self.target.path())?;
         let new = Product::new(beside.path());
         let mut content = self.copy(&new, context)?;
-        self.write_scripts(&new, &content)?;
-        let digest = self.write_evidence(&new, &mut content, context)?;
+        let installation = self.installation(&content);
+        self.write_scripts(&new, &installation)?;
+        let digest = self.write_evidence(&new, &mut content, &installation, context)?;
         beside.commit()?;
         if content.cache_move.is_some() {
             // Only now: what is beside its place is deleted when a run dies.
@@ -272,21 +279,26 @@ impl<'a> ProductPlan<'a> {
         })
     }
 
-    /// Writes the scripts that install the product, and what they compare.
-    fn write_scripts(&self, new: &Product, content: &Content) -> anyhow::Result<()> {
+    /// What the scripts that install the product compare with the target.
+    fn installation(&self, content: &Content) -> Facts {
         let mut facts = self.cache.facts(self.record.as_ref(), &content.cache);
         if self.request.full_cache {
             // Most of it is never installed.
             (facts.install_bytes, facts.install_entries) = (None, None);
         }
+        facts.bundled_pixi = self.request.bundle_pixi;
+        facts
+    }
+
+    /// Writes the scripts that install the product, and the pixi that they use.
+    fn write_scripts(&self, new: &Product, installation: &Facts) -> anyhow::Result<()> {
         if self.request.bundle_pixi {
             product_cache::bundle_pixi(&self.workdir, &new.pixi())?;
-            facts.bundled_pixi = true;
         }
         let versions = self.record.as_ref().map(|record| &*record.git_versions);
         let variables =
             git_version::for_product(versions.unwrap_or_default(), &self.request.variables)?;
-        product::write_scripts(new, &variables, &facts)
+        product::write_scripts(new, &variables, installation)
     }
 
     /// Lists what is in the product, and describes it; gives its digest.
@@ -294,6 +306,7 @@ impl<'a> ProductPlan<'a> {
         &self,
         new: &Product,
         content: &mut Content,
+        installation: &Facts,
         context: &Context,
     ) -> anyhow::Result<Sha256Digest> {
         let (request, record) = (self.request, self.record.as_ref());
@@ -302,6 +315,7 @@ impl<'a> ProductPlan<'a> {
             whole_cache: request.full_cache,
             bundled_pixi: request.bundle_pixi,
             secrets: secrets::told(&request.secrets, &self.findings),
+            contact: request.contact.as_ref(),
         };
         let facts =
             product_evidence::facts(new, &self.name, &self.cache, record, &choices, context)?;
@@ -311,6 +325,7 @@ impl<'a> ProductPlan<'a> {
         };
         let mut packages = ProductPackages::read(new, &cache_now, &facts, context)?;
         packages.write_sbom(new, &facts)?;
+        write_file(&new.readme(), readme::text(&facts, installation).as_bytes())?;
         let listing = std::mem::take(&mut content.cache.listing);
         let not_there = match content.cache_move {
             Some(_) => entries_of_moved(&self.workdir, &listing)?,
@@ -351,9 +366,9 @@ impl<'a> ProductPlan<'a> {
         report.info(format_args!("Project: {}", self.name));
         report.info(format_args!(
             "Package cache: {} in {} entries; left out as not needed: {} in {} entries",
-            shown_bytes(cache.bytes),
+            ByteSize(cache.bytes),
             cache.entries,
-            shown_bytes(cache.left_bytes),
+            ByteSize(cache.left_bytes),
             cache.left_entries,
         ));
         report.info(format_args!("Product digest: sha256:{digest}"));
@@ -467,12 +482,4 @@ fn note_not_shared(link_mode: LinkMode, files: u64, context: &Context) {
             "{files} files of the package cache could not be {way} here, and were copied"
         ));
     }
-}
-
-/// A number of bytes as people read it.
-fn shown_bytes(bytes: u64) -> String {
-    if bytes < 1_000_000 {
-        return format!("{:.1} kB", bytes as f64 / 1e3);
-    }
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -234,6 +234,8 @@ impl CachePlan {
             needs_git: false,
             architecture: self.platform.and_then(machine).map(str::to_owned),
             glibc: need.and_then(Requirements::glibc),
+            requirements_known: need.is_some(),
+            tested: record.map_or_else(Vec::new, WorkdirRecord::tested),
             platform_name: self
                 .chosen_name
                 .clone()

@@ -23,7 +23,7 @@ use crate::layout::{self, Product};
 use crate::packages::PythonKind;
 use crate::project::project_manifest::ProjectManifest;
 use crate::replacement::write_file;
-use crate::request::{ProjectName, SigningOptions};
+use crate::request::{Contact, ProjectName, SigningOptions};
 
 /// What the person chose for a product, as far as the manifest says it.
 pub(crate) struct Choices<'a> {
@@ -32,6 +32,7 @@ pub(crate) struct Choices<'a> {
     pub(crate) whole_cache: bool,
     pub(crate) bundled_pixi: bool,
     pub(crate) secrets: Secrets,
+    pub(crate) contact: Option<&'a Contact>,
 }
 
 /// The key to sign with, when one was named.
@@ -116,9 +117,11 @@ pub(crate) fn facts(
             pixi: record
                 .and_then(WorkdirRecord::pixi_version)
                 .map(str::to_owned),
+            tested: record.map_or_else(Vec::new, WorkdirRecord::tested),
             excludes,
         },
         packages: count(plan, choices),
+        contact: choices.contact.map(|contact| contact.as_str().to_owned()),
         secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
         sums: None,

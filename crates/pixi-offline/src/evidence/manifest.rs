@@ -60,6 +60,9 @@ pub struct ManifestFacts {
     pub build: BuildInfo,
     /// The packages that the environments need.
     pub packages: PackageCounts,
+    /// Whom the person at the target asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     /// What was done about secrets; products of older versions do not say it.
     #[serde(default)]
     pub secrets: Option<Secrets>,
@@ -165,6 +168,10 @@ pub struct BuildInfo {
     pub engine: Option<EngineVersion>,
     /// The version of pixi, such as `0.77.0`.
     pub pixi: Option<String>,
+    /// What was run after the installation to see that it works, with a network: the words
+    /// of a command, `pixi run smoke`; none when nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tested: Vec<String>,
     /// The patterns of what was left out besides the usual: those of the workdir,
     /// then those of the product.
     pub excludes: Vec<String>,

@@ -12,6 +12,7 @@ pub mod listing;
 pub mod manifest;
 mod project_metadata;
 pub mod provenance;
+pub mod readme;
 mod record;
 pub mod report_page;
 pub mod sbom;

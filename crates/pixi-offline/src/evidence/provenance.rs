@@ -149,6 +149,7 @@ mod tests {
                 ..EngineVersion::default()
             }),
             pixi: Some("0.77.0".into()),
+            tested: Vec::new(),
             excludes: Vec::new(),
         };
         let mut read: BuildInfo =

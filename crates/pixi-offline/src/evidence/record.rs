@@ -160,6 +160,9 @@ pub struct WorkdirRecord {
     pub lock: LockRecord,
     /// What was verified online.
     pub verification: Verification,
+    /// The environment that it ran in; records of older versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_in: Option<String>,
     /// The git commit of the project, where it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceState>,
@@ -204,6 +207,7 @@ impl WorkdirRecord {
             pixi: None,
             lock: LockRecord::default(),
             verification,
+            verified_in: None,
             source: None,
             overrides: BTreeMap::new(),
             started: None,
@@ -218,6 +222,17 @@ impl WorkdirRecord {
         self.platforms
             .iter()
             .map(|(environment, platform)| (&**environment, &*platform.name))
+    }
+
+    /// The words of the command by which the build was verified: `pixi run smoke`; none
+    /// when nothing was, or it did not pass.
+    pub fn tested(&self) -> Vec<String> {
+        let words = self.verification.pixi_words(self.verified_in.as_deref());
+        if words.is_empty() || self.state != BuildState::Built {
+            return Vec::new();
+        }
+        let words = std::iter::once("pixi").chain(words);
+        words.map(str::to_owned).collect()
     }
 
     /// The version of the pixi that built it, such as `0.77.0`.

@@ -219,12 +219,13 @@ pub struct Product(PathBuf);
 
 impl Product {
     /// Names that a product uses for itself, or will: no project may have one.
-    const OWN_ENTRIES: [&str; 14] = [
+    const OWN_ENTRIES: [&str; 15] = [
         Product::RESOURCES,
         Product::CACHE,
         "bin",
         "envs.sh",
         "bootstrap-project.sh",
+        "README.txt",
         Product::MANIFEST,
         "SHA256SUMS",
         "SHA256SUMS.minisig",
@@ -303,6 +304,11 @@ impl Product {
     /// What installs the project.
     pub fn bootstrap_script(&self) -> PathBuf {
         self.0.join("bootstrap-project.sh")
+    }
+
+    /// What tells the person at the target how to install it.
+    pub fn readme(&self) -> PathBuf {
+        self.0.join("README.txt")
     }
 
     /// The list of everything in it, and where it comes from.

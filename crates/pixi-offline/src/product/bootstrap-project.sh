@@ -25,6 +25,8 @@ install_bytes=''
 install_entries=''
 bundled_pixi='no'
 carries_manifest='no'
+requirements_known='no'
+tested=()
 virtual_packages=()
 preferred_platforms=()
 overrides=()
@@ -38,10 +40,16 @@ usage() {
   cat <<'END_OF_USAGE'
 Usage: ./bootstrap-project.sh [OPTIONS] [--] [pixi install arguments…]
 
-Looks whether the project beside this script can be installed here, and installs
-it with `pixi install` from pkg-cache/, without a network: every environment that
-the product was made with, one call for each.
+  ./bootstrap-project.sh --check    compare every file, and look whether it can be
+                                    installed on this machine; changes nothing
+  ./bootstrap-project.sh            install it
+  ./bootstrap-project.sh -e NAME    install one environment only
 
+Installs the project beside this script with `pixi install` from pkg-cache/,
+without a network: every environment that the product was made with, one call for
+each. Before that it looks whether that can go well. README.txt has the rest.
+
+Options:
   --project-name NAME  the project's directory; found by itself when there is one
   --pixi PIXI          the pixi to use [default: bin/pixi of the product when it was
                        made with one, else the one on PATH]
@@ -56,11 +64,11 @@ Everything else is handed to `pixi install`. Environments named there (-e NAME,
 the product was made with. Afterwards: source envs.sh, go into the project's
 directory, and use `pixi run`.
 
-Looked at before pixi runs, all problems reported together: that every file, directory
-and link is there as manifest.json lists it, and nothing else (sizes, kinds and
+Checked before pixi runs, all problems reported together: that every file, directory
+and link is as manifest.json lists it, and nothing was added (sizes, kinds and
 permissions; the bytes of what an install runs, with --check of every file), that the
 product can be written to, that pixi fits the lock and the package cache,
-architecture, glibc and git, what the packages ask of the machine (__cuda …), the
+architecture, glibc and git, what the packages require of the machine (__cuda …), the
 length of the path, that programs may be started there, TMPDIR, space and inodes.
 Nothing of the product is run, and none of its settings read, before its files were
 found to be as listed. What is in .pixi/ of the project and was not installed by this

@@ -4,13 +4,24 @@
 #   another POSIX shell:   PRODUCT_ROOT=/path/to/product; . "$PRODUCT_ROOT/envs.sh"
 # It works wherever the product lies, and leaves the shell's options alone.
 
+_pixi_offline_executed=
 if [ -n "${BASH_VERSION-}" ]; then
   eval '_pixi_offline_file=${BASH_SOURCE[0]}'
+  if [ "$_pixi_offline_file" = "$0" ]; then _pixi_offline_executed=yes; fi
 elif [ -n "${ZSH_VERSION-}" ]; then
   eval '_pixi_offline_file=${(%):-%x}'
+  if [ "${ZSH_EVAL_CONTEXT-}" = toplevel ]; then _pixi_offline_executed=yes; fi
 else
   _pixi_offline_file=${PRODUCT_ROOT:-.}/envs.sh
+  if [ -z "${PRODUCT_ROOT-}" ] && [ "${0##*/}" = envs.sh ]; then _pixi_offline_executed=yes; fi
 fi
+if [ -n "$_pixi_offline_executed" ]; then
+  printf 'ERROR: envs.sh sets variables of your shell: source it instead of executing it:  . %s\n' "$0" >&2
+  # Where it was sourced all the same, the shell goes on.
+  # shellcheck disable=SC2317 # reached where it was not
+  return 2 2>/dev/null || exit 2
+fi
+unset _pixi_offline_executed
 case $_pixi_offline_file in
   */*) _pixi_offline_root=${_pixi_offline_file%/*}/ ;;
   *) _pixi_offline_root=./ ;;

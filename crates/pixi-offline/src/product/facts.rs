@@ -27,6 +27,12 @@ pub struct Facts {
     pub architecture: Option<String>,
     /// The oldest glibc that the packages run on: major and minor version.
     pub glibc: Option<(u32, u32)>,
+    /// Whether it is known what the packages ask of the machine: then what is not
+    /// said here is not asked for.
+    pub requirements_known: bool,
+    /// What the build was verified with, as the words of a command; see
+    /// [`BuildInfo::tested`](crate::evidence::manifest::BuildInfo::tested).
+    pub tested: Vec<String>,
     /// The platform in pixi.lock that was installed: `linux-64`, or the name that
     /// the project gave to one of its own.
     pub platform_name: Option<String>,
@@ -74,6 +80,8 @@ impl Facts {
         assign("install_entries", &text(self.install_entries));
         assign("bundled_pixi", yes_or_no(self.bundled_pixi));
         assign("carries_manifest", yes_or_no(self.carries_manifest));
+        assign("requirements_known", yes_or_no(self.requirements_known));
+        lines.extend(array("tested", &self.tested));
         lines.extend(array("virtual_packages", &self.virtual_packages));
         lines.extend(array("preferred_platforms", &self.preferred_platforms));
         let overrides: Vec<String> = self

@@ -5,6 +5,7 @@
 //! lie.
 
 mod build;
+mod contact;
 mod environments;
 mod names;
 mod options;
@@ -14,6 +15,7 @@ mod time_limit;
 mod verification;
 
 pub use build::{BuildOptions, BuildRequest};
+pub use contact::Contact;
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, OFFICIAL_IMAGE, ProductVariable,

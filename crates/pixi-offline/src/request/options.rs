@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 use crate::request::{
-    ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations,
+    Contact, ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations,
     ProductVariable, ProjectName, SecretAction, SecretPolicy, TimeLimit, Verification,
 };
 use crate::staging::LinkMode;
@@ -115,6 +115,10 @@ pub struct ProductOptions {
     #[arg(long)]
     pub bundle_pixi: bool,
 
+    /// Whom the person at the target can ask, on one line: in README.txt and report.html
+    #[arg(long, value_name = "TEXT")]
+    pub contact: Option<OsString>,
+
     /// How the package cache gets into the product. Beware of hardlink: product and workdir
     /// then share each file, and pixi shares it further with the environments, so a program
     /// that edits a file in an environment edits the cache, unnoticed
@@ -138,6 +142,15 @@ impl ProductOptions {
             .iter()
             .map(|text| ProductVariable::new(text))
             .collect()
+    }
+
+    /// Whom to ask.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`Contact::new`].
+    pub fn contact(&self) -> anyhow::Result<Option<Contact>> {
+        self.contact.as_deref().map(Contact::new).transpose()
     }
 }
 

@@ -212,5 +212,5 @@ fn a_verification_without_an_end_does_not_keep_a_check_waiting() {
     file.set_len(1 << 40).unwrap();
     bootstrap_as(None, &sandbox, &product, &["--check"])
         .success()
-        .prints("warning: verification.json is of another product");
+        .prints("warning: verification.json belongs to another product");
 }

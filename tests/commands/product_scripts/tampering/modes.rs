@@ -89,7 +89,7 @@ fn many_modes_that_changed_in_few_ways_are_counted() {
     );
     bootstrap(&sandbox, &product, &["--check"])
         .code(2)
-        .prints("problem: 20013 files or directories are not as the product lists them");
+        .prints("problem: 20013 entries do not match the manifest of the product");
     // One among many others is named all the same.
     in_product(
         &sandbox,

@@ -88,14 +88,15 @@ fn what_nobody_vouches_for_is_shown_in_plain_characters() {
     )
     .unwrap();
     let run = bootstrap(&sandbox, &product, &["--check"]);
-    run.success().prints("ok: final verification passed at");
+    run.success()
+        .prints("note: verification.json reports a pass at");
     is_plain(&run);
     // Nor is the record of a product taken for one that was changed since.
     bootstrap(&sandbox, &product, &[]).success();
     fs::write(product.join("demo/src/file"), "mine").unwrap();
     bootstrap(&sandbox, &product, &["--check"])
         .success()
-        .prints("warning: verification.json is of this product as it was made");
+        .prints("warning: verification.json reports on the product as it was made");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::commands::make_product;
 use crate::product::pasteable;
 use crate::project::Generated;
 use crate::request::{
-    ContainerPlatform, EnvironmentName, ProjectName, SecretAction, SigningOptions, Transfer,
-    Verification,
+    Contact, ContainerPlatform, EnvironmentName, ProjectName, SecretAction, SigningOptions,
+    Transfer, Verification,
 };
 use crate::staging::LinkMode;
 
@@ -67,6 +67,7 @@ pub(super) fn make_command(make: &make_product::ProductRequest) -> String {
     line.flag_if("--deep", make.deep);
     line.option_if("--cache", make.full_cache.then_some("full"));
     line.flag_if("--bundle-pixi", make.bundle_pixi);
+    line.option_if("--contact", make.contact.as_ref().map(Contact::as_str));
     line.flag_if("--move-cache", make.move_cache);
     let mode = make.link_mode.to_possible_value();
     let mode = mode.filter(|_| make.link_mode != LinkMode::default());

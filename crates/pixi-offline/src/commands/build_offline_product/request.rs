@@ -7,7 +7,9 @@ use crate::commands::create_workdir_from_host::HostBuildRequest;
 use crate::context::Context;
 use crate::layout::Workdir;
 use crate::project::Generated;
-use crate::request::{BuildRequest, ImageReference, ProductVariable, SigningOptions, Transfer};
+use crate::request::{
+    BuildRequest, Contact, ImageReference, ProductVariable, SigningOptions, Transfer,
+};
 use crate::staging::LinkMode;
 
 /// Where the project is.
@@ -50,6 +52,8 @@ pub struct OfflineProductRequest {
 pub struct ProductChoices {
     /// Where the product goes; `product/` in the workdir when `None`.
     pub output: Option<PathBuf>,
+    /// Whom the person at the target asks.
+    pub contact: Option<Contact>,
     /// Variables that `envs.sh` exports.
     pub variables: Vec<ProductVariable>,
     /// What becomes of the files that the build made in the project.

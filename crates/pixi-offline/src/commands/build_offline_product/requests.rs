@@ -24,6 +24,7 @@ pub(super) fn product_of(
     make_product::ProductRequest {
         workdir: made.workdir.clone(),
         project_name: Some(made.project.clone()),
+        contact: choices.contact.clone(),
         variables: choices.variables.clone(),
         excludes: request.source.build().excludes.clone(),
         generated: choices.generated,

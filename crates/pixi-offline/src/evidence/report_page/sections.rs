@@ -17,10 +17,11 @@ use crate::packages::Subdir;
 use crate::product::pasteable;
 
 /// The sections that have a heading: the name in a link, and the heading.
-pub(super) const TITLES: [(&str, &str); 11] = [
+pub(super) const TITLES: [(&str, &str); 12] = [
     ("product", "What it is"),
     ("verification", "Was it verified?"),
     ("check", "How to check this"),
+    ("install", "How to install it"),
     ("bytes", "Where the bytes are"),
     ("environments", "Environments"),
     ("licences", "Licences"),
@@ -36,6 +37,7 @@ pub(super) fn all(approval: &Approval<'_>) -> Markup {
         what_it_is(approval),
         verification(approval),
         how_to_check(approval),
+        how_to_install(&approval.manifest.facts),
         where_the_bytes_are(approval),
         environments(approval),
         licences(approval),
@@ -71,6 +73,7 @@ fn outcome(approval: &Approval<'_>) -> Markup {
         div.box.(tone) role="note" {
             p.verdict { (title) }
             (sentence(approval))
+            p { (proved(approval)) }
             (worth(approval))
         }
     }
@@ -101,6 +104,25 @@ fn sentence(approval: &Approval<'_>) -> Markup {
                 Verified::Passed(record) => { ". With the network off, " (tried(record)) (when(record)) " went well." }
             }
         }
+    }
+}
+
+/// What is proved, and what is not, in a line.
+fn proved(approval: &Approval<'_>) -> Markup {
+    let Verified::Passed(record) = approval.verified else {
+        return html! { strong { "Proved: " } "nothing." };
+    };
+    let image = or_unknown(reference(record.image.as_ref()), "", "an unknown image");
+    html! {
+        strong { "Proved: " }
+        "without a network, in " (image) ", this product installs"
+        @match record.ran.iter().find(|ran| ran.phase == "verify") {
+            Some(ran) => { " and " (command(ran)) " succeeds." }
+            None => "; nothing else was tried.",
+        }
+        strong { " Not proved: " }
+        "that the target's processor, C library, GPU or pixi fit (" code { "./bootstrap-project.sh --check" }
+        " looks there), and anything that was not run."
     }
 }
 
@@ -180,11 +202,12 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
                     None => "not known",
                 }
             }),
-            ("Made at", or_unknown(facts.created.as_deref(), "", "not told here, so that the same input gives the same product; see provenance.json")),
+            ("Created", or_unknown(facts.created.as_deref(), "", "omitted, so that the same input gives the same product; see provenance.json")),
+            ("Contact", or_unknown(facts.contact.as_deref(), "", "not stated")),
             ("Made by", html! { (Escaped(&facts.tool.name)) " " (Escaped(&facts.tool.version)) }),
-            ("Pixi", html! {
+            ("Required pixi", html! {
                 (or_unknown(build.pixi.as_deref(), "", "not known"))
-                @if packages.bundled_pixi { ", which is in the product" } @else { ", which is not in the product" }
+                @if packages.bundled_pixi { " (included)" } @else { " (not included)" }
             }),
             ("Image", or_unknown(reference(build.image.as_ref()), "", "not known")),
             ("Engine", html! {
@@ -193,8 +216,8 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
                     None => "not known",
                 }
             }),
-            ("Asks of the machine", list(&facts.virtual_packages.required)),
-            ("Assumed of the machine", list(&overrides)),
+            ("System requirements", list(&facts.virtual_packages.required)),
+            ("Overridden virtual packages", list(&overrides)),
         ]))
     }
 }
@@ -251,17 +274,13 @@ fn verification(approval: &Approval<'_>) -> Markup {
                 }
             }),
             ("Environments installed", list(&record.environments)),
-            ("Had to print", list(&record.expected.output)),
-            ("Had to leave", list(&record.expected.files)),
+            ("Expected output", list(&record.expected.output)),
+            ("Expected files", list(&record.expected.files)),
             ("Image", or_unknown(reference(record.image.as_ref()), "", "not known")),
             ("Image id", or_unknown(record.image.as_ref().map(|image| image.id.as_str()), "", "not known")),
             ("Pixi", or_unknown(record.pixi.as_deref(), "", "not known")),
             ("Verified by", html! { (Escaped(&record.tool.name)) " " (Escaped(&record.tool.version)) }),
         ]))
-        p.soft {
-            "It shows that this product installs and that this command works, in this image. "
-            "It does not show that the target's processor, C library, GPU or pixi fit."
-        }
     }
 }
 
@@ -305,6 +324,29 @@ fn how_to_check(approval: &Approval<'_>) -> Markup {
         p {
             "For programs: " code { "manifest.json" } " lists every file, " code { "sbom.cdx.json" }
             " every package (CycloneDX), " code { "provenance.json" } " tells how the product was made (in-toto, SLSA)."
+        }
+    }
+}
+
+fn how_to_install(facts: &ManifestFacts) -> Markup {
+    let dir = pasteable(facts.project.dir.path().as_os_str());
+    let words: Vec<String> = facts
+        .build
+        .tested
+        .iter()
+        .map(|word| pasteable(word.as_ref()))
+        .collect();
+    html! {
+        p {
+            "At the target, in the directory of the product; "
+            @if facts.packages.bundled_pixi { "pixi is included." } @else {
+                "it needs pixi " (or_unknown(facts.build.pixi.as_deref(), "", "of the version that made it")) " on " code { "PATH" } "."
+            }
+            " " code { "README.txt" } " has the requirements, and how to move, update and remove it."
+        }
+        pre {
+            "./bootstrap-project.sh\n. ./envs.sh\ncd " (Escaped(&dir)) "\n"
+            @if words.is_empty() { "pixi task list\n" } @else { (Escaped(&words.join(" "))) "\n" }
         }
     }
 }

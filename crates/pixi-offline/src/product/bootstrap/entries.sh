@@ -147,6 +147,7 @@ compare_entry() {
     fi
     return
   fi
+  if [ "$kind" = link ] && [ "${found%%//*}" != link ]; then lost_links=$((lost_links + 1)); fi
   if [ -z "$found" ]; then
     absent[$kind]=$((${absent[$kind]-0} + 1))
     refuse_file "$path" missing
@@ -235,6 +236,7 @@ compare_entries() {
   local -x LC_ALL=C
   local entry rest side path last='' listed='' found='' ends='' lines
   local own=0 first_own='' shown pairs='' pairs_in_no_list=0
+  local lost_links=0
   local -A absent=()
   if [ "$line_end" = '' ]; then
     refuse_file '' 'not all files and directories can be compared' ": too many control characters are in the names of those that differ"
@@ -262,6 +264,7 @@ compare_entries() {
       ;;
   esac
   if [ ${#refused[@]} = 0 ]; then only_modes_differ=yes; fi
+  if [ "$lost_links" -gt 0 ] && [ "$lost_links" = "$(entry_lines | grep -c '","kind":"link",')" ]; then no_links=yes; fi
   compare_modes
   # An entry that is listed more than once may be another kind of file, too.
   if [ -n "${refused[xmanifest.json]-}" ]; then only_modes_differ=no; fi

@@ -274,14 +274,19 @@ compare_first_bytes() {
 # Whether the files are those that the product was made with. Sets refused, and
 # compared: whether nothing was left out for want of a tool.
 check_files() {
+  local difference
   declare -gA refused=()
-  unread_first=no bytes_compared=no product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no
+  unread_first=no bytes_compared=no product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no no_links=no
   compare_with_lists
   # --any-files goes on where a list cannot be followed, and nothing was compared with it.
   if [ "$bytes_compared" = no ]; then compared=no; fi
-  if [ ${#refused[@]} -gt 0 ] && [ "$any_files" = no ]; then
-    problem "$((${#refused[@]} + refused_more)) files or directories are not as the product lists them; copy the product again, whole, or make it again (--any-files goes on all the same)"
+  if [ ${#refused[@]} = 0 ] || [ "$any_files" = yes ]; then return; fi
+  if [ "$no_links" = yes ]; then
+    problem "none of the symbolic links of the product is here: it was copied over a file system, or by a program, that keeps no links (FAT, exFAT, some network shares, zip); carry it as an archive made with tar, and unpack that here"
   fi
+  difference="$((${#refused[@]} + refused_more)) entries do not match"
+  if [ "$difference" = '1 entries do not match' ]; then difference='1 entry does not match'; fi
+  problem "$difference the manifest of the product; copy the product again, as a whole, or make it again (--any-files goes on all the same)"
 }
 
 compare_with_lists() {
@@ -411,7 +416,7 @@ check_provenance() {
   done < <(head -c 4194304 -- "$root/provenance.json")
   if ! read_product_digest; then return; fi
   if [ "$digest" != "$product_digest" ]; then
-    warning "provenance.json is of another product: it says nothing of this one"
+    warning "provenance.json does not belong to this product: it names another digest"
   fi
 }
 
@@ -436,14 +441,14 @@ check_verification() {
   printf -v finished '%q' "$finished"
   if ! read_product_digest; then return; fi
   if [ "$digest" != "sha256:$product_digest" ]; then
-    warning "verification.json is of another product: this one is not verified"
+    warning "verification.json belongs to another product: this one is not verified"
   elif [ "$outcome" != passed ]; then
-    warning "the final verification of this product failed, says verification.json"
+    warning "verification.json reports that the final verification of this product failed"
   elif [ ${#refused[@]} -gt 0 ] || [ "$own_listed" -gt 0 ]; then
-    warning "verification.json is of this product as it was made, and the product has changed since"
+    warning "verification.json reports on the product as it was made, and the product has changed since"
   elif [ -f "$root/verification.json.minisig" ]; then
-    ok "final verification passed at $finished, says verification.json; check its signature: minisign -Vm verification.json -p KEY.pub"
+    note "verification.json reports a pass at $finished; check its signature: minisign -Vm verification.json -p KEY.pub"
   else
-    ok "final verification passed at $finished, says verification.json, which is not signed: anyone could have written it"
+    note "verification.json reports a pass at $finished; it is not signed, so this is no proof of its origin"
   fi
 }

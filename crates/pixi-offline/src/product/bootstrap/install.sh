@@ -81,6 +81,20 @@ install() {
   done
 }
 
+# Says what was installed, and what to type next.
+say_what_is_next() {
+  local shown word words program=pixi
+  for word in "$@"; do
+    case $word in -h | --help) return ;; esac
+  done
+  printf -v shown '%s, ' ${wanted[@]+"${wanted[@]}"}
+  printf 'OK: installed %q (%s)\n' "$project_name" "${shown%, }" >&2
+  if [ "$pixi" != "$root/bin/pixi" ] && [ "$(type -P pixi)" != "$pixi" ]; then printf -v program '%q' "$pixi"; fi
+  words=' task list'
+  if [ "$named_by_caller" = no ] && [ ${#tested[@]} -gt 0 ]; then printf -v words ' %q' "${tested[@]:1}"; fi
+  printf 'Next: . %q && cd %q && %s%s\n' "$root/envs.sh" "$project" "$program" "$words" >&2
+}
+
 # ---- What was asked for.
 
 # After an error of an expansion bash goes on with the next command of the top level:
@@ -134,6 +148,7 @@ main() {
 
   trust_git_cache
   install "$@"
+  say_what_is_next "$@"
 }
 
 main "$@"

@@ -39,11 +39,21 @@ check_writable() {
   fi
 }
 
+# What to do without a pixi.
+say_which_pixi() {
+  local machine=${architecture:-x86_64}
+  if [ "$bundled_pixi" = yes ]; then
+    problem "pixi not found ($pixi): bin/pixi of the product is missing; copy the product again, as a whole, or name a pixi with --pixi PATH"
+  else
+    problem "pixi not found ($pixi): the product was made with pixi ${built_by_pixi:-of an unknown version} and does not include it. pixi is one executable file, pixi-$machine-unknown-linux-musl on the release page of pixi: copy it as 'pixi' to a directory on PATH, for example ~/.local/bin, and run chmod +x on it; or name it with --pixi PATH"
+  fi
+}
+
 check_pixi() {
   local here='' number built_number first known=yes
   if ! command -v "$pixi" >/dev/null 2>&1; then
-    problem "pixi not found ($pixi); put pixi on PATH, or name it with --pixi PATH"
     failure_code=127
+    say_which_pixi
     return
   fi
   if ! may_be_run; then
@@ -106,7 +116,10 @@ check_architecture() {
 
 check_glibc() {
   local libc='' here number
-  if [ -z "$glibc" ]; then
+  if [ -z "$glibc" ] && [ "$requirements_known" = yes ]; then
+    ok "glibc: no package requires a version"
+    return
+  elif [ -z "$glibc" ]; then
     not_recorded glibc
     return
   fi
@@ -330,7 +343,11 @@ override_for() {
 check_virtual_packages() {
   local one name met=() unknown=() lacking code
   if [ ${#virtual_packages[@]} = 0 ] && [ ${#preferred_platforms[@]} = 0 ]; then
-    not_recorded "what the packages ask of the machine"
+    if [ "$requirements_known" = yes ]; then
+      ok "the packages ask nothing of the machine"
+    else
+      not_recorded "what the packages ask of the machine"
+    fi
     return
   fi
   if ! may_be_run || ! command -v "$pixi" >/dev/null 2>&1; then return; fi
