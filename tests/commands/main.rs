@@ -27,3 +27,4 @@ mod project_inputs;
 mod secrets;
 mod shims;
 mod short_names;
+mod source_packages;

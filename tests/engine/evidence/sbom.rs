@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pixi_offline::evidence::manifest::LockFacts;
 use pixi_offline::evidence::sbom;
 use pixi_offline::packages::{
     Inventory, Lock, LockCache, Package, PackageSource, PythonCache, Subdir,
@@ -87,11 +88,18 @@ packages:
 ";
 
 fn bill_of(lock: &Lock, environments: &[String], platform: Option<Subdir>) -> String {
+    let facts = LockFacts {
+        sha256: *lock.digest(),
+        version: lock.version(),
+        frozen: false,
+        original: None,
+    };
     let subject = sbom::Subject {
         project: "a <demo> & more",
         environments,
         platform,
-        lock: Some(lock.digest()),
+        lock: Some(&facts),
+        built: &[],
         timestamp: Some("2026-01-02T03:04:05Z"),
     };
     let inventory = Inventory::of(lock, environments, platform);

@@ -33,6 +33,8 @@ pub(crate) struct Build<'a> {
     pub(crate) lock_use: LockUse,
     /// Whether the lock has a package that is fetched with git.
     pub(crate) needs_git: bool,
+    /// Whether the lock has a conda package that pixi builds from source.
+    pub(crate) builds_conda_packages: bool,
     pub(crate) environments: &'a [String],
     /// The environment that is verified.
     pub(crate) verified: &'a str,

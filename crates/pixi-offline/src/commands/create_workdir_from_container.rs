@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use crate::commands::build::BuildElsewhere;
+use crate::commands::build::{Build, BuildElsewhere};
 use crate::commands::environment_selection::EnvironmentSelection;
 use crate::commands::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::container::{self, Engine, EngineVersion, Image, RunningContainer, UploadedAgent};
@@ -15,6 +15,7 @@ use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
 use crate::packages::subdir_of_image;
 use crate::project::git_version;
+use crate::project::lock_use::LockUse;
 use crate::project::secrets;
 use crate::project::stage::{self, ProjectRules};
 use crate::replacement::DirLock;
@@ -140,19 +141,30 @@ impl<'a> ContainerBuildPlan<'a> {
         let variables = &self.request.build.variables;
         let variables = git_version::for_build(&inspected.git_versions, variables)?;
         let build = selection.build(&self.request.build, &self.name, &variables);
+        let check = self.ask_pixi(&inspected, &build, build.lock_use)?;
+        agent.not_interrupted()?;
+        Ok((inspected, selection, check))
+    }
+
+    /// Asks the container's pixi what it makes of manifest and lock.
+    fn ask_pixi(
+        &self,
+        inspected: &ProjectInspection,
+        build: &Build<'_>,
+        lock_use: LockUse,
+    ) -> anyhow::Result<PixiCheck> {
         let question = Question {
             manifest: &inspected.manifest,
             environment: build.verified,
             sha256: None,
-            lock_use: build.lock_use,
+            lock_use,
             needs_git: build.needs_git,
-            variables: &variables,
+            builds_conda_packages: build.builds_conda_packages,
+            variables: build.variables,
         };
         let project = self.request.project.as_os_str();
         let project = utf8_arg("--project-path-in-container", project)?;
-        let check = question.ask_container(&self.container, project)?;
-        agent.not_interrupted()?;
-        Ok((inspected, selection, check))
+        question.ask_container(&self.container, project)
     }
 
     fn upload(&self, context: &Context) -> anyhow::Result<UploadedAgent<'_>> {
@@ -292,7 +304,9 @@ impl<'a> ContainerBuildPlan<'a> {
             }
             is_commit
         });
-        record.git_versions = staged.inspected.git_versions;
+        record
+            .git_versions
+            .clone_from(&staged.inspected.git_versions);
         record
             .environments
             .clone_from(&selection.resolved.environments);
@@ -304,6 +318,10 @@ impl<'a> ContainerBuildPlan<'a> {
             .phase("build", "installing and verifying with a network");
         let variables = git_version::for_build(&record.git_versions, &request.variables)?;
         let build = selection.build(request, &self.name, &variables);
+        if build.builds_conda_packages {
+            // The build itself compares the lock: it has the network for it.
+            self.ask_pixi(&staged.inspected, &build, LockUse::Frozen)?;
+        }
         let workspace = Workspace::Running(RunningWorkdir {
             engine: &self.engine,
             container: &self.container,

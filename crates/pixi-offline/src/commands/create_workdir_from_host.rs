@@ -16,6 +16,7 @@ use crate::packages::{LocalChannel, Subdir, subdir_of_image};
 use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::git_version;
 use crate::project::lock_fit;
+use crate::project::lock_use::LockUse;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
@@ -230,6 +231,23 @@ impl<'a> HostBuildPlan<'a> {
     ///
     /// What the build would end with, as [`Question::ask_image`].
     pub(crate) fn ask_pixi(&self) -> anyhow::Result<PixiCheck> {
+        self.ask_pixi_about(self.build().lock_use)
+    }
+
+    /// Requires that the image's pixi can build the lock's source packages, if it has any.
+    ///
+    /// # Errors
+    ///
+    /// What the build would end with.
+    fn require_pixi_for_sources(&self) -> anyhow::Result<()> {
+        if self.build().builds_conda_packages {
+            // The build itself compares the lock: it has the network for it.
+            self.ask_pixi_about(LockUse::Frozen)?;
+        }
+        Ok(())
+    }
+
+    fn ask_pixi_about(&self, lock_use: LockUse) -> anyhow::Result<PixiCheck> {
         if self.image.is_none() {
             return Ok(PixiCheck::not_made(
                 "the engine does not have the image, and none is fetched for a dry run",
@@ -240,8 +258,9 @@ impl<'a> HostBuildPlan<'a> {
             manifest: self.manifest.name,
             environment: build.verified,
             sha256: Some(self.manifest.digest().to_string()),
-            lock_use: build.lock_use,
+            lock_use,
             needs_git: build.needs_git,
+            builds_conda_packages: build.builds_conda_packages,
             variables: build.variables,
         };
         question.ask_image(&self.container(), &self.project_dir)

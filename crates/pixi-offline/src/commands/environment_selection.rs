@@ -89,6 +89,8 @@ impl EnvironmentSelection {
             needs_git: !request.reuse_cache
                 && request.lock != LockOption::Update
                 && lock.is_some_and(|lock| lock.needs_git(environments)),
+            builds_conda_packages: lock
+                .is_some_and(|lock| lock.builds_conda_packages(environments)),
             environments,
             verified: &self.verified,
             verification: &request.verification,

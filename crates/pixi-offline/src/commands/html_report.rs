@@ -83,7 +83,8 @@ impl ProductPackages {
             project: &facts.project.name,
             environments: &facts.environments,
             platform: facts.platform,
-            lock: facts.project.lock.as_ref().map(|lock| &lock.sha256),
+            lock: facts.project.lock.as_ref(),
+            built: &facts.built,
             timestamp: facts.created.as_deref(),
         };
         let none = Inventory::default();

@@ -16,6 +16,7 @@ use crate::layout::{self, Workdir};
 use crate::packages::{Lock, Subdir, subdir_of_image};
 use crate::request::{EnvironmentName, ProjectName};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
+use crate::workspace::pixi_check;
 
 /// The longest list of installed packages that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -74,6 +75,11 @@ pub(crate) fn learn(
     let Ok(Some(lock)) = context.locks.read(&file) else {
         return Ok(());
     };
+    if let Some(version) = record.pixi_version()
+        && lock.builds_conda_packages(&record.environments)
+    {
+        pixi_check::require_new_enough(version)?;
+    }
     if outcome.phase("verify") == Some(0) {
         let more = installed_besides(installed, &lock, &record.environments);
         if !more.is_empty() {

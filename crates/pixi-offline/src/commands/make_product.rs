@@ -121,6 +121,16 @@ struct Content {
     cache_move: Option<CacheMove>,
 }
 
+impl Content {
+    /// What was copied into a directory.
+    fn listing_of(&self, dir: &Path) -> Option<&Listing> {
+        let mut listings = self.listings.iter();
+        listings
+            .find(|(of, _)| of == dir)
+            .map(|(_, listing)| listing)
+    }
+}
+
 impl<'a> ProductPlan<'a> {
     fn new(request: &'a ProductRequest, context: &Context) -> anyhow::Result<ProductPlan<'a>> {
         let workdir = Workdir::new(context.host.absolute(&request.workdir));
@@ -174,6 +184,9 @@ impl<'a> ProductPlan<'a> {
         let findings = search.findings();
         secrets::refuse(&request.secrets, &findings)?;
         secrets::warn(&findings, context);
+        if cache.original_lock().is_some() {
+            rules.leave_out(layout::LOCK_FILE);
+        }
         Ok(ProductPlan {
             request,
             workdir,
@@ -252,6 +265,7 @@ impl<'a> ProductPlan<'a> {
         };
         let (from, to) = (self.workdir.project(&self.name), new.project(&self.name));
         let project = stage::copy_project(&from, &to, &self.rules, &how, context)?;
+        self.write_locks(new)?;
         let mut listings = vec![(to, project.listing)];
         let (from, to) = (self.workdir.resources(), new.resources());
         if stage::is_dir(&from)? {
@@ -277,6 +291,17 @@ impl<'a> ProductPlan<'a> {
             cache,
             cache_move,
         })
+    }
+
+    /// Writes the lock of the product, and the project's own beside the project, where they
+    /// differ.
+    fn write_locks(&self, new: &Product) -> anyhow::Result<()> {
+        let (Some(original), Some(lock)) = (self.cache.original_lock(), self.cache.lock()) else {
+            return Ok(());
+        };
+        let file = new.project(&self.name).join(layout::LOCK_FILE);
+        write_file(&file, lock.text().as_bytes())?;
+        write_file(&new.original_lock(), original.text().as_bytes())
     }
 
     /// What the scripts that install the product compare with the target.
@@ -316,6 +341,7 @@ impl<'a> ProductPlan<'a> {
             bundled_pixi: request.bundle_pixi,
             secrets: secrets::told(&request.secrets, &self.findings),
             contact: request.contact.as_ref(),
+            project: content.listing_of(&new.project(&self.name)),
         };
         let facts =
             product_evidence::facts(new, &self.name, &self.cache, record, &choices, context)?;

@@ -13,11 +13,12 @@ use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, Workdir};
 use crate::packages::{
-    self, CacheMove, CondaCache, CopiedCache, LocalChannel, Lock, PythonCache, Requirements,
-    Subdir, machine, subdir_of_image,
+    self, Backend, BuiltPackage, BuiltPackages, CacheMove, CondaCache, CopiedCache, Delivered,
+    LocalChannel, Lock, PythonCache, Requirements, Subdir, machine, subdir_of_image,
 };
 use crate::parallel;
 use crate::product::Facts;
+use crate::project::build_backend;
 use crate::project::environments;
 use crate::project::lock_fit;
 use crate::project::project_manifest::ProjectManifest;
@@ -39,6 +40,11 @@ pub(crate) struct CachePlan {
     /// Whether it is carried whole.
     full: bool,
     lock: Option<Lock>,
+    /// The project's own lock, where the product gets another one.
+    original: Option<Lock>,
+    /// What stands in that one for source packages, and what it was built with.
+    built: Vec<BuiltPackage>,
+    backends: Vec<Backend>,
     environments: Vec<String>,
     platform: Option<Subdir>,
     need: Option<Requirements>,
@@ -100,6 +106,9 @@ impl CachePlan {
             need: None,
             tied: Tied::default(),
             lock,
+            original: None,
+            built: Vec::new(),
+            backends: Vec::new(),
             environments,
             chosen_name: None,
             asked_by_platform: Vec::new(),
@@ -112,28 +121,76 @@ impl CachePlan {
             context.report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
             return Ok(plan);
         };
-        plan.platform = platform(lock, &plan.environments, record);
-        let Some(platform) = plan.platform else {
+        let Some(platform) = platform(lock, &plan.environments, record) else {
+            require_no_sources(lock, &plan.environments)?;
             context.report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
             return Ok(plan);
         };
-        let need = lock_fit::require_installable(
-            lock,
-            &plan.environments,
-            platform,
-            &LocalChannel::of(lock, &workdir.project(name)),
-        )?
-        .in_project(&workdir.project(name));
+        plan.platform = Some(platform);
+        let project = workdir.project(name);
+        plan.require_need(platform, &project)?;
+        plan.deliver_built(platform, record, workdir, context)?;
+        let need = plan.require_need(platform, &project)?;
         if let Some(source) = need.sources.first() {
-            return Err(Failure::usage(format!(
-                "{} ({}) is a source package, and a product carries none that is not built",
-                source.id.name, source.id.source
-            )));
+            anyhow::bail!("{} is left in the lock as a source package", source.key);
         }
         plan.tied = check(&workdir.cache(), &need, choice.deep)?;
         plan.say_tied(choice.deep, context);
         plan.need = Some(need);
         Ok(plan)
+    }
+
+    /// What the environments need by the lock.
+    fn require_need(&self, platform: Subdir, project: &Path) -> anyhow::Result<Requirements> {
+        let lock = self.lock.as_ref().context("there is no lock")?;
+        let channels = LocalChannel::of(lock, project);
+        let need = lock_fit::require_installable(lock, &self.environments, platform, &channels)?;
+        Ok(need.in_project(project))
+    }
+
+    /// Puts what pixi built from source in the place of what it was built from.
+    ///
+    /// # Errors
+    ///
+    /// With each source package that the build left nothing of.
+    fn deliver_built(
+        &mut self,
+        platform: Subdir,
+        record: Option<&WorkdirRecord>,
+        workdir: &Workdir,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let lock = self.lock.as_ref().context("there is no lock")?;
+        let lists = lock.first_platforms(&self.environments, platform);
+        let is_source = |(environment, platform): &(String, String)| {
+            let packages = lock.packages_on(environment, platform).unwrap_or_default();
+            packages.iter().any(|one| one.as_conda_source().is_some())
+        };
+        if !lists.iter().any(is_source) {
+            return Ok(());
+        }
+        let built = BuiltPackages::read(&workdir.built_packages())?;
+        let cache = CondaCache::new(&workdir.cache());
+        let delivered = built.deliver(lock, &lists, platform, &cache, &context.locks)?;
+        let delivered = delivered.map_err(|problems| {
+            Failure::general(format!(
+                "the packages that pixi built from source cannot be carried; create the workdir again, and see {}:\n  {}",
+                workdir.install_log().display(),
+                problems.join("\n  ")
+            ))
+        })?;
+        if let Some(Delivered {
+            lock,
+            built: packages,
+        }) = delivered
+        {
+            let names = record.map(WorkdirRecord::platform_names);
+            let chosen = lock.choosing(names.into_iter().flatten());
+            self.original = self.lock.replace(chosen);
+            self.built = packages;
+            self.backends = built.backends().to_vec();
+        }
+        Ok(())
     }
 
     /// Keeps of the lock the platforms that pixi chose, and what a target is to compare.
@@ -189,6 +246,32 @@ impl CachePlan {
         self.lock.as_ref()
     }
 
+    /// The project's own lock, where the product gets another one.
+    pub(crate) fn original_lock(&self) -> Option<&Lock> {
+        self.original.as_ref()
+    }
+
+    /// What stands in the product's lock for source packages.
+    pub(crate) fn built(&self) -> &[BuiltPackage] {
+        &self.built
+    }
+
+    /// What a source package of a project was built with, where that is known.
+    pub(crate) fn backend_of(&self, built: &BuiltPackage, project: &Path) -> Option<Backend> {
+        let Some(name) = build_backend::of(project, &built.source.id.source) else {
+            let [only] = &self.backends[..] else {
+                return None;
+            };
+            return Some(only.clone());
+        };
+        let mut known = self.backends.iter().filter(|backend| backend.name == name);
+        let version = match (known.next(), known.next()) {
+            (Some(only), None) => only.version.clone(),
+            _ => None,
+        };
+        Some(Backend { name, version })
+    }
+
     /// The environments that the product installs.
     pub(crate) fn environments(&self) -> &[String] {
         &self.environments
@@ -227,6 +310,7 @@ impl CachePlan {
             pixi: record
                 .and_then(WorkdirRecord::pixi_version)
                 .map(str::to_owned),
+            lock_differs: self.original.is_some(),
             lock_version: self.lock.as_ref().map(|lock| lock.version().into()),
             has_python_packages: need.is_some_and(|need| !need.python.is_empty()),
             // The wheel built of a repository was found whole in the cache, and an
@@ -257,6 +341,17 @@ impl CachePlan {
             carries_manifest: true,
         }
     }
+}
+
+/// Requires that the environments have no source packages, whose places in the lock depend
+/// on the platform.
+fn require_no_sources(lock: &Lock, environments: &[String]) -> anyhow::Result<()> {
+    if lock.builds_conda_packages(environments) {
+        return Err(Failure::usage(
+            "pixi.lock has source packages and several platforms, and the one that the workdir was built for is not known; create the workdir again",
+        ));
+    }
+    Ok(())
 }
 
 /// The platform that the cache was filled for: that of the image, else the only

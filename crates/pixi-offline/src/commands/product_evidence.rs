@@ -9,10 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::commands::product_cache::CachePlan;
 use crate::context::Context;
+use crate::evidence::built::BuiltFacts;
 use crate::evidence::listing::{self, KnownDigests};
 use crate::evidence::manifest::{
     self, BuildInfo, DigestedFile, EncodedPath, Entry, EntryKind, LockFacts, Manifest,
-    ManifestFacts, PackageCounts, Project, Secrets, Tool, Totals, VirtualPackages,
+    ManifestFacts, OriginalLock, PackageCounts, Project, Secrets, Tool, Totals, VirtualPackages,
 };
 use crate::evidence::provenance::{self, Invocation};
 use crate::evidence::signature::SigningKey;
@@ -20,10 +21,11 @@ use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::{self, ProjectMetadata, Sha256Digest, WorkdirRecord, sums};
 use crate::failure::Failure;
 use crate::layout::{self, Product};
-use crate::packages::PythonKind;
+use crate::packages::{BuiltPackage, PythonKind};
 use crate::project::project_manifest::ProjectManifest;
 use crate::replacement::write_file;
 use crate::request::{Contact, ProjectName, SigningOptions};
+use crate::staging::Listing;
 
 /// What the person chose for a product, as far as the manifest says it.
 pub(crate) struct Choices<'a> {
@@ -33,7 +35,12 @@ pub(crate) struct Choices<'a> {
     pub(crate) bundled_pixi: bool,
     pub(crate) secrets: Secrets,
     pub(crate) contact: Option<&'a Contact>,
+    /// What was copied of the project.
+    pub(crate) project: Option<&'a Listing>,
 }
+
+/// Why a product's lock is not the project's, in a sentence.
+const WHY_LOCKS_DIFFER: &str = "What pixi built from source stands in the product's pixi.lock as the packages that it was built into, so that it is installed without a network and without building; everything else in it is as in the project's own pixi.lock, which is pixi.lock.original.";
 
 /// The key to sign with, when one was named.
 ///
@@ -74,6 +81,11 @@ pub(crate) fn facts(
         sha256: *lock.digest(),
         version: lock.version(),
         frozen: record.is_some_and(|record| record.lock.frozen),
+        original: plan.original_lock().map(|original| OriginalLock {
+            sha256: *original.digest(),
+            version: original.version(),
+            why: WHY_LOCKS_DIFFER.to_owned(),
+        }),
     });
     let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());
     // build-offline-product gives both steps the same ones.
@@ -122,10 +134,27 @@ pub(crate) fn facts(
         },
         packages: count(plan, choices),
         contact: choices.contact.map(|contact| contact.as_str().to_owned()),
+        built: built(product, name, plan, choices),
         secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
         sums: None,
     })
+}
+
+/// What pixi built from source.
+fn built(
+    product: &Product,
+    name: &ProjectName,
+    plan: &CachePlan,
+    choices: &Choices<'_>,
+) -> Vec<BuiltFacts> {
+    let (project, none) = (product.project(name), Listing::default());
+    let listing = choices.project.unwrap_or(&none);
+    let facts = |built: &BuiltPackage| {
+        let backend = plan.backend_of(built, &project);
+        BuiltFacts::new(built, backend.as_ref(), listing)
+    };
+    plan.built().iter().map(facts).collect()
 }
 
 /// The names of platforms in the lock that are not those of their subdirs.

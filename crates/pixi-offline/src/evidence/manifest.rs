@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::container::{EngineVersion, Image};
 use crate::evidence::Sha256Digest;
 use crate::evidence::SourceState;
+use crate::evidence::built::BuiltFacts;
 pub use crate::evidence::entries::{EncodedPath, Entry, EntryKind, Mode};
 use crate::evidence::sums;
 use crate::packages::Subdir;
@@ -63,6 +64,9 @@ pub struct ManifestFacts {
     /// Whom the person at the target asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
+    /// The conda packages that pixi built from source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub built: Vec<BuiltFacts>,
     /// What was done about secrets; products of older versions do not say it.
     #[serde(default)]
     pub secrets: Option<Secrets>,
@@ -143,6 +147,20 @@ pub struct LockFacts {
     /// Whether it was installed as it is, without a comparison with the manifest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
+    /// The project's own lock, where the product has another one in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<OriginalLock>,
+}
+
+/// The lock that a project has, where its product has another one: `pixi.lock.original`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginalLock {
+    /// Its sha256.
+    pub sha256: Sha256Digest,
+    /// The version of its format.
+    pub version: u16,
+    /// Why the two differ, in a sentence.
+    pub why: String,
 }
 
 /// What packages ask of the machine that they run on.

@@ -3,6 +3,7 @@
 //! In: files and facts. Out: what later commands and people can check. This
 //! directory decides nothing.
 
+pub mod built;
 pub mod check;
 mod digest;
 mod entries;

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::container::EngineVersion;
 use crate::evidence::Sha256Digest;
+use crate::evidence::built::{BuiltFacts, SourceFacts};
 use crate::evidence::manifest::{BuildInfo, ManifestFacts, Tool};
+use crate::layout::Product;
 
 /// How the parameters of a build of ours are to be read; `docs/manifest.md` says
 /// it. It names a format, and nothing is found there.
@@ -80,7 +82,15 @@ pub fn statement(facts: &ManifestFacts, digest: &Sha256Digest, invocation: &Invo
     }
     if let Some(lock) = &facts.project.lock {
         materials.push(json!({"name": "pixi.lock", "digest": {"sha256": lock.sha256}}));
+        if let Some(original) = &lock.original {
+            materials.push(json!({
+                "name": Product::ORIGINAL_LOCK,
+                "digest": {"sha256": original.sha256},
+                "annotations": {"why": original.why},
+            }));
+        }
     }
+    materials.extend(facts.built.iter().flat_map(sources));
     let manifest = &facts.project.manifest;
     materials.push(json!({"name": manifest.name, "digest": {"sha256": manifest.sha256}}));
     if let Some(git) = &facts.project.git {
@@ -125,6 +135,33 @@ pub fn statement(facts: &ManifestFacts, digest: &Sha256Digest, invocation: &Invo
             },
         },
     })
+}
+
+/// What a package was built from, and the archive that it was built into.
+fn sources(built: &BuiltFacts) -> Vec<Value> {
+    let archive = json!({
+        "name": format!("{}, built from source", built.file),
+        "digest": {"sha256": built.sha256},
+        "annotations": {
+            "backend": built.backend,
+            "backendVersion": built.backend_version,
+            "environments": built.environments,
+        },
+    });
+    let place = built.build_source.as_ref().unwrap_or(&built.source);
+    let mut source = json!({"name": format!("source of {}: {}", built.name, place.shown())});
+    match place {
+        SourceFacts::Git { git, commit } => {
+            source["uri"] = format!("git+{git}").into();
+            source["digest"] = json!({"gitCommit": commit});
+        }
+        SourceFacts::Url { url } => source["uri"] = url.as_str().into(),
+        SourceFacts::Path { .. } => {}
+    }
+    if let Some(sha256) = &built.source_sha256 {
+        source["digest"] = json!({"sha256": sha256});
+    }
+    vec![source, archive]
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use spdx::{Expression, ParseMode};
 
-use crate::evidence::{Sha256Digest, hexadecimal};
+use crate::evidence::built::{BuiltFacts, SourceFacts};
+use crate::evidence::hexadecimal;
+use crate::evidence::manifest::LockFacts;
 use crate::packages::{Inventory, Package, PackageInfo, PackageSource, PythonKind, Subdir};
 
 /// How the project itself is referred to; no package URL looks like it.
@@ -28,8 +30,10 @@ pub struct Subject<'a> {
     pub environments: &'a [String],
     /// The platform; all that the lock has when `None`.
     pub platform: Option<Subdir>,
-    /// The sha256 of `pixi.lock`.
-    pub lock: Option<&'a Sha256Digest>,
+    /// The lock.
+    pub lock: Option<&'a LockFacts>,
+    /// What of the packages pixi built from source.
+    pub built: &'a [BuiltFacts],
     /// When it was made (RFC 3339), where the caller can repeat that.
     pub timestamp: Option<&'a str>,
 }
@@ -45,7 +49,7 @@ pub fn text(subject: &Subject, inventory: &Inventory) -> anyhow::Result<String> 
         .packages()
         .iter()
         .zip(&references)
-        .map(|(package, reference)| Component::of(package, reference))
+        .map(|(package, reference)| Component::of(package, reference, subject.built))
         .collect();
     let dependencies = inventory
         .packages()
@@ -124,6 +128,7 @@ fn references(packages: &[PackageInfo]) -> Vec<String> {
 fn package_url(package: &Package) -> String {
     let id = package.id();
     let kind = match (package, &id.source) {
+        (Package::Conda(conda), _) if conda.is_built_from_source() => "generic",
         (Package::Conda(_), _) => "conda",
         (Package::CondaSource(_), _) | (_, PackageSource::Path(_)) => "generic",
         (Package::Python(python), _) if python.kind == PythonKind::Dir => "generic",
@@ -138,7 +143,11 @@ fn package_url(package: &Package) -> String {
     let mut qualifiers: Vec<(&str, Cow<str>)> = Vec::new();
     if let Package::Conda(conda) = package {
         qualifiers.push(("build", (&conda.build).into()));
-        qualifiers.extend(conda.channel.iter().map(|name| ("channel", name.into())));
+        let channel = conda
+            .channel
+            .iter()
+            .filter(|_| !conda.is_built_from_source());
+        qualifiers.extend(channel.map(|name| ("channel", name.into())));
         qualifiers.push(("subdir", (&conda.subdir).into()));
         qualifiers.push(("type", (&conda.archive).into()));
     }
@@ -182,6 +191,7 @@ pub(super) fn spdx_expression(licence: &str) -> Option<&str> {
 /// What a package is, in a word or two.
 pub(super) fn shown_kind(package: &Package) -> &'static str {
     match package {
+        Package::Conda(conda) if conda.is_built_from_source() => "conda package built from source",
         Package::Conda(_) => "conda package",
         Package::CondaSource(_) => "conda package built from source",
         Package::Python(python) => match python.kind {
@@ -229,11 +239,13 @@ impl<'a> Metadata<'a> {
                 .platform
                 .map(|platform| Property::new("platform", platform)),
         );
-        properties.extend(
-            subject
-                .lock
-                .map(|digest| Property::new("pixi.lock:sha256", digest)),
-        );
+        if let Some(lock) = subject.lock {
+            properties.push(Property::new("pixi.lock:sha256", lock.sha256));
+            let original = lock.original.as_ref();
+            properties.extend(
+                original.map(|lock| Property::new("pixi.lock.original:sha256", lock.sha256)),
+            );
+        }
         Metadata {
             timestamp: subject.timestamp,
             tools: Tools {
@@ -292,7 +304,7 @@ impl<'a> Component<'a> {
         }
     }
 
-    fn of(info: &'a PackageInfo, reference: &'a str) -> Component<'a> {
+    fn of(info: &'a PackageInfo, reference: &'a str, built: &'a [BuiltFacts]) -> Component<'a> {
         let id = info.package.id();
         let mut component = Component::new("library", &id.name);
         component.reference = Some(reference);
@@ -314,6 +326,10 @@ impl<'a> Component<'a> {
             .collect();
         let kind = Property::new("kind", shown_kind(&info.package));
         component.properties.push(kind);
+        if let Some(facts) = built.iter().find(|facts| facts.is_of(&info.package)) {
+            component.say_source(facts);
+            return component;
+        }
         match &id.source {
             PackageSource::Url(url) => component.external_references.push(ExternalReference {
                 r#type: "distribution",
@@ -330,6 +346,43 @@ impl<'a> Component<'a> {
             PackageSource::Path(path) => component.properties.push(Property::new("path", path)),
         }
         component
+    }
+
+    /// What it was built from, and with what.
+    fn say_source(&mut self, facts: &'a BuiltFacts) {
+        for source in [Some(&facts.source), facts.build_source.as_ref()] {
+            let reference = |r#type, url, comment| ExternalReference {
+                r#type,
+                url,
+                comment,
+            };
+            match source {
+                Some(SourceFacts::Path { path }) => {
+                    self.properties.push(Property::new("path", path));
+                }
+                Some(SourceFacts::Git { git, commit }) => {
+                    let commit = commit.as_ref().map(|commit| format!("commit {commit}"));
+                    self.external_references.push(reference("vcs", git, commit));
+                }
+                Some(SourceFacts::Url { url }) => {
+                    let reference = reference("source-distribution", url, None);
+                    self.external_references.push(reference);
+                }
+                None => {}
+            }
+        }
+        self.properties.push(Property::new("file", &facts.file));
+        for (name, value) in [
+            (
+                "source:sha256",
+                facts.source_sha256.map(|it| it.to_string()),
+            ),
+            ("backend", facts.backend.clone()),
+            ("backend:version", facts.backend_version.clone()),
+        ] {
+            let property = value.map(|value| Property::new(name, value));
+            self.properties.extend(property);
+        }
     }
 }
 

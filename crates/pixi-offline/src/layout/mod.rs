@@ -135,6 +135,11 @@ impl Workdir {
         self.cache().join("pixi-offline-bin/pixi")
     }
 
+    /// What pixi built from source, taken along by the build.
+    pub fn built_packages(&self) -> PathBuf {
+        self.cache().join("pixi-offline-built")
+    }
+
     /// Logs, and what verifications write.
     pub fn out(&self) -> PathBuf {
         self.0.join(OUT)
@@ -219,7 +224,7 @@ pub struct Product(PathBuf);
 
 impl Product {
     /// Names that a product uses for itself, or will: no project may have one.
-    const OWN_ENTRIES: [&str; 15] = [
+    const OWN_ENTRIES: [&str; 16] = [
         Product::RESOURCES,
         Product::CACHE,
         "bin",
@@ -227,6 +232,7 @@ impl Product {
         "bootstrap-project.sh",
         "README.txt",
         Product::MANIFEST,
+        Product::ORIGINAL_LOCK,
         "SHA256SUMS",
         "SHA256SUMS.minisig",
         Product::SBOM,
@@ -248,6 +254,9 @@ impl Product {
 
     /// What lists everything in a product.
     pub const MANIFEST: &str = "manifest.json";
+
+    /// The lock of the project, where the one in the project's directory is another.
+    pub const ORIGINAL_LOCK: &str = "pixi.lock.original";
 
     /// The files of a product that `SHA256SUMS` does not cover, since they are
     /// written after it: all name its digest.
@@ -279,6 +288,11 @@ impl Product {
     /// The project in it.
     pub fn project(&self, name: &ProjectName) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The project's own lock, where the product has another one.
+    pub fn original_lock(&self) -> PathBuf {
+        self.0.join(Product::ORIGINAL_LOCK)
     }
 
     /// The resources.

@@ -17,8 +17,10 @@ pub(super) const UV_CACHE: &str = "uv-cache";
 
 /// Entries of the cache that no offline install reads, and whose links lead out
 /// of it (interpreters that builds were run with, unfinished downloads).
-pub(super) const NEVER_SHIPS: [&str; 7] = [
+pub(super) const NEVER_SHIPS: [&str; 9] = [
     "/pixi-offline-bin/",
+    "/pixi-offline-built/",
+    "/backends-v0/",
     "/uv-cache/builds-v*",
     "/uv-cache/environments-v*",
     "/uv-cache/interpreter-v*",

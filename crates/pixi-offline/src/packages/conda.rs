@@ -134,7 +134,7 @@ impl CondaCache {
     }
 
     /// The sha256 that pixi recorded when it unpacked the archive.
-    fn recorded_sha256(&self, stem: &str) -> Option<String> {
+    pub(super) fn recorded_sha256(&self, stem: &str) -> Option<String> {
         let file = self.packages.join(format!("{stem}.lock"));
         let record = UntrustedDir::read_file(&file, RECORD_LIMIT).ok()?;
         record.get(8..40).map(hexadecimal)

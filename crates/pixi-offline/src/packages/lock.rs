@@ -212,6 +212,19 @@ impl Lock {
         })
     }
 
+    /// The first platform of a subdir that each of these environments has, by name.
+    pub fn first_platforms(
+        &self,
+        environments: &[String],
+        subdir: Subdir,
+    ) -> Vec<(String, String)> {
+        let platform = |environment: &String| {
+            let list = self.lists_on(environment, Some(subdir)).next()?;
+            Some((environment.clone(), list.platform.name.clone()))
+        };
+        environments.iter().filter_map(platform).collect()
+    }
+
     /// What an environment needs on the first of its platforms of a subdir; `None` when the
     /// lock lacks either.
     pub fn packages(&self, environment: &str, subdir: Subdir) -> Option<&[Arc<Package>]> {

@@ -4,6 +4,7 @@
 //! carried. This directory knows neither workdirs nor products nor containers.
 
 mod builds;
+mod built;
 mod cache;
 mod cache_copy;
 mod cache_filter;
@@ -24,6 +25,7 @@ mod uv_pointer;
 mod virtual_package;
 mod wheel_name;
 
+pub use built::{Backend, BuiltPackage, BuiltPackages, Delivered};
 pub use cache_copy::{CopiedCache, copy_cache, pointers, size};
 pub use cache_move::CacheMove;
 pub use conda::{CondaCache, channel_records};

@@ -16,6 +16,7 @@ shopt -u nocasematch failglob nullglob
 environments=('default')
 built_by_pixi=''
 lock_version=''
+lock_differs='no'
 has_python_packages='no'
 needs_git='no'
 architecture=''
@@ -283,6 +284,17 @@ refuse_pixi() {
 }
 
 # ---- The checks: each finds one thing out, and changes nothing.
+
+# Takes the arguments for pixi.
+check_lock_use() {
+  local argument
+  [ "$lock_differs" = yes ] || return 0
+  for argument in "$@"; do
+    if [ "$argument" = --locked ]; then
+      problem "--locked: this product's pixi.lock is not the project's own, since what pixi built from source stands in it as it was built, and pixi cannot compare that with the manifest; leave --locked out, and it is installed as it is (the project's own is $root/pixi.lock.original)"
+    fi
+  done
+}
 
 check_product_is_whole() {
   local complete=yes

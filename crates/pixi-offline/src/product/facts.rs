@@ -17,6 +17,9 @@ pub struct Facts {
     pub pixi: Option<String>,
     /// The format of pixi.lock: its `version`.
     pub lock_version: Option<u32>,
+    /// Whether pixi.lock is another one than the project's, which pixi cannot compare with
+    /// the manifest.
+    pub lock_differs: bool,
     /// Whether the cache has Python packages (a uv part), which only some other
     /// versions of pixi see.
     pub has_python_packages: bool,
@@ -65,6 +68,7 @@ impl Facts {
         let glibc = self.glibc.map(|(major, minor)| format!("{major}.{minor}"));
         assign("built_by_pixi", self.pixi.as_deref().unwrap_or_default());
         assign("lock_version", &text(self.lock_version));
+        assign("lock_differs", yes_or_no(self.lock_differs));
         assign("has_python_packages", yes_or_no(self.has_python_packages));
         assign("needs_git", yes_or_no(self.needs_git));
         assign(

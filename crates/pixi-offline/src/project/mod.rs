@@ -1,6 +1,7 @@
 //! A project: its manifest and lock, the environments and platforms that they name, and how
 //! it is staged.
 
+pub(crate) mod build_backend;
 pub(crate) mod cuda;
 pub(crate) mod environments;
 pub(crate) mod fetching_tasks;

@@ -52,7 +52,12 @@ impl ProjectRules {
         self.follows_links
     }
 
-    /// Leaves these paths of the project, too.
+    /// Leaves a file or directory behind, too: a path below the project.
+    pub(crate) fn leave_out(&mut self, path: &str) {
+        self.generated.insert(PathBuf::from(path));
+    }
+
+    /// Leaves what the build made behind.
     pub(crate) fn leave_generated(&mut self, paths: BTreeSet<PathBuf>) {
         self.generated = paths;
     }

@@ -30,6 +30,8 @@ pub(crate) struct Question<'a> {
     pub(crate) lock_use: LockUse,
     /// Whether the lock has a package that is fetched with git.
     pub(crate) needs_git: bool,
+    /// Whether the lock has a conda package that pixi builds from source.
+    pub(crate) builds_conda_packages: bool,
     /// Variables of the build.
     pub(crate) variables: &'a [ContainerVariable],
 }
@@ -147,6 +149,9 @@ impl Question<'_> {
             pixi: (!version.is_empty()).then(|| version.to_owned()),
             ..PixiCheck::default()
         };
+        if self.builds_conda_packages {
+            require_new_enough(version)?;
+        }
         let (manifest, lock) = match text.split_once("\nlock ") {
             Some((manifest, lock)) => (manifest, Some(lock)),
             None => (text, None),
@@ -191,6 +196,30 @@ impl Question<'_> {
             ),
         )
     }
+}
+
+/// The first pixi whose lock is in the format of the lock that a product with packages that
+/// were built from source gets; older ones do not read it.
+const FIRST_FOR_SOURCES: (u32, u32) = (0, 68);
+
+/// Requires a pixi that reads the lock of a product with packages that it built from source;
+/// a version that cannot be read says nothing.
+///
+/// # Errors
+///
+/// Exit code 2 for an older one.
+pub(crate) fn require_new_enough(version: &str) -> anyhow::Result<()> {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return Ok(());
+    };
+    if (major, minor) >= FIRST_FOR_SOURCES {
+        return Ok(());
+    }
+    let (first_major, first_minor) = FIRST_FOR_SOURCES;
+    Err(Failure::usage(format!(
+        "the project has packages that pixi builds from source, and the pixi of the image, {version}, does not read the lock that a product with them needs: use an image with pixi {first_major}.{first_minor} or later"
+    )))
 }
 
 /// The exit code and the words after it.

@@ -41,6 +41,7 @@ impl<'a> HostBuildPlan<'a> {
             // Before the old workdir goes: the name may be wrong.
             self.fetch_image(context)?;
         }
+        self.require_pixi_for_sources()?;
         self.make(context)
     }
 

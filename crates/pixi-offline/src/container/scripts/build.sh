@@ -27,6 +27,45 @@ need pixi
 say "pixi $(pixi --version 2>/dev/null)"
 cd -- "$workdir/project/$name" || exit
 
+# What pixi builds from source lies in the project. The archives of an environment, with
+# their records and lists of files, go to the package cache's directory: what a product
+# carries is made of them. The cache has one package of a name, version and build, so the
+# list is taken before another environment is installed.
+built=$PIXI_CACHE_DIR/pixi-offline-built
+rm -rf -- "$built"
+keep_built() {
+  kept=$built/environments/$1
+  for archive in .pixi/artifacts-v0/*/*/*.conda .pixi/artifacts-v0/*/*/*.tar.bz2; do
+    stem=${archive##*/}
+    stem=${stem%.conda}
+    stem=${stem%.tar.bz2}
+    record=.pixi/envs/$1/conda-meta/$stem.json
+    if [ ! -f "$archive" ] || [ ! -f "$record" ]; then continue; fi
+    place=$built/${archive#.pixi/}
+    if [ -f "$place" ] && [ -f "$kept/$stem.json" ] &&
+      [ "$(cksum <"$kept/$stem.json")" = "$(cksum <"$record")" ]; then
+      continue
+    fi
+    mkdir -p -- "$kept" "${place%/*}" &&
+      cp -- "$archive" "$place" &&
+      cp -- "$PIXI_CACHE_DIR/pkgs/$stem/info/paths.json" "$kept/$stem.paths.json" &&
+      cp -- "$record" "$kept/$stem.json" || return
+  done
+}
+
+# The programs that pixi fetched to build packages with.
+list_backends() {
+  [ -d "$built" ] || return 0
+  for file in "$PIXI_CACHE_DIR"/backends-v0/*/conda-meta/pixi-build-*.json; do
+    stem=${file##*/}
+    stem=${stem%-*}
+    case $stem in
+      '*' | pixi-build-api-version-*) ;;
+      *-*) printf '%s %s\n' "${stem%-*}" "${stem##*-}" ;;
+    esac
+  done >"$built/backends"
+}
+
 # One call for an environment: pixi 0.15 takes a single -e, and does not know
 # the default one by its name.
 install() {
@@ -34,8 +73,9 @@ install() {
     option="-e $environment"
     [ "$environment" != default ] || option=
     # shellcheck disable=SC2086 # options of ours, none with a space in it
-    pixi install $install_options $option || return
+    pixi install $install_options $option && keep_built "$environment" || return
   done
+  list_backends
 }
 phase install install || exit
 
@@ -73,6 +113,10 @@ if [ $# -gt 0 ]; then
   export PIXI_FROZEN=true
   phase verify pixi "$@" || exit
   list_installed
+  for dir in .pixi/envs/*/; do
+    dir=${dir%/}
+    keep_built "${dir##*/}" || exit
+  done
   check_expected_files "$PWD" "$expected_files" || exit
 fi
 exit 0

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::Approval;
 use super::escaped::Escaped;
 use super::sections::{counted, grouped, list, or_unknown};
+use crate::evidence::built::BuiltFacts;
 use crate::evidence::sbom::shown_kind;
 use crate::packages::{KeptReason, Package, PackageInfo, PackageSource};
 
@@ -90,13 +91,13 @@ pub(super) fn packages(approval: &Approval<'_>) -> Markup {
         @for name in &approval.manifest.facts.environments {
             @let packages: Vec<&PackageInfo> = in_environment(approval, name).collect();
             h3 { "Environment " (Escaped(name)) }
-            @if packages.is_empty() { p { "No packages." } } @else { (package_table(name, &packages)) }
+            @if packages.is_empty() { p { "No packages." } } @else { (package_table(name, &packages, &approval.manifest.facts.built)) }
         }
     }
 }
 
 /// Open, so that it is printed too.
-fn package_table(environment: &str, packages: &[&PackageInfo]) -> Markup {
+fn package_table(environment: &str, packages: &[&PackageInfo], built: &[BuiltFacts]) -> Markup {
     html! {
         details open {
             summary { (counted(packages.len() as u64, "package")) }
@@ -114,7 +115,7 @@ fn package_table(environment: &str, packages: &[&PackageInfo]) -> Markup {
                                 td { (or_unknown(id.version.as_deref(), "", "not locked")) }
                                 td { (licence_of(info.licence.as_deref())) }
                                 td { (shown_kind(&info.package)) }
-                                td { (origin(&info.package)) }
+                                td { (origin(&info.package, built)) }
                             }
                         }
                     }
@@ -129,7 +130,17 @@ fn unknown_packages() -> Markup {
 }
 
 /// Where a package comes from, short: the file is in the bill of materials.
-fn origin(package: &Package) -> Markup {
+fn origin(package: &Package, built: &[BuiltFacts]) -> Markup {
+    if let Some(facts) = built.iter().find(|facts| facts.is_of(package)) {
+        let place = facts.build_source.as_ref().unwrap_or(&facts.source);
+        return html! {
+            code { (Escaped(&place.shown())) }
+            @if let Some(backend) = &facts.backend {
+                ", built with " (Escaped(backend))
+                @if let Some(version) = &facts.backend_version { " " (Escaped(version)) }
+            }
+        };
+    }
     let source = &package.id().source;
     if let Package::Conda(conda) = package
         && let Some(channel) = &conda.channel

@@ -12,7 +12,7 @@ use crate::evidence::Sha256Digest;
 use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::manifest::Secrets;
 use crate::evidence::verification::{Ran, VerificationRecord, Verified};
-use crate::layout;
+use crate::layout::{self, Product};
 use crate::packages::Subdir;
 use crate::product::pasteable;
 
@@ -410,6 +410,11 @@ fn digests(approval: &Approval<'_>) -> Markup {
     if let Some(lock) = &facts.project.lock {
         let name = format!("{}, format {}", layout::LOCK_FILE, lock.version);
         rows.push((name, digest(&lock.sha256)));
+        rows.extend(lock.original.as_ref().map(|original| {
+            let name = format!("{}, format {}", Product::ORIGINAL_LOCK, original.version);
+            let why = html! { (digest(&original.sha256)) br; (Escaped(&original.why)) };
+            (name, why)
+        }));
     }
     if let Some(image) = &facts.build.image {
         rows.push(("Image of the build, id".to_owned(), named(&image.id)));

@@ -1,5 +1,6 @@
 
 check_everything() {
+  check_lock_use "$@"
   check_product_is_whole
   check_files
   check_signed_comment
@@ -132,7 +133,7 @@ main() {
   find_umask
 
   failure_code=2
-  check_everything
+  check_everything "$@"
   if [ "$checking" = yes ]; then
     [ ${#problems[@]} -eq 0 ] || exit 2
     [ "$compared" = yes ] || exit 3

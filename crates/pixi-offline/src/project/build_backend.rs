@@ -1,0 +1,99 @@
+//! The program that pixi builds a source package with, by the package's manifest.
+
+use std::path::Path;
+
+use toml_edit::DocumentMut;
+
+use crate::layout;
+use crate::packages::PackageSource;
+use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
+
+/// What pixi builds packages with that have no manifest of its own.
+const BY_FILE: [(&str, &str); 3] = [
+    ("recipe.yaml", "pixi-build-rattler-build"),
+    ("recipe.yml", "pixi-build-rattler-build"),
+    ("package.xml", "pixi-build-ros"),
+];
+
+/// The name of the backend of a source package in a project that a container could write;
+/// `None` where that is not known.
+pub(crate) fn of(project: &Path, source: &PackageSource) -> Option<String> {
+    let PackageSource::Path(place) = source else {
+        return None;
+    };
+    let place: std::path::PathBuf = Path::new(place)
+        .components()
+        .filter(|part| !matches!(part, std::path::Component::CurDir))
+        .collect();
+    let project = UntrustedDir::open(project).ok()?;
+    let read = |file: &Path| project.read(file, RECORD_LIMIT).ok();
+    for name in layout::PROJECT_MANIFESTS {
+        let is_itself = place.file_name().is_some_and(|own| own == name);
+        let file = if is_itself {
+            place.clone()
+        } else {
+            place.join(name)
+        };
+        let Some(text) = read(&file) else {
+            continue;
+        };
+        let manifest: DocumentMut = str::from_utf8(&text).ok()?.parse().ok()?;
+        let table = match name {
+            layout::PYTHON_MANIFEST => manifest.get("tool").and_then(|tool| tool.get("pixi")),
+            _ => Some(manifest.as_item()),
+        };
+        let package = table.and_then(|table| table.get("package"));
+        let backend = package
+            .and_then(|package| package.get("build"))
+            .and_then(|build| build.get("backend"))
+            .and_then(|backend| backend.get("name").unwrap_or(backend).as_str());
+        if let Some(backend) = backend {
+            return Some(backend.to_owned());
+        }
+    }
+    BY_FILE.iter().find_map(|(name, backend)| {
+        let is_there = place.ends_with(name) || read(&place.join(name)).is_some();
+        is_there.then(|| (*backend).to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_backend_stands_in_the_packages_manifest() {
+        let project = tempfile::tempdir().unwrap();
+        let write = |place: &str, text: &str| {
+            let file = project.path().join(place);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        write(
+            "pixi.toml",
+            "[package.build]\nbackend = { name = \"pixi-build-cmake\", version = \"*\" }\n",
+        );
+        write(
+            "py/pyproject.toml",
+            "[tool.pixi.package.build.backend]\nname = \"pixi-build-python\"\n",
+        );
+        write("rec/recipe.yaml", "package:\n");
+        write("ros/package.xml", "<package/>\n");
+        write("none/pixi.toml", "[workspace]\n");
+        let found = |place: &str| of(project.path(), &PackageSource::Path(place.to_owned()));
+        for (place, backend) in [
+            (".", Some("pixi-build-cmake")),
+            ("./py", Some("pixi-build-python")),
+            ("py/pyproject.toml", Some("pixi-build-python")),
+            ("rec", Some("pixi-build-rattler-build")),
+            ("rec/recipe.yaml", Some("pixi-build-rattler-build")),
+            ("ros", Some("pixi-build-ros")),
+            ("none", None),
+            ("nowhere", None),
+            ("../x", None),
+        ] {
+            assert_eq!(found(place).as_deref(), backend, "{place}");
+        }
+    }
+}
