@@ -35,7 +35,9 @@ mod second_engine;
 mod skips;
 
 pub use cache::cache_dir;
-pub use channel::{Channel, MANY_FILES, PYTHON_VERSION_SPEC, ensure_channel};
+pub use channel::{
+    Channel, MANY_FILES, PYTHON_VERSION_SPEC, ensure_channel, hello_example, write_hello_channel,
+};
 pub use debian::ensure_debian_package;
 pub use engine::ensure_engine;
 pub use hadolint::ensure_hadolint;

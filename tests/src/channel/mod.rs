@@ -5,6 +5,7 @@
 //! conda-build would, [`server`] serves the directory.
 
 mod archive;
+mod hello;
 mod package;
 mod packages;
 mod server;
@@ -23,6 +24,7 @@ use crate::platform::Platform;
 use crate::process::announced;
 use package::Packed;
 
+pub use hello::{hello_example, write_hello_channel};
 pub use packages::{MANY_FILES, PYTHON_VERSION_SPEC};
 
 /// The channel, being served.

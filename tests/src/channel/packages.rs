@@ -163,13 +163,13 @@ fn write_many_files(prefix: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_program(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write_program(path: &Path, text: &str) -> Result<()> {
     write(path, text.as_bytes())?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
