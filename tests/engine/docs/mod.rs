@@ -23,8 +23,9 @@ use place::Place;
 use testbed::SecondEngine;
 
 /// The pages with blocks that are run; each has a test of its own.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
+    "docs/reference/commands.md",
     "docs/guide.md",
     "docs/build-offline-product.md",
     "docs/manifest.md",
@@ -35,7 +36,7 @@ const PAGES: [&str; 5] = [
 const ELSEWHERE: [&str; 1] = ["docs/containers-in-production.md"];
 
 /// How many blocks may stay out.
-const IGNORED: usize = 6;
+const IGNORED: usize = 7;
 
 /// How other fences may be called.
 const OTHER: [&str; 4] = ["text", "json", "Dockerfile", "toml"];
@@ -46,7 +47,14 @@ fn root() -> PathBuf {
 
 /// Every page, by its path from the top of the checkout.
 fn all_pages() -> Vec<String> {
-    let mut pages = vec!["README.md".to_owned()];
+    let mut pages: Vec<String> = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+    ]
+    .map(str::to_owned)
+    .into();
     let mut dirs = vec![root().join("docs")];
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(dir).unwrap() {
@@ -129,18 +137,31 @@ fn the_readme() {
 }
 
 #[test]
-fn the_guide() {
+fn the_readme_can_be_read_in_a_minute() {
+    let text = std::fs::read_to_string(root().join(PAGES[0])).unwrap();
+    assert!(text.lines().count() <= 100);
+    let first = text.split(". ").next().unwrap();
+    assert!(first.contains("air-gapped"), "{first}");
+}
+
+#[test]
+fn the_page_of_the_commands() {
     run(PAGES[1]);
 }
 
 #[test]
-fn the_page_of_build_offline_product() {
+fn the_guide() {
     run(PAGES[2]);
 }
 
 #[test]
-fn the_page_of_the_evidence() {
+fn the_page_of_build_offline_product() {
     run(PAGES[3]);
+}
+
+#[test]
+fn the_page_of_the_evidence() {
+    run(PAGES[4]);
 }
 
 #[test]
@@ -149,5 +170,5 @@ fn the_page_of_the_engines() {
         testbed::skip("the_page_of_the_engines", &reason);
         return;
     }
-    run_in(Place::with_engines(), PAGES[4]);
+    run_in(Place::with_engines(), PAGES[5]);
 }

@@ -65,6 +65,7 @@ impl Place {
             "create-workdir-from-host",
             "final-verify-product",
             "make-archive-ready-product",
+            "pixi-offline",
         ] {
             std::os::unix::fs::symlink(binary(command), sandbox.bin().join(command)).unwrap();
         }
@@ -73,6 +74,7 @@ impl Place {
         }
         let keys = "mkdir ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519";
         Run::of(sandbox.program("sh").args(["-c", keys])).success();
+        hello(&sandbox);
         demo(&sandbox, &parts);
         weather(&sandbox, &parts);
         let container = format!(
@@ -196,7 +198,15 @@ impl Drop for Place {
     }
 }
 
-/// The project of the README and of `cargo xtask demo`.
+/// The example of the README, as it is in the checkout.
+fn hello(sandbox: &Sandbox) {
+    let examples = sandbox.work().join("examples");
+    std::fs::create_dir(&examples).unwrap();
+    let copy = ["-R".into(), testbed::hello_example(), examples];
+    Run::of(sandbox.program("cp").args(copy)).success();
+}
+
+/// The project of the page of the commands and of `cargo xtask demo`.
 fn demo(sandbox: &Sandbox, parts: &Parts) {
     let source = root().join("tests/demo-project");
     let manifest = std::fs::read_to_string(source.join("pixi.toml"))

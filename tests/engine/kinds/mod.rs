@@ -7,6 +7,7 @@ mod draft;
 mod journey;
 mod kind;
 mod parts;
+mod supported;
 mod table;
 
 use std::io::Write as _;

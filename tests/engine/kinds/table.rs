@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use semver::VersionReq;
+use semver::{Version, VersionReq};
 use serde::Deserialize;
 use testbed::images::PixiImage;
 
@@ -57,6 +57,14 @@ impl Table {
             testbed::skip(&format!("kinds::{kind}"), &reason);
         }
         expected
+    }
+
+    /// What must come of a kind with this version of pixi; nothing where it is not known.
+    pub fn at(&self, kind: &str, version: &Version) -> Option<&Expected> {
+        let mut expectations = self.0[kind].pixi.iter();
+        let (_, expected) =
+            expectations.find(|(pixis, _)| VersionReq::parse(pixis).unwrap().matches(version))?;
+        Some(expected)
     }
 
     /// Says which expectations are not tried here.
