@@ -28,3 +28,4 @@ mod secrets;
 mod shims;
 mod short_names;
 mod source_packages;
+mod source_root;

@@ -16,7 +16,7 @@ use pixi_offline::project::Generated;
 use pixi_offline::report::{Format, Phases, Report, Verbosity};
 use pixi_offline::request::{
     BuildOptions, CacheOption, ContainerId, ImageReference, OFFICIAL_IMAGE, PlatformOptions,
-    ProductOptions, SigningOptions, TransferOptions,
+    ProductOptions, SigningOptions, SourcePlace, TransferOptions,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -63,6 +63,24 @@ pub struct Options {
         help_heading = "Project"
     )]
     pub project_path_in_container: Option<PathBuf>,
+
+    /// A directory above the project: what the project needs of it is staged, too
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "container_id",
+        help_heading = "Project"
+    )]
+    pub source_root: Option<PathBuf>,
+
+    /// A directory in the container above the project
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "container_id",
+        help_heading = "Project"
+    )]
+    pub source_root_in_container: Option<PathBuf>,
 
     /// A directory of data that travels with the project, copied whole
     #[arg(
@@ -206,7 +224,10 @@ impl Options {
         let container_workdir = self.container_workdir_path;
         let build = |default: &str| {
             let path = container_workdir.as_deref().unwrap_or(default.as_ref());
-            let mut build = self.build.request(path)?;
+            let here = self.source_root.map(|dir| (SourcePlace::Host, dir));
+            let there = self.source_root_in_container;
+            let there = there.map(|dir| (SourcePlace::Container, dir));
+            let mut build = self.build.request(path, here.or(there))?;
             build.reuse_cache = !self.fresh;
             anyhow::Ok(build)
         };

@@ -7,7 +7,7 @@ use clap::Parser;
 use pixi_offline::commands::create_workdir_from_container::{self as step, ContainerBuildRequest};
 use pixi_offline::context::Context;
 use pixi_offline::layout::WORKDIR_IN_CONTAINER;
-use pixi_offline::request::{BuildOptions, ContainerId};
+use pixi_offline::request::{BuildOptions, ContainerId, SourcePlace};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -33,6 +33,10 @@ pub struct Options {
     /// The Pixi project in the container: a directory with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR")]
     pub project_path_in_container: PathBuf,
+
+    /// A directory in the container above the project: what the project needs of it is staged, too
+    #[arg(long, value_name = "DIR")]
+    pub source_root_in_container: Option<PathBuf>,
 
     /// Where the work is done in the container; made anew
     #[arg(long, value_name = "PATH", default_value = WORKDIR_IN_CONTAINER)]
@@ -60,7 +64,12 @@ impl TryFrom<Options> for ContainerBuildRequest {
             project: options.project_path_in_container,
             resources: options.resources_path_in_container,
             clean: options.clean,
-            build: options.build.request(&options.container_workdir_path)?,
+            build: options.build.request(
+                &options.container_workdir_path,
+                options
+                    .source_root_in_container
+                    .map(|dir| (SourcePlace::Container, dir)),
+            )?,
         })
     }
 }

@@ -7,7 +7,9 @@ use clap::Parser;
 use pixi_offline::commands::create_workdir_from_host::{self as step, HostBuildRequest};
 use pixi_offline::context::Context;
 use pixi_offline::layout::CONTAINER_WORKDIR;
-use pixi_offline::request::{BuildOptions, ImageReference, PlatformOptions, TransferOptions};
+use pixi_offline::request::{
+    BuildOptions, ImageReference, PlatformOptions, SourcePlace, TransferOptions,
+};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -32,6 +34,10 @@ pub struct Options {
     /// The Pixi project: a directory with pixi.toml, pyproject.toml or mojoproject.toml
     #[arg(long, value_name = "DIR")]
     pub project_dir: PathBuf,
+
+    /// A directory above the project: what the project needs of it is staged, too
+    #[arg(long, value_name = "DIR")]
+    pub source_root: Option<PathBuf>,
 
     /// Where the workdir is mounted in the container
     #[arg(long, value_name = "PATH", default_value = CONTAINER_WORKDIR)]
@@ -67,7 +73,10 @@ impl TryFrom<Options> for HostBuildRequest {
             platform: options.platform.parse()?,
             project_dir: options.project_dir,
             resources_dir: options.resources_dir,
-            build: options.build.request(&options.container_workdir_path)?,
+            build: options.build.request(
+                &options.container_workdir_path,
+                options.source_root.map(|dir| (SourcePlace::Host, dir)),
+            )?,
             transfer: options.transfer.transfer,
             engine_arguments: options.engine_arg,
         })

@@ -116,7 +116,7 @@ pub fn look_for_secrets(
     context: &Context,
 ) -> anyhow::Result<()> {
     let mut secrets = SecretSearch::new(&request.secrets, context)?;
-    let project = source.product.project(&source.project);
+    let project = source.product.staged(&source.project);
     if request.resources.is_some() {
         secrets.resources(&source.product.resources())?;
     }

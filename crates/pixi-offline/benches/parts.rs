@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pixi_offline::layout::DEFAULT_EXCLUDES;
-use pixi_offline::packages::{LockCache, Requirements, Subdir};
+use pixi_offline::packages::{LocalSources, LockCache, Requirements, Subdir};
 use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 
 /// The paths of a thousand packages' files.
@@ -68,8 +68,13 @@ fn lock(criterion: &mut Criterion) {
         bencher.iter(|| {
             let lock = LockCache::default().read(&file);
             let lock = lock.expect("it can be read").expect("a lock");
-            Requirements::of(&lock, &["default".to_owned()], Subdir::Linux64, &[])
-                .expect("it is installable")
+            Requirements::of(
+                &lock,
+                &["default".to_owned()],
+                Subdir::Linux64,
+                &LocalSources::default(),
+            )
+            .expect("it is installable")
         });
     });
 }

@@ -5,8 +5,9 @@ use std::path::{Component, Path};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use pixi_offline::layout::PathInRoot;
 use pixi_offline::packages::{
-    CondaCache, CondaPackage, LocalChannel, LockCache, PythonCache, Requirements,
+    CondaCache, CondaPackage, LocalSources, LockCache, PythonCache, Requirements,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -150,10 +151,10 @@ fn read(text: String, cache: &Path) -> TestCaseResult {
             return Ok(());
         }
     };
-    let channels = LocalChannel::of(&lock, cache);
-    for channel in &channels {
+    let local = LocalSources::of(&lock, cache, &PathInRoot::default());
+    for channel in &local.channels {
         let plain = |part| matches!(part, Component::Normal(_));
-        let inside = channel.in_project.components().all(plain);
+        let inside = channel.in_root.components().all(plain);
         prop_assert!(inside, "{channel:?}");
     }
     let names: Vec<String> = lock.environments().map(str::to_owned).collect();
@@ -161,7 +162,7 @@ fn read(text: String, cache: &Path) -> TestCaseResult {
         for platform in lock.platforms(name).into_iter().flatten() {
             let environments = std::slice::from_ref(name);
             let chosen = lock.choosing([(name.as_str(), &*platform.name)]);
-            let need = Requirements::of(&chosen, environments, platform.subdir, &channels);
+            let need = Requirements::of(&chosen, environments, platform.subdir, &local);
             let Ok(need) = need else {
                 continue;
             };

@@ -19,13 +19,14 @@ use crate::context::Context;
 use crate::evidence::{self, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
-use crate::packages::{LocalChannel, Lock};
+use crate::packages::{LocalSources, Lock};
 use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::generated::StagedPaths;
 use crate::project::git_version;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
+use crate::project::source_tree::SourceTree;
 use crate::project::stage::{self, ProjectRules};
 use crate::project::target_builds;
 use crate::replacement::{self, OverwriteGuard, TargetState};
@@ -109,7 +110,7 @@ fn end_with_the_host(program: PathBuf) {
 
 /// A project that was looked at and may be staged.
 struct Inspection {
-    project: PathBuf,
+    source: SourceTree,
     resources: Option<PathBuf>,
     workdir: Workdir,
     name: ProjectName,
@@ -133,9 +134,11 @@ impl Inspection {
         };
         let name = ProjectName::new(staging.name.as_ref())?;
         let workdir = Workdir::new(&staging.workdir);
-        let rules = ProjectRules::new(&words(&staging.excludes))?;
+        let mut rules = ProjectRules::new(&words(&staging.excludes))?;
         let project = context.host.absolute(&staging.project);
         stage::require_dir("--project-path-in-container", &project)?;
+        let root = staging.source_root.as_ref();
+        let source = SourceTree::find(&project, root, context)?;
         let manifest = ProjectManifest::require(&project)?;
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project)?;
@@ -148,9 +151,16 @@ impl Inspection {
             .as_ref()
             .map(|dir| context.host.absolute(dir))
             .filter(|dir| dir.is_dir());
-        let standing = look_at_workdir(workdir.path(), &project, resources.as_deref(), context)?;
+        let mut protected = vec![
+            (project.as_path(), "the project"),
+            (source.dir(), "the source root"),
+        ];
+        protected.extend(resources.as_deref().map(|dir| (dir, "the resources")));
+        let standing = look_at_workdir(workdir.path(), &protected, context)?;
+        let local = local_of(lock.as_ref(), &source);
+        source.choose(&mut rules, root, lock.as_ref(), &local.channels)?;
         let mut search = SecretSearch::new(&policy, context)?;
-        let project_survey = search.project(&project, &rules);
+        let project_survey = search.project(source.dir(), &rules);
         let resources_survey = match &resources {
             Some(resources) => search.resources(resources)?,
             None => Survey::default(),
@@ -159,19 +169,21 @@ impl Inspection {
         secrets::refuse(&policy, &secrets)?;
         let inspected = ProjectInspection {
             manifest: manifest.name.to_owned(),
-            channels: channels_of(lock.as_ref(), &project),
+            source: source.dir().to_owned(),
             tasks: FetchingTasks::find(&manifest, &project),
-            builds: target_builds::find(lock.as_ref(), &project),
+            builds: target_builds::find(lock.as_ref(), &project, &local),
+            local,
+            left: source.left(&rules),
             lock: lock.map(|lock| lock.text().to_owned()),
             environments: manifest.environments().clone(),
             secrets,
             resources: resources.is_some(),
-            git_versions: git_version::find(&project, context),
+            git_versions: git_version::find(&source, context),
             project_survey,
             resources_survey,
         };
         Ok(Inspection {
-            project,
+            source,
             resources,
             workdir,
             name,
@@ -184,7 +196,7 @@ impl Inspection {
     /// Makes the workdir, and stages.
     fn stage(self, reuse_cache: bool, context: &Context) -> anyhow::Result<Staged> {
         let Inspection {
-            project,
+            source: tree,
             resources,
             workdir,
             name,
@@ -196,7 +208,7 @@ impl Inspection {
         let cache_reused =
             reuse_cache && standing == TargetState::Owned && stage::is_own_cache(&cache);
         make_workdir(&workdir, standing, cache_reused)?;
-        let source = source_state::of(&project, context);
+        let source = source_state::of(tree.dir(), context);
         // First of all the mark: an interrupted run must know its own.
         let text = name.as_utf8()?;
         let container_workdir = workdir.path().to_string_lossy();
@@ -211,7 +223,8 @@ impl Inspection {
             list: true,
             ..CopyOptions::default()
         };
-        let copy = stage::copy_project(&project, &workdir.project(&name), &rules, &how, context)?;
+        let staged = workdir.staged(&name);
+        let copy = stage::copy_project(tree.dir(), &staged, &rules, &how, context)?;
         match &resources {
             Some(resources) => {
                 stage::copy_dir(
@@ -223,7 +236,7 @@ impl Inspection {
             }
             None => fs::create_dir(workdir.resources())?,
         }
-        let lock = UntrustedDir::open(&workdir.project(&name))
+        let lock = UntrustedDir::open(&rules.project_in(&staged))
             .and_then(|dir| dir.read(layout::LOCK_FILE, RECORD_LIMIT));
         inspected.lock = match lock {
             Ok(bytes) => Some(String::from_utf8(bytes).context("pixi.lock is not text")?),
@@ -235,7 +248,7 @@ impl Inspection {
             .lock
             .clone()
             .and_then(|text| context.locks.parse(text).ok());
-        inspected.channels = channels_of(parsed.as_ref(), &project);
+        inspected.local = local_of(parsed.as_ref(), &tree);
         Ok(Staged {
             inspected,
             cache_reused,
@@ -252,15 +265,13 @@ impl Inspection {
 /// Exit code 2 for one that must not be emptied.
 fn look_at_workdir(
     path: &Path,
-    project: &Path,
-    resources: Option<&Path>,
+    protected: &[(&Path, &str)],
     context: &Context,
 ) -> anyhow::Result<TargetState> {
     let mut guard = OverwriteGuard::new(&context.host);
     guard.allow_mount_point();
-    guard.protect(project, "the project");
-    if let Some(resources) = resources {
-        guard.protect(resources, "the resources");
+    for (dir, what) in protected {
+        guard.protect(dir, what);
     }
     // There is no --force for a directory of somebody's container.
     guard.without_force();
@@ -272,14 +283,12 @@ fn look_at_workdir(
     )
 }
 
-/// The channels that are directories of the project. Nothing can be mounted into a container
+/// What goes along of the container's own directories. Nothing can be mounted into a container
 /// that runs: pixi finds a channel where it was locked, or not at all.
-fn channels_of(lock: Option<&Lock>, project: &Path) -> Vec<LocalChannel> {
-    let mut channels = lock
-        .map(|lock| LocalChannel::of(lock, project))
-        .unwrap_or_default();
-    channels.retain(|channel| channel.locked.exists());
-    channels
+fn local_of(lock: Option<&Lock>, source: &SourceTree) -> LocalSources {
+    let mut local = source.local(lock);
+    local.channels.retain(|channel| channel.locked.exists());
+    local
 }
 
 /// Makes the directory of the workdir, or empties the one that is there, but for the package

@@ -10,7 +10,7 @@ use crate::container::scripts::{self, Script};
 use crate::container::{Outcome, RunResult};
 use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
-use crate::layout::{self, ContainerWorkdir, Workdir};
+use crate::layout::{self, ContainerWorkdir, ProjectPlace, Workdir};
 use crate::packages::LocalChannel;
 use crate::project::generated::{self, StagedPaths};
 use crate::project::lock_use::LockUse;
@@ -18,8 +18,7 @@ use crate::project::secrets;
 use crate::project::stage::ProjectRules;
 use crate::replacement::{DirLock, StagedDir, TargetState};
 use crate::request::{
-    ContainerPath, ContainerVariable, Expectations, ProjectName, SecretPolicy, Transfer,
-    Verification,
+    ContainerPath, ContainerVariable, Expectations, SecretPolicy, Transfer, Verification,
 };
 use crate::workspace::container_out::ContainerOut;
 use crate::workspace::pixi_words::PixiWords;
@@ -29,7 +28,7 @@ use crate::workspace::{DirRole, NewContainer, ScriptPlace, ScriptRun, Tree, Tree
 /// A build that is about to be run.
 pub(crate) struct Build<'a> {
     pub(crate) container_workdir: &'a ContainerPath,
-    pub(crate) project: &'a ProjectName,
+    pub(crate) project: &'a ProjectPlace,
     pub(crate) lock_use: LockUse,
     /// Whether the lock has a package that is fetched with git.
     pub(crate) needs_git: bool,
@@ -55,7 +54,7 @@ pub(crate) struct BuildElsewhere<'a> {
 
 impl Build<'_> {
     /// The directories of a workdir on this machine as a container has them, and channels
-    /// in the project where they were locked: pixi looks for them there.
+    /// that are staged where they were locked: pixi looks for them there.
     pub(crate) fn tree(
         &self,
         workdir: &Workdir,
@@ -69,12 +68,13 @@ impl Build<'_> {
             TreeDir::new(DirRole::Out, workdir.container_out(), inside.out()),
             TreeDir::new(DirRole::Write, cache, inside.cache()),
         ];
-        let project = Path::new(&inside.projects()).join(self.project);
+        let name = &self.project.name;
+        let top = Path::new(&inside.projects()).join(name);
         let elsewhere = channels
             .iter()
-            .filter(|channel| channel.locked != project.join(&channel.in_project));
+            .filter(|channel| channel.locked != top.join(&channel.in_root));
         dirs.extend(elsewhere.filter_map(|channel| {
-            let staged = workdir.project(self.project).join(&channel.in_project);
+            let staged = workdir.staged(name).join(&channel.in_root);
             // A path that is not UTF-8 cannot be locked: pixi writes text.
             let locked = channel.locked.to_str()?;
             Some(TreeDir::new(DirRole::ReadElsewhere, staged, locked))
@@ -185,7 +185,8 @@ impl Build<'_> {
         context: &Context,
     ) -> anyhow::Result<()> {
         let list = InstalledList::take(new.path(), layout::OUT);
-        new_workdir::complete_received(elsewhere.place, new, self.project, logs, context)?;
+        let name = &self.project.name;
+        new_workdir::complete_received(elsewhere.place, new, name, logs, context)?;
         installed::learn(&list, outcome, new, self.project, record, context)?;
         if record.lock.built != record.lock.staged {
             let project = new.project(self.project);
@@ -238,7 +239,7 @@ impl Build<'_> {
                 "mounted"
             },
             self.container_workdir.as_str(),
-            self.project.as_utf8()?,
+            &self.project.as_utf8()?,
             self.lock_use.install_option(),
             &self.environments.join(" "),
             &expected,

@@ -228,6 +228,9 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
         let mut guard = OverwriteGuard::new(&context.host);
         if let Source::Host(source) = &request.source {
             guard.protect(&context.host.absolute(&source.project_dir), "the project");
+            if let Some(root) = &source.build.source_root {
+                guard.protect(&context.host.absolute(&root.dir), "the source root");
+            }
             if let Some(resources) = &source.resources_dir {
                 guard.protect(&context.host.absolute(resources), "the resources");
             }

@@ -13,10 +13,12 @@ use crate::container::{self, Engine, EngineVersion, Image, RunningContainer, Upl
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
+use crate::layout::ProjectPlace;
 use crate::packages::subdir_of_image;
 use crate::project::git_version;
 use crate::project::lock_use::LockUse;
 use crate::project::secrets;
+use crate::project::source_tree::SourceTree;
 use crate::project::stage::{self, ProjectRules};
 use crate::replacement::DirLock;
 use crate::request::{BuildRequest, ContainerId, ProjectName, utf8_arg};
@@ -140,7 +142,8 @@ impl<'a> ContainerBuildPlan<'a> {
         let selection = self.select(&inspected, context)?;
         let variables = &self.request.build.variables;
         let variables = git_version::for_build(&inspected.git_versions, variables)?;
-        let build = selection.build(&self.request.build, &self.name, &variables);
+        let place = self.project_place(&inspected);
+        let build = selection.build(&self.request.build, &place, &variables);
         let check = self.ask_pixi(&inspected, &build, build.lock_use)?;
         agent.not_interrupted()?;
         Ok((inspected, selection, check))
@@ -162,9 +165,15 @@ impl<'a> ContainerBuildPlan<'a> {
             builds_conda_packages: build.builds_conda_packages,
             variables: build.variables,
         };
-        let project = self.request.project.as_os_str();
-        let project = utf8_arg("--project-path-in-container", project)?;
-        question.ask_container(&self.container, project)
+        question.ask_container(&self.container, &inspected.source, &inspected.local.in_root)
+    }
+
+    /// Where the project will be in workdir and product.
+    fn project_place(&self, inspected: &ProjectInspection) -> ProjectPlace {
+        ProjectPlace {
+            name: self.name.clone(),
+            in_root: inspected.local.in_root.clone(),
+        }
     }
 
     fn upload(&self, context: &Context) -> anyhow::Result<UploadedAgent<'_>> {
@@ -192,7 +201,7 @@ impl<'a> ContainerBuildPlan<'a> {
         let image = self.image.as_ref();
         let platform = image.and_then(|image| subdir_of_image(&image.platform));
         let selection = EnvironmentSelection::new(build, lock, platform, manifest)?;
-        selection.require_that_fits(build, platform, &inspected.channels, manifest)?;
+        selection.require_that_fits(build, platform, &inspected.local, manifest)?;
         Ok(selection)
     }
 
@@ -207,6 +216,10 @@ impl<'a> ContainerBuildPlan<'a> {
         secrets::warn(&inspected.secrets, context);
         git_version::say(&inspected.git_versions, &request.build.variables, context);
         stage::warn_of_survey("project", &(&inspected.project_survey).into(), context);
+        let root = request.build.source_root.as_ref();
+        if let Some(line) = SourceTree::say_left(inspected.left, root) {
+            context.report.note(line);
+        }
         stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), context);
         selection.warn(&request.build, &[], context);
         selection.warn_of_builds(&inspected.builds, context);
@@ -246,8 +259,6 @@ impl<'a> ContainerBuildPlan<'a> {
 
         // STEP 2: stage in the container, with the same matcher: our own program
         // does it there.
-        let mut record = new_workdir::record(&request.build, &self.name, &self.version, context)?;
-        record.image.clone_from(&self.image);
         container::remove_stale(&self.engine);
         let agent = self.upload(context)?;
         let order = AgentRequest::Stage(self.staging.clone());
@@ -262,6 +273,10 @@ impl<'a> ContainerBuildPlan<'a> {
         if request.build.reuse_cache {
             new_workdir::say_reused(staged.cache_reused, context);
         }
+
+        let place = self.project_place(&staged.inspected);
+        let mut record = new_workdir::record(&request.build, &place, &self.version, context)?;
+        record.image.clone_from(&self.image);
 
         // STEP 3 and 4: build there, bring the workdir here.
         let made = self.build(&agent, &claim, staged, &mut record, context);
@@ -278,7 +293,7 @@ impl<'a> ContainerBuildPlan<'a> {
         self.place.announce(&self.name, &record, context);
         Ok(BuiltWorkdir {
             workdir: self.place.workdir.path().to_owned(),
-            project: self.name.clone(),
+            project: place,
             record,
             engine: self.engine.clone(),
         })
@@ -317,7 +332,8 @@ impl<'a> ContainerBuildPlan<'a> {
             .report
             .phase("build", "installing and verifying with a network");
         let variables = git_version::for_build(&record.git_versions, &request.variables)?;
-        let build = selection.build(request, &self.name, &variables);
+        let place = self.project_place(&staged.inspected);
+        let build = selection.build(request, &place, &variables);
         if build.builds_conda_packages {
             // The build itself compares the lock: it has the network for it.
             self.ask_pixi(&staged.inspected, &build, LockUse::Frozen)?;
@@ -359,6 +375,14 @@ fn answer<T: DeserializeOwned>(text: &[u8]) -> anyhow::Result<T> {
 /// What the container is told to stage.
 fn staging(request: &ContainerBuildRequest, name: &ProjectName) -> anyhow::Result<Staging> {
     utf8_arg("--project-path-in-container", request.project.as_os_str())?;
+    if let Some(root) = &request.build.source_root {
+        utf8_arg(root.option(), root.dir.as_os_str())?;
+        let also = root
+            .also
+            .iter()
+            .map(|path| utf8_arg("--also", path.as_os_str()));
+        also.collect::<anyhow::Result<Vec<_>>>()?;
+    }
     if let Some(resources) = &request.resources {
         utf8_arg("--resources-path-in-container", resources.as_os_str())?;
     }
@@ -370,6 +394,7 @@ fn staging(request: &ContainerBuildRequest, name: &ProjectName) -> anyhow::Resul
     };
     Ok(Staging {
         project: request.project.clone(),
+        source_root: request.build.source_root.clone(),
         resources: request.resources.clone(),
         workdir: request.build.container_workdir.as_str().into(),
         name: name.as_utf8()?.to_owned(),

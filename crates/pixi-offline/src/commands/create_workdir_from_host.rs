@@ -11,8 +11,8 @@ use crate::commands::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::container::{Engine, EngineVersion, Image, Network, Pull};
 use crate::context::Context;
 use crate::evidence::{GitVersion, WorkdirRecord};
-use crate::layout;
-use crate::packages::{LocalChannel, Subdir, subdir_of_image};
+use crate::layout::{self, ProjectPlace};
+use crate::packages::{LocalSources, Subdir, subdir_of_image};
 use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::git_version;
 use crate::project::lock_fit;
@@ -20,6 +20,7 @@ use crate::project::lock_use::LockUse;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
+use crate::project::source_tree::SourceTree;
 use crate::project::stage::{self, ProjectRules};
 use crate::project::target_builds;
 use crate::request::{
@@ -72,11 +73,14 @@ pub(crate) struct HostBuildPlan<'a> {
     pub(crate) version: EngineVersion,
     /// As the engine knows it; `None` when it would fetch it.
     pub(crate) image: Option<Image>,
-    pub(crate) project_dir: PathBuf,
+    pub(crate) source: SourceTree,
+    /// What of a source root stays behind.
+    pub(crate) left: Option<Size>,
     resources_dir: Option<PathBuf>,
-    pub(crate) name: ProjectName,
+    /// Where the project will be in workdir and product.
+    pub(crate) project_place: ProjectPlace,
     pub(crate) place: NewWorkdir,
-    channels: Vec<LocalChannel>,
+    local: LocalSources,
     manifest: ProjectManifest,
     pub(crate) selection: EnvironmentSelection,
     pub(crate) secrets: Vec<Finding>,
@@ -100,7 +104,7 @@ impl<'a> HostBuildPlan<'a> {
     ) -> anyhow::Result<HostBuildPlan<'a>> {
         let build = &request.build;
         // STEP 1: the command line, then the engine's client, as the scripts do.
-        let rules = ProjectRules::new(&build.excludes)?;
+        let mut rules = ProjectRules::new(&build.excludes)?;
         let mut search = SecretSearch::new(&build.secrets, context)?;
         let engine =
             Engine::find(build.engine.as_deref(), context)?.with_time_limit(build.timeout.as_ref());
@@ -108,6 +112,8 @@ impl<'a> HostBuildPlan<'a> {
         // STEP 2: everything else that can be known without touching anything.
         let project_dir = context.host.absolute(&request.project_dir);
         stage::require_dir("--project-dir", &project_dir)?;
+        let root = build.source_root.as_ref();
+        let source = SourceTree::find(&project_dir, root, context)?;
         let manifest = ProjectManifest::require(&project_dir)?;
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project_dir)?;
@@ -118,39 +124,45 @@ impl<'a> HostBuildPlan<'a> {
         if let Some(resources) = &resources_dir {
             stage::require_dir("--resources-dir", resources)?;
         }
-        let mut protected = vec![(project_dir.as_path(), "the project")];
+        let mut protected = vec![
+            (project_dir.as_path(), "the project"),
+            (source.dir(), "the source root"),
+        ];
         protected.extend(resources_dir.as_deref().map(|dir| (dir, "the resources")));
         let place = NewWorkdir::check(build.workdir.as_ref(), &protected, build.force, context)?;
         text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
         let lock = context
             .locks
             .read_through_links(&project_dir.join(layout::LOCK_FILE))?;
-        let channels = lock
-            .as_ref()
-            .map(|lock| LocalChannel::of(lock, &project_dir));
+        let local = source.local(lock.as_ref());
+        source.choose(&mut rules, root, lock.as_ref(), &local.channels)?;
         lock_fit::require_lock_to_freeze(build.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
         let platform = platform_of(request, image.as_ref(), &version);
         let selection = EnvironmentSelection::new(build, lock, platform, manifest.environments())?;
-        let project = search.project(&project_dir, &rules);
+        let project = search.project(source.dir(), &rules);
         let resources = match &resources_dir {
             Some(resources) => search.resources(resources)?,
             None => Survey::default(),
         };
         search.verification(&build.verification);
-        let git_versions = git_version::find(&project_dir, context);
+        let git_versions = git_version::find(&source, context);
         let variables = git_version::for_build(&git_versions, &build.variables)?;
         let plan = HostBuildPlan {
             request,
+            left: source.left(&rules),
             rules,
             engine,
             version,
             image,
-            project_dir,
             resources_dir,
-            name,
+            project_place: ProjectPlace {
+                name,
+                in_root: source.in_root().clone(),
+            },
+            source,
             place,
-            channels: channels.unwrap_or_default(),
+            local,
             manifest,
             selection,
             secrets: search.findings(),
@@ -179,7 +191,7 @@ impl<'a> HostBuildPlan<'a> {
         self.selection.require_that_fits(
             &self.request.build,
             platform.and_then(subdir_of_image),
-            &self.channels,
+            &self.local,
             self.manifest.environments(),
         )
     }
@@ -190,12 +202,16 @@ impl<'a> HostBuildPlan<'a> {
         secrets::warn(&self.secrets, context);
         git_version::say(&self.git_versions, &request.build.variables, context);
         stage::warn_of_survey("project", &(&self.project).into(), context);
+        let root = request.build.source_root.as_ref();
+        if let Some(line) = SourceTree::say_left(self.left, root) {
+            context.report.note(line);
+        }
         stage::warn_of_survey("resources", &(&self.resources).into(), context);
         let engine_arguments = &request.engine_arguments;
         self.selection
             .warn(&request.build, engine_arguments, context);
         new_workdir::warn_of_colon(
-            self.name.as_utf8()?,
+            self.project_place.name.as_utf8()?,
             request.build.container_workdir.as_str(),
             context,
         );
@@ -211,8 +227,8 @@ impl<'a> HostBuildPlan<'a> {
 
     /// Says what is built at the target, and what would fetch there.
     pub(crate) fn warn_of_target(&self, context: &Context) {
-        let project = &self.project_dir;
-        let builds = target_builds::find(self.selection.lock.as_ref(), project);
+        let project = &self.source.project();
+        let builds = target_builds::find(self.selection.lock.as_ref(), project, &self.local);
         self.selection.warn_of_builds(&builds, context);
         let verification = &self.request.build.verification;
         let tasks = FetchingTasks::find(&self.manifest, project);
@@ -263,7 +279,7 @@ impl<'a> HostBuildPlan<'a> {
             builds_conda_packages: build.builds_conda_packages,
             variables: build.variables,
         };
-        question.ask_image(&self.container(), &self.project_dir)
+        question.ask_image(&self.container(), &self.source)
     }
 
     /// What the staged copies will take.
@@ -276,7 +292,7 @@ impl<'a> HostBuildPlan<'a> {
 
     fn build(&self) -> Build<'_> {
         self.selection
-            .build(&self.request.build, &self.name, &self.variables)
+            .build(&self.request.build, &self.project_place, &self.variables)
     }
 
     fn container(&self) -> NewContainer<'_> {
@@ -296,14 +312,14 @@ impl<'a> HostBuildPlan<'a> {
     pub(crate) fn build_arguments(&self, context: &Context) -> anyhow::Result<Vec<OsString>> {
         let build = self.build();
         let workdir = &self.place.workdir;
-        let tree = build.tree(workdir, workdir.cache(), &self.channels);
+        let tree = build.tree(workdir, workdir.cache(), &self.local.channels);
         build.arguments(&self.container(), &tree, self.request.transfer, context)
     }
 
     fn record(&self, context: &Context) -> anyhow::Result<WorkdirRecord> {
         let build = &self.request.build;
-        let mut record = new_workdir::record(build, &self.name, &self.version, context)?;
-        record.source = source_state::of(&self.project_dir, context);
+        let mut record = new_workdir::record(build, &self.project_place, &self.version, context)?;
+        record.source = source_state::of(self.source.dir(), context);
         record.git_versions.clone_from(&self.git_versions);
         record
             .environments

@@ -5,14 +5,15 @@ use std::ffi::OsString;
 use crate::commands::build::Build;
 use crate::commands::new_workdir;
 use crate::context::Context;
-use crate::packages::{LocalChannel, Lock, Subdir};
+use crate::layout::ProjectPlace;
+use crate::packages::{LocalSources, Lock, Subdir};
 use crate::project::cuda;
 use crate::project::environments::{self, Resolved};
 use crate::project::lock_fit;
 use crate::project::lock_use::LockUse;
 use crate::project::manifest_environments::ManifestEnvironments;
 use crate::project::target_builds::{self, TargetBuild};
-use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
+use crate::request::{BuildRequest, ContainerVariable, LockOption};
 
 /// A lock, and the environments of it that are for the container's platform.
 pub(crate) struct EnvironmentSelection {
@@ -59,7 +60,7 @@ impl EnvironmentSelection {
         &self,
         request: &BuildRequest,
         platform: Option<Subdir>,
-        channels: &[LocalChannel],
+        local: &LocalSources,
         manifest: &ManifestEnvironments,
     ) -> anyhow::Result<()> {
         lock_fit::require_lock_that_fits(
@@ -67,7 +68,7 @@ impl EnvironmentSelection {
             self.lock.as_ref(),
             &self.resolved.environments,
             platform,
-            channels,
+            local,
             manifest,
         )
     }
@@ -76,7 +77,7 @@ impl EnvironmentSelection {
     pub(crate) fn build<'a>(
         &'a self,
         request: &'a BuildRequest,
-        project: &'a ProjectName,
+        project: &'a ProjectPlace,
         variables: &'a [ContainerVariable],
     ) -> Build<'a> {
         let environments = &self.resolved.environments;

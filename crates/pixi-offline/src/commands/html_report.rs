@@ -15,8 +15,8 @@ use crate::evidence::report_page::{self, Approval};
 use crate::evidence::signature::VerifyingKey;
 use crate::evidence::verification::Verified;
 use crate::evidence::{Sha256Digest, provenance, sbom, sums};
-use crate::layout::{self, Product};
-use crate::packages::{Inventory, LocalChannel, Lock, PythonCache, Requirements, Strangers};
+use crate::layout::{self, Product, ProjectPlace};
+use crate::packages::{Inventory, LocalSources, Lock, PythonCache, Requirements, Strangers};
 use crate::replacement::{replace_file, write_file};
 
 /// The packages of a product, by its lock.
@@ -51,10 +51,11 @@ impl ProductPackages {
         };
         let mut inventory = Inventory::of(&lock, environments, facts.platform);
         inventory.add_python_licences(&PythonCache::read(cache));
-        let channels = LocalChannel::of(&lock, &project);
+        let place = ProjectPlace::of_path(facts.project.dir.path())?;
+        let local = LocalSources::of(&lock, &product.staged(&place.name), &place.in_root);
         let need = facts
             .platform
-            .and_then(|subdir| Requirements::of(&lock, environments, subdir, &channels).ok());
+            .and_then(|subdir| Requirements::of(&lock, environments, subdir, &local).ok());
         Ok(ProductPackages {
             inventory: Some(inventory),
             need: need.map(|need| need.in_project(&project)),

@@ -12,9 +12,9 @@ use crate::container::Outcome;
 use crate::container::scripts;
 use crate::context::Context;
 use crate::evidence::{InstalledPlatform, Sha256Digest, WorkdirRecord};
-use crate::layout::{self, Workdir};
+use crate::layout::{self, ProjectPlace, Workdir};
 use crate::packages::{Lock, Subdir, subdir_of_image};
-use crate::request::{EnvironmentName, ProjectName};
+use crate::request::EnvironmentName;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 use crate::workspace::pixi_check;
 
@@ -58,7 +58,7 @@ pub(crate) fn learn(
     InstalledList(installed): &InstalledList,
     outcome: &Outcome,
     workdir: &Workdir,
-    project: &ProjectName,
+    project: &ProjectPlace,
     record: &mut WorkdirRecord,
     context: &Context,
 ) -> anyhow::Result<()> {
@@ -103,9 +103,9 @@ pub(crate) fn learn(
 /// # Errors
 ///
 /// When there is something else in its place, or it cannot be read.
-fn lock_digest(workdir: &Workdir, project: &ProjectName) -> anyhow::Result<Option<Sha256Digest>> {
+fn lock_digest(workdir: &Workdir, project: &ProjectPlace) -> anyhow::Result<Option<Sha256Digest>> {
     let lock = Path::new(layout::PROJECT)
-        .join(project)
+        .join(project.path())
         .join(layout::LOCK_FILE);
     let digest = UntrustedDir::open(workdir.path())
         .and_then(|dir| dir.digest(&lock, RECORD_LIMIT).map(Some))

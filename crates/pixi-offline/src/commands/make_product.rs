@@ -21,7 +21,7 @@ use crate::evidence::readme;
 use crate::evidence::signature::SigningKey;
 use crate::evidence::{Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
-use crate::layout::{self, Product, Workdir};
+use crate::layout::{self, Product, ProjectPlace, Workdir};
 use crate::packages::{CacheMove, CopiedCache, Strangers};
 use crate::product::{self, Facts};
 use crate::project::generated::{self, Generated};
@@ -98,7 +98,7 @@ pub fn run(request: &ProductRequest, context: &Context) -> anyhow::Result<MadePr
 struct ProductPlan<'a> {
     request: &'a ProductRequest,
     workdir: Workdir,
-    name: ProjectName,
+    place: ProjectPlace,
     record: Option<WorkdirRecord>,
     rules: ProjectRules,
     cache: CachePlan,
@@ -153,7 +153,12 @@ impl<'a> ProductPlan<'a> {
             Some(name) => name.clone(),
             None => source::only_project(&dir)?,
         };
-        source::require_whole(&dir, &workdir, &name, record.as_ref())?;
+        let place = match &record {
+            Some(record) => record.place_of(&name),
+            None => name.into(),
+        };
+        source::require_whole(&dir, &workdir, &place, record.as_ref())?;
+        rules.stage_in_root(&place.in_root);
         if request.bundle_pixi {
             product_cache::require_pixi(&workdir)?;
         }
@@ -164,19 +169,19 @@ impl<'a> ProductPlan<'a> {
             deep: request.deep,
             full: request.full_cache,
         };
-        let cache = CachePlan::make(&workdir, &name, record.as_ref(), choice, context)?;
-        generated::warn_of_variables(&request.variables, &name, record.as_ref(), context);
-        let project = workdir.project(&name);
+        let cache = CachePlan::make(&workdir, &place, record.as_ref(), choice, context)?;
+        generated::warn_of_variables(&request.variables, &place.name, record.as_ref(), context);
+        let staged = workdir.staged(&place.name);
         generated::apply(
             request.generated,
-            &project,
-            &name,
+            &staged,
+            &place.name,
             record.as_ref(),
             &mut rules,
             context,
         )?;
-        let mut staged = search.project(&project, &rules).size;
-        staged += search.resources(&workdir.resources())?.size;
+        let mut size = search.project(&staged, &rules).size;
+        size += search.resources(&workdir.resources())?.size;
         search.variables(&request.variables);
         if search.is_on() {
             search.cache(&workdir.cache(), &cache.pointers()?);
@@ -190,14 +195,14 @@ impl<'a> ProductPlan<'a> {
         Ok(ProductPlan {
             request,
             workdir,
-            name,
+            place,
             record,
             rules,
             cache,
             target,
             signing_key,
             findings,
-            staged,
+            staged: size,
             workdir_lock,
             output_lock,
         })
@@ -263,7 +268,10 @@ impl<'a> ProductPlan<'a> {
             below: Some(self.workdir.path()),
             ..CopyOptions::default()
         };
-        let (from, to) = (self.workdir.project(&self.name), new.project(&self.name));
+        let (from, to) = (
+            self.workdir.staged(&self.place.name),
+            new.staged(&self.place.name),
+        );
         let project = stage::copy_project(&from, &to, &self.rules, &how, context)?;
         self.write_locks(new)?;
         let mut listings = vec![(to, project.listing)];
@@ -299,7 +307,7 @@ impl<'a> ProductPlan<'a> {
         let (Some(original), Some(lock)) = (self.cache.original_lock(), self.cache.lock()) else {
             return Ok(());
         };
-        let file = new.project(&self.name).join(layout::LOCK_FILE);
+        let file = new.project(&self.place).join(layout::LOCK_FILE);
         write_file(&file, lock.text().as_bytes())?;
         write_file(&new.original_lock(), original.text().as_bytes())
     }
@@ -310,6 +318,9 @@ impl<'a> ProductPlan<'a> {
         if self.request.full_cache {
             // Most of it is never installed.
             (facts.install_bytes, facts.install_entries) = (None, None);
+        }
+        if !self.place.in_root.is_empty() {
+            facts.below_root = Some(self.place.clone());
         }
         facts.bundled_pixi = self.request.bundle_pixi;
         facts
@@ -341,10 +352,10 @@ impl<'a> ProductPlan<'a> {
             bundled_pixi: request.bundle_pixi,
             secrets: secrets::told(&request.secrets, &self.findings),
             contact: request.contact.as_ref(),
-            project: content.listing_of(&new.project(&self.name)),
+            project: content.listing_of(&new.staged(&self.place.name)),
         };
         let facts =
-            product_evidence::facts(new, &self.name, &self.cache, record, &choices, context)?;
+            product_evidence::facts(new, &self.place, &self.cache, record, &choices, context)?;
         let cache_now = match content.cache_move {
             Some(_) => self.workdir.cache(),
             None => new.cache(),
@@ -389,7 +400,7 @@ impl<'a> ProductPlan<'a> {
     fn announce(&self, cache: &CopiedCache, digest: &Sha256Digest, context: &Context) {
         let (report, path) = (&context.report, self.target.path().display());
         report.ok(format_args!("product created at: {path}"));
-        report.info(format_args!("Project: {}", self.name));
+        report.info(format_args!("Project: {}", self.place.path().display()));
         report.info(format_args!(
             "Package cache: {} in {} entries; left out as not needed: {} in {} entries",
             ByteSize(cache.bytes),

@@ -13,7 +13,7 @@ use crate::container::{Engine, EngineVersion};
 use crate::context::Context;
 use crate::evidence::{self, BuildState, WorkdirRecord};
 use crate::failure::{self, Failure};
-use crate::layout::{self, Workdir};
+use crate::layout::{self, ProjectPlace, Workdir};
 use crate::product::quoted;
 use crate::project::stage::{self, Helper};
 use crate::replacement::{DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_dir};
@@ -26,8 +26,8 @@ use crate::workspace::container_out;
 pub struct BuiltWorkdir {
     /// Its place.
     pub workdir: PathBuf,
-    /// The project's name in it.
-    pub project: ProjectName,
+    /// Where the project is in it.
+    pub project: ProjectPlace,
     /// What is known of its build.
     pub record: WorkdirRecord,
     /// The engine that it was built with, and what that one has answered.
@@ -160,13 +160,15 @@ impl NewWorkdir {
 /// Exit code 2 when the name of the project is not UTF-8.
 pub(crate) fn record(
     build: &BuildRequest,
-    name: &ProjectName,
+    project: &ProjectPlace,
     engine: &EngineVersion,
     context: &Context,
 ) -> anyhow::Result<WorkdirRecord> {
     let container_workdir = build.container_workdir.as_str();
     let verification = build.verification.clone();
-    let mut record = WorkdirRecord::new(name.as_utf8()?, container_workdir, verification);
+    let name = project.name.as_utf8()?;
+    let mut record = WorkdirRecord::new(name, container_workdir, verification);
+    record.in_root.clone_from(&project.in_root);
     let excludes = build.excludes.iter();
     record.excludes = excludes
         .map(|text| text.to_string_lossy().into_owned())

@@ -11,10 +11,10 @@ use anyhow::Context as _;
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
-use crate::layout::{self, ContainerWorkdir, Workdir};
+use crate::layout::{self, ContainerWorkdir, ProjectPlace, Workdir};
 use crate::packages::{
     self, Backend, BuiltPackage, BuiltPackages, CacheMove, CondaCache, CopiedCache, Delivered,
-    LocalChannel, Lock, PythonCache, Requirements, Subdir, machine, subdir_of_image,
+    LocalSources, Lock, PythonCache, Requirements, Subdir, machine, subdir_of_image,
 };
 use crate::parallel;
 use crate::product::Facts;
@@ -24,7 +24,7 @@ use crate::project::lock_fit;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::workspace_platforms;
 use crate::replacement::make_dir;
-use crate::request::{DEFAULT_ENVIRONMENT, ProjectName};
+use crate::request::DEFAULT_ENVIRONMENT;
 use crate::staging::{CopyOptions, Size};
 use crate::untrusted_dir::UntrustedDir;
 
@@ -86,12 +86,13 @@ impl CachePlan {
     /// something is missing or, with `deep`, damaged: each is named.
     pub(crate) fn make(
         workdir: &Workdir,
-        name: &ProjectName,
+        place: &ProjectPlace,
         record: Option<&WorkdirRecord>,
         choice: CacheChoice,
         context: &Context,
     ) -> anyhow::Result<CachePlan> {
-        let file = workdir.project(name).join(layout::LOCK_FILE);
+        let project = workdir.project(place);
+        let file = project.join(layout::LOCK_FILE);
         let lock = context.locks.read(&file)?;
         let environments = record.map_or_else(
             || vec![DEFAULT_ENVIRONMENT.to_owned()],
@@ -115,7 +116,7 @@ impl CachePlan {
             preferred_platforms: Vec::new(),
         };
         if let Some(record) = record {
-            plan.choose_platforms(record, &workdir.project(name));
+            plan.choose_platforms(record, &project);
         }
         let Some(lock) = &plan.lock else {
             context.report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
@@ -127,10 +128,9 @@ impl CachePlan {
             return Ok(plan);
         };
         plan.platform = Some(platform);
-        let project = workdir.project(name);
-        plan.require_need(platform, &project)?;
+        plan.require_need(platform, workdir, place)?;
         plan.deliver_built(platform, record, workdir, context)?;
-        let need = plan.require_need(platform, &project)?;
+        let need = plan.require_need(platform, workdir, place)?;
         if let Some(source) = need.sources.first() {
             anyhow::bail!("{} is left in the lock as a source package", source.key);
         }
@@ -141,11 +141,16 @@ impl CachePlan {
     }
 
     /// What the environments need by the lock.
-    fn require_need(&self, platform: Subdir, project: &Path) -> anyhow::Result<Requirements> {
+    fn require_need(
+        &self,
+        platform: Subdir,
+        workdir: &Workdir,
+        place: &ProjectPlace,
+    ) -> anyhow::Result<Requirements> {
         let lock = self.lock.as_ref().context("there is no lock")?;
-        let channels = LocalChannel::of(lock, project);
-        let need = lock_fit::require_installable(lock, &self.environments, platform, &channels)?;
-        Ok(need.in_project(project))
+        let local = LocalSources::of(lock, &workdir.staged(&place.name), &place.in_root);
+        let need = lock_fit::require_installable(lock, &self.environments, platform, &local)?;
+        Ok(need.in_project(&workdir.project(place)))
     }
 
     /// Puts what pixi built from source in the place of what it was built from.
@@ -306,6 +311,7 @@ impl CachePlan {
     pub(crate) fn facts(&self, record: Option<&WorkdirRecord>, carried: &CopiedCache) -> Facts {
         let need = self.need.as_ref();
         Facts {
+            below_root: None,
             environments: self.environments.clone(),
             pixi: record
                 .and_then(WorkdirRecord::pixi_version)

@@ -20,11 +20,11 @@ use crate::evidence::signature::SigningKey;
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::{self, ProjectMetadata, Sha256Digest, WorkdirRecord, sums};
 use crate::failure::Failure;
-use crate::layout::{self, Product};
+use crate::layout::{self, Product, ProjectPlace};
 use crate::packages::{BuiltPackage, PythonKind};
 use crate::project::project_manifest::ProjectManifest;
 use crate::replacement::write_file;
-use crate::request::{Contact, ProjectName, SigningOptions};
+use crate::request::{Contact, SigningOptions};
 use crate::staging::Listing;
 
 /// What the person chose for a product, as far as the manifest says it.
@@ -70,13 +70,13 @@ pub(crate) fn signing_key(
 /// When the project in it cannot be read.
 pub(crate) fn facts(
     product: &Product,
-    name: &ProjectName,
+    place: &ProjectPlace,
     plan: &CachePlan,
     record: Option<&WorkdirRecord>,
     choices: &Choices<'_>,
     context: &Context,
 ) -> anyhow::Result<ManifestFacts> {
-    let (manifest, metadata) = project_manifest(&product.project(name))?;
+    let (manifest, metadata) = project_manifest(&product.project(place))?;
     let lock = plan.lock().map(|lock| LockFacts {
         sha256: *lock.digest(),
         version: lock.version(),
@@ -101,9 +101,9 @@ pub(crate) fn facts(
         tool: Tool::this(),
         created: context.host.source_date_epoch.and_then(evidence::rfc3339),
         project: Project {
-            name: name.to_string(),
+            name: place.name.to_string(),
             version: metadata.version,
-            dir: EncodedPath::new(name.as_os_str()),
+            dir: EncodedPath::new(place.path()),
             manifest,
             lock,
             git: record.and_then(|record| record.source.clone()),
@@ -134,7 +134,7 @@ pub(crate) fn facts(
         },
         packages: count(plan, choices),
         contact: choices.contact.map(|contact| contact.as_str().to_owned()),
-        built: built(product, name, plan, choices),
+        built: built(product, place, plan, choices),
         secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
         sums: None,
@@ -144,15 +144,15 @@ pub(crate) fn facts(
 /// What pixi built from source.
 fn built(
     product: &Product,
-    name: &ProjectName,
+    place: &ProjectPlace,
     plan: &CachePlan,
     choices: &Choices<'_>,
 ) -> Vec<BuiltFacts> {
-    let (project, none) = (product.project(name), Listing::default());
+    let (project, none) = (product.project(place), Listing::default());
     let listing = choices.project.unwrap_or(&none);
     let facts = |built: &BuiltPackage| {
         let backend = plan.backend_of(built, &project);
-        BuiltFacts::new(built, backend.as_ref(), listing)
+        BuiltFacts::new(built, backend.as_ref(), listing, &place.in_root)
     };
     plan.built().iter().map(facts).collect()
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::{Sha256Digest, hexadecimal};
+use crate::layout::PathInRoot;
 use crate::packages::{Backend, BuiltPackage, Package, PackageSource};
 use crate::staging::{Kind, Listing};
 
@@ -79,9 +80,14 @@ impl From<&PackageSource> for SourceFacts {
 }
 
 impl BuiltFacts {
-    /// The facts of a package that was built with `backend`, out of a project that is copied
-    /// as `project` lists it.
-    pub fn new(built: &BuiltPackage, backend: Option<&Backend>, project: &Listing) -> BuiltFacts {
+    /// The facts of a package that was built with `backend`, out of a project at `in_root` in
+    /// what is copied, as `staged` lists it.
+    pub fn new(
+        built: &BuiltPackage,
+        backend: Option<&Backend>,
+        staged: &Listing,
+        in_root: &PathInRoot,
+    ) -> BuiltFacts {
         let package = &built.package;
         let sources = built.source.build_source.as_ref();
         let place = sources.unwrap_or(&built.source.id.source);
@@ -95,7 +101,9 @@ impl BuiltFacts {
             source: SourceFacts::from(&built.source.id.source),
             build_source: sources.map(SourceFacts::from),
             source_sha256: match place {
-                PackageSource::Path(path) => digest_of_dir(project, Path::new(path)),
+                PackageSource::Path(path) => in_root
+                    .resolve(Path::new(path))
+                    .and_then(|dir| digest_of_dir(staged, &dir)),
                 _ => None,
             },
             backend: backend.map(|backend| backend.name.clone()),

@@ -305,7 +305,12 @@ fn compare(
         && seen().any(|seen| {
             seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
         });
-    let where_installs_write = [project, PathBuf::from("res"), PathBuf::from("pkg-cache")];
+    // A path dependency may be built in its directory, beside the project.
+    let staged = project
+        .iter()
+        .next()
+        .map_or_else(PathBuf::new, PathBuf::from);
+    let where_installs_write = [staged, PathBuf::from("res"), PathBuf::from("pkg-cache")];
     for seen in seen() {
         let Some(entry) = listed.remove(bytes(&seen.path)) else {
             if installed

@@ -14,9 +14,9 @@ use crate::container::{EngineVersion, Image};
 use crate::evidence::Sha256Digest;
 use crate::evidence::file_header::FileHeader;
 use crate::evidence::manifest::EncodedPath;
-use crate::layout::{self, Workdir};
+use crate::layout::{self, PathInRoot, ProjectPlace, Workdir};
 use crate::packages::Subdir;
-use crate::request::Verification;
+use crate::request::{ProjectName, Verification};
 use crate::untrusted_dir::{DirEntry, RECORD_LIMIT, UntrustedDir};
 
 /// The format that this version reads and writes.
@@ -137,6 +137,9 @@ pub struct WorkdirRecord {
     pub state: BuildState,
     /// The project's name.
     pub project: String,
+    /// Where the project is in the directory of that name; empty when it is that directory.
+    #[serde(default, skip_serializing_if = "PathInRoot::is_empty")]
+    pub in_root: PathInRoot,
     /// Where the workdir was mounted in the container; links in the package
     /// cache name this path.
     pub container_workdir: String,
@@ -197,6 +200,7 @@ impl WorkdirRecord {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             state: BuildState::Staged,
             project: project.to_owned(),
+            in_root: PathInRoot::default(),
             container_workdir: container_workdir.to_owned(),
             environments: vec!["default".to_owned()],
             environments_of_verification: Vec::new(),
@@ -214,6 +218,18 @@ impl WorkdirRecord {
             cache_moved: None,
             generated: None,
             git_versions: Vec::new(),
+        }
+    }
+
+    /// Where the project of this name is in the workdir.
+    pub fn place_of(&self, name: &ProjectName) -> ProjectPlace {
+        let is_recorded = name.as_os_str() == &*self.project;
+        ProjectPlace {
+            name: name.clone(),
+            in_root: match is_recorded {
+                true => self.in_root.clone(),
+                false => PathInRoot::default(),
+            },
         }
     }
 

@@ -3,10 +3,14 @@
 //!
 //! In: a directory. Out: the paths in it. Nothing here reads or writes files.
 
+mod project_place;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use tar::EntryType;
+
+pub use project_place::{PathInRoot, ProjectPlace};
 
 use crate::request::{ContainerPath, ProjectName};
 
@@ -115,9 +119,14 @@ impl Workdir {
         self.0.join(PROJECT)
     }
 
-    /// One staged project.
-    pub fn project(&self, name: &ProjectName) -> PathBuf {
+    /// What was staged of one: the project, or a directory that it is in.
+    pub fn staged(&self, name: &ProjectName) -> PathBuf {
         self.projects().join(name)
+    }
+
+    /// One staged project.
+    pub fn project(&self, place: &ProjectPlace) -> PathBuf {
+        self.projects().join(place.path())
     }
 
     /// The resources that travel with the project.
@@ -285,9 +294,14 @@ impl Product {
         &self.0
     }
 
-    /// The project in it.
-    pub fn project(&self, name: &ProjectName) -> PathBuf {
+    /// What was staged: the project, or a directory that it is in.
+    pub fn staged(&self, name: &ProjectName) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The project in it.
+    pub fn project(&self, place: &ProjectPlace) -> PathBuf {
+        self.0.join(place.path())
     }
 
     /// The project's own lock, where the product has another one.

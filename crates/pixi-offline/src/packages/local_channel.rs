@@ -1,4 +1,4 @@
-//! Conda channels that are directories of the project.
+//! Conda channels that are directories of the project, or of the directory that is staged with it.
 //!
 //! Pixi locks them by the absolute path that they had where the project was
 //! locked: a `file:` URL for the channel, and for its packages that or, in
@@ -16,37 +16,35 @@ use crate::packages::lock::Lock;
 use crate::packages::package::PackageSource;
 use crate::untrusted_dir::UntrustedDir;
 
-/// A channel in the project.
+/// A channel in what is staged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LocalChannel {
     /// Where the lock says that it is.
     pub locked: PathBuf,
-    /// Where it is, from the top of the project.
-    pub in_project: PathBuf,
+    /// Where it is, from the top of what is staged.
+    pub in_root: PathBuf,
 }
 
 impl LocalChannel {
-    /// The channels of a lock that lie in the project at `project`: below its own
-    /// path, or, where it was locked elsewhere, at the longest end of the locked
-    /// path that is a channel in it.
-    pub fn of(lock: &Lock, project: &Path) -> Vec<LocalChannel> {
-        let real = project
-            .canonicalize()
-            .unwrap_or_else(|_| project.to_owned());
+    /// The channels of a lock that lie in the directory that is staged, `top`: the project, or
+    /// one that it is in. They are below its own path, or, where the project was locked
+    /// elsewhere, at the longest end of the locked path that is a channel in it.
+    pub fn of(lock: &Lock, top: &Path) -> Vec<LocalChannel> {
+        let real = top.canonicalize().unwrap_or_else(|_| top.to_owned());
         let found: BTreeSet<LocalChannel> = lock
             .channels()
             .filter_map(local_path)
             // One that goes up may be anywhere.
             .filter(|locked| goes_down(locked))
             .filter_map(|locked| {
-                let below = [project, &real]
+                let below = [top, &real]
                     .into_iter()
-                    .find_map(|top| locked.strip_prefix(top).ok());
-                let in_project = match below {
-                    Some(below) if is_channel(&project.join(below)) => below.to_owned(),
-                    _ => ends_of(&locked).find(|end| is_channel(&project.join(end)))?,
+                    .find_map(|dir| locked.strip_prefix(dir).ok());
+                let in_root = match below {
+                    Some(below) if is_channel(&top.join(below)) => below.to_owned(),
+                    _ => ends_of(&locked).find(|end| is_channel(&top.join(end)))?,
                 };
-                Some(LocalChannel { locked, in_project })
+                Some(LocalChannel { locked, in_root })
             })
             .collect();
         found.into_iter().collect()
@@ -78,7 +76,7 @@ pub(super) fn is_local(source: &PackageSource) -> bool {
 }
 
 /// The path of a `file:` URL, without a slash at its end.
-fn local_path(url: &str) -> Option<PathBuf> {
+pub(super) fn local_path(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("file://")?.trim_end_matches('/');
     // An authority other than none is another machine's.
     path.starts_with('/')
@@ -126,7 +124,7 @@ mod tests {
         ] {
             let found = LocalChannel::of(&lock(url), &project);
             assert_eq!(found.len(), 1, "{url}");
-            assert_eq!(found[0].in_project, Path::new("conda/chan"), "{url}");
+            assert_eq!(found[0].in_root, Path::new("conda/chan"), "{url}");
         }
         let found = LocalChannel::of(&lock("file:///home/colleague/demo/conda/chan/"), &project);
         let holds = |text: &str| {

@@ -5,12 +5,14 @@
 //! each package, and a list of them for each environment and platform.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rattler_conda_types::Subdir;
 use rattler_lock::{LockFile, Platform as RattlerPlatform};
 
 use crate::evidence::Sha256Digest;
+use crate::packages::local_channel::local_path;
 use crate::packages::package::{Package, PackageSource, PythonKind, PythonPackage};
 use crate::packages::virtual_package::{VirtualPackage, virtual_package};
 
@@ -179,6 +181,21 @@ impl Lock {
                 let mut lists = lists.iter();
                 lists.all(|list| list.packages.iter().any(|package| is_one(package)))
             })
+    }
+
+    /// The paths that it names, of Python packages and of sources, as they stand in it.
+    pub fn local_paths(&self) -> BTreeSet<PathBuf> {
+        let packages = self.all_lists().flat_map(|list| &list.packages);
+        let sources = packages.flat_map(|package| match &**package {
+            Package::CondaSource(conda) => conda.sources().collect(),
+            other => vec![&other.id().source],
+        });
+        let paths = sources.filter_map(|source| match source {
+            PackageSource::Path(path) => Some(PathBuf::from(path)),
+            PackageSource::Url(url) => local_path(url),
+            PackageSource::Git { .. } => None,
+        });
+        paths.collect()
     }
 
     /// The names of all Python packages in it, normalised.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 use pep508_rs::Requirement;
 use rattler_conda_types::{PackageRecord, Subdir};
@@ -12,6 +13,8 @@ use rattler_lock::{
 use rattler_redaction::strip_url_for_serialization;
 
 use crate::evidence::hexadecimal;
+use crate::layout::PathInRoot;
+use crate::packages::local_sources::LocalSources;
 use crate::packages::wheel_name::WheelName;
 
 /// A package that an environment needs.
@@ -180,14 +183,14 @@ impl Package {
         }
     }
 
-    /// Where its source directory is, when that is outside of the project.
-    pub fn source_outside(&self) -> Option<&PackageSource> {
+    /// Where its source directory is, when `local` does not have it.
+    pub fn source_outside(&self, local: &LocalSources) -> Option<&PackageSource> {
         let source = match self {
             Package::Python(python) if python.kind == PythonKind::Dir => &python.id.source,
-            Package::CondaSource(conda) => return conda.source_outside(),
+            Package::CondaSource(conda) => return conda.source_outside(local),
             _ => return None,
         };
-        source.leads_out().then_some(source)
+        local.lack(source).then_some(source)
     }
 }
 
@@ -236,9 +239,9 @@ impl CondaSource {
         [&self.id.source].into_iter().chain(&self.build_source)
     }
 
-    /// The first of them that is outside of the project.
-    pub(super) fn source_outside(&self) -> Option<&PackageSource> {
-        self.sources().find(|source| source.leads_out())
+    /// The first of them that `local` does not have.
+    pub(super) fn source_outside(&self, local: &LocalSources) -> Option<&PackageSource> {
+        self.sources().find(|source| local.lack(source))
     }
 
     /// Whether what it is built for is another platform than this.
@@ -402,22 +405,13 @@ impl PythonPackage {
 }
 
 impl PackageSource {
-    /// Whether it is a path that leads out of the project; channels in directories have
-    /// [`LocalChannel`](super::LocalChannel).
-    pub(super) fn leads_out(&self) -> bool {
+    /// Whether it is a path that leads out of what is staged with the project at `in_root`;
+    /// channels in directories have [`LocalChannel`](super::LocalChannel).
+    pub(super) fn leads_out(&self, in_root: &PathInRoot) -> bool {
         let PackageSource::Path(path) = self else {
             return false;
         };
-        let mut depth = 0;
-        std::path::Path::new(path).components().any(|part| {
-            match part {
-                std::path::Component::ParentDir => depth -= 1,
-                std::path::Component::Normal(_) => depth += 1,
-                std::path::Component::RootDir => depth = -1,
-                _ => {}
-            }
-            depth < 0
-        })
+        in_root.resolve(Path::new(path)).is_none()
     }
 
     /// The same where a relative path begins where a package's manifest is.
@@ -521,7 +515,7 @@ mod tests {
                 true => PackageSource::Url(text.to_owned()),
                 false => PackageSource::from(&text.parse::<UrlOrPath>().unwrap()),
             };
-            source.leads_out()
+            source.leads_out(&PathInRoot::default())
         };
         for inside in [
             "./lib",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rattler_conda_types::Subdir;
 
-use crate::packages::local_channel::{LocalChannel, is_local};
+use crate::packages::local_sources::LocalSources;
 use crate::packages::lock::Lock;
 use crate::packages::package::{CondaPackage, CondaSource, Package, PythonPackage};
 use crate::packages::wheel_name::Interpreter;
@@ -31,7 +31,7 @@ pub struct Requirements {
 
 impl Requirements {
     /// What `environments` need by `lock` on the first of their platforms of `subdir`;
-    /// `channels` are those of the project's own directories.
+    /// `local` is what goes along of the machine's own directories.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Requirements {
         lock: &Lock,
         environments: &[String],
         subdir: Subdir,
-        channels: &[LocalChannel],
+        local: &LocalSources,
     ) -> Result<Requirements, Vec<String>> {
         let mut need = Requirements::default();
         let mut problems = Vec::new();
@@ -59,7 +59,7 @@ impl Requirements {
                 problems.push(missing(lock, environment, subdir));
             }
         }
-        problems.extend(need.outside(channels));
+        problems.extend(need.outside(local));
         need.others = lock.python_names();
         for python in &need.python {
             need.others.remove(&python.id.name);
@@ -102,28 +102,24 @@ impl Requirements {
         problems
     }
 
-    /// The packages that come from outside of the project, and from none of `channels`.
-    fn outside(&self, channels: &[LocalChannel]) -> Vec<String> {
+    /// The packages that come from a directory that does not go along.
+    fn outside(&self, local: &LocalSources) -> Vec<String> {
         let python = self.python.iter().map(|python| &python.id);
-        let python = python.filter(|id| id.source.leads_out()).map(|id| {
+        let python = python.filter(|id| local.lack(&id.source)).map(|id| {
             format!(
                 "{} is a dependency by a path outside of the project ({}), which is not staged; move it into the project, or build a wheel of it",
                 id.name, id.source
             )
         });
         let sources = self.sources.iter().filter_map(|conda| {
-            let source = conda.sources().find(|source| source.leads_out() || is_local(source))?;
+            let source = conda.sources().find(|source| local.lack_source(source))?;
             Some(format!(
                 "{} is a source package with a path outside of the project ({source}), which is not staged; move it into the project and lock it again",
                 conda.id.name
             ))
         });
-        let is_outside = |conda: &&CondaPackage| {
-            let source = &conda.id.source;
-            (is_local(source) || source.leads_out())
-                && !channels.iter().any(|channel| channel.holds(source))
-        };
-        let conda = self.conda.iter().filter(is_outside).map(|conda| {
+        let conda = self.conda.iter();
+        let conda = conda.filter(|conda| local.lack_conda(&conda.id.source)).map(|conda| {
             format!(
                 "{} comes from a channel in a directory outside of the project ({}), which is not staged; move it into the project and lock it again",
                 conda.stem, conda.id.source

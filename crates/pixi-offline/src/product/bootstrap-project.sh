@@ -14,6 +14,7 @@ shopt -u nocasematch failglob nullglob
 # product between the two marks. A value that it did not know is empty.
 # BEGIN FACTS
 environments=('default')
+project_in_root=''
 built_by_pixi=''
 lock_version=''
 lock_differs='no'
@@ -155,15 +156,15 @@ keep_product_off_path() {
   PATH=${PATH:-/usr/bin:/bin}
 }
 
-# Sets project, shown_project for messages, and place: the deepest real directory on
-# the way to the environments.
+# Sets project_path, the project's path in the product, project, shown_project for
+# messages, and place: the deepest real directory on the way to the environments.
 find_project() {
   local dir shown dirs=()
   if [ -z "$project_name" ]; then
     for dir in "$root"/*/ "$root"/.[!.]*/; do
       dir=${dir%/}
       case ${dir##*/} in res | pkg-cache | bin) continue ;; esac
-      if is_project "$dir"; then dirs+=("${dir##*/}"); fi
+      if is_project "$dir${project_in_root:+/$project_in_root}"; then dirs+=("${dir##*/}"); fi
     done
     case ${#dirs[@]} in
       1) project_name=${dirs[0]} ;;
@@ -176,7 +177,9 @@ find_project() {
   fi
   case $project_name in */* | . | ..) fail 2 "--project-name '$project_name' is not the name of a directory in $root" ;; esac
   case $project_name in res | pkg-cache | bin) fail 2 "--project-name $project_name: that directory is the product's own" ;; esac
-  project=$root/$project_name
+  # It may lie deep in the directory that was staged with it.
+  project_path=$project_name${project_in_root:+/$project_in_root}
+  project=$root/$project_path
   printf -v shown_project '%q' "$project"
   is_project "$project" || fail 2 "$shown_project has no pixi.toml, pyproject.toml or mojoproject.toml; is --project-name right?"
   place=$project

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use super::quote::shell_quote;
 use super::{MARK, user_packages};
-use crate::layout::Product;
+use crate::layout::{Product, ProjectPlace};
 
 /// What `bootstrap-project.sh` compares with the place where it runs. Whatever
 /// is `None` was not known when the product was made, and is not compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// Where the project is, when it lies in a directory that was staged with it; `None` when
+    /// it was staged alone.
+    pub below_root: Option<ProjectPlace>,
     /// The environments that the product was made with, in the order in which
     /// they are installed; none means `default`.
     pub environments: Vec<String>,
@@ -63,6 +66,8 @@ impl Facts {
     /// The facts as assignments for bash, a line each.
     pub(super) fn assignments(&self) -> Vec<u8> {
         let mut lines = array("environments", &self.environments);
+        let in_root = self.below_root.as_ref().map(|place| &place.in_root);
+        assign_to(&mut lines, "project_in_root", &text(in_root));
         let mut assign = |name: &str, value: &str| assign_to(&mut lines, name, value);
         let yes_or_no = |fact| if fact { "yes" } else { "no" };
         let glibc = self.glibc.map(|(major, minor)| format!("{major}.{minor}"));

@@ -99,6 +99,12 @@ fn environment_script(variables: &[ProductVariable], facts: &Facts) -> Vec<u8> {
     script.extend_from_slice(b"# The environments that bootstrap-project.sh installs.\nexport PIXI_OFFLINE_ENVIRONMENTS=");
     script.extend_from_slice(&shell_quote(environments.as_bytes()));
     script.push(b'\n');
+    if let Some(place) = &facts.below_root {
+        script
+            .extend_from_slice(b"# The project, below this product.\nexport PIXI_OFFLINE_PROJECT=");
+        script.extend_from_slice(&shell_quote(place.path().as_os_str().as_bytes()));
+        script.push(b'\n');
+    }
     for variable in variables {
         script.extend_from_slice(format!("export {}=", variable.key()).as_bytes());
         script.extend_from_slice(&shell_quote(variable.value().as_bytes()));

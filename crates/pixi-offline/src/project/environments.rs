@@ -243,9 +243,13 @@ packages:
             ["mac"],
             "its absence is an error later"
         );
-        let error =
-            require_some_platform(&lock(), &resolved.environments, Some(Subdir::Linux64), &[])
-                .unwrap_err();
+        let error = require_some_platform(
+            &lock(),
+            &resolved.environments,
+            Some(Subdir::Linux64),
+            &Default::default(),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("mac"), "{error}");
         assert!(resolve(&Environments::All, None, None, &unknown()).is_err());
     }

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::evidence::manifest::EncodedPath;
 use crate::evidence::{GeneratedEntry, GeneratedFiles, Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
-use crate::layout::{self, ContainerWorkdir, Workdir};
+use crate::layout::{self, ContainerWorkdir, ProjectPlace, Workdir};
 use crate::parallel;
 use crate::project::stage::ProjectRules;
 use crate::request::{ContainerPath, ProductVariable, ProjectName};
@@ -99,14 +99,14 @@ impl StagedPaths {
 /// of it holds the path that the build had. What cannot be listed is said in the record.
 pub(crate) fn record(
     workdir: &Workdir,
-    name: &ProjectName,
+    place: &ProjectPlace,
     rules: &ProjectRules,
     staged: &StagedPaths,
     record: &mut WorkdirRecord,
     context: &Context,
 ) {
-    let project = workdir.project(name);
-    let paths = build_paths(&record.container_workdir, name);
+    let project = workdir.project(place);
+    let paths = build_paths(&record.container_workdir, &place.name);
     for manifest in layout::PROJECT_MANIFESTS {
         let file = project.join(manifest);
         let is_file = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
@@ -117,7 +117,7 @@ pub(crate) fn record(
             ));
         }
     }
-    match find(&project, rules, staged, &paths) {
+    match find(&workdir.staged(&place.name), rules, staged, &paths) {
         Ok((files, holding)) => {
             if holding.count > 0 {
                 context.report.warning(format_args!(
@@ -183,7 +183,7 @@ fn find(
     let is_dir = fs::symlink_metadata(project).is_ok_and(|found| found.is_dir());
     anyhow::ensure!(is_dir, "{} is no directory", project.display());
     let seen = staging::scan_tree(project, rules, &|_, _| HashPolicy::Skip)?;
-    let lock = Path::new(layout::LOCK_FILE);
+    let lock = rules.in_root().join(layout::LOCK_FILE);
     let is_new = |path: &Path| path != lock && !staged.has(path);
     let entries = || seen.listing.entries(Path::new(""));
     let new = entries().filter(|entry| is_new(&entry.path));

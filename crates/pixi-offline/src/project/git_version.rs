@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::context::Context;
 use crate::evidence::{GitVersion, rfc3339};
-use crate::layout;
+use crate::layout::{self, PathInRoot};
 use crate::project::source_state;
+use crate::project::source_tree::SourceTree;
 use crate::request::{ContainerVariable, ProductVariable};
 
 /// The longest manifest that is looked into, in bytes.
@@ -96,12 +97,12 @@ const TOOLS: [VersionTool; 8] = [
 ];
 
 /// The versions of the project's own packages that come from git: of the project itself, and of
-/// the directories in it that its manifest names by `path`.
-pub(crate) fn find(project: &Path, context: &Context) -> Vec<GitVersion> {
-    let dirs = package_dirs(project);
+/// the directories of what is staged that its manifest names by `path`.
+pub(crate) fn find(source: &SourceTree, context: &Context) -> Vec<GitVersion> {
+    let dirs = package_dirs(source.dir(), source.in_root());
     let mut versions = Vec::new();
     for dir in &dirs {
-        let place = project.join(dir);
+        let place = source.dir().join(dir);
         let Some(package) = read(&place.join("pyproject.toml"))
             .as_ref()
             .and_then(GitPackage::of)
@@ -217,7 +218,7 @@ fn variable_of_package(name: &str) -> String {
 }
 
 /// A package's name as PEP 503 compares names.
-fn normalized(name: &str) -> String {
+pub(super) fn normalized(name: &str) -> String {
     let mut text = String::new();
     for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
         if !text.is_empty() {
@@ -228,38 +229,36 @@ fn normalized(name: &str) -> String {
     text
 }
 
-/// The directories of the project that may hold a Python package, the project's own first.
-fn package_dirs(project: &Path) -> BTreeSet<PathBuf> {
-    let mut dirs = BTreeSet::from([PathBuf::new()]);
+/// The directories of what is staged that may hold a Python package of the project at
+/// `project`.
+fn package_dirs(top: &Path, project: &PathInRoot) -> BTreeSet<PathBuf> {
+    let mut dirs = BTreeSet::from([project.path().to_owned()]);
     for manifest in layout::PROJECT_MANIFESTS {
-        if let Some(manifest) = read(&project.join(manifest)) {
-            collect_paths(manifest.as_table(), &mut dirs);
+        if let Some(manifest) = read(&top.join(project.path()).join(manifest)) {
+            collect_paths(manifest.as_table(), project, &mut dirs);
         }
     }
     dirs
 }
 
-/// Adds the directory of each `path = "…"` of a manifest that does not lead out of the project.
-fn collect_paths(table: &dyn TableLike, dirs: &mut BTreeSet<PathBuf>) {
+/// Adds the directory of each `path = "…"` of a manifest that does not lead out of what is
+/// staged.
+fn collect_paths(table: &dyn TableLike, project: &PathInRoot, dirs: &mut BTreeSet<PathBuf>) {
     for (key, item) in table.iter() {
         if let ("path", Some(path)) = (key, item.as_str()) {
-            let parts = Path::new(path).components();
-            let parts: Vec<_> = parts.filter(|part| *part != Component::CurDir).collect();
-            if parts
-                .iter()
-                .all(|part| matches!(part, Component::Normal(_)))
-            {
-                dirs.insert(parts.into_iter().collect());
-            }
+            dirs.extend(project.resolve(Path::new(path)));
         } else if let Some(table) = item.as_table_like() {
-            collect_paths(table, dirs);
+            collect_paths(table, project, dirs);
         } else if let Some(tables) = item.as_array_of_tables() {
-            tables.iter().for_each(|table| collect_paths(table, dirs));
+            for table in tables {
+                collect_paths(table, project, dirs);
+            }
         }
     }
 }
 
-fn read(manifest: &Path) -> Option<DocumentMut> {
+/// Reads a manifest; `None` when it is none.
+pub(super) fn read(manifest: &Path) -> Option<DocumentMut> {
     let metadata = fs::metadata(manifest).ok()?;
     if !metadata.is_file() || metadata.len() > LONGEST_MANIFEST {
         return None;
@@ -322,7 +321,7 @@ impl GitPackage {
 }
 
 /// The name that a requirement begins with.
-fn requirement_name(requirement: &str) -> String {
+pub(super) fn requirement_name(requirement: &str) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let end = requirement
         .find(|c| !is_name(c))
@@ -618,7 +617,7 @@ mod tests {
             "[pypi-dependencies]\na = { path = \"./libs/a\", editable = true }\nout = { path = \"../b\" }\n[feature.x.pypi-dependencies]\nc = { path = \"c\" }\n[[t]]\npath = \"d\"\n",
         )
         .unwrap();
-        let dirs = package_dirs(dir.path());
+        let dirs = package_dirs(dir.path(), &PathInRoot::default());
         let expected = ["", "c", "d", "libs/a"].map(PathBuf::from);
         assert_eq!(dirs, BTreeSet::from(expected));
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::failure::Failure;
-use crate::packages::{LocalChannel, Lock, Requirements, Subdir};
+use crate::packages::{LocalSources, Lock, Requirements, Subdir};
 use crate::project::lock_use::LockUse;
 use crate::project::manifest_environments::ManifestEnvironments;
 use crate::request::LockOption;
@@ -18,9 +18,9 @@ pub(crate) fn require_installable(
     lock: &Lock,
     environments: &[String],
     subdir: Subdir,
-    channels: &[LocalChannel],
+    local: &LocalSources,
 ) -> anyhow::Result<Requirements> {
-    Requirements::of(lock, environments, subdir, channels).map_err(|problems| {
+    Requirements::of(lock, environments, subdir, local).map_err(|problems| {
         Failure::usage(format!(
             "this project cannot be installed without a network from a product:\n  {}",
             problems.join("\n  ")
@@ -53,31 +53,38 @@ pub(crate) fn require_lock_that_fits(
     lock: Option<&Lock>,
     environments: &[String],
     subdir: Option<Subdir>,
-    channels: &[LocalChannel],
+    local: &LocalSources,
     manifest: &ManifestEnvironments,
 ) -> anyhow::Result<()> {
     let Some(lock) = lock.filter(|_| asked != LockOption::Update) else {
         manifest.require_names(environments)?;
         return manifest.require(environments, subdir);
     };
-    require_some_platform(lock, environments, subdir, channels)?;
+    require_some_platform(lock, environments, subdir, local)?;
     manifest.require(environments, subdir)?;
     if asked == LockOption::Check && LockUse::of(Some(lock), asked) == LockUse::Locked {
-        require_comparable(lock, environments)?;
+        require_comparable(lock, environments, local)?;
     }
     Ok(())
 }
 
 /// Requires that nothing in the rest of the lock keeps pixi from comparing it with the
 /// manifest: it does that with all environments, and looks into each source directory.
-fn require_comparable(lock: &Lock, environments: &[String]) -> anyhow::Result<()> {
+fn require_comparable(
+    lock: &Lock,
+    environments: &[String],
+    local: &LocalSources,
+) -> anyhow::Result<()> {
     let others = lock
         .environments()
         .filter(|name| !environments.iter().any(|asked| asked == name));
     for other in others {
         for platform in lock.platforms(other).into_iter().flatten() {
             let packages = lock.packages_on(other, &platform.name).unwrap_or_default();
-            if let Some(location) = packages.iter().find_map(|package| package.source_outside()) {
+            if let Some(location) = packages
+                .iter()
+                .find_map(|package| package.source_outside(local))
+            {
                 return Err(Failure::usage(format!(
                     "environment {other}, which is not asked for, needs {location}, a directory outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the directory into the project"
                 )));
@@ -94,14 +101,14 @@ pub(crate) fn require_some_platform(
     lock: &Lock,
     environments: &[String],
     subdir: Option<Subdir>,
-    channels: &[LocalChannel],
+    local: &LocalSources,
 ) -> anyhow::Result<()> {
     if let Some(subdir) = subdir {
-        return require_some_choice(lock, environments, subdir, channels);
+        return require_some_choice(lock, environments, subdir, local);
     }
     let is_missing = |name: &&String| lock.platforms(name).is_none();
     if let Some(missing) = environments.iter().find(is_missing) {
-        require_installable(lock, std::slice::from_ref(missing), ANY_LINUX, channels)?;
+        require_installable(lock, std::slice::from_ref(missing), ANY_LINUX, local)?;
     }
     let first = environments.iter().find_map(|name| lock.platforms(name));
     let known: BTreeSet<Subdir> = first
@@ -116,7 +123,7 @@ pub(crate) fn require_some_platform(
         false => linux,
     };
     first_success(&known, |subdir| {
-        require_some_choice(lock, environments, *subdir, channels)
+        require_some_choice(lock, environments, *subdir, local)
     })
 }
 
@@ -129,18 +136,18 @@ fn require_some_choice(
     lock: &Lock,
     environments: &[String],
     subdir: Subdir,
-    channels: &[LocalChannel],
+    local: &LocalSources,
 ) -> anyhow::Result<()> {
     let has_choice = |name: &&String| lock.platforms_of(name, subdir).len() > 1;
     let (open, decided): (Vec<&String>, Vec<&String>) = environments.iter().partition(has_choice);
     let decided: Vec<String> = decided.into_iter().cloned().collect();
-    require_installable(lock, &decided, subdir, channels)?;
+    require_installable(lock, &decided, subdir, local)?;
     for environment in open {
         let alone = std::slice::from_ref(environment);
         let names = lock.platforms_of(environment, subdir);
         first_success(&names, |platform| {
             let chosen = lock.choosing([(environment.as_str(), &*platform.name)]);
-            require_installable(&chosen, alone, subdir, channels).map(drop)
+            require_installable(&chosen, alone, subdir, local).map(drop)
         })?;
     }
     Ok(())
@@ -173,14 +180,20 @@ mod tests {
     #[test]
     fn an_environment_may_be_built_when_one_of_its_platforms_can_be() {
         let fits = |names: &[&str], subdir| {
-            require_some_platform(&lock(), &named(names), subdir, &[]).map_err(|e| e.to_string())
+            require_some_platform(&lock(), &named(names), subdir, &LocalSources::default())
+                .map_err(|e| e.to_string())
         };
         fits(&["default", "gpu"], Some(Subdir::Linux64)).unwrap();
         fits(&["default"], None).unwrap();
         let error = fits(&["mac"], None).unwrap_err();
         assert!(error.contains("environment mac for linux-64"), "{error}");
         let only = lock().choosing([("default", "linux-64")]);
-        let error = require_some_platform(&only, &named(&["default"]), Some(Subdir::Linux64), &[]);
+        let error = require_some_platform(
+            &only,
+            &named(&["default"]),
+            Some(Subdir::Linux64),
+            &LocalSources::default(),
+        );
         assert!(error.unwrap_err().to_string().contains("../lib"));
         assert!(fits(&["default", "nope"], Some(Subdir::Linux64)).is_err());
     }
@@ -194,7 +207,7 @@ mod tests {
                 Some(&lock()),
                 &asked,
                 Some(Subdir::Linux64),
-                &[],
+                &LocalSources::default(),
                 &unknown(),
             )
         };
@@ -228,8 +241,15 @@ mod tests {
             for lock in [Some(&lock), None] {
                 for subdir in [Some(Subdir::Linux64), None] {
                     let fits = |name: &str, known: &ManifestEnvironments| {
-                        require_lock_that_fits(asked, lock, &named(&[name]), subdir, &[], known)
-                            .map_err(|error| error.to_string())
+                        require_lock_that_fits(
+                            asked,
+                            lock,
+                            &named(&[name]),
+                            subdir,
+                            &LocalSources::default(),
+                            known,
+                        )
+                        .map_err(|error| error.to_string())
                     };
                     fits("default", &manifest).unwrap();
                     let nothing = unknown();

@@ -47,8 +47,9 @@ impl SecretSearch {
             None => staging::survey(source, rules, &mut |_| {}),
         };
         let takes_configuration = stage::takes_configuration(source, rules).unwrap_or(true);
+        let project = rules.project_in(source);
         if takes_configuration {
-            let length = fs::metadata(source.join(layout::PROJECT_CONFIG));
+            let length = fs::metadata(project.join(layout::PROJECT_CONFIG));
             survey.size.bytes += length.map_or(0, |metadata| metadata.len());
             // Its directory, too.
             survey.size.entries += 2;
@@ -58,13 +59,13 @@ impl SecretSearch {
             return survey;
         };
         for file in [layout::LOCK_FILE, layout::PROJECT_CONFIG] {
-            let file = Path::new(file);
-            let goes_along = match file.parent() {
-                Some(dir) if !dir.as_os_str().is_empty() => takes_configuration,
-                _ => source.join(file).is_file() && !rules.excludes(file, false),
+            let place = rules.in_root().join(file);
+            let goes_along = match file {
+                layout::PROJECT_CONFIG => takes_configuration,
+                _ => project.join(file).is_file() && !rules.excludes(&place, false),
             };
             if goes_along {
-                search.file(source, file, rules.follows_links());
+                search.file(source, &place, rules.follows_links());
             }
         }
         survey

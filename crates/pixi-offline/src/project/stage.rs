@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::evidence;
 use crate::failure::Failure;
-use crate::layout::{self, Workdir};
+use crate::layout::{self, PathInRoot, Workdir};
 use crate::regular_file;
 use crate::replacement::{DirLock, StagedDir, make_dir, write_file};
 use crate::staging::{
@@ -36,7 +36,14 @@ pub struct ProjectRules {
     follows_links: bool,
     /// Files and directories that the build made and that stay behind.
     generated: BTreeSet<PathBuf>,
+    /// Where the project is in what is copied.
+    in_root: PathInRoot,
+    /// What of a source root is copied; all of it when `None`.
+    of_root: Option<BTreeSet<PathBuf>>,
 }
+
+/// What decides on a path that is in the source root and not needed.
+const NOT_NEEDED: &str = "--source-root, as not needed";
 
 impl ProjectRules {
     /// For a project that a container could write: nothing is read through a link that
@@ -52,9 +59,55 @@ impl ProjectRules {
         self.follows_links
     }
 
+    /// Has the project lie below the top of what is copied.
+    pub(crate) fn stage_in_root(&mut self, in_root: &PathInRoot) {
+        self.in_root = in_root.clone();
+    }
+
+    /// Copies of the source root only these paths, with all that is in them.
+    pub(crate) fn take_of_root(&mut self, paths: BTreeSet<PathBuf>) {
+        self.of_root = Some(paths);
+    }
+
+    /// Whether only a part of the source root is copied.
+    pub(crate) fn chooses_of_root(&self) -> bool {
+        self.of_root.is_some()
+    }
+
+    /// The same for the whole source root.
+    #[must_use]
+    pub(crate) fn with_whole_root(mut self) -> ProjectRules {
+        self.of_root = None;
+        self
+    }
+
+    /// Where the project is in what is copied.
+    pub(crate) fn in_root(&self) -> &Path {
+        self.in_root.path()
+    }
+
+    /// The project in a tree that these rules are for.
+    pub(crate) fn project_in(&self, tree: &Path) -> PathBuf {
+        match self.in_root.is_empty() {
+            true => tree.to_owned(),
+            false => tree.join(self.in_root()),
+        }
+    }
+
+    /// Whether a path is one that is needed of the source root, lies in one, or is on the way.
+    fn takes(&self, relative: &Path) -> bool {
+        self.of_root.as_ref().is_none_or(|paths| {
+            let mut from_here = paths.range(relative.to_owned()..);
+            from_here
+                .next()
+                .is_some_and(|path| path.starts_with(relative))
+                || relative.ancestors().any(|part| paths.contains(part))
+        })
+    }
+
     /// Leaves a file or directory behind, too: a path below the project.
     pub(crate) fn leave_out(&mut self, path: &str) {
-        self.generated.insert(PathBuf::from(path));
+        self.generated.insert(self.in_root().join(path));
     }
 
     /// Leaves what the build made behind.
@@ -74,6 +127,8 @@ impl ProjectRules {
             callers: Rules::new(),
             follows_links: true,
             generated: BTreeSet::new(),
+            in_root: PathInRoot::default(),
+            of_root: None,
         };
         for pattern in layout::DEFAULT_EXCLUDES {
             rules.all.push(OsStr::new(pattern))?;
@@ -93,7 +148,9 @@ impl ProjectRules {
 /// that is a file of git's, stay behind.
 impl Selection for ProjectRules {
     fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
-        self.all.excludes(relative, is_dir) || self.generated.contains(relative)
+        self.all.excludes(relative, is_dir)
+            || self.generated.contains(relative)
+            || !self.takes(relative)
     }
 
     /// A link of the name of a usual exclude leads to what that is to keep back: pixi
@@ -113,13 +170,17 @@ impl Selection for ProjectRules {
     /// As [`settle_links`] does.
     fn file_in_place_of_link(&self, relative: &Path) -> Option<u64> {
         let settled = layout::PROJECT_MANIFESTS.iter().chain([&layout::LOCK_FILE]);
-        let is_settled =
-            self.follows_links && settled.into_iter().any(|name| relative == Path::new(name));
+        let of_project = relative.strip_prefix(self.in_root()).ok();
+        let is_settled = self.follows_links
+            && settled
+                .into_iter()
+                .any(|name| of_project == Some(Path::new(name)));
         is_settled.then_some(RECORD_LIMIT)
     }
 
     fn deciding(&self, relative: &Path, is_dir: bool) -> Option<&OsStr> {
-        self.all.deciding(relative, is_dir)
+        let rule = self.all.deciding(relative, is_dir);
+        rule.or_else(|| (!self.takes(relative)).then_some(OsStr::new(NOT_NEEDED)))
     }
 
     fn skips(&self, dir: &Path) -> bool {
@@ -140,8 +201,9 @@ pub(crate) fn without_our_traces() -> anyhow::Result<Rules> {
     Ok(rules)
 }
 
-/// Copies a project, workdirs in it left out, its committed Pixi configuration
-/// taken along; that is not in the listing, since it may not be left as it is.
+/// Copies a project, with what is around it where the rules say so; workdirs are left out, its
+/// committed Pixi configuration is taken along; that is not in the listing, since it may not be
+/// left as it is.
 pub(crate) fn copy_project(
     source: &Path,
     target: &Path,
@@ -150,10 +212,11 @@ pub(crate) fn copy_project(
     context: &Context,
 ) -> anyhow::Result<CopyOutcome> {
     let mut outcome = copy_by(source, target, rules, how, context)?;
+    let (source, target) = (&rules.project_in(source), &rules.project_in(target));
 
     // `.pixi/` stays behind, since it holds installed environments; the
     // configuration in it is part of the project, and people commit it.
-    if takes_configuration(source, rules)? {
+    if project_takes_configuration(source, rules)? {
         let length = copy_configuration(source, target, how.below)?;
         keep_environments_in_the_project(&target.join(layout::PROJECT_CONFIG), context)?;
         let copied = &mut outcome.copied;
@@ -269,12 +332,16 @@ fn put_in_place_of_link(from: &Path, content: &[u8], staged: &Path) -> anyhow::R
     put().with_context(|| format!("{} cannot be made a file", staged.display()))
 }
 
-/// Whether the project's committed Pixi configuration is taken along.
+/// Whether the committed Pixi configuration of the project in `source` is taken along.
 ///
 /// # Errors
 ///
 /// When a disk that breaks keeps it from being seen: it must not stay behind unsaid.
 pub(crate) fn takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow::Result<bool> {
+    project_takes_configuration(&rules.project_in(source), rules)
+}
+
+fn project_takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow::Result<bool> {
     let config = Path::new(layout::PROJECT_CONFIG);
     let file = source.join(config);
     let behind_a_link = is_behind_a_link(source);
@@ -284,7 +351,8 @@ pub(crate) fn takes_configuration(source: &Path, rules: &ProjectRules) -> anyhow
     let unwanted = config.ancestors().any(|path| {
         let is_dir = path != config;
         !path.as_os_str().is_empty()
-            && rules.callers.decide(path, is_dir) == Some(RuleVerdict::Exclude)
+            && rules.callers.decide(&rules.in_root().join(path), is_dir)
+                == Some(RuleVerdict::Exclude)
     });
     let follows = !behind_a_link || rules.follows_links;
     Ok(is_file && follows && !unwanted)

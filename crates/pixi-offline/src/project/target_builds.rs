@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item};
 
 use crate::context::Context;
-use crate::packages::{Lock, Package, PackageSource, PythonKind, PythonPackage, Subdir};
+use crate::packages::{
+    LocalSources, Lock, Package, PackageSource, PythonKind, PythonPackage, Subdir,
+};
 use crate::regular_file;
 use crate::untrusted_dir::UntrustedDir;
 
@@ -60,14 +62,17 @@ pub struct TargetBuild {
     fetches: BTreeMap<Fetched, String>,
 }
 
-/// The packages of a lock that are built where they are installed.
-pub(crate) fn find(lock: Option<&Lock>, project: &Path) -> Vec<TargetBuild> {
+/// The packages of a lock that are built where they are installed; `local` is what goes along
+/// with the project.
+pub(crate) fn find(lock: Option<&Lock>, project: &Path, local: &LocalSources) -> Vec<TargetBuild> {
     let packages = lock.into_iter().flat_map(|lock| {
         let all = lock.environments().flat_map(|name| {
             let platforms = lock.platforms(name).into_iter().flatten();
             platforms.filter_map(|platform| lock.packages_on(name, &platform.name))
         });
-        all.flatten().filter_map(|package| built(package))
+        let all = all.flatten();
+        all.filter(|package| package.source_outside(local).is_none())
+            .filter_map(|package| built(package))
     });
     let mut seen = BTreeSet::new();
     packages
@@ -131,7 +136,7 @@ fn built(package: &Package) -> Option<(&PythonPackage, &str)> {
         python.kind,
         PythonKind::Dir | PythonKind::SourceDistribution
     );
-    (is_built && package.source_outside().is_none()).then_some((python, path))
+    is_built.then_some((python, path))
 }
 
 impl TargetBuild {
@@ -309,7 +314,7 @@ mod tests {
         }
         let lock = "version: 6\nenvironments:\n  default:\n    channels: []\n    packages:\n      linux-64:\n      - pypi: ./native\n      - pypi: ./dist/old-1.0.tar.gz\n      - pypi: ./wheels/w-1.0-py3-none-any.whl\n      - pypi: ../out\n  other:\n    channels: []\n    packages:\n      linux-64:\n      - pypi: ./native\npackages:\n- pypi: ./native\n  name: native\n  version: 0.1.0\n- pypi: ./dist/old-1.0.tar.gz\n  name: old\n  version: '1.0'\n- pypi: ./wheels/w-1.0-py3-none-any.whl\n  name: w\n  version: '1.0'\n- pypi: ../out\n  name: out\n  version: '1.0'\n";
         let lock = LockCache::default().parse(lock.to_owned()).unwrap();
-        find(Some(&lock), dir.path())
+        find(Some(&lock), dir.path(), &LocalSources::default())
     }
 
     fn fetched(files: &[(&str, &str)]) -> String {
@@ -343,7 +348,7 @@ mod tests {
             ["native hatchling.build", "old a source distribution"]
         );
         assert_eq!(shown(&[])[0], format!("native {BY_DEFAULT}"));
-        assert_eq!(find(None, Path::new("/")), []);
+        assert_eq!(find(None, Path::new("/"), &LocalSources::default()), []);
     }
 
     #[test]

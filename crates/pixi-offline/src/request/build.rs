@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::request::{
     ContainerPath, ContainerVariable, EngineOptions, EnvironmentName, EnvironmentOptions,
-    Environments, Expectations, LockOption, ProjectName, SecretOptions, SecretPolicy, TimeLimit,
-    Verification, VerifyOptions, WorkdirOptions,
+    Environments, Expectations, LockOption, ProjectName, SecretOptions, SecretPolicy, SourcePlace,
+    SourceRoot, SourceRootOptions, TimeLimit, Verification, VerifyOptions, WorkdirOptions,
 };
 
 /// The options of both commands, as they are typed.
@@ -17,6 +17,9 @@ use crate::request::{
 pub struct BuildOptions {
     #[command(flatten)]
     pub workdir: WorkdirOptions,
+
+    #[command(flatten)]
+    pub root: SourceRootOptions,
 
     #[command(flatten)]
     pub secrets: SecretOptions,
@@ -40,6 +43,8 @@ pub struct BuildRequest {
     pub container_workdir: ContainerPath,
     /// The project's name; the last component of its path when `None`.
     pub project_name: Option<ProjectName>,
+    /// The directory around the project of which a part is staged, too.
+    pub source_root: Option<SourceRoot>,
     /// Arguments of `--exclude`.
     pub excludes: Vec<OsString>,
     /// What happens to what looks like a secret.
@@ -68,16 +73,22 @@ pub struct BuildRequest {
 
 impl BuildOptions {
     /// The request that these options make; `container_workdir` is the argument of
-    /// `--container-workdir-path`.
+    /// `--container-workdir-path`, `root` the directory of `--source-root`, or of
+    /// `--source-root-in-container`.
     ///
     /// # Errors
     ///
     /// Exit code 2 for an argument that is no such value.
-    pub fn request(self, container_workdir: &OsStr) -> anyhow::Result<BuildRequest> {
+    pub fn request(
+        self,
+        container_workdir: &OsStr,
+        root: Option<(SourcePlace, PathBuf)>,
+    ) -> anyhow::Result<BuildRequest> {
         let (verification, expectations) = self.verify.parse()?;
         Ok(BuildRequest {
             container_workdir: ContainerPath::new("--container-workdir-path", container_workdir)?,
             project_name: self.workdir.name()?,
+            source_root: self.root.request(root)?,
             lock: self.workdir.lock(),
             workdir: self.workdir.workdir,
             excludes: self.workdir.exclude,

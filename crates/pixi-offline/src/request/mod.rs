@@ -11,6 +11,7 @@ mod names;
 mod options;
 mod platform;
 mod secrets;
+mod source_root;
 mod time_limit;
 mod verification;
 
@@ -27,6 +28,7 @@ pub use options::{
 };
 pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};
+pub use source_root::{SourcePlace, SourceRoot, SourceRootOptions};
 pub use time_limit::TimeLimit;
 pub use verification::{Expectations, Verification};
 

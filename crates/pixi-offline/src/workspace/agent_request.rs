@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::container::Counting;
 use crate::context::Context;
 use crate::evidence::{GitVersion, SourceState};
-use crate::packages::LocalChannel;
+use crate::packages::LocalSources;
 use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::generated::StagedPaths;
 use crate::project::manifest_environments::ManifestEnvironments;
 use crate::project::target_builds::TargetBuild;
-use crate::request::SecretAction;
+use crate::request::{SecretAction, SourceRoot};
 use crate::secret_search::Finding;
-use crate::staging::Survey;
+use crate::staging::{Size, Survey};
 
 /// The first word of a call that is an order and no command line.
 pub const AGENT_ARGUMENT: &str = "--inside-container";
@@ -73,6 +73,8 @@ impl AgentRequest {
 pub struct Staging {
     /// The project.
     pub project: PathBuf,
+    /// The directory around it of which a part is staged, too.
+    pub source_root: Option<SourceRoot>,
     /// Its resources.
     pub resources: Option<PathBuf>,
     /// The workdir to make.
@@ -106,8 +108,12 @@ pub struct ProjectInspection {
     pub lock: Option<String>,
     /// The environments of the manifest.
     pub environments: ManifestEnvironments,
-    /// The channels that are directories of the project.
-    pub channels: Vec<LocalChannel>,
+    /// The directory that is staged: the project, or the source root.
+    pub source: PathBuf,
+    /// What goes along of the container's own directories.
+    pub local: LocalSources,
+    /// What of a source root stays behind.
+    pub left: Option<Size>,
     /// What looks like a secret, refused or not wanted to be known none.
     pub secrets: Vec<Finding>,
     /// Whether the resources are a directory.
@@ -138,5 +144,7 @@ pub struct Staged {
 }
 
 /// What stays behind of a workdir that is sent: the environments that the build
-/// installed, gigabytes that mean nothing at another path.
-pub(crate) const ENVIRONMENTS: [&str; 2] = ["+ /project/*/.pixi/config.toml", "/project/*/.pixi/*"];
+/// installed, gigabytes that mean nothing at another path. The project may lie deep in what was
+/// staged, and nothing else that was has a `.pixi/`.
+pub(crate) const ENVIRONMENTS: [&str; 2] =
+    ["+ /project/**/.pixi/config.toml", "/project/**/.pixi/*"];

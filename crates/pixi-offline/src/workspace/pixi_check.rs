@@ -5,8 +5,10 @@ use std::path::Path;
 
 use crate::container::{RunningContainer, scripts};
 use crate::failure::{self, Failure};
+use crate::layout::PathInRoot;
 use crate::project::lock_use::LockUse;
-use crate::request::ContainerVariable;
+use crate::project::source_tree::SourceTree;
+use crate::request::{ContainerVariable, utf8_arg};
 use crate::tools::Captured;
 use crate::workspace::NewContainer;
 use crate::workspace::pixi_words::PixiWords;
@@ -74,7 +76,7 @@ impl PixiCheck {
 
 impl Question<'_> {
     /// Asks the pixi of an image that the engine has, in a container without a network that
-    /// has the project mounted read-only.
+    /// has what would be staged mounted read-only.
     ///
     /// # Errors
     ///
@@ -82,15 +84,15 @@ impl Question<'_> {
     pub(crate) fn ask_image(
         &self,
         container: &NewContainer<'_>,
-        project: &Path,
+        source: &SourceTree,
     ) -> anyhow::Result<PixiCheck> {
         let script = scripts::CHECK_PROJECT;
-        let words = self.words(PROJECT);
-        let answer = container.ask(project, PROJECT, self.variables, script, &words)?;
+        let words = self.words(PROJECT, source.in_root());
+        let answer = container.ask(source.dir(), PROJECT, self.variables, script, &words)?;
         self.classify(&answer)
     }
 
-    /// Asks the pixi in a running container.
+    /// Asks the pixi in a running container, where `source` is what would be staged.
     ///
     /// # Errors
     ///
@@ -98,17 +100,20 @@ impl Question<'_> {
     pub(crate) fn ask_container(
         &self,
         container: &RunningContainer,
-        project: &str,
+        source: &Path,
+        in_root: &PathInRoot,
     ) -> anyhow::Result<PixiCheck> {
-        let words = self.words(project);
+        let source = utf8_arg("the project's path in the container", source.as_os_str())?;
+        let words = self.words(source, in_root);
         let answer = container.ask(self.variables, scripts::CHECK_PROJECT, &words)?;
         self.classify(&answer)
     }
 
-    fn words<'a>(&'a self, project: &'a str) -> [&'a str; 6] {
+    fn words<'a>(&'a self, source: &'a str, in_root: &'a PathInRoot) -> [&'a str; 7] {
         let flag = |is_set| if is_set { "yes" } else { "" };
         [
-            project,
+            source,
+            in_root.as_str(),
             self.manifest,
             self.sha256.as_deref().unwrap_or_default(),
             self.environment,

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Subcommand;
 use pixi_offline::evidence::check::{Depth, check};
-use pixi_offline::layout::{DEFAULT_EXCLUDES, Product};
-use pixi_offline::packages::{CondaCache, LocalChannel, LockCache, Requirements, Subdir};
+use pixi_offline::layout::{DEFAULT_EXCLUDES, PathInRoot, Product};
+use pixi_offline::packages::{CondaCache, LocalSources, LockCache, Requirements, Subdir};
 use pixi_offline::parallel;
 use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, copy_tree_with, scan_tree};
 use pixi_offline::transfer;
@@ -112,7 +112,7 @@ fn lock(workdir: &Path, alone: bool) -> anyhow::Result<()> {
         &lock,
         &["default".to_owned()],
         Subdir::Linux64,
-        &LocalChannel::of(&lock, &project),
+        &LocalSources::of(&lock, &project, &PathInRoot::default()),
     )
     .map_err(|reasons| anyhow::anyhow!("{reasons:?}"))?;
     let cache = CondaCache::new(&workdir.join("pixi-cache"));

@@ -15,8 +15,10 @@ use crate::container::Engine;
 use crate::context::Context;
 use crate::packages::{Inventory, Subdir, subdir_of_image};
 use crate::product::pasteable;
+use crate::project::source_tree::SourceTree;
+use crate::request::SourceRoot;
 use crate::secret_search::Finding;
-use crate::staging::Survey;
+use crate::staging::{Size, Survey};
 use crate::workspace::pixi_check::PixiCheck;
 
 /// What a product takes beside the packages, in times of what is staged: the
@@ -95,8 +97,8 @@ fn of_host(
     let workdir = build.place.workdir.path().display();
     let mut text = PlanText {
         facts: json!({
-            "project": build.project_dir.display().to_string(),
-            "name": build.name.to_string(),
+            "project": build.source.project().display().to_string(),
+            "name": build.project_place.name.to_string(),
             "workdir": workdir.to_string(),
             "staged": {"entries": staged.size.entries, "bytes": staged.size.bytes},
             "resources": {"entries": resources.entries, "bytes": resources.bytes},
@@ -109,12 +111,17 @@ fn of_host(
     };
     text.say(format!(
         "project {} ({}), into {workdir}",
-        build.project_dir.display(),
-        build.name,
+        build.source.project().display(),
+        build.project_place.name,
     ));
     let image = build.image.as_ref();
     let platform = image.and_then(|image| subdir_of_image(&image.platform));
     say_project(&mut text, (staged, &build.resources), &build.secrets);
+    say_root(
+        &mut text,
+        build.left,
+        build.request.build.source_root.as_ref(),
+    );
     let download = say_packages(&mut text, selection, platform)?;
     say_check(&mut text, &build.ask_pixi()?);
     let needed =
@@ -132,7 +139,8 @@ fn of_host(
     });
     let arguments = build.build_arguments(context)?;
     text.command(&build.engine, "the build, with a network", &arguments);
-    let planned = planned_verification(request, image, &build.place.workdir, &build.name, context)?;
+    let name = &build.project_place.name;
+    let planned = planned_verification(request, image, &build.place.workdir, name, context)?;
     text.verification(planned, &build.engine, context)?;
     Ok(text)
 }
@@ -176,6 +184,7 @@ fn of_container(
     ));
     let surveys = (&inspected.project_survey, &inspected.resources_survey);
     say_project(&mut text, surveys, &inspected.secrets);
+    say_root(&mut text, inspected.left, source.build.source_root.as_ref());
     say_packages(&mut text, &selection, selection.platform)?;
     say_check(&mut text, &check);
     text.command(
@@ -208,6 +217,14 @@ fn say_project(plan: &mut PlanText, (project, resources): (&Survey, &Survey), se
             secrets.join("\n  ")
         ),
     });
+}
+
+/// Says how much of a source root stays behind.
+fn say_root(plan: &mut PlanText, left: Option<Size>, root: Option<&SourceRoot>) {
+    if let Some(line) = SourceTree::say_left(left, root) {
+        plan.facts["left_of_source_root"] = json!(left);
+        plan.say(line);
+    }
 }
 
 /// Says what pixi made of manifest and lock.

@@ -23,7 +23,7 @@ pub(super) fn product_of(
     };
     make_product::ProductRequest {
         workdir: made.workdir.clone(),
-        project_name: Some(made.project.clone()),
+        project_name: Some(made.project.name.clone()),
         contact: choices.contact.clone(),
         variables: choices.variables.clone(),
         excludes: request.source.build().excludes.clone(),
@@ -50,7 +50,7 @@ pub(super) fn verification_of(
             "the image of the container is not known; name one for the final verification with --image",
         )
     })?;
-    Ok(verification_in(request, image, &made.project, places))
+    Ok(verification_in(request, image, &made.project.name, places))
 }
 
 /// The image of the final verification: the one that was named, else that of the

@@ -63,7 +63,7 @@ impl<'a> HostBuildPlan<'a> {
         let mut record = self.record(context)?;
         let workdir = &self.place.workdir;
         let claim = self.place.claim(COMMAND)?;
-        let mut sources = vec![self.project_dir.as_path()];
+        let mut sources = vec![self.source.dir()];
         sources.extend(self.resources_dir.as_deref());
         require_free_space(workdir.path(), &sources, || {
             let size = self.size();
@@ -90,10 +90,11 @@ impl<'a> HostBuildPlan<'a> {
         };
 
         // STEP 5: say what is there and what comes next.
-        self.place.announce(&self.name, &record, context);
+        self.place
+            .announce(&self.project_place.name, &record, context);
         let made = BuiltWorkdir {
             workdir: workdir.path().to_owned(),
-            project: self.name.clone(),
+            project: self.project_place.clone(),
             record,
             engine: self.engine.clone(),
         };
@@ -116,14 +117,14 @@ impl<'a> HostBuildPlan<'a> {
             ..CopyOptions::default()
         };
         let how_to_list = CopyOptions { list: true, ..how };
-        let project = new.project(&self.name);
+        let staged = new.staged(&self.project_place.name);
         let CopyOutcome {
             mut copied,
             listing,
             ..
         } = stage::copy_project(
-            &self.project_dir,
-            &project,
+            self.source.dir(),
+            &staged,
             &self.rules,
             &how_to_list,
             context,
@@ -162,16 +163,17 @@ impl<'a> HostBuildPlan<'a> {
         context
             .report
             .phase("build", "installing and verifying with a network");
-        let tree = build.tree(workdir, workdir.cache(), &self.channels);
+        let tree = build.tree(workdir, workdir.cache(), &self.local.channels);
         let workspace = Workspace::open(self.container(), tree, false, None, context)?;
         let built = build.run_in_place(&workspace, workdir, record, context);
         if record.state != BuildState::Staged {
-            generated::record(workdir, &self.name, &self.rules, staged, record, context);
+            let place = &self.project_place;
+            generated::record(workdir, place, &self.rules, staged, record, context);
             record.write(workdir)?;
         }
         self.finish(provisional, built, context)?;
         if record.lock.built != record.lock.staged {
-            let project = workdir.project(&self.name);
+            let project = workdir.project(&self.project_place);
             secrets::warn_of_built_lock(&request.secrets, &project, context)?;
         }
         Ok(())
@@ -200,7 +202,7 @@ impl<'a> HostBuildPlan<'a> {
         }
         let cache = if is_reused { old } else { here.cache() };
         let build = self.build();
-        let tree = build.tree(&here, cache, &self.channels);
+        let tree = build.tree(&here, cache, &self.local.channels);
         let workspace = Workspace::open(self.container(), tree, true, None, context)?;
         let elsewhere = BuildElsewhere {
             place: &self.place,

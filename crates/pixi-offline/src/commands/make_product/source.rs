@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rustix::fs::FileType;
@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
 use crate::failure::Failure;
-use crate::layout::{self, Product, Workdir};
+use crate::layout::{self, Product, ProjectPlace, Workdir};
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::stage;
 use crate::request::ProjectName;
@@ -71,17 +71,19 @@ pub(super) fn require_built(
 pub(super) fn require_whole(
     dir: &UntrustedDir,
     workdir: &Workdir,
-    name: &ProjectName,
+    place: &ProjectPlace,
     record: Option<&WorkdirRecord>,
 ) -> anyhow::Result<()> {
-    for source in [
-        Path::new(layout::PROJECT).join(name),
-        layout::RESOURCES.into(),
-        layout::CACHE.into(),
-    ] {
+    let in_projects = place.path();
+    let on_the_way = in_projects
+        .ancestors()
+        .filter(|part| !part.as_os_str().is_empty());
+    let on_the_way = on_the_way.map(|part| Path::new(layout::PROJECT).join(part));
+    let others = [layout::RESOURCES, layout::CACHE].map(PathBuf::from);
+    for source in on_the_way.chain(others) {
         require_own(dir, &source)?;
     }
-    let project = workdir.project(name);
+    let project = workdir.project(place);
     stage::require_dir("the staged project", &project)?;
     ProjectManifest::require(&project)?;
     let cache = workdir.cache();

@@ -3,15 +3,18 @@
 # fits. It works on copies of these two in a directory of its own, with links to the rest
 # of the project, where nothing is written.
 shift
-project=$1
-manifest=$2
+source=$1
+# Where the project is in what is staged; empty when it is that.
+in_root=$2
+manifest=$3
 # Of the manifest; empty where nobody knows it.
-sha256=$3
+sha256=$4
 # One that is to be installed: the lock is compared whole whichever is listed.
-environment=$4
+environment=$5
 # Whether the lock is compared, and whether git is needed: empty means no.
-compares=$5
-needs_git=$6
+compares=$6
+needs_git=$7
+project=$source${in_root:+/$in_root}
 # Pixi 0.15 does not know the name `default`.
 [ "$environment" != default ] || environment=
 
@@ -47,7 +50,16 @@ trap 'rm -rf -- "$scratch"' EXIT
 trap 'exit 143' HUP INT TERM
 mkdir "$scratch/project"
 cd -- "$scratch/project" || exit 1
-ln -s -- "$project"/* . 2>/dev/null
+ln -s -- "$source"/* . 2>/dev/null
+# What is beside the project stays where the project looks for it.
+while [ -n "$in_root" ]; do
+  part=${in_root%%/*}
+  case $in_root in */*) in_root=${in_root#*/} ;; *) in_root= ;; esac
+  source=$source/$part
+  rm -f -- "$part"
+  mkdir -- "$part" && cd -- "$part" || exit 1
+  ln -s -- "$source"/* . 2>/dev/null
+done
 rm -f -- "$manifest" pixi.lock
 cp -L -- "$project/$manifest" . || exit 1
 [ ! -f "$project/pixi.lock" ] || cp -L -- "$project/pixi.lock" .

@@ -97,11 +97,15 @@ if [ $# -gt 0 ]; then
     chosen* | default | "default "* | *" default" | *" default "*) ;;
     *) shift && set -- run -e "${installed%% *}" "$@" ;;
   esac
+  # Below the product: a project may lie deep in the directory that was staged with it.
+  # shellcheck disable=SC2016 # expanded there
+  project=$(bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s" "${PIXI_OFFLINE_PROJECT:-$2}"' \
+    pixi-offline "$product" "$name")
   # In a shell of its own, with nothing but positional words: what the person
   # has envs.sh export may have any name.
   # shellcheck disable=SC2016 # expanded there
   phase_offline verify bash -c '. "$1/envs.sh" && export VERIFY_OUT_DIR="$2" && cd -- "$1/$3" && shift 3 && exec pixi "$@"' \
-    pixi-offline "$product" "$out" "$name" "$@" || exit
-  check_expected_files "$product/$name" "$expected_files" || exit
+    pixi-offline "$product" "$out" "$project" "$@" || exit
+  check_expected_files "$product/$project" "$expected_files" || exit
 fi
 exit 0

@@ -86,7 +86,7 @@ pattern_of() {
 # product; of the files that no list has, those are left out that cannot do harm.
 found_entries() {
   local name kind size inside bare=() kinds=()
-  inside=$(pattern_of "./$project_name/.pixi" && printf x)
+  inside=$(pattern_of "./$project_path/.pixi" && printf x)
   inside=${inside%x}
   for name in manifest.json "${uncovered[@]}"; do bare+=(-path "./$name" -o); done
   for name in f=file d=directory p=fifo s=socket b=block-device c=character-device; do
@@ -120,7 +120,7 @@ has_tools_for_entries() {
 # empty or KIND//….
 compare_entry() {
   local path=$1 listed=$2 found=$3 kind=${2%%//*} shown
-  if [ "$path" = "$project_name/.pixi" ] && is_place_for_environments "$kind" "$found"; then return; fi
+  if [ "$path" = "$project_path/.pixi" ] && is_place_for_environments "$kind" "$found"; then return; fi
   if [ "$installed" = yes ]; then
     # What a person did since is the person's: pixi's cache grows, too.
     case $path in
@@ -167,17 +167,17 @@ compare_entry() {
   fi
 }
 
-# Whether NAME/.pixi may be as it is: a directory that no list has is for what is
+# Whether the project's .pixi may be as it is: a directory that no list has is for what is
 # installed, and is looked into elsewhere.
 is_place_for_environments() {
   local mode=${2#*//}
   if [ "${2%%//*}" = link ]; then
-    refuse_file "$project_name/.pixi" 'is a link' ": environments would be installed where it leads to, outside of the product; remove the link, and put the whole product where there is room (--any-files installs through it all the same)"
+    refuse_file "$project_path/.pixi" 'is a link' ": environments would be installed where it leads to, outside of the product; remove the link, and put the whole product where there is room (--any-files installs through it all the same)"
     return 0
   fi
   if [ -n "$1" ] || [ "${2%%//*}" != directory ]; then return 1; fi
   if [ "$installed" = no ] && { ((8#$mode & 04022)) || { ((8#$mode & 02000)) && [ ! -g "$project" ]; }; }; then
-    refuse_file "$project_name/.pixi" 'changed mode' " has $mode, and only its owner may write there; remove the directory"
+    refuse_file "$project_path/.pixi" 'changed mode' " has $mode, and only its owner may write there; remove the directory"
   fi
 }
 

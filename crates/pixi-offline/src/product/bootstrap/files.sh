@@ -254,8 +254,8 @@ in_sums() {
 compare_first_bytes() {
   local -x LC_ALL=C
   local path sum right files=() sums=()
-  for path in envs.sh bin/pixi "$project_name"/{pixi.lock,pixi.toml,pyproject.toml,mojoproject.toml,.pixi/config.toml}; do
-    case $installed$path in yes"$project_name"/*) continue ;; esac
+  for path in envs.sh bin/pixi "$project_path"/{pixi.lock,pixi.toml,pyproject.toml,mojoproject.toml,.pixi/config.toml}; do
+    case $installed$path in yes"$project_path"/*) continue ;; esac
     if [ -f "$root/$path" ] && [ ! -L "$root/$path" ]; then files+=("$path"); fi
   done
   for path in ${files[@]+"${files[@]}"}; do

@@ -1,0 +1,288 @@
+//! What a project needs of the directory that it is in: itself, what its lock and the manifests
+//! name by path, and the manifest of a uv workspace that one of these is a member of.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, TableLike, Value};
+
+use crate::failure::Failure;
+use crate::layout::{self, PathInRoot};
+use crate::packages::{LocalChannel, Lock};
+use crate::project::git_version;
+use crate::staging::Rules;
+
+/// The most links that are followed on the way to one path, as the kernel does it.
+const MOST_LINKS: usize = 40;
+
+/// The paths of a source root that are needed, relative to it; of a directory all that is in it.
+pub(super) struct NeededPaths<'a> {
+    root: &'a Path,
+    /// The option that named the root.
+    option: &'a str,
+    paths: BTreeSet<PathBuf>,
+    /// Directories whose manifests are still to be read.
+    unread: VecDeque<PathBuf>,
+}
+
+impl<'a> NeededPaths<'a> {
+    /// Nothing yet of the root at `root`, which has no link in its path.
+    pub(super) fn new(root: &'a Path, option: &'a str) -> NeededPaths<'a> {
+        NeededPaths {
+            root,
+            option,
+            paths: BTreeSet::new(),
+            unread: VecDeque::new(),
+        }
+    }
+
+    /// Adds a project, what its lock names, and what the manifests of all of these name.
+    pub(super) fn add_project(
+        &mut self,
+        project: &PathInRoot,
+        lock: Option<&Lock>,
+        channels: &[LocalChannel],
+    ) -> anyhow::Result<()> {
+        self.add(project.path())?;
+        for channel in channels {
+            self.add(&channel.in_root)?;
+        }
+        for path in lock.into_iter().flat_map(Lock::local_paths) {
+            // What leads out is told of with the rest of the lock.
+            if let Some(place) = self.place_of(project, &path) {
+                self.add(&place)?;
+            }
+        }
+        while let Some(dir) = self.unread.pop_front() {
+            self.add_named_by(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a path, the links on the way to it, and what they lead to.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when a link leads out of the root.
+    pub(super) fn add(&mut self, path: &Path) -> anyhow::Result<()> {
+        let lexical: PathBuf = path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect();
+        let mut found = BTreeSet::from([lexical]);
+        let Some(real) = self.follow(path, &mut found) else {
+            return Err(Failure::usage(format!(
+                "{} leads out of {} {} through a link; name a directory that holds both, or put a copy in the place of the link",
+                path.display(),
+                self.option,
+                self.root.display()
+            )));
+        };
+        found.insert(real.clone());
+        if self.paths.insert(real.clone()) && self.root.join(&real).is_dir() {
+            self.unread.push_back(real);
+        }
+        self.paths.extend(found);
+        Ok(())
+    }
+
+    /// What was found.
+    pub(super) fn into_paths(self) -> BTreeSet<PathBuf> {
+        self.paths
+    }
+
+    /// The real place of a path below the root, and in `links` the links on the way; `None`
+    /// when it lies outside.
+    fn follow(&self, path: &Path, links: &mut BTreeSet<PathBuf>) -> Option<PathBuf> {
+        let parts = |path: &Path| -> Vec<OsString> { path.iter().map(OsString::from).collect() };
+        let mut ahead: VecDeque<OsString> = parts(path).into();
+        let mut place = PathBuf::new();
+        let mut followed = 0;
+        while let Some(part) = ahead.pop_front() {
+            match part.to_str() {
+                Some(".") => continue,
+                Some("..") => {
+                    if !place.pop() {
+                        return None;
+                    }
+                    continue;
+                }
+                _ => place.push(&part),
+            }
+            let Ok(target) = fs::read_link(self.root.join(&place)) else {
+                continue;
+            };
+            followed += 1;
+            links.insert(place.clone());
+            let target = match target.is_absolute() {
+                true => {
+                    place.clear();
+                    target.strip_prefix(self.root).ok()?.to_owned()
+                }
+                false => {
+                    place.pop();
+                    target
+                }
+            };
+            for part in parts(&target).into_iter().rev() {
+                ahead.push_front(part);
+            }
+            if followed > MOST_LINKS {
+                return None;
+            }
+        }
+        Some(place)
+    }
+
+    /// The place below the root of a path that stands in a file of the directory `dir`.
+    fn place_of(&self, dir: &PathInRoot, path: &Path) -> Option<PathBuf> {
+        match path.is_absolute() {
+            true => Some(path.strip_prefix(self.root).ok()?.to_owned()),
+            false => dir.resolve(path),
+        }
+    }
+
+    /// Adds what the manifests in a directory name by path, and of the uv workspace that it is
+    /// a member of the manifest and the members that it names.
+    fn add_named_by(&mut self, dir: &Path) -> anyhow::Result<()> {
+        let Ok(place) = PathInRoot::new(dir) else {
+            return Ok(());
+        };
+        for name in layout::PROJECT_MANIFESTS {
+            let Some(manifest) = git_version::read(&self.root.join(dir).join(name)) else {
+                continue;
+            };
+            let mut named = Vec::new();
+            collect(manifest.as_table(), &mut named);
+            for (key, path) in named {
+                let Some(place) = self.place_of(&place, Path::new(&path)) else {
+                    continue;
+                };
+                let found = self.root.join(&place);
+                // Any text may look like a path; a directory is one under this key only.
+                let is_named = match key == "path" {
+                    true => found.exists(),
+                    false => Path::new(&path).starts_with("..") && found.is_file(),
+                };
+                if is_named {
+                    self.add(&place)?;
+                }
+            }
+        }
+        self.add_uv_workspace(dir)
+    }
+
+    fn add_uv_workspace(&mut self, dir: &Path) -> anyhow::Result<()> {
+        let manifest_of =
+            |dir: &Path| git_version::read(&self.root.join(dir).join(layout::PYTHON_MANIFEST));
+        let Some(member) = manifest_of(dir) else {
+            return Ok(());
+        };
+        let workspace = dir.ancestors().find_map(|top| {
+            let manifest = manifest_of(top)?;
+            let members = item(&manifest, &["tool", "uv", "workspace", "members"])?;
+            let members = members.as_array()?.iter().filter_map(Value::as_str);
+            let members: Vec<String> = members.map(str::to_owned).collect();
+            Some((top.to_owned(), manifest, members))
+        });
+        let Some((top, manifest, members)) = workspace else {
+            return Ok(());
+        };
+        // The workspace's sources are those of its members, too, for what they require.
+        let mut texts = Vec::new();
+        collect(member.as_table(), &mut texts);
+        let required: BTreeSet<String> = texts
+            .iter()
+            .map(|(_, text)| git_version::requirement_name(text))
+            .collect();
+        let mut sources = workspace_sources(&manifest);
+        sources.retain(|name| required.contains(name));
+        sources.extend(workspace_sources(&member));
+        let dirs: Vec<PathBuf> = members
+            .iter()
+            .flat_map(|pattern| self.dirs_of(&top, pattern))
+            .filter(|member| {
+                let name = manifest_of(member);
+                let name = name.as_ref().and_then(|it| item(it, &["project", "name"]));
+                name.and_then(Item::as_str)
+                    .is_some_and(|name| sources.contains(&git_version::normalized(name)))
+            })
+            .collect();
+        self.add(&top.join(layout::PYTHON_MANIFEST))?;
+        for member in dirs {
+            self.add(&member)?;
+        }
+        Ok(())
+    }
+
+    /// The directories of a uv workspace that a pattern of its members matches.
+    fn dirs_of(&self, top: &Path, pattern: &str) -> Vec<PathBuf> {
+        let mut dirs = vec![top.to_owned()];
+        for part in Path::new(pattern).components() {
+            let Component::Normal(part) = part else {
+                continue;
+            };
+            let part = part.to_string_lossy();
+            if !part.contains(['*', '?', '[']) {
+                dirs.iter_mut().for_each(|dir| dir.push(&*part));
+                continue;
+            }
+            let mut pattern = Rules::new();
+            if pattern.push(part.as_ref().as_ref()).is_err() {
+                return Vec::new();
+            }
+            let matches = |name: &OsString| pattern.excludes(Path::new(name), true);
+            let deeper = dirs.iter().flat_map(|dir| {
+                let names = fs::read_dir(self.root.join(dir)).into_iter().flatten();
+                let names = names.flatten().map(|entry| entry.file_name());
+                names.filter(matches).map(|name| dir.join(name))
+            });
+            dirs = deeper.collect();
+        }
+        dirs.retain(|dir| self.root.join(dir).is_dir());
+        dirs
+    }
+}
+
+/// The texts of a manifest, each with the key that it stands under.
+fn collect(table: &dyn TableLike, named: &mut Vec<(String, String)>) {
+    for (key, item) in table.iter() {
+        if let Some(value) = item.as_value() {
+            collect_value(key, value, named);
+        } else if let Some(table) = item.as_table_like() {
+            collect(table, named);
+        } else if let Some(tables) = item.as_array_of_tables() {
+            tables.iter().for_each(|table| collect(table, named));
+        }
+    }
+}
+
+fn collect_value(key: &str, value: &Value, named: &mut Vec<(String, String)>) {
+    match value {
+        Value::String(text) => named.push((key.to_owned(), text.value().clone())),
+        Value::Array(values) => values
+            .iter()
+            .for_each(|value| collect_value(key, value, named)),
+        Value::InlineTable(table) => collect(table, named),
+        _ => {}
+    }
+}
+
+fn item<'a>(manifest: &'a DocumentMut, keys: &[&str]) -> Option<&'a Item> {
+    let root = Some(manifest.as_item());
+    keys.iter().fold(root, |item, key| item?.get(key))
+}
+
+/// The names, normalised, that a manifest takes from the uv workspace: `{ workspace = true }`.
+fn workspace_sources(manifest: &DocumentMut) -> BTreeSet<String> {
+    let sources = item(manifest, &["tool", "uv", "sources"]).and_then(Item::as_table_like);
+    let is_of_workspace =
+        |source: &Item| source.get("workspace").and_then(Item::as_bool) == Some(true);
+    let of_workspace = sources.into_iter().flat_map(TableLike::iter);
+    of_workspace
+        .filter(|(_, source)| is_of_workspace(source))
+        .map(|(name, _)| git_version::normalized(name))
+        .collect()
+}

@@ -1,0 +1,178 @@
+//! What is copied of a machine's directories: a project alone, or with it what it needs of a
+//! directory around it (`--source-root`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::context::Context;
+use crate::evidence;
+use crate::failure::Failure;
+use crate::layout::PathInRoot;
+use crate::packages::{LocalChannel, LocalSources, Lock};
+use crate::product::pasteable;
+use crate::project::needed_paths::NeededPaths;
+use crate::project::stage::{self, ProjectRules};
+use crate::request::SourceRoot;
+use crate::staging::{Selection as _, Size};
+
+/// A project, and the directory that is copied.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceTree {
+    /// The directory that is copied, or of which a part is.
+    dir: PathBuf,
+    /// Where the project is in it; empty when it is the project itself.
+    in_root: PathInRoot,
+}
+
+impl SourceTree {
+    /// The project at `project`, an absolute path, and the root that was asked for with it.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the root is no directory above the project, is that of the file system,
+    /// or when the project lies in a workdir below it.
+    pub(crate) fn find(
+        project: &Path,
+        root: Option<&SourceRoot>,
+        context: &Context,
+    ) -> anyhow::Result<SourceTree> {
+        let alone = || SourceTree {
+            dir: project.to_owned(),
+            in_root: PathInRoot::default(),
+        };
+        let Some(root) = root else {
+            return Ok(alone());
+        };
+        let option = root.option();
+        let typed = context.host.absolute(&root.dir);
+        stage::require_dir(option, &typed)?;
+        // The real paths: `..` in a manifest leads to the real directory above, too.
+        let real = |dir: &Path| dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        let (dir, real_project) = (real(&typed), real(project));
+        if dir == Path::new("/") {
+            return Err(Failure::usage(format!(
+                "{option} / is the root of the file system; name a directory below it that holds the project and what it needs"
+            )));
+        }
+        let Ok(in_root) = real_project.strip_prefix(&dir) else {
+            return Err(Failure::usage(format!(
+                "{option} {}: the project {} does not lie in it; name a directory above the project, such as {}",
+                typed.display(),
+                real_project.display(),
+                real_project.parent().unwrap_or(&real_project).display()
+            )));
+        };
+        let mut between = in_root.ancestors().map(|part| dir.join(part));
+        if let Some(workdir) = between.find(|dir| evidence::is_workdir(dir)) {
+            return Err(Failure::usage(format!(
+                "{option} {}: {} is a workdir, and none is ever staged; take the project from where it was staged from",
+                typed.display(),
+                workdir.display()
+            )));
+        }
+        let in_root =
+            PathInRoot::new(in_root).map_err(|error| Failure::usage(error.to_string()))?;
+        match in_root.is_empty() {
+            true => Ok(alone()),
+            false => Ok(SourceTree { dir, in_root }),
+        }
+    }
+
+    /// The directory that is copied.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the project is in it.
+    pub(crate) fn in_root(&self) -> &PathInRoot {
+        &self.in_root
+    }
+
+    /// The project.
+    pub(crate) fn project(&self) -> PathBuf {
+        match self.in_root.is_empty() {
+            true => self.dir.clone(),
+            false => self.dir.join(self.in_root.path()),
+        }
+    }
+
+    /// What of the machine's own directories goes along, by the lock of the project.
+    pub(crate) fn local(&self, lock: Option<&Lock>) -> LocalSources {
+        let channels = lock.map(|lock| LocalChannel::of(lock, &self.dir));
+        LocalSources {
+            in_root: self.in_root.clone(),
+            channels: channels.unwrap_or_default(),
+        }
+    }
+
+    /// Has `rules` take of the root what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 for an argument of `--also` that is not there, and for a path that leads
+    /// out of the root through a link.
+    pub(crate) fn choose(
+        &self,
+        rules: &mut ProjectRules,
+        root: Option<&SourceRoot>,
+        lock: Option<&Lock>,
+        channels: &[LocalChannel],
+    ) -> anyhow::Result<()> {
+        rules.stage_in_root(&self.in_root);
+        if let Some(root) = root.filter(|root| !root.whole && !self.in_root.is_empty()) {
+            let mut needed = NeededPaths::new(&self.dir, root.option());
+            needed.add_project(&self.in_root, lock, channels)?;
+            for also in &root.also {
+                if fs::symlink_metadata(self.dir.join(also)).is_err() {
+                    return Err(Failure::usage(format!(
+                        "--also {}: there is nothing of that name in {}; give a path below it",
+                        also.display(),
+                        self.dir.display()
+                    )));
+                }
+                needed.add(also)?;
+            }
+            rules.take_of_root(needed.into_paths());
+        }
+        Ok(())
+    }
+
+    /// What of the root stays behind since the project does not need it, counted in files;
+    /// what the excludes leave is not among it. `None` where nothing is chosen.
+    pub(crate) fn left(&self, rules: &ProjectRules) -> Option<Size> {
+        if !rules.chooses_of_root() {
+            return None;
+        }
+        let mut left = Size::default();
+        let mut walk = ignore::WalkBuilder::new(&self.dir);
+        walk.standard_filters(false).follow_links(false);
+        let (top, without_choice) = (self.dir.clone(), rules.clone().with_whole_root());
+        walk.filter_entry(move |entry| {
+            let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
+            let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
+            relative.as_os_str().is_empty() || !without_choice.excludes(relative, is_dir)
+        });
+        for entry in walk.build().flatten() {
+            let relative = entry.path().strip_prefix(&self.dir);
+            let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+            if is_file && relative.is_ok_and(|relative| rules.excludes(relative, false)) {
+                left.entries += 1;
+                left.bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+            }
+        }
+        Some(left)
+    }
+
+    /// The line that says how much of the root stays behind.
+    pub(crate) fn say_left(left: Option<Size>, root: Option<&SourceRoot>) -> Option<String> {
+        let (left, root) = left.zip(root)?;
+        let (option, dir) = (root.option(), pasteable(root.dir.as_os_str()));
+        Some(match left.entries {
+            0 => format!("{option} {dir}: all of it is staged"),
+            files => format!(
+                "{option} {dir}: {files} files of {} bytes stay behind, since neither the project nor its path dependencies name them; --also PATH takes a part of it, --whole-root all",
+                left.bytes
+            ),
+        })
+    }
+}

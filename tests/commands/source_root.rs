@@ -1,0 +1,355 @@
+//! A project in a larger directory, of which what the project needs is staged with it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use testbed::sandbox::{Run, names};
+
+use crate::create_workdir_from_container::Container;
+use crate::fake::Fake;
+
+/// A lock with a library and a wheel outside of the project.
+const LOCK: &str = "version: 6
+environments:
+  default:
+    channels: []
+    packages:
+      linux-64:
+      - pypi: ../../libs/bar
+      - pypi: ../../vendor/w-1.0-py3-none-any.whl
+packages:
+- pypi: ../../libs/bar
+  name: bar
+  version: '1.0'
+  editable: true
+- pypi: ../../vendor/w-1.0-py3-none-any.whl
+  name: w
+  version: '1.0'
+";
+
+/// A uv workspace with a project that needs one of its two libraries, which needs a third.
+fn monorepo() -> Fake {
+    let fake = Fake::new();
+    let write = |path: &str, text: &str| fake.sandbox.write(format!("mono/{path}"), text);
+    write(
+        "apps/foo/pixi.toml",
+        "[project]\nname = 'foo'\n[activation]\nscripts = ['../../tools/env.sh']\n[pypi-dependencies]\nbar = { path = '../../libs/bar', editable = true }\n",
+    );
+    write("apps/foo/pixi.lock", LOCK);
+    write("apps/foo/main.py", "print(1)\n");
+    write("apps/foo/.env", "SECRET=1\n");
+    write("apps/foo/.pixi/config.toml", "x = 1\n");
+    write("apps/other/pixi.toml", "[project]\n");
+    write(
+        "pyproject.toml",
+        "[tool.uv.workspace]\nmembers = ['libs/*']\n",
+    );
+    write(
+        "libs/bar/pyproject.toml",
+        "[project]\nname = 'bar'\ndependencies = ['baz_lib']\n[tool.uv.sources]\nbaz-lib = { workspace = true }\n",
+    );
+    write("libs/bar/bar.py", "");
+    write("libs/bar/__pycache__/bar.pyc", "");
+    write("libs/baz/pyproject.toml", "[project]\nname = 'Baz.Lib'\n");
+    write("libs/unused/pyproject.toml", "[project]\nname = 'unused'\n");
+    write("vendor/w-1.0-py3-none-any.whl", "wheel");
+    write("vendor/other.whl", "another wheel");
+    write("tools/env.sh", "");
+    write("docs/index.md", "0123456789");
+    write(".env.local", "KEY=Ahf7Oiqu\n");
+    fake
+}
+
+/// What create-workdir-from-host takes to build the project of the monorepo.
+const CREATE: [&str; 8] = [
+    "--image",
+    "img:1",
+    "--project-dir",
+    "mono/apps/foo",
+    "--source-root",
+    "mono",
+    "--workdir",
+    "W",
+];
+
+fn create(fake: &Fake, more: &[&str]) -> Run {
+    let words = CREATE.iter().chain(more);
+    fake.sandbox.run("create-workdir-from-host", words)
+}
+
+fn make(fake: &Fake) -> Run {
+    fake.sandbox
+        .run("make-archive-ready-product", ["--workdir", "W"])
+}
+
+#[test]
+fn what_the_project_needs_is_staged_at_its_place_and_the_rest_is_counted() {
+    let fake = monorepo();
+    create(&fake, &[])
+        .success()
+        .says("--source-root mono: 5 files of ")
+        .says("--also PATH")
+        .says_not("looks like a secret");
+    let staged = fake.path("W/project/foo");
+    assert_eq!(
+        names(&staged),
+        ["apps", "libs", "pyproject.toml", "tools", "vendor"]
+    );
+    assert_eq!(names(&staged.join("apps")), ["foo"]);
+    assert_eq!(
+        names(&staged.join("apps/foo")),
+        [".pixi", "main.py", "pixi.lock", "pixi.toml"]
+    );
+    assert_eq!(names(&staged.join("libs")), ["bar", "baz"]);
+    assert_eq!(
+        names(&staged.join("libs/bar")),
+        ["bar.py", "pyproject.toml"]
+    );
+    assert_eq!(names(&staged.join("vendor")), ["w-1.0-py3-none-any.whl"]);
+    let (_, words) = fake.run_call();
+    assert!(words.contains(&"foo/apps/foo".to_owned()), "{words:?}");
+}
+
+#[test]
+fn more_is_taken_by_name_or_all_and_the_excludes_hold_for_the_root() {
+    let fake = monorepo();
+    create(&fake, &["--also", "docs", "--also", "./libs/unused"])
+        .success()
+        .says("--source-root mono: 3 files of ");
+    let staged = fake.path("W/project/foo");
+    assert_eq!(names(&staged.join("libs")), ["bar", "baz", "unused"]);
+    assert_eq!(names(&staged.join("docs")), ["index.md"]);
+    create(&fake, &["--whole-root", "--exclude", "/docs/"])
+        .success()
+        .says("work/mono/.env.local: file of environment variables");
+    assert_eq!(
+        names(&staged),
+        [
+            ".env.local",
+            "apps",
+            "libs",
+            "pyproject.toml",
+            "tools",
+            "vendor"
+        ]
+    );
+    assert_eq!(names(&staged.join("apps")), ["foo", "other"]);
+    create(&fake, &["--whole-root", "--secrets", "deny"])
+        .code(2)
+        .says("mono/.env.local");
+}
+
+#[test]
+fn a_product_has_the_project_at_its_place_and_bootstrap_installs_it_there() {
+    let fake = monorepo();
+    create(&fake, &[]).success();
+    make(&fake).success().says("Project: foo/apps/foo");
+    let product = fake.path("W/product");
+    assert_eq!(
+        names(&product),
+        [
+            "README.txt",
+            "SHA256SUMS",
+            "bootstrap-project.sh",
+            "envs.sh",
+            "foo",
+            "manifest.json",
+            "pkg-cache",
+            "provenance.json",
+            "report.html",
+            "res",
+            "sbom.cdx.json"
+        ]
+    );
+    let manifest = fs::read_to_string(product.join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"folder\": \"foo/apps/foo\""));
+    let pixi = "#!/bin/sh\n[ \"$1\" != --version ] || { echo 'pixi 0.77.0'; exit; }\necho \"$PWD: $*\"\nmkdir -p .pixi/envs/default/conda-meta\n";
+    let program = fake.sandbox.bin().join("pixi");
+    fs::write(&program, pixi).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let bootstrap = |words: &[&str]| {
+        let mut command = fake.sandbox.program("bash");
+        Run::of(
+            command
+                .arg(product.join("bootstrap-project.sh"))
+                .args(words),
+        )
+    };
+    bootstrap(&["--check"]).success();
+    let here = product.join("foo/apps/foo");
+    let installed = bootstrap(&[]);
+    installed.success();
+    assert!(
+        installed
+            .stdout
+            .contains(&format!("{}: install", here.display())),
+        "{}",
+        installed.stdout
+    );
+    // What is built in a library beside the project is of the install, too.
+    fs::create_dir(product.join("foo/libs/bar/bar.egg-info")).unwrap();
+    bootstrap(&["--check", "--project-name", "foo"]).success();
+    let envs = "cd / && . \"$1/envs.sh\" && printf '%s' \"$PIXI_OFFLINE_PROJECT\"";
+    let mut shell = fake.sandbox.program("bash");
+    let shown = Run::of(shell.args(["-c", envs, "bash"]).arg(&product));
+    assert_eq!(shown.success().stdout, "foo/apps/foo");
+    fake.verify(&["--project-name", "foo", "--verify-task", "smoke"])
+        .success();
+    // An addition beside the project is found where nothing was installed.
+    fs::remove_dir_all(here.join(".pixi/envs")).unwrap();
+    fs::remove_file(here.join(".pixi/installed-by-bootstrap")).unwrap();
+    bootstrap(&["--check"]).code(2).prints("bar.egg-info");
+}
+
+#[test]
+fn a_source_root_that_cannot_be_one_is_refused_before_anything_is_touched() {
+    let fake = monorepo();
+    let words = |project: &str, root: &str, more: &[&str]| -> Vec<String> {
+        let usual = ["--image", "img:1", "--workdir", "W"];
+        let named = ["--project-dir", project, "--source-root", root];
+        let words = usual.iter().chain(&named).chain(more);
+        words.map(|word| (*word).to_owned()).collect()
+    };
+    fs::create_dir(fake.path("mono/W0")).unwrap();
+    symlink("/etc", fake.path("mono/out")).unwrap();
+    for (root, more, saying) in [
+        ("nowhere", &[][..], "work/nowhere cannot be used"),
+        ("mono/libs", &[], "does not lie in it"),
+        ("/", &[], "is the root of the file system"),
+        ("mono", &["--also", "nope"], "--also nope"),
+        ("mono", &["--also", "../x"], "--also ../x"),
+        ("mono", &["--also", "/etc"], "--also /etc"),
+        ("mono", &["--also", "out"], "leads out of --source-root"),
+        ("mono", &["--also", "docs", "--whole-root"], "--whole-root"),
+    ] {
+        let words = words("mono/apps/foo", root, more);
+        let run = fake.sandbox.run("create-workdir-from-host", &words);
+        run.code(2).says(saying);
+    }
+    let words = ["--image", "img:1", "--project-dir", "demo", "--also", "x"];
+    let run = fake.sandbox.run("create-workdir-from-host", words);
+    run.code(2)
+        .says("name a directory above the project with --source-root");
+    assert!(!fake.path("W").exists());
+    assert_eq!(
+        fake.calls().iter().filter(|call| call[0] == "run").count(),
+        0
+    );
+}
+
+#[test]
+fn the_source_root_is_never_overwritten_and_no_workdir_in_it_is_staged() {
+    let fake = monorepo();
+    let root = |more: &[&str]| {
+        let words = CREATE[..6].iter().chain(more);
+        fake.sandbox.run("create-workdir-from-host", words)
+    };
+    for place in ["mono", "."] {
+        root(&["--workdir", place, "--force"]).code(2);
+    }
+    root(&["--workdir", "mono/libs/bar/W", "--whole-root"]).success();
+    let staged = fake.path("mono/libs/bar/W/project/foo");
+    assert_eq!(
+        names(&staged.join("libs/bar")),
+        ["bar.py", "pyproject.toml"]
+    );
+    // A project in a workdir is none to stage.
+    let words = [
+        "--image",
+        "img:1",
+        "--project-dir",
+        "mono/libs/bar/W/project/foo/apps/foo",
+        "--source-root",
+        "mono",
+        "--workdir",
+        "W",
+    ];
+    fake.sandbox
+        .run("create-workdir-from-host", words)
+        .code(2)
+        .says("is a workdir, and none is ever staged");
+    let output = ["--output", "mono", "--force"];
+    let words = CREATE.iter().chain(&output);
+    fake.sandbox.run("build-offline-product", words).code(2);
+    assert!(fake.path("mono/docs/index.md").exists());
+}
+
+#[test]
+fn links_on_the_way_to_what_is_needed_are_staged_with_what_they_lead_to() {
+    let fake = monorepo();
+    let mono = fake.path("mono");
+    fs::rename(mono.join("libs/bar"), mono.join("docs/real-bar")).unwrap();
+    symlink("../docs/link", mono.join("libs/bar")).unwrap();
+    symlink("real-bar", mono.join("docs/link")).unwrap();
+    create(&fake, &[]).success();
+    let staged = fake.path("W/project/foo");
+    assert_eq!(names(&staged.join("docs")), ["link", "real-bar"]);
+    assert!(staged.join("libs/bar/bar.py").exists());
+    fs::remove_file(mono.join("docs/link")).unwrap();
+    symlink("/etc", mono.join("docs/link")).unwrap();
+    create(&fake, &[])
+        .code(2)
+        .says("leads out of --source-root");
+}
+
+#[test]
+fn a_project_in_a_container_brings_what_it_needs_of_its_root() {
+    let mut container = Container::new();
+    let fake = monorepo();
+    let mono = container.fake.path("mono");
+    fs::rename(fake.path("mono"), &mono).unwrap();
+    let at = |path: &str| mono.join(path).to_str().unwrap().to_owned();
+    let there = container.path.to_str().unwrap().to_owned();
+    let words = [
+        "--container-id",
+        "c1",
+        "--project-path-in-container",
+        &at("apps/foo"),
+        "--source-root-in-container",
+        &at(""),
+        "--container-workdir-path",
+        &there,
+        "--workdir",
+        "W",
+    ];
+    let run = |container: &Container, command: &str, more: &[&str]| {
+        let words = words.iter().chain(more);
+        container.fake.sandbox.run(command, words)
+    };
+    let create = "create-workdir-from-container";
+    run(
+        &container,
+        create,
+        &["--also", "docs", "--verify-task", "t"],
+    )
+    .success()
+    .says("4 files of ");
+    let staged = container.fake.path("W/project/foo");
+    assert_eq!(
+        names(&staged),
+        ["apps", "docs", "libs", "pyproject.toml", "tools", "vendor"]
+    );
+    // Its environments stay behind, its configuration does not.
+    assert_eq!(names(&staged.join("apps/foo/.pixi")), ["config.toml"]);
+    make(&container.fake).success();
+    let one = "build-offline-product";
+    run(&container, one, &["--dry-run"])
+        .success()
+        .prints("files of");
+    // What pixi is asked in has the library beside the project.
+    container.fake.sandbox.set("PIXI_STALE", "x");
+    run(&container, one, &["--dry-run"])
+        .code(1)
+        .says("out of date");
+    let asked = container.fake.sandbox.root().join("pixi-log");
+    let asked = fs::read_to_string(asked).unwrap();
+    assert!(
+        asked.lines().all(|line| line.ends_with("/apps/foo")),
+        "{asked}"
+    );
+    run(&container, create, &["--also", "nope"])
+        .code(2)
+        .says("--also nope");
+    let place = ["--container-workdir-path", &at("")];
+    run(&container, create, &place).code(2);
+}
