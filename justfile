@@ -83,10 +83,10 @@ build:
 generate PREFIX:
     cargo xtask generate "$1"
 
-# Pack the release binaries with all that belongs to them and print the archive's path
+# Pack the release binaries with all that belongs to them and print the path; FORM is deb, conda-recipe or image
 [group('checkout')]
-dist:
-    cargo xtask dist
+dist *FORM:
+    cargo xtask dist "$@"
 
 # Copy the release binaries into DIR
 [group('checkout')]

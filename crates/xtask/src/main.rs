@@ -53,8 +53,12 @@ enum Task {
         /// A prefix such as ~/.local: the files go to its share/
         dir: PathBuf,
     },
-    /// Pack the release binaries with all that belongs to them, and print the archive's path
-    Dist,
+    /// Pack the release binaries with all that belongs to them, and print the path of what was made
+    Dist {
+        /// An archive, a .deb, a conda recipe or an image
+        #[command(subcommand)]
+        form: Option<dist::Form>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -81,8 +85,11 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Reliability => reliability::run(),
         Task::Bench(options) => bench::run(options),
         Task::Generate { dir } => generate::run(dir),
-        Task::Dist => {
-            println!("{}", dist::run()?.display());
+        Task::Dist { form } => {
+            println!(
+                "{}",
+                dist::run(form.as_ref().unwrap_or(&dist::Form::Archive))?
+            );
             Ok(())
         }
         Task::BenchPart(part) => part.run(),

@@ -1,7 +1,12 @@
-//! The archive that is handed out: static binaries and what belongs to them.
+//! What is handed out: static binaries and what belongs to them, in one of several forms.
+
+mod conda;
+mod deb;
+mod image;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,27 +18,59 @@ use crate::{build, generate};
 /// How hard zstd tries; a higher one takes minutes for a few percent.
 const LEVEL: i32 = 15;
 
-/// Builds everything and packs it.
+/// What is made.
+#[derive(Debug, clap::Subcommand)]
+pub enum Form {
+    /// One archive, to be unpacked into a prefix such as ~/.local (what is made without a word)
+    Archive,
+    /// A package for Debian and Ubuntu
+    Deb,
+    /// The archive and a recipe of a conda package for rattler-build
+    CondaRecipe,
+    /// A container image of the commands with a docker client in it, on this machine's engine
+    Image(image::ImageOptions),
+}
+
+/// Builds everything, packs it, and returns the path of the file or the name of the image.
 ///
 /// # Errors
 /// When the build fails or a file cannot be read or written.
-pub fn run() -> anyhow::Result<PathBuf> {
+pub fn run(form: &Form) -> anyhow::Result<String> {
     let binaries = build::release(&[])?;
+    let members = members(&binaries)?;
+    let dir = binaries.join("dist");
+    fs::create_dir_all(&dir)?;
+    let made = match form {
+        Form::Archive => write_archive(&members, &dir, LEVEL)?.0,
+        Form::Deb => deb::write(&members, &dir, time()?)?,
+        Form::CondaRecipe => {
+            let (archive, sha256) = write_archive(&members, &dir, LEVEL)?;
+            let name = archive.file_name().unwrap_or_default().to_string_lossy();
+            conda::write(&dir, &name, &sha256)?
+        }
+        Form::Image(options) => return image::build(&members, options),
+    };
+    Ok(made.display().to_string())
+}
+
+/// Writes the archive and its digest; returns its file and the digest.
+fn write_archive(members: &[Member], dir: &Path, level: i32) -> anyhow::Result<(PathBuf, String)> {
     let name = format!(
         "pixi-offline-{}-{}-linux",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::ARCH
     );
-    let dir = binaries.join("dist");
-    fs::create_dir_all(&dir)?;
-    let archive = dir.join(format!("{name}.tar.zst"));
-    let content = pack(&name, &members(&binaries)?, time()?, LEVEL)?;
+    let file = format!("{name}.tar.zst");
+    let archive = dir.join(&file);
+    let content = pack(&name, members, time()?, level)?;
     fs::write(&archive, &content)
         .with_context(|| format!("{} cannot be written", archive.display()))?;
-    let file = format!("{name}.tar.zst");
-    let line = format!("{:x}  {file}\n", Sha256::digest(&content));
-    fs::write(dir.join(format!("{file}.sha256")), line)?;
-    Ok(archive)
+    let digest = format!("{:x}", Sha256::digest(&content));
+    fs::write(
+        dir.join(format!("{file}.sha256")),
+        format!("{digest}  {file}\n"),
+    )?;
+    Ok((archive, digest))
 }
 
 /// A file of the archive.
@@ -75,16 +112,32 @@ fn members(binaries: &Path) -> anyhow::Result<Vec<Member>> {
         });
     }
     members.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(members)
+}
+
+/// The list of all digests, for the archive.
+fn sums(members: &[Member]) -> Member {
     let sums: String = members
         .iter()
         .map(|member| format!("{:x}  {}\n", Sha256::digest(&member.content), member.path))
         .collect();
-    members.push(Member {
+    Member {
         path: "SHA256SUMS".to_owned(),
         content: sums.into_bytes(),
         mode: 0o644,
-    });
-    Ok(members)
+    }
+}
+
+/// Writes them below a directory.
+fn write_below(dir: &Path, members: &[Member]) -> anyhow::Result<()> {
+    for member in members {
+        let file = dir.join(&member.path);
+        fs::create_dir_all(file.parent().unwrap_or(dir))?;
+        fs::write(&file, &member.content)
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(member.mode))?;
+    }
+    Ok(())
 }
 
 /// The time of every file: `SOURCE_DATE_EPOCH`, else that of the last commit, in
@@ -105,7 +158,8 @@ fn time() -> anyhow::Result<u64> {
 /// The same members give the same bytes, on any machine.
 fn pack(name: &str, members: &[Member], time: u64, level: i32) -> anyhow::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(zstd::Encoder::new(Vec::new(), level)?);
-    for member in members {
+    let sums = sums(members);
+    for member in members.iter().chain([&sums]) {
         let mut header = tar::Header::new_ustar();
         header.set_size(member.content.len().try_into()?);
         header.set_mode(member.mode);
@@ -123,6 +177,18 @@ fn pack(name: &str, members: &[Member], time: u64, level: i32) -> anyhow::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The commands of a plain `cargo build`, without the hundred megabytes for debuggers that
+    /// each has.
+    pub(super) fn stripped() -> tempfile::TempDir {
+        let binaries = tempfile::tempdir().unwrap();
+        for command in build::COMMANDS {
+            let built = testbed::sandbox::binary(command);
+            let stripped = binaries.path().join(command);
+            cmd!("strip", "-o", stripped, built).run().unwrap();
+        }
+        binaries
+    }
 
     #[test]
     fn the_same_members_give_the_same_archive() {
@@ -145,6 +211,83 @@ mod tests {
         assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
     }
 
+    /// Two small files.
+    fn few_members() -> Vec<Member> {
+        [
+            ("bin/pixi-offline", 0o755),
+            ("share/doc/pixi-offline/LICENSE", 0o644),
+        ]
+        .map(|(path, mode)| Member {
+            path: path.to_owned(),
+            content: b"#!/bin/sh\necho installed\n".to_vec(),
+            mode,
+        })
+        .into()
+    }
+
+    #[test]
+    fn the_deb_installs_below_usr_and_is_the_same_each_time() {
+        if which::which("dpkg-deb").is_err() {
+            let name = "the_deb_installs_below_usr_and_is_the_same_each_time";
+            testbed::skip(name, "needs dpkg-deb");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = deb::write(&few_members(), dir.path(), 1_700_000_000).unwrap();
+        let first = fs::read(&file).unwrap();
+        deb::write(&few_members(), dir.path(), 1_700_000_000).unwrap();
+        assert!(first == fs::read(&file).unwrap());
+        let name = cmd!("dpkg-deb", "--field", &file, "Package")
+            .read()
+            .unwrap();
+        assert_eq!(name, "pixi-offline");
+        let root = dir.path().join("root");
+        cmd!("dpkg-deb", "--extract", &file, &root).run().unwrap();
+        let printed = cmd!(root.join("usr/bin/pixi-offline")).read().unwrap();
+        assert_eq!(printed, "installed");
+        let listing = cmd!("dpkg-deb", "--contents", &file).read().unwrap();
+        assert!(
+            listing.lines().all(|line| line.contains("root/root")),
+            "{listing}"
+        );
+    }
+
+    #[test]
+    fn the_script_of_the_conda_recipe_fills_a_prefix_from_the_archive_that_it_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let (archive, sha256) = write_archive(&few_members(), dir.path(), 1).unwrap();
+        let name = archive.file_name().unwrap().to_str().unwrap();
+        let recipe = conda::write(dir.path(), name, &sha256).unwrap();
+        let text = fs::read_to_string(&recipe).unwrap();
+        assert!(text.contains(&format!("sha256: {sha256}\n")), "{text}");
+        let source = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("path: "));
+        let source = recipe.with_file_name(source.unwrap());
+        assert!(text.contains(conda::SCRIPT));
+
+        // As rattler-build does: the one directory of the archive is where the script runs.
+        let unpacked = dir.path().join("source");
+        fs::create_dir(&unpacked).unwrap();
+        let strip = ["--strip-components=1", "--zstd", "-xf"].map(PathBuf::from);
+        let words = strip
+            .into_iter()
+            .chain([source, "-C".into(), unpacked.clone()]);
+        cmd("tar", words).run().unwrap();
+        let prefix = dir.path().join("prefix");
+        fs::create_dir(&prefix).unwrap();
+        cmd("sh", ["-ec", conda::SCRIPT])
+            .dir(&unpacked)
+            .env("PREFIX", &prefix)
+            .run()
+            .unwrap();
+        assert_eq!(
+            cmd!(prefix.join("bin/pixi-offline")).read().unwrap(),
+            "installed"
+        );
+        assert!(prefix.join("share/doc/pixi-offline/LICENSE").is_file());
+    }
+
     #[test]
     fn what_is_packed_is_whole_and_runs_in_an_empty_root() {
         if !rustix::process::geteuid().is_root() {
@@ -154,13 +297,7 @@ mod tests {
             );
             return;
         }
-        // Those of a plain `cargo test` have a hundred megabytes for debuggers each.
-        let binaries = tempfile::tempdir().unwrap();
-        for command in build::COMMANDS {
-            let built = testbed::sandbox::binary(command);
-            let stripped = binaries.path().join(command);
-            cmd!("strip", "-o", stripped, built).run().unwrap();
-        }
+        let binaries = stripped();
         let members = members(binaries.path()).unwrap();
         let packed = pack("dist", &members, 1_700_000_000, 1).unwrap();
         let dir = tempfile::tempdir().unwrap();
