@@ -16,10 +16,16 @@ pub struct Draft {
     pub own_channel: Option<&'static str>,
     /// Packages of the channels, beside python.
     pub conda: Vec<&'static str>,
+    /// Lines of `[dependencies]` for packages that pixi builds from source.
+    pub sources: Vec<String>,
+    /// Tables at the end of the manifest.
+    pub more: String,
     /// Lines of `[pypi-dependencies]`.
     pub python: Vec<String>,
     /// A directory of the project that `find-links` names.
     pub find_links: Option<&'static str>,
+    /// More words for create-workdir-from-host.
+    pub create: Vec<&'static str>,
     /// Where the project was when it was locked, if not where it is.
     pub locked_at: Option<&'static str>,
     /// Python statements that fail unless the package is there.
@@ -74,6 +80,9 @@ impl Draft {
             if young { "workspace" } else { "project" },
             parts.channel.subdir,
         );
+        if self.builds_conda_packages() {
+            text.push_str("preview = [\"pixi-build\"]\n");
+        }
         if young && !self.python.is_empty() {
             // Else pixi asks a server which conda package is which Python package.
             text.push_str("conda-pypi-map = false\n");
@@ -91,12 +100,26 @@ impl Draft {
         for package in &self.conda {
             text.push_str(&format!("{package} = \"*\"\n"));
         }
+        for line in &self.sources {
+            text.push_str(&format!("{line}\n"));
+        }
         if !self.python.is_empty() {
             text.push_str("\n[pypi-dependencies]\n");
             text.push_str(&self.python.join("\n"));
             text.push('\n');
         }
+        text.push_str(&self.more);
         text
+    }
+
+    /// Whether the product has another lock: a `dev` dependency is not built.
+    pub fn changes_lock(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
+    /// Whether pixi builds packages of it from source.
+    pub fn builds_conda_packages(&self) -> bool {
+        !self.sources.is_empty() || !self.more.is_empty()
     }
 }
 

@@ -73,14 +73,18 @@ pub struct Proof {
 
 /// Takes the kind's project all the way.
 pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Failure> {
-    let journey = Journey::new(&image.reference);
+    let with_backends = kind.needs_backends.then(|| parts.with_backends(image));
+    let journey = Journey {
+        build_image: &with_backends.as_ref().unwrap_or(image).reference,
+        ..Journey::new(&image.reference)
+    };
     let project = journey.path("demo");
     fs::create_dir(&project).unwrap();
     let draft = (kind.draft)(parts, &project);
     draft.write(&project, image, parts);
     // As a person locks it: where it lies, unless the kind is about that.
     let place = draft.locked_at.map_or(project.as_path(), Path::new);
-    let locked = lock_project_at(&image.reference, &project, place.to_str().unwrap());
+    let locked = lock_project_at(journey.build_image, &project, place.to_str().unwrap());
     at(Stage::Lock, locked.map_err(|error| format!("{error:#}")))?;
     let lock = fs::read(project.join("pixi.lock")).unwrap();
     let require_same_lock = |stage, project: &str| {
@@ -90,6 +94,7 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
 
     let prove = ["--verify-run", "--", "python", "prove.py"];
     let mut words = vec!["--project-dir", "demo", "--workdir", "W"];
+    words.extend(&draft.create);
     words.extend(prove);
     journey.step(Stage::Create, "create-workdir-from-host", &words)?;
     require_same_lock(Stage::Create, "W/project/demo")?;
@@ -97,7 +102,20 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
 
     let words = ["--workdir", "W"];
     journey.step(Stage::Make, "make-archive-ready-product", &words)?;
-    require_same_lock(Stage::Make, "W/product/demo")?;
+    if draft.changes_lock() {
+        let original = journey.path("W/product/pixi.lock.original");
+        let same = fs::read(original).unwrap() == lock;
+        require(Stage::Make, same, "pixi.lock.original is not pixi.lock")?;
+        let built = fs::read_to_string(journey.path("W/product/demo/pixi.lock")).unwrap();
+        let none = !built.contains("conda_source");
+        require(
+            Stage::Make,
+            none,
+            "a source package is left in the product's lock",
+        )?;
+    } else {
+        require_same_lock(Stage::Make, "W/product/demo")?;
+    }
     let product = journey.path("W/product");
     let before = listing(&product);
 
@@ -135,6 +153,8 @@ const NEARLY_TWO_DAYS: u64 = 47 * 60 * 60;
 struct Journey<'a> {
     sandbox: Sandbox,
     image: &'a str,
+    /// The one that it is built in.
+    build_image: &'a str,
 }
 
 impl Journey<'_> {
@@ -145,7 +165,11 @@ impl Journey<'_> {
                 sandbox.set(name, value);
             }
         }
-        Journey { sandbox, image }
+        Journey {
+            sandbox,
+            image,
+            build_image: image,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -154,7 +178,11 @@ impl Journey<'_> {
 
     fn step(&self, stage: Stage, command: &str, words: &[&str]) -> Result<(), Failure> {
         let runs_a_container = stage != Stage::Make;
-        let image = ["--image", self.image];
+        let image = match stage {
+            Stage::Create => self.build_image,
+            _ => self.image,
+        };
+        let image = ["--image", image];
         let image = image.iter().filter(|_| runs_a_container);
         let run = self.sandbox.run(command, image.chain(words));
         let well = run.code == 0 && (!runs_a_container || run.stdout.contains(PROVED));

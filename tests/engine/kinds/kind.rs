@@ -8,6 +8,7 @@ use testbed::python::{Backend, Source, VERSION, commit_with_tag, wheel};
 
 use crate::kinds::draft::{Draft, Installed};
 use crate::kinds::parts::Parts;
+use crate::kinds::sources;
 
 /// A kind of dependency.
 pub struct Kind {
@@ -15,13 +16,16 @@ pub struct Kind {
     pub name: &'static str,
     /// Puts what it needs beyond a manifest into the project's directory.
     pub draft: fn(&Parts, &Path) -> Draft,
+    /// Whether pixi builds packages of it from source.
+    pub needs_backends: bool,
 }
 
 use Installed::{InEnvironment, InProject};
 
-pub const KINDS: [Kind; 18] = [
+pub const KINDS: [Kind; 26] = [
     Kind {
         name: "conda",
+        needs_backends: false,
         draft: |_, _| Draft {
             conda: vec!["prefix-tool", "many-files"],
             proof: "said = subprocess.run([\"prefix-tool\"], check=True, capture_output=True)\n\
@@ -33,18 +37,22 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "wheel",
+        needs_backends: false,
         draft: |_, _| Draft::python("plain-wheel = \"*\"", "plain-wheel", InEnvironment),
     },
     Kind {
         name: "sdist-setuptools",
+        needs_backends: false,
         draft: |_, _| Draft::python("old-sdist = \"*\"", "old-sdist", InEnvironment),
     },
     Kind {
         name: "sdist-hatchling",
+        needs_backends: false,
         draft: |_, _| Draft::python("new-sdist = \"*\"", "new-sdist", InEnvironment),
     },
     Kind {
         name: "url-wheel",
+        needs_backends: false,
         draft: |parts, _| {
             let url = parts.index.direct_wheel();
             let line = format!("direct-wheel = {{ url = {url:?} }}");
@@ -53,6 +61,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "url-sdist",
+        needs_backends: false,
         draft: |parts, _| {
             let url = parts.index.direct_sdist();
             let line = format!("direct-sdist = {{ url = {url:?} }}");
@@ -61,6 +70,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "git",
+        needs_backends: false,
         draft: |parts, _| {
             let (url, revision) = (parts.index.repository(), parts.index.revision());
             let line = format!("from-git = {{ git = {url:?}, rev = {revision:?} }}");
@@ -69,6 +79,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "project-wheel",
+        needs_backends: false,
         draft: |_, dir| {
             let file = put_wheel("project-wheel", &dir.join("wheels"));
             let line = format!("project-wheel = {{ path = \"./wheels/{file}\" }}");
@@ -77,14 +88,17 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "self-hatchling",
+        needs_backends: false,
         draft: |_, dir| editable_self(Backend::Hatchling, dir),
     },
     Kind {
         name: "self-setuptools",
+        needs_backends: false,
         draft: |_, dir| editable_self(Backend::Setuptools, dir),
     },
     Kind {
         name: "dir-hatchling",
+        needs_backends: false,
         draft: |_, dir| {
             put_library(Backend::Hatchling, dir);
             Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
@@ -92,6 +106,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "dir-setuptools",
+        needs_backends: false,
         draft: |_, dir| {
             put_library(Backend::Setuptools, dir);
             Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
@@ -99,6 +114,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "dir-editable",
+        needs_backends: false,
         draft: |_, dir| {
             put_library(Backend::Hatchling, dir);
             let line = "library = { path = \"./lib\", editable = true }";
@@ -107,6 +123,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "self-setuptools-scm",
+        needs_backends: false,
         draft: |_, dir| {
             let draft = editable_self(Backend::SetuptoolsScm, dir);
             commit_with_tag(dir, "v1.0").unwrap();
@@ -115,6 +132,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "dir-hatch-vcs",
+        needs_backends: false,
         draft: |_, dir| {
             put_library(Backend::HatchVcs, dir);
             commit_with_tag(dir, "v1.0").unwrap();
@@ -123,10 +141,12 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "project-channel",
+        needs_backends: false,
         draft: own_channel,
     },
     Kind {
         name: "project-channel-moved",
+        needs_backends: false,
         draft: |parts, dir| Draft {
             locked_at: Some("/home/somebody/else"),
             ..own_channel(parts, dir)
@@ -134,6 +154,7 @@ pub const KINDS: [Kind; 18] = [
     },
     Kind {
         name: "project-find-links",
+        needs_backends: false,
         draft: |_, dir| {
             put_wheel("linked-wheel", &dir.join("links"));
             let line = "linked-wheel = \"*\"";
@@ -142,6 +163,46 @@ pub const KINDS: [Kind; 18] = [
                 ..Draft::python(line, "linked-wheel", InEnvironment)
             }
         },
+    },
+    Kind {
+        name: "source-chain",
+        needs_backends: true,
+        draft: sources::chain,
+    },
+    Kind {
+        name: "source-self",
+        needs_backends: true,
+        draft: sources::itself,
+    },
+    Kind {
+        name: "source-git",
+        needs_backends: true,
+        draft: sources::git,
+    },
+    Kind {
+        name: "source-url",
+        needs_backends: true,
+        draft: sources::url,
+    },
+    Kind {
+        name: "source-outputs",
+        needs_backends: true,
+        draft: sources::outputs,
+    },
+    Kind {
+        name: "source-variants",
+        needs_backends: true,
+        draft: sources::variants,
+    },
+    Kind {
+        name: "source-environments",
+        needs_backends: true,
+        draft: sources::environments,
+    },
+    Kind {
+        name: "source-dev",
+        needs_backends: true,
+        draft: sources::dev,
     },
 ];
 

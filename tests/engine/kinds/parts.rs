@@ -1,5 +1,7 @@
 //! What all journeys use.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use testbed::images::{Change, PixiImage, derived_image, ensure_base_image};
@@ -11,6 +13,8 @@ pub struct Parts {
     pub index: PythonIndex,
     /// One for each pixi, with git and faketime.
     pub images: Vec<PixiImage>,
+    /// Where the programs are that pixi builds packages with.
+    backends: Option<PathBuf>,
 }
 
 impl Parts {
@@ -20,7 +24,45 @@ impl Parts {
             channel: ensure_channel().unwrap(),
             index: ensure_python_index().unwrap(),
             images: images(),
+            backends: pixi::build_backends().unwrap(),
         })
+    }
+
+    /// Whether this machine has what a kind of source packages needs; a skip else.
+    pub fn has_backends(&self, kind: &str, image: &PixiImage) -> bool {
+        if self.backends.is_none() {
+            let reason = format!("needs the build backends of pixi {}", image.version);
+            testbed::skip(&format!("kinds::{kind}"), &reason);
+        }
+        self.backends.is_some()
+    }
+
+    /// An image that has the backends beside its pixi, which takes them from there.
+    pub fn with_backends(&self, image: &PixiImage) -> PixiImage {
+        let dir = self.backends.as_ref().unwrap();
+        let mut programs: Vec<PathBuf> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        programs.sort();
+        let places: Vec<String> = programs
+            .iter()
+            .map(|program| format!("/usr/local/bin/{}", program.file_name().unwrap().display()))
+            .collect();
+        let mut changes = vec![Change::Instructions(
+            "ENV PIXI_BUILD_BACKEND_OVERRIDE_ALL=1",
+        )];
+        changes.extend(
+            programs
+                .iter()
+                .zip(&places)
+                .map(|(from, to)| Change::Program { from, to }),
+        );
+        let name = format!("kinds:backends-{}", image.version);
+        PixiImage {
+            reference: derived_image(&name, &image.reference, &changes).unwrap(),
+            version: image.version.clone(),
+        }
     }
 }
 

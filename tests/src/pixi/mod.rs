@@ -100,6 +100,17 @@ pub fn cached_pixis() -> Result<Vec<Pixi>> {
     pixis_in(&cache_dir()?.join("pixi-bin"))
 }
 
+/// The directory of the programs that pixi builds conda packages with,
+/// `<cache>/pixi-bin/backends/`; `None` where there are none.
+///
+/// # Errors
+/// When the cache directory cannot be found.
+pub fn build_backends() -> Result<Option<PathBuf>> {
+    let dir = cache_dir()?.join("pixi-bin/backends");
+    let has_some = fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some());
+    Ok((has_some && !is_registry_only()).then_some(dir))
+}
+
 fn pixis_in(dir: &Path) -> Result<Vec<Pixi>> {
     let mut programs = Vec::new();
     if dir.is_dir() {

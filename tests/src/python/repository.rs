@@ -17,6 +17,7 @@ pub(super) fn serve_as_files(source: &Source, scratch: &Path, target: &Path) -> 
     let git = ensure_debian_package("git", "git")?;
     let tree = scratch.join("repository");
     source.write(&tree)?;
+    write_recipe(&tree.join("conda"))?;
     let run = |words: &[&OsStr]| {
         captured(
             format_args!("git {}", words[0].display()),
@@ -34,6 +35,21 @@ pub(super) fn serve_as_files(source: &Source, scratch: &Path, target: &Path) -> 
         plain(cmd!(&git, "update-server-info"), scratch).dir(target),
     )?;
     fs::write(target.join("revision"), revision)?;
+    Ok(())
+}
+
+/// The same as a conda package that pixi builds: a program that says its name.
+fn write_recipe(dir: &Path) -> Result<()> {
+    fs::create_dir(dir)?;
+    fs::write(
+        dir.join("pixi.toml"),
+        "[package]\nname = \"from-git\"\nversion = \"1.0.0\"\n\n[package.build.backend]\nname = \"pixi-build-rattler-build\"\nversion = \"*\"\n",
+    )?;
+    fs::write(
+        dir.join("recipe.yaml"),
+        "package:\n  name: from-git\n  version: 1.0.0\nsource:\n  path: .\nbuild:\n  number: 0\n  script:\n    - mkdir -p $PREFIX/bin\n    - cp from-git.sh $PREFIX/bin/from-git\n    - chmod 755 $PREFIX/bin/from-git\n",
+    )?;
+    fs::write(dir.join("from-git.sh"), "#!/bin/sh\necho from-git\n")?;
     Ok(())
 }
 

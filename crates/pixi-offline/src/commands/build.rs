@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::commands::build_logs::{Logs, prepare_logs};
+use crate::commands::built_channel;
 use crate::commands::installed::{self, InstalledList};
 use crate::commands::new_workdir::{self, NewWorkdir};
 use crate::container::scripts::{self, Script};
@@ -34,6 +35,8 @@ pub(crate) struct Build<'a> {
     pub(crate) needs_git: bool,
     /// Whether the lock has a conda package that pixi builds from source.
     pub(crate) builds_conda_packages: bool,
+    /// Whether what pixi builds from source is kept as a channel.
+    pub(crate) keeps_built_packages: bool,
     pub(crate) environments: &'a [String],
     /// The environment that is verified.
     pub(crate) verified: &'a str,
@@ -109,6 +112,9 @@ impl Build<'_> {
         recorded?;
         self.classify(&outcome, &logs, Some(&logs))?;
         learned?;
+        if self.keeps_built_packages {
+            built_channel::write(workdir, workdir, context)?;
+        }
         record.state = BuildState::Built;
         record.write(workdir)
     }
@@ -188,6 +194,9 @@ impl Build<'_> {
         let name = &self.project.name;
         new_workdir::complete_received(elsewhere.place, new, name, logs, context)?;
         installed::learn(&list, outcome, new, self.project, record, context)?;
+        if self.keeps_built_packages && record.state == BuildState::Built {
+            built_channel::write(new, &elsewhere.place.workdir, context)?;
+        }
         if record.lock.built != record.lock.staged {
             let project = new.project(self.project);
             secrets::warn_of_built_lock(elsewhere.secrets, &project, context)?;

@@ -92,6 +92,7 @@ impl EnvironmentSelection {
                 && lock.is_some_and(|lock| lock.needs_git(environments)),
             builds_conda_packages: lock
                 .is_some_and(|lock| lock.builds_conda_packages(environments)),
+            keeps_built_packages: request.keep_built_packages,
             environments,
             verified: &self.verified,
             verification: &request.verification,

@@ -7,6 +7,7 @@ pub mod agent;
 mod build;
 mod build_logs;
 pub mod build_offline_product;
+mod built_channel;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
 mod environment_selection;

@@ -149,6 +149,11 @@ impl Workdir {
         self.cache().join("pixi-offline-built")
     }
 
+    /// The channel of what pixi built from source, where it was to be kept.
+    pub fn built_channel(&self) -> PathBuf {
+        self.0.join("built-packages")
+    }
+
     /// Logs, and what verifications write.
     pub fn out(&self) -> PathBuf {
         self.0.join(OUT)

@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use rattler_conda_types::{PackageRecord, RepoDataRecord, Subdir};
 use rattler_lock::{CondaPackageData, LockedPackage};
 use rustix::fs::FileType;
+use serde_json::Value;
 
 use crate::evidence::Sha256Digest;
 use crate::packages::conda::CondaCache;
@@ -173,6 +174,31 @@ impl BuiltPackages {
         let backends: BTreeSet<Backend> = text.lines().filter_map(backend).collect();
         self.backends = backends.into_iter().collect();
         Ok(())
+    }
+
+    /// Every package that an environment got, each archive once: its record as JSON, which has
+    /// its `subdir`, the name of its archive, and the archive.
+    ///
+    /// # Errors
+    ///
+    /// When one has a record that no channel can have, or no archive.
+    pub fn packages(&self) -> anyhow::Result<Vec<(Value, String, &Path)>> {
+        let mut found = BTreeMap::new();
+        for installed in self.installed.values().flat_map(BTreeMap::values) {
+            let record = &installed.record.package_record;
+            let file = installed.record.identifier.to_file_name();
+            let is_plain = !file.contains('/') && record.subdir.parse::<Subdir>().is_ok();
+            anyhow::ensure!(
+                is_plain,
+                "{file:?} of {:?} can be in no channel",
+                record.subdir
+            );
+            let digest = archive_digest(record);
+            let archive = digest.and_then(|digest| self.archives.get(&digest));
+            let archive = archive.with_context(|| format!("the build left no archive {file}"))?;
+            found.insert(digest, (serde_json::to_value(record)?, file, &**archive));
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The lock in which the source packages of these lists, each of an environment and the

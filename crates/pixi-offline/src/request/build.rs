@@ -55,6 +55,8 @@ pub struct BuildRequest {
     pub lock: LockOption,
     /// Whether the package cache of the workdir that is overwritten is used again.
     pub reuse_cache: bool,
+    /// Whether what pixi builds from source is kept as a channel.
+    pub keep_built_packages: bool,
     /// The environments to install.
     pub environments: Environments,
     /// The environment to verify in.
@@ -95,6 +97,7 @@ impl BuildOptions {
             secrets: self.secrets.parse(),
             force: self.workdir.force,
             reuse_cache: self.workdir.reuse_cache,
+            keep_built_packages: self.workdir.keep_built_packages,
             environments: self.environments.parse()?,
             verify_environment: self.verify.environment()?,
             verification,

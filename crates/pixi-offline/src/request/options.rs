@@ -44,6 +44,10 @@ pub struct WorkdirOptions {
     /// Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched
     #[arg(long)]
     pub reuse_cache: bool,
+
+    /// Keep what pixi builds from source in WORKDIR/built-packages, a channel to publish from
+    #[arg(long)]
+    pub keep_built_packages: bool,
 }
 
 /// What is done about a lock that may not fit the manifest.
