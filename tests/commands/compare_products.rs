@@ -21,7 +21,7 @@ fn delivered() -> Workdir {
 }
 
 impl Workdir {
-    fn path(&self, path: &str) -> std::path::PathBuf {
+    pub fn path(&self, path: &str) -> std::path::PathBuf {
         self.sandbox.work().join(path)
     }
 

@@ -21,6 +21,7 @@ mod interruptions;
 mod locks;
 mod make_archive_ready_product;
 mod make_production_image;
+mod pack_product;
 mod package_cache;
 mod product_scripts;
 mod project_inputs;

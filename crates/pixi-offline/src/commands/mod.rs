@@ -24,3 +24,4 @@ mod verification_record;
 
 pub use html_report::lock_of;
 pub use new_workdir::BuiltWorkdir;
+pub use product_evidence::signing_key;

@@ -47,7 +47,7 @@ const WHY_LOCKS_DIFFER: &str = "What pixi built from source stands in the produc
 /// # Errors
 ///
 /// Exit code 2, as [`SigningKey::read`], and for a password without a key.
-pub(crate) fn signing_key(
+pub fn signing_key(
     options: &SigningOptions,
     context: &Context,
 ) -> anyhow::Result<Option<SigningKey>> {

@@ -1,0 +1,73 @@
+//! The command line of `pack-product`, and packing for the commands that make a product.
+//!
+//! The same product gives the same bytes, whatever machine packs it.
+
+mod archive;
+mod compression;
+mod output;
+mod plan;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+use pixi_offline::context::Context;
+use pixi_offline::request::SigningOptions;
+
+pub use compression::Compression;
+pub use output::PartSize;
+pub use plan::{PackPlan, PackRequest};
+
+/// The end of the help; each command line in it is parsed by a test.
+const EXAMPLES: &str = r"Examples:
+  $ pack-product work/product weather-1.3.tar.zst
+
+  # parts that fit on a FAT file system, and a script that joins them
+  $ pack-product --split 4G --sign-key minisign.key work/product weather-1.3.tar.zst";
+
+/// Pack a product into one archive, with its digest beside it, or into parts.
+///
+/// The ending of FILE says how it is compressed: .tar, .tar.gz or .tar.zst. The same product gives the same bytes.
+/// Every file is compared with SHA256SUMS while it is packed. What an install left in the product stays out.
+#[derive(Debug, Parser)]
+#[command(name = "pack-product", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Options {
+    /// The product
+    #[arg(value_name = "PRODUCT")]
+    pub product: PathBuf,
+
+    /// The archive: a name that ends with .tar, .tar.gz or .tar.zst
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Make parts of at most SIZE bytes, FILE.001 and so on, and join.sh and JOIN.txt; K, M and G are
+    /// powers of 1000: 4G for FAT, 4.7G for a DVD
+    #[arg(long, value_name = "SIZE")]
+    pub split: Option<OsString>,
+
+    /// Replace an archive of this name
+    #[arg(long)]
+    pub force: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub signing: SigningOptions,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Exit code 2 before anything is written for a wrong name, size or key, something that is no
+/// product with lists, and an archive that is there already; 1 for a product that is not as it lists itself, or
+/// when the archive cannot be written.
+pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+    let split = options.split.as_deref().map(PartSize::new).transpose()?;
+    let request = PackRequest {
+        file: options.file,
+        split,
+        force: options.force,
+        signing: options.signing,
+    };
+    PackPlan::new(&request, context)?.execute(&options.product, context)
+}
