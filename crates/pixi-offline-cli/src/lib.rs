@@ -74,6 +74,11 @@ pub const SHORT_NAMES: [ShortName; 6] = [
         command: "compare-products",
         about: "Show what differs between two products",
     },
+    ShortName {
+        word: "pack",
+        command: "pack-product",
+        about: "Pack a product into one archive, or into parts of a size",
+    },
 ];
 
 /// The command line, for the help, the man page and the completions.
@@ -206,6 +211,7 @@ mod tests {
             (&["verify"], "final-verify-product"),
             (&["image"], "make-production-image"),
             (&["compare", "a", "b"], "compare-products"),
+            (&["pack", "a", "b.tar"], "pack-product"),
         ] {
             assert_eq!(started(words), Some(command), "{words:?}");
         }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use duct::cmd;
 
 /// The commands.
-pub const COMMANDS: [&str; 8] = [
+pub const COMMANDS: [&str; 9] = [
     "build-offline-product",
     "compare-products",
     "create-workdir-from-container",
@@ -14,6 +14,7 @@ pub const COMMANDS: [&str; 8] = [
     "make-archive-ready-product",
     "final-verify-product",
     "make-production-image",
+    "pack-product",
     "pixi-offline",
 ];
 

@@ -138,6 +138,7 @@ fn commands() -> Vec<Command> {
         create_workdir_from_host::Options::command(),
         final_verify_product::Options::command(),
         make_production_image::Options::command(),
+        pack_product::Options::command(),
         make_archive_ready_product::Options::command(),
         with_short_names(),
     ]
@@ -161,6 +162,7 @@ fn with_short_names() -> Command {
         make_archive_ready_product::Options::command(),
         final_verify_product::Options::command(),
         make_production_image::Options::command(),
+        pack_product::Options::command(),
         compare_products::Options::command(),
     ];
     let mut front = pixi_offline_cli::command();
@@ -230,6 +232,7 @@ mod tests {
         parses::<final_verify_product::Options>();
         parses::<make_archive_ready_product::Options>();
         parses::<compare_products::Options>();
+        parses::<pack_product::Options>();
         parses::<make_production_image::Options>();
         short_names_parse();
     }

@@ -19,6 +19,7 @@ fn each_binary_runs_in_an_empty_root_file_system() {
         "final-verify-product",
         "make-production-image",
         "compare-products",
+        "pack-product",
         "pixi-offline",
     ] {
         let sandbox = Sandbox::new();
