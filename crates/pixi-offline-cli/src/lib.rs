@@ -43,7 +43,7 @@ pub struct ShortName {
 }
 
 /// All of them, in the order of the work.
-pub const SHORT_NAMES: [ShortName; 6] = [
+pub const SHORT_NAMES: [ShortName; 7] = [
     ShortName {
         word: "build",
         command: "build-offline-product",
