@@ -353,3 +353,50 @@ fn a_project_in_a_container_brings_what_it_needs_of_its_root() {
     let place = ["--container-workdir-path", &at("")];
     run(&container, create, &place).code(2);
 }
+
+#[test]
+fn a_path_that_leads_out_is_refused_with_the_source_root_that_holds_it() {
+    let fake = monorepo();
+    let build = |project: &str, more: &[&str]| {
+        let words = [
+            "--image",
+            "img:1",
+            "--workdir",
+            "W",
+            "--project-dir",
+            project,
+        ];
+        let words = words.iter().chain(more);
+        fake.sandbox.run("create-workdir-from-host", words)
+    };
+    let mono = fake.path("mono");
+    build("mono/apps/foo", &[])
+        .code(2)
+        .says("bar is a dependency by a path outside of the project (../../libs/bar)")
+        .says("w is a dependency by a path outside of the project")
+        .says(&format!("\n  --source-root {}\n", mono.display()));
+    build("mono/apps/foo", &["--source-root", "mono/apps"])
+        .code(2)
+        .says(&format!("\n  --source-root {}\n", mono.display()));
+    // Needing a quote, and named by a link.
+    let quoted = fake.path("it's mono");
+    fs::rename(&mono, &quoted).unwrap();
+    symlink("it's mono/apps/foo", fake.path("linked")).unwrap();
+    let line = format!(
+        "\n  --source-root '{}'\n",
+        quoted.display().to_string().replace('\'', r"'\''")
+    );
+    let run = build("linked", &[]);
+    run.code(2).says(&line);
+    let word = line.trim().strip_prefix("--source-root ").unwrap();
+    let script = format!("printf %s {word}");
+    let mut shell = fake.sandbox.program("sh");
+    let shown = Run::of(shell.args(["-c", &script]));
+    build("linked", &["--source-root", &shown.success().stdout]).success();
+    // Nothing but / holds both.
+    let project = quoted.join("apps/foo");
+    let lock = LOCK.replace("../../libs/bar", "../../../../../../../../opt/bar");
+    fs::write(project.join("pixi.lock"), lock).unwrap();
+    let run = build("linked", &[]);
+    run.code(2).says("opt/bar").says_not("add:");
+}

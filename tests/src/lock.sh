@@ -1,5 +1,6 @@
 #!/bin/sh
-# Locks a copy of /source, made at $1, within $2 seconds, and leaves the lock file in /out.
+# Locks the project at $3 in a copy of /source, made at $1, within $2 seconds, and leaves the
+# lock file in /out.
 set -eu
 umask 022
 
@@ -16,7 +17,7 @@ limited() {
 
 mkdir -p "$1"
 cp -R /source/. "$1"
-cd "$1"
+cd "$1/$3"
 rm -rf .pixi pixi.lock
 if pixi lock --help >/dev/null 2>&1; then
     limited pixi lock

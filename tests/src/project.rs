@@ -116,14 +116,28 @@ pub fn lock_project(image: &str, dir: &Path) -> Result<()> {
 /// # Errors
 /// As [`lock_project`].
 pub fn lock_project_at(image: &str, dir: &Path, place: &str) -> Result<()> {
-    lock_within(LOCKING, image, dir, place)
+    lock_within(LOCKING, image, dir, "", place)
+}
+
+/// As [`lock_project_at`], of a project at the path `below` in `root`; `root` is at `place`.
+///
+/// # Errors
+/// As [`lock_project`].
+pub fn lock_project_in(image: &str, root: &Path, below: &str, place: &str) -> Result<()> {
+    lock_within(LOCKING, image, root, below, place)
 }
 
 /// How long pixi may take to lock a project.
 const LOCKING: Duration = Duration::from_secs(300);
 
-/// As [`lock_project_at`], within a limit of time.
-pub(crate) fn lock_within(limit: Duration, image: &str, dir: &Path, place: &str) -> Result<()> {
+/// As [`lock_project_in`], within a limit of time.
+pub(crate) fn lock_within(
+    limit: Duration,
+    image: &str,
+    dir: &Path,
+    below: &str,
+    place: &str,
+) -> Result<()> {
     let seconds = limit.as_secs().to_string();
     announced(
         format_args!("locking the project {}", dir.display()),
@@ -144,14 +158,14 @@ pub(crate) fn lock_within(limit: Duration, image: &str, dir: &Path, place: &str)
                 "sh",
             ];
             arguments.extend(["--mount", &source, "--mount", &target, image]);
-            arguments.extend(["-c", LOCK, "lock", place, &seconds]);
+            arguments.extend(["-c", LOCK, "lock", place, &seconds, below]);
             captured(
                 format_args!("locking {} in the image {image}", dir.display()),
                 docker(arguments),
             )?;
             let lock = fs::read(out.path().join("pixi.lock"))
                 .context("pixi ended well but made no lock file")?;
-            let path = dir.join("pixi.lock");
+            let path = dir.join(below).join("pixi.lock");
             fs::write(&path, lock).with_context(|| format!("cannot write {}", path.display()))
         },
     )

@@ -123,7 +123,7 @@ impl Published {
 fn ask(channel: &str, subdir: &str, image: &PixiImage) -> Result<()> {
     let dir = scratch_dir("channel-question")?;
     write_question(dir.path(), channel, subdir)?;
-    lock_within(PATIENCE, &image.reference, dir.path(), "/tmp/question")
+    lock_within(PATIENCE, &image.reference, dir.path(), "", "/tmp/question")
         .with_context(|| format!("the channel {channel} cannot be reached from a container"))
 }
 

@@ -26,6 +26,8 @@ pub struct Draft {
     pub find_links: Option<&'static str>,
     /// More words for create-workdir-from-host.
     pub create: Vec<&'static str>,
+    /// Whether the directory around the project is staged with it.
+    pub in_root: bool,
     /// Where the project was when it was locked, if not where it is.
     pub locked_at: Option<&'static str>,
     /// Python statements that fail unless the package is there.
@@ -130,6 +132,8 @@ pub enum Installed {
     InEnvironment,
     /// From the project: it is editable.
     InProject,
+    /// From a directory beside the project: it is editable.
+    Beside,
 }
 
 fn proof_of(package: &str, place: Installed) -> String {
@@ -137,6 +141,9 @@ fn proof_of(package: &str, place: Installed) -> String {
     let where_it_is = match place {
         Installed::InEnvironment => "module.__file__.startswith(sys.prefix)",
         // The environment is in the project, too.
+        Installed::Beside => {
+            "os.path.realpath(module.__file__).startswith(os.path.realpath(\"../../libs\"))"
+        }
         Installed::InProject => {
             "module.__file__.startswith(os.getcwd()) and not module.__file__.startswith(sys.prefix)"
         }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use testbed::images::PixiImage;
-use testbed::project::lock_project_at;
+use testbed::project::{lock_project_at, lock_project_in};
 use testbed::sandbox::{Run, Sandbox};
 
 use crate::kinds::draft::PROVED;
@@ -71,6 +71,9 @@ pub struct Proof {
     pub later: bool,
 }
 
+/// Where the project is, and what it may need around it.
+const PROJECT: &str = "mono/apps/demo";
+
 /// Takes the kind's project all the way.
 pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Failure> {
     let with_backends = kind.needs_backends.then(|| parts.with_backends(image));
@@ -78,13 +81,21 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
         build_image: &with_backends.as_ref().unwrap_or(image).reference,
         ..Journey::new(&image.reference)
     };
-    let project = journey.path("demo");
-    fs::create_dir(&project).unwrap();
+    let (root, project) = (journey.path("mono"), journey.path(PROJECT));
+    fs::create_dir_all(&project).unwrap();
     let draft = (kind.draft)(parts, &project);
     draft.write(&project, image, parts);
     // As a person locks it: where it lies, unless the kind is about that.
-    let place = draft.locked_at.map_or(project.as_path(), Path::new);
-    let locked = lock_project_at(journey.build_image, &project, place.to_str().unwrap());
+    let locked = match (draft.in_root, draft.locked_at) {
+        (false, place) => {
+            let place = place.map_or(project.as_path(), Path::new).to_str();
+            lock_project_at(journey.build_image, &project, place.unwrap())
+        }
+        (true, _) => {
+            let below = project.strip_prefix(&root).unwrap().to_str().unwrap();
+            lock_project_in(journey.build_image, &root, below, root.to_str().unwrap())
+        }
+    };
     at(Stage::Lock, locked.map_err(|error| format!("{error:#}")))?;
     let lock = fs::read(project.join("pixi.lock")).unwrap();
     let require_same_lock = |stage, project: &str| {
@@ -93,12 +104,16 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     };
 
     let prove = ["--verify-run", "--", "python", "prove.py"];
-    let mut words = vec!["--project-dir", "demo", "--workdir", "W"];
+    let mut words = vec!["--project-dir", PROJECT, "--workdir", "W"];
     words.extend(&draft.create);
+    if draft.in_root {
+        words.extend(["--source-root", "mono"]);
+    }
     words.extend(prove);
     journey.step(Stage::Create, "create-workdir-from-host", &words)?;
-    require_same_lock(Stage::Create, "W/project/demo")?;
-    require_same_lock(Stage::Create, "demo")?;
+    let in_root = if draft.in_root { "/apps/demo" } else { "" };
+    require_same_lock(Stage::Create, &format!("W/project/demo{in_root}"))?;
+    require_same_lock(Stage::Create, PROJECT)?;
 
     let words = ["--workdir", "W"];
     journey.step(Stage::Make, "make-archive-ready-product", &words)?;
@@ -106,7 +121,8 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
         let original = journey.path("W/product/pixi.lock.original");
         let same = fs::read(original).unwrap() == lock;
         require(Stage::Make, same, "pixi.lock.original is not pixi.lock")?;
-        let built = fs::read_to_string(journey.path("W/product/demo/pixi.lock")).unwrap();
+        let built = fs::read_to_string(journey.path(&format!("W/product/demo{in_root}/pixi.lock")))
+            .unwrap();
         let none = !built.contains("conda_source");
         require(
             Stage::Make,
@@ -114,7 +130,7 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
             "a source package is left in the product's lock",
         )?;
     } else {
-        require_same_lock(Stage::Make, "W/product/demo")?;
+        require_same_lock(Stage::Make, &format!("W/product/demo{in_root}"))?;
     }
     let product = journey.path("W/product");
     let before = listing(&product);

@@ -20,9 +20,9 @@ pub struct Kind {
     pub needs_backends: bool,
 }
 
-use Installed::{InEnvironment, InProject};
+use Installed::{Beside, InEnvironment, InProject};
 
-pub const KINDS: [Kind; 26] = [
+pub const KINDS: [Kind; 30] = [
     Kind {
         name: "conda",
         needs_backends: false,
@@ -204,7 +204,54 @@ pub const KINDS: [Kind; 26] = [
         needs_backends: true,
         draft: sources::dev,
     },
+    Kind {
+        name: "root-channel",
+        needs_backends: false,
+        draft: |parts, dir| {
+            let around = dir.ancestors().nth(2).unwrap();
+            Draft {
+                own_channel: Some("../../chan"),
+                in_root: true,
+                ..own_channel(parts, around)
+            }
+        },
+    },
+    Kind {
+        name: "root-editable",
+        needs_backends: false,
+        draft: |_, dir| beside(Backend::Hatchling, dir, ", editable = true", Beside),
+    },
+    Kind {
+        name: "root-setuptools",
+        needs_backends: false,
+        draft: |_, dir| beside(Backend::Setuptools, dir, "", InEnvironment),
+    },
+    Kind {
+        name: "root-wheel",
+        needs_backends: false,
+        draft: |_, dir| {
+            let file = put_wheel("vendored-wheel", &dir.join("../../vendor"));
+            let line = format!("vendored-wheel = {{ path = \"../../vendor/{file}\" }}");
+            Draft {
+                in_root: true,
+                ..Draft::python(line, "vendored-wheel", InEnvironment)
+            }
+        },
+    },
 ];
+
+/// A library in a directory beside that of the projects.
+fn beside(backend: Backend, dir: &Path, how: &str, place: Installed) -> Draft {
+    let library = dir.ancestors().nth(2).unwrap().join("libs/library");
+    fs::create_dir_all(&library).unwrap();
+    let source = Source::new("library", VERSION, backend);
+    source.write(&library).unwrap();
+    let line = format!("library = {{ path = \"../../libs/library\"{how} }}");
+    Draft {
+        in_root: true,
+        ..Draft::python(line, "library", place)
+    }
+}
 
 fn put_wheel(package: &str, dir: &Path) -> String {
     let (name, bytes) = wheel(package, VERSION).unwrap();

@@ -30,7 +30,7 @@ use crate::project::source_tree::SourceTree;
 use crate::project::stage::{self, ProjectRules};
 use crate::project::target_builds;
 use crate::replacement::{self, OverwriteGuard, TargetState};
-use crate::request::{ProjectName, SecretPolicy, Verification};
+use crate::request::{ProjectName, SecretPolicy, SourcePlace, Verification};
 use crate::staging::{self, CopyOptions, Rules, Survey};
 use crate::transfer;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -138,7 +138,7 @@ impl Inspection {
         let project = context.host.absolute(&staging.project);
         stage::require_dir("--project-path-in-container", &project)?;
         let root = staging.source_root.as_ref();
-        let source = SourceTree::find(&project, root, context)?;
+        let source = SourceTree::find(SourcePlace::Container, &project, root, context)?;
         let manifest = ProjectManifest::require(&project)?;
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project)?;

@@ -24,8 +24,8 @@ use crate::project::source_tree::SourceTree;
 use crate::project::stage::{self, ProjectRules};
 use crate::project::target_builds;
 use crate::request::{
-    BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, ProjectName, Transfer,
-    text_for_mount,
+    BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, ProjectName, SourcePlace,
+    Transfer, text_for_mount,
 };
 use crate::secret_search::Finding;
 use crate::staging::{Size, Survey};
@@ -113,7 +113,7 @@ impl<'a> HostBuildPlan<'a> {
         let project_dir = context.host.absolute(&request.project_dir);
         stage::require_dir("--project-dir", &project_dir)?;
         let root = build.source_root.as_ref();
-        let source = SourceTree::find(&project_dir, root, context)?;
+        let source = SourceTree::find(SourcePlace::Host, &project_dir, root, context)?;
         let manifest = ProjectManifest::require(&project_dir)?;
         manifest.require_usable()?;
         manifest.require_find_links_elsewhere(&project_dir)?;

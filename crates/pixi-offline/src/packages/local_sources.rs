@@ -1,13 +1,15 @@
 //! What of a machine's own directories goes along with a project.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::layout::PathInRoot;
-use crate::packages::local_channel::{LocalChannel, is_local};
+use crate::packages::local_channel::{LocalChannel, is_local, local_path};
 use crate::packages::lock::Lock;
-use crate::packages::package::PackageSource;
+use crate::packages::package::{Package, PackageSource};
+use crate::request::SourcePlace;
 
 /// Where the project is in what is staged, and the channels that are staged with it: what a lock
 /// names by path is there, or it is outside.
@@ -17,6 +19,17 @@ pub struct LocalSources {
     pub in_root: PathInRoot,
     /// The channels in it.
     pub channels: Vec<LocalChannel>,
+    /// Where the project is before it is staged, where that is known.
+    pub origin: Option<ProjectOrigin>,
+}
+
+/// Where a project is before it is staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectOrigin {
+    /// The machine.
+    pub place: SourcePlace,
+    /// Its directory there, with no link in the path.
+    pub dir: PathBuf,
 }
 
 impl LocalSources {
@@ -25,6 +38,46 @@ impl LocalSources {
         LocalSources {
             in_root: in_root.clone(),
             channels: LocalChannel::of(lock, top),
+            origin: None,
+        }
+    }
+
+    /// The source root that would hold what these environments need and is outside, the
+    /// deepest; `None` where nothing is, where the project's own place is not known, and where
+    /// only the root of the file system holds all.
+    pub fn source_root(&self, lock: &Lock, environments: &[String]) -> Option<PathBuf> {
+        let project = &self.origin.as_ref()?.dir;
+        let packages = environments.iter().flat_map(|name| {
+            let platforms = lock.platforms(name).into_iter().flatten();
+            platforms.filter_map(|platform| lock.packages_on(name, &platform.name))
+        });
+        let outside: BTreeSet<PathBuf> = packages
+            .flatten()
+            .flat_map(|package| self.outside(package))
+            .filter_map(|source| place_of(source, project))
+            .collect();
+        let mut root = project.parent().filter(|_| !outside.is_empty())?;
+        while !outside.iter().all(|path| path.starts_with(root)) {
+            root = root.parent()?;
+        }
+        (root != Path::new("/")).then(|| root.to_owned())
+    }
+
+    /// What of a package is outside.
+    fn outside<'a>(&self, package: &'a Package) -> Vec<&'a PackageSource> {
+        match package {
+            Package::Conda(conda) => [&conda.id.source]
+                .into_iter()
+                .filter(|source| self.lack_conda(source))
+                .collect(),
+            Package::CondaSource(conda) => {
+                let sources = conda.sources();
+                sources.filter(|source| self.lack_source(source)).collect()
+            }
+            Package::Python(python) => [&python.id.source]
+                .into_iter()
+                .filter(|source| self.lack(source))
+                .collect(),
         }
     }
 
@@ -42,4 +95,21 @@ impl LocalSources {
     pub(super) fn lack_conda(&self, source: &PackageSource) -> bool {
         self.lack_source(source) && !self.channels.iter().any(|channel| channel.holds(source))
     }
+}
+
+/// Where a path of a lock is on the machine of the project.
+fn place_of(source: &PackageSource, project: &Path) -> Option<PathBuf> {
+    let path = match source {
+        PackageSource::Path(path) => project.join(path),
+        PackageSource::Url(url) => local_path(url)?,
+        PackageSource::Git { .. } => return None,
+    };
+    let mut place = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(place.pop()),
+            other => place.push(other),
+        }
+    }
+    Some(place)
 }

@@ -33,7 +33,7 @@ pub use conda::{CondaCache, channel_records};
 pub use delivered_lock::{DELIVERED_FORMAT, ListOfLock, Replace, deliver};
 pub use inventory::{Inventory, PackageInfo};
 pub use local_channel::LocalChannel;
-pub use local_sources::LocalSources;
+pub use local_sources::{LocalSources, ProjectOrigin};
 pub use lock::{Lock, LockedPlatform};
 pub use lock_cache::{LockCache, not_checked_out};
 pub use owners::{KeptReason, Strangers};

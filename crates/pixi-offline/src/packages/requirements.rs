@@ -107,21 +107,21 @@ impl Requirements {
         let python = self.python.iter().map(|python| &python.id);
         let python = python.filter(|id| local.lack(&id.source)).map(|id| {
             format!(
-                "{} is a dependency by a path outside of the project ({}), which is not staged; move it into the project, or build a wheel of it",
+                "{} is a dependency by a path outside of the project ({}), which is not staged; stage it with --source-root, move it into the project, or build a wheel of it",
                 id.name, id.source
             )
         });
         let sources = self.sources.iter().filter_map(|conda| {
             let source = conda.sources().find(|source| local.lack_source(source))?;
             Some(format!(
-                "{} is a source package with a path outside of the project ({source}), which is not staged; move it into the project and lock it again",
+                "{} is a source package with a path outside of the project ({source}), which is not staged; stage it with --source-root, or move it into the project and lock it again",
                 conda.id.name
             ))
         });
         let conda = self.conda.iter();
         let conda = conda.filter(|conda| local.lack_conda(&conda.id.source)).map(|conda| {
             format!(
-                "{} comes from a channel in a directory outside of the project ({}), which is not staged; move it into the project and lock it again",
+                "{} comes from a channel in a directory outside of the project ({}), which is not staged; stage it with --source-root, or move it into the project and lock it again",
                 conda.stem, conda.id.source
             )
         });

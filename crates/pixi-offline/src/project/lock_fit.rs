@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::failure::Failure;
 use crate::packages::{LocalSources, Lock, Requirements, Subdir};
+use crate::product::pasteable;
 use crate::project::lock_use::LockUse;
 use crate::project::manifest_environments::ManifestEnvironments;
 use crate::request::LockOption;
@@ -22,10 +23,24 @@ pub(crate) fn require_installable(
 ) -> anyhow::Result<Requirements> {
     Requirements::of(lock, environments, subdir, local).map_err(|problems| {
         Failure::usage(format!(
-            "this project cannot be installed without a network from a product:\n  {}",
-            problems.join("\n  ")
+            "this project cannot be installed without a network from a product:\n  {}{}",
+            problems.join("\n  "),
+            advice(lock, environments, local)
         ))
     })
+}
+
+/// The option that would have staged what is outside of the project, in a line of its own.
+fn advice(lock: &Lock, environments: &[String], local: &LocalSources) -> String {
+    let root = local.source_root(lock, environments);
+    let Some((root, origin)) = root.zip(local.origin.as_ref()) else {
+        return String::new();
+    };
+    format!(
+        "\nstage what is outside of the project with it; add:\n  {} {}",
+        origin.place.option(),
+        pasteable(root.as_os_str())
+    )
 }
 
 /// Requires that there is a lock where it is to be installed as it is.
@@ -86,7 +101,8 @@ fn require_comparable(
                 .find_map(|package| package.source_outside(local))
             {
                 return Err(Failure::usage(format!(
-                    "environment {other}, which is not asked for, needs {location}, a directory outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the directory into the project"
+                    "environment {other}, which is not asked for, needs {location}, a directory outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the directory into the project{}",
+                    advice(lock, &[other.to_owned()], local)
                 )));
             }
         }

@@ -8,11 +8,11 @@ use crate::context::Context;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::PathInRoot;
-use crate::packages::{LocalChannel, LocalSources, Lock};
+use crate::packages::{LocalChannel, LocalSources, Lock, ProjectOrigin};
 use crate::product::pasteable;
 use crate::project::needed_paths::NeededPaths;
 use crate::project::stage::{self, ProjectRules};
-use crate::request::SourceRoot;
+use crate::request::{SourcePlace, SourceRoot};
 use crate::staging::{Selection as _, Size};
 
 /// A project, and the directory that is copied.
@@ -22,16 +22,20 @@ pub(crate) struct SourceTree {
     dir: PathBuf,
     /// Where the project is in it; empty when it is the project itself.
     in_root: PathInRoot,
+    /// The machine that it is on.
+    place: SourcePlace,
 }
 
 impl SourceTree {
-    /// The project at `project`, an absolute path, and the root that was asked for with it.
+    /// The project at `project`, an absolute path on `place`, and the root that was asked for
+    /// with it.
     ///
     /// # Errors
     ///
     /// Exit code 2 when the root is no directory above the project, is that of the file system,
     /// or when the project lies in a workdir below it.
     pub(crate) fn find(
+        place: SourcePlace,
         project: &Path,
         root: Option<&SourceRoot>,
         context: &Context,
@@ -39,15 +43,15 @@ impl SourceTree {
         let alone = || SourceTree {
             dir: project.to_owned(),
             in_root: PathInRoot::default(),
+            place,
         };
         let Some(root) = root else {
             return Ok(alone());
         };
-        let option = root.option();
+        let option = place.option();
         let typed = context.host.absolute(&root.dir);
         stage::require_dir(option, &typed)?;
         // The real paths: `..` in a manifest leads to the real directory above, too.
-        let real = |dir: &Path| dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
         let (dir, real_project) = (real(&typed), real(project));
         if dir == Path::new("/") {
             return Err(Failure::usage(format!(
@@ -74,7 +78,11 @@ impl SourceTree {
             PathInRoot::new(in_root).map_err(|error| Failure::usage(error.to_string()))?;
         match in_root.is_empty() {
             true => Ok(alone()),
-            false => Ok(SourceTree { dir, in_root }),
+            false => Ok(SourceTree {
+                dir,
+                in_root,
+                place,
+            }),
         }
     }
 
@@ -102,6 +110,10 @@ impl SourceTree {
         LocalSources {
             in_root: self.in_root.clone(),
             channels: channels.unwrap_or_default(),
+            origin: Some(ProjectOrigin {
+                place: self.place,
+                dir: real(&self.project()),
+            }),
         }
     }
 
@@ -175,4 +187,9 @@ impl SourceTree {
             ),
         })
     }
+}
+
+/// A directory's path without links.
+fn real(dir: &Path) -> PathBuf {
+    dir.canonicalize().unwrap_or_else(|_| dir.to_owned())
 }
