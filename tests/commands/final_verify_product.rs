@@ -304,3 +304,53 @@ fn failures_name_the_phase_and_keep_the_code() {
     product(&fake);
     verify(&fake, &[]).code(127).says("no bash");
 }
+
+#[test]
+fn image_and_project_are_those_of_the_manifest_where_none_are_given() {
+    let fake = Fake::new();
+    fake.create::<&str>(&[]).success();
+    let make = ["--workdir", "W"];
+    fake.sandbox
+        .run("make-archive-ready-product", make)
+        .success();
+    let verify = |dir: &str, words: &[&str]| {
+        let usual = ["--product-dir", dir, "--out-dir", "O"];
+        fake.sandbox
+            .run("final-verify-product", usual.iter().chain(words))
+    };
+    verify("W/product", &["--verify-task", "smoke"])
+        .success()
+        .says("NOTE: verifying in img:1, the image that the product's manifest names");
+    let runs = fake.calls();
+    let last = runs.iter().rfind(|call| call[0] == "run").unwrap();
+    assert!(last.iter().any(|word| word == "img:1"), "{last:?}");
+    assert!(last.iter().any(|word| word == "demo"), "{last:?}");
+    // What is given counts, and nothing is said of the manifest.
+    verify("W/product", &["--image", "img:1", "--verify-task", "smoke"])
+        .success()
+        .says_not("manifest names");
+
+    // A manifest that SHA256SUMS does not cover is not believed.
+    let manifest = fake.path("W/product/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("img:1", "img:2")).unwrap();
+    verify("W/product", &["--verify-task", "smoke"])
+        .code(2)
+        .says("--image is required")
+        .says("not to be believed");
+    // One of the old scripts has none.
+    fake.sandbox.write("P/bootstrap-project.sh", "");
+    verify("P", &[])
+        .code(2)
+        .says("--image is required")
+        .says("has no manifest.json");
+    verify("P", &["--image", "img:1", "--verify-task", "t"])
+        .code(2)
+        .says("--project-name is required");
+    // The likely slip.
+    verify("W", &[])
+        .code(2)
+        .says("is not a product")
+        .says("did you mean ")
+        .says("W/product?");
+}

@@ -9,6 +9,7 @@ use pixi_offline::commands::build_offline_product::{
 };
 use pixi_offline::commands::create_workdir_from_container;
 use pixi_offline::commands::create_workdir_from_host;
+use pixi_offline::commands::make_product::BundlePixi;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
@@ -22,27 +23,32 @@ use pixi_offline::request::{
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
   # a project on this machine, with a task `smoke` that shows that it works
-  $ build-offline-product --project-dir weather --workdir work --verify-task smoke
+  $ build-offline-product weather --verify-task smoke
 
   # the same, first only looked at
-  $ build-offline-product --project-dir weather --workdir work --dry-run
+  $ build-offline-product weather --verify-task smoke --dry-run
 
   # with data, another environment, and a command as the verification
-  $ build-offline-product --project-dir weather --resources-dir data --workdir work \
-      --output /mnt/stick/weather -e prod --bundle-pixi --expect-output 'all fine' \
+  $ build-offline-product weather --resources-dir data --output products/weather \
+      -e prod --expect-output 'all fine' \
       --verify-environment prod --verify-run -- python -m weather --self-test
 
   # a project in a running container
   $ build-offline-product --container-id weather-box \
-      --project-path-in-container /srv/weather --workdir work --verify-task smoke";
+      --project-path-in-container /srv/weather --verify-task smoke";
 
 /// Make a Pixi project installable where no network is, and prove it: stage,
 /// build and verify with a network, make the product, verify it without one.
 #[derive(Debug, Parser)]
 #[command(name = "build-offline-product", version, max_term_width = 100, after_help = EXAMPLES)]
-#[command(group(ArgGroup::new("source").required(true).args(["project_dir", "container_id"])))]
+#[command(group(ArgGroup::new("source").args(["project", "project_dir", "container_id"])))]
 pub struct Options {
-    /// The Pixi project: a directory with pixi.toml, pyproject.toml or mojoproject.toml
+    /// The Pixi project: a directory with pixi.toml, pyproject.toml or mojoproject.toml [default:
+    /// the current directory]
+    #[arg(value_name = "DIR")]
+    pub project: Option<PathBuf>,
+
+    /// The Pixi project: the same as DIR
     #[arg(long, value_name = "DIR", help_heading = "Project")]
     pub project_dir: Option<PathBuf>,
 
@@ -110,7 +116,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Container engine")]
     pub container_workdir_path: Option<OsString>,
 
-    /// Remove the container path in the end
+    /// Delete the work directory inside the container when done
     #[arg(long, requires = "container_id", help_heading = "Container engine")]
     pub clean: bool,
 
@@ -125,6 +131,11 @@ pub struct Options {
     /// Where the logs of the final verification go [default: WORKDIR/proof]
     #[arg(long, value_name = "DIR", help_heading = "Workdir")]
     pub out_dir: Option<PathBuf>,
+
+    /// Leave pixi out of the product, so that the target needs one; without this option the
+    /// product includes the pixi of the build
+    #[arg(long, conflicts_with = "bundle_pixi", help_heading = "Product")]
+    pub no_bundle_pixi: bool,
 
     /// Pack the files too that the install or the verification made in the project
     #[arg(long, help_heading = "Product")]
@@ -209,7 +220,11 @@ impl Options {
             },
             deep: self.product.deep,
             full_cache: self.product.cache == CacheOption::Full,
-            bundle_pixi: self.product.bundle_pixi,
+            bundle_pixi: match (self.product.bundle_pixi, self.no_bundle_pixi) {
+                (true, _) => BundlePixi::Required,
+                (false, true) => BundlePixi::No,
+                (false, false) => BundlePixi::WherePresent,
+            },
             link_mode: self.product.link_mode,
             move_cache: self.product.move_cache,
             signing: self.signing,
@@ -231,8 +246,9 @@ impl Options {
             build.reuse_cache = !self.fresh;
             anyhow::Ok(build)
         };
+        let project = self.project.or(self.project_dir);
         let source = match (
-            self.project_dir,
+            project.or_else(|| self.container_id.is_none().then(|| ".".into())),
             self.container_id,
             self.project_path_in_container,
         ) {
@@ -262,7 +278,7 @@ impl Options {
             }
             _ => {
                 return Err(Failure::usage(
-                    "give --project-dir, or --container-id with --project-path-in-container",
+                    "give DIR, the project, or --container-id with --project-path-in-container",
                 ));
             }
         };
@@ -272,6 +288,7 @@ impl Options {
             product,
             out_dir: self.out_dir,
             transfer: self.transfer.transfer,
+            workdirs: None,
         })
     }
 }

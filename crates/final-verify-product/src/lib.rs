@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use pixi_offline::commands::final_verify_product::{self as step, VerifyRequest};
+use pixi_offline::commands::final_verify_product::{self as step, BuiltWith, VerifyRequest};
+use pixi_offline::container::Engine;
 use pixi_offline::context::Context;
 use pixi_offline::request::{
     EngineOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions, SigningOptions,
@@ -13,9 +14,7 @@ use pixi_offline::request::{
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
-  $ final-verify-product --image ghcr.io/prefix-dev/pixi:0.77.0 \
-      --product-dir work/product --out-dir work/proof \
-      --project-name weather --verify-task smoke
+  $ final-verify-product --product-dir work/product --out-dir work/proof --verify-task smoke
 
   # put what was found into the product; accept only one that is signed
   $ final-verify-product --image ghcr.io/prefix-dev/pixi:0.77.0 \
@@ -27,9 +26,10 @@ const EXAMPLES: &str = r"Examples:
 #[derive(Debug, Parser)]
 #[command(name = "final-verify-product", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Options {
-    /// An image that has pixi and bash; it must be on the engine already
+    /// An image that has pixi and bash; it must be on the engine already [default: the image of the
+    /// build, which the product's manifest names]
     #[arg(long)]
-    pub image: OsString,
+    pub image: Option<OsString>,
 
     /// The product
     #[arg(long, value_name = "DIR")]
@@ -39,7 +39,8 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub out_dir: PathBuf,
 
-    /// The project's directory in the product; needed for a verification
+    /// The project's directory in the product [default for a verification: the one that the
+    /// product's manifest names]
     #[arg(long, value_name = "NAME")]
     pub project_name: Option<OsString>,
 
@@ -80,21 +81,52 @@ pub struct Options {
     pub verify: VerifyOptions,
 }
 
-impl TryFrom<Options> for VerifyRequest {
-    type Error = anyhow::Error;
+/// The image and the project of the options, or else of the product's manifest.
+fn image_and_project(
+    options: &Options,
+    is_verified: bool,
+    context: &Context,
+) -> anyhow::Result<(ImageReference, Option<ProjectName>)> {
+    let image = options
+        .image
+        .as_deref()
+        .map(ImageReference::new)
+        .transpose()?;
+    let project = options
+        .project_name
+        .as_deref()
+        .map(ProjectName::new)
+        .transpose()?;
+    let wanted = match (&image, &project) {
+        (None, _) => "--image",
+        (Some(_), None) if is_verified => "--project-name",
+        (Some(image), project) => return Ok((image.clone(), project.clone())),
+    };
+    // The engine's absence is said before anything is looked at.
+    Engine::find(options.engine.engine.as_deref(), context)?;
+    let built = BuiltWith::of_product(&options.product_dir, wanted, context)?;
+    if image.is_none() {
+        context.report.note(format_args!(
+            "verifying in {}, the image that the product's manifest names",
+            built.image
+        ));
+    }
+    let project = project.or_else(|| is_verified.then_some(built.project));
+    Ok((image.unwrap_or(built.image), project))
+}
 
-    fn try_from(options: Options) -> anyhow::Result<VerifyRequest> {
+impl Options {
+    fn request(self, context: &Context) -> anyhow::Result<VerifyRequest> {
+        let options = self;
         let (verification, expectations) = options.verify.parse()?;
+        let (image, project_name) =
+            image_and_project(&options, verification.is_requested(), context)?;
         Ok(VerifyRequest {
-            image: ImageReference::new(&options.image)?,
+            image,
             platform: options.platform.parse()?,
             product_dir: options.product_dir,
             out_dir: options.out_dir,
-            project_name: options
-                .project_name
-                .as_deref()
-                .map(ProjectName::new)
-                .transpose()?,
+            project_name,
             in_place: options.in_place,
             attach: options.attach,
             verify_key: options.verify_key,
@@ -120,5 +152,5 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.engine.plain_output {
         context.report.show_plainly();
     }
-    step::run(&VerifyRequest::try_from(options)?, context).map(drop)
+    step::run(&options.request(context)?, context).map(drop)
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use pixi_offline::commands::make_product::{self as step, ProductRequest};
+use pixi_offline::commands::make_product::{self as step, BundlePixi, ProductRequest};
 use pixi_offline::context::Context;
 use pixi_offline::project::Generated;
 use pixi_offline::request::{
@@ -15,8 +15,8 @@ use pixi_offline::request::{
 const EXAMPLES: &str = r"Examples:
   $ make-archive-ready-product --workdir work
 
-  # signed, with its own pixi and a variable for its users, on a stick
-  $ make-archive-ready-product --workdir work --output /mnt/stick/weather --bundle-pixi \
+  # signed, with its own pixi and a variable for its users, in another place
+  $ make-archive-ready-product --workdir work --output products/weather --bundle-pixi \
       --env WEATHER_MODE=production --sign-key minisign.key";
 
 /// Turn a built WORKDIR into WORKDIR/product: the directory that is carried to the
@@ -78,7 +78,10 @@ impl TryFrom<Options> for ProductRequest {
             secrets: options.secrets.parse(),
             deep: options.product.deep,
             full_cache: options.product.cache == CacheOption::Full,
-            bundle_pixi: options.product.bundle_pixi,
+            bundle_pixi: match options.product.bundle_pixi {
+                true => BundlePixi::Required,
+                false => BundlePixi::No,
+            },
             link_mode: options.product.link_mode,
             move_cache: options.product.move_cache,
             output: options.product.output,

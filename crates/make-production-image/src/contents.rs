@@ -46,6 +46,7 @@ pub fn dockerfile<'a>(
     Ok(Dockerfile {
         request,
         project: &source.project,
+        build_image: &source.build_image,
         environment: &source.environment,
         product_digest: source.checked.digest,
         labels: labels(

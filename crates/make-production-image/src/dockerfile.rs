@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use pixi_offline::evidence::Sha256Digest;
 use pixi_offline::product::{USER_PACKAGES, is_user_variable};
-use pixi_offline::request::{EnvironmentName, ProjectName};
+use pixi_offline::request::{EnvironmentName, ImageReference, ProjectName};
 
 use crate::activation::BASE_PATH;
 use crate::labels::{Label, PRODUCT_DIGEST};
@@ -17,6 +17,8 @@ pub struct Dockerfile<'a> {
     pub request: &'a ImageRequest,
     /// The project's directory in the product.
     pub project: &'a ProjectName,
+    /// The image that the environment is installed in.
+    pub build_image: &'a ImageReference,
     /// The environment that goes into the image.
     pub environment: &'a EnvironmentName,
     /// The digest of the product.
@@ -49,7 +51,7 @@ impl Dockerfile<'_> {
             &digest,
         ]);
         words.extend(self.request.copies.iter().map(CopiedPath::as_str));
-        let mut lines = vec![format!("FROM {} AS build", self.request.build_image)];
+        let mut lines = vec![format!("FROM {} AS build", self.build_image)];
         lines.extend(self.unfinished());
         if !self.overrides.is_empty() {
             lines.push("# What the build of the product was told of the machine.".to_owned());
@@ -218,6 +220,7 @@ mod tests {
         let dockerfile = Dockerfile {
             request: &request,
             project: &ProjectName::new(OsStr::new("my \"project\"")).unwrap(),
+            build_image: request.build_image.as_ref().unwrap(),
             environment: &EnvironmentName::new(OsStr::new("prod")).unwrap(),
             product_digest: Sha256Digest::from([0; 32]),
             labels: vec![

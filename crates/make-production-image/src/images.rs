@@ -24,7 +24,7 @@ pub fn check(
     context: &Context,
 ) -> anyhow::Result<()> {
     let asked = [
-        ("--build-image", &request.build_image),
+        ("--build-image", &source.build_image),
         ("--base-image", &request.base_image),
     ];
     let mut images = Vec::new();
@@ -115,7 +115,7 @@ fn require_builder(
     if !build.root {
         return Err(Failure::usage(format!(
             "--build-image {} does not run as root, and the build makes {}; take an image that does",
-            request.build_image,
+            source.build_image,
             request.app.as_str()
         )));
     }
@@ -126,7 +126,7 @@ fn require_builder(
                 failure::MISSING_PROGRAM,
                 format!(
                     "--build-image {} has no pixi on its PATH, and the product brings none; take an image with pixi, or make the product with --bundle-pixi",
-                    request.build_image
+                    source.build_image
                 ),
             ));
         }

@@ -61,7 +61,7 @@ const EXAMPLES: &str = r"Examples:
     version,
     max_term_width = 100,
     after_help = EXAMPLES,
-    override_usage = "make-production-image --product-dir DIR --build-image IMAGE --base-image IMAGE --tag NAME [OPTIONS] [-- CMD ARG…]\n       \
+    override_usage = "make-production-image --product-dir DIR --base-image IMAGE --tag NAME [OPTIONS] [-- CMD ARG…]\n       \
                       make-production-image … --tag NAME [--cmd WORD]… --verify-run -- CMD ARG…\n       \
                       make-production-image … --emit-dockerfile DIR [OPTIONS] [-- CMD ARG…]"
 )]
@@ -71,8 +71,9 @@ pub struct Options {
     pub product_dir: PathBuf,
 
     /// An image that has pixi, runs as root, and is on the engine: the environment is installed in it
+    /// [default: the image of the product's build, which its manifest names]
     #[arg(long, value_name = "IMAGE")]
-    pub build_image: OsString,
+    pub build_image: Option<OsString>,
 
     /// An image that has a shell and is on the engine: the new one is made from it
     #[arg(long, value_name = "IMAGE")]
@@ -202,7 +203,7 @@ impl TryFrom<Options> for ImageRequest {
         let word = |what: &'static str| move |text: &OsStr| Ok(utf8_arg(what, text)?.to_owned());
         Ok(ImageRequest {
             product_dir: options.product_dir,
-            build_image: ImageReference::new(&options.build_image).context("--build-image")?,
+            build_image: one(options.build_image, ImageReference::new).context("--build-image")?,
             base_image: ImageReference::new(&options.base_image).context("--base-image")?,
             purpose,
             environment: one(options.environment, EnvironmentName::new)?,

@@ -17,7 +17,7 @@ use pixi_offline::layout::Product;
 use pixi_offline::packages::{Lock, Package};
 use pixi_offline::project::require_dir;
 use pixi_offline::replacement::DirLock;
-use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName, ProjectName};
+use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName, ImageReference, ProjectName};
 
 use crate::request::{CopiedPath, ImageRequest};
 
@@ -28,6 +28,8 @@ pub struct CheckedProduct {
     pub product: Product,
     /// What it lists.
     pub checked: Checked,
+    /// The image that the environment is installed in.
+    pub build_image: ImageReference,
     /// The project's directory in it.
     pub project: ProjectName,
     /// The environment that goes into the image.
@@ -73,9 +75,11 @@ impl CheckedProduct {
         let facts = &checked.manifest.facts;
         let project = ProjectName::new(facts.project.dir.path().as_os_str())?;
         let environment = environment(request, facts)?;
+        let build_image = build_image(request, facts, context)?;
         require_copied_paths(&request.copies, &project, &checked.manifest.entries)?;
         Ok(CheckedProduct {
             lock: lock_of(&product, facts, context)?,
+            build_image,
             product,
             checked,
             project,
@@ -95,6 +99,27 @@ impl CheckedProduct {
         let packages = lock.and_then(|lock| lock.packages(self.environment.as_str(), subdir?));
         packages.unwrap_or_default()
     }
+}
+
+/// The image that was named, else the one of the product's build.
+fn build_image(
+    request: &ImageRequest,
+    facts: &ManifestFacts,
+    context: &Context,
+) -> anyhow::Result<ImageReference> {
+    if let Some(image) = &request.build_image {
+        return Ok(image.clone());
+    }
+    let Some(image) = &facts.build.image else {
+        return Err(Failure::usage(
+            "--build-image is required: the product does not record the image of its build",
+        ));
+    };
+    let image = ImageReference::new(image.reference.as_ref()).context("--build-image")?;
+    context.report.note(format_args!(
+        "building in {image}, the image that the product's manifest names"
+    ));
+    Ok(image)
 }
 
 fn check_whole(product: &Product, installs: Installs) -> anyhow::Result<Checked> {

@@ -14,8 +14,8 @@ use pixi_offline::request::{
 pub struct ImageRequest {
     /// The product.
     pub product_dir: PathBuf,
-    /// The image with pixi.
-    pub build_image: ImageReference,
+    /// The image with pixi; when `None`, that of the product's build.
+    pub build_image: Option<ImageReference>,
     /// The image that the last one is made from.
     pub base_image: ImageReference,
     /// What becomes of it.

@@ -277,7 +277,7 @@ fn what_a_later_step_would_refuse_is_refused_before_anything_runs() {
     let none = fake
         .sandbox
         .run("build-offline-product", ["--image", "img:1"]);
-    none.code(2).says("--project-dir").says("--container-id");
+    none.code(2).says("/work is no Pixi project");
     assert_eq!(names(&fake.sandbox.work()), before);
     assert_eq!(deeds(&fake), [""; 0]);
 }

@@ -165,3 +165,64 @@ fn a_cache_that_was_moved_is_told_where_the_product_is_in_the_end() {
         assert!(!fake.path("W/product.failed").exists());
     }
 }
+
+#[test]
+fn without_options_the_project_is_the_current_dir_and_the_workdir_stays_the_same() {
+    let mut fake = Fake::new();
+    fake.sandbox.set("PIXI_IMAGE", "img:1");
+    let run = |words: &[&str]| {
+        let mut command = fake.sandbox.command("build-offline-product");
+        Run::of(command.args(words).current_dir(fake.path("demo")))
+    };
+    let workdir = fake.path("demo/.pixi-offline/demo");
+    // Nothing is left of a run that is refused before it begins.
+    run(&["--exclude", "!"]).code(2);
+    assert!(!fake.path("demo/.pixi-offline").exists());
+    run(&["--dry-run"]).success();
+    assert!(!fake.path("demo/.pixi-offline").exists());
+
+    run(&[]).success();
+    assert!(workdir.join("product/demo/pixi.toml").exists());
+    let ignored = fs::read_to_string(fake.path("demo/.pixi-offline/.gitignore")).unwrap();
+    assert!(ignored.ends_with("\n*\n"), "{ignored}");
+    let staged = names(&workdir.join("project/demo"));
+    assert!(!staged.contains(&".pixi-offline".to_owned()), "{staged:?}");
+    let digest = fs::read(workdir.join("product/SHA256SUMS")).unwrap();
+    run(&["."]).success().says("is used again");
+    assert_eq!(names(&workdir.join("project/demo")), staged);
+    assert_eq!(
+        fs::read(workdir.join("product/SHA256SUMS")).unwrap(),
+        digest
+    );
+
+    // The project may be a word, and is named once.
+    let run = |words: &[&str]| fake.sandbox.run("build-offline-product", words);
+    run(&["demo"]).success();
+    assert!(fake.path(".pixi-offline/demo/product").exists());
+    run(&["demo", "--project-dir", "demo"]).code(2);
+    run(&["demo", "--container-id", "c"]).code(2);
+    // A directory of that name that is not ours belongs to the project.
+    fake.sandbox.write("other/pixi.toml", "");
+    fake.sandbox.write("other/pixi.lock", crate::fake::LOCK);
+    fake.sandbox.write("other/.pixi-offline/notes", "");
+    run(&["other"]).success();
+    assert!(
+        fake.path(".pixi-offline/other/product/other/.pixi-offline/notes")
+            .exists()
+    );
+}
+
+#[test]
+fn the_pixi_of_the_build_is_in_the_product_unless_it_shall_not_be() {
+    let fake = Fake::new();
+    let build = |words: &[&str]| build(&fake, words);
+    // This build brings none along: what follows is said, and only what was asked for refused.
+    build(&[])
+        .success()
+        .says("WARNING: the build brought no pixi along");
+    build(&["--no-bundle-pixi"])
+        .success()
+        .says_not("brought no pixi");
+    build(&["--bundle-pixi"]).code(2).says("--bundle-pixi: ");
+    build(&["--bundle-pixi", "--no-bundle-pixi"]).code(2);
+}

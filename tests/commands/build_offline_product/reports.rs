@@ -63,7 +63,7 @@ fn every_field_of_the_json_is_documented() {
 #[test]
 fn quiet_says_nothing_and_verbose_shows_the_containers_output() {
     let fake = Fake::new();
-    let run = build(&fake, &["--quiet"]);
+    let run = build(&fake, &["--quiet", "--no-bundle-pixi"]);
     assert_eq!(
         (run.success().stdout.as_str(), run.stderr.as_str()),
         ("", "")

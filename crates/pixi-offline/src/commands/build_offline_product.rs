@@ -11,6 +11,8 @@ mod source_plan;
 use std::fs;
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use self::commands::{make_command, verify_command};
 use self::places::Places;
 pub use self::request::{OfflineProductRequest, ProductChoices, Source};
@@ -26,9 +28,9 @@ use crate::commands::product_evidence;
 use crate::context::Context;
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::Failure;
-use crate::layout::{OfflineLogs, Product, Workdir};
+use crate::layout::{self, OfflineLogs, Product, Workdir};
 use crate::product::is_product;
-use crate::replacement::OverwriteGuard;
+use crate::replacement::{OverwriteGuard, write_file};
 use crate::request::Transfer;
 
 /// The command's name.
@@ -41,8 +43,13 @@ const COMMAND: &str = "build-offline-product";
 /// As the steps; what a failed one leaves, and how to go on from there, is said
 /// before.
 pub fn run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
+    let request = &request.with_workdir(context)?;
     let mut progress = Progress::default();
     let result = progress.go(request, context);
+    if let (Err(_), Some(workdirs)) = (&result, &request.workdirs) {
+        // When nothing came of the run: one that has something in it stays.
+        let _ = fs::remove_dir(workdirs);
+    }
     let failed = context.report.end_phases(result.as_ref().err());
     if let Some(phase) = failed {
         progress.help(phase, request, context);
@@ -56,6 +63,7 @@ pub fn run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result
 ///
 /// As the looking part of [`run`].
 pub fn dry_run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
+    let request = &request.with_workdir(context)?;
     require_places(request, context)?;
     let source = SourcePlan::new(request, context)?;
     dry_run::show(&source, request, context)
@@ -94,6 +102,9 @@ impl Progress {
         let places = Places::of(request, &workdir, context);
         let places = &*self.places.insert(places);
         let source = SourcePlan::new(request, context)?;
+        if let Some(workdirs) = &request.workdirs {
+            mark_workdirs(workdirs)?;
+        }
         // STEP 2 and 3: stage, build and verify with a network.
         let (made, built) = source.execute(places.stay(), context)?;
         let made = self.made.insert(made);
@@ -279,6 +290,19 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
     }
     product_evidence::signing_key(&choices.signing, context)?;
     Ok(())
+}
+
+/// Marks the directory of workdirs, so that neither git nor staging takes it for a part of
+/// the project that it lies in.
+fn mark_workdirs(dir: &Path) -> anyhow::Result<()> {
+    let mark = dir.join(layout::WORKDIRS_MARK);
+    if fs::symlink_metadata(&mark).is_ok() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| write_file(&mark, layout::WORKDIRS_MARK_TEXT.as_bytes()))
+        .with_context(|| format!("{} cannot be made", dir.display()))
 }
 
 /// Whether a log was written since this run began.

@@ -72,6 +72,14 @@ pub(crate) struct ContainerBuildPlan<'a> {
     pub(crate) image: Option<Image>,
 }
 
+/// The project's name: as it was given, else that of its directory.
+pub(crate) fn name_of(request: &ContainerBuildRequest) -> anyhow::Result<ProjectName> {
+    match &request.build.project_name {
+        Some(name) => Ok(name.clone()),
+        None => ProjectName::of_dir(&request.project),
+    }
+}
+
 impl<'a> ContainerBuildPlan<'a> {
     /// Decides.
     ///
@@ -83,10 +91,7 @@ impl<'a> ContainerBuildPlan<'a> {
         context: &Context,
     ) -> anyhow::Result<ContainerBuildPlan<'a>> {
         let build = &request.build;
-        let name = match &build.project_name {
-            Some(name) => name.clone(),
-            None => ProjectName::of_dir(&request.project)?,
-        };
+        let name = name_of(request)?;
         if build.container_workdir.is_system_dir() {
             return Err(Failure::usage(format!(
                 "--container-workdir-path {} is a directory of the system; choose a new one, such as /tmp/pixi-offline-workdir",

@@ -346,8 +346,11 @@ fn platform_of(
     subdir_of_image(platform)
 }
 
-/// The project's name: as it was given, else the directory's.
-fn name_of(request: &HostBuildRequest, project_dir: &Path) -> anyhow::Result<ProjectName> {
+/// The project's name: as it was given, else that of the directory, an absolute path.
+pub(crate) fn name_of(
+    request: &HostBuildRequest,
+    project_dir: &Path,
+) -> anyhow::Result<ProjectName> {
     if let Some(name) = &request.build.project_name {
         return Ok(name.clone());
     }

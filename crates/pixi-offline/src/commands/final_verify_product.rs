@@ -18,7 +18,7 @@ use crate::container::{
 };
 use crate::context::Context;
 use crate::evidence;
-use crate::evidence::check;
+use crate::evidence::check::{self, Lists};
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ use crate::layout::{OfflineLogs, Product};
 use crate::project::secrets;
 use crate::project::stage;
 use crate::replacement::{DirLock, sweep_files};
-use crate::request::text_for_mount;
+use crate::request::{ImageReference, ProjectName, text_for_mount};
 use crate::workspace::container_out::ContainerOut;
 use crate::workspace::pixi_words::PixiWords;
 use crate::workspace::script_result::{self, Phase};
@@ -60,6 +60,71 @@ pub(crate) fn run_after(
     let out_dir = context.host.absolute(&request.out_dir);
     context.report.field("logs", out_dir.display().to_string());
     VerifyPlan::new(request, engine, context)?.execute(built, context)
+}
+
+/// What the manifest of a product says of the build: taken where the command line does not.
+#[derive(Debug, Clone)]
+pub struct BuiltWith {
+    /// The image of the build.
+    pub image: ImageReference,
+    /// The project's name.
+    pub project: ProjectName,
+}
+
+impl BuiltWith {
+    /// Reads it, and says which image that is. `wanted` names the options that are missing.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the product has no manifest that `SHA256SUMS` covers, or that names no
+    /// image.
+    pub fn of_product(dir: &Path, wanted: &str, context: &Context) -> anyhow::Result<BuiltWith> {
+        let product = Product::new(context.host.absolute(dir));
+        let refuse = |why: String| {
+            Failure::usage(format!(
+                "{wanted} is required: {} {why}",
+                product.path().display()
+            ))
+        };
+        require_product(&product)?;
+        let lists = match Lists::read_both(&product) {
+            Ok(Some(lists)) => lists,
+            Ok(None) => return Err(refuse("has no manifest.json to take it from".to_owned())),
+            Err(error) => {
+                return Err(refuse(format!(
+                    "has lists that are not to be believed: {error:#}"
+                )));
+            }
+        };
+        let facts = lists.manifest.facts;
+        let Some(image) = facts.build.image else {
+            return Err(refuse("does not record the image of its build".to_owned()));
+        };
+        Ok(BuiltWith {
+            image: ImageReference::new(image.reference.as_ref())?,
+            project: ProjectName::new(facts.project.dir.path().as_os_str())?,
+        })
+    }
+}
+
+/// Requires a product, and not the workdir that it lies in.
+fn require_product(product: &Product) -> anyhow::Result<()> {
+    let dir = product.path();
+    stage::require_dir("--product-dir", dir)?;
+    if product.bootstrap_script().is_file() {
+        return Ok(());
+    }
+    let hint = match Product::new(dir.join("product"))
+        .bootstrap_script()
+        .is_file()
+    {
+        true => format!("; did you mean {}?", dir.join("product").display()),
+        false => String::new(),
+    };
+    Err(Failure::usage(format!(
+        "--product-dir {} is not a product: it has no bootstrap-project.sh{hint}",
+        dir.display()
+    )))
 }
 
 /// A final verification: all is decided, and nothing is touched.
@@ -337,7 +402,7 @@ fn require_places(
     out_dir: &Path,
 ) -> anyhow::Result<()> {
     let product_dir = product.path();
-    stage::require_dir("--product-dir", product_dir)?;
+    require_product(product)?;
     if let Some(name) = &request.project_name {
         name.as_utf8()?;
         stage::require_dir("--project-name", &product_dir.join(name))?;

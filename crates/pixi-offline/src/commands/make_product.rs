@@ -59,7 +59,7 @@ pub struct ProductRequest {
     /// Whether the cache is carried whole.
     pub full_cache: bool,
     /// Whether the pixi that built the workdir goes along.
-    pub bundle_pixi: bool,
+    pub bundle_pixi: BundlePixi,
     /// How the package cache gets into the product.
     pub link_mode: LinkMode,
     /// Whether it is moved there instead.
@@ -72,6 +72,29 @@ pub struct ProductRequest {
     pub force: bool,
     /// Whom the person at the target asks.
     pub contact: Option<Contact>,
+}
+
+/// Whether the pixi that built a workdir goes into the product.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BundlePixi {
+    /// It does not.
+    #[default]
+    No,
+    /// It does where the workdir has it; else that is said.
+    WherePresent,
+    /// It does; a workdir without one is refused.
+    Required,
+}
+
+impl BundlePixi {
+    /// Whether the pixi of this workdir goes along.
+    pub(crate) fn is_wanted_of(self, workdir: &Workdir) -> bool {
+        match self {
+            BundlePixi::No => false,
+            BundlePixi::WherePresent => product_cache::has_pixi(workdir),
+            BundlePixi::Required => true,
+        }
+    }
 }
 
 /// A product that is there.
@@ -105,6 +128,8 @@ struct ProductPlan<'a> {
     target: Product,
     signing_key: Option<SigningKey>,
     findings: Vec<Finding>,
+    /// Whether the pixi of the build goes along.
+    bundles_pixi: bool,
     /// What the copies of the project and of the resources will take.
     staged: Size,
     workdir_lock: DirLock,
@@ -159,8 +184,11 @@ impl<'a> ProductPlan<'a> {
         };
         source::require_whole(&dir, &workdir, &place, record.as_ref())?;
         rules.stage_in_root(&place.in_root);
-        if request.bundle_pixi {
-            product_cache::require_pixi(&workdir)?;
+        let bundles_pixi = request.bundle_pixi.is_wanted_of(&workdir);
+        if bundles_pixi {
+            product_cache::require_pixi(&workdir, context)?;
+        } else if request.bundle_pixi == BundlePixi::WherePresent {
+            context.report.warning("the build brought no pixi along, so the product includes none: the target needs one of the same version");
         }
         if request.move_cache {
             source::require_movable(&workdir, &target, record.as_ref())?;
@@ -202,6 +230,7 @@ impl<'a> ProductPlan<'a> {
             target,
             signing_key,
             findings,
+            bundles_pixi,
             staged: size,
             workdir_lock,
             output_lock,
@@ -322,13 +351,13 @@ impl<'a> ProductPlan<'a> {
         if !self.place.in_root.is_empty() {
             facts.below_root = Some(self.place.clone());
         }
-        facts.bundled_pixi = self.request.bundle_pixi;
+        facts.bundled_pixi = self.bundles_pixi;
         facts
     }
 
     /// Writes the scripts that install the product, and the pixi that they use.
     fn write_scripts(&self, new: &Product, installation: &Facts) -> anyhow::Result<()> {
-        if self.request.bundle_pixi {
+        if self.bundles_pixi {
             product_cache::bundle_pixi(&self.workdir, &new.pixi())?;
         }
         let versions = self.record.as_ref().map(|record| &*record.git_versions);
@@ -349,7 +378,7 @@ impl<'a> ProductPlan<'a> {
         let choices = Choices {
             excludes: &request.excludes,
             whole_cache: request.full_cache,
-            bundled_pixi: request.bundle_pixi,
+            bundled_pixi: self.bundles_pixi,
             secrets: secrets::told(&request.secrets, &self.findings),
             contact: request.contact.as_ref(),
             project: content.listing_of(&new.staged(&self.place.name)),

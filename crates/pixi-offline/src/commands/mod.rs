@@ -10,6 +10,7 @@ pub mod build_offline_product;
 mod built_channel;
 pub mod create_workdir_from_container;
 pub mod create_workdir_from_host;
+mod elf;
 mod environment_selection;
 pub mod final_verify_product;
 mod html_report;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::commands::elf;
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
@@ -416,14 +417,27 @@ fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<Tied> 
     )))
 }
 
+/// Whether the workdir has the pixi that built it.
+pub(crate) fn has_pixi(workdir: &Workdir) -> bool {
+    open_pixi(workdir).is_ok()
+}
+
 /// Looks for the pixi that built the workdir, before anything is written.
 ///
 /// # Errors
 ///
 /// Exit code 2 when the workdir has none.
-pub(crate) fn require_pixi(workdir: &Workdir) -> anyhow::Result<()> {
+pub(crate) fn require_pixi(workdir: &Workdir, context: &Context) -> anyhow::Result<()> {
     let error = match open_pixi(workdir) {
-        Ok(_) => return Ok(()),
+        Ok((file, _)) => {
+            if let Some(interpreter) = elf::interpreter(&file) {
+                context.report.warning(format_args!(
+                    "the pixi of the image is not static: it runs only where {} and its shared libraries are; to include one that runs everywhere, build in an image with a release of pixi",
+                    interpreter.display()
+                ));
+            }
+            return Ok(());
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             "is not there; the workdir was made by an older version".to_owned()
         }

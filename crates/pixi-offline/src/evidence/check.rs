@@ -218,6 +218,19 @@ pub struct Lists {
 }
 
 impl Lists {
+    /// Reads both lists of a product, and requires that they agree; `None` when it has none, as
+    /// products of older versions.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is missing or cannot be read, and when they contradict each other.
+    pub fn read_both(product: &Product) -> anyhow::Result<Option<Lists>> {
+        let Some((manifest_text, sums_text)) = read_lists(product)? else {
+            return Ok(None);
+        };
+        consistent(product, &manifest_text, &sums_text).map(Some)
+    }
+
     /// Reads the lists of a product, of which only `manifest.json` must be there: what `SHA256SUMS`
     /// has follows from it. `None` where there is neither.
     ///

@@ -27,6 +27,6 @@ pub use digest::{Sha256Digest, hexadecimal};
 pub use project_metadata::ProjectMetadata;
 pub use record::{
     BuildState, GeneratedEntry, GeneratedFiles, GitVersion, InstalledPlatform, LockRecord,
-    SourceState, WorkdirRecord, is_workdir,
+    SourceState, WorkdirRecord, is_never_staged, is_workdir,
 };
 pub use timestamp::rfc3339;

@@ -331,6 +331,21 @@ pub fn is_workdir(dir: &Path) -> bool {
     }
 }
 
+/// Whether a directory is never part of a project or its resources: a workdir, or the
+/// directory in which build-offline-product has its workdirs.
+pub fn is_never_staged(dir: &Path) -> bool {
+    is_workdir(dir) || holds_workdirs(dir)
+}
+
+fn holds_workdirs(dir: &Path) -> bool {
+    if dir.file_name() != Some(layout::WORKDIRS.as_ref()) {
+        return false;
+    }
+    let mark =
+        UntrustedDir::open(dir).and_then(|dir| dir.read(layout::WORKDIRS_MARK, RECORD_LIMIT));
+    mark.is_ok_and(|mark| mark == layout::WORKDIRS_MARK_TEXT.as_bytes())
+}
+
 fn is_begun_or_of_the_scripts(dir: &UntrustedDir) -> io::Result<bool> {
     let mut names = Vec::new();
     let mut begun = false;

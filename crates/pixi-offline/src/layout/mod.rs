@@ -49,6 +49,17 @@ pub const DEFAULT_EXCLUDES: [&str; 8] = [
     ".venv/",
 ];
 
+/// The directory below the current one in which build-offline-product has its workdirs, one
+/// for each project.
+pub const WORKDIRS: &str = ".pixi-offline";
+
+/// What marks it, so that it is never part of a project; it keeps git away from it, too.
+pub const WORKDIRS_MARK: &str = ".gitignore";
+
+/// The whole content of [`WORKDIRS_MARK`].
+pub const WORKDIRS_MARK_TEXT: &str =
+    "# Working directories of build-offline-product: never part of a project.\n*\n";
+
 /// The directory of a workdir with the staged projects.
 pub const PROJECT: &str = "project";
 /// The resources of a workdir.
@@ -102,6 +113,11 @@ impl Workdir {
     /// The workdir in this directory, there or not.
     pub fn new(dir: impl Into<PathBuf>) -> Workdir {
         Workdir(dir.into())
+    }
+
+    /// The default place of the workdir of a project in build-offline-product.
+    pub fn of_project(dir: &Path, name: &ProjectName) -> Workdir {
+        Workdir(dir.join(WORKDIRS).join(name))
     }
 
     /// The default place of a new workdir.

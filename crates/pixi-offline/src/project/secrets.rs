@@ -76,7 +76,7 @@ impl SecretSearch {
         let rules = stage::without_our_traces()?;
         let selection = RulesAndSkip {
             rules: &rules,
-            skip: &evidence::is_workdir,
+            skip: &evidence::is_never_staged,
         };
         Ok(match &mut self.0 {
             Some(search) => search.dir(source, &selection),

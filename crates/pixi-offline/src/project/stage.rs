@@ -184,7 +184,7 @@ impl Selection for ProjectRules {
     }
 
     fn skips(&self, dir: &Path) -> bool {
-        evidence::is_workdir(dir)
+        evidence::is_never_staged(dir)
     }
 }
 
@@ -430,7 +430,7 @@ pub(crate) fn copy_dir(
 ) -> anyhow::Result<CopyOutcome> {
     let selection = RulesAndSkip {
         rules: &without_our_traces()?,
-        skip: &evidence::is_workdir,
+        skip: &evidence::is_never_staged,
     };
     copy_by(source, target, &selection, how, context)
 }

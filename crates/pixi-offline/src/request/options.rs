@@ -16,8 +16,9 @@ use crate::staging::LinkMode;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Workdir")]
 pub struct WorkdirOptions {
-    /// Where the results go; overwritten when it is a workdir [default: tmp/workdir-SECONDS below
-    /// the git top level, else below the current directory]
+    /// Working directory for build, logs and product. An existing WORKDIR is replaced [default:
+    /// tmp/workdir-SECONDS below the git top level, else below the current directory; in
+    /// build-offline-product .pixi-offline/NAME below the current directory]
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
@@ -103,7 +104,8 @@ pub struct ProductOptions {
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Have the product's envs.sh export this, byte for byte (repeatable)
+    /// Set an environment variable for users of the product: envs.sh exports it, byte for byte
+    /// (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub env: Vec<OsString>,
 
@@ -115,7 +117,8 @@ pub struct ProductOptions {
     #[arg(long)]
     pub deep: bool,
 
-    /// Put the pixi of the build into the product, so that the target needs only bash and coreutils
+    /// Include the pixi of the build in the product, so that the target needs only bash and coreutils;
+    /// build-offline-product does it without this option
     #[arg(long)]
     pub bundle_pixi: bool,
 
@@ -344,8 +347,8 @@ pub enum Transfer {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
 pub struct TransferOptions {
-    /// How the engine gets at directories of this machine: mounted, or carried there and back as streams
-    /// for an engine that does not see them (another machine, docker in docker); auto tries
+    /// How files reach the container: bind mount, or copy through a volume (remote engine, Docker in
+    /// Docker); auto tries
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Transfer::Auto)]
     pub transfer: Transfer,
 }

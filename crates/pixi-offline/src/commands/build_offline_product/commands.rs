@@ -6,6 +6,7 @@ use clap::ValueEnum as _;
 
 use crate::commands::final_verify_product;
 use crate::commands::make_product;
+use crate::layout::Workdir;
 use crate::product::pasteable;
 use crate::project::Generated;
 use crate::request::{
@@ -66,7 +67,10 @@ pub(super) fn make_command(make: &make_product::ProductRequest) -> String {
     line.flag_if("--drop-generated", make.generated == Generated::Drop);
     line.flag_if("--deep", make.deep);
     line.option_if("--cache", make.full_cache.then_some("full"));
-    line.flag_if("--bundle-pixi", make.bundle_pixi);
+    line.flag_if(
+        "--bundle-pixi",
+        make.bundle_pixi.is_wanted_of(&Workdir::new(&make.workdir)),
+    );
     line.option_if("--contact", make.contact.as_ref().map(Contact::as_str));
     line.flag_if("--move-cache", make.move_cache);
     let mode = make.link_mode.to_possible_value();

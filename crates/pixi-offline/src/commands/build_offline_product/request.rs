@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::commands::create_workdir_from_container::ContainerBuildRequest;
-use crate::commands::create_workdir_from_host::HostBuildRequest;
+use crate::commands::create_workdir_from_container::{self, ContainerBuildRequest};
+use crate::commands::create_workdir_from_host::{self, HostBuildRequest};
+use crate::commands::make_product::BundlePixi;
 use crate::context::Context;
 use crate::layout::Workdir;
 use crate::project::Generated;
 use crate::request::{
-    BuildRequest, Contact, ImageReference, ProductVariable, SigningOptions, Transfer,
+    BuildRequest, Contact, ImageReference, ProductVariable, ProjectName, SigningOptions, Transfer,
 };
 use crate::staging::LinkMode;
 
@@ -29,6 +30,17 @@ impl Source {
             Source::Container(source) => &source.build,
         }
     }
+
+    /// The project's name.
+    fn name(&self, context: &Context) -> anyhow::Result<ProjectName> {
+        match self {
+            Source::Host(source) => create_workdir_from_host::name_of(
+                source,
+                &context.host.absolute(&source.project_dir),
+            ),
+            Source::Container(source) => create_workdir_from_container::name_of(source),
+        }
+    }
 }
 
 /// What was asked for; paths as they were typed.
@@ -45,6 +57,31 @@ pub struct OfflineProductRequest {
     pub out_dir: Option<PathBuf>,
     /// How the engine gets at the product.
     pub transfer: Transfer,
+    /// The directory of workdirs, where no place for the workdir was named.
+    pub workdirs: Option<PathBuf>,
+}
+
+impl OfflineProductRequest {
+    /// The same with the workdir where it is when none was named: below the current
+    /// directory, in the same place on each run, so that its package cache is used again.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the project has no name.
+    pub(super) fn with_workdir(&self, context: &Context) -> anyhow::Result<OfflineProductRequest> {
+        let mut request = self.clone();
+        if request.source.build().workdir.is_none() {
+            let name = request.source.name(context)?;
+            let workdir = Workdir::of_project(&context.host.current_dir, &name);
+            request.workdirs = workdir.path().parent().map(Path::to_owned);
+            let build = match &mut request.source {
+                Source::Host(source) => &mut source.build,
+                Source::Container(source) => &mut source.build,
+            };
+            build.workdir = Some(workdir.path().to_owned());
+        }
+        Ok(request)
+    }
 }
 
 /// The part of a product's request that does not follow from the steps before.
@@ -63,7 +100,7 @@ pub struct ProductChoices {
     /// Whether the cache is carried whole.
     pub full_cache: bool,
     /// Whether the pixi that built the workdir goes along.
-    pub bundle_pixi: bool,
+    pub bundle_pixi: BundlePixi,
     /// How the package cache gets into the product.
     pub link_mode: LinkMode,
     /// Whether it is moved there instead.
@@ -82,10 +119,9 @@ pub(super) fn asked_out_dir(request: &OfflineProductRequest, workdir: &Path) -> 
 }
 
 pub(super) fn asked_workdir(request: &OfflineProductRequest, context: &Context) -> Workdir {
-    request.source.build().workdir.as_ref().map_or_else(
-        || Workdir::default_in(context.host.workspace_root(), context.host.unix_seconds),
-        |dir| Workdir::new(context.host.absolute(dir)),
-    )
+    let asked = request.source.build().workdir.as_ref();
+    let dir = asked.expect("with_workdir has set one");
+    Workdir::new(context.host.absolute(dir))
 }
 
 pub(super) fn asked_product(
