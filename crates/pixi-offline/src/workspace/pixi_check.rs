@@ -178,6 +178,9 @@ impl Question<'_> {
                 Some(0) => check.lock_fits = true,
                 // It lists what is locked after it has compared the lock.
                 Some(_) if said.find_no_packages() => check.lock_fits = true,
+                Some(_) if said.blame_sources_alone() => {
+                    check.unknown = Some("it asks the backends of the source packages, and without a network it has none".to_owned());
+                }
                 Some(code) if said.blame_the_lock() => return Err(stale(code, &said)),
                 _ => {
                     let fault = said.fault().join(" ");

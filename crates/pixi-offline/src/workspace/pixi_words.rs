@@ -74,6 +74,14 @@ impl PixiWords {
         (!name.is_empty()).then_some(name)
     }
 
+    /// Whether pixi blames the lock for nothing but source packages, of which it asks the
+    /// backends anew: without a network it has none.
+    pub(crate) fn blame_sources_alone(&self) -> bool {
+        let mut reasons = self.why_stale().into_iter().peekable();
+        let is_source = |reason: &str| reason.contains("metadata of source package");
+        reasons.peek().is_some() && reasons.all(is_source)
+    }
+
     /// Why the lock does not fit, as `pixi -v` tells: the first few reasons.
     pub(crate) fn why_stale(&self) -> Vec<&str> {
         let reasons = self
@@ -178,6 +186,26 @@ mod tests {
         ] {
             assert!(!PixiWords::from_text(other).blame_the_lock(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_lock_that_is_blamed_for_source_packages_alone_may_fit() {
+        let blamed = |reasons: &[&str]| {
+            let lines = reasons.iter().map(|reason| {
+                format!(" INFO the dependencies of environment 'default' for platform linux-64 are out of date because {reason}\n")
+            });
+            let end = "Error:   \u{d7} lock file not up-to-date with the workspace\n";
+            let words = PixiWords::from_text(&(lines.collect::<String>() + end));
+            words.blame_the_lock() && words.blame_sources_alone()
+        };
+        // 0.77, with and without the sources.
+        let source = "the metadata of source package 'root' changed: failed to discover a valid project manifest";
+        assert!(blamed(&[source]) && blamed(&[source, source]));
+        assert!(!blamed(&[
+            source,
+            "the requirement 'x' could not be satisfied"
+        ]));
+        assert!(!blamed(&[]));
     }
 
     #[test]

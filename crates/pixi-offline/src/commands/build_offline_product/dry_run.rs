@@ -299,6 +299,11 @@ fn say_packages(
         .iter()
         .filter(|info| info.package.as_conda().is_some())
         .count();
+    let sources = packages
+        .iter()
+        .filter(|info| info.package.as_conda_source().is_some())
+        .count();
+    let python = packages.len() - conda - sources;
     let sizes: Vec<u64> = packages
         .iter()
         .filter_map(|info| info.package.as_conda()?.size)
@@ -306,15 +311,19 @@ fn say_packages(
     let (download, unknown) = (sizes.iter().sum::<u64>(), packages.len() - sizes.len());
     plan.facts["packages"] = json!({
         "conda": conda,
-        "python": packages.len() - conda,
+        "conda_from_source": sources,
+        "python": python,
         "platform": platform.map(Subdir::as_str),
         "download_bytes": download,
         "of_unknown_size": unknown,
     });
+    let from_source = match sources {
+        0 => String::new(),
+        some => format!(", {some} that pixi builds from source"),
+    };
     plan.say(format!(
-        "environments {}: {conda} conda packages, {} Python packages; {download} bytes to fetch, and {unknown} packages of which the lock does not say the size",
+        "environments {}: {conda} conda packages{from_source}, {python} Python packages; {download} bytes to fetch, and {unknown} packages of which the lock does not say the size",
         environments.join(", "),
-        packages.len() - conda,
     ));
     if !resolved.left_out.is_empty() {
         plan.say(format!(
