@@ -47,12 +47,12 @@ test-quick:
 test-staging CASES='2000':
     PIXI_OFFLINE_ORACLE_CASES="$1" cargo test --package testbed --test pure staging_oracle
 
-# Run the tests of docs/reliability.md, those of many cases long (a quarter of an hour), and write that page
+# Run the tests of docs/explanation/reliability.md, those of many cases long (a quarter of an hour), and write that page
 [group('checkout')]
 reliability:
     cargo xtask reliability
 
-# Measure the commands beside rsync and its like, as root (20 minutes of a quiet machine), and write docs/performance.md
+# Measure the commands beside rsync and its like, as root (20 minutes of a quiet machine), and write docs/explanation/performance.md
 [group('checkout')]
 bench *WORDS:
     cargo xtask bench "$@"

@@ -4,6 +4,7 @@
 
 mod fuzz;
 mod growth;
+mod pages;
 mod secrets;
 mod staging_oracle;
 

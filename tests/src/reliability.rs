@@ -1,5 +1,5 @@
 //! How much a test tried: said to `cargo xtask`, which puts it into
-//! `docs/reliability.md`.
+//! `docs/explanation/reliability.md`.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

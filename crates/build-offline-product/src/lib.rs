@@ -88,7 +88,7 @@ pub struct Options {
     )]
     pub source_root_in_container: Option<PathBuf>,
 
-    /// A directory of data that travels with the project, copied whole
+    /// A directory of data that is packed with the project, copied whole
     #[arg(
         long,
         value_name = "DIR",
@@ -97,7 +97,7 @@ pub struct Options {
     )]
     pub resources_dir: Option<PathBuf>,
 
-    /// A directory of data in the container that travels with the project
+    /// A directory of data in the container that is packed with the project
     #[arg(
         long,
         value_name = "DIR",

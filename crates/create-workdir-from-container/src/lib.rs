@@ -42,11 +42,11 @@ pub struct Options {
     #[arg(long, value_name = "PATH", default_value = WORKDIR_IN_CONTAINER)]
     pub container_workdir_path: OsString,
 
-    /// A directory of data in the container that travels with the project, copied whole
+    /// A directory of data in the container that is packed with the project, copied whole
     #[arg(long, value_name = "DIR")]
     pub resources_path_in_container: Option<PathBuf>,
 
-    /// Remove the container path in the end
+    /// Delete the work directory inside the container when done
     #[arg(long)]
     pub clean: bool,
 

@@ -43,7 +43,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", default_value = CONTAINER_WORKDIR)]
     pub container_workdir_path: OsString,
 
-    /// A directory of data that travels with the project, copied whole
+    /// A directory of data that is packed with the project, copied whole
     #[arg(long, value_name = "DIR")]
     pub resources_dir: Option<PathBuf>,
 

@@ -39,9 +39,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Run the tests of docs/reliability.md, those of many cases long, and write that page
+    /// Run the tests of docs/explanation/reliability.md, those of many cases long, and write that page
     Reliability,
-    /// Measure the commands beside rsync and its like, and write docs/performance.md
+    /// Measure the commands beside rsync and its like, and write docs/explanation/performance.md
     Bench(bench::Options),
     /// A part of the benchmark, in a process of its own
     #[command(hide = true, subcommand)]

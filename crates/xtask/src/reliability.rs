@@ -1,4 +1,4 @@
-//! `docs/reliability.md`: what must hold when things go wrong, the tests that
+//! `docs/explanation/reliability.md`: what must hold when things go wrong, the tests that
 //! show it, and how their last long run went.
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::tests::{self, Account, Length};
 const ROWS: &str = include_str!("../../../tests/reliability.toml");
 
 /// The page, from the top of the checkout.
-const PAGE: &str = "docs/reliability.md";
+const PAGE: &str = "docs/explanation/reliability.md";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

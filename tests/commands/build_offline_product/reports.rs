@@ -38,7 +38,7 @@ fn each_phase_is_one_json_object_on_stdout() {
 
 #[test]
 fn every_field_of_the_json_is_documented() {
-    let page = include_str!("../../../docs/build-offline-product.md");
+    let page = include_str!("../../../docs/how-to/one-command.md");
     let fake = Fake::new();
     let container = Container::new();
     let mut seen = 0;

@@ -272,7 +272,7 @@ fn environments_are_named_or_all_of_the_lock_and_recorded() {
     }
     let fake = Fake::new();
     for (words, text) in [
-        (&["-e", "Test"][..], "no name of an environment"),
+        (&["-e", "Test"][..], "invalid environment name"),
         (
             &["-e", "nope"],
             "pixi.lock has no environment nope; it has default, test",

@@ -27,13 +27,13 @@ const PAGES: [&str; 6] = [
     "README.md",
     "docs/reference/commands.md",
     "docs/guide.md",
-    "docs/build-offline-product.md",
-    "docs/manifest.md",
-    "docs/engines.md",
+    "docs/how-to/one-command.md",
+    "docs/reference/evidence.md",
+    "docs/how-to/engines.md",
 ];
 
 /// Pages whose blocks `tests/engine/production_image` runs, with the images that they need.
-const ELSEWHERE: [&str; 1] = ["docs/containers-in-production.md"];
+const ELSEWHERE: [&str; 1] = ["docs/how-to/production-image.md"];
 
 /// How many blocks may stay out.
 const IGNORED: usize = 8;

@@ -259,8 +259,8 @@ fn the_order_of_trust_is_the_same_on_the_page_and_in_the_documents() {
     let checks = &page[page
         .find("id=\"check\"")
         .expect("a part that says how to check")..];
-    let security = include_str!("../../../docs/security.md");
-    let evidence = include_str!("../../../docs/manifest.md");
+    let security = include_str!("../../../docs/explanation/security.md");
+    let evidence = include_str!("../../../docs/reference/evidence.md");
     let from = |text: &'static str, start| &text[text.find(start).expect(start)..];
     for text in [
         checks,

@@ -83,7 +83,10 @@ impl Table {
 /// The page's table is made from this one: `PIXI_OFFLINE_WRITE=1` writes it.
 #[test]
 fn the_page_is_made_from_the_table() {
-    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/dependencies.md");
+    const PAGE: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/reference/dependencies.md"
+    );
     const MARKS: [&str; 2] = [
         "<!-- made from tests/engine/kinds/table.toml -->\n",
         "<!-- end -->\n",
@@ -113,7 +116,7 @@ fn the_page_is_made_from_the_table() {
     } else {
         assert_eq!(
             found, rows,
-            "docs/dependencies.md is stale; PIXI_OFFLINE_WRITE=1 writes it"
+            "docs/reference/dependencies.md is stale; PIXI_OFFLINE_WRITE=1 writes it"
         );
     }
 }

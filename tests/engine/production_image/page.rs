@@ -73,7 +73,7 @@ fn every_block_of_the_page_runs_and_shows_what_it_says() {
     if !knows_the_example(test) {
         return;
     }
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/containers-in-production.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to/production-image.md");
     let page = fs::read_to_string(page).unwrap();
     let all = commands(&page);
     assert!(all.len() > 10, "{all:?}");

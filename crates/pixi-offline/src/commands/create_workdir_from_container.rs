@@ -38,7 +38,7 @@ pub struct ContainerBuildRequest {
     pub project: PathBuf,
     /// Resources in the container that travel with it.
     pub resources: Option<PathBuf>,
-    /// Whether the workdir in the container is removed in the end.
+    /// Whether the workdir in the container is removed when done.
     pub clean: bool,
     /// How the workdir is made.
     pub build: BuildRequest,
@@ -199,7 +199,7 @@ impl<'a> ContainerBuildPlan<'a> {
             .transpose();
         let lock = lock.map_err(|error| {
             Failure::usage(format!(
-                "pixi.lock in the container is no lock file that can be used: {error}"
+                "cannot read the lock file pixi.lock of the container: {error}"
             ))
         })?;
         let (build, manifest) = (&self.request.build, &inspected.environments);

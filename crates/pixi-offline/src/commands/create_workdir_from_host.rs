@@ -50,7 +50,7 @@ pub struct HostBuildRequest {
     pub build: BuildRequest,
     /// Arguments for the engine's `run`.
     pub engine_arguments: Vec<OsString>,
-    /// How the engine gets at the workdir.
+    /// How the engine reaches the workdir.
     pub transfer: Transfer,
 }
 

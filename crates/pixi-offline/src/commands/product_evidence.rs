@@ -1,4 +1,4 @@
-//! What a finished product carries to show what it is.
+//! The evidence of a finished product: manifest, checksums, SBOM, provenance.
 
 use std::collections::BTreeMap;
 use std::fs;

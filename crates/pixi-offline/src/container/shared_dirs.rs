@@ -17,7 +17,7 @@ use crate::request::ImageReference;
 use crate::tools::{Captured, os_strings};
 use crate::untrusted_dir::UntrustedDir;
 
-/// How the engine gets at a directory of this machine.
+/// How the engine reaches a directory of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// As far as was asked for.
@@ -150,7 +150,7 @@ impl Engine {
     const ELSEWHERE: u8 = 72;
 
     /// Has a container that sees the directories `others` too make a file named `name` in a directory,
-    /// and give it to the directory's owner, as our scripts do in the end; it ends with
+    /// and give it to the directory's owner, as our scripts do at their end; it ends with
     /// [`Engine::ELSEWHERE`] when the file `there` is not in the directory.
     fn write_into(
         &self,

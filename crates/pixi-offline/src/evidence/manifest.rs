@@ -1,5 +1,5 @@
 //! `manifest.json`: what a product is, where it comes from, and everything that
-//! is in it. `docs/manifest.md` describes the format.
+//! is in it. `docs/reference/evidence.md` describes the format.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use crate::evidence::built::{BuiltFacts, SourceFacts};
 use crate::evidence::manifest::{BuildInfo, ManifestFacts, Tool};
 use crate::layout::Product;
 
-/// How the parameters of a build of ours are to be read; `docs/manifest.md` says
+/// How the parameters of a build of ours are to be read; `docs/reference/evidence.md` says
 /// it. It names a format, and nothing is found there.
 const BUILD_TYPE: &str = "urn:pixi-offline:make-archive-ready-product:v1";
 

@@ -79,7 +79,7 @@ impl LockCache {
         })?;
         self.parse(text).map_err(|error| {
             Failure::usage(format!(
-                "{} is no lock file that can be used: {error}",
+                "cannot read the lock file {}: {error}",
                 file.display()
             ))
         })

@@ -321,7 +321,7 @@ impl CondaPackage {
         }
     }
 
-    /// What it asks of the machine, such as `__cuda >=12`.
+    /// What it requires of the machine, such as `__cuda >=12`.
     pub fn virtual_packages(&self) -> impl Iterator<Item = &String> {
         self.record
             .depends

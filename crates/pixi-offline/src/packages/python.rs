@@ -429,7 +429,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_licence_is_taken_from_the_plainest_statement() {
+    fn a_licence_is_taken_from_the_simplest_statement() {
         let licence = |metadata: &str| stated_licence(metadata.as_bytes());
         let classified =
             "Name: a\nClassifier: License :: OSI Approved :: MIT License\nClassifier: Topic :: X\n";

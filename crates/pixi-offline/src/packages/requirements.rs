@@ -178,7 +178,7 @@ impl Requirements {
         self.others.contains(name)
     }
 
-    /// What any of them asks of the machine.
+    /// What any of them requires of the machine.
     pub fn virtual_packages(&self) -> BTreeSet<&str> {
         self.conda
             .iter()

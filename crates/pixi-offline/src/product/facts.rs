@@ -42,7 +42,7 @@ pub struct Facts {
     /// The platform in pixi.lock that was installed: `linux-64`, or the name that
     /// the project gave to one of its own.
     pub platform_name: Option<String>,
-    /// What that platform asks of the machine, so that pixi refuses to install it
+    /// What that platform requires of the machine, so that pixi refuses to install it
     /// elsewhere: virtual packages with a conda version range, `__cuda >=12`. A
     /// version that a lock gives to a platform (`__cuda=12.0`) is the least: `__cuda >=12.0`.
     pub virtual_packages: Vec<String>,

@@ -196,7 +196,7 @@ pub(crate) fn told(policy: &SecretPolicy, findings: &[Finding]) -> Secrets {
 
 /// Says what was found and will be in a product, and what can be done about it.
 pub(crate) fn warn(findings: &[Finding], context: &Context) {
-    warn_that(findings, "travels with the product", context);
+    warn_that(findings, "will be packed into the product", context);
 }
 
 /// Says what was found, what comes of it, and what can be done about it.

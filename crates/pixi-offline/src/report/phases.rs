@@ -13,7 +13,7 @@ use crate::escape::escape;
 use crate::failure;
 use crate::parallel::locked;
 
-/// The version of the objects on stdout, documented in `docs/build-offline-product.md`.
+/// The version of the objects on stdout, documented in `docs/how-to/one-command.md`.
 const SCHEMA: u32 = 1;
 
 /// The moving line while a container works: its last line of output.

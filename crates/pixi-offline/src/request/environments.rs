@@ -26,7 +26,7 @@ impl EnvironmentName {
                 Ok(EnvironmentName(text.to_owned()))
             }
             _ => Err(Failure::usage(format!(
-                "{name:?} is no name of an environment; pixi takes lower-case letters, digits and hyphens"
+                "invalid environment name {name:?} (pixi takes lower-case letters, digits and hyphens)"
             ))),
         }
     }

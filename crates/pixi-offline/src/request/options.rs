@@ -331,7 +331,7 @@ impl PlatformOptions {
     }
 }
 
-/// How an engine gets at the directories of this machine.
+/// How an engine reaches the directories of this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Transfer {
     /// Mount them where the engine sees them, else carry them.
@@ -343,7 +343,7 @@ pub enum Transfer {
     Copy,
 }
 
-/// How the engine gets at the directories that the work is about.
+/// How the engine reaches the directories that the work is about.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
 pub struct TransferOptions {

@@ -48,7 +48,11 @@ pub struct Options {
     only_checks: bool,
 
     /// Where the page goes
-    #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "docs/explanation/performance.md"
+    )]
     page: PathBuf,
 }
 

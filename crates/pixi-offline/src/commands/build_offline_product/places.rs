@@ -22,9 +22,9 @@ use crate::replacement::{DirLock, RunClaim, StagedDir, put_in_place, remove_dir}
 /// The places of a run.
 pub(super) struct Places {
     workdir: Workdir,
-    /// Where the product is in the end.
+    /// Where the product is when all has passed.
     product: PathBuf,
-    /// Where its logs are in the end.
+    /// Where its logs are when all has passed.
     logs: PathBuf,
     /// Whether the logs were not given another place.
     logs_are_beside: bool,
@@ -100,7 +100,7 @@ impl Places {
         self.has_passed
     }
 
-    /// Where the product is in the end.
+    /// Where the product is when all has passed.
     pub(super) fn product(&self) -> &Path {
         &self.product
     }

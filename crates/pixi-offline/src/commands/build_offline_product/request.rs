@@ -55,7 +55,7 @@ pub struct OfflineProductRequest {
     /// Where the logs of the final verification go; `proof/` in the workdir when
     /// `None`.
     pub out_dir: Option<PathBuf>,
-    /// How the engine gets at the product.
+    /// How the engine reaches the product.
     pub transfer: Transfer,
     /// The directory of workdirs, where no place for the workdir was named.
     pub workdirs: Option<PathBuf>,

@@ -44,6 +44,6 @@ pub struct VerifyRequest {
     pub timeout: Option<TimeLimit>,
     /// Variables for the container.
     pub variables: Vec<ContainerVariable>,
-    /// How the engine gets at the product.
+    /// How the engine reaches the product.
     pub transfer: Transfer,
 }

@@ -65,7 +65,7 @@ pub fn text(approval: &Approval<'_>) -> String {
                 header {
                     h1 { "Approval report: " (Escaped(&facts.project.name)) }
                     p.soft {
-                        "For the person who decides whether this product may be carried into a place without a network."
+                        "For the person who decides whether this product may be carried into an air-gapped network."
                     }
                 }
                 nav aria-label="Contents" {
