@@ -21,6 +21,7 @@ mod hadolint;
 mod httpd;
 pub mod images;
 pub mod limit;
+mod old_conda;
 mod pip;
 pub mod pixi;
 mod platform;
@@ -41,6 +42,7 @@ pub use channel::{
 pub use debian::ensure_debian_package;
 pub use engine::ensure_engine;
 pub use hadolint::ensure_hadolint;
+pub use old_conda::as_tar_bz2;
 pub use podman::{Podman, ensure_podman};
 pub use reliability::{cases, ran};
 pub use second_engine::SecondEngine;

@@ -14,6 +14,8 @@ use crate::kinds::parts::Parts;
 pub struct Draft {
     /// A channel in the project, before the usual one.
     pub own_channel: Option<&'static str>,
+    /// Lines of `[workspace]`.
+    pub workspace: &'static str,
     /// Packages of the channels, beside python.
     pub conda: Vec<&'static str>,
     /// Lines of `[dependencies]` for packages that pixi builds from source.
@@ -85,6 +87,7 @@ impl Draft {
         if self.builds_conda_packages() {
             text.push_str("preview = [\"pixi-build\"]\n");
         }
+        text.push_str(self.workspace);
         if young && !self.python.is_empty() {
             // Else pixi asks a server which conda package is which Python package.
             text.push_str("conda-pypi-map = false\n");

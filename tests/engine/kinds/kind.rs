@@ -1,14 +1,18 @@
 //! The kinds, each as the project that has it.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testbed::python::{Backend, Source, VERSION, commit_with_tag, wheel};
+use sha2::{Digest as _, Sha256};
+use testbed::as_tar_bz2;
+use testbed::python::{Backend, DATES, LOCAL_VERSION, Source, VERSION, commit_with_tag, wheel};
 
 use crate::kinds::draft::{Draft, Installed};
 use crate::kinds::parts::Parts;
 use crate::kinds::sources;
+use zip::write::ZipWriter;
 
 /// A kind of dependency.
 pub struct Kind {
@@ -22,7 +26,7 @@ pub struct Kind {
 
 use Installed::{Beside, InEnvironment, InProject};
 
-pub const KINDS: [Kind; 30] = [
+pub const KINDS: [Kind; 36] = [
     Kind {
         name: "conda",
         needs_backends: false,
@@ -49,6 +53,21 @@ pub const KINDS: [Kind; 30] = [
         name: "sdist-hatchling",
         needs_backends: false,
         draft: |_, _| Draft::python("new-sdist = \"*\"", "new-sdist", InEnvironment),
+    },
+    Kind {
+        name: "wheel-zeros",
+        needs_backends: false,
+        draft: |_, _| with_version("dated-wheel", DATES[0]),
+    },
+    Kind {
+        name: "wheel-local-version",
+        needs_backends: false,
+        draft: |_, _| with_version("local-wheel", &format!("{VERSION}{LOCAL_VERSION}")),
+    },
+    Kind {
+        name: "sdist-local-version",
+        needs_backends: false,
+        draft: |_, _| with_version("local-sdist", &format!("{VERSION}{LOCAL_VERSION}")),
     },
     Kind {
         name: "url-wheel",
@@ -150,6 +169,35 @@ pub const KINDS: [Kind; 30] = [
         draft: |parts, dir| Draft {
             locked_at: Some("/home/somebody/else"),
             ..own_channel(parts, dir)
+        },
+    },
+    Kind {
+        name: "tar-bz2",
+        needs_backends: false,
+        draft: |parts, dir| {
+            put_channel(parts, &dir.join("chan"), Put::TarBz2);
+            Draft {
+                conda: vec!["flavour", "prefix-tool"],
+                ..own_flavour()
+            }
+        },
+    },
+    Kind {
+        name: "two-channels",
+        needs_backends: false,
+        draft: |parts, dir| {
+            put_channel(parts, &dir.join("chan"), Put::Another);
+            own_flavour()
+        },
+    },
+    Kind {
+        name: "exclude-newer",
+        needs_backends: false,
+        draft: |_, _| Draft {
+            workspace: "exclude-newer = \"1d\"\n",
+            conda: vec!["prefix-tool"],
+            proof: "subprocess.run([\"prefix-tool\"], check=True)\n".to_owned(),
+            ..Draft::default()
         },
     },
     Kind {
@@ -274,9 +322,26 @@ fn put_library(backend: Backend, dir: &Path) {
         .unwrap();
 }
 
+/// A package of the index of which the environment has this version.
+fn with_version(package: &str, version: &str) -> Draft {
+    let module = package.replace('-', "_");
+    Draft {
+        python: vec![format!("{package} = \"*\"")],
+        proof: format!(
+            "importlib.import_module(\"{module}\")\n\
+             assert importlib.metadata.version(\"{package}\") == \"{version}\"\n"
+        ),
+        ..Draft::default()
+    }
+}
+
 /// The channel in the project has the older of two packages of the usual one.
 fn own_channel(parts: &Parts, dir: &Path) -> Draft {
-    put_channel(parts, &dir.join("chan"));
+    put_channel(parts, &dir.join("chan"), Put::Same);
+    own_flavour()
+}
+
+fn own_flavour() -> Draft {
     Draft {
         own_channel: Some("./chan"),
         conda: vec!["flavour"],
@@ -287,7 +352,38 @@ fn own_channel(parts: &Parts, dir: &Path) -> Draft {
     }
 }
 
-fn put_channel(parts: &Parts, dir: &Path) {
+/// How the package of the channel in a project differs from the one of the usual channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Same,
+    /// Another archive of the same name.
+    Another,
+    /// In the format before `.conda`.
+    TarBz2,
+}
+
+impl Put {
+    /// In which list of a channel the package is, the name of its file, and the file.
+    fn file(self, conda: &Path) -> (&'static str, String, Vec<u8>) {
+        let name = conda.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut bytes = fs::read(conda).unwrap();
+        match self {
+            Put::Same => {}
+            Put::Another => {
+                let mut zip = ZipWriter::new_append(Cursor::new(bytes)).unwrap();
+                zip.set_comment("another one").unwrap();
+                bytes = zip.finish().unwrap().into_inner();
+            }
+            Put::TarBz2 => {
+                let bytes = as_tar_bz2(conda).unwrap();
+                return ("packages", name.replace(".conda", ".tar.bz2"), bytes);
+            }
+        }
+        ("packages.conda", name, bytes)
+    }
+}
+
+fn put_channel(parts: &Parts, dir: &Path, put: Put) {
     let package = "flavour-1.0-0.conda";
     let theirs = parts.channel.dir.join("noarch");
     let read = fs::read(theirs.join("repodata.json")).unwrap();
@@ -295,17 +391,21 @@ fn put_channel(parts: &Parts, dir: &Path) {
     for subdir in [parts.channel.subdir, "noarch"] {
         let own = dir.join(subdir);
         fs::create_dir_all(&own).unwrap();
-        let mut packages = json!({});
-        if subdir == "noarch" {
-            packages[package] = repodata["packages.conda"][package].clone();
-            fs::copy(theirs.join(package), own.join(package)).unwrap();
-        }
-        let repodata = json!({
+        let mut listed = json!({
             "info": {"subdir": subdir},
             "packages": {},
-            "packages.conda": packages,
+            "packages.conda": {},
             "repodata_version": 1,
         });
-        fs::write(own.join("repodata.json"), repodata.to_string()).unwrap();
+        if subdir == "noarch" {
+            let (list, name, bytes) = put.file(&theirs.join(package));
+            let mut record = repodata["packages.conda"][package].clone();
+            record["sha256"] = json!(data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes)));
+            record["size"] = json!(bytes.len());
+            record.as_object_mut().unwrap().remove("md5");
+            listed[list][&name] = record;
+            fs::write(own.join(name), bytes).unwrap();
+        }
+        fs::write(own.join("repodata.json"), listed.to_string()).unwrap();
     }
 }

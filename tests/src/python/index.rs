@@ -16,7 +16,9 @@ pub(super) fn write(files: &Path, pages: &Path) -> Result<()> {
     for entry in names {
         let file = entry.file_name().to_string_lossy().into_owned();
         let sum = sha256_of_file(&entry.path())?;
-        let link = format!("<a href=\"../../files/{file}#sha256={sum}\">{file}</a><br>\n");
+        // As PyTorch's index has it.
+        let place = file.replace('+', "%2B");
+        let link = format!("<a href=\"../../files/{place}#sha256={sum}\">{file}</a><br>\n");
         projects.entry(project_of(&file)?).or_default().push(link);
     }
     let overview: String = projects

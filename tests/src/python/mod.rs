@@ -27,7 +27,7 @@ use crate::process::announced;
 
 pub use cyclonedx::{CycloneDx, ensure_cyclonedx};
 pub use repository::commit_with_tag;
-pub use source::{Backend, Source};
+pub use source::{Backend, LOCAL_VERSION, Source};
 pub use uv::ensure_uv;
 pub use wheel::wheel;
 
@@ -42,7 +42,8 @@ impl PythonIndex {
     /// The simple index (PEP 503), for a project's `index-url`. It has `plain-wheel` as a
     /// wheel, `old-sdist` (setuptools; its metadata is so old that only a build tells what it
     /// needs) and `new-sdist` (hatchling) as source distributions, all in version 1.0, and the
-    /// build backends.
+    /// build backends. The metadata of `dated-wheel` has zeros that the name of its file lacks,
+    /// `local-wheel` has a local version, and `local-sdist` 1.0 gets one when it is built.
     pub fn simple(&self) -> String {
         format!("{}/simple", self.address)
     }
@@ -72,8 +73,11 @@ const DIRECT_WHEEL: &str = "direct_wheel-1.0-py3-none-any.whl";
 const DIRECT_SDIST: &str = "direct_sdist-1.0.tar.gz";
 const REPOSITORY: &str = "git/from-git.git";
 
-/// The version of every package made here.
+/// The version of every package made here, but for the three that are about versions.
 pub const VERSION: &str = "1.0";
+
+/// The version of `dated-wheel`, as its metadata has it and as the name of its file does.
+pub const DATES: [&str; 2] = ["2025.05.09", "2025.5.9"];
 
 /// Sees to it that the index is made and served.
 ///
@@ -137,6 +141,15 @@ fn make(dir: &Path) -> Result<()> {
     put(&files, sdist::sdist(&old, "2.1", scratch.path())?)?;
     let new = source("new-sdist", VERSION, Backend::Hatchling);
     put(&files, sdist::sdist(&new, "2.4", scratch.path())?)?;
+    let local = source("local-sdist", VERSION, Backend::LocalVersion);
+    put(&files, sdist::sdist(&local, "2.2", scratch.path())?)?;
+    let with_local = format!("{VERSION}{LOCAL_VERSION}");
+    put(&files, wheel("local-wheel", &with_local)?)?;
+    let [with_zeros, without] = DATES;
+    put(
+        &files,
+        wheel::wheel_named("dated-wheel", with_zeros, without)?,
+    )?;
     put(&direct, wheel("direct-wheel", VERSION)?)?;
     let sdist_source = source("direct-sdist", VERSION, Backend::Hatchling);
     put(&direct, sdist::sdist(&sdist_source, "2.4", scratch.path())?)?;

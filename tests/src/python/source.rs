@@ -16,7 +16,13 @@ pub enum Backend {
     SetuptoolsScm,
     /// hatchling with a version from git.
     HatchVcs,
+    /// setuptools with a `setup.py` that adds a local version, [`LOCAL_VERSION`], as one does
+    /// that builds for the CUDA of a machine.
+    LocalVersion,
 }
+
+/// What a build with [`Backend::LocalVersion`] adds.
+pub const LOCAL_VERSION: &str = "+cu122";
 
 /// A package with one module that says its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +51,27 @@ impl Source {
 
     /// Path and text of each file.
     pub fn files(&self) -> Vec<(String, String)> {
+        let module = (
+            format!("src/{}/__init__.py", self.module()),
+            module_text(&self.version),
+        );
+        if self.backend == Backend::LocalVersion {
+            let pyproject = "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n";
+            let setup = format!(
+                "from setuptools import setup\nsetup(name=\"{}\", version=\"{}{LOCAL_VERSION}\", packages=[\"{}\"], package_dir={{\"\": \"src\"}})\n",
+                self.name,
+                self.version,
+                self.module()
+            );
+            return vec![
+                ("pyproject.toml".to_owned(), pyproject.to_owned()),
+                ("setup.py".to_owned(), setup),
+                module,
+            ];
+        }
         let (setuptools, hatchling) = ("setuptools.build_meta", "hatchling.build");
         let (requires, backend, tool) = match self.backend {
-            Backend::Setuptools => (&["setuptools"][..], setuptools, ""),
+            Backend::Setuptools | Backend::LocalVersion => (&["setuptools"][..], setuptools, ""),
             Backend::Hatchling => (&["hatchling"][..], hatchling, ""),
             Backend::SetuptoolsScm => (
                 &["setuptools", "setuptools-scm"][..],
@@ -70,13 +94,7 @@ impl Source {
              [project]\nname = \"{}\"\n{version}\nrequires-python = \">=3.8\"\n{tool}",
             self.name
         );
-        vec![
-            ("pyproject.toml".to_owned(), pyproject),
-            (
-                format!("src/{}/__init__.py", self.module()),
-                module_text(&self.version),
-            ),
-        ]
+        vec![("pyproject.toml".to_owned(), pyproject), module]
     }
 
     /// Writes the files into a directory, which is made when it is not there.

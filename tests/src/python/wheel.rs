@@ -15,6 +15,15 @@ use super::source::{metadata, module_name, module_text};
 /// # Errors
 /// When it cannot be packed.
 pub fn wheel(name: &str, version: &str) -> Result<(String, Vec<u8>)> {
+    wheel_named(name, version, version)
+}
+
+/// The same, with another version in the name of its file than in its metadata.
+pub(super) fn wheel_named(
+    name: &str,
+    version: &str,
+    in_file_name: &str,
+) -> Result<(String, Vec<u8>)> {
     let module = module_name(name);
     let info = format!("{module}-{version}.dist-info");
     let tags = "Wheel-Version: 1.0\nGenerator: testbed\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
@@ -34,7 +43,7 @@ pub fn wheel(name: &str, version: &str) -> Result<(String, Vec<u8>)> {
         zip.start_file(path, stored)?;
         zip.write_all(text.as_bytes())?;
     }
-    let file_name = format!("{module}-{version}-py3-none-any.whl");
+    let file_name = format!("{module}-{in_file_name}-py3-none-any.whl");
     Ok((file_name, zip.finish()?.into_inner()))
 }
 
