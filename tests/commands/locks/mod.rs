@@ -2,9 +2,12 @@
 //! kinds of files, and what is said of those that cannot be used.
 
 mod platforms;
+mod samples;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 

@@ -499,6 +499,14 @@ fn what_is_no_lock_is_said() {
     );
 }
 
+/// What cannot be: the words of each reason to refuse a lock.
+const CANNOT_BE: [&str; 4] = [
+    "no packages of environment",
+    "outside of the project",
+    "with different content",
+    "has it built for",
+];
+
 /// Real locks, odd ones, in a directory that `PIXI_LOCK_SAMPLES` names.
 #[test]
 #[allow(
@@ -555,7 +563,11 @@ fn real_locks() {
                         need.python.len()
                     ),
                     Err(problems) => {
-                        eprintln!("{name} {environment} {platform}: {}", problems.join("; "))
+                        eprintln!("{name} {environment} {platform}: {}", problems.join("; "));
+                        let is_known = |problem: &String| {
+                            CANNOT_BE.iter().any(|reason| problem.contains(reason))
+                        };
+                        assert!(problems.iter().all(is_known), "{problems:?}");
                     }
                 }
             }
