@@ -137,6 +137,8 @@ fn names_that_differ_from_the_lock_are_found_by_uvs_pointers() {
     let link = format!("{source}/rev/flash_attn-2.5.8+cu122torch2.3-py3-none-any");
     workdir.unpacked("flash_attn", "2.5.8+cu122torch2.3", "flash-id", &link);
     workdir.pointer(&format!("{source}/rev/src/setup.py"), b"");
+    // The file that the build made, beside the link to what was in it.
+    workdir.pointer(&format!("{link}.whl"), b"zip");
     workdir.pointer(
         &format!("{source}/revision.http"),
         &pointer("rev", None, None),
@@ -197,7 +199,7 @@ fn names_that_differ_from_the_lock_are_found_by_uvs_pointers() {
             "fromgit-id/",
             "rev/src/setup.py",
         ],
-        &[],
+        &["torch2.3-py3-none-any.whl"],
     );
     // uv builds it again where it is installed, and the build may ask for more.
     assert!(workdir.page().contains("idna 3.20"), "{}", workdir.page());

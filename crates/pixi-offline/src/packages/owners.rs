@@ -118,8 +118,14 @@ impl Owners {
         }
         for wheel in python.wheels() {
             let named = needed.get(&*wheel.package);
-            let is_needed =
-                named.is_some_and(|named| named.iter().any(|package| wheel.tie(package).is_some()));
+            let named_here = named.into_iter().flatten();
+            let mut tied = named_here
+                .filter(|package| wheel.tie(package).is_some())
+                .peekable();
+            let is_needed = tied.peek().is_some();
+            // Where uv builds the package again it writes this file anew: one that the
+            // product brought would be found changed there.
+            let is_rewritten = is_needed && !tied.any(|package| wheel.is_taken_for(package));
             let owner = if is_needed {
                 PackageOwner::Package
             } else if let Some(reason) = why_for_builds(wheel, named.is_some(), need, builds) {
@@ -132,7 +138,8 @@ impl Owners {
                 .iter()
                 .chain(&wheel.beside)
                 .chain(&wheel.archive);
-            for entry in entries {
+            let is_archive = |path: &Path| path.extension() == Some(OsStr::new("whl"));
+            for entry in entries.filter(|entry| !(is_rewritten && is_archive(entry))) {
                 self.add(entry.clone(), owner.clone());
             }
         }
