@@ -311,7 +311,6 @@ fn say_packages(
     let (download, unknown) = (sizes.iter().sum::<u64>(), packages.len() - sizes.len());
     plan.facts["packages"] = json!({
         "conda": conda,
-        "conda_from_source": sources,
         "python": python,
         "platform": platform.map(Subdir::as_str),
         "download_bytes": download,
@@ -319,7 +318,10 @@ fn say_packages(
     });
     let from_source = match sources {
         0 => String::new(),
-        some => format!(", {some} that pixi builds from source"),
+        some => {
+            plan.facts["packages"]["conda_from_source"] = json!(some);
+            format!(", {some} that pixi builds from source")
+        }
     };
     plan.say(format!(
         "environments {}: {conda} conda packages{from_source}, {python} Python packages; {download} bytes to fetch, and {unknown} packages of which the lock does not say the size",
