@@ -23,8 +23,9 @@ use place::Place;
 use testbed::SecondEngine;
 
 /// The pages with blocks that are run; each has a test of its own.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
+    "docs/getting-started.md",
     "docs/reference/commands.md",
     "docs/guide.md",
     "docs/how-to/one-command.md",
@@ -36,10 +37,10 @@ const PAGES: [&str; 6] = [
 const ELSEWHERE: [&str; 1] = ["docs/how-to/production-image.md"];
 
 /// How many blocks may stay out.
-const IGNORED: usize = 8;
+const IGNORED: usize = 9;
 
 /// How other fences may be called.
-const OTHER: [&str; 4] = ["text", "json", "Dockerfile", "toml"];
+const OTHER: [&str; 5] = ["text", "json", "Dockerfile", "toml", "yaml"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -145,23 +146,28 @@ fn the_readme_can_be_read_in_a_minute() {
 }
 
 #[test]
-fn the_page_of_the_commands() {
+fn getting_started() {
     run(PAGES[1]);
 }
 
 #[test]
-fn the_guide() {
+fn the_page_of_the_commands() {
     run(PAGES[2]);
 }
 
 #[test]
-fn the_page_of_build_offline_product() {
+fn the_guide() {
     run(PAGES[3]);
 }
 
 #[test]
-fn the_page_of_the_evidence() {
+fn the_page_of_build_offline_product() {
     run(PAGES[4]);
+}
+
+#[test]
+fn the_page_of_the_evidence() {
+    run(PAGES[5]);
 }
 
 #[test]
@@ -170,5 +176,5 @@ fn the_page_of_the_engines() {
         testbed::skip("the_page_of_the_engines", &reason);
         return;
     }
-    run_in(Place::with_engines(), PAGES[5]);
+    run_in(Place::with_engines(), PAGES[6]);
 }
