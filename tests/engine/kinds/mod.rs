@@ -7,6 +7,7 @@ mod draft;
 mod journey;
 mod kind;
 mod parts;
+mod same_content;
 mod sources;
 mod supported;
 mod table;

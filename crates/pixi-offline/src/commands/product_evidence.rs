@@ -138,6 +138,7 @@ pub(crate) fn facts(
         secrets: Some(choices.secrets.clone()),
         totals: Totals::default(),
         sums: None,
+        content_digest: None,
     })
 }
 

@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::comparison::ProductSummary;
 use crate::comparison::packages::{self, EnvironmentPackages};
-use crate::evidence::Sha256Digest;
 use crate::evidence::check::Lists;
 use crate::evidence::evidence_file::{self, LONGEST_RECORD};
 use crate::evidence::manifest::{Entry, EntryKind, ManifestFacts};
 use crate::evidence::verification::Verified;
+use crate::evidence::{ContentDigest, Sha256Digest};
 use crate::failure::Failure;
 use crate::layout::Product;
 
@@ -103,6 +103,11 @@ impl ProductLists {
         self.lists.manifest.entries.iter().filter_map(below)
     }
 
+    /// Of the entries, so that it is known of an older product, too.
+    pub(super) fn content_digest(&self) -> ContentDigest {
+        ContentDigest::of(&self.facts().project.dir, &self.lists.manifest.entries)
+    }
+
     pub(super) fn summary(&self) -> ProductSummary {
         let facts = self.facts();
         ProductSummary {
@@ -110,7 +115,7 @@ impl ProductLists {
             project: facts.project.name.clone(),
             version: facts.project.version.clone(),
             product_digest: format!("sha256:{}", self.lists.digest),
-            content_digest: None,
+            content_digest: self.content_digest().to_string(),
             files: facts.totals.files,
             bytes: facts.totals.bytes,
         }

@@ -34,9 +34,8 @@ pub struct Comparison {
     pub new: ProductSummary,
     /// Whether both are the same to the byte: their digests are equal.
     pub same_product: bool,
-    /// Whether packages, project and resources hold the same; `None` when one of the
-    /// products does not state its content digest.
-    pub same_content: Option<bool>,
+    /// Whether packages, project and resources hold the same: their content digests are equal.
+    pub same_content: bool,
     /// Packages that were added, removed or changed, by name.
     pub packages: Vec<PackageChange>,
     /// Entries of the project that were added, removed or changed, by path below it.
@@ -61,7 +60,7 @@ pub struct ProductSummary {
     /// The product's digest, `sha256:…`: that of its `SHA256SUMS`.
     pub product_digest: String,
     /// The digest of what it holds, without the bookkeeping of caches.
-    pub content_digest: Option<String>,
+    pub content_digest: String,
     /// Regular files.
     pub files: u64,
     /// The bytes of these.
@@ -90,16 +89,11 @@ impl Comparison {
             )));
         }
         let (old_summary, new_summary) = (old.summary(), new.summary());
-        let same_content = old_summary
-            .content_digest
-            .as_ref()
-            .zip(new_summary.content_digest.as_ref())
-            .map(|(old, new)| old == new);
         Ok(Comparison {
             kind: KIND,
             format: FORMAT,
             same_product: old_summary.product_digest == new_summary.product_digest,
-            same_content,
+            same_content: old_summary.content_digest == new_summary.content_digest,
             packages: packages::compare(old.packages(), new.packages()),
             project: DirComparison::of(old.project_entries(), new.project_entries()),
             resources: DirComparison::of(old.resource_entries(), new.resource_entries()),

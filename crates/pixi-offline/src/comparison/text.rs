@@ -57,13 +57,10 @@ fn product(product: &ProductSummary) -> String {
 fn content(comparison: &Comparison) -> &'static str {
     match (comparison.same_product, comparison.same_content) {
         (true, _) => "the same to the byte",
-        (false, Some(true)) => {
-            "packages, project and resources are the same; what differs is listed below, and the bookkeeping of package caches"
+        (false, true) => {
+            "packages, project and resources hold the same; what differs is listed below, or is bookkeeping of the package cache"
         }
-        (false, Some(false)) => "different",
-        (false, None) => {
-            "different products; whether they hold the same is unknown, since one of them states no content digest (an older version made it)"
-        }
+        (false, false) => "different",
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::container::{EngineVersion, Image};
+use crate::evidence::ContentDigest;
 use crate::evidence::Sha256Digest;
 use crate::evidence::SourceState;
 use crate::evidence::built::BuiltFacts;
@@ -76,6 +77,10 @@ pub struct ManifestFacts {
     /// both are known. Products of older versions do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sums: Option<Sha256Digest>,
+    /// The digest of what the product holds, without the bookkeeping of caches. Products of
+    /// older versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_digest: Option<ContentDigest>,
 }
 
 /// What was done about secrets before a product was made.
@@ -259,6 +264,7 @@ impl Manifest {
         let facts = ManifestFacts {
             totals: Totals::of(&entries),
             sums: Some(sums::digest_without_manifest(&entries)),
+            content_digest: Some(ContentDigest::of(&facts.project.dir, &entries)),
             ..facts
         };
         Manifest { facts, entries }

@@ -5,6 +5,7 @@
 
 pub mod built;
 pub mod check;
+mod content;
 mod digest;
 mod entries;
 pub mod evidence_file;
@@ -23,6 +24,7 @@ mod timestamp;
 pub mod trusted_comment;
 pub mod verification;
 
+pub use content::ContentDigest;
 pub use digest::{Sha256Digest, hexadecimal};
 pub use project_metadata::ProjectMetadata;
 pub use record::{

@@ -67,13 +67,15 @@ list_backends() {
 }
 
 # One call for an environment: pixi 0.15 takes a single -e, and does not know
-# the default one by its name.
+# the default one by its name. What it builds from source gets the same time (the first of 1980, which zip
+# files can have) and the same order of sets in each build, unless the caller says otherwise.
 install() {
   for environment in $environments; do
     option="-e $environment"
     [ "$environment" != default ] || option=
     # shellcheck disable=SC2086 # options of ours, none with a space in it
-    pixi install $install_options $option && keep_built "$environment" || return
+    SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH-315532800} PYTHONHASHSEED=${PYTHONHASHSEED-0} \
+      pixi install $install_options $option && keep_built "$environment" || return
   done
   list_backends
 }

@@ -1,0 +1,211 @@
+//! The digest of what a product holds, without the bookkeeping of package caches: two people who
+//! build one lock on two machines get the same one.
+//!
+//! It is over the files and links of the project, the resources, the conda packages and the unpacked wheels. Left out
+//! are names that uv draws at random, its records of HTTP answers, pixi's records of where a package came
+//! from, the sources that wheels were built of, and our own scripts. Of permissions it has whether the owner may
+//! execute a file, as git has: others depend on the umask of whoever checked the project out.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::evidence::Sha256Digest;
+use crate::evidence::entries::{EncodedPath, Entry, EntryKind};
+use crate::layout::Product;
+
+/// What the digest begins with, so that another definition gives another digest.
+const HEADER: &[u8] = b"pixi-offline content 1\n";
+
+/// The digest of what a product holds, written `sha256:…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentDigest(Sha256Digest);
+
+impl ContentDigest {
+    /// The digest for the entries of a product whose project lies at `project`.
+    pub fn of(project: &EncodedPath, entries: &[Entry]) -> ContentDigest {
+        // With a source root, the project is not at the top.
+        let top = project.path().components().next();
+        let top = top.map_or(&b""[..], |top| top.as_os_str().as_bytes());
+        let mut lines = Vec::new();
+        let mut wheels: BTreeMap<&[u8], Vec<Vec<u8>>> = BTreeMap::new();
+        for entry in entries {
+            match place(entry.path.bytes(), top) {
+                Some(Place::Below(dir, path)) => lines.extend(line(dir, path, &entry.kind)),
+                Some(Place::Wheel(id, path)) => {
+                    let lines = wheels.entry(id).or_default();
+                    lines.extend(line("wheel", path, &entry.kind));
+                }
+                None => {}
+            }
+        }
+        // A wheel is known by what is in it.
+        lines.extend(
+            wheels
+                .into_values()
+                .map(|lines| format!("wheel {}\n", digest(&[], lines)).into_bytes()),
+        );
+        ContentDigest(digest(HEADER, lines))
+    }
+}
+
+/// Where the content of a product is.
+enum Place<'a> {
+    /// Below a directory that has the same name in each build.
+    Below(&'static str, &'a [u8]),
+    /// In the directory of an unpacked wheel, whose name is random.
+    Wheel(&'a [u8], &'a [u8]),
+}
+
+/// The place of what counts; `None` for all else.
+fn place<'a>(path: &'a [u8], project: &[u8]) -> Option<Place<'a>> {
+    let below = |dir: &[u8]| path.strip_prefix(dir)?.strip_prefix(b"/");
+    if let Some(path) = below(project) {
+        return Some(Place::Below("project", path));
+    }
+    if let Some(path) = below(Product::RESOURCES.as_bytes()) {
+        return Some(Place::Below("resources", path));
+    }
+    let cached = below(Product::CACHE.as_bytes())?;
+    if let Some(path) = cached.strip_prefix(b"pkgs/") {
+        // Files beside the packages are locks and the like.
+        let (_, inside) = split(path)?;
+        let is_record = inside == b"info/repodata_record.json";
+        return (!is_record).then_some(Place::Below("conda", path));
+    }
+    let (bucket, path) = split(cached.strip_prefix(b"uv-cache/")?)?;
+    let (id, inside) = split(path)?;
+    bucket
+        .starts_with(b"archive-v")
+        .then_some(Place::Wheel(id, inside))
+}
+
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = path.iter().position(|&byte| byte == b'/')?;
+    Some((&path[..at], &path[at + 1..]))
+}
+
+/// A line for a file or link.
+fn line(dir: &str, path: &[u8], kind: &EntryKind) -> Option<Vec<u8>> {
+    let path = EncodedPath::new(OsStr::from_bytes(path));
+    let line = match kind {
+        EntryKind::File { mode, sha256, .. } => {
+            let executable = if mode.bits() & 0o100 == 0 {
+                "file"
+            } else {
+                "program"
+            };
+            format!("{executable} {sha256} {dir}/{path}\n")
+        }
+        EntryKind::Link { target } => format!("link {target} {dir}/{path}\n"),
+        _ => return None,
+    };
+    Some(line.into_bytes())
+}
+
+fn digest(header: &[u8], mut lines: Vec<Vec<u8>>) -> Sha256Digest {
+    lines.sort_unstable();
+    let mut hash = Sha256::new();
+    hash.update(header);
+    for line in lines {
+        hash.update(line);
+    }
+    hash.finalize().into()
+}
+
+impl fmt::Display for ContentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.0)
+    }
+}
+
+impl Serialize for ContentDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ContentDigest, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digest = text.strip_prefix("sha256:").unwrap_or_default().parse();
+        digest.map(ContentDigest).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::entries::Mode;
+
+    fn of(entries: &[(&str, &str, u32)]) -> String {
+        let entries: Vec<Entry> = entries
+            .iter()
+            .map(|(path, content, mode)| Entry {
+                path: EncodedPath::new(path),
+                kind: EntryKind::File {
+                    mode: Mode::of(*mode),
+                    size: content.len() as u64,
+                    sha256: Sha256::digest(content).into(),
+                },
+            })
+            .collect();
+        ContentDigest::of(&EncodedPath::new("demo/apps/foo"), &entries).to_string()
+    }
+
+    #[test]
+    fn the_bookkeeping_of_caches_and_the_umask_do_not_count() {
+        let one = of(&[
+            ("demo/apps/foo/pixi.toml", "a", 0o644),
+            ("pkg-cache/pkgs/a-1-0.lock", "1", 0o644),
+            ("pkg-cache/pkgs/a-1-0/bin/a", "a", 0o755),
+            ("pkg-cache/pkgs/a-1-0/info/repodata_record.json", "x", 0o644),
+            ("pkg-cache/uv-cache/archive-v0/X/a.py", "1", 0o644),
+            ("pkg-cache/uv-cache/archive-v0/Y/a.py", "2", 0o644),
+            ("pkg-cache/uv-cache/wheels-v6/pypi/a/1.http", "now", 0o644),
+            ("envs.sh", "1", 0o755),
+        ]);
+        let other = of(&[
+            ("demo/apps/foo/pixi.toml", "a", 0o664),
+            ("pkg-cache/pkgs/a-1-0/bin/a", "a", 0o700),
+            ("pkg-cache/uv-cache/archive-v0/A/a.py", "2", 0o644),
+            ("pkg-cache/uv-cache/archive-v0/B/a.py", "1", 0o644),
+            ("pkg-cache/uv-cache/wheels-v6/pypi/a/1.http", "later", 0o644),
+        ]);
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn every_file_that_is_installed_counts() {
+        let all = [
+            ("demo/lib/x", "a", 0o644),
+            ("res/x", "a", 0o644),
+            ("pkg-cache/pkgs/a-1-0/bin/a", "a", 0o755),
+            ("pkg-cache/uv-cache/archive-v0/X/a.py", "a", 0o644),
+            ("pkg-cache/uv-cache/archive-v0/X/b.py", "b", 0o644),
+        ];
+        let whole = of(&all);
+        for (place, (path, _, mode)) in all.iter().enumerate() {
+            let mut changed = all;
+            changed[place].1 = "other";
+            assert_ne!(of(&changed), whole, "content of {path}");
+            changed = all;
+            changed[place].2 = mode ^ 0o111;
+            assert_ne!(of(&changed), whole, "{path} executable or not");
+            let without: Vec<_> = all
+                .iter()
+                .filter(|entry| entry.0 != *path)
+                .copied()
+                .collect();
+            assert_ne!(of(&without), whole, "without {path}");
+        }
+        // A file that went from one wheel to another.
+        let mut moved = all;
+        moved[4].0 = "pkg-cache/uv-cache/archive-v0/Z/b.py";
+        assert_ne!(of(&moved), whole);
+    }
+}
