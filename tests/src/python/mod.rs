@@ -71,7 +71,7 @@ impl PythonIndex {
 
 const DIRECT_WHEEL: &str = "direct_wheel-1.0-py3-none-any.whl";
 const DIRECT_SDIST: &str = "direct_sdist-1.0.tar.gz";
-const REPOSITORY: &str = "git/from-git.git";
+const REPOSITORY: &str = "git/from-git";
 
 /// The version of every package made here, but for the three that are about versions.
 pub const VERSION: &str = "1.0";

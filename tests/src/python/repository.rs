@@ -42,10 +42,6 @@ pub(super) fn serve_as_files(source: &Source, scratch: &Path, target: &Path) -> 
 fn write_recipe(dir: &Path) -> Result<()> {
     fs::create_dir(dir)?;
     fs::write(
-        dir.join("pixi.toml"),
-        "[package]\nname = \"from-git\"\nversion = \"1.0.0\"\n\n[package.build.backend]\nname = \"pixi-build-rattler-build\"\nversion = \"*\"\n",
-    )?;
-    fs::write(
         dir.join("recipe.yaml"),
         "package:\n  name: from-git\n  version: 1.0.0\nsource:\n  path: .\nbuild:\n  number: 0\n  script:\n    - mkdir -p $PREFIX/bin\n    - cp from-git.sh $PREFIX/bin/from-git\n    - chmod 755 $PREFIX/bin/from-git\n",
     )?;

@@ -157,6 +157,15 @@ pub struct LockFacts {
     pub original: Option<OriginalLock>,
 }
 
+impl LockFacts {
+    /// The sha256 of the lock that the project has.
+    pub fn of_project(&self) -> &Sha256Digest {
+        self.original
+            .as_ref()
+            .map_or(&self.sha256, |own| &own.sha256)
+    }
+}
+
 /// The lock that a project has, where its product has another one: `pixi.lock.original`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginalLock {

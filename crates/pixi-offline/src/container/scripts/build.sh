@@ -56,12 +56,13 @@ keep_built() {
 # The programs that pixi fetched to build packages with.
 list_backends() {
   [ -d "$built" ] || return 0
-  for file in "$PIXI_CACHE_DIR"/backends-v0/*/conda-meta/pixi-build-*.json; do
+  for file in "$PIXI_CACHE_DIR"/backends-v0/*/conda-meta/pixi-build-*-*-*.json; do
+    [ -f "$file" ] || continue
     stem=${file##*/}
     stem=${stem%-*}
     case $stem in
-      '*' | pixi-build-api-version-*) ;;
-      *-*) printf '%s %s\n' "${stem%-*}" "${stem##*-}" ;;
+      pixi-build-api-version-*) ;;
+      *) printf '%s %s\n' "${stem%-*}" "${stem##*-}" ;;
     esac
   done >"$built/backends"
 }

@@ -86,7 +86,7 @@ fn sentence(approval: &Approval<'_>) -> Markup {
         p {
             "This product, digest " code { "sha256:" (approval.digest) } ", was made from "
             @match &facts.project.lock {
-                Some(lock) => { "the lock " code { "sha256:" (lock.sha256) } }
+                Some(lock) => { "the lock " code { "sha256:" (lock.of_project()) } }
                 None => "a project without a lock",
             }
             " with " (or_unknown(facts.build.pixi.as_deref(), "pixi ", "an unknown pixi"))
