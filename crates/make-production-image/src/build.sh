@@ -2,8 +2,9 @@
 # Runs in the build stage of a production image, without a network: installs one
 # environment of the product at the path that it has in the image, captures its
 # activation, and lays the project's files ready.
-# Words: the project's directory in the product, the environment, the path in the
-# image, the product's digest, then the project's files to take; none means all.
+# Words: the project's path in the product, the environment, the path in the image, the
+# product's digest, then the project's files to take; none means all. A project may lie
+# deep in the copy of its source root: then that has the path in the image.
 set -eu
 umask 022
 
@@ -53,7 +54,8 @@ if [ "$1" = --names ]; then
   exit 0
 fi
 
-name=$1
+name=${1%%/*}
+in_root=${1#"$name"}
 environment=$2
 app=$3
 digest=$4
@@ -61,7 +63,8 @@ shift 4
 
 product=/pixi-offline/product
 ready=/pixi-offline/project
-prefix=$app/.pixi/envs/$environment
+project=$app$in_root
+prefix=$project/.pixi/envs/$environment
 # Marks the PATH of this stage: that of the last image, not known here, takes its place.
 path_mark=/pixi-offline/path-of-the-build
 
@@ -103,7 +106,7 @@ LC_ALL=C sed -e '/^$/d' -e '/^[^"]*"link"/!s/^\([^"]*"[^"]*"\).*$/\1/' </pixi-of
     if [ -f "$path" ] && [ ! -L "$path" ]; then rm -f -- "$path"; fi
   done
   # What an install leaves there stays out of the context, but for the directory itself.
-  if [ ! -L "$name/.pixi" ]; then rmdir -- "$name/.pixi" 2>/dev/null || :; fi
+  if [ ! -L "$name$in_root/.pixi" ]; then rmdir -- "$name$in_root/.pixi" 2>/dev/null || :; fi
   find . ! -name . -type f -exec sh "$0" --names file {} +
   find . ! -name . -type d -exec sh "$0" --names directory {} +
   find . ! -name . -type l -exec sh "$0" --names link {} +
@@ -140,9 +143,9 @@ if [ -e "$app" ]; then
 fi
 mkdir -p -- "${app%/*}/"
 cp -a -- "$product/$name" "$app"
-cd -- "$app"
-[ "$(pwd -P)" = "$app" ] ||
-  fail "$app leads to $(pwd -P) in the build image: conda packages hold the path that they were installed at, and it would be another one in the last image; choose another --app-dir"
+cd -- "$project"
+[ "$(pwd -P)" = "$project" ] ||
+  fail "$project leads to $(pwd -P) in the build image: conda packages hold the path that they were installed at, and it would be another one in the last image; choose another --app-dir"
 
 # ---- The environment, from the product's cache.
 
@@ -200,7 +203,12 @@ take() {
 }
 
 mkdir -- "$ready"
-if [ "$#" -eq 0 ]; then
+if [ "$#" -eq 0 ] && [ -n "$in_root" ]; then
+  # The environment has its place already, and is too large to be copied for nothing.
+  mv -- "$project/.pixi" /pixi-offline/environments
+  cp -a -- "$app/." "$ready/"
+  mv -- /pixi-offline/environments "$project/.pixi"
+elif [ "$#" -eq 0 ]; then
   find . ! -name . -prune ! -name .pixi -exec cp -a -- {} "$ready/" \;
 else
   for path in "$@"; do take "$path"; done
@@ -252,7 +260,7 @@ printf '%s\n' "$hook" | while read -r word script; do
       ;;
   esac
 done
-entrypoint=$app/.pixi/entrypoint.sh
+entrypoint=$project/.pixi/entrypoint.sh
 {
   # Neither an application's directory nor an environment's name has a # in it.
   sed "s#@PREFIX@#$prefix#g" /pixi-offline/entrypoint.sh

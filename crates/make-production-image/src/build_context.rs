@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use pixi_offline::evidence::evidence_file::{self, LONGEST_LIST};
 use pixi_offline::evidence::manifest::{EntryKind, Manifest};
-use pixi_offline::layout::Product;
+use pixi_offline::layout::{Product, ProjectPlace};
 use pixi_offline::product;
 use pixi_offline::transfer::FixedLenReader;
 use pixi_offline::untrusted_dir::{UntrustedDir, open_below};
@@ -18,12 +18,12 @@ use tar::{Builder, EntryType, Header};
 
 /// The files of a context beside the Dockerfile and the product: name and text. Those
 /// without a dot first are scripts of the build stage.
-pub fn files() -> [(&'static str, String); 3] {
+pub fn files(project: &ProjectPlace) -> [(&'static str, String); 3] {
     let entry_point = product::keep_user_packages_away(include_str!("entrypoint.sh"));
     [
         ("build.sh", include_str!("build.sh").to_owned()),
         ("entrypoint.sh", entry_point),
-        (".dockerignore", IGNORED.to_owned()),
+        (".dockerignore", ignored(project)),
     ]
 }
 
@@ -37,6 +37,16 @@ const IGNORED: &str = "\
 product/*/.pixi/*
 !product/*/.pixi/config.toml
 ";
+
+/// The text of `.dockerignore`: a project may lie deep in the copy of its source root.
+fn ignored(project: &ProjectPlace) -> String {
+    let mut text = IGNORED.to_owned();
+    if !project.in_root.is_empty() {
+        let dir = format!("product/*/{}/.pixi", project.in_root);
+        text.push_str(&format!("{dir}/*\n!{dir}/config.toml\n"));
+    }
+    text
+}
 
 /// What a build is made from.
 #[derive(Debug, Clone)]
@@ -61,7 +71,8 @@ impl BuildContext {
     /// or the stream takes no more.
     pub fn send(&self, to: impl Write) -> anyhow::Result<()> {
         let mut archive = Builder::new(to);
-        for (name, text) in files() {
+        let project = ProjectPlace::of_path(self.manifest.facts.project.dir.path())?;
+        for (name, text) in files(&project) {
             append_text(&mut archive, name, &text)?;
         }
         append_dir(&mut archive, Path::new("product"), 0o755, 0)?;

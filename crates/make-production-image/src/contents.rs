@@ -29,13 +29,13 @@ pub fn dockerfile<'a>(
 ) -> anyhow::Result<Dockerfile<'a>> {
     let facts = source.facts();
     let name = &facts.project.manifest.name;
-    let file = Path::new(source.project.as_os_str()).join(name);
+    let file = source.project.path().join(name);
     let manifest = source
         .checked
         .read(&source.product, &file, LONGEST_RECORD)?;
     let text = String::from_utf8_lossy(&manifest);
     let activated = Activated {
-        app: &request.app,
+        app: &source.project_dir,
         environment: &source.environment,
         pixi: facts.build.pixi.as_deref(),
         platform: facts.platform.map_or("", Subdir::as_str),
@@ -47,6 +47,7 @@ pub fn dockerfile<'a>(
         request,
         project: &source.project,
         build_image: &source.build_image,
+        project_dir: &source.project_dir,
         environment: &source.environment,
         product_digest: source.checked.digest,
         labels: labels(
@@ -117,7 +118,7 @@ pub fn look_for_secrets(
     context: &Context,
 ) -> anyhow::Result<()> {
     let mut secrets = SecretSearch::new(&request.secrets, context)?;
-    let project = source.product.staged(&source.project);
+    let project = source.product.staged(&source.project.name);
     if request.resources.is_some() {
         secrets.resources(&source.product.resources())?;
     }
@@ -135,7 +136,8 @@ pub fn look_for_secrets(
         }
         // Where conda packages come from, which pixi writes into an environment's
         // `conda-meta`: the channels' URLs, as the lock and the cache of a product have them.
-        search.file(&project, Path::new(layout::LOCK_FILE), false);
+        let lock = source.project.in_root.path().join(layout::LOCK_FILE);
+        search.file(&project, &lock, false);
         let cache = source.product.cache();
         for record in packages::channel_records(&cache) {
             search.pointer(&cache, &record);
@@ -181,7 +183,7 @@ pub fn tell_what_stays_out(request: &ImageRequest, source: &CheckedProduct, cont
     let closed: Vec<&Entry> = entries
         .iter()
         .filter(|entry| {
-            let Ok(path) = entry.path.path().strip_prefix(&source.project) else {
+            let Ok(path) = entry.path.path().strip_prefix(&source.project.name) else {
                 return false;
             };
             let copied = |copy: &CopiedPath| path.starts_with(copy.as_str());

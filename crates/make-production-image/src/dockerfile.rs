@@ -3,22 +3,25 @@
 use std::fmt::Write as _;
 
 use pixi_offline::evidence::Sha256Digest;
+use pixi_offline::layout::ProjectPlace;
 use pixi_offline::product::{USER_PACKAGES, is_user_variable};
-use pixi_offline::request::{EnvironmentName, ImageReference, ProjectName};
+use pixi_offline::request::{EnvironmentName, ImageReference};
 
 use crate::activation::BASE_PATH;
 use crate::labels::{Label, PRODUCT_DIGEST};
-use crate::request::{CopiedPath, ExposedPort, ImageRequest, ImageSetting};
+use crate::request::{AppDir, CopiedPath, ExposedPort, ImageRequest, ImageSetting};
 
 /// All that a Dockerfile depends on.
 #[derive(Debug)]
 pub struct Dockerfile<'a> {
     /// What was asked for.
     pub request: &'a ImageRequest,
-    /// The project's directory in the product.
-    pub project: &'a ProjectName,
     /// The image that the environment is installed in.
     pub build_image: &'a ImageReference,
+    /// Where the project is in the product.
+    pub project: &'a ProjectPlace,
+    /// Where it is in the image.
+    pub project_dir: &'a AppDir,
     /// The environment that goes into the image.
     pub environment: &'a EnvironmentName,
     /// The digest of the product.
@@ -44,7 +47,8 @@ impl Dockerfile<'_> {
 
     fn build_stage(&self) -> anyhow::Result<Vec<String>> {
         let digest = format!("sha256:{}", self.product_digest);
-        let mut words = vec!["sh", "/pixi-offline/build.sh", self.project.as_utf8()?];
+        let project = self.project.as_utf8()?;
+        let mut words = vec!["sh", "/pixi-offline/build.sh", &project];
         words.extend([
             self.environment.as_str(),
             self.request.app.as_str(),
@@ -71,12 +75,13 @@ impl Dockerfile<'_> {
     fn last_stage(&self) -> Vec<String> {
         let request = self.request;
         let app = request.app.as_str();
-        let prefix = format!("{app}/.pixi/envs/{}", self.environment.as_str());
-        let entrypoint = format!("{app}/.pixi/entrypoint.sh");
+        let project = self.project_dir;
+        let prefix = project.join(&format!(".pixi/envs/{}", self.environment.as_str()));
+        let entrypoint = project.join(".pixi/entrypoint.sh");
         let mut lines = vec![format!("FROM {}", request.base_image)];
         lines.extend(self.unfinished());
         lines.extend([
-            format!("WORKDIR {app}"),
+            format!("WORKDIR {}", project.as_str()),
             "# An environment holds its path: it is the same in both stages.".to_owned(),
             format!("COPY --from=build {prefix} {prefix}"),
             format!("COPY --from=build {entrypoint} {entrypoint}"),
@@ -195,6 +200,7 @@ fn words_in_json(words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::path::Path;
 
     use clap::Parser as _;
 
@@ -219,8 +225,9 @@ mod tests {
         let request = ImageRequest::try_from(Options::parse_from(words)).unwrap();
         let dockerfile = Dockerfile {
             request: &request,
-            project: &ProjectName::new(OsStr::new("my \"project\"")).unwrap(),
             build_image: request.build_image.as_ref().unwrap(),
+            project: &ProjectPlace::of_path(Path::new("my \"project\"")).unwrap(),
+            project_dir: &request.app,
             environment: &EnvironmentName::new(OsStr::new("prod")).unwrap(),
             product_digest: Sha256Digest::from([0; 32]),
             labels: vec![

@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
-use pixi_offline::layout::Product;
 use pixi_offline::product::quoted;
 use pixi_offline::replacement::replace_file;
 
 use crate::build_context;
+use crate::product::CheckedProduct;
 
 /// Writes Dockerfile and scripts.
 ///
@@ -20,12 +20,13 @@ use crate::build_context;
 pub fn emit(
     dir: &Path,
     dockerfile: &str,
-    product: &Product,
+    source: &CheckedProduct,
     force: bool,
     context: &Context,
 ) -> anyhow::Result<()> {
+    let product = &source.product;
     let dockerfile = ("Dockerfile", dockerfile.to_owned());
-    let files: Vec<(&str, String)> = build_context::files()
+    let files: Vec<(&str, String)> = build_context::files(&source.project)
         .into_iter()
         .chain([dockerfile])
         .collect();

@@ -265,7 +265,7 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     match &request.purpose {
         Purpose::Emit(dir) => {
             let dir = context.host.absolute(dir);
-            emit::emit(&dir, &text, &source.product, request.force, context)
+            emit::emit(&dir, &text, &source, request.force, context)
         }
         Purpose::Build { tag, verify, save } => {
             let image = NewImage {

@@ -13,13 +13,13 @@ use pixi_offline::evidence::manifest::{Entry, ManifestFacts};
 use pixi_offline::evidence::signature::VerifyingKey;
 use pixi_offline::evidence::verification::{VerificationRecord, Verified};
 use pixi_offline::failure::Failure;
-use pixi_offline::layout::Product;
+use pixi_offline::layout::{Product, ProjectPlace};
 use pixi_offline::packages::{Lock, Package};
 use pixi_offline::project::require_dir;
 use pixi_offline::replacement::DirLock;
-use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName, ImageReference, ProjectName};
+use pixi_offline::request::{DEFAULT_ENVIRONMENT, EnvironmentName, ImageReference};
 
-use crate::request::{CopiedPath, ImageRequest};
+use crate::request::{AppDir, CopiedPath, ImageRequest};
 
 /// A product that was compared with its lists, every byte of it, and what of it goes into
 /// the image.
@@ -30,8 +30,11 @@ pub struct CheckedProduct {
     pub checked: Checked,
     /// The image that the environment is installed in.
     pub build_image: ImageReference,
-    /// The project's directory in it.
-    pub project: ProjectName,
+    /// Where the project is in it.
+    pub project: ProjectPlace,
+    /// Where the project is in the image: `--app-dir`, or below it, where that has a copy of
+    /// the project's source root.
+    pub project_dir: AppDir,
     /// The environment that goes into the image.
     pub environment: EnvironmentName,
     lock: Option<Lock>,
@@ -73,7 +76,8 @@ impl CheckedProduct {
         }
         require_verified(&product, &checked, request, key.as_ref(), context)?;
         let facts = &checked.manifest.facts;
-        let project = ProjectName::new(facts.project.dir.path().as_os_str())?;
+        let project = ProjectPlace::of_path(facts.project.dir.path())?;
+        let project_dir = request.app.below(project.in_root.as_str())?;
         let environment = environment(request, facts)?;
         let build_image = build_image(request, facts, context)?;
         require_copied_paths(&request.copies, &project, &checked.manifest.entries)?;
@@ -83,6 +87,7 @@ impl CheckedProduct {
             product,
             checked,
             project,
+            project_dir,
             environment,
             _dir_lock: dir_lock,
         })
@@ -200,11 +205,18 @@ fn environment(request: &ImageRequest, facts: &ManifestFacts) -> anyhow::Result<
 /// Each `--copy` is something that the product lists.
 fn require_copied_paths(
     copies: &[CopiedPath],
-    project: &ProjectName,
+    project: &ProjectPlace,
     entries: &[Entry],
 ) -> anyhow::Result<()> {
     for copy in copies {
-        let path = Path::new(project.as_os_str()).join(copy.as_str());
+        let path = Path::new(project.name.as_os_str()).join(copy.as_str());
+        let environments = project.path().join(".pixi");
+        if path.starts_with(&environments) {
+            return Err(Failure::usage(format!(
+                "--copy {}: that is pixi's own directory, of which the environment is taken",
+                copy.as_str()
+            )));
+        }
         if !entries.iter().any(|entry| entry.path.path() == path) {
             return Err(Failure::usage(format!(
                 "--copy {}: the project in the product has no such file or directory",

@@ -161,6 +161,21 @@ impl AppDir {
         Ok(AppDir(path))
     }
 
+    /// The directory at this path below it; itself where the path is empty.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`AppDir::new`].
+    pub fn below(&self, path: &str) -> anyhow::Result<AppDir> {
+        match path {
+            "" => Ok(self.clone()),
+            path => AppDir::new(
+                "the project's place in the image,",
+                self.join(path).as_ref(),
+            ),
+        }
+    }
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()

@@ -66,7 +66,7 @@ pub(crate) fn write(
     let facts = &checked.manifest.facts;
     let mut stream = Stream {
         archive: Builder::new(to),
-        top: facts.project.dir.path().to_owned(),
+        top: facts.project.staged_dir().to_owned(),
         dir: UntrustedDir::open(product.path())?,
         context,
         buffer: vec![0; PIECE],

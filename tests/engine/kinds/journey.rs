@@ -72,7 +72,7 @@ pub struct Proof {
 }
 
 /// Where the project is, and what it may need around it.
-const PROJECT: &str = "mono/apps/demo";
+pub const PROJECT: &str = "mono/apps/demo";
 
 /// Takes the kind's project all the way.
 pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Failure> {
@@ -166,15 +166,15 @@ const TARGET: &str = include_str!("target.sh");
 /// The least by which the clock at the target must be later.
 const NEARLY_TWO_DAYS: u64 = 47 * 60 * 60;
 
-struct Journey<'a> {
-    sandbox: Sandbox,
-    image: &'a str,
+pub struct Journey<'a> {
+    pub sandbox: Sandbox,
+    pub image: &'a str,
     /// The one that it is built in.
     build_image: &'a str,
 }
 
 impl Journey<'_> {
-    fn new(image: &str) -> Journey<'_> {
+    pub fn new(image: &str) -> Journey<'_> {
         let mut sandbox = Sandbox::new();
         for name in ["DOCKER_HOST", "DOCKER_CONTEXT"] {
             if let Some(value) = std::env::var_os(name) {
@@ -188,7 +188,7 @@ impl Journey<'_> {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.sandbox.work().join(name)
     }
 
@@ -206,7 +206,7 @@ impl Journey<'_> {
     }
 
     /// Another path, another user, an empty home, no network, two days later.
-    fn at_the_target(&self, product: &Path) -> Result<Proof, String> {
+    pub fn at_the_target(&self, product: &Path) -> Result<Proof, String> {
         let mount = format!(
             "type=bind,source={},target=/carried/it,readonly",
             product.display()

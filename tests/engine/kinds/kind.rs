@@ -267,37 +267,45 @@ pub const KINDS: [Kind; 36] = [
     Kind {
         name: "root-editable",
         needs_backends: false,
-        draft: |_, dir| beside(Backend::Hatchling, dir, ", editable = true", Beside),
+        draft: |_, dir| library_beside(dir, Beside),
     },
     Kind {
         name: "root-setuptools",
         needs_backends: false,
-        draft: |_, dir| beside(Backend::Setuptools, dir, "", InEnvironment),
+        draft: |_, dir| library_beside(dir, InEnvironment),
     },
     Kind {
         name: "root-wheel",
         needs_backends: false,
-        draft: |_, dir| {
-            let file = put_wheel("vendored-wheel", &dir.join("../../vendor"));
-            let line = format!("vendored-wheel = {{ path = \"../../vendor/{file}\" }}");
-            Draft {
-                in_root: true,
-                ..Draft::python(line, "vendored-wheel", InEnvironment)
-            }
-        },
+        draft: |_, dir| wheel_beside(dir),
     },
 ];
 
-/// A library in a directory beside that of the projects.
-fn beside(backend: Backend, dir: &Path, how: &str, place: Installed) -> Draft {
+/// A library in a directory beside that of the projects: editable, or one that is built.
+pub fn library_beside(dir: &Path, place: Installed) -> Draft {
     let library = dir.ancestors().nth(2).unwrap().join("libs/library");
     fs::create_dir_all(&library).unwrap();
+    let (backend, how) = match place {
+        Beside => (Backend::Hatchling, ", editable = true"),
+        _ => (Backend::Setuptools, ""),
+    };
     let source = Source::new("library", VERSION, backend);
     source.write(&library).unwrap();
     let line = format!("library = {{ path = \"../../libs/library\"{how} }}");
     Draft {
         in_root: true,
         ..Draft::python(line, "library", place)
+    }
+}
+
+/// A wheel in a directory beside that of the projects.
+pub fn wheel_beside(dir: &Path) -> Draft {
+    let vendor = dir.ancestors().nth(2).unwrap().join("vendor");
+    let file = put_wheel("vendored-wheel", &vendor);
+    let line = format!("vendored-wheel = {{ path = \"../../vendor/{file}\" }}");
+    Draft {
+        in_root: true,
+        ..Draft::python(line, "vendored-wheel", InEnvironment)
     }
 }
 

@@ -6,6 +6,7 @@
 mod draft;
 mod journey;
 mod kind;
+mod monorepo;
 mod parts;
 mod same_content;
 mod sources;

@@ -1,7 +1,7 @@
 //! Images that are made from products: real engine, real pixi, real packages, and each
 //! builder of this machine. No image stays behind.
 
-mod parts;
+pub mod parts;
 
 mod builders;
 mod contents;

@@ -1,5 +1,6 @@
 //! Installing and verifying a staged project in a container with network.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ pub(crate) struct Build<'a> {
     pub(crate) lock_use: LockUse,
     /// Whether the lock has a package that is fetched with git.
     pub(crate) needs_git: bool,
+    /// The paths that the lock names, as they stand in it.
+    pub(crate) local_paths: BTreeSet<PathBuf>,
     /// Whether the lock has a conda package that pixi builds from source.
     pub(crate) builds_conda_packages: bool,
     /// Whether what pixi builds from source is kept as a channel.

@@ -168,6 +168,7 @@ impl<'a> ContainerBuildPlan<'a> {
             lock_use,
             needs_git: build.needs_git,
             builds_conda_packages: build.builds_conda_packages,
+            local_paths: &build.local_paths,
             variables: build.variables,
         };
         question.ask_container(&self.container, &inspected.source, &inspected.local.in_root)

@@ -277,6 +277,7 @@ impl<'a> HostBuildPlan<'a> {
             lock_use,
             needs_git: build.needs_git,
             builds_conda_packages: build.builds_conda_packages,
+            local_paths: &build.local_paths,
             variables: build.variables,
         };
         question.ask_image(&self.container(), &self.source)

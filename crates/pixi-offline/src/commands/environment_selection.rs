@@ -93,6 +93,7 @@ impl EnvironmentSelection {
             builds_conda_packages: lock
                 .is_some_and(|lock| lock.builds_conda_packages(environments)),
             keeps_built_packages: request.keep_built_packages,
+            local_paths: lock.map_or_else(Default::default, Lock::local_paths),
             environments,
             verified: &self.verified,
             verification: &request.verification,

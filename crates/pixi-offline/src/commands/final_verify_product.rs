@@ -22,7 +22,7 @@ use crate::evidence::check::{self, Lists};
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::Failure;
-use crate::layout::{OfflineLogs, Product};
+use crate::layout::{OfflineLogs, Product, ProjectPlace};
 use crate::project::secrets;
 use crate::project::stage;
 use crate::replacement::{DirLock, sweep_files};
@@ -102,7 +102,7 @@ impl BuiltWith {
         };
         Ok(BuiltWith {
             image: ImageReference::new(image.reference.as_ref())?,
-            project: ProjectName::new(facts.project.dir.path().as_os_str())?,
+            project: ProjectPlace::of_path(facts.project.dir.path())?.name,
         })
     }
 }

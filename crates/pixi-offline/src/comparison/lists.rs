@@ -80,9 +80,11 @@ impl ProductLists {
         &self.verified
     }
 
-    /// Those of the project's directory, with their paths below it.
+    /// Those of the project's directory, or of the copy of its source root, with their paths
+    /// below it.
     pub(super) fn project_entries(&self) -> impl Iterator<Item = (&[u8], &EntryKind)> {
-        self.below(self.facts().project.dir.bytes())
+        let dir = self.facts().project.staged_dir();
+        self.below(dir.as_os_str().as_encoded_bytes())
     }
 
     /// Those of the resources, with their paths below these.

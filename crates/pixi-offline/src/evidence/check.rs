@@ -319,10 +319,7 @@ fn compare(
             seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
         });
     // A path dependency may be built in its directory, beside the project.
-    let staged = project
-        .iter()
-        .next()
-        .map_or_else(PathBuf::new, PathBuf::from);
+    let staged = manifest.facts.project.staged_dir().to_owned();
     let where_installs_write = [staged, PathBuf::from("res"), PathBuf::from("pkg-cache")];
     for seen in seen() {
         let Some(entry) = listed.remove(bytes(&seen.path)) else {

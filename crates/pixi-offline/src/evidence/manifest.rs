@@ -2,6 +2,7 @@
 //! is in it. `docs/reference/evidence.md` describes the format.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -131,6 +132,16 @@ pub struct Project {
     pub lock: Option<LockFacts>,
     /// The git commit that it was staged from, where that is known.
     pub git: Option<SourceState>,
+}
+
+impl Project {
+    /// The directory of the product that the project is in: itself, or the copy of the
+    /// source root that was staged with it.
+    pub fn staged_dir(&self) -> &Path {
+        let above = self.dir.path().ancestors();
+        let named = above.filter(|dir| !dir.as_os_str().is_empty());
+        named.last().unwrap_or(Path::new(""))
+    }
 }
 
 /// A file of the project.

@@ -1,7 +1,8 @@
 //! What the pixi of an image, or of a running container, makes of a project before anything
 //! is installed: a dry run asks it.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::container::{RunningContainer, scripts};
 use crate::failure::{self, Failure};
@@ -34,6 +35,8 @@ pub(crate) struct Question<'a> {
     pub(crate) needs_git: bool,
     /// Whether the lock has a conda package that pixi builds from source.
     pub(crate) builds_conda_packages: bool,
+    /// The paths that the lock names, as they stand in it.
+    pub(crate) local_paths: &'a BTreeSet<PathBuf>,
     /// Variables of the build.
     pub(crate) variables: &'a [ContainerVariable],
 }
@@ -88,6 +91,7 @@ impl Question<'_> {
     ) -> anyhow::Result<PixiCheck> {
         let script = scripts::CHECK_PROJECT;
         let words = self.words(PROJECT, source.in_root());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let answer = container.ask(source.dir(), PROJECT, self.variables, script, &words)?;
         self.classify(&answer)
     }
@@ -105,13 +109,14 @@ impl Question<'_> {
     ) -> anyhow::Result<PixiCheck> {
         let source = utf8_arg("the project's path in the container", source.as_os_str())?;
         let words = self.words(source, in_root);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let answer = container.ask(self.variables, scripts::CHECK_PROJECT, &words)?;
         self.classify(&answer)
     }
 
-    fn words<'a>(&'a self, source: &'a str, in_root: &'a PathInRoot) -> [&'a str; 7] {
+    fn words(&self, source: &str, in_root: &PathInRoot) -> Vec<String> {
         let flag = |is_set| if is_set { "yes" } else { "" };
-        [
+        let fixed = [
             source,
             in_root.as_str(),
             self.manifest,
@@ -119,7 +124,10 @@ impl Question<'_> {
             self.environment,
             flag(self.lock_use == LockUse::Locked),
             flag(self.needs_git),
-        ]
+        ];
+        let places = self.local_paths.iter();
+        let places = places.filter_map(|path| in_root.resolve(path)?.to_str().map(str::to_owned));
+        fixed.map(str::to_owned).into_iter().chain(places).collect()
     }
 
     /// What the answer means.

@@ -14,6 +14,8 @@ environment=$5
 # Whether the lock is compared, and whether git is needed: empty means no.
 compares=$6
 needs_git=$7
+# What is left are paths that the lock names, from the top of what is staged.
+shift 7
 project=$source${in_root:+/$in_root}
 # Pixi 0.15 does not know the name `default`.
 [ "$environment" != default ] || environment=
@@ -51,15 +53,25 @@ trap 'exit 143' HUP INT TERM
 mkdir "$scratch/project"
 cd -- "$scratch/project" || exit 1
 ln -s -- "$source"/* . 2>/dev/null
-# What is beside the project stays where the project looks for it.
-while [ -n "$in_root" ]; do
-  part=${in_root%%/*}
-  case $in_root in */*) in_root=${in_root#*/} ;; *) in_root= ;; esac
-  source=$source/$part
-  rm -f -- "$part"
-  mkdir -- "$part" && cd -- "$part" || exit 1
-  ln -s -- "$source"/* . 2>/dev/null
-done
+# Makes what lies at a path, and the directories on the way, no links: pixi compares real
+# paths, and what is beside the project stays where the project looks for it.
+uncover() {
+  rest=$1 here=$scratch/project there=$source
+  while [ -n "$rest" ]; do
+    part=${rest%%/*}
+    case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+    here=$here/$part there=$there/$part
+    [ -L "$here" ] || continue
+    rm -f -- "$here"
+    if [ -d "$there" ]; then
+      mkdir -- "$here" && ln -s -- "$there"/* "$here/" 2>/dev/null
+    elif [ -e "$there" ]; then
+      cp -L -- "$there" "$here"
+    fi
+  done
+}
+for path in "$in_root" "$@"; do uncover "$path"; done
+cd -- "$scratch/project${in_root:+/$in_root}" || exit 1
 rm -f -- "$manifest" pixi.lock
 cp -L -- "$project/$manifest" . || exit 1
 [ ! -f "$project/pixi.lock" ] || cp -L -- "$project/pixi.lock" .

@@ -70,7 +70,7 @@ impl Bytes {
                 continue;
             };
             let path = entry.path.path();
-            let (part, package) = if path.starts_with(manifest.facts.project.dir.path()) {
+            let (part, package) = if path.starts_with(manifest.facts.project.staged_dir()) {
                 (Part::Project, None)
             } else if path.starts_with(&resources) {
                 (Part::Resources, None)

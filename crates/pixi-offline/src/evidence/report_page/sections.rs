@@ -169,7 +169,14 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
         .collect();
     html! {
         (facts_table(&[
-            ("Project", html! { (Escaped(&facts.project.name)) }),
+            ("Project", html! {
+                (Escaped(&facts.project.name))
+                @if facts.project.staged_dir() != facts.project.dir.path() {
+                    ", in " code { (Escaped(&facts.project.dir.to_string())) } ": "
+                    code { (Escaped(&facts.project.staged_dir().to_string_lossy())) }
+                    " is a copy of what it needs of the directory around it"
+                }
+            }),
             ("Version", or_unknown(facts.project.version.as_deref(), "", "not stated")),
             ("Product digest", html! { code { "sha256:" (approval.digest) } }),
             ("Platform", or_unknown(facts.platform.map(Subdir::as_str), "", "not known")),
