@@ -188,7 +188,7 @@ fn success_is_proved_not_assumed() {
     let fake = Fake::new().with(json!({"swallow": 0}));
     fake.create(&["--verify-task", "t"])
         .code(1)
-        .says("did not run our script");
+        .says("did not start in image");
     // An engine that mounts another machine's directory.
     let fake = Fake::new().with(json!({"elsewhere": true}));
     fake.create(&["--verify-task", "t"])

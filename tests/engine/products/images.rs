@@ -85,9 +85,9 @@ fn an_image_that_swallows_our_script_cannot_end_in_success() {
         .unwrap();
         let usual = ["--verify-task", "where", "--image", &swallowing];
         let run = real.verify(&[&["--project-name", "demo"], &usual[..]].concat());
-        run.code(1).says("did not run our script");
+        run.code(1).says("did not start in image");
         let run = real.create(&[&["--workdir", "W2"], &usual[..]].concat());
-        run.code(1).says("did not run our script");
+        run.code(1).says("did not start in image");
         real.make(&["--workdir", "W2"]).code(2);
     }
     testbed::ran("an_image_that_swallows_our_script_cannot_end_in_success", 8);

@@ -324,7 +324,7 @@ fn why_the_container_ended(
         )
     } else if outcome.shell.is_none() {
         format!(
-            "image {image} did not run our script: the container ended with exit code {code} before it began (a profile of the image's that exits, or no usable shell)"
+            "the script did not start in image {image} (exit code {code}). Check the login profile (/etc/profile) and /bin/sh of the image"
         )
     } else if code > failure::SIGNAL_BASE {
         format!(
