@@ -476,3 +476,14 @@ fn what_was_built_is_kept_as_a_channel_where_that_was_asked_for() {
         .success()
         .says("pixi built no package from source");
 }
+
+#[test]
+fn a_lock_that_pixi_calls_stale_may_only_lack_a_backend() {
+    let stale = "Error:   \u{d7} lock file not up-to-date with the workspace\n";
+    let failing = |fake: Fake| fake.with(json!({"phases": [["install", stale, 1]]}));
+    let told = "a build backend of the project's source packages";
+    let with_source = failing(fake_with_source("0.77.0")).create::<&str>(&[]);
+    with_source.code(1).says("--update-lock").says(told);
+    let without = failing(Fake::new()).create::<&str>(&[]);
+    without.code(1).says("--update-lock").says_not(told);
+}

@@ -307,6 +307,11 @@ impl Build<'_> {
     fn advice_on_install(&self, words: &PixiWords) -> String {
         let blames_lock = words.blame_the_lock();
         match self.lock_use {
+            // It asks the backends whether the lock fits, and does not say which it lacks.
+            LockUse::Locked if blames_lock && self.builds_conda_packages => format!(
+                "{}; the same is said where pixi could not get a build backend of the project's source packages, which --frozen names",
+                LockUse::STALE
+            ),
             LockUse::Locked if blames_lock => LockUse::STALE.to_owned(),
             LockUse::Frozen if blames_lock => "pixi.lock lacks what was asked for, and it is installed as it is: refresh it with pixi".to_owned(),
             _ => match words.shown() {
