@@ -426,3 +426,30 @@ fn the_list_of_an_archive_is_signed() {
     );
     succeeds(&workdir.sh(".", "sha256sum -c demo.tar.zst.sha256"));
 }
+
+#[test]
+fn a_product_is_packed_as_it_is_made() {
+    let workdir = with_product();
+    let in_product = ["--archive", "W/product/demo.tar.zst"];
+    workdir.make(&in_product).code(2).says("outside of it");
+    workdir.make(&["--split", "1M"]).code(2).says("--archive");
+    workdir
+        .make(&["--archive", "demo.tar.bz2"])
+        .code(2)
+        .says("endings");
+    workdir
+        .make(&["--archive", "made.tar.zst"])
+        .success()
+        .says("OK: packed");
+    workdir.pack(&["W/product", "packed.tar.zst"]).success();
+    let read = |name: &str| fs::read(workdir.path(name)).unwrap();
+    assert!(read("packed.tar.zst") == read("made.tar.zst"));
+    // A second run would replace it: it is refused before the product is made again.
+    fs::remove_file(workdir.path("W/project/demo/program")).unwrap();
+    let again = ["--archive", "made.tar.zst"];
+    workdir
+        .make(&again)
+        .code(2)
+        .says("made.tar.zst is there already");
+    assert!(workdir.path("W/product/demo/program").exists());
+}

@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{ArgGroup, Parser};
+use pack_product::ArchiveOptions;
 use pixi_offline::commands::build_offline_product::{
-    self as step, OfflineProductRequest, ProductChoices, Source,
+    self as step, OfflineProductRequest, ProductArchive, ProductChoices, Source,
 };
 use pixi_offline::commands::create_workdir_from_container;
 use pixi_offline::commands::create_workdir_from_host;
@@ -151,6 +153,10 @@ pub struct Options {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub archive: ArchiveOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub platform: PlatformOptions,
 
     #[command(flatten)]
@@ -210,6 +216,7 @@ impl ShowOptions {
 impl Options {
     fn request(self, context: &Context) -> anyhow::Result<OfflineProductRequest> {
         let image = self.image.as_deref().map(ImageReference::new).transpose()?;
+        let archive = self.archive.plan(&self.signing, context)?;
         let product = ProductChoices {
             variables: self.product.variables()?,
             contact: self.product.contact()?,
@@ -289,6 +296,7 @@ impl Options {
             out_dir: self.out_dir,
             transfer: self.transfer.transfer,
             workdirs: None,
+            archive: archive.map(|plan| Arc::new(plan) as Arc<dyn ProductArchive>),
         })
     }
 }

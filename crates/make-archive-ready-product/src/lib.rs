@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use pack_product::ArchiveOptions;
 use pixi_offline::commands::make_product::{self as step, BundlePixi, ProductRequest};
 use pixi_offline::context::Context;
 use pixi_offline::project::Generated;
@@ -55,6 +56,10 @@ pub struct Options {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub signing: SigningOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub archive: ArchiveOptions,
 }
 
 impl TryFrom<Options> for ProductRequest {
@@ -97,5 +102,14 @@ impl TryFrom<Options> for ProductRequest {
 ///
 /// Those of the step.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
-    step::run(&ProductRequest::try_from(options)?, context).map(drop)
+    let archive = options.archive.plan(&options.signing, context)?;
+    let request = ProductRequest::try_from(options)?;
+    if let Some(archive) = &archive {
+        archive.require_outside(&request.product_dir(context))?;
+    }
+    let made = step::run(&request, context)?;
+    match archive {
+        Some(archive) => archive.execute(&made.path, context),
+        None => Ok(()),
+    }
 }

@@ -10,7 +10,7 @@ mod plan;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use pixi_offline::context::Context;
 use pixi_offline::request::SigningOptions;
 
@@ -52,6 +52,43 @@ pub struct Options {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub signing: SigningOptions,
+}
+
+/// The options of a command that makes a product and can pack it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Archive")]
+pub struct ArchiveOptions {
+    /// Pack the product into this file, too: .tar, .tar.gz or .tar.zst; FILE.sha256 has its digest
+    #[arg(long, value_name = "FILE")]
+    pub archive: Option<PathBuf>,
+
+    /// Split the archive into parts of at most SIZE bytes: 4G for FAT, 4.7G for a DVD
+    #[arg(long, value_name = "SIZE", requires = "archive")]
+    pub split: Option<OsString>,
+}
+
+impl ArchiveOptions {
+    /// The archive that was asked for, if any.
+    ///
+    /// # Errors
+    ///
+    /// As [`PackPlan::new`]; an archive that is there already is not replaced.
+    pub fn plan(
+        &self,
+        signing: &SigningOptions,
+        context: &Context,
+    ) -> anyhow::Result<Option<PackPlan>> {
+        let Some(file) = &self.archive else {
+            return Ok(None);
+        };
+        let request = PackRequest {
+            file: file.clone(),
+            split: self.split.as_deref().map(PartSize::new).transpose()?,
+            force: false,
+            signing: signing.clone(),
+        };
+        PackPlan::new(&request, context).map(Some)
+    }
 }
 
 /// Runs the command.

@@ -2,6 +2,7 @@
 //! place and gets its name when it is whole.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,12 @@ impl PartSize {
             true => Ok(PartSize(size)),
             false => Err(refuse()),
         }
+    }
+}
+
+impl fmt::Display for PartSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

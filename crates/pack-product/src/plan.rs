@@ -1,10 +1,12 @@
 //! What is packed, where to, and how.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pixi_offline::byte_size::ByteSize;
+use pixi_offline::commands::build_offline_product::ProductArchive;
 use pixi_offline::commands::signing_key;
 use pixi_offline::context::Context;
 use pixi_offline::evidence::check::{self, Checked, Depth, Installs};
@@ -13,6 +15,7 @@ use pixi_offline::evidence::signature::SigningKey;
 use pixi_offline::evidence::trusted_comment::TrustedComment;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
+use pixi_offline::product::pasteable;
 use pixi_offline::project::require_dir;
 use pixi_offline::replacement::DirLock;
 use pixi_offline::request::SigningOptions;
@@ -42,6 +45,8 @@ pub struct PackPlan {
     place: Place,
     compression: Compression,
     key: Option<SigningKey>,
+    /// The words that name the key, for the command line to go on with.
+    signing: Vec<OsString>,
     force: bool,
 }
 
@@ -65,6 +70,7 @@ impl PackPlan {
         };
         let plan = PackPlan {
             key: signing_key(&request.signing, context)?,
+            signing: words_of(&request.signing),
             force: request.force,
             compression,
             place,
@@ -95,6 +101,21 @@ impl PackPlan {
         Ok(())
     }
 
+    /// Refuses a place in the product.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 for such a place.
+    pub fn require_outside(&self, product_dir: &Path) -> anyhow::Result<()> {
+        if !self.place.file.starts_with(product_dir) {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "{} lies in the product; give the archive a place outside of it",
+            self.place.file.display()
+        )))
+    }
+
     /// Packs the product.
     ///
     /// # Errors
@@ -104,12 +125,7 @@ impl PackPlan {
     pub fn execute(&self, product_dir: &Path, context: &Context) -> anyhow::Result<()> {
         let product_dir = context.host.absolute(product_dir);
         require_dir("PRODUCT", &product_dir)?;
-        if self.place.file.starts_with(&product_dir) {
-            return Err(Failure::usage(format!(
-                "{} lies in the product; give the archive a place outside of it",
-                self.place.file.display()
-            )));
-        }
+        self.require_outside(&product_dir)?;
         let product = Product::new(&product_dir);
         let _reading = match product_dir.parent() {
             Some(workdir) if is_workdir(workdir) => Some(DirLock::shared(workdir, COMMAND)?),
@@ -172,12 +188,45 @@ impl PackPlan {
     }
 }
 
+impl ProductArchive for PackPlan {
+    fn file(&self) -> &Path {
+        &self.place.file
+    }
+
+    fn command_line(&self, product: &Path) -> String {
+        let mut words = vec![OsString::from(COMMAND)];
+        if let Some(split) = &self.place.split {
+            words.extend(["--split".into(), split.to_string().into()]);
+        }
+        words.extend(self.signing.iter().cloned());
+        words.extend([product.into(), self.place.file.clone().into()]);
+        let words: Vec<String> = words.iter().map(|word| pasteable(word)).collect();
+        words.join(" ")
+    }
+
+    fn pack(&self, product: &Path, context: &Context) -> anyhow::Result<()> {
+        self.execute(product, context)
+    }
+}
+
 impl fmt::Debug for PackPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PackPlan")
             .field("file", &self.place.file)
             .finish_non_exhaustive()
     }
+}
+
+fn words_of(signing: &SigningOptions) -> Vec<OsString> {
+    let options = [
+        ("--sign-key", &signing.sign_key),
+        ("--sign-password-file", &signing.sign_password_file),
+    ];
+    let given = options.into_iter().filter_map(|(name, file)| {
+        let file = file.as_ref()?;
+        Some([name.into(), file.clone().into_os_string()])
+    });
+    given.flatten().collect()
 }
 
 /// The lists of a product that is as they say, but for the bytes of its files.

@@ -226,3 +226,44 @@ fn the_pixi_of_the_build_is_in_the_product_unless_it_shall_not_be() {
     build(&["--bundle-pixi"]).code(2).says("--bundle-pixi: ");
     build(&["--bundle-pixi", "--no-bundle-pixi"]).code(2);
 }
+
+#[test]
+fn a_product_is_packed_when_it_has_passed_and_not_before() {
+    let fails = json!({"phases": [["install", "i\n", 0], ["bootstrap", "no\n", 7]]});
+    let mut fake = Fake::new().with(fails);
+    let archive = ["--archive", "demo.tar.zst"];
+    build(&fake, &archive).code(7);
+    let archives = || {
+        let names = names(&fake.sandbox.work()).into_iter();
+        names
+            .filter(|name| name.contains("demo.tar"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(archives(), [""; 0]);
+    for (inside, dir) in [("W/demo.tar", "/W,"), ("P/demo.tar", "/P,")] {
+        fs::create_dir_all(fake.path("P")).unwrap();
+        fs::create_dir_all(fake.path("W")).unwrap();
+        let words = ["--output", "P", "--archive", inside];
+        build(&fake, &words)
+            .code(2)
+            .says("which is replaced")
+            .says(dir);
+    }
+    fake = Fake::new();
+    let run = build(&fake, &["--format", "json", archive[0], archive[1]]);
+    run.success();
+    let packed = objects(&run);
+    let packed = packed.iter().find(|object| object["phase"] == "pack");
+    assert_eq!(packed.unwrap()["outcome"], "passed");
+    let archive_of = |fake: &Fake| fs::read(fake.path("demo.tar.zst")).unwrap();
+    fake.sandbox
+        .run("pack-product", ["W/product", "again.tar.zst"])
+        .success();
+    let again = fs::read(fake.path("again.tar.zst")).unwrap();
+    assert!(archive_of(&fake) == again);
+    let calls = fake.calls().len();
+    build(&fake, &archive)
+        .code(2)
+        .says("demo.tar.zst is there already");
+    assert_eq!(fake.calls().len(), calls);
+}

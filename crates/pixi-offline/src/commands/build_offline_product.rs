@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 use self::commands::{make_command, verify_command};
 use self::places::Places;
-pub use self::request::{OfflineProductRequest, ProductChoices, Source};
+pub use self::request::{OfflineProductRequest, ProductArchive, ProductChoices, Source};
 use self::request::{asked_out_dir, asked_product, asked_workdir};
 use self::requests::{asked_image, product_of, verification_of};
 use self::source_plan::SourcePlan;
@@ -130,7 +130,13 @@ impl Progress {
         let record = final_verify_product::run_after(&verify, Some(&made.engine), built, context)?;
         places.accept(product, context)?;
 
-        // STEP 6: what can be said now.
+        // STEP 6: one file to carry.
+        if let Some(archive) = &request.archive {
+            context.report.phase("pack", "pack the product");
+            archive.pack(&product.path, context)?;
+        }
+
+        // STEP 7: what can be said now.
         context.report.phase("proof", "summary");
         context.report.field(
             "manifest",
@@ -200,6 +206,14 @@ impl Progress {
                 "To go on from here:\n  {verify}{}",
                 again("--container-env", !variables.is_empty()),
             )),
+            ("pack", _) => {
+                if let Some(archive) = &request.archive {
+                    context.report.hint(format_args!(
+                        "The product has passed and is in its place. To go on from here:\n  {}",
+                        archive.command_line(places.product())
+                    ));
+                }
+            }
             ("look", _) => {}
             _ => context.report.hint("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
         }
@@ -263,6 +277,18 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
         )?;
     }
     let product = asked_product(request, &workdir, context);
+    if let Some(archive) = &request.archive {
+        let holder = [workdir.path(), &product]
+            .into_iter()
+            .find(|dir| archive.file().starts_with(dir));
+        if let Some(dir) = holder {
+            return Err(Failure::usage(format!(
+                "--archive {} lies in {}, which is replaced; choose another place",
+                archive.file().display(),
+                dir.display()
+            )));
+        }
+    }
     let out_dir = context
         .host
         .absolute(&asked_out_dir(request, workdir.path()));

@@ -74,6 +74,19 @@ pub struct ProductRequest {
     pub contact: Option<Contact>,
 }
 
+impl ProductRequest {
+    /// Where the product goes.
+    pub fn product_dir(&self, context: &Context) -> PathBuf {
+        match &self.output {
+            Some(output) => context.host.absolute(output),
+            None => Workdir::new(context.host.absolute(&self.workdir))
+                .product()
+                .path()
+                .to_owned(),
+        }
+    }
+}
+
 /// Whether the pixi that built a workdir goes into the product.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BundlePixi {

@@ -1,6 +1,8 @@
 //! What a product is asked for.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::commands::create_workdir_from_container::{self, ContainerBuildRequest};
 use crate::commands::create_workdir_from_host::{self, HostBuildRequest};
@@ -59,6 +61,24 @@ pub struct OfflineProductRequest {
     pub transfer: Transfer,
     /// The directory of workdirs, where no place for the workdir was named.
     pub workdirs: Option<PathBuf>,
+    /// The archive that the product is packed into when it has passed.
+    pub archive: Option<Arc<dyn ProductArchive>>,
+}
+
+/// An archive that a product can be packed into. It was checked before anything began that its place is free.
+pub trait ProductArchive: fmt::Debug {
+    /// Where it goes.
+    fn file(&self) -> &Path;
+
+    /// The command line that packs the product in this directory, for a person to paste.
+    fn command_line(&self, product: &Path) -> String;
+
+    /// Packs the product in this directory.
+    ///
+    /// # Errors
+    ///
+    /// When the product is not as it lists itself, or the archive cannot be written.
+    fn pack(&self, product: &Path, context: &Context) -> anyhow::Result<()>;
 }
 
 impl OfflineProductRequest {
