@@ -109,6 +109,7 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     if draft.in_root {
         words.extend(["--source-root", "mono"]);
     }
+    journey.dry_run(&words)?;
     words.extend(prove);
     journey.step(Stage::Create, "create-workdir-from-host", &words)?;
     let in_root = if draft.in_root { "/apps/demo" } else { "" };
@@ -203,6 +204,14 @@ impl Journey<'_> {
         let run = self.sandbox.run(command, image.chain(words));
         let well = run.code == 0 && (!runs_a_container || run.stdout.contains(PROVED));
         require(stage, well, &run.to_string())
+    }
+
+    /// Requires that a dry run takes what the run takes.
+    fn dry_run(&self, words: &[&str]) -> Result<(), Failure> {
+        let image = ["--image", self.build_image, "--dry-run"];
+        let words = image.iter().chain(words);
+        let run = self.sandbox.run("build-offline-product", words);
+        require(Stage::Create, run.code == 0, &run.to_string())
     }
 
     /// Another path, another user, an empty home, no network, two days later.
