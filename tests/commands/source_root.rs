@@ -400,3 +400,22 @@ fn a_path_that_leads_out_is_refused_with_the_source_root_that_holds_it() {
     let run = build("linked", &[]);
     run.code(2).says("opt/bar").says_not("add:");
 }
+
+#[test]
+fn a_python_package_at_an_absolute_path_is_refused_and_no_root_is_named_for_it() {
+    let fake = monorepo();
+    let wheel = fake.path("mono/vendor/w-1.0-py3-none-any.whl");
+    for absolute in [
+        wheel.display().to_string(),
+        format!("file://{}", wheel.display()),
+    ] {
+        let lock = LOCK.replace("../../vendor/w-1.0-py3-none-any.whl", &absolute);
+        fake.sandbox.write("mono/apps/foo/pixi.lock", lock);
+        create(&fake, &[])
+            .code(2)
+            .says("w is locked by an absolute path")
+            .says("write it relative to the project")
+            .says_not("add:");
+    }
+    assert!(!fake.path("W").exists());
+}

@@ -74,9 +74,10 @@ impl LocalSources {
                 let sources = conda.sources();
                 sources.filter(|source| self.lack_source(source)).collect()
             }
+            // No root helps with a path of this machine alone.
             Package::Python(python) => [&python.id.source]
                 .into_iter()
-                .filter(|source| self.lack(source))
+                .filter(|source| self.lack(source) && !is_local(source))
                 .collect(),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rattler_conda_types::Subdir;
 
+use crate::packages::local_channel::is_local;
 use crate::packages::local_sources::LocalSources;
 use crate::packages::lock::Lock;
 use crate::packages::package::{CondaPackage, CondaSource, Package, PythonPackage};
@@ -105,7 +106,13 @@ impl Requirements {
     /// The packages that come from a directory that does not go along.
     fn outside(&self, local: &LocalSources) -> Vec<String> {
         let python = self.python.iter().map(|python| &python.id);
-        let python = python.filter(|id| local.lack(&id.source)).map(|id| {
+        let python = python.filter(|id| local.lack_source(&id.source)).map(|id| {
+            if is_local(&id.source) {
+                return format!(
+                    "{} is locked by an absolute path ({}), which is outside of the project at any other place: write it relative to the project in the manifest, and lock it again",
+                    id.name, id.source
+                );
+            }
             format!(
                 "{} is a dependency by a path outside of the project ({}), which is not staged; stage it with --source-root, move it into the project, or build a wheel of it",
                 id.name, id.source
