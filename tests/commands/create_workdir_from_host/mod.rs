@@ -326,7 +326,7 @@ fn what_cannot_work_offline_is_refused_before_a_container_starts() {
         fake.sandbox.write("demo/pixi.lock", text);
         fake.create::<&str>(&[])
             .code(2)
-            .says("pixi.lock is no lock file");
+            .says("cannot read the lock file");
     }
     assert!(fake.calls().iter().all(|call| call[0] != "run"));
     assert!(!fake.path("W").exists());
