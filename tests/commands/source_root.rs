@@ -372,8 +372,8 @@ fn a_path_that_leads_out_is_refused_with_the_source_root_that_holds_it() {
     let mono = fake.path("mono");
     build("mono/apps/foo", &[])
         .code(2)
-        .says("bar is a dependency by a path outside of the project (../../libs/bar)")
-        .says("w is a dependency by a path outside of the project")
+        .says("path dependency bar is outside the project (../../libs/bar)")
+        .says("path dependency w is outside the project")
         .says(&format!("\n  --source-root {}\n", mono.display()));
     build("mono/apps/foo", &["--source-root", "mono/apps"])
         .code(2)

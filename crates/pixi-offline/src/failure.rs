@@ -22,6 +22,14 @@ pub const MISSING_PROGRAM: u8 = 127;
 /// Added to a signal's number when a process died of it (the shell's rule).
 pub const SIGNAL_BASE: u8 = 128;
 
+/// What a message says where only another build helps, and no later step can succeed.
+pub const BUILD_AGAIN: &str = "create the workdir again";
+
+/// Whether an error says that only another build helps.
+pub fn asks_to_build_again(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains(BUILD_AGAIN)
+}
+
 /// An error message with the exit code that goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

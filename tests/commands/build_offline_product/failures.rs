@@ -13,9 +13,9 @@ fn a_failed_phase_says_which_and_how_to_go_on() {
         let log = fake.path(log);
         run.code(7)
             .says("failed: installing and verifying with a network (")
-            .says("The last lines that it printed:\n  | ")
-            .says(&format!("All of it: {}\n", log.display()))
-            .says("To go on: set it right, then run the same command again")
+            .says(" lines of output:\n  | ")
+            .says(&format!("Full log: {}\n", log.display()))
+            .says("Fix the problem and run the same command again")
             .says("ERROR: ")
             .says_not("\x1b");
         let shown: Vec<&str> = run
@@ -49,7 +49,7 @@ fn a_log_of_the_workdir_that_is_not_named_is_found() {
     let fake = failing("install");
     let words = ["--image", "img:1", "--project-dir", "demo"];
     let run = fake.sandbox.run("build-offline-product", words);
-    run.code(7).says("All of it: ");
+    run.code(7).says("Full log: ");
     run.says("work/.pixi-offline/demo/out/pixi-install.log");
 }
 
@@ -58,22 +58,26 @@ fn a_refused_product_names_the_commands_that_go_on() {
     let fake = Fake::new();
     let words = [
         "--bundle-pixi",
-        "--env",
-        "A=secret",
         "--verify-run",
         "--",
         "python",
         "-c",
         "print(1)",
     ];
-    let run = build(&fake, &words);
+    // What only another build can put right is not offered to be done again.
+    build(&fake, &words)
+        .code(2)
+        .says("create the workdir again")
+        .says("Fix the problem and run the same command again")
+        .says_not("make-archive-ready-product");
+    let run = build(&fake, &[&REFUSED[..], &words[1..]].concat());
     run.code(2)
         .says("failed: making the product (")
         .says("To go on from here:\n  make-archive-ready-product --workdir ")
-        .says(" --bundle-pixi\n  (and each --env again)\n  final-verify-product --image img:1 --product-dir ")
+        .says(" --secrets deny\n  (and each --env again)\n  final-verify-product --image img:1 --product-dir ")
         .says(" --verify-run -- python -c 'print(1)'\n")
-        .says_not("secret")
-        .says("--bundle-pixi: ");
+        .says_not("qx7Lm2vT9pKd")
+        .says("--env PROXY: credentials in a URL");
 }
 
 #[test]
@@ -81,10 +85,10 @@ fn a_failed_final_verification_can_be_repeated_with_the_command_that_is_named() 
     let fake = Fake::new().with(json!({"attempts": {"bootstrap": 2}}));
     let run = build(&fake, &["--project-name", "a b"]);
     run.code(1)
-        .says("failed: installing and verifying without a network (")
+        .says("failed: installing without a network (")
         .says("  | installed\n")
         .says(&format!(
-            "All of it: {}\n",
+            "Full log: {}\n",
             fake.path("W/proof/bootstrap.offline.log").display()
         ))
         .says("To go on from here:\n  final-verify-product ");
@@ -121,5 +125,5 @@ fn a_failure_in_a_container_shows_no_log_of_an_earlier_run() {
     run.code(5)
         .says("  | install")
         .says("W is as it was")
-        .says_not("All of it: ");
+        .says_not("Full log: ");
 }

@@ -17,6 +17,15 @@ use testbed::sandbox::{Run, names};
 use crate::create_workdir_from_container::Container;
 use crate::fake::Fake;
 
+/// Options with which the product is refused while it is made; its variables are searched for
+/// secrets only then.
+const REFUSED: [&str; 4] = [
+    "--secrets",
+    "deny",
+    "--env",
+    "PROXY=http://me:qx7Lm2vT9pKd@proxy.corp.net",
+];
+
 fn build(fake: &Fake, more: &[&str]) -> Run {
     fake.run("build-offline-product", more)
 }
@@ -167,7 +176,13 @@ fn from_a_container_the_whole_way_and_its_plan() {
     assert_eq!(
         phases,
         [
-            "look", "stage", "build", "bring", "product", "verify", "proof"
+            "preflight",
+            "stage",
+            "build",
+            "bring",
+            "product",
+            "verify",
+            "proof"
         ]
     );
     assert!(fake.path("W/product/verification.json").exists());

@@ -40,8 +40,8 @@ fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
         "left out by *.md: 1",
         "left out by .git/: 1",
         "left out by .env: 1",
-        "resources: 2 entries, 7 bytes",
-        "environments default: 1 conda packages, 0 Python packages; 12345 bytes to fetch",
+        "resources: 2 entries, 7 B",
+        "environments default: 1 conda packages, 0 Python packages; 12.3 kB to fetch",
         "secrets: 1 that look like one\n  ",
         "id_rsa",
         "disk: ",
@@ -77,7 +77,7 @@ fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
     assert_eq!(
         staged,
         format!(
-            "staged: {} entries, {} bytes",
+            "staged: {} entries, {} B",
             plan["staged"]["entries"], plan["staged"]["bytes"]
         )
     );

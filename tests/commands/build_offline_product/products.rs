@@ -115,7 +115,7 @@ fn a_product_that_has_passed_stays_with_its_logs_until_another_one_has() {
         }
         fake = fake.with(json!({"attempts": {}}));
         // A product that is refused while it is made.
-        build(&fake, &[&["--bundle-pixi"], &words[..]].concat())
+        build(&fake, &[&REFUSED[..], &words[..]].concat())
             .code(2)
             .says(&said)
             .says(&format!(" --output {}", failed.display()));

@@ -14,7 +14,7 @@ fn each_phase_is_one_json_object_on_stdout() {
         .collect();
     assert_eq!(
         phases,
-        ["look", "stage", "build", "product", "verify", "proof"]
+        ["preflight", "stage", "build", "product", "verify", "proof"]
     );
     for object in &objects {
         assert_eq!(object["schema"], 1);
@@ -26,14 +26,18 @@ fn each_phase_is_one_json_object_on_stdout() {
         );
     }
     run.says("passed: staging the project (");
-    assert!(
-        run.stderr
-            .lines()
-            .last()
-            .unwrap()
-            .starts_with("OK: product sha256:"),
-        "{run}"
-    );
+    let end: Vec<&str> = run.stderr.lines().rev().take(7).collect();
+    assert!(end[6].starts_with("OK: product sha256:"), "{run}");
+    let rows = ["Next: ", "Logs ", "Tested ", "Pixi ", "Lock ", "Product "];
+    for (line, begins) in end.iter().zip(rows) {
+        assert!(line.starts_with(begins), "{line}");
+    }
+    run.says("Tested   without a network, in img:1: the installation, and pixi run t\n");
+    // The last line packs the product.
+    let next = end[0].strip_prefix("Next: ").unwrap();
+    Run::of(fake.sandbox.program("sh").args(["-c", next])).success();
+    let listed = Run::of(fake.sandbox.program("tar").args(["-tf", "demo.tar"]));
+    listed.success().prints("product/README.txt\n");
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn quiet_says_nothing_and_verbose_shows_the_containers_output() {
         (run.success().stdout.as_str(), run.stderr.as_str()),
         ("", "")
     );
-    let refused = build(&fake, &["--quiet", "--bundle-pixi"]);
+    let refused = build(&fake, &[&["--quiet"], &REFUSED[..]].concat());
     refused.code(2).says("To go on from here:").says("ERROR: ");
     let run = build(&fake, &[]);
     assert_eq!(run.success().stdout, "");
@@ -117,7 +121,7 @@ fn no_escape_bytes_but_on_a_terminal_that_wants_them() {
     assert!(moving.contains('\x1b'), "{moving}");
     // Also in the phases after the first.
     assert!(
-        moving.contains("installing and verifying without a network 0s"),
+        moving.contains("installing without a network 0s"),
         "{moving:?}"
     );
     let whole = on_a_terminal(&fake, "--format json");

@@ -67,7 +67,12 @@ fn the_lock_decides_how_pixi_installs() {
         (Some(LOCK), &["--frozen"], "--frozen", ""),
         (Some(&local), &["--update-lock"], "", ""),
         (Some(&local), &[], "--frozen", ""),
-        (None, &[], "", "WARNING: the project has no pixi.lock"),
+        (
+            None,
+            &[],
+            "",
+            "WARNING: no pixi.lock: pixi will resolve dependencies now",
+        ),
     ] {
         let fake = Fake::new();
         match lock {
@@ -309,12 +314,12 @@ fn what_cannot_work_offline_is_refused_before_a_container_starts() {
     fake.sandbox.write("demo/pixi.lock", lock);
     fake.create::<&str>(&[])
         .code(2)
-        .says("lib is a dependency by a path outside of the project (../lib)");
+        .says("path dependency lib is outside the project (../lib)");
     // Also when the image is still to be fetched.
     let fake = fake.with(json!({"images": []}));
     fake.create::<&str>(&[])
         .code(2)
-        .says("outside of the project (../lib)");
+        .says("outside the project (../lib)");
     let fake = fake.with(json!({"images": ["img:1"]}));
     fake.sandbox
         .write("demo/pixi.lock", LOCK.replace("linux-64", "osx-arm64"));

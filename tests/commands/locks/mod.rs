@@ -234,7 +234,7 @@ fn a_lock_that_is_there_and_cannot_be_read_makes_nothing() {
     fake.sandbox
         .run("make-archive-ready-product", ["--workdir", "W"])
         .success()
-        .says("WARNING: the staged project has no pixi.lock");
+        .says("WARNING: the project has no pixi.lock, so this product cannot be installed");
 }
 
 #[test]

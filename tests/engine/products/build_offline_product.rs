@@ -95,9 +95,8 @@ fn one_command_makes_what_the_four_make_and_proves_it() {
     for part in parts {
         assert!(said.contains(&part), "no {part:?} in {said}");
     }
-    run.says(&format!(
-        "OK: product sha256:{digest}, made from lock sha256:{lock}"
-    ));
+    run.says(&format!("OK: product sha256:{digest}\n"))
+        .says(&format!("Lock     sha256:{lock}\n"));
     let record = fs::read(real.path("W/product/verification.json")).unwrap();
     assert_eq!(
         serde_json::from_slice::<Value>(&record).unwrap(),
@@ -133,7 +132,7 @@ fn a_dry_run_on_the_real_engine_starts_and_touches_nothing() {
     let run = real.build(&["--dry-run", "--verify-task", "where"]);
     run.success()
         .prints("environments default: ")
-        .prints(" bytes to fetch")
+        .prints(" to fetch")
         .prints("disk: ")
         .prints(&format!("image {}: sha256:", real.image));
     let plan = real.build(&["--dry-run", "--format", "json"]);
@@ -205,7 +204,7 @@ fn failures_keep_their_code_and_a_second_run_fetches_nothing_again() {
         .says("failed: installing and verifying with a network (")
         .says("  | it is broken\n")
         .says(&format!(
-            "All of it: {}\n",
+            "Full log: {}\n",
             real.path("W/out/verify.log").display()
         ))
         .says("run the same command again");
@@ -220,7 +219,7 @@ fn failures_keep_their_code_and_a_second_run_fetches_nothing_again() {
         .says("failed: installing and verifying without a network (")
         .says("  | no network\n")
         .says(&format!(
-            "All of it: {}\n",
+            "Full log: {}\n",
             real.path("W/proof/verify.offline.log").display()
         ))
         .says(" --attach --verify-task online\n");

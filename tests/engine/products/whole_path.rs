@@ -121,7 +121,7 @@ fn a_project_without_a_lock_gets_one_in_the_product() {
     fs::remove_file(real.path("demo/pixi.lock")).unwrap();
     real.create::<&str>(&[])
         .success()
-        .says("WARNING: the project has no pixi.lock");
+        .says("WARNING: no pixi.lock");
     real.make::<&str>(&[]).success();
     assert!(real.path("W/product/demo/pixi.lock").exists());
     assert!(!real.path("demo/pixi.lock").exists());

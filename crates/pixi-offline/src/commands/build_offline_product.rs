@@ -7,6 +7,7 @@ mod places;
 mod request;
 mod requests;
 mod source_plan;
+mod summary;
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +28,7 @@ use crate::commands::make_product::MadeProduct;
 use crate::commands::product_evidence;
 use crate::context::Context;
 use crate::evidence::verification::VerificationRecord;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::layout::{self, OfflineLogs, Product, Workdir};
 use crate::product::is_product;
 use crate::replacement::{OverwriteGuard, write_file};
@@ -52,7 +53,8 @@ pub fn run(request: &OfflineProductRequest, context: &Context) -> anyhow::Result
     }
     let failed = context.report.end_phases(result.as_ref().err());
     if let Some(phase) = failed {
-        progress.help(phase, request, context);
+        let error = result.as_ref().expect_err("a phase failed");
+        progress.help(phase, error, request, context);
     }
     result.map(|proved| context.report.result(proved))
 }
@@ -94,7 +96,7 @@ impl Progress {
     fn go(&mut self, request: &OfflineProductRequest, context: &Context) -> anyhow::Result<String> {
         // STEP 1: everything that can be known without touching anything. Most of
         // it is the first step's.
-        context.report.phase("look", "preflight checks");
+        context.report.phase("preflight", "preflight checks");
         require_places(request, context)?;
         let workdir = asked_workdir(request, context);
         let _claims = Places::of(request, &workdir, context).claim()?;
@@ -138,23 +140,38 @@ impl Progress {
 
         // STEP 7: what can be said now.
         context.report.phase("proof", "summary");
+        if !verify.verification.is_requested() {
+            context.report.note(
+                "no verification was given: only the installation was tested (--verify-task TASK)",
+            );
+        }
         context.report.field(
             "manifest",
             Product::new(&product.path).manifest().display().to_string(),
         );
-        Ok(conclude(made, product, &record, context))
+        record_proof(made, product, &record, context);
+        Ok(summary::lines(product, &record, &verify, places))
     }
 
     /// Shows the last lines of a phase that failed, where the rest is, and what to
     /// run to go on.
-    fn help(&self, phase: &str, request: &OfflineProductRequest, context: &Context) {
+    fn help(
+        &self,
+        phase: &str,
+        error: &anyhow::Error,
+        request: &OfflineProductRequest,
+        context: &Context,
+    ) {
         let workdir = match &self.made {
             Some(made) => Workdir::new(&made.workdir),
             None => asked_workdir(request, context),
         };
         let lines = context.report.last_lines();
         if !lines.is_empty() {
-            context.report.hint("The last lines that it printed:");
+            let number = lines.len();
+            context
+                .report
+                .hint(format_args!("Last {number} lines of output:"));
             for line in lines {
                 context.report.hint(format_args!("  | {line}"));
             }
@@ -177,7 +194,7 @@ impl Progress {
             if is_of_this_run(&log, context) {
                 context
                     .report
-                    .hint(format_args!("All of it: {}", log.display()));
+                    .hint(format_args!("Full log: {}", log.display()));
             }
         }
         self.tell_what_stays(places, context);
@@ -197,7 +214,7 @@ impl Progress {
             false => String::new(),
         };
         match (phase, remade) {
-            ("product", Some((make, Ok(verify)))) => context.report.hint(format_args!(
+            ("product", Some((make, Ok(verify)))) if !failure::asks_to_build_again(error) => context.report.hint(format_args!(
                 "To go on from here:\n  {make}{}\n  {verify}{}",
                 again("--env", !request.product.variables.is_empty()),
                 again("--container-env", !variables.is_empty()),
@@ -214,8 +231,11 @@ impl Progress {
                     ));
                 }
             }
-            ("look", _) => {}
-            _ => context.report.hint("To go on: set it right, then run the same command again; packages that were fetched into the same --workdir are used again"),
+            ("preflight", _) => {}
+            _ => context.report.hint(match request.source.build().reuse_cache {
+                true => "Fix the problem and run the same command again; downloaded packages are reused",
+                false => "Fix the problem and run the same command again; without --fresh downloaded packages are reused",
+            }),
         }
     }
 }
@@ -341,42 +361,18 @@ fn is_of_this_run(log: &Path, context: &Context) -> bool {
     })
 }
 
-/// The sentence that the proof makes true.
-fn conclude(
+/// Adds what was proved to the record of the last phase.
+fn record_proof(
     made: &BuiltWorkdir,
     product: &MadeProduct,
     record: &VerificationRecord,
     context: &Context,
-) -> String {
-    let build = &made.record;
-    context
-        .report
-        .field("product", product.path.display().to_string());
-    context
-        .report
-        .field("product_digest", format!("sha256:{}", product.digest));
-    context
-        .report
-        .field("lock_sha256", build.lock.built.as_ref());
-    context.report.field("pixi", build.pixi_version());
-    context.report.field("image", build.image.as_ref());
-    context.report.field("verification", record);
-    let unknown = || "unknown".to_owned();
-    let lock = build
-        .lock
-        .built
-        .as_ref()
-        .map_or_else(unknown, ToString::to_string);
-    let image = build.image.as_ref().map_or_else(unknown, |image| {
-        format!("{} ({})", image.reference, image.id)
-    });
-    let words: Vec<String> = record.ran.iter().map(|ran| ran.command.join(" ")).collect();
-    format!(
-        "product sha256:{}, made from lock sha256:{lock} with pixi {} in image {image}, installed and passed `{}` with the network off at {}: {}",
-        product.digest,
-        build.pixi_version().unwrap_or("unknown"),
-        words.join("`, `"),
-        record.finished.as_deref().unwrap_or("an unknown time"),
-        product.path.display(),
-    )
+) {
+    let (build, report) = (&made.record, &context.report);
+    report.field("product", product.path.display().to_string());
+    report.field("product_digest", format!("sha256:{}", product.digest));
+    report.field("lock_sha256", build.lock.built.as_ref());
+    report.field("pixi", build.pixi_version());
+    report.field("image", build.image.as_ref());
+    report.field("verification", record);
 }

@@ -336,7 +336,7 @@ impl<'a> ContainerBuildPlan<'a> {
 
         context
             .report
-            .phase("build", "installing and verifying with a network");
+            .phase("build", request.verification.build_phase());
         let variables = git_version::for_build(&record.git_versions, &request.variables)?;
         let place = self.project_place(&staged.inspected);
         let build = selection.build(request, &place, &variables);

@@ -56,7 +56,7 @@ pub(crate) fn run_after(
 ) -> anyhow::Result<VerificationRecord> {
     context
         .report
-        .phase("verify", "installing and verifying without a network");
+        .phase("verify", request.verification.offline_phase());
     let out_dir = context.host.absolute(&request.out_dir);
     context.report.field("logs", out_dir.display().to_string());
     VerifyPlan::new(request, engine, context)?.execute(built, context)

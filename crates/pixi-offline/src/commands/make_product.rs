@@ -16,7 +16,7 @@ use crate::commands::product_evidence::{self, Choices, Evidence};
 use crate::commands::special_entries::warn_of_special_entries;
 use crate::context::Context;
 use crate::evidence::listing;
-use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Mode};
+use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, ManifestFacts, Mode};
 use crate::evidence::readme;
 use crate::evidence::signature::SigningKey;
 use crate::evidence::{Sha256Digest, WorkdirRecord};
@@ -117,6 +117,8 @@ pub struct MadeProduct {
     pub path: PathBuf,
     /// The sha256 of its `SHA256SUMS`.
     pub digest: Sha256Digest,
+    /// What its manifest states.
+    pub facts: ManifestFacts,
 }
 
 /// Makes the product.
@@ -259,7 +261,7 @@ impl<'a> ProductPlan<'a> {
         let mut content = self.copy(&new, context)?;
         let installation = self.installation(&content);
         self.write_scripts(&new, &installation)?;
-        let digest = self.write_evidence(&new, &mut content, &installation, context)?;
+        let (facts, digest) = self.write_evidence(&new, &mut content, &installation, context)?;
         beside.commit()?;
         if content.cache_move.is_some() {
             // Only now: what is beside its place is deleted when a run dies.
@@ -269,6 +271,7 @@ impl<'a> ProductPlan<'a> {
         Ok(MadeProduct {
             path: self.target.path().to_owned(),
             digest,
+            facts,
         })
     }
 
@@ -386,7 +389,7 @@ impl<'a> ProductPlan<'a> {
         content: &mut Content,
         installation: &Facts,
         context: &Context,
-    ) -> anyhow::Result<Sha256Digest> {
+    ) -> anyhow::Result<(ManifestFacts, Sha256Digest)> {
         let (request, record) = (self.request, self.record.as_ref());
         let choices = Choices {
             excludes: &request.excludes,
@@ -435,7 +438,7 @@ impl<'a> ProductPlan<'a> {
         require_owned(&strangers)?;
         warn_of_special_entries(&manifest.entries, context);
         packages.write_html_report(new, &manifest, &digest, &strangers)?;
-        Ok(digest)
+        Ok((manifest.facts, digest))
     }
 
     /// Says what was made.

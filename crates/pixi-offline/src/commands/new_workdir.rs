@@ -201,7 +201,7 @@ pub(crate) fn say_reused(reused: bool, context: &Context) {
 
 /// Says what follows from a project without a lock file.
 pub(crate) fn warn_without_lock(context: &Context) {
-    context.report.warning("the project has no pixi.lock: pixi decides now which packages are taken, and the lock that it writes goes into the product; commit one to decide yourself");
+    context.report.warning("no pixi.lock: pixi will resolve dependencies now, and the lock that it writes goes into the product; for reproducible builds run `pixi lock` and commit the file");
 }
 
 /// Says what follows from a colon in the path of an environment.

@@ -120,7 +120,7 @@ impl CachePlan {
             plan.choose_platforms(record, &project);
         }
         let Some(lock) = &plan.lock else {
-            context.report.warning("the staged project has no pixi.lock, so what the product needs cannot be checked; its bootstrap will refuse");
+            context.report.warning("the project has no pixi.lock, so this product cannot be installed: run `pixi lock` in the project and build again");
             return Ok(plan);
         };
         let Some(platform) = platform(lock, &plan.environments, record) else {

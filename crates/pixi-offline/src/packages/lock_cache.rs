@@ -102,14 +102,14 @@ impl LockCache {
         }
         anyhow::ensure!(
             is_flat(&text),
-            "it opens more than {DEEPEST} brackets and does not close them; make it again with pixi"
+            "it opens more than {DEEPEST} brackets and does not close them; run `pixi lock`"
         );
         #[allow(
             clippy::disallowed_methods,
             reason = "this is the place that parses locks"
         )]
         let file = LockFile::from_str_with_base_directory(&text, None).map_err(|error| {
-            anyhow::anyhow!("{error}; make it again with pixi, or use newer commands")
+            anyhow::anyhow!("{error}; run `pixi lock`, or upgrade pixi-offline")
         })?;
         let lock = Lock::new(digest, text, &file)?;
         parsed.insert(digest, (lock.clone(), file));

@@ -114,14 +114,14 @@ impl Requirements {
                 );
             }
             format!(
-                "{} is a dependency by a path outside of the project ({}), which is not staged; stage it with --source-root, move it into the project, or build a wheel of it",
+                "path dependency {} is outside the project ({}) and is not staged; stage it with --source-root, or copy it into the project and update the path",
                 id.name, id.source
             )
         });
         let sources = self.sources.iter().filter_map(|conda| {
             let source = conda.sources().find(|source| local.lack_source(source))?;
             Some(format!(
-                "{} is a source package with a path outside of the project ({source}), which is not staged; stage it with --source-root, or move it into the project and lock it again",
+                "source package {} has a path outside the project ({source}), which is not staged; stage it with --source-root, or copy it into the project, update the path and lock it again",
                 conda.id.name
             ))
         });
@@ -147,14 +147,14 @@ impl Requirements {
             let (first, second) = (&one.id.source, &other.id.source);
             let advice = if (&one.channel, &one.subdir) == (&other.channel, &other.subdir) {
                 format!(
-                    "have both lock the same (`pixi update {}`), or make a product for each",
+                    "have both lock the same (`pixi update {}`), or build one product per environment (-e NAME)",
                     one.id.name
                 )
             } else {
-                "make a product for each".to_owned()
+                "build one product per environment (-e NAME)".to_owned()
             };
             Some(format!(
-                "two environments need {} with different content ({first} and {second}), and one package cache holds only one of them: {advice}",
+                "two environments lock different builds of {} under the same file name ({first} and {second}): {advice}",
                 one.stem
             ))
         };

@@ -154,7 +154,7 @@ pub(crate) fn look_at_verification(
     refuse(policy, &findings)?;
     warn_that(
         &findings,
-        "stands word for word in the records of the verification, so have a script or a task of the project read it where it runs",
+        "stand word for word in the records of the verification, so have a script or a task of the project read it where it runs",
         context,
     );
     Ok(())
@@ -213,7 +213,8 @@ pub fn warn_that(findings: &[Finding], consequence: &str, context: &Context) {
     }
     if !findings.is_empty() {
         context.report.note(format_args!(
-            "what looks like a secret {consequence}: {ADVICE}; --secrets deny refuses it"
+            "{} possible secrets {consequence}: exclude them (--exclude), accept them (--allow-secret PATTERN), or make this an error (--secrets deny)",
+            findings.len()
         ));
     }
 }

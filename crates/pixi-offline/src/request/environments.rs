@@ -26,7 +26,7 @@ impl EnvironmentName {
                 Ok(EnvironmentName(text.to_owned()))
             }
             _ => Err(Failure::usage(format!(
-                "invalid environment name {name:?} (pixi takes lower-case letters, digits and hyphens)"
+                "invalid environment name {name:?} (lower-case letters, digits, hyphens); to set a variable, use --container-env or --env"
             ))),
         }
     }

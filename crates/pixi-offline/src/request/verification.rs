@@ -54,6 +54,22 @@ impl Verification {
         }
     }
 
+    /// What a build does, for people.
+    pub fn build_phase(&self) -> &'static str {
+        match self {
+            Verification::None => "installing with a network",
+            _ => "installing and verifying with a network",
+        }
+    }
+
+    /// What a final verification does, for people.
+    pub fn offline_phase(&self) -> &'static str {
+        match self {
+            Verification::None => "installing without a network",
+            _ => "installing and verifying without a network",
+        }
+    }
+
     /// Whether anything is to be run.
     pub fn is_requested(&self) -> bool {
         *self != Verification::None

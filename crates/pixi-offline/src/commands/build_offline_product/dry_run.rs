@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::request::OfflineProductRequest;
 use super::requests::planned_verification;
 use super::source_plan::SourcePlan;
+use crate::byte_size::ByteSize;
 use crate::commands::create_workdir_from_container::ContainerBuildPlan;
 use crate::commands::create_workdir_from_host::HostBuildPlan;
 use crate::commands::environment_selection::EnvironmentSelection;
@@ -128,7 +129,8 @@ fn of_host(
         COPIES * (staged.size.bytes + resources.bytes + download) + build.place.helper.size().bytes;
     text.facts["disk_bytes_at_least"] = json!(needed);
     text.say(format!(
-        "disk: {needed} bytes at least, and what the packages grow by when they are unpacked"
+        "disk: {} at least, and what the packages grow by when they are unpacked",
+        ByteSize(needed)
     ));
     text.say(match image {
         Some(image) => format!("image {}: {}", image.reference, image.id),
@@ -203,8 +205,9 @@ fn say_project(plan: &mut PlanText, (project, resources): (&Survey, &Survey), se
     say_warnings(plan, "project", project);
     if resources.size.entries > 0 {
         plan.say(format!(
-            "resources: {} entries, {} bytes",
-            resources.size.entries, resources.size.bytes
+            "resources: {} entries, {}",
+            resources.size.entries,
+            ByteSize(resources.size.bytes)
         ));
     }
     say_warnings(plan, "resources", resources);
@@ -244,8 +247,9 @@ fn say_staged(plan: &mut PlanText, staged: &Survey) {
         .map(|(rule, entries)| json!({"pattern": rule, "entries": entries}))
         .collect();
     let mut text = format!(
-        "staged: {} entries, {} bytes",
-        staged.size.entries, staged.size.bytes
+        "staged: {} entries, {}",
+        staged.size.entries,
+        ByteSize(staged.size.bytes)
     );
     for (rule, entries) in &staged.left {
         text.push_str(&format!(
@@ -324,8 +328,9 @@ fn say_packages(
         }
     };
     plan.say(format!(
-        "environments {}: {conda} conda packages{from_source}, {python} Python packages; {download} bytes to fetch, and {unknown} packages of which the lock does not say the size",
+        "environments {}: {conda} conda packages{from_source}, {python} Python packages; {} to fetch, and {unknown} packages of which the lock does not say the size",
         environments.join(", "),
+        ByteSize(download),
     ));
     if !resolved.left_out.is_empty() {
         plan.say(format!(

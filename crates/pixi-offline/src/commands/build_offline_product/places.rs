@@ -105,6 +105,11 @@ impl Places {
         &self.product
     }
 
+    /// Where its logs are in the end.
+    pub(super) fn logs(&self) -> &Path {
+        &self.logs
+    }
+
     /// Where the new product is made.
     pub(super) fn new_product(&self) -> PathBuf {
         match self.has_passed {

@@ -162,7 +162,7 @@ impl<'a> HostBuildPlan<'a> {
         context.report.field("workdir", path);
         context
             .report
-            .phase("build", "installing and verifying with a network");
+            .phase("build", self.request.build.verification.build_phase());
         let tree = build.tree(workdir, workdir.cache(), &self.local.channels);
         let workspace = Workspace::open(self.container(), tree, false, None, context)?;
         let built = build.run_in_place(&workspace, workdir, record, context);
@@ -191,7 +191,7 @@ impl<'a> HostBuildPlan<'a> {
     ) -> anyhow::Result<KeptVolume> {
         context
             .report
-            .phase("build", "installing and verifying with a network");
+            .phase("build", self.request.build.verification.build_phase());
         let here = Workdir::new(beside.path());
         // The cache of the workdir that is overwritten where that was asked for, else the
         // new one, which is empty.

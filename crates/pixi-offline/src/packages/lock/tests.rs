@@ -288,11 +288,11 @@ fn version_6_with_what_cannot_work_named() {
     .unwrap_err()
     .join("\n");
     assert!(
-        problems.contains("lib is a dependency by a path outside of the project (../lib)"),
+        problems.contains("path dependency lib is outside the project (../lib)"),
         "{problems}"
     );
     assert!(
-        problems.contains("a-1.0-h0_0 with different content"),
+        problems.contains("different builds of a-1.0-h0_0 under the same file name"),
         "{problems}"
     );
     assert!(!problems.contains("tool"), "{problems}");
@@ -645,7 +645,7 @@ fn two_archives_that_share_a_place_in_the_cache_are_refused_by_their_addresses()
     let elsewhere = "https://conda.example/label/linux-64/a-1.0-0.conda";
     for (other, advice) in [
         (old, "`pixi update a`"),
-        (elsewhere, "make a product for each"),
+        (elsewhere, "build one product per environment"),
     ] {
         for (one, two) in [
             (sha256("a"), sha256("b")),

@@ -1,0 +1,100 @@
+//! The lines that a run ends with.
+
+use std::path::Path;
+
+use super::places::Places;
+use crate::byte_size::ByteSize;
+use crate::commands::final_verify_product::VerifyRequest;
+use crate::commands::make_product::MadeProduct;
+use crate::escape::one_line;
+use crate::evidence::verification::VerificationRecord;
+use crate::product::pasteable;
+
+/// What was made and tested, a line for each, and as the last line what to type next.
+pub(super) fn lines(
+    product: &MadeProduct,
+    record: &VerificationRecord,
+    verify: &VerifyRequest,
+    places: &Places,
+) -> String {
+    let facts = &product.facts;
+    let unknown = || "unknown".to_owned();
+    let packages = match (facts.packages.conda, facts.packages.python) {
+        (Some(conda), Some(python)) => format!("{conda} conda and {python} Python packages"),
+        _ => "packages unknown".to_owned(),
+    };
+    let platform = facts.platform.map_or_else(unknown, |it| it.to_string());
+    let lock = facts.project.lock.as_ref();
+    let lock = lock.map_or_else(
+        || "none".to_owned(),
+        |lock| format!("sha256:{}", lock.sha256),
+    );
+    let included = match facts.packages.bundled_pixi {
+        true => "included",
+        false => "not included",
+    };
+    // That of the build is verified by its id; people know its name.
+    let built = facts.build.image.as_ref();
+    let image = record.image.as_ref().map(|image| {
+        let of_build = built.filter(|built| built.id == image.id);
+        of_build.unwrap_or(image)
+    });
+    let image = image.map_or_else(unknown, |image| one_line(&image.reference));
+    let tested = match verify.verification.is_requested() {
+        false => "the installation only".to_owned(),
+        true => {
+            let ran = record.ran.iter().find(|ran| ran.phase == "verify");
+            let words = ran.map_or(&[][..], |ran| &ran.command);
+            let words: Vec<String> = words.iter().map(|word| pasteable(word.as_ref())).collect();
+            format!("the installation, and {}", one_line(&words.join(" ")))
+        }
+    };
+    let rows = [
+        (
+            "Product",
+            format!(
+                "{} ({}, {packages}, {platform})",
+                shown(&product.path),
+                ByteSize(facts.totals.bytes)
+            ),
+        ),
+        ("Lock", lock),
+        (
+            "Pixi",
+            format!(
+                "{} ({included})",
+                facts.build.pixi.clone().unwrap_or_else(unknown)
+            ),
+        ),
+        ("Tested", format!("without a network, in {image}: {tested}")),
+        ("Logs", shown(places.logs())),
+    ];
+    let mut text = format!("product sha256:{}\n", product.digest);
+    for (name, value) in rows {
+        text.push_str(&format!("{name:<9}{value}\n"));
+    }
+    text.push_str(&next(&product.path, &facts.project.name));
+    text
+}
+
+/// How to pack the product, from the directory that it is in.
+fn next(product: &Path, project: &str) -> String {
+    let (Some(dir), Some(name)) = (product.parent(), product.file_name()) else {
+        return format!("Next: copy {}", shown(product));
+    };
+    let archive = format!("{project}.tar");
+    let words = [
+        "tar".as_ref(),
+        "-C".as_ref(),
+        dir.as_os_str(),
+        "-cf".as_ref(),
+        archive.as_ref(),
+        name,
+    ];
+    let words: Vec<String> = words.into_iter().map(pasteable).collect();
+    format!("Next: {}", words.join(" "))
+}
+
+fn shown(path: &Path) -> String {
+    one_line(&path.display().to_string())
+}
