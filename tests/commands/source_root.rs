@@ -221,6 +221,17 @@ fn a_source_root_that_cannot_be_one_is_refused_before_anything_is_touched() {
         ("mono", &["--also", "/etc"], "--also /etc"),
         ("mono", &["--also", "out"], "leads out of --source-root"),
         ("mono", &["--also", "docs", "--whole-root"], "--whole-root"),
+        ("mono", &["--exclude", "apps"], "leaves out apps/foo"),
+        (
+            "mono",
+            &["--whole-root", "--exclude", "/apps/*"],
+            "which is the project itself",
+        ),
+        (
+            "mono",
+            &["--exclude", "bar"],
+            "which is what the project needs",
+        ),
     ] {
         let words = words("mono/apps/foo", root, more);
         let run = fake.sandbox.run("create-workdir-from-host", &words);
@@ -290,6 +301,38 @@ fn links_on_the_way_to_what_is_needed_are_staged_with_what_they_lead_to() {
     create(&fake, &[])
         .code(2)
         .says("leads out of --source-root");
+}
+
+#[test]
+fn a_workdir_in_the_root_is_not_counted_among_what_stays_behind() {
+    let fake = monorepo();
+    create(&fake, &[]).success().says("5 files of ");
+    fs::rename(fake.path("W"), fake.path("mono/earlier")).unwrap();
+    create(&fake, &[]).success().says("5 files of ");
+}
+
+#[test]
+fn two_projects_of_one_name_do_not_share_the_default_workdir() {
+    let fake = monorepo();
+    for file in ["pixi.toml", "pixi.lock"] {
+        let content = fs::read(fake.path("demo").join(file)).unwrap();
+        fake.sandbox
+            .write(format!("mono/apps/demo/{file}"), content);
+    }
+    let build = |more: &[&str]| {
+        let words = ["--image", "img:1"].iter().chain(more);
+        fake.sandbox.run("build-offline-product", words)
+    };
+    let in_root = ["mono/apps/demo", "--source-root", "mono"];
+    build(&in_root).success();
+    build(&in_root).success();
+    for words in [&["demo"][..], &["demo", "--dry-run"]] {
+        build(words)
+            .code(2)
+            .says("is that of the project at apps/demo in its source root")
+            .says("--workdir");
+    }
+    build(&["demo", "--workdir", "W"]).success();
 }
 
 #[test]

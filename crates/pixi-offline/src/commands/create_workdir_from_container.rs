@@ -350,10 +350,12 @@ impl<'a> ContainerBuildPlan<'a> {
             agent,
             workdir: &request.container_workdir,
         });
+        let mut rules = self.rules.clone();
+        rules.stage_in_root(&staged.inspected.local.in_root);
         let elsewhere = BuildElsewhere {
             place: &self.place,
             claim,
-            rules: &self.rules,
+            rules: &rules,
             secrets: &request.secrets,
             staged: &staged.paths,
         };

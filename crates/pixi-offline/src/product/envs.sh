@@ -55,6 +55,7 @@ if [ -d "$_pixi_offline_root/pkg-cache" ]; then
   unset PIXI_CACHE_BUILD_TOOL_ENVIRONMENTS_DIR PIXI_CACHE_DETACHED_ENVIRONMENTS_DIR
   unset PIXI_CONFIG_FILE PIXI_LOCKED PIXI_IN_SHELL PIXI_ENVIRONMENT_NAME CONDA_PREFIX
   unset PIXI_PROJECT_MANIFEST PIXI_PROJECT_NAME PIXI_PROJECT_ROOT PIXI_PROJECT_VERSION
+  unset PIXI_OFFLINE_PROJECT
 # USER PACKAGES
 else
   printf 'ERROR: no pkg-cache beside envs.sh; in a shell other than bash and zsh set PRODUCT_ROOT to the product first\n' >&2

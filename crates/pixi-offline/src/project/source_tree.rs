@@ -1,6 +1,7 @@
 //! What is copied of a machine's directories: a project alone, or with it what it needs of a
 //! directory around it (`--source-root`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -131,6 +132,7 @@ impl SourceTree {
         channels: &[LocalChannel],
     ) -> anyhow::Result<()> {
         rules.stage_in_root(&self.in_root);
+        let mut needed_paths = BTreeSet::from([self.in_root.path().to_owned()]);
         if let Some(root) = root.filter(|root| !root.whole && !self.in_root.is_empty()) {
             let mut needed = NeededPaths::new(&self.dir, root.option());
             needed.add_project(&self.in_root, lock, channels)?;
@@ -144,7 +146,36 @@ impl SourceTree {
                 }
                 needed.add(also)?;
             }
-            rules.take_of_root(needed.into_paths());
+            needed_paths.extend(needed.into_paths());
+            rules.take_of_root(needed_paths.clone());
+        }
+        self.require_not_excluded(rules, &needed_paths)
+    }
+
+    /// Patterns begin at the root: one that fits there may leave out the project itself.
+    fn require_not_excluded(
+        &self,
+        rules: &ProjectRules,
+        needed: &BTreeSet<PathBuf>,
+    ) -> anyhow::Result<()> {
+        for path in needed.iter().filter(|path| !path.as_os_str().is_empty()) {
+            let excluded = path.ancestors().find_map(|part| {
+                let is_dir = self.dir.join(part).is_dir();
+                let pattern = rules.deciding(part, is_dir)?;
+                rules.excludes(part, is_dir).then(|| pattern.to_owned())
+            });
+            if let Some(pattern) = excluded {
+                let what = match path == self.in_root.path() {
+                    true => "the project itself",
+                    false => "what the project needs",
+                };
+                return Err(Failure::usage(format!(
+                    "the exclude {} leaves out {} in {}, which is {what}; with a source root, patterns begin at the root: write a longer one",
+                    pattern.display(),
+                    path.display(),
+                    self.dir.display()
+                )));
+            }
         }
         Ok(())
     }
@@ -162,7 +193,9 @@ impl SourceTree {
         walk.filter_entry(move |entry| {
             let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
-            relative.as_os_str().is_empty() || !without_choice.excludes(relative, is_dir)
+            relative.as_os_str().is_empty()
+                || !(without_choice.excludes(relative, is_dir)
+                    || is_dir && without_choice.skips(entry.path()))
         });
         for entry in walk.build().flatten() {
             let relative = entry.path().strip_prefix(&self.dir);

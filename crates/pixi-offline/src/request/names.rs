@@ -326,6 +326,11 @@ impl ProductVariable {
             b"SHELLOPTS",
             b"UID",
         ];
+        if key == b"PIXI_OFFLINE_PROJECT" {
+            return Err(Failure::usage(
+                "--env PIXI_OFFLINE_PROJECT: the product sets this variable; choose another name",
+            ));
+        }
         if READ_ONLY.contains(&key) {
             return Err(Failure::usage(format!(
                 "--env {}: bash lets nobody set this variable; choose another name",

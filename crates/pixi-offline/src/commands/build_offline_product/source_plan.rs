@@ -6,7 +6,9 @@ use crate::commands::create_workdir_from_container::ContainerBuildPlan;
 use crate::commands::create_workdir_from_host::HostBuildPlan;
 use crate::container::KeptVolume;
 use crate::context::Context;
+use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
+use crate::layout::PathInRoot;
 
 /// The build of a source: all is decided, and nothing is touched.
 pub(super) enum SourcePlan<'a> {
@@ -30,6 +32,9 @@ impl<'a> SourcePlan<'a> {
         let source = match &request.source {
             Source::Host(source) => {
                 let plan = HostBuildPlan::new(source, context)?;
+                if request.workdirs.is_some() {
+                    require_same_project(&plan)?;
+                }
                 return Ok(SourcePlan::Host(Box::new(plan)));
             }
             Source::Container(source) => source,
@@ -68,4 +73,27 @@ impl<'a> SourcePlan<'a> {
             SourcePlan::Container(plan) => Ok((plan.with_stay(stay).execute(context)?, None)),
         }
     }
+}
+
+/// The default workdir has the name of the project: it must not be that of another project of
+/// the same name, whose product would be replaced.
+fn require_same_project(plan: &HostBuildPlan<'_>) -> anyhow::Result<()> {
+    let workdir = &plan.place.workdir;
+    let Some(record) = WorkdirRecord::read(workdir)? else {
+        return Ok(());
+    };
+    let in_root = plan.source.in_root();
+    if record.in_root == *in_root {
+        return Ok(());
+    }
+    let shown = |in_root: &PathInRoot| match in_root.is_empty() {
+        true => "a project without a source root".to_owned(),
+        false => format!("the project at {in_root} in its source root"),
+    };
+    Err(Failure::usage(format!(
+        "the default workdir {} is that of {}, and this is {}; name another one with --workdir",
+        workdir.path().display(),
+        shown(&record.in_root),
+        shown(in_root)
+    )))
 }

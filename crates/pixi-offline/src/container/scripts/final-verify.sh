@@ -99,7 +99,7 @@ if [ $# -gt 0 ]; then
   esac
   # Below the product: a project may lie deep in the directory that was staged with it.
   # shellcheck disable=SC2016 # expanded there
-  project=$(bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s" "${PIXI_OFFLINE_PROJECT:-$2}"' \
+  project=$(unset PIXI_OFFLINE_PROJECT && bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s" "${PIXI_OFFLINE_PROJECT:-$2}"' \
     pixi-offline "$product" "$name")
   # In a shell of its own, with nothing but positional words: what the person
   # has envs.sh export may have any name.
