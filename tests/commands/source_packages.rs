@@ -288,6 +288,10 @@ fn the_same_workdir_gives_the_same_product() {
     let workdir = Workdir::new();
     workdir.make(&[]).success();
     let first = workdir.read("SHA256SUMS");
+    let page = workdir.read("report.html");
+    workdir
+        .sandbox
+        .write("W/pixi-cache/pixi-offline-bin/pixi", "pixi");
     workdir.make(&[]).success();
     assert_eq!(workdir.read("SHA256SUMS"), first);
     workdir.make(&["--move-cache"]).success();
@@ -297,6 +301,19 @@ fn the_same_workdir_gives_the_same_product() {
             .path("W/product/pkg-cache/pixi-offline-built")
             .exists()
     );
+    // What the build left stays with the workdir, and the cache may come back.
+    for _ in 0..2 {
+        fs::rename(
+            workdir.path("W/product/pkg-cache"),
+            workdir.path("W/pixi-cache"),
+        )
+        .unwrap();
+        workdir.make(&["--bundle-pixi"]).success();
+        assert_ne!(workdir.read("SHA256SUMS"), first);
+        workdir.make(&["--move-cache"]).success();
+        assert_eq!(workdir.read("SHA256SUMS"), first);
+        assert_eq!(workdir.read("report.html"), page);
+    }
 }
 
 #[test]

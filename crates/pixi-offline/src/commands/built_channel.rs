@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -18,13 +18,24 @@ use crate::untrusted_dir::UntrustedDir;
 /// The part of a channel that each has, with packages or without.
 const EVERYWHERE: &str = "noarch";
 
+/// Where something is that the build took along in the package cache: there, or beside it
+/// once the cache was moved.
+pub(crate) fn of_build(workdir: &Workdir, in_cache: PathBuf) -> PathBuf {
+    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let beside = workdir.beside_cache(&in_cache).filter(is_there);
+    match beside {
+        Some(beside) if !is_there(&in_cache) => beside,
+        _ => in_cache,
+    }
+}
+
 /// Writes the channel of a workdir, which will be at `place`.
 ///
 /// # Errors
 ///
 /// When what the build left cannot be used, or the channel not written.
 pub(crate) fn write(workdir: &Workdir, place: &Workdir, context: &Context) -> anyhow::Result<()> {
-    let built = BuiltPackages::read(&workdir.built_packages())?;
+    let built = BuiltPackages::read(&of_build(workdir, workdir.built_packages()))?;
     let packages = built.packages()?;
     if packages.is_empty() {
         context

@@ -3,7 +3,7 @@
 //! verifying it write the same.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -63,11 +63,12 @@ impl ProductPackages {
         })
     }
 
-    /// What is in the product's cache beside what its environments need.
-    pub(crate) fn strangers(&self, cache: &Path) -> Strangers {
+    /// What is in the product's cache beside what its environments need. `left` are paths in
+    /// it that do not ship.
+    pub(crate) fn strangers(&self, cache: &Path, left: &[PathBuf]) -> Strangers {
         // What is not known to be needed is carried whole.
         let whole = self.whole_cache || self.need.is_none();
-        Strangers::of(cache, self.need.as_ref(), whole)
+        Strangers::of(cache, self.need.as_ref(), whole, left)
     }
 
     /// Writes `sbom.cdx.json`, before the product is listed.
@@ -148,7 +149,12 @@ pub(crate) fn rewrite_page(
     }
     let cache = product.cache();
     let packages = ProductPackages::read(product, &cache, &manifest.facts, context)?;
-    packages.write_html_report(product, &manifest, &digest, &packages.strangers(&cache))
+    packages.write_html_report(
+        product,
+        &manifest,
+        &digest,
+        &packages.strangers(&cache, &[]),
+    )
 }
 
 /// The statement of provenance that lies in a product; without it the page says less.

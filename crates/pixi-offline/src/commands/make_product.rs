@@ -263,9 +263,9 @@ impl<'a> ProductPlan<'a> {
         self.write_scripts(&new, &installation)?;
         let (facts, digest) = self.write_evidence(&new, &mut content, &installation, context)?;
         beside.commit()?;
-        if content.cache_move.is_some() {
+        if let Some(cache_move) = &content.cache_move {
             // Only now: what is beside its place is deleted when a run dies.
-            move_cache(&self.workdir, &self.target, self.record.clone())?;
+            move_cache(cache_move, &self.workdir, &self.target, self.record.clone())?;
         }
         self.announce(&content.cache, &digest, context);
         Ok(MadeProduct {
@@ -405,7 +405,7 @@ impl<'a> ProductPlan<'a> {
             Some(_) => self.workdir.cache(),
             None => new.cache(),
         };
-        let mut packages = ProductPackages::read(new, &cache_now, &facts, context)?;
+        let packages = ProductPackages::read(new, &cache_now, &facts, context)?;
         packages.write_sbom(new, &facts)?;
         write_file(&new.readme(), readme::text(&facts, installation).as_bytes())?;
         let listing = std::mem::take(&mut content.cache.listing);
@@ -430,11 +430,8 @@ impl<'a> ProductPlan<'a> {
             started: record.and_then(|record| record.started.clone()),
         };
         let (manifest, digest) = evidence.write(new, context)?;
-        if let Some(cache_move) = &content.cache_move {
-            cache_move.prune()?;
-            packages = ProductPackages::read(new, &cache_now, &manifest.facts, context)?;
-        }
-        let strangers = packages.strangers(&cache_now);
+        let left = content.cache_move.as_ref().map(CacheMove::left);
+        let strangers = packages.strangers(&cache_now, left.unwrap_or_default());
         require_owned(&strangers)?;
         warn_of_special_entries(&manifest.entries, context);
         packages.write_html_report(new, &manifest, &digest, &strangers)?;
@@ -512,6 +509,7 @@ fn target(
 /// Moves the cache into the product that is in its place. The workdir says so
 /// first: a second run can then explain what it misses.
 fn move_cache(
+    cache_move: &CacheMove,
     workdir: &Workdir,
     target: &Product,
     record: Option<WorkdirRecord>,
@@ -521,14 +519,16 @@ fn move_cache(
         record.cache_moved = Some(to.display().to_string());
         record.write(workdir)?;
     }
-    let rename = || {
+    let rename = || -> anyhow::Result<()> {
+        cache_move.prune(workdir.path())?;
         let product = UntrustedDir::open(target.path())?;
         let name = to.file_name().unwrap_or_default();
-        UntrustedDir::open(workdir.path())?.rename(layout::CACHE, &product, name)
+        UntrustedDir::open(workdir.path())?.rename(layout::CACHE, &product, name)?;
+        Ok(())
     };
     rename().with_context(|| {
         format!(
-            "the product is not whole: {} cannot be moved to {}",
+            "the product is not whole: {} cannot be moved to {}; make the product again",
             from.display(),
             to.display()
         )

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::commands::built_channel::of_build;
 use crate::commands::elf;
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
@@ -175,7 +176,7 @@ impl CachePlan {
         if !lists.iter().any(is_source) {
             return Ok(());
         }
-        let built = BuiltPackages::read(&workdir.built_packages())?;
+        let built = BuiltPackages::read(&of_build(workdir, workdir.built_packages()))?;
         let cache = CondaCache::new(&workdir.cache());
         let delivered = built.deliver(lock, &lists, platform, &cache, &context.locks)?;
         let delivered = delivered.map_err(|problems| {
@@ -454,7 +455,7 @@ const LARGEST_PIXI: u64 = 1 << 30;
 
 /// Opens the pixi that built the workdir, and gives its size.
 fn open_pixi(workdir: &Workdir) -> io::Result<(File, u64)> {
-    let pixi = workdir.pixi();
+    let pixi = of_build(workdir, workdir.pixi());
     let relative = pixi.strip_prefix(workdir.path()).unwrap_or(&pixi);
     let (file, size) = UntrustedDir::open(workdir.path())?.open_file(relative)?;
     if size > LARGEST_PIXI {

@@ -66,6 +66,10 @@ pub const PROJECT: &str = "project";
 pub const RESOURCES: &str = "resources";
 /// The package cache of a workdir.
 pub const CACHE: &str = "pixi-cache";
+const PIXI_OF_BUILD: &str = "pixi-offline-bin";
+const BUILT_PACKAGES: &str = "pixi-offline-built";
+/// What is ours in a package cache: later products of the workdir are made of it, too.
+pub const KEPT_OF_CACHE: [&str; 2] = [PIXI_OF_BUILD, BUILT_PACKAGES];
 /// The directory of a workdir with logs and what verifications write.
 pub const OUT: &str = "out";
 /// The hidden directory in an out directory that a container has as its own.
@@ -157,12 +161,18 @@ impl Workdir {
 
     /// The pixi that filled the cache, taken along by the build.
     pub fn pixi(&self) -> PathBuf {
-        self.cache().join("pixi-offline-bin/pixi")
+        self.cache().join(PIXI_OF_BUILD).join("pixi")
     }
 
     /// What pixi built from source, taken along by the build.
     pub fn built_packages(&self) -> PathBuf {
-        self.cache().join("pixi-offline-built")
+        self.cache().join(BUILT_PACKAGES)
+    }
+
+    /// Where a path in the package cache is that stays when the cache is moved away.
+    pub fn beside_cache(&self, in_cache: &Path) -> Option<PathBuf> {
+        let name = in_cache.strip_prefix(self.cache()).ok()?;
+        Some(self.0.join(name))
     }
 
     /// The channel of what pixi built from source, where it was to be kept.

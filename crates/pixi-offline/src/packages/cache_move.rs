@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
+use crate::layout;
 use crate::packages::cache_copy::CopiedCache;
 use crate::packages::cache_filter::CacheFilter;
 use crate::packages::requirements::Requirements;
@@ -60,13 +61,19 @@ impl CacheMove {
         Ok((hand_over, carried))
     }
 
-    /// Removes from the cache what does not ship, and makes its links relative.
+    /// What of the cache does not ship, paths from its top.
+    pub fn left(&self) -> &[PathBuf] {
+        &self.left
+    }
+
+    /// Removes from the cache what does not ship, and makes its links relative. What the
+    /// build took along for later products is kept: it goes to the directory `keep`.
     ///
     /// # Errors
     ///
     /// When something cannot be removed or a link not be rewritten. What is left
     /// is still a cache that has all that is needed.
-    pub fn prune(&self) -> anyhow::Result<()> {
+    pub fn prune(&self, keep: &Path) -> anyhow::Result<()> {
         for (link, leads_to) in &self.links {
             let link = self.cache.join(link);
             replace_link(&link, leads_to)
@@ -74,6 +81,14 @@ impl CacheMove {
         }
         for left in &self.left {
             let path = self.cache.join(left);
+            if layout::KEPT_OF_CACHE
+                .iter()
+                .any(|name| left == Path::new(name))
+            {
+                move_over(&path, &keep.join(left))
+                    .with_context(|| format!("{} cannot be kept", path.display()))?;
+                continue;
+            }
             let is_dir = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
             let removed = if is_dir {
                 remove_dir(&path)
@@ -84,6 +99,16 @@ impl CacheMove {
         }
         Ok(())
     }
+}
+
+/// Moves a directory to where an older one of the kind may be.
+fn move_over(from: &Path, to: &Path) -> std::io::Result<()> {
+    match fs::symlink_metadata(to) {
+        Ok(old) if old.is_dir() => remove_dir(to)?,
+        Ok(_) => fs::remove_file(to)?,
+        Err(_) => {}
+    }
+    fs::rename(from, to)
 }
 
 /// Replaces a link, keeping its times and its owner.

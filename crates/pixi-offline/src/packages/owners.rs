@@ -243,14 +243,22 @@ pub struct Strangers {
 
 impl Strangers {
     /// Looks over a cache that is in a product, each entry of it. Without a need nothing
-    /// can be told apart. `whole` is whether it is carried whole.
-    pub fn of(cache: &Path, need: Option<&Requirements>, whole: bool) -> Strangers {
+    /// can be told apart. `whole` is whether it is carried whole; `left` are paths in it
+    /// that do not ship.
+    pub fn of(
+        cache: &Path,
+        need: Option<&Requirements>,
+        whole: bool,
+        left: &[PathBuf],
+    ) -> Strangers {
+        let left: HashSet<&PathBuf> = left.iter().collect();
         let owners = need.map(|need| Owners::of(cache, need)).unwrap_or_default();
         let mut strangers = Strangers::default();
         let mut open = vec![PathBuf::new()];
         while let Some(dir) = open.pop() {
             for (name, path, kind) in children(cache, &dir) {
                 match owners.owner(&path) {
+                    _ if left.contains(&path) => {}
                     Some(PackageOwner::Package) => {}
                     Some(PackageOwner::KeptReason(reason, what)) => strangers.add(*reason, what),
                     None if kind == CacheEntryKind::Dir && owners.open.contains(&path) => {
