@@ -17,6 +17,7 @@ mod pixi_subcommand;
 mod platforms_and_locks;
 mod project_inputs;
 mod proxies;
+mod readme;
 mod static_binaries;
 mod target_users;
 mod whole_path;
