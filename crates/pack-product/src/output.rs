@@ -100,7 +100,8 @@ impl Place {
         self.beside(".sha256")
     }
 
-    fn part_sums(&self) -> PathBuf {
+    /// The digests of the parts.
+    pub(crate) fn part_sums(&self) -> PathBuf {
         self.beside(".parts.sha256")
     }
 

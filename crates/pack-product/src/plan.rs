@@ -193,6 +193,13 @@ impl ProductArchive for PackPlan {
         &self.place.file
     }
 
+    fn list(&self) -> PathBuf {
+        match self.place.split {
+            Some(_) => self.place.part_sums(),
+            None => self.place.sums(),
+        }
+    }
+
     fn command_line(&self, product: &Path) -> String {
         let mut words = vec![OsString::from(COMMAND)];
         if let Some(split) = &self.place.split {

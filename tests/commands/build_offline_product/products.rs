@@ -251,7 +251,9 @@ fn a_product_is_packed_when_it_has_passed_and_not_before() {
     }
     fake = Fake::new();
     let run = build(&fake, &["--format", "json", archive[0], archive[1]]);
-    run.success();
+    run.success()
+        .says("Archive  ")
+        .says("sha256sum -c demo.tar.zst.sha256\n");
     let packed = objects(&run);
     let packed = packed.iter().find(|object| object["phase"] == "pack");
     assert_eq!(packed.unwrap()["outcome"], "passed");

@@ -150,7 +150,13 @@ impl Progress {
             Product::new(&product.path).manifest().display().to_string(),
         );
         record_proof(made, product, &record, context);
-        Ok(summary::lines(product, &record, &verify, places))
+        Ok(summary::lines(
+            product,
+            &record,
+            &verify,
+            places,
+            request.archive.as_deref(),
+        ))
     }
 
     /// Shows the last lines of a phase that failed, where the rest is, and what to

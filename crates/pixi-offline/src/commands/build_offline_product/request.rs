@@ -70,6 +70,9 @@ pub trait ProductArchive: fmt::Debug {
     /// Where it goes.
     fn file(&self) -> &Path;
 
+    /// The list of checksums of what is carried: of the archive, or of its parts.
+    fn list(&self) -> PathBuf;
+
     /// The command line that packs the product in this directory, for a person to paste.
     fn command_line(&self, product: &Path) -> String;
 

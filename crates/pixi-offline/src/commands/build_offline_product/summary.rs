@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::places::Places;
+use super::request::ProductArchive;
 use crate::byte_size::ByteSize;
 use crate::commands::final_verify_product::VerifyRequest;
 use crate::commands::make_product::MadeProduct;
@@ -16,6 +17,7 @@ pub(super) fn lines(
     record: &VerificationRecord,
     verify: &VerifyRequest,
     places: &Places,
+    archive: Option<&dyn ProductArchive>,
 ) -> String {
     let facts = &product.facts;
     let unknown = || "unknown".to_owned();
@@ -49,7 +51,7 @@ pub(super) fn lines(
             format!("the installation, and {}", one_line(&words.join(" ")))
         }
     };
-    let rows = [
+    let mut rows = vec![
         (
             "Product",
             format!(
@@ -69,12 +71,31 @@ pub(super) fn lines(
         ("Tested", format!("without a network, in {image}: {tested}")),
         ("Logs", shown(places.logs())),
     ];
+    if let Some(archive) = archive {
+        rows.insert(1, ("Archive", shown(archive.file())));
+    }
     let mut text = format!("product sha256:{}\n", product.digest);
     for (name, value) in rows {
         text.push_str(&format!("{name:<9}{value}\n"));
     }
-    text.push_str(&next(&product.path, &facts.project.name));
+    text.push_str(&match archive {
+        Some(archive) => check(archive),
+        None => next(&product.path, &facts.project.name),
+    });
     text
+}
+
+/// How to check what was packed, here and where it is carried to.
+fn check(archive: &dyn ProductArchive) -> String {
+    let list = archive.list();
+    let (Some(dir), Some(name)) = (list.parent(), list.file_name()) else {
+        return format!("Next: carry {}", shown(archive.file()));
+    };
+    format!(
+        "Next: cd {} && sha256sum -c {}",
+        pasteable(dir.as_os_str()),
+        pasteable(name)
+    )
 }
 
 /// How to pack the product, from the directory that it is in.
