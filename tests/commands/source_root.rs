@@ -111,6 +111,26 @@ fn what_the_project_needs_is_staged_at_its_place_and_the_rest_is_counted() {
 }
 
 #[test]
+fn the_workspace_above_a_source_package_is_staged_where_the_package_has_none_of_its_own() {
+    let fake = monorepo();
+    let write = |path: &str, text: &str| fake.sandbox.write(format!("mono/{path}"), text);
+    write("pixi.toml", "[workspace]\nname = 'far'\n");
+    write("libs/pixi.toml", "[workspace]\nname = 'near'\n");
+    write("libs/bar/pixi.toml", "[package]\nname = 'bar'\n");
+    create(&fake, &[]).success();
+    let staged = fake.path("W/project/foo");
+    assert!(staged.join("libs/pixi.toml").exists());
+    assert!(!staged.join("pixi.toml").exists());
+
+    write(
+        "libs/bar/pixi.toml",
+        "[workspace]\nname = 'own'\n[package]\nname = 'bar'\n",
+    );
+    create(&fake, &[]).success();
+    assert!(!staged.join("libs/pixi.toml").exists());
+}
+
+#[test]
 fn more_is_taken_by_name_or_all_and_the_excludes_hold_for_the_root() {
     let fake = monorepo();
     create(&fake, &["--also", "docs", "--also", "./libs/unused"])

@@ -171,7 +171,7 @@ pub struct Journey<'a> {
     pub sandbox: Sandbox,
     pub image: &'a str,
     /// The one that it is built in.
-    build_image: &'a str,
+    pub build_image: &'a str,
 }
 
 impl Journey<'_> {

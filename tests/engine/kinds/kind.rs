@@ -26,7 +26,7 @@ pub struct Kind {
 
 use Installed::{Beside, InEnvironment, InProject};
 
-pub const KINDS: [Kind; 36] = [
+pub const KINDS: [Kind; 38] = [
     Kind {
         name: "conda",
         needs_backends: false,
@@ -243,6 +243,11 @@ pub const KINDS: [Kind; 36] = [
         draft: sources::variants,
     },
     Kind {
+        name: "source-two-variants",
+        needs_backends: true,
+        draft: sources::variants_of_environments,
+    },
+    Kind {
         name: "source-environments",
         needs_backends: true,
         draft: sources::environments,
@@ -278,6 +283,11 @@ pub const KINDS: [Kind; 36] = [
         name: "root-wheel",
         needs_backends: false,
         draft: |_, dir| wheel_beside(dir),
+    },
+    Kind {
+        name: "root-source",
+        needs_backends: true,
+        draft: sources::chain_beside,
     },
 ];
 

@@ -9,9 +9,11 @@ mod kind;
 mod monorepo;
 mod parts;
 mod same_content;
+mod source_packages;
 mod sources;
 mod supported;
 mod table;
+mod ways;
 
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -46,7 +48,9 @@ fn every_kind_of_dependency_ends_as_the_table_says() {
         .iter()
         .flat_map(|image| chosen.iter().map(move |kind| (*kind, image)))
         .filter_map(|(kind, image)| Some((kind, image, table.expected(kind.name, image)?)))
-        .filter(|(kind, image, _)| !kind.needs_backends || parts.has_backends(kind.name, image))
+        .filter(|(kind, image, _)| {
+            !kind.needs_backends || parts.has_backends(&format!("kinds::{}", kind.name), image)
+        })
         .enumerate()
         .collect();
 

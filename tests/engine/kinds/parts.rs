@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use semver::Version;
 use testbed::images::{Change, PixiImage, derived_image, ensure_base_image};
 use testbed::python::{PythonIndex, ensure_python_index};
 use testbed::{Channel, ensure_channel, pixi};
@@ -28,11 +29,22 @@ impl Parts {
         })
     }
 
-    /// Whether this machine has what a kind of source packages needs; a skip else.
-    pub fn has_backends(&self, kind: &str, image: &PixiImage) -> bool {
+    /// The newest pixi of this machine, which must be of this version or later; a skip of this
+    /// test else.
+    pub fn newest(&self, test: &str, least: &Version) -> Option<&PixiImage> {
+        let newest = self.images.iter().max_by_key(|image| &image.version);
+        let newest = newest.filter(|image| image.version >= *least);
+        if newest.is_none() {
+            testbed::skip(test, &format!("needs a pixi >={least}"));
+        }
+        newest
+    }
+
+    /// Whether this machine has what source packages are built with; a skip of this test else.
+    pub fn has_backends(&self, test: &str, image: &PixiImage) -> bool {
         if self.backends.is_none() {
             let reason = format!("needs the build backends of pixi {}", image.version);
-            testbed::skip(&format!("kinds::{kind}"), &reason);
+            testbed::skip(test, &reason);
         }
         self.backends.is_some()
     }

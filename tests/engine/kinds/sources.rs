@@ -92,17 +92,35 @@ fn of(lines: &[&str], more: &str, programs: &[(&str, &str)]) -> Draft {
 
 /// `root` needs `lib`, which lies beside it.
 pub fn chain(_: &Parts, dir: &Path) -> Draft {
-    Recipe::new("lib", "lib").write(&dir.join("src/lib"));
+    chain_at(&dir.join("src"), "src")
+}
+
+/// The same in a directory beside that of the projects, below a workspace: pixi reads a package's
+/// manifest only where it is in a workspace, which need not be the one that is installed.
+pub fn chain_beside(parts: &Parts, dir: &Path) -> Draft {
+    let around = dir.ancestors().nth(2).unwrap();
+    let workspace = format!(
+        "[workspace]\nchannels = [{:?}]\nplatforms = [{:?}]\npreview = [\"pixi-build\"]\n",
+        parts.channel.url, parts.channel.subdir
+    );
+    fs::write(around.join("pixi.toml"), workspace).unwrap();
+    fs::write(around.join("unneeded"), "x").unwrap();
+    Draft {
+        in_root: true,
+        ..chain_at(&around.join("libs"), "../../libs")
+    }
+}
+
+/// `place` is the directory `dir` as the manifest names it.
+fn chain_at(dir: &Path, place: &str) -> Draft {
+    Recipe::new("lib", "lib").write(&dir.join("lib"));
     let root = Recipe {
         needs: &[("lib", "../lib")],
         ..Recipe::new("root", "root")
     };
-    root.write(&dir.join("src/root"));
-    of(
-        &["root = { path = \"src/root\" }"],
-        "",
-        &[("root", "root"), ("lib", "lib")],
-    )
+    root.write(&dir.join("root"));
+    let line = format!("root = {{ path = \"{place}/root\" }}");
+    of(&[&line], "", &[("root", "root"), ("lib", "lib")])
 }
 
 /// The project is the package.
@@ -182,6 +200,38 @@ pub fn variants(_: &Parts, dir: &Path) -> Draft {
         "\n[workspace.build-variants]\nflavour = [\"bitter\"]\n",
         &[("kind", "bitter")],
     )
+}
+
+/// Two environments have two variants of one package.
+pub fn variants_of_environments(_: &Parts, dir: &Path) -> Draft {
+    let place = dir.join("src/kind");
+    let package = Recipe {
+        more: "requirements:\n  run:\n    - flavour ${{ flavour }}.*\n",
+        ..Recipe::new("kind", "kind")
+    };
+    package.write(&place);
+    let recipe = package.recipe().replace(
+        "    - cp kind.sh $PREFIX/bin/kind\n",
+        "    - printf '#!/bin/sh\\necho kind ${{ flavour }}\\n' > $PREFIX/bin/kind\n",
+    );
+    fs::write(place.join("recipe.yaml"), recipe).unwrap();
+    let feature = |name: &str, version: &str| {
+        format!("\n[feature.{name}.dependencies]\nflavour = \"{version}.*\"\n")
+    };
+    let more = format!(
+        "\n[workspace.build-variants]\nflavour = [\"1.0\", \"2.0\"]\n{}{}\n[environments]\nold = [\"old\"]\nnew = [\"new\"]\n",
+        feature("old", "1.0"),
+        feature("new", "2.0")
+    );
+    let programs = [
+        (".pixi/envs/old/bin/kind", "kind 1.0"),
+        (".pixi/envs/old/bin/flavour", "flavour 1.0"),
+        (".pixi/envs/new/bin/kind", "kind 2.0"),
+        (".pixi/envs/new/bin/flavour", "flavour 2.0"),
+    ];
+    let mut draft = of(&["kind = { path = \"src/kind\" }"], &more, &programs);
+    draft.create = vec!["--all-environments"];
+    draft
 }
 
 /// Two environments have the same package.

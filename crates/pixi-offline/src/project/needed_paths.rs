@@ -1,5 +1,5 @@
 //! What a project needs of the directory that it is in: itself, what its lock and the manifests
-//! name by path, and the manifest of a uv workspace that one of these is a member of.
+//! name by path, and the manifest of a workspace, uv's or pixi's, that one of these is a member of.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
 use crate::packages::{LocalChannel, Lock};
 use crate::project::git_version;
+use crate::project::project_manifest::ProjectManifest;
 use crate::staging::Rules;
 
 /// The most links that are followed on the way to one path, as the kernel does it.
@@ -171,7 +172,27 @@ impl<'a> NeededPaths<'a> {
                 }
             }
         }
+        self.add_pixi_workspace(dir)?;
         self.add_uv_workspace(dir)
+    }
+
+    /// Adds the manifest of the workspace that pixi finds above a package that it builds from
+    /// source: without one it does not read the package's own manifest.
+    fn add_pixi_workspace(&mut self, dir: &Path) -> anyhow::Result<()> {
+        let manifest_of = |dir: &Path| ProjectManifest::find(&self.root.join(dir));
+        let needs_one = manifest_of(dir)
+            .is_some_and(|manifest| manifest.has_package() && !manifest.has_workspace());
+        if !needs_one {
+            return Ok(());
+        }
+        let above = dir.ancestors().skip(1);
+        let workspace = above
+            .filter_map(|top| Some((top, manifest_of(top)?)))
+            .find(|(_, manifest)| manifest.has_workspace());
+        match workspace {
+            Some((top, manifest)) => self.add(&top.join(manifest.name)),
+            None => Ok(()),
+        }
     }
 
     fn add_uv_workspace(&mut self, dir: &Path) -> anyhow::Result<()> {

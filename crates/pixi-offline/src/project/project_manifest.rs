@@ -76,6 +76,18 @@ impl ProjectManifest {
         manifest
     }
 
+    /// Whether it describes a workspace that pixi can install.
+    pub(super) fn has_workspace(&self) -> bool {
+        ["workspace", "project"]
+            .iter()
+            .any(|key| self.table(&[key]).is_some())
+    }
+
+    /// Whether it describes a package that pixi can build from source.
+    pub(super) fn has_package(&self) -> bool {
+        self.table(&["package"]).is_some()
+    }
+
     /// Requires that a directory is a Pixi project.
     ///
     /// # Errors
