@@ -43,7 +43,7 @@ pub struct ProjectRules {
 }
 
 /// What decides on a path that is in the source root and not needed.
-const NOT_NEEDED: &str = "--source-root, as not needed";
+pub(crate) const NOT_NEEDED: &str = "--source-root, as not needed";
 
 impl ProjectRules {
     /// For a project that a container could write: nothing is read through a link that
