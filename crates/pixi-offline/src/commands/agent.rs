@@ -174,11 +174,11 @@ impl Inspection {
             builds: target_builds::find(lock.as_ref(), &project, &local),
             local,
             left: source.left(&rules),
+            git_versions: git_version::find(&source, lock.as_ref(), context),
             lock: lock.map(|lock| lock.text().to_owned()),
             environments: manifest.environments().clone(),
             secrets,
             resources: resources.is_some(),
-            git_versions: git_version::find(&source, context),
             project_survey,
             resources_survey,
         };
@@ -208,7 +208,7 @@ impl Inspection {
         let cache_reused =
             reuse_cache && standing == TargetState::Owned && stage::is_own_cache(&cache);
         make_workdir(&workdir, standing, cache_reused)?;
-        let source = source_state::of(tree.dir(), context);
+        let source = source_state::of_tree(&tree, context);
         // First of all the mark: an interrupted run must know its own.
         let text = name.as_utf8()?;
         let container_workdir = workdir.path().to_string_lossy();

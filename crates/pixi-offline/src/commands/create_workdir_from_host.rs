@@ -87,7 +87,7 @@ pub(crate) struct HostBuildPlan<'a> {
     /// What the copy of the project will be, and that of the resources.
     pub(crate) project: Survey,
     pub(crate) resources: Survey,
-    git_versions: Vec<GitVersion>,
+    pub(crate) git_versions: Vec<GitVersion>,
     /// The variables of the build.
     variables: Vec<ContainerVariable>,
 }
@@ -139,6 +139,8 @@ impl<'a> HostBuildPlan<'a> {
         lock_fit::require_lock_to_freeze(build.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
         let platform = platform_of(request, image.as_ref(), &version);
+        let git_versions = git_version::find(&source, lock.as_ref(), context);
+        let variables = git_version::for_build(&git_versions, &build.variables)?;
         let selection = EnvironmentSelection::new(build, lock, platform, manifest.environments())?;
         let project = search.project(source.dir(), &rules);
         let resources = match &resources_dir {
@@ -146,8 +148,6 @@ impl<'a> HostBuildPlan<'a> {
             None => Survey::default(),
         };
         search.verification(&build.verification);
-        let git_versions = git_version::find(&source, context);
-        let variables = git_version::for_build(&git_versions, &build.variables)?;
         let plan = HostBuildPlan {
             request,
             left: source.left(&rules),
@@ -320,7 +320,7 @@ impl<'a> HostBuildPlan<'a> {
     fn record(&self, context: &Context) -> anyhow::Result<WorkdirRecord> {
         let build = &self.request.build;
         let mut record = new_workdir::record(build, &self.project_place, &self.version, context)?;
-        record.source = source_state::of(self.source.dir(), context);
+        record.source = source_state::of_tree(&self.source, context);
         record.git_versions.clone_from(&self.git_versions);
         record
             .environments

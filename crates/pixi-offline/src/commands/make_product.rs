@@ -143,6 +143,8 @@ struct ProductPlan<'a> {
     target: Product,
     signing_key: Option<SigningKey>,
     findings: Vec<Finding>,
+    /// What `envs.sh` exports.
+    variables: Vec<ProductVariable>,
     /// Whether the pixi of the build goes along.
     bundles_pixi: bool,
     /// What the copies of the project and of the resources will take.
@@ -189,6 +191,9 @@ impl<'a> ProductPlan<'a> {
         let mut search = SecretSearch::new(&request.secrets, context)?;
         let record = WorkdirRecord::read(&workdir)?;
         source::require_built(&workdir, record.as_ref(), context)?;
+        let versions = record.as_ref().map(|record| &*record.git_versions);
+        let versions = versions.unwrap_or_default();
+        let variables = git_version::for_product(versions, &request.variables)?;
         let name = match &request.project_name {
             Some(name) => name.clone(),
             None => source::only_project(&dir)?,
@@ -245,6 +250,7 @@ impl<'a> ProductPlan<'a> {
             target,
             signing_key,
             findings,
+            variables,
             bundles_pixi,
             staged: size,
             workdir_lock,
@@ -376,10 +382,7 @@ impl<'a> ProductPlan<'a> {
         if self.bundles_pixi {
             product_cache::bundle_pixi(&self.workdir, &new.pixi())?;
         }
-        let versions = self.record.as_ref().map(|record| &*record.git_versions);
-        let variables =
-            git_version::for_product(versions.unwrap_or_default(), &self.request.variables)?;
-        product::write_scripts(new, &variables, installation)
+        product::write_scripts(new, &self.variables, installation)
     }
 
     /// Lists what is in the product, and describes it; gives its digest.

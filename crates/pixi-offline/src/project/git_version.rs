@@ -10,7 +10,9 @@ use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::context::Context;
 use crate::evidence::{GitVersion, rfc3339};
+use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
+use crate::packages::Lock;
 use crate::project::source_state;
 use crate::project::source_tree::SourceTree;
 use crate::request::{ContainerVariable, ProductVariable};
@@ -97,9 +99,9 @@ const TOOLS: [VersionTool; 8] = [
 ];
 
 /// The versions of the project's own packages that come from git: of the project itself, and of
-/// the directories of what is staged that its manifest names by `path`.
-pub(crate) fn find(source: &SourceTree, context: &Context) -> Vec<GitVersion> {
-    let dirs = package_dirs(source.dir(), source.in_root());
+/// the directories of what is staged that its manifest names by `path`, or its lock.
+pub(crate) fn find(source: &SourceTree, lock: Option<&Lock>, context: &Context) -> Vec<GitVersion> {
+    let dirs = package_dirs(source.dir(), source.in_root(), lock);
     let mut versions = Vec::new();
     for dir in &dirs {
         let place = source.dir().join(dir);
@@ -153,10 +155,16 @@ pub(crate) fn say(versions: &[GitVersion], variables: &[ContainerVariable], cont
 
 /// The variables of a build: those of the caller, and those of the versions that the caller
 /// does not give.
+///
+/// # Errors
+///
+/// Exit code 2 when two packages need different values of one variable.
 pub(crate) fn for_build(
     versions: &[GitVersion],
     variables: &[ContainerVariable],
 ) -> anyhow::Result<Vec<ContainerVariable>> {
+    let is_given = |key: &str| variables.iter().any(|variable| variable.key() == key);
+    require_one_value(versions, &is_given)?;
     let mut all = variables.to_vec();
     for (key, value) in assignments(versions) {
         if !all.iter().any(|variable| variable.key() == key) {
@@ -170,18 +178,46 @@ pub(crate) fn for_build(
 
 /// The variables of a product: those of the versions, then those of the caller, so that the
 /// caller's win.
+///
+/// # Errors
+///
+/// Exit code 2 when two packages need different values of one variable.
 pub(crate) fn for_product(
     versions: &[GitVersion],
     variables: &[ProductVariable],
 ) -> anyhow::Result<Vec<ProductVariable>> {
+    let is_given = |key: &str| variables.iter().any(|variable| variable.key() == key);
+    require_one_value(versions, &is_given)?;
     let mut all = Vec::new();
     for (key, value) in assignments(versions) {
-        if !variables.iter().any(|variable| variable.key() == key) {
+        if !is_given(key) {
             all.push(ProductVariable::new(OsStr::new(&format!("{key}={value}")))?);
         }
     }
     all.extend(variables.iter().cloned());
     Ok(all)
+}
+
+/// Requires that no two packages need different values of one variable: each is built with
+/// the same variables, so one of them would get the version of the other.
+fn require_one_value(
+    versions: &[GitVersion],
+    is_given: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<()> {
+    for (at, one) in versions.iter().enumerate() {
+        let Some(variable) = one.variable.as_deref().filter(|name| !is_given(name)) else {
+            continue;
+        };
+        let differs =
+            |other: &&GitVersion| other.variable == one.variable && other.version != one.version;
+        if let Some(other) = versions[at..].iter().find(differs) {
+            return Err(Failure::usage(format!(
+                "{} has the version {} and {} has {}, both from git, and the build backends of both read it from {variable} alone; set a version in pyproject.toml for one of them, or give both the same: --container-env {variable}=VERSION for the build, --env {variable}=VERSION for the product",
+                one.package, one.version, other.package, other.version
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What is exported; a record may come out of a container, so nothing but versions is.
@@ -230,9 +266,11 @@ pub(super) fn normalized(name: &str) -> String {
 }
 
 /// The directories of what is staged that may hold a Python package of the project at
-/// `project`.
-fn package_dirs(top: &Path, project: &PathInRoot) -> BTreeSet<PathBuf> {
+/// `project`. The lock has those that only a path dependency names in turn.
+fn package_dirs(top: &Path, project: &PathInRoot, lock: Option<&Lock>) -> BTreeSet<PathBuf> {
     let mut dirs = BTreeSet::from([project.path().to_owned()]);
+    let locked = lock.into_iter().flat_map(Lock::local_paths);
+    dirs.extend(locked.filter_map(|path| project.resolve(&path)));
     for manifest in layout::PROJECT_MANIFESTS {
         if let Some(manifest) = read(&top.join(project.path()).join(manifest)) {
             collect_paths(manifest.as_table(), project, &mut dirs);
@@ -610,6 +648,40 @@ mod tests {
     }
 
     #[test]
+    fn two_values_of_one_variable_are_refused_unless_one_is_given() {
+        let version = |package: &str, variable: &str, version: &str| GitVersion {
+            package: package.into(),
+            tool: "hatch-vcs".into(),
+            version: version.into(),
+            variable: Some(variable.into()),
+        };
+        let all = "SETUPTOOLS_SCM_PRETEND_VERSION";
+        let differing = [
+            version("one", all, "1.0"),
+            version("same", all, "1.0"),
+            version("two", all, "7.0"),
+        ];
+        for error in [
+            for_build(&differing, &[]).unwrap_err(),
+            for_product(&differing, &[]).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            for part in ["one has the version 1.0", "two has 7.0", all] {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        let given = OsStr::new("SETUPTOOLS_SCM_PRETEND_VERSION=2");
+        let given = [ContainerVariable::new(given).unwrap()];
+        assert_eq!(for_build(&differing, &given).unwrap().len(), 1);
+        let fine = [
+            version("one", all, "1.0"),
+            version("same", all, "1.0"),
+            version("two", "PDM_BUILD_SCM_VERSION", "7.0"),
+        ];
+        assert!(for_build(&fine, &[]).is_ok());
+    }
+
+    #[test]
     fn packages_are_looked_for_in_the_dirs_that_the_manifest_names() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(
@@ -617,7 +689,7 @@ mod tests {
             "[pypi-dependencies]\na = { path = \"./libs/a\", editable = true }\nout = { path = \"../b\" }\n[feature.x.pypi-dependencies]\nc = { path = \"c\" }\n[[t]]\npath = \"d\"\n",
         )
         .unwrap();
-        let dirs = package_dirs(dir.path(), &PathInRoot::default());
+        let dirs = package_dirs(dir.path(), &PathInRoot::default(), None);
         let expected = ["", "c", "d", "libs/a"].map(PathBuf::from);
         assert_eq!(dirs, BTreeSet::from(expected));
     }

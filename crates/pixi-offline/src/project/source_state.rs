@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::context::Context;
 use crate::evidence::{self, SourceState};
+use crate::project::source_tree::SourceTree;
 use crate::tools::Program;
 
 /// Variables that lead git to another repository than that of the directory it is
@@ -27,10 +28,19 @@ pub(crate) fn git(dir: &Path, context: &Context) -> Option<impl Fn(&[&str]) -> O
     })
 }
 
+/// The commit of what is staged: that of the source root, else the project's own, where only
+/// the project is in a repository. As [`of`] otherwise.
+pub(crate) fn of_tree(source: &SourceTree, context: &Context) -> Option<SourceState> {
+    of(source.dir(), context).or_else(|| {
+        let alone = source.in_root().is_empty();
+        (!alone).then(|| of(&source.project(), context)).flatten()
+    })
+}
+
 /// The commit of a project, and whether the project differs from it; workdirs of
 /// ours in it do not count. `None` without git, without a repository or a commit,
 /// or where git refuses to look (a repository of somebody else's).
-pub(crate) fn of(project: &Path, context: &Context) -> Option<SourceState> {
+fn of(project: &Path, context: &Context) -> Option<SourceState> {
     let git = git(project, context)?;
     let line = |bytes: Vec<u8>| {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_owned();

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
 use crate::layout::PathInRoot;
+use crate::project::git_version;
 
 /// The build of a source: all is decided, and nothing is touched.
 pub(super) enum SourcePlan<'a> {
@@ -35,6 +36,8 @@ impl<'a> SourcePlan<'a> {
                 if request.workdirs.is_some() {
                     require_same_project(&plan)?;
                 }
+                // The product needs variables of its own: known now, and not after the build.
+                git_version::for_product(&plan.git_versions, &request.product.variables)?;
                 return Ok(SourcePlan::Host(Box::new(plan)));
             }
             Source::Container(source) => source,
