@@ -482,3 +482,225 @@ fn a_python_package_at_an_absolute_path_is_refused_and_no_root_is_named_for_it()
     }
     assert!(!fake.path("W").exists());
 }
+
+#[test]
+fn a_path_of_the_root_is_explained_as_the_run_stages_it() {
+    let fake = monorepo();
+    fake.sandbox.write("mono/apps/foo/data/secret", "x");
+    let explain = |path: &str, more: &[&str]| {
+        let asked = ["--explain", path];
+        let words = CREATE[..6].iter().chain(more).chain(&asked);
+        let run = fake.sandbox.run("build-offline-product", words);
+        run.success().stdout.clone()
+    };
+    let anchored = ["--exclude", "/data"];
+    let absolute = fake.path("mono/libs/bar/bar.py");
+    for (path, more, said) in [
+        (
+            "data/secret",
+            &anchored[..],
+            "apps/foo/data/secret is staged: no",
+        ),
+        (
+            "../../libs/bar/bar.py",
+            &[],
+            "libs/bar/bar.py is staged: no",
+        ),
+        (
+            absolute.to_str().unwrap(),
+            &[],
+            "libs/bar/bar.py is staged: no",
+        ),
+        (
+            "../../libs/bar/bar.py",
+            &["--exclude", "/libs/bar/*.py"],
+            "libs/bar/bar.py stays behind: /libs/bar/*.py",
+        ),
+        (
+            "../../docs/index.md",
+            &[],
+            "docs/index.md stays behind: the project does not need it of the source root; --also docs/index.md",
+        ),
+        (
+            "../../docs/index.md",
+            &["--also", "docs"],
+            "docs/index.md is staged: no",
+        ),
+        (
+            "../../docs/index.md",
+            &["--whole-root"],
+            "docs/index.md is staged: no",
+        ),
+        (
+            ".pixi/config.toml",
+            &[],
+            "apps/foo/.pixi/config.toml is staged: pixi's",
+        ),
+        (
+            "../other",
+            &[],
+            "apps/other stays behind: the project does not",
+        ),
+    ] {
+        let line = explain(path, more);
+        assert!(line.starts_with(said), "{path} {more:?}: {line}");
+    }
+    for bad in ["../../../demo", "main.py/../../x", "/etc/passwd", "../.."] {
+        let asked = ["--explain", bad];
+        let words = CREATE[..6].iter().chain(&asked);
+        let run = fake.sandbox.run("build-offline-product", words);
+        run.code(2).says("is no path in the source root");
+    }
+    // What is said is what happens.
+    create(&fake, &anchored).success();
+    assert!(fake.path("W/project/foo/apps/foo/data/secret").exists());
+}
+
+#[test]
+fn a_path_of_a_root_in_a_container_is_explained_as_far_as_it_is_known_here() {
+    let fake = Fake::new();
+    let explain = |path: &str, more: &[&str]| {
+        let words = [
+            "--container-id",
+            "c1",
+            "--project-path-in-container",
+            "/src/apps/foo",
+            "--source-root-in-container",
+            "/src",
+            "--exclude",
+            "/data",
+            "--explain",
+            path,
+        ];
+        let words = words.iter().chain(more);
+        fake.sandbox.run("build-offline-product", words)
+    };
+    explain("data/secret", &[])
+        .success()
+        .prints("apps/foo/data/secret is staged");
+    explain("../../data/x", &["--whole-root"])
+        .success()
+        .prints("data/x stays behind: /data leaves its directory data");
+    explain("../../libs/bar", &["--also", "libs"])
+        .success()
+        .prints("libs/bar is staged");
+    explain("../../libs/bar", &[])
+        .code(2)
+        .says("only the container tells")
+        .says("--also libs/bar");
+}
+
+#[test]
+fn the_commit_of_the_project_is_recorded_where_its_root_is_no_repository() {
+    let fake = monorepo();
+    let project = fake.path("mono/apps/foo");
+    for words in [
+        &["init", "-q"][..],
+        &["add", "main.py"],
+        &[
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@example.com",
+            "commit",
+            "-qm",
+            "x",
+        ],
+    ] {
+        let mut git = fake.sandbox.program("git");
+        Run::of(git.arg("-C").arg(&project).args(words)).success();
+    }
+    let mut git = fake.sandbox.program("git");
+    let head = Run::of(git.arg("-C").arg(&project).args(["rev-parse", "HEAD"]));
+    create(&fake, &[]).success();
+    let record = fs::read_to_string(fake.path("W/workdir.json")).unwrap();
+    assert!(record.contains(head.success().stdout.trim()), "{record}");
+}
+
+#[test]
+fn an_absolute_link_in_the_root_is_refused_with_the_command_that_makes_it_relative() {
+    let fake = monorepo();
+    let mono = fake.path("mono");
+    fs::create_dir(mono.join("shared")).unwrap();
+    fs::rename(mono.join("libs/bar"), mono.join("shared/bar")).unwrap();
+    symlink(mono.join("shared/bar"), mono.join("libs/bar")).unwrap();
+    let run = create(&fake, &[]);
+    run.code(2)
+        .says("mono/libs/bar is a link with an absolute target");
+    let line = run.stderr.split("make it relative: ").nth(1).unwrap();
+    let mut shell = fake.sandbox.program("sh");
+    Run::of(shell.args(["-c", line])).success();
+    create(&fake, &[]).success();
+    assert!(fake.path("W/project/foo/libs/bar/bar.py").exists());
+}
+
+/// Has hatch-vcs or setuptools-scm make the version of a library, in a repository of its own.
+fn tag(fake: &Fake, dir: &str, name: &str, tool: &str, version: &str) {
+    let manifest = format!(
+        "[build-system]\nrequires = ['{tool}']\n[project]\nname = '{name}'\ndynamic = ['version']\n"
+    );
+    fake.sandbox
+        .write(format!("{dir}/pyproject.toml"), manifest);
+    for words in [
+        &["init", "-q"][..],
+        &["add", "."],
+        &[
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@example.com",
+            "commit",
+            "-qm",
+            "x",
+        ],
+        &["tag", version],
+    ] {
+        let mut git = fake.sandbox.program("git");
+        Run::of(git.arg("-C").arg(fake.path(dir)).args(words)).success();
+    }
+}
+
+/// A lock that has a library of a library, too.
+fn with_baz(fake: &Fake) {
+    let lock = LOCK
+        .replace("../../vendor/w-1.0-py3-none-any.whl", "../../libs/baz")
+        .replace("name: w", "name: baz");
+    fake.sandbox.write("mono/apps/foo/pixi.lock", lock);
+}
+
+#[test]
+fn a_library_that_only_the_lock_names_gets_its_version_from_git_too() {
+    let fake = monorepo();
+    with_baz(&fake);
+    tag(&fake, "mono/libs/bar", "bar", "setuptools-scm", "v1.0");
+    tag(&fake, "mono/libs/baz", "baz", "setuptools-scm", "v7.0");
+    create(&fake, &[]).success();
+    let (options, _) = fake.run_call();
+    for variable in ["BAR=1.0", "BAZ=7.0"] {
+        let variable = format!("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_{variable}");
+        assert!(options.contains(&variable), "{options:?}");
+    }
+}
+
+#[test]
+fn two_versions_for_one_variable_are_refused_before_anything_is_built() {
+    let fake = monorepo();
+    with_baz(&fake);
+    tag(&fake, "mono/libs/bar", "bar", "hatch-vcs", "v1.0");
+    tag(&fake, "mono/libs/baz", "baz", "hatch-vcs", "v7.0");
+    let saying = "bar has the version 1.0 and baz has 7.0, both from git";
+    create(&fake, &[]).code(2).says(saying);
+    assert!(!fake.path("W").exists());
+    let variable = "SETUPTOOLS_SCM_PRETEND_VERSION=2.0";
+    let given = ["--container-env", variable];
+    let words = CREATE.iter().chain(&given);
+    let one = fake.sandbox.run("build-offline-product", words);
+    one.code(2).says(saying);
+    assert!(!fake.path("W").exists());
+    create(&fake, &given).success();
+    make(&fake).code(2).says(saying);
+    let words = ["--workdir", "W", "--env", variable];
+    fake.sandbox
+        .run("make-archive-ready-product", words)
+        .success();
+}

@@ -11,9 +11,18 @@ use toml_edit::{DocumentMut, Item, TableLike, Value};
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
 use crate::packages::{LocalChannel, Lock};
+use crate::product::pasteable;
 use crate::project::git_version;
 use crate::project::project_manifest::ProjectManifest;
 use crate::staging::Rules;
+
+/// Why what a path leads to is not staged.
+enum Astray {
+    /// It lies outside of the root.
+    Outside,
+    /// This link on the way is absolute: its copy leads to this machine's directory.
+    Absolute(PathBuf),
+}
 
 /// The most links that are followed on the way to one path, as the kernel does it.
 const MOST_LINKS: usize = 40;
@@ -73,14 +82,21 @@ impl<'a> NeededPaths<'a> {
             .filter(|part| *part != Component::CurDir)
             .collect();
         let mut found = BTreeSet::from([lexical]);
-        let Some(real) = self.follow(path, &mut found) else {
-            return Err(Failure::usage(format!(
-                "{} leads out of {} {} through a link; name a directory that holds both, or put a copy in the place of the link",
-                path.display(),
-                self.option,
-                self.root.display()
-            )));
-        };
+        let real = self.follow(path, &mut found).map_err(|why| {
+            Failure::usage(match why {
+                Astray::Outside => format!(
+                    "{} leads out of {} {} through a link; name a directory that holds both, or put a copy in the place of the link",
+                    path.display(),
+                    self.option,
+                    self.root.display()
+                ),
+                Astray::Absolute(link) => format!(
+                    "{} is a link with an absolute target, which its copy does not have at another place; make it relative: {}",
+                    self.root.join(&link).display(),
+                    self.line_for_relative(&link)
+                ),
+            })
+        })?;
         found.insert(real.clone());
         if self.paths.insert(real.clone()) && self.root.join(&real).is_dir() {
             self.unread.push_back(real);
@@ -94,9 +110,19 @@ impl<'a> NeededPaths<'a> {
         self.paths
     }
 
-    /// The real place of a path below the root, and in `links` the links on the way; `None`
-    /// when it lies outside.
-    fn follow(&self, path: &Path, links: &mut BTreeSet<PathBuf>) -> Option<PathBuf> {
+    /// The command that makes a link relative.
+    fn line_for_relative(&self, link: &Path) -> String {
+        let place = self.root.join(link);
+        let target = fs::read_link(&place).unwrap_or_default();
+        format!(
+            "ln -sfnr {} {}",
+            pasteable(target.as_os_str()),
+            pasteable(place.as_os_str())
+        )
+    }
+
+    /// The real place of a path below the root, and in `links` the links on the way.
+    fn follow(&self, path: &Path, links: &mut BTreeSet<PathBuf>) -> Result<PathBuf, Astray> {
         let parts = |path: &Path| -> Vec<OsString> { path.iter().map(OsString::from).collect() };
         let mut ahead: VecDeque<OsString> = parts(path).into();
         let mut place = PathBuf::new();
@@ -106,7 +132,7 @@ impl<'a> NeededPaths<'a> {
                 Some(".") => continue,
                 Some("..") => {
                     if !place.pop() {
-                        return None;
+                        return Err(Astray::Outside);
                     }
                     continue;
                 }
@@ -117,24 +143,21 @@ impl<'a> NeededPaths<'a> {
             };
             followed += 1;
             links.insert(place.clone());
-            let target = match target.is_absolute() {
-                true => {
-                    place.clear();
-                    target.strip_prefix(self.root).ok()?.to_owned()
-                }
-                false => {
-                    place.pop();
-                    target
-                }
-            };
+            if target.is_absolute() {
+                return Err(match target.starts_with(self.root) {
+                    true => Astray::Absolute(place),
+                    false => Astray::Outside,
+                });
+            }
+            place.pop();
             for part in parts(&target).into_iter().rev() {
                 ahead.push_front(part);
             }
             if followed > MOST_LINKS {
-                return None;
+                return Err(Astray::Outside);
             }
         }
-        Some(place)
+        Ok(place)
     }
 
     /// The place below the root of a path that stands in a file of the directory `dir`.
