@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, Sandbox, names};
 
 use crate::create_workdir_from_container::Container;
 use crate::fake::Fake;
@@ -237,6 +237,7 @@ fn a_source_root_that_cannot_be_one_is_refused_before_anything_is_touched() {
         ("mono/libs", &[], "does not lie in it"),
         ("/", &[], "is the root of the file system"),
         ("mono", &["--also", "nope"], "--also nope"),
+        ("mono/apps/foo", &["--also", "nope"], "--also nope"),
         ("mono", &["--also", "../x"], "--also ../x"),
         ("mono", &["--also", "/etc"], "--also /etc"),
         ("mono", &["--also", "out"], "leads out of --source-root"),
@@ -303,6 +304,31 @@ fn the_source_root_is_never_overwritten_and_no_workdir_in_it_is_staged() {
     let words = CREATE.iter().chain(&output);
     fake.sandbox.run("build-offline-product", words).code(2);
     assert!(fake.path("mono/docs/index.md").exists());
+}
+
+#[test]
+fn a_product_in_the_root_or_the_project_is_not_staged() {
+    let fake = monorepo();
+    create(&fake, &[]).success();
+    let output = ["--output", "mono/apps/foo/dist", "--workdir", "W"];
+    fake.sandbox
+        .run("make-archive-ready-product", output)
+        .success();
+    for more in [&[][..], &["--whole-root"]] {
+        create(&fake, more)
+            .success()
+            .says("apps/foo/dist: a directory that is never copied");
+        assert!(!fake.path("W/project/foo/apps/foo/dist").exists());
+    }
+    let mut words = CREATE;
+    words[3] = "mono/apps/foo/dist/foo/apps/foo";
+    fake.sandbox
+        .run("create-workdir-from-host", words)
+        .code(2)
+        .says("dist is a product, and none is ever staged");
+    // Resources are copied whole.
+    create(&fake, &["--resources-dir", "mono/apps/foo"]).success();
+    assert!(fake.path("W/resources/dist/pkg-cache").exists());
 }
 
 #[test]
@@ -703,4 +729,33 @@ fn two_versions_for_one_variable_are_refused_before_anything_is_built() {
     fake.sandbox
         .run("make-archive-ready-product", words)
         .success();
+}
+
+#[test]
+fn pixi_is_asked_about_a_project_and_paths_in_hidden_directories() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mono/.apps/foo/pixi.toml", "the project\n");
+    sandbox.write("mono/.libs/x/pixi.toml", "the library\n");
+    sandbox.write("mono/.other/file", "");
+    sandbox.write("mono/docs", "");
+    let pixi = sandbox.bin().join("pixi");
+    let text = "#!/bin/sh\n[ \"$1\" = --version ] || { cat pixi.toml ../../.libs/x/pixi.toml; ls -A ../..; } >&2\n";
+    fs::write(&pixi, text).unwrap();
+    fs::set_permissions(&pixi, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = include_str!("../../crates/pixi-offline/src/container/scripts/check-project.sh");
+    let source = sandbox.work().join("mono");
+    let run = Run::of(
+        sandbox
+            .program("/bin/sh")
+            .args(["-c", script, "sh", "question"])
+            .arg(source)
+            .args([".apps/foo", "pixi.toml", "", "", "", "", ".libs/x"])
+            .env("PIXI_OFFLINE_IMAGE_PATH", "/usr/bin:/bin"),
+    );
+    run.success();
+    let told = run.stdout.lines().collect::<Vec<_>>().join(" ");
+    assert!(
+        told.ends_with("manifest 0 the project the library .apps .libs docs"),
+        "{told}"
+    );
 }

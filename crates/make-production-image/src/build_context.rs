@@ -42,7 +42,15 @@ product/*/.pixi/*
 fn ignored(project: &ProjectPlace) -> String {
     let mut text = IGNORED.to_owned();
     if !project.in_root.is_empty() {
-        let dir = format!("product/*/{}/.pixi", project.in_root);
+        let mut dir = "product/*/".to_owned();
+        for c in project.in_root.as_str().chars() {
+            // The builder makes a regular expression of the pattern, and `^` stays one.
+            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+                dir.push('\\');
+            }
+            dir.push(c);
+        }
+        dir.push_str("/.pixi");
         text.push_str(&format!("{dir}/*\n!{dir}/config.toml\n"));
     }
     text
@@ -205,6 +213,15 @@ mod tests {
         };
         append(&product, &mut archive, Path::new("demo/link"), &link)?;
         Ok(archive.into_inner()?)
+    }
+
+    #[test]
+    fn a_project_of_any_name_is_ignored_by_its_name() {
+        let of = |path: &str| ignored(&ProjectPlace::of_path(Path::new(path)).unwrap());
+        assert_eq!(of("foo"), IGNORED);
+        let text = of("foo/apps/[x]*");
+        let line = r"product/*/apps/\[x\]\*/.pixi/*";
+        assert!(text.lines().any(|one| one == line), "{text}");
     }
 
     #[test]

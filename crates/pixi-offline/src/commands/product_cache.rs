@@ -13,7 +13,7 @@ use crate::commands::elf;
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
-use crate::layout::{self, ContainerWorkdir, ProjectPlace, Workdir};
+use crate::layout::{self, ContainerWorkdir, PathInRoot, ProjectPlace, Workdir};
 use crate::packages::{
     self, Backend, BuiltPackage, BuiltPackages, CacheMove, CondaCache, CopiedCache, Delivered,
     LocalSources, Lock, PythonCache, Requirements, Subdir, machine, subdir_of_image,
@@ -263,9 +263,14 @@ impl CachePlan {
         &self.built
     }
 
-    /// What a source package of a project was built with, where that is known.
-    pub(crate) fn backend_of(&self, built: &BuiltPackage, project: &Path) -> Option<Backend> {
-        let Some(name) = build_backend::of(project, &built.source.id.source) else {
+    /// What a source package of the project at `in_root` below `top` was built with, if known.
+    pub(crate) fn backend_of(
+        &self,
+        built: &BuiltPackage,
+        top: &Path,
+        in_root: &PathInRoot,
+    ) -> Option<Backend> {
+        let Some(name) = build_backend::of(top, in_root, &built.source.id.source) else {
             let [only] = &self.backends[..] else {
                 return None;
             };

@@ -149,10 +149,10 @@ fn built(
     plan: &CachePlan,
     choices: &Choices<'_>,
 ) -> Vec<BuiltFacts> {
-    let (project, none) = (product.project(place), Listing::default());
+    let (top, none) = (product.staged(&place.name), Listing::default());
     let listing = choices.project.unwrap_or(&none);
     let facts = |built: &BuiltPackage| {
-        let backend = plan.backend_of(built, &project);
+        let backend = plan.backend_of(built, &top, &place.in_root);
         BuiltFacts::new(built, backend.as_ref(), listing, &place.in_root)
     };
     plan.built().iter().map(facts).collect()

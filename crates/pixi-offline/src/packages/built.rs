@@ -26,7 +26,7 @@ use serde_json::Value;
 use crate::evidence::Sha256Digest;
 use crate::packages::conda::CondaCache;
 use crate::packages::delivered_lock::{ListOfLock, deliver};
-use crate::packages::lock::Lock;
+use crate::packages::lock::{Lock, is_file_name};
 use crate::packages::lock_cache::LockCache;
 use crate::packages::package::{CondaPackage, CondaSource};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -157,6 +157,12 @@ impl BuiltPackages {
                     .with_context(|| format!("{} is no record", file.display()))?;
                 let files = dir.digest(place.join(format!("{stem}.paths.json")), RECORD_LIMIT);
                 let files = files.with_context(|| format!("the list of files of {stem}"))?;
+                // The name of a directory in the cache.
+                anyhow::ensure!(
+                    is_file_name(&stem_of(&record.package_record)),
+                    "{} has a version or a build that no package can have",
+                    file.display()
+                );
                 let package = record.package_record.name.as_normalized().to_owned();
                 installed.insert(package, Installed { record, files });
             }

@@ -4,17 +4,25 @@
 //! locked: a `file:` URL for the channel, and for its packages that or, in
 //! version 7, a plain path (seen with 0.77.0).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Sha256Digest;
 use crate::packages::lock::Lock;
 use crate::packages::package::PackageSource;
 use crate::untrusted_dir::UntrustedDir;
+
+/// The list of packages of a platform of a channel.
+const REPODATA: &str = "repodata.json";
+
+/// The largest such list that is read, in bytes.
+const LARGEST_REPODATA: u64 = 1 << 30;
 
 /// A channel in what is staged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +38,17 @@ impl LocalChannel {
     /// one that it is in. They are below its own path, or, where the project was locked
     /// elsewhere, at the longest end of the locked path that is a channel in it.
     pub fn of(lock: &Lock, top: &Path) -> Vec<LocalChannel> {
+        LocalChannel::found(lock, top, |_, _| true)
+    }
+
+    /// The same before anything is staged, on the machine of the project: a channel that is
+    /// there at its locked path outside of `top` is no other one in it.
+    pub fn before_staging(lock: &Lock, top: &Path) -> Vec<LocalChannel> {
+        LocalChannel::found(lock, top, is_absent_or_same)
+    }
+
+    /// `may_be` is asked whether a directory may be the channel of a locked path outside.
+    fn found(lock: &Lock, top: &Path, may_be: fn(&Path, &Path) -> bool) -> Vec<LocalChannel> {
         let real = top.canonicalize().unwrap_or_else(|_| top.to_owned());
         let found: BTreeSet<LocalChannel> = lock
             .channels()
@@ -42,7 +61,11 @@ impl LocalChannel {
                     .find_map(|dir| locked.strip_prefix(dir).ok());
                 let in_root = match below {
                     Some(below) if is_channel(&top.join(below)) => below.to_owned(),
-                    _ => ends_of(&locked).find(|end| is_channel(&top.join(end)))?,
+                    _ => {
+                        let mut ends = ends_of(&locked);
+                        let end = ends.find(|end| is_channel(&top.join(end)))?;
+                        may_be(&locked, &top.join(&end)).then_some(end)?
+                    }
                 };
                 Some(LocalChannel { locked, in_root })
             })
@@ -93,7 +116,35 @@ fn ends_of(path: &Path) -> impl Iterator<Item = PathBuf> {
 fn is_channel(dir: &Path) -> bool {
     UntrustedDir::entries_of(dir)
         .iter()
-        .any(|platform| dir.join(&platform.name).join("repodata.json").exists())
+        .any(|platform| dir.join(&platform.name).join(REPODATA).exists())
+}
+
+/// Whether nothing is at the path that a lock has, or a channel with the same packages as `dir`.
+fn is_absent_or_same(locked: &Path, dir: &Path) -> bool {
+    let is_absent = |error: io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    };
+    match locked.symlink_metadata() {
+        Ok(_) => {
+            let there = repodata_of(locked);
+            !there.is_empty() && there == repodata_of(dir)
+        }
+        Err(error) => is_absent(error),
+    }
+}
+
+/// The digest of the repository data of each platform of a channel.
+fn repodata_of(channel: &Path) -> BTreeMap<OsString, Sha256Digest> {
+    let platforms = UntrustedDir::entries_of(channel).into_iter();
+    let digests = platforms.filter_map(|platform| {
+        let dir = UntrustedDir::open(&channel.join(&platform.name)).ok()?;
+        let digest = dir.digest(REPODATA, LARGEST_REPODATA).ok()?;
+        Some((platform.name, digest))
+    });
+    digests.collect()
 }
 
 #[cfg(test)]
@@ -150,5 +201,26 @@ mod tests {
         ] {
             assert_eq!(LocalChannel::of(&lock(url), &project), [], "{url}");
         }
+    }
+
+    #[test]
+    fn a_channel_that_is_there_outside_is_not_taken_for_another_one_of_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, outer) = (place.path().join("root"), place.path().join("outer"));
+        let write = |channel: &Path, text: &str| {
+            fs::create_dir_all(channel.join("noarch")).unwrap();
+            fs::write(channel.join("noarch/repodata.json"), text).unwrap();
+        };
+        write(&root.join("chan"), "{}");
+        let lock = lock(&format!("file://{}/chan/", outer.display()));
+        let found = || LocalChannel::before_staging(&lock, &root).len();
+        assert_eq!(found(), 1, "the project moved");
+        write(&outer.join("chan"), r#"{"packages": {}}"#);
+        assert_eq!(found(), 0);
+        assert_eq!(LocalChannel::of(&lock, &root).len(), 1, "it was staged");
+        write(&outer.join("chan"), "{}");
+        assert_eq!(found(), 1, "the project is a copy");
+        fs::remove_file(outer.join("chan/noarch/repodata.json")).unwrap();
+        assert_eq!(found(), 0);
     }
 }

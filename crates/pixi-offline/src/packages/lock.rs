@@ -415,7 +415,7 @@ impl From<&RattlerPlatform<'_>> for LockedPlatform {
 }
 
 /// Whether a text is a single component of a path.
-fn is_file_name(text: &str) -> bool {
+pub(super) fn is_file_name(text: &str) -> bool {
     !text.contains(['/', '\0']) && !matches!(text, "" | "." | "..")
 }
 

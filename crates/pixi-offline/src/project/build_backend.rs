@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml_edit::DocumentMut;
 
-use crate::layout;
+use crate::layout::{self, PathInRoot};
 use crate::packages::PackageSource;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -15,18 +15,15 @@ const BY_FILE: [(&str, &str); 3] = [
     ("package.xml", "pixi-build-ros"),
 ];
 
-/// The name of the backend of a source package in a project that a container could write;
-/// `None` where that is not known.
-pub(crate) fn of(project: &Path, source: &PackageSource) -> Option<String> {
+/// The name of the backend of a source package of the project at `in_root` in the directory
+/// `top`, which a container could write; `None` where that is not known.
+pub(crate) fn of(top: &Path, in_root: &PathInRoot, source: &PackageSource) -> Option<String> {
     let PackageSource::Path(place) = source else {
         return None;
     };
-    let place: std::path::PathBuf = Path::new(place)
-        .components()
-        .filter(|part| !matches!(part, std::path::Component::CurDir))
-        .collect();
-    let project = UntrustedDir::open(project).ok()?;
-    let read = |file: &Path| project.read(file, RECORD_LIMIT).ok();
+    let place = in_root.resolve(Path::new(place))?;
+    let top = UntrustedDir::open(top).ok()?;
+    let read = |file: &Path| top.read(file, RECORD_LIMIT).ok();
     for name in layout::PROJECT_MANIFESTS {
         let is_itself = place.file_name().is_some_and(|own| own == name);
         let file = if is_itself {
@@ -81,7 +78,10 @@ mod tests {
         write("rec/recipe.yaml", "package:\n");
         write("ros/package.xml", "<package/>\n");
         write("none/pixi.toml", "[workspace]\n");
-        let found = |place: &str| of(project.path(), &PackageSource::Path(place.to_owned()));
+        let found = |place: &str| {
+            let source = PackageSource::Path(place.to_owned());
+            of(project.path(), &PathInRoot::default(), &source)
+        };
         for (place, backend) in [
             (".", Some("pixi-build-cmake")),
             ("./py", Some("pixi-build-python")),
@@ -95,5 +95,9 @@ mod tests {
         ] {
             assert_eq!(found(place).as_deref(), backend, "{place}");
         }
+        let in_root = PathInRoot::new(Path::new("apps/foo")).unwrap();
+        let beside = PackageSource::Path("../../rec".to_owned());
+        let found = of(project.path(), &in_root, &beside);
+        assert_eq!(found.as_deref(), Some("pixi-build-rattler-build"));
     }
 }

@@ -2,7 +2,6 @@
 //! directory around it (`--source-root`).
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::context::Context;
@@ -10,7 +9,7 @@ use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::PathInRoot;
 use crate::packages::{LocalChannel, LocalSources, Lock, ProjectOrigin};
-use crate::product::pasteable;
+use crate::product::{self, pasteable};
 use crate::project::needed_paths::NeededPaths;
 use crate::project::stage::{self, ProjectRules};
 use crate::request::{SourcePlace, SourceRoot};
@@ -68,11 +67,16 @@ impl SourceTree {
             )));
         };
         let mut between = in_root.ancestors().map(|part| dir.join(part));
-        if let Some(workdir) = between.find(|dir| evidence::is_workdir(dir)) {
+        let ours = between.find_map(|dir| match () {
+            () if evidence::is_workdir(&dir) => Some((dir, "workdir")),
+            () if product::is_product(&dir) => Some((dir, "product")),
+            () => None,
+        });
+        if let Some((ours, what)) = ours {
             return Err(Failure::usage(format!(
-                "{option} {}: {} is a workdir, and none is ever staged; take the project from where it was staged from",
+                "{option} {}: {} is a {what}, and none is ever staged; take the project from where it was staged from",
                 typed.display(),
-                workdir.display()
+                ours.display()
             )));
         }
         let in_root =
@@ -107,7 +111,7 @@ impl SourceTree {
 
     /// What of the machine's own directories goes along, by the lock of the project.
     pub(crate) fn local(&self, lock: Option<&Lock>) -> LocalSources {
-        let channels = lock.map(|lock| LocalChannel::of(lock, &self.dir));
+        let channels = lock.map(|lock| LocalChannel::before_staging(lock, &self.dir));
         LocalSources {
             in_root: self.in_root.clone(),
             channels: channels.unwrap_or_default(),
@@ -133,17 +137,21 @@ impl SourceTree {
     ) -> anyhow::Result<()> {
         rules.stage_in_root(&self.in_root);
         let mut needed_paths = BTreeSet::from([self.in_root.path().to_owned()]);
+        let also = root.map_or(&[][..], |root| root.also.as_slice());
+        if let Some(also) = also
+            .iter()
+            .find(|also| self.dir.join(also).symlink_metadata().is_err())
+        {
+            return Err(Failure::usage(format!(
+                "--also {}: there is nothing of that name in {}; give a path below it",
+                also.display(),
+                self.dir.display()
+            )));
+        }
         if let Some(root) = root.filter(|root| !root.whole && !self.in_root.is_empty()) {
             let mut needed = NeededPaths::new(&self.dir, root.option());
             needed.add_project(&self.in_root, lock, channels)?;
-            for also in &root.also {
-                if fs::symlink_metadata(self.dir.join(also)).is_err() {
-                    return Err(Failure::usage(format!(
-                        "--also {}: there is nothing of that name in {}; give a path below it",
-                        also.display(),
-                        self.dir.display()
-                    )));
-                }
+            for also in also {
                 needed.add(also)?;
             }
             needed_paths.extend(needed.into_paths());

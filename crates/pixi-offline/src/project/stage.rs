@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot, Workdir};
+use crate::product;
 use crate::regular_file;
 use crate::replacement::{DirLock, StagedDir, make_dir, write_file};
 use crate::staging::{
@@ -184,7 +185,7 @@ impl Selection for ProjectRules {
     }
 
     fn skips(&self, dir: &Path) -> bool {
-        evidence::is_never_staged(dir)
+        evidence::is_never_staged(dir) || product::is_product(dir)
     }
 }
 

@@ -61,7 +61,8 @@ uncover() {
     part=${rest%%/*}
     case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
     here=$here/$part there=$there/$part
-    [ -L "$here" ] || continue
+    # What is hidden has no link yet.
+    [ -L "$here" ] || [ ! -e "$here" ] || continue
     rm -f -- "$here"
     if [ -d "$there" ]; then
       mkdir -- "$here" && ln -s -- "$there"/* "$here/" 2>/dev/null

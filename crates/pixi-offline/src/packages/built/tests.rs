@@ -231,6 +231,12 @@ fn what_a_build_does_not_leave_is_not_used() {
         .unwrap();
     });
     assert!(error.contains("list of files of lib-1.0-h0_0"), "{error}");
+    let error = read(&|left| {
+        let file = left.dir().join("environments/default/lib-1.0-h0_0.json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, text.replace("h0_0", "h/../../../tmp/x")).unwrap();
+    });
+    assert!(error.contains("that no package can have"), "{error}");
     let nothing = BuiltPackages::read(Path::new("/nonexistent")).unwrap();
     assert!(nothing.archives.is_empty());
 }
