@@ -26,7 +26,7 @@ pub struct Kind {
 
 use Installed::{Beside, InEnvironment, InProject};
 
-pub const KINDS: [Kind; 38] = [
+pub const KINDS: [Kind; 39] = [
     Kind {
         name: "conda",
         needs_backends: false,
@@ -288,6 +288,11 @@ pub const KINDS: [Kind; 38] = [
         name: "root-source",
         needs_backends: true,
         draft: sources::chain_beside,
+    },
+    Kind {
+        name: "root-source-recipe",
+        needs_backends: true,
+        draft: sources::recipe_beside,
     },
 ];
 

@@ -111,6 +111,20 @@ pub fn chain_beside(parts: &Parts, dir: &Path) -> Draft {
     }
 }
 
+/// A package beside the project that is named by its recipe.
+pub fn recipe_beside(_: &Parts, dir: &Path) -> Draft {
+    let around = dir.ancestors().nth(2).unwrap();
+    Recipe::new("lib", "lib").write_recipe(&around.join("libs/lib"));
+    Draft {
+        in_root: true,
+        ..of(
+            &["lib = { path = \"../../libs/lib/recipe.yaml\" }"],
+            "",
+            &[("lib", "lib")],
+        )
+    }
+}
+
 /// `place` is the directory `dir` as the manifest names it.
 fn chain_at(dir: &Path, place: &str) -> Draft {
     Recipe::new("lib", "lib").write(&dir.join("lib"));

@@ -15,6 +15,17 @@ const BY_FILE: [(&str, &str); 3] = [
     ("package.xml", "pixi-build-ros"),
 ];
 
+/// The directory of a source package that is named by its manifest, `place` itself for any other.
+pub(super) fn package_dir(place: &Path) -> &Path {
+    let own = place.file_name().and_then(|name| name.to_str());
+    let by_file = BY_FILE.iter().map(|(name, _)| *name);
+    let mut manifests = layout::PROJECT_MANIFESTS.into_iter().chain(by_file);
+    match place.parent() {
+        Some(dir) if manifests.any(|name| own == Some(name)) => dir,
+        _ => place,
+    }
+}
+
 /// The name of the backend of a source package of the project at `in_root` in the directory
 /// `top`, which a container could write; `None` where that is not known.
 pub(crate) fn of(top: &Path, in_root: &PathInRoot, source: &PackageSource) -> Option<String> {
@@ -58,6 +69,22 @@ pub(crate) fn of(top: &Path, in_root: &PathInRoot, source: &PackageSource) -> Op
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_package_that_is_named_by_its_manifest_is_the_directory_of_that() {
+        for (place, dir) in [
+            ("libs/a/recipe.yaml", "libs/a"),
+            ("libs/a/pixi.toml", "libs/a"),
+            ("pyproject.toml", ""),
+            ("libs/a", "libs/a"),
+            (
+                "vendor/a-1.0-py3-none-any.whl",
+                "vendor/a-1.0-py3-none-any.whl",
+            ),
+        ] {
+            assert_eq!(package_dir(Path::new(place)), Path::new(dir));
+        }
+    }
 
     #[test]
     fn the_backend_stands_in_the_packages_manifest() {

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
 use crate::packages::{LocalChannel, Lock};
 use crate::product::pasteable;
+use crate::project::build_backend;
 use crate::project::git_version;
 use crate::project::project_manifest::ProjectManifest;
 use crate::staging::Rules;
@@ -62,7 +63,7 @@ impl<'a> NeededPaths<'a> {
         for path in lock.into_iter().flat_map(Lock::local_paths) {
             // What leads out is told of with the rest of the lock.
             if let Some(place) = self.place_of(project, &path) {
-                self.add(&place)?;
+                self.add(build_backend::package_dir(&place))?;
             }
         }
         while let Some(dir) = self.unread.pop_front() {

@@ -105,7 +105,7 @@ impl Places {
         &self.product
     }
 
-    /// Where its logs are in the end.
+    /// Where its logs are after the run.
     pub(super) fn logs(&self) -> &Path {
         &self.logs
     }
