@@ -30,6 +30,8 @@ pub struct Draft {
     pub create: Vec<&'static str>,
     /// Whether the directory around the project is staged with it.
     pub in_root: bool,
+    /// Whether it names what is there by absolute paths.
+    pub is_absolute: bool,
     /// Where the project was when it was locked, if not where it is.
     pub locked_at: Option<&'static str>,
     /// Python statements that fail unless the package is there.
@@ -119,7 +121,7 @@ impl Draft {
 
     /// Whether the product has another lock: a `dev` dependency is not built.
     pub fn changes_lock(&self) -> bool {
-        !self.sources.is_empty()
+        self.is_absolute || !self.sources.is_empty()
     }
 
     /// Whether pixi builds packages of it from source.

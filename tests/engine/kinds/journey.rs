@@ -113,7 +113,13 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     words.extend(prove);
     journey.step(Stage::Create, "create-workdir-from-host", &words)?;
     let in_root = if draft.in_root { "/apps/demo" } else { "" };
-    require_same_lock(Stage::Create, &format!("W/project/demo{in_root}"))?;
+    if draft.is_absolute {
+        let original = fs::read(journey.path("W/pixi.lock.original"));
+        let same = original.is_ok_and(|original| original == lock);
+        require(Stage::Create, same, "the project's own lock was not kept")?;
+    } else {
+        require_same_lock(Stage::Create, &format!("W/project/demo{in_root}"))?;
+    }
     require_same_lock(Stage::Create, PROJECT)?;
 
     let words = ["--workdir", "W"];
@@ -124,12 +130,13 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
         require(Stage::Make, same, "pixi.lock.original is not pixi.lock")?;
         let built = fs::read_to_string(journey.path(&format!("W/product/demo{in_root}/pixi.lock")))
             .unwrap();
-        let none = !built.contains("conda_source");
-        require(
-            Stage::Make,
-            none,
-            "a source package is left in the product's lock",
-        )?;
+        for (left, what) in [
+            ("conda_source", "a source package"),
+            (root.to_str().unwrap(), "an absolute path"),
+        ] {
+            let what = format!("{what} is left in the product's lock");
+            require(Stage::Make, !built.contains(left), &what)?;
+        }
     } else {
         require_same_lock(Stage::Make, &format!("W/product/demo{in_root}"))?;
     }

@@ -26,7 +26,7 @@ pub struct Kind {
 
 use Installed::{Beside, InEnvironment, InProject};
 
-pub const KINDS: [Kind; 39] = [
+pub const KINDS: [Kind; 40] = [
     Kind {
         name: "conda",
         needs_backends: false,
@@ -294,7 +294,30 @@ pub const KINDS: [Kind; 39] = [
         needs_backends: true,
         draft: sources::recipe_beside,
     },
+    Kind {
+        name: "root-absolute",
+        needs_backends: false,
+        draft: |_, dir| all_absolute(dir),
+    },
 ];
+
+/// A library and a wheel beside the project by their absolute paths.
+fn all_absolute(dir: &Path) -> Draft {
+    let root = dir.ancestors().nth(2).unwrap();
+    let library = library_beside(dir, Beside);
+    let wheel = wheel_beside(dir);
+    let root = root.display();
+    Draft {
+        python: vec![
+            library.python[0].replace("../..", &root.to_string()),
+            wheel.python[0].replace("../..", &root.to_string()),
+        ],
+        proof: library.proof + &wheel.proof,
+        is_absolute: true,
+        in_root: true,
+        ..Draft::default()
+    }
+}
 
 /// A library in a directory beside that of the projects: editable, or one that is built.
 pub fn library_beside(dir: &Path, place: Installed) -> Draft {

@@ -23,6 +23,7 @@ use crate::packages::{LocalSources, Lock};
 use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::generated::StagedPaths;
 use crate::project::git_version;
+use crate::project::lock_fit;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
@@ -68,7 +69,7 @@ pub fn run(order: &str, context: &Context) -> anyhow::Result<()> {
         }
         AgentRequest::Stage(staging) => {
             let inspection = Inspection::make(&staging, context)?;
-            let staged = inspection.stage(staging.reuse_cache, context)?;
+            let staged = inspection.stage(&staging, context)?;
             context.report.text(serde_json::to_string(&staged)?);
             Ok(())
         }
@@ -158,6 +159,8 @@ impl Inspection {
         protected.extend(resources.as_deref().map(|dir| (dir, "the resources")));
         let standing = look_at_workdir(workdir.path(), &protected, context)?;
         let local = local_of(lock.as_ref(), &source);
+        let text = lock.as_ref().map(|lock| lock.text().to_owned());
+        let lock = lock_fit::to_install(lock, staging.lock, &local, source.dir(), context)?;
         source.choose(&mut rules, root, lock.as_ref(), &local.channels)?;
         let mut search = SecretSearch::new(&policy, context)?;
         let project_survey = search.project(source.dir(), &rules);
@@ -175,7 +178,7 @@ impl Inspection {
             local,
             left: source.left(&rules),
             git_versions: git_version::find(&source, lock.as_ref(), context),
-            lock: lock.map(|lock| lock.text().to_owned()),
+            lock: text,
             environments: manifest.environments().clone(),
             secrets,
             resources: resources.is_some(),
@@ -194,7 +197,7 @@ impl Inspection {
     }
 
     /// Makes the workdir, and stages.
-    fn stage(self, reuse_cache: bool, context: &Context) -> anyhow::Result<Staged> {
+    fn stage(self, staging: &Staging, context: &Context) -> anyhow::Result<Staged> {
         let Inspection {
             source: tree,
             resources,
@@ -206,7 +209,7 @@ impl Inspection {
         } = self;
         let cache = workdir.cache();
         let cache_reused =
-            reuse_cache && standing == TargetState::Owned && stage::is_own_cache(&cache);
+            staging.reuse_cache && standing == TargetState::Owned && stage::is_own_cache(&cache);
         make_workdir(&workdir, standing, cache_reused)?;
         let source = source_state::of_tree(&tree, context);
         // First of all the mark: an interrupted run must know its own.
@@ -249,6 +252,9 @@ impl Inspection {
             .clone()
             .and_then(|text| context.locks.parse(text).ok());
         inspected.local = local_of(parsed.as_ref(), &tree);
+        let (local, top) = (&inspected.local, tree.dir());
+        let lock = lock_fit::to_install(parsed, staging.lock, local, top, context)?;
+        stage::replace_lock(&rules.project_in(&staged), lock.as_ref())?;
         Ok(Staged {
             inspected,
             cache_reused,

@@ -13,7 +13,7 @@ use crate::container::{Outcome, RunResult};
 use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
 use crate::layout::{self, ContainerWorkdir, ProjectPlace, Workdir};
-use crate::packages::LocalChannel;
+use crate::packages::{LocalChannel, Lock};
 use crate::project::generated::{self, StagedPaths};
 use crate::project::lock_use::LockUse;
 use crate::project::secrets;
@@ -36,6 +36,8 @@ pub(crate) struct Build<'a> {
     pub(crate) needs_git: bool,
     /// The paths that the lock names, as they stand in it.
     pub(crate) local_paths: BTreeSet<PathBuf>,
+    /// The project's own lock, where the staged one stands for it.
+    pub(crate) own_lock: Option<&'a Lock>,
     /// Whether the lock has a conda package that pixi builds from source.
     pub(crate) builds_conda_packages: bool,
     /// Whether what pixi builds from source is kept as a channel.
@@ -196,6 +198,7 @@ impl Build<'_> {
         let list = InstalledList::take(new.path(), layout::OUT);
         let name = &self.project.name;
         new_workdir::complete_received(elsewhere.place, new, name, logs, context)?;
+        new_workdir::write_own_lock(new, self.own_lock)?;
         installed::learn(&list, outcome, new, self.project, record, context)?;
         if self.keeps_built_packages && record.state == BuildState::Built {
             built_channel::write(new, &elsewhere.place.workdir, context)?;

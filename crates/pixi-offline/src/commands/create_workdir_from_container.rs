@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::layout::ProjectPlace;
 use crate::packages::subdir_of_image;
 use crate::project::git_version;
+use crate::project::lock_fit;
 use crate::project::lock_use::LockUse;
 use crate::project::secrets;
 use crate::project::source_tree::SourceTree;
@@ -204,6 +205,8 @@ impl<'a> ContainerBuildPlan<'a> {
             ))
         })?;
         let (build, manifest) = (&self.request.build, &inspected.environments);
+        let (local, top) = (&inspected.local, &inspected.source);
+        let lock = lock_fit::to_install(lock, build.lock, local, top, context)?;
         let image = self.image.as_ref();
         let platform = image.and_then(|image| subdir_of_image(&image.platform));
         let selection = EnvironmentSelection::new(build, lock, platform, manifest)?;
@@ -332,7 +335,7 @@ impl<'a> ContainerBuildPlan<'a> {
             .environments
             .clone_from(&selection.resolved.environments);
         record.verified_in = Some(selection.verified.clone());
-        record.lock.staged = selection.lock.as_ref().map(|lock| *lock.digest());
+        new_workdir::record_lock(record, selection.lock.as_ref());
 
         context
             .report
@@ -410,5 +413,6 @@ fn staging(request: &ContainerBuildRequest, name: &ProjectName) -> anyhow::Resul
         secrets: request.build.secrets.action,
         known_secrets: patterns("--allow-secret", &request.build.secrets.known)?,
         reuse_cache: request.build.reuse_cache,
+        lock: request.build.lock,
     })
 }

@@ -135,6 +135,7 @@ impl<'a> HostBuildPlan<'a> {
             .locks
             .read_through_links(&project_dir.join(layout::LOCK_FILE))?;
         let local = source.local(lock.as_ref());
+        let lock = lock_fit::to_install(lock, build.lock, &local, source.dir(), context)?;
         source.choose(&mut rules, root, lock.as_ref(), &local.channels)?;
         lock_fit::require_lock_to_freeze(build.lock, lock.as_ref())?;
         let (version, image) = engine.version_and_image(&request.image)?;
@@ -327,7 +328,7 @@ impl<'a> HostBuildPlan<'a> {
             .clone_from(&self.selection.resolved.environments);
         record.verified_in = Some(self.selection.verified.clone());
         record.image.clone_from(&self.image);
-        record.lock.staged = self.selection.lock.as_ref().map(|lock| *lock.digest());
+        new_workdir::record_lock(&mut record, self.selection.lock.as_ref());
         Ok(record)
     }
 }

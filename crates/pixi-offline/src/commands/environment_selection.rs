@@ -94,6 +94,7 @@ impl EnvironmentSelection {
                 .is_some_and(|lock| lock.builds_conda_packages(environments)),
             keeps_built_packages: request.keep_built_packages,
             local_paths: lock.map_or_else(Default::default, Lock::local_paths),
+            own_lock: lock.and_then(Lock::own),
             environments,
             verified: &self.verified,
             verification: &request.verification,
@@ -112,6 +113,9 @@ impl EnvironmentSelection {
     ) {
         if self.lock.is_none() {
             new_workdir::warn_without_lock(context);
+        }
+        if self.lock.as_ref().and_then(Lock::own).is_some() {
+            context.report.note("pixi.lock has absolute paths of Python packages, which are staged: the build and the product get it with relative paths, installed as it is (--frozen), without a comparison with the manifest");
         }
         self.warn_of_cuda(request, engine_arguments, context);
         self.resolved.say_left_out(context);

@@ -14,9 +14,12 @@ use crate::context::Context;
 use crate::evidence::{self, BuildState, WorkdirRecord};
 use crate::failure::{self, Failure};
 use crate::layout::{self, ProjectPlace, Workdir};
+use crate::packages::Lock;
 use crate::product::quoted;
 use crate::project::stage::{self, Helper};
-use crate::replacement::{DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_dir};
+use crate::replacement::{
+    DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_dir, replace_file,
+};
 use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
 use crate::untrusted_dir::UntrustedDir;
 use crate::workspace::container_out;
@@ -178,6 +181,49 @@ pub(crate) fn record(
     record.engine = Some(engine.clone());
     record.lock.frozen = build.lock == LockOption::Frozen;
     Ok(record)
+}
+
+/// Adds which lock is staged.
+pub(crate) fn record_lock(record: &mut WorkdirRecord, lock: Option<&Lock>) {
+    record.lock.staged = lock.map(|lock| *lock.digest());
+    record.lock.own = lock.and_then(Lock::own).map(|own| *own.digest());
+    record.lock.frozen |= record.lock.own.is_some();
+}
+
+/// Writes the project's own lock into the workdir, where the staged one stands for it.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(crate) fn write_own_lock(workdir: &Workdir, own: Option<&Lock>) -> anyhow::Result<()> {
+    match own {
+        Some(own) => replace_file(&workdir.own_lock(), own.text().as_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// The project's own lock, where the staged one has relative paths in the place of its absolute
+/// ones.
+///
+/// # Errors
+///
+/// Exit code 2 when the workdir has lost it.
+pub(crate) fn own_lock(
+    workdir: &Workdir,
+    record: &WorkdirRecord,
+    context: &Context,
+) -> anyhow::Result<Option<Lock>> {
+    let Some(digest) = &record.lock.own else {
+        return Ok(None);
+    };
+    let file = workdir.own_lock();
+    match context.locks.read(&file)? {
+        Some(own) if own.digest() == digest => Ok(Some(own)),
+        _ => Err(Failure::usage(format!(
+            "{}, the project's own lock, is not the one that workdir.json names; create the workdir again",
+            file.display()
+        ))),
+    }
 }
 
 /// The variables that tell pixi what the machine is that it installs for, as the

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use crate::commands::built_channel::of_build;
 use crate::commands::elf;
+use crate::commands::new_workdir;
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
@@ -119,6 +120,7 @@ impl CachePlan {
         };
         if let Some(record) = record {
             plan.choose_platforms(record, &project);
+            plan.original = new_workdir::own_lock(workdir, record, context)?;
         }
         let Some(lock) = &plan.lock else {
             context.report.warning("the project has no pixi.lock, so this product cannot be installed: run `pixi lock` in the project and build again");
@@ -193,7 +195,8 @@ impl CachePlan {
         {
             let names = record.map(WorkdirRecord::platform_names);
             let chosen = lock.choosing(names.into_iter().flatten());
-            self.original = self.lock.replace(chosen);
+            let before = self.lock.replace(chosen);
+            self.original = self.original.take().or(before);
             self.built = packages;
             self.backends = built.backends().to_vec();
         }

@@ -40,7 +40,19 @@ pub(crate) struct Choices<'a> {
 }
 
 /// Why a product's lock is not the project's, in a sentence.
-const WHY_LOCKS_DIFFER: &str = "What pixi built from source stands in the product's pixi.lock as the packages that it was built into, so that it is installed without a network and without building; everything else in it is as in the project's own pixi.lock, which is pixi.lock.original.";
+fn why_locks_differ(plan: &CachePlan, record: Option<&WorkdirRecord>) -> String {
+    let built = "What pixi built from source stands in the product's pixi.lock as the packages that it was built into, so that it is installed without a network and without building";
+    let relative = "Absolute paths of Python packages are relative to the project in the product's pixi.lock, so that they are found wherever the product is";
+    let has_relative = record.is_some_and(|record| record.lock.own.is_some());
+    let why = match (has_relative, plan.built().is_empty()) {
+        (true, true) => relative.to_owned(),
+        (true, false) => format!("{built}. {relative}"),
+        (false, _) => built.to_owned(),
+    };
+    format!(
+        "{why}; everything else in it is as in the project's own pixi.lock, which is pixi.lock.original."
+    )
+}
 
 /// The key to sign with, when one was named.
 ///
@@ -84,7 +96,7 @@ pub(crate) fn facts(
         original: plan.original_lock().map(|original| OriginalLock {
             sha256: *original.digest(),
             version: original.version(),
-            why: WHY_LOCKS_DIFFER.to_owned(),
+            why: why_locks_differ(plan, record),
         }),
     });
     let mut excludes = record.map_or_else(Vec::new, |record| record.excludes.clone());

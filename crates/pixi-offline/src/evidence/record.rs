@@ -51,6 +51,10 @@ pub struct LockRecord {
     /// manifest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
+    /// The sha256 of the project's own lock, where the staged one has relative paths in the
+    /// place of absolute ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Sha256Digest>,
 }
 
 /// The platform of the lock that pixi installed an environment for.

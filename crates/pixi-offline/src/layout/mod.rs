@@ -134,6 +134,11 @@ impl Workdir {
         &self.0
     }
 
+    /// The project's own lock, where the staged one is another.
+    pub fn own_lock(&self) -> PathBuf {
+        self.0.join(Product::ORIGINAL_LOCK)
+    }
+
     /// The directory of staged projects.
     pub fn projects(&self) -> PathBuf {
         self.0.join(PROJECT)

@@ -85,7 +85,7 @@ impl LocalChannel {
 }
 
 /// Whether a path has no `..`.
-fn goes_down(path: &Path) -> bool {
+pub(super) fn goes_down(path: &Path) -> bool {
     !path.components().any(|part| part == Component::ParentDir)
 }
 

@@ -6,9 +6,12 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::PathInRoot;
+use crate::packages::delivered_lock::DELIVERED_FORMAT;
 use crate::packages::local_channel::{LocalChannel, is_local, local_path};
 use crate::packages::lock::Lock;
+use crate::packages::lock_cache::LockCache;
 use crate::packages::package::{Package, PackageSource};
+use crate::packages::relative_paths::with_relative_paths;
 use crate::request::SourcePlace;
 
 /// Where the project is in what is staged, and the channels that are staged with it: what a lock
@@ -42,6 +45,25 @@ impl LocalSources {
         }
     }
 
+    /// The lock that is installed: its absolute paths are relative where they lie in what is
+    /// staged, the directory `top`.
+    ///
+    /// # Errors
+    ///
+    /// When the lock cannot be written anew.
+    pub fn with_relative_paths(
+        &self,
+        lock: Lock,
+        top: &Path,
+        locks: &LockCache,
+    ) -> anyhow::Result<Lock> {
+        let up = self.in_root.path().components().count();
+        let real = self.origin.as_ref();
+        let real = real.and_then(|origin| origin.dir.ancestors().nth(up));
+        let tops: Vec<&Path> = [top].into_iter().chain(real).collect();
+        with_relative_paths(lock, &tops, &self.in_root, locks)
+    }
+
     /// The source root that would hold what these environments need and is outside, the
     /// deepest; `None` where nothing is, where the project's own place is not known, and where
     /// only the root of the file system holds all.
@@ -51,9 +73,10 @@ impl LocalSources {
             let platforms = lock.platforms(name).into_iter().flatten();
             platforms.filter_map(|platform| lock.packages_on(name, &platform.name))
         });
+        let is_made_relative = lock.version() == DELIVERED_FORMAT;
         let outside: BTreeSet<PathBuf> = packages
             .flatten()
-            .flat_map(|package| self.outside(package))
+            .flat_map(|package| self.outside(package, is_made_relative))
             .filter_map(|source| place_of(source, project))
             .collect();
         let mut root = project.parent().filter(|_| !outside.is_empty())?;
@@ -63,8 +86,9 @@ impl LocalSources {
         (root != Path::new("/")).then(|| root.to_owned())
     }
 
-    /// What of a package is outside.
-    fn outside<'a>(&self, package: &'a Package) -> Vec<&'a PackageSource> {
+    /// What of a package is outside; absolute paths of Python packages only where they are made
+    /// relative, since no root helps with them else.
+    fn outside<'a>(&self, package: &'a Package, is_made_relative: bool) -> Vec<&'a PackageSource> {
         match package {
             Package::Conda(conda) => [&conda.id.source]
                 .into_iter()
@@ -74,10 +98,10 @@ impl LocalSources {
                 let sources = conda.sources();
                 sources.filter(|source| self.lack_source(source)).collect()
             }
-            // No root helps with a path of this machine alone.
             Package::Python(python) => [&python.id.source]
                 .into_iter()
-                .filter(|source| self.lack(source) && !is_local(source))
+                .filter(|source| self.lack(source) || is_local(source))
+                .filter(|source| is_made_relative || !is_local(source))
                 .collect(),
         }
     }

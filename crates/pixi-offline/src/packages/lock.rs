@@ -25,6 +25,8 @@ pub struct Lock {
     environments: BTreeMap<String, LockedEnvironment>,
     /// The subdirs of the platforms that it lists at its top; empty before format 7.
     declared: BTreeSet<Subdir>,
+    /// The project's own lock, where this one stands for it.
+    own: Option<Box<Lock>>,
 }
 
 /// One environment of a lock.
@@ -100,6 +102,7 @@ impl Lock {
             text: text.into(),
             environments,
             declared: lock.platforms().map(|platform| platform.subdir()).collect(),
+            own: None,
         })
     }
 
@@ -111,6 +114,18 @@ impl Lock {
     /// The version of its format.
     pub fn version(&self) -> u16 {
         self.version
+    }
+
+    /// The project's own lock, where this one has relative paths in the place of absolute ones.
+    /// Pixi cannot compare such a lock with the manifest: `--frozen` installs it.
+    pub fn own(&self) -> Option<&Lock> {
+        self.own.as_deref()
+    }
+
+    /// The same, in the place of the project's own lock.
+    pub(super) fn standing_for(mut self, own: Lock) -> Lock {
+        self.own = Some(Box::new(own));
+        self
     }
 
     /// The file's text.

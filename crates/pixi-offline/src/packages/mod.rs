@@ -19,6 +19,7 @@ mod lock_cache;
 mod owners;
 mod package;
 mod python;
+mod relative_paths;
 mod requirements;
 mod subdir;
 mod uv_cache;

@@ -109,7 +109,7 @@ impl Requirements {
         let python = python.filter(|id| local.lack_source(&id.source)).map(|id| {
             if is_local(&id.source) {
                 return format!(
-                    "{} is locked by an absolute path ({}), which is outside of the project at any other place: write it relative to the project in the manifest, and lock it again",
+                    "{} is locked by an absolute path ({}), which does not lie in what is staged or is in a lock of pixi before 0.68: write it relative to the project in the manifest, and lock it again",
                     id.name, id.source
                 );
             }

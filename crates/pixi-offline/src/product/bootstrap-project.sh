@@ -294,7 +294,7 @@ check_lock_use() {
   [ "$lock_differs" = yes ] || return 0
   for argument in "$@"; do
     if [ "$argument" = --locked ]; then
-      problem "--locked: this product's pixi.lock is not the project's own, since what pixi built from source stands in it as it was built, and pixi cannot compare that with the manifest; leave --locked out, and it is installed as it is (the project's own is $root/pixi.lock.original)"
+      problem "--locked: this product's pixi.lock is not the project's own (manifest.json says why), and pixi cannot compare it with the manifest; leave --locked out, and it is installed as it is (the project's own is $root/pixi.lock.original)"
     fi
   done
 }

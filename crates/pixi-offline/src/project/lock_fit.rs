@@ -2,7 +2,9 @@
 //! product that is made of it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::packages::{LocalSources, Lock, Requirements, Subdir};
 use crate::product::pasteable;
@@ -55,6 +57,28 @@ pub(crate) fn require_lock_to_freeze(asked: LockOption, lock: Option<&Lock>) -> 
         ));
     }
     Ok(())
+}
+
+/// The lock that is staged and installed: it has relative paths in the place of absolute ones that
+/// lie in what is staged, the directory `top`. Pixi writes a lock that is brought up to date.
+///
+/// # Errors
+///
+/// When the lock cannot be written anew.
+pub(crate) fn to_install(
+    lock: Option<Lock>,
+    asked: LockOption,
+    local: &LocalSources,
+    top: &Path,
+    context: &Context,
+) -> anyhow::Result<Option<Lock>> {
+    match lock {
+        Some(lock) if asked != LockOption::Update => {
+            let lock = local.with_relative_paths(lock, top, &context.locks)?;
+            Ok(Some(lock))
+        }
+        other => Ok(other),
+    }
 }
 
 /// Requires, before a build, that lock and manifest have the environments for the image's

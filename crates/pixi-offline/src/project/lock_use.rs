@@ -8,8 +8,8 @@ use crate::request::LockOption;
 pub(crate) enum LockUse {
     /// There is one, and it must fit the manifest: `--locked`.
     Locked,
-    /// There is one that is taken as it is, because that was asked for or it names a
-    /// directory as a channel: `--frozen`.
+    /// There is one that is taken as it is, because that was asked for, it names a directory as
+    /// a channel, or it stands for the project's own: `--frozen`.
     Frozen,
     /// There is none, or it may be brought up to date: pixi writes one.
     Write,
@@ -23,7 +23,11 @@ impl LockUse {
         match (lock, asked) {
             (None, _) | (Some(_), LockOption::Update) => LockUse::Write,
             (Some(_), LockOption::Frozen) => LockUse::Frozen,
-            (Some(lock), LockOption::Check) if lock.names_local_channel() => LockUse::Frozen,
+            (Some(lock), LockOption::Check)
+                if lock.names_local_channel() || lock.own().is_some() =>
+            {
+                LockUse::Frozen
+            }
             (Some(_), LockOption::Check) => LockUse::Locked,
         }
     }

@@ -15,9 +15,10 @@ use crate::context::Context;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot, Workdir};
+use crate::packages::Lock;
 use crate::product;
 use crate::regular_file;
-use crate::replacement::{DirLock, StagedDir, make_dir, write_file};
+use crate::replacement::{DirLock, StagedDir, make_dir, replace_file, write_file};
 use crate::staging::{
     self, CopyOptions, CopyOutcome, Examples, LinkAction, RuleVerdict, Rules, RulesAndSkip,
     Selection, Size, Survey,
@@ -200,6 +201,19 @@ pub(crate) fn without_our_traces() -> anyhow::Result<Rules> {
         rules.push(pattern.as_ref())?;
     }
     Ok(rules)
+}
+
+/// Puts a lock that stands for the project's own into the staged project.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(crate) fn replace_lock(project: &Path, lock: Option<&Lock>) -> anyhow::Result<()> {
+    match lock.filter(|lock| lock.own().is_some()) {
+        // It may be a link, which is not followed.
+        Some(lock) => replace_file(&project.join(layout::LOCK_FILE), lock.text().as_bytes()),
+        None => Ok(()),
+    }
 }
 
 /// Copies a project, with what is around it where the rules say so; workdirs are left out, its

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::request::{
@@ -52,7 +53,8 @@ pub struct WorkdirOptions {
 }
 
 /// What is done about a lock that may not fit the manifest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LockOption {
     /// A stale one is refused.
     #[default]

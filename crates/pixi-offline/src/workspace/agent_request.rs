@@ -14,7 +14,7 @@ use crate::project::fetching_tasks::FetchingTasks;
 use crate::project::generated::StagedPaths;
 use crate::project::manifest_environments::ManifestEnvironments;
 use crate::project::target_builds::TargetBuild;
-use crate::request::{SecretAction, SourceRoot};
+use crate::request::{LockOption, SecretAction, SourceRoot};
 use crate::secret_search::Finding;
 use crate::staging::{Size, Survey};
 
@@ -89,6 +89,9 @@ pub struct Staging {
     pub known_secrets: Vec<String>,
     /// Whether a package cache in the workdir stays.
     pub reuse_cache: bool,
+    /// How its lock is treated.
+    #[serde(default)]
+    pub lock: LockOption,
 }
 
 /// This program, as what counts attempts to reach a network.

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
 use crate::failure::{self, Failure};
 use crate::layout::{self, Workdir};
+use crate::packages::Lock;
 use crate::project::generated::{self, StagedPaths};
 use crate::project::secrets;
 use crate::project::stage;
@@ -129,6 +130,9 @@ impl<'a> HostBuildPlan<'a> {
             &how_to_list,
             context,
         )?;
+        let lock = self.selection.lock.as_ref();
+        stage::replace_lock(&new.project(&self.project_place), lock)?;
+        new_workdir::write_own_lock(new, lock.and_then(Lock::own))?;
         match &self.resources_dir {
             Some(resources) => {
                 let more = stage::copy_dir(resources, &new.resources(), &how, context)?.copied;

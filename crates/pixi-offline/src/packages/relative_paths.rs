@@ -1,0 +1,161 @@
+//! The lock that is installed where the project's own names Python packages by absolute paths
+//! or `file:` URLs that lie in what is staged: there they are relative to the project.
+
+use std::iter;
+use std::path::{Path, PathBuf};
+
+use rattler_lock::{LockedPackage, PypiPackageData, UrlOrPath};
+
+use crate::layout::PathInRoot;
+use crate::packages::delivered_lock::{DELIVERED_FORMAT, deliver};
+use crate::packages::local_channel::{goes_down, is_local, local_path};
+use crate::packages::lock::Lock;
+use crate::packages::lock_cache::LockCache;
+use crate::packages::package::PackageSource;
+
+/// The lock with such paths made relative; the lock itself where it has none, or has a format
+/// that the pixi that wrote it may not read after the change. `tops` are the paths of the
+/// directory that is staged, and `in_root` is the project's place in it.
+///
+/// # Errors
+///
+/// When the lock cannot be written anew.
+pub(super) fn with_relative_paths(
+    lock: Lock,
+    tops: &[&Path],
+    in_root: &PathInRoot,
+    locks: &LockCache,
+) -> anyhow::Result<Lock> {
+    if lock.version() != DELIVERED_FORMAT {
+        return Ok(lock);
+    }
+    let delivered = deliver(&lock, locks, &|_, package| {
+        let LockedPackage::Pypi(python) = package else {
+            return None;
+        };
+        let source = PackageSource::from(python.location().inner());
+        let relative = relative(&place_in(&source, tops)?, in_root)?;
+        let location = relative.parse::<UrlOrPath>().ok()?.into();
+        let mut python = python.clone();
+        match &mut python {
+            PypiPackageData::Distribution(wheel) => wheel.location = location,
+            PypiPackageData::Source(source) => source.location = location,
+        }
+        Some(LockedPackage::Pypi(python))
+    })?;
+    Ok(match delivered {
+        Some(delivered) => delivered.standing_for(lock),
+        None => lock,
+    })
+}
+
+/// Where an absolute path of a lock is in the directory that is staged.
+fn place_in(source: &PackageSource, tops: &[&Path]) -> Option<PathBuf> {
+    if !is_local(source) {
+        return None;
+    }
+    let path = match source {
+        PackageSource::Path(path) => PathBuf::from(path),
+        // What follows these is no part of the path.
+        PackageSource::Url(url) if url.contains(['#', '?']) => return None,
+        PackageSource::Url(url) => local_path(url)?,
+        PackageSource::Git { .. } => return None,
+    };
+    if !goes_down(&path) {
+        return None;
+    }
+    let below = tops.iter().find_map(|top| path.strip_prefix(top).ok())?;
+    Some(below.to_owned())
+}
+
+/// A path below the source root, from the project on; `None` when it is not UTF-8.
+fn relative(place: &Path, in_root: &PathInRoot) -> Option<String> {
+    let common = iter::zip(place.components(), in_root.path().components())
+        .take_while(|(one, other)| one == other)
+        .count();
+    let up = in_root.path().components().skip(common).map(|_| "..");
+    let down = place.components().skip(common);
+    let down = down.map(|part| part.as_os_str().to_str());
+    let parts = up.map(Some).chain(down).collect::<Option<Vec<&str>>>()?;
+    Some(match parts.first() {
+        None => ".".to_owned(),
+        Some(&"..") => parts.join("/"),
+        Some(_) => format!("./{}", parts.join("/")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lock, and what is made of it.
+    fn own_and_made(bar: &str, wheel: &str, version: u16) -> (Lock, Lock) {
+        let (platforms, dir_version) = match version {
+            7 => ("platforms:\n- name: linux-64\n", ""),
+            _ => ("", "  version: '1.0'\n"),
+        };
+        let locks = LockCache::default();
+        let own = locks
+            .parse(format!(
+                "version: {version}\n{platforms}environments:\n  default:\n    channels: []\n    packages:\n      linux-64:\n      - pypi: {bar}\n      - pypi: {wheel}\npackages:\n- pypi: {bar}\n  name: bar\n{dir_version}- pypi: {wheel}\n  name: w\n  version: '1.0'\n"
+            ))
+            .unwrap();
+        let in_root = PathInRoot::new(Path::new("apps/foo")).unwrap();
+        let tops = [Path::new("/home/me/mono"), Path::new("/data/mono")];
+        let made = with_relative_paths(own.clone(), &tops, &in_root, &locks).unwrap();
+        (own, made)
+    }
+
+    #[test]
+    fn paths_in_what_is_staged_become_relative_and_the_own_lock_is_kept() {
+        for (bar, wheel) in [
+            (
+                "/home/me/mono/libs/bar",
+                "/data/mono/vendor/w-1.0-py3-none-any.whl",
+            ),
+            (
+                "file:///home/me/mono/libs/bar",
+                "file:///data/mono/vendor/w-1.0-py3-none-any.whl",
+            ),
+        ] {
+            let (own, made) = own_and_made(bar, wheel, 7);
+            let paths: Vec<_> = made.local_paths().into_iter().collect();
+            let relative = ["../../libs/bar", "../../vendor/w-1.0-py3-none-any.whl"];
+            assert_eq!(paths, relative.map(PathBuf::from));
+            assert!(!made.text().contains("/mono/"), "{}", made.text());
+            assert_eq!(made.own().map(Lock::text), Some(own.text()));
+        }
+    }
+
+    #[test]
+    fn other_paths_and_other_formats_stay_as_they_are() {
+        let relative = "../../libs/bar";
+        for (wheel, version) in [
+            ("../../vendor/w-1.0-py3-none-any.whl", 7),
+            ("/home/me/monorepo/w-1.0-py3-none-any.whl", 7),
+            ("/home/me/mono/../w-1.0-py3-none-any.whl", 7),
+            ("file://host/home/me/mono/w-1.0-py3-none-any.whl", 7),
+            (
+                "https://files.example/home/me/mono/w-1.0-py3-none-any.whl",
+                7,
+            ),
+            ("/home/me/mono/w-1.0-py3-none-any.whl", 6),
+        ] {
+            let (own, made) = own_and_made(relative, wheel, version);
+            assert_eq!(made.text(), own.text(), "{wheel}");
+            assert!(made.own().is_none(), "{wheel}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_written_from_the_project_on() {
+        let in_root = PathInRoot::new(Path::new("apps/foo")).unwrap();
+        let of = |place: &str| relative(Path::new(place), &in_root).unwrap();
+        assert_eq!(of("apps/foo"), ".");
+        assert_eq!(of("apps/foo/lib/my lib"), "./lib/my lib");
+        assert_eq!(of("apps/bar"), "../bar");
+        assert_eq!(of(""), "../..");
+        let alone = relative(Path::new("lib"), &PathInRoot::default());
+        assert_eq!(alone.as_deref(), Some("./lib"));
+    }
+}
