@@ -881,3 +881,65 @@ fn absolute_paths_in_the_root_are_relative_in_the_lock_that_is_installed() {
         .says("bar is locked by an absolute path")
         .says("add:\n  --source-root ");
 }
+
+#[test]
+fn what_the_manifests_of_the_build_backends_name_is_staged() {
+    let fake = monorepo();
+    let write = |path: &str, text: &str| fake.sandbox.write(format!("mono/{path}"), text);
+    write(
+        "apps/foo/pixi.toml",
+        "[project]\nname = 'foo'\n[activation]\nscripts = ['./../../tools/env.sh', 'x/../../../tools/more.sh']\n",
+    );
+    write("tools/more.sh", "");
+    write("tools/unused.sh", "");
+    write(
+        "libs/bar/recipe.yaml",
+        "source:\n- path: ../../common\n- path: ${{ x }}\n",
+    );
+    write("common/a.c", "");
+    write(
+        "libs/bar/pyproject.toml",
+        "[tool.hatch.build.targets.wheel.force-include]\n'../../shared/data' = 'bar/data'\n",
+    );
+    write("shared/data/d.bin", "");
+    write("shared/other", "");
+    // Of maturin, in a cargo workspace with a crate that no other names.
+    write(
+        "libs/bar/Cargo.toml",
+        "[package]\nname = 'bar'\n[dependencies]\ncore = { path = '../../rust/core' }\nmacros = { workspace = true }\n",
+    );
+    write("rust/core/Cargo.toml", "[package]\nname = 'core'\n");
+    write("rust/macros/Cargo.toml", "[package]\nname = 'macros'\n");
+    write("rust/member/Cargo.toml", "[package]\nname = 'member'\n");
+    write("rust/stray/src/lib.rs", "");
+    write(
+        "Cargo.toml",
+        "[workspace]\nmembers = ['libs/bar', 'rust/m*']\n[workspace.dependencies]\nmacros = { path = 'rust/macros' }\n",
+    );
+    write("Cargo.lock", "version = 4\n");
+    create(&fake, &[]).success();
+    let staged = fake.path("W/project/foo");
+    for (dir, there) in [
+        ("tools", &["env.sh", "more.sh"][..]),
+        ("common", &["a.c"]),
+        ("shared", &["data"]),
+        ("rust", &["core", "macros", "member"]),
+        (
+            "",
+            &[
+                "Cargo.lock",
+                "Cargo.toml",
+                "apps",
+                "common",
+                "libs",
+                "pyproject.toml",
+                "rust",
+                "shared",
+                "tools",
+                "vendor",
+            ],
+        ),
+    ] {
+        assert_eq!(names(&staged.join(dir)), there, "{dir}");
+    }
+}

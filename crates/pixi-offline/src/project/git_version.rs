@@ -297,11 +297,16 @@ fn collect_paths(table: &dyn TableLike, project: &PathInRoot, dirs: &mut BTreeSe
 
 /// Reads a manifest; `None` when it is none.
 pub(super) fn read(manifest: &Path) -> Option<DocumentMut> {
-    let metadata = fs::metadata(manifest).ok()?;
+    read_text(manifest)?.parse().ok()
+}
+
+/// Reads a text no longer than a manifest may be; `None` when there is none.
+pub(super) fn read_text(file: &Path) -> Option<String> {
+    let metadata = fs::metadata(file).ok()?;
     if !metadata.is_file() || metadata.len() > LONGEST_MANIFEST {
         return None;
     }
-    fs::read_to_string(manifest).ok()?.parse().ok()
+    fs::read_to_string(file).ok()
 }
 
 /// A package of which a tool makes the version.
@@ -369,12 +374,7 @@ pub(super) fn requirement_name(requirement: &str) -> String {
 
 /// The name in a `setup.cfg`: the first `name = …` of its section `[metadata]`.
 fn name_in_setup_cfg(dir: &Path) -> Option<String> {
-    let file = dir.join("setup.cfg");
-    let metadata = fs::metadata(&file).ok()?;
-    if !metadata.is_file() || metadata.len() > LONGEST_MANIFEST {
-        return None;
-    }
-    let text = fs::read_to_string(file).ok()?;
+    let text = read_text(&dir.join("setup.cfg"))?;
     let mut lines = text
         .lines()
         .skip_while(|line| line.trim() != "[metadata]")

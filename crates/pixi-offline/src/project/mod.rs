@@ -10,6 +10,7 @@ pub(crate) mod git_version;
 pub(crate) mod lock_fit;
 pub(crate) mod lock_use;
 pub(crate) mod manifest_environments;
+mod named_paths;
 mod needed_paths;
 pub(crate) mod project_manifest;
 pub mod secrets;

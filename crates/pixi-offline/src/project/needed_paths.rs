@@ -1,5 +1,5 @@
 //! What a project needs of the directory that it is in: itself, what its lock and the manifests
-//! name by path, and the manifest of a workspace, uv's or pixi's, that one of these is a member of.
+//! name by path, and the manifest of a workspace, uv's, pixi's or cargo's, that one of these is a member of.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -14,6 +14,7 @@ use crate::packages::{LocalChannel, Lock};
 use crate::product::pasteable;
 use crate::project::build_backend;
 use crate::project::git_version;
+use crate::project::named_paths::{self, NamedPath};
 use crate::project::project_manifest::ProjectManifest;
 use crate::staging::Rules;
 
@@ -36,6 +37,8 @@ pub(super) struct NeededPaths<'a> {
     paths: BTreeSet<PathBuf>,
     /// Directories whose manifests are still to be read.
     unread: VecDeque<PathBuf>,
+    /// Directories of cargo workspaces that were looked at.
+    cargo_workspaces: BTreeSet<PathBuf>,
 }
 
 impl<'a> NeededPaths<'a> {
@@ -46,6 +49,7 @@ impl<'a> NeededPaths<'a> {
             option,
             paths: BTreeSet::new(),
             unread: VecDeque::new(),
+            cargo_workspaces: BTreeSet::new(),
         }
     }
 
@@ -169,35 +173,37 @@ impl<'a> NeededPaths<'a> {
         }
     }
 
-    /// Adds what the manifests in a directory name by path, and of the uv workspace that it is
-    /// a member of the manifest and the members that it names.
+    /// Adds what the manifests in a directory name by path, and what is needed of the workspace
+    /// of pixi, uv or cargo that it is a member of.
     fn add_named_by(&mut self, dir: &Path) -> anyhow::Result<()> {
-        let Ok(place) = PathInRoot::new(dir) else {
-            return Ok(());
-        };
-        for name in layout::PROJECT_MANIFESTS {
-            let Some(manifest) = git_version::read(&self.root.join(dir).join(name)) else {
+        self.add_named(named_paths::in_dir(self.root, dir))?;
+        self.add_pixi_workspace(dir)?;
+        self.add_uv_workspace(dir)?;
+        self.add_cargo_workspace(dir)
+    }
+
+    /// Adds what is there of these paths; where one is that of a manifest, its directory.
+    fn add_named(&mut self, named: Vec<NamedPath>) -> anyhow::Result<()> {
+        for NamedPath { text, of, is_path } in named {
+            let Ok(of) = PathInRoot::new(&of) else {
                 continue;
             };
-            let mut named = Vec::new();
-            collect(manifest.as_table(), &mut named);
-            for (key, path) in named {
-                let Some(place) = self.place_of(&place, Path::new(&path)) else {
-                    continue;
-                };
-                let found = self.root.join(&place);
-                // Any text may look like a path; a directory is one under this key only.
-                let is_named = match key == "path" {
-                    true => found.exists(),
-                    false => Path::new(&path).starts_with("..") && found.is_file(),
-                };
-                if is_named {
-                    self.add(&place)?;
-                }
+            let Some(place) = self.place_of(&of, Path::new(&text)) else {
+                continue;
+            };
+            let found = self.root.join(&place);
+            // Any text may look like a path. What lies below the directory is staged with it.
+            let is_needed = match is_path {
+                true => found.exists(),
+                false => !place.starts_with(of.path()) && found.is_file(),
+            };
+            if is_needed {
+                let is_manifest = is_path && found.is_file() && named_paths::is_manifest(&place);
+                let dir = place.parent().filter(|_| is_manifest);
+                self.add(dir.unwrap_or(&place))?;
             }
         }
-        self.add_pixi_workspace(dir)?;
-        self.add_uv_workspace(dir)
+        Ok(())
     }
 
     /// Adds the manifest of the workspace that pixi finds above a package that it builds from
@@ -219,6 +225,55 @@ impl<'a> NeededPaths<'a> {
         }
     }
 
+    /// Adds of the cargo workspace that a crate is in what cargo reads: the manifest, the lock,
+    /// and the members, each of which must be there.
+    fn add_cargo_workspace(&mut self, dir: &Path) -> anyhow::Result<()> {
+        let manifest_of =
+            |dir: &Path| git_version::read(&self.root.join(dir).join(named_paths::CRATE_MANIFEST));
+        if manifest_of(dir).is_none() {
+            return Ok(());
+        }
+        let workspace = dir.ancestors().find_map(|top| {
+            let manifest = manifest_of(top)?;
+            let is_workspace = manifest.contains_key("workspace");
+            is_workspace.then(|| (top.to_owned(), manifest))
+        });
+        let Some((top, manifest)) = workspace else {
+            return Ok(());
+        };
+        if !self.cargo_workspaces.insert(top.clone()) {
+            return Ok(());
+        }
+        let texts = |keys: &[&str]| -> Vec<String> {
+            let values = item(&manifest, keys).and_then(Item::as_array);
+            let values = values.into_iter().flatten().filter_map(Value::as_str);
+            values.map(str::to_owned).collect()
+        };
+        let excluded = texts(&["workspace", "exclude"]);
+        let members: Vec<PathBuf> = texts(&["workspace", "members"])
+            .iter()
+            .flat_map(|pattern| self.dirs_of(&top, pattern))
+            .filter(|member| manifest_of(member).is_some())
+            .filter(|member| !excluded.iter().any(|dir| member.starts_with(top.join(dir))))
+            .collect();
+        let mut files = vec![named_paths::CRATE_MANIFEST, "Cargo.lock", ".cargo"];
+        if manifest.contains_key("package") {
+            files.extend(["src", "build.rs"]);
+        }
+        let inherited = ["readme", "license-file"];
+        let inherited = inherited.map(|key| item(&manifest, &["workspace", "package", key]));
+        files.extend(inherited.into_iter().flatten().filter_map(Item::as_str));
+        let files = files.into_iter().map(|name| top.join(name));
+        for path in files.chain(members) {
+            if self.root.join(&path).exists() {
+                self.add(&path)?;
+            }
+        }
+        let mut named = named_paths::in_manifest(&manifest, &top);
+        named.retain(|named| named.is_path);
+        self.add_named(named)
+    }
+
     fn add_uv_workspace(&mut self, dir: &Path) -> anyhow::Result<()> {
         let manifest_of =
             |dir: &Path| git_version::read(&self.root.join(dir).join(layout::PYTHON_MANIFEST));
@@ -236,11 +291,9 @@ impl<'a> NeededPaths<'a> {
             return Ok(());
         };
         // The workspace's sources are those of its members, too, for what they require.
-        let mut texts = Vec::new();
-        collect(member.as_table(), &mut texts);
-        let required: BTreeSet<String> = texts
+        let required: BTreeSet<String> = named_paths::texts(&member)
             .iter()
-            .map(|(_, text)| git_version::requirement_name(text))
+            .map(|text| git_version::requirement_name(text))
             .collect();
         let mut sources = workspace_sources(&manifest);
         sources.retain(|name| required.contains(name));
@@ -262,7 +315,7 @@ impl<'a> NeededPaths<'a> {
         Ok(())
     }
 
-    /// The directories of a uv workspace that a pattern of its members matches.
+    /// The directories of a workspace that a pattern of its members matches.
     fn dirs_of(&self, top: &Path, pattern: &str) -> Vec<PathBuf> {
         let mut dirs = vec![top.to_owned()];
         for part in Path::new(pattern).components() {
@@ -288,30 +341,6 @@ impl<'a> NeededPaths<'a> {
         }
         dirs.retain(|dir| self.root.join(dir).is_dir());
         dirs
-    }
-}
-
-/// The texts of a manifest, each with the key that it stands under.
-fn collect(table: &dyn TableLike, named: &mut Vec<(String, String)>) {
-    for (key, item) in table.iter() {
-        if let Some(value) = item.as_value() {
-            collect_value(key, value, named);
-        } else if let Some(table) = item.as_table_like() {
-            collect(table, named);
-        } else if let Some(tables) = item.as_array_of_tables() {
-            tables.iter().for_each(|table| collect(table, named));
-        }
-    }
-}
-
-fn collect_value(key: &str, value: &Value, named: &mut Vec<(String, String)>) {
-    match value {
-        Value::String(text) => named.push((key.to_owned(), text.value().clone())),
-        Value::Array(values) => values
-            .iter()
-            .for_each(|value| collect_value(key, value, named)),
-        Value::InlineTable(table) => collect(table, named),
-        _ => {}
     }
 }
 
