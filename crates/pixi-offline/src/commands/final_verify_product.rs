@@ -114,6 +114,10 @@ fn require_product(product: &Product) -> anyhow::Result<()> {
     if product.bootstrap_script().is_file() {
         return Ok(());
     }
+    // Another run may be making it: that run is named.
+    if let Some(workdir) = dir.parent().filter(|dir| evidence::is_workdir(dir)) {
+        DirLock::shared(workdir, COMMAND)?;
+    }
     let hint = match Product::new(dir.join("product"))
         .bootstrap_script()
         .is_file()
