@@ -26,7 +26,7 @@ pub struct Kind {
 
 use Installed::{Beside, InEnvironment, InProject};
 
-pub const KINDS: [Kind; 40] = [
+pub const KINDS: [Kind; 41] = [
     Kind {
         name: "conda",
         needs_backends: false,
@@ -293,6 +293,11 @@ pub const KINDS: [Kind; 40] = [
         name: "root-source-recipe",
         needs_backends: true,
         draft: sources::recipe_beside,
+    },
+    Kind {
+        name: "root-source-absolute",
+        needs_backends: true,
+        draft: sources::chain_absolute,
     },
     Kind {
         name: "root-absolute",

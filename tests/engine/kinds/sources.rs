@@ -111,6 +111,18 @@ pub fn chain_beside(parts: &Parts, dir: &Path) -> Draft {
     }
 }
 
+/// The same by an absolute path.
+pub fn chain_absolute(parts: &Parts, dir: &Path) -> Draft {
+    let draft = chain_beside(parts, dir);
+    let root = dir.ancestors().nth(2).unwrap().display().to_string();
+    let lines = draft.sources.iter();
+    Draft {
+        sources: lines.map(|line| line.replace("../..", &root)).collect(),
+        is_absolute: true,
+        ..draft
+    }
+}
+
 /// A package beside the project that is named by its recipe.
 pub fn recipe_beside(_: &Parts, dir: &Path) -> Draft {
     let around = dir.ancestors().nth(2).unwrap();

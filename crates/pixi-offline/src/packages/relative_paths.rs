@@ -1,10 +1,10 @@
-//! The lock that is installed where the project's own names Python packages by absolute paths
-//! or `file:` URLs that lie in what is staged: there they are relative to the project.
+//! The lock that is installed where the project's own names Python packages or source packages by
+//! absolute paths or `file:` URLs that lie in what is staged: there they are relative to the project.
 
 use std::iter;
 use std::path::{Path, PathBuf};
 
-use rattler_lock::{LockedPackage, PypiPackageData, UrlOrPath};
+use rattler_lock::{CondaPackageData, LockedPackage, PypiPackageData, UrlOrPath};
 
 use crate::layout::PathInRoot;
 use crate::packages::delivered_lock::{DELIVERED_FORMAT, deliver};
@@ -29,19 +29,28 @@ pub(super) fn with_relative_paths(
     if lock.version() != DELIVERED_FORMAT {
         return Ok(lock);
     }
-    let delivered = deliver(&lock, locks, &|_, package| {
-        let LockedPackage::Pypi(python) = package else {
-            return None;
-        };
-        let source = PackageSource::from(python.location().inner());
+    let here = |location: &UrlOrPath| {
+        let source = PackageSource::from(location);
         let relative = relative(&place_in(&source, tops)?, in_root)?;
-        let location = relative.parse::<UrlOrPath>().ok()?.into();
-        let mut python = python.clone();
-        match &mut python {
-            PypiPackageData::Distribution(wheel) => wheel.location = location,
-            PypiPackageData::Source(source) => source.location = location,
+        relative.parse::<UrlOrPath>().ok()
+    };
+    let delivered = deliver(&lock, locks, &|_, package| match package {
+        LockedPackage::Pypi(python) => {
+            let location = here(python.location().inner())?.into();
+            let mut python = python.clone();
+            match &mut python {
+                PypiPackageData::Distribution(wheel) => wheel.location = location,
+                PypiPackageData::Source(source) => source.location = location,
+            }
+            Some(LockedPackage::Pypi(python))
         }
-        Some(LockedPackage::Pypi(python))
+        LockedPackage::Conda(CondaPackageData::Source(source)) => {
+            let location = here(&source.location)?;
+            let mut source = source.clone();
+            source.location = location;
+            Some(LockedPackage::Conda(CondaPackageData::Source(source)))
+        }
+        LockedPackage::Conda(CondaPackageData::Binary(_)) => None,
     })?;
     Ok(match delivered {
         Some(delivered) => delivered.standing_for(lock),
@@ -125,6 +134,26 @@ mod tests {
             assert!(!made.text().contains("/mono/"), "{}", made.text());
             assert_eq!(made.own().map(Lock::text), Some(own.text()));
         }
+    }
+
+    #[test]
+    fn a_source_package_by_an_absolute_path_becomes_relative() {
+        let locks = LockCache::default();
+        let of = |place: &str| {
+            format!(
+                "version: 7\nplatforms:\n- name: linux-64\nenvironments:\n  default:\n    channels: []\n    packages:\n      linux-64:\n      - conda_source: lib[4b948a47] @ {place}\npackages:\n- conda_source: lib[4b948a47] @ {place}\n  variants:\n    target_platform: linux-64\n"
+            )
+        };
+        let own = locks.parse(of("/home/me/mono/libs/lib")).unwrap();
+        let in_root = PathInRoot::new(Path::new("apps/foo")).unwrap();
+        let tops = [Path::new("/home/me/mono")];
+        let made = with_relative_paths(own, &tops, &in_root, &locks).unwrap();
+        assert!(
+            made.text().contains("lib[4b948a47] @ ../../libs/lib"),
+            "{}",
+            made.text()
+        );
+        assert!(!made.text().contains("/mono/"), "{}", made.text());
     }
 
     #[test]

@@ -120,6 +120,12 @@ impl Requirements {
         });
         let sources = self.sources.iter().filter_map(|conda| {
             let source = conda.sources().find(|source| local.lack_source(source))?;
+            if is_local(source) {
+                return Some(format!(
+                    "source package {} is locked by an absolute path ({source}), which does not lie in what is staged: write it relative to the project in the manifest, and lock it again",
+                    conda.id.name
+                ));
+            }
             Some(format!(
                 "source package {} has a path outside the project ({source}), which is not staged; stage it with --source-root, or copy it into the project, update the path and lock it again",
                 conda.id.name
