@@ -312,14 +312,11 @@ fn ends_of_what_runs_in_podman_are_told_apart() {
     real.create(&["--image", "localhost/no-such-image:1"])
         .code(125)
         .says("could not fetch it");
-    real.verify(&[
-        "--image",
-        "localhost/no-such-image:1",
-        "--product-dir",
-        "demo",
-    ])
-    .code(125)
-    .says("is not on this engine");
+    // What makes a directory a product for the check before the engine is asked.
+    real.sandbox.write("P/bootstrap-project.sh", "");
+    real.verify(&["--image", "localhost/no-such-image:1", "--product-dir", "P"])
+        .code(125)
+        .says("is not on this engine");
     // A directory whose name is CSV to the engine.
     let odd = real.path("a, \"b\": c");
     fs::create_dir(&odd).unwrap();

@@ -24,11 +24,13 @@ fn docker(real: &Real, words: &[&str]) -> Run {
 #[test]
 fn an_engine_that_cannot_be_reached_is_said_with_the_next_step() {
     let mut real = place();
+    // What makes a directory a product for the check before the engine is asked.
+    real.sandbox.write("P/bootstrap-project.sh", "");
     let unreachable = |real: &Real, parts: &[&str]| {
         for run in [
             real.create::<&str>(&[]),
             real.build::<&str>(&[]),
-            real.verify(&["--product-dir", "demo"]),
+            real.verify(&["--product-dir", "P"]),
         ] {
             run.code(125);
             for part in parts {
