@@ -69,7 +69,7 @@ fn a_real_product_has_a_valid_bill_and_a_page_with_the_verdict() {
     let shown = show(&read("report.html"));
     assert_eq!(shown.console, Vec::<String>::new());
     assert_eq!(shown.connections, 0);
-    let pixi = format!("Pixi {}, which is in the product", image.version);
+    let pixi = format!("Required pixi {} (included)", image.version);
     let tried = "With the network off, its install and the verification pixi run smoke at 2";
     assert_says(
         &shown.text,
