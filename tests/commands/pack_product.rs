@@ -320,6 +320,23 @@ fn stale_parts_of_an_earlier_run_go() {
 }
 
 #[test]
+fn a_join_script_of_somebody_else_is_not_overwritten() {
+    let workdir = with_product();
+    workdir.sandbox.write("disc/join.sh", "mine");
+    let words = ["--split", "1M", "W/product", "disc/demo.tar"];
+    workdir
+        .pack(&words)
+        .code(2)
+        .says("join.sh is there already");
+    assert_eq!(names(&workdir.path("disc")), ["join.sh"]);
+    assert_eq!(fs::read(workdir.path("disc/join.sh")).unwrap(), b"mine");
+    workdir.pack(&[&["--force"][..], &words].concat()).success();
+    // That of another archive is ours.
+    let words = ["--split", "1M", "W/product", "disc/other.tar"];
+    workdir.pack(&words).success();
+}
+
+#[test]
 fn a_product_that_was_changed_gives_no_archive() {
     let workdir = with_product();
     let product = workdir.path("W/product");

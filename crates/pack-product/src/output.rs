@@ -1,6 +1,7 @@
 //! The files that an archive becomes: one, or parts of a size. Everything is written beside its
 //! place and gets its name when it is whole.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
@@ -11,14 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use pixi_offline::evidence::Sha256Digest;
 use pixi_offline::failure::Failure;
+use pixi_offline::layout::Product;
 use pixi_offline::replacement::{remove_dir, replace_file, write_file};
 use sha2::{Digest as _, Sha256};
 
-/// What joins the parts of an archive.
-const JOIN_SCRIPT: &str = include_str!("join.sh");
-
-/// What tells people how to join them.
-const JOIN_TEXT: &str = include_str!("JOIN.txt");
+/// What joins the parts of an archive, and what tells people how: the same for every archive.
+const JOINING: [(&str, &str); 2] = [
+    ("join.sh", include_str!("join.sh")),
+    ("JOIN.txt", include_str!("JOIN.txt")),
+];
 
 /// The most parts that there can be: names of three digits are sorted as numbers are.
 const MOST_PARTS: usize = 999;
@@ -111,13 +113,33 @@ impl Place {
             .with_file_name(format!(".{}.incomplete", self.name))
     }
 
+    fn dir(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Files of other people that have the names of ours that go with parts.
+    pub(crate) fn in_the_way(&self) -> Vec<PathBuf> {
+        let names = JOINING.iter().filter(|_| self.split.is_some());
+        names
+            .map(|(name, content)| (self.dir().join(name), content))
+            .filter(|(file, content)| match fs::symlink_metadata(file) {
+                Ok(found) => {
+                    let is_ours = || fs::read(file).is_ok_and(|text| text == content.as_bytes());
+                    !(found.is_file() && found.len() == content.len() as u64 && is_ours())
+                }
+                Err(_) => false,
+            })
+            .map(|(file, _)| file)
+            .collect()
+    }
+
     /// The archive, its parts and the lists of an earlier run.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read.
     pub(crate) fn earlier(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let dir = self.file.parent().unwrap_or(Path::new("/"));
+        let dir = self.dir();
         let mut found = Vec::new();
         for entry in
             fs::read_dir(dir).with_context(|| format!("{} cannot be read", dir.display()))?
@@ -295,28 +317,15 @@ impl NewArchive {
                 lines.as_bytes(),
             )?;
         }
-        // Without its list an archive is known to be incomplete; so the list goes first, and comes last.
-        let _ = fs::remove_file(place.sums());
-        for earlier in place.earlier()? {
-            fs::remove_file(&earlier)
-                .with_context(|| format!("{} cannot be replaced", earlier.display()))?;
-        }
-        let dir = place.file.parent().unwrap_or(Path::new("/"));
-        for entry in fs::read_dir(&output.dir)? {
-            let entry = entry?;
-            let to = dir.join(entry.file_name());
-            fs::rename(entry.path(), &to)
-                .with_context(|| format!("{} cannot be put in its place", to.display()))?;
-        }
-        remove_dir(&output.dir)?;
+        put_in_place(&output.dir, &place)?;
         if is_split {
-            replace_file(&dir.join("join.sh"), JOIN_SCRIPT.as_bytes())?;
-            replace_file(&dir.join("JOIN.txt"), JOIN_TEXT.as_bytes())?;
+            for (name, content) in JOINING {
+                replace_file(&place.dir().join(name), content.as_bytes())?;
+            }
         }
         if let Some(signature) = signature {
-            let mut file = place.sums().into_os_string();
-            file.push(".minisig");
-            replace_file(Path::new(&file), signature.as_bytes())?;
+            let file = Product::signature_of(&place.sums());
+            replace_file(&file, signature.as_bytes())?;
         }
         replace_file(&place.sums(), sums.as_bytes())?;
         Ok(Packed {
@@ -325,6 +334,32 @@ impl NewArchive {
             parts: is_split.then_some(output.parts.len()),
         })
     }
+}
+
+/// Gives what was written in `dir` its names, and removes the rest of an earlier archive. An archive without
+/// its list is known to be incomplete: the old list goes first, and the new one comes last.
+fn put_in_place(dir: &Path, place: &Place) -> anyhow::Result<()> {
+    let remove = |file: &Path| match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be replaced", file.display()))
+        }
+        _ => Ok(()),
+    };
+    remove(&place.sums())?;
+    let mut new = BTreeSet::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let to = place.dir().join(entry.file_name());
+        fs::rename(entry.path(), &to)
+            .with_context(|| format!("{} cannot be put in its place", to.display()))?;
+        new.insert(to);
+    }
+    for earlier in place.earlier()? {
+        if !new.contains(&earlier) {
+            remove(&earlier)?;
+        }
+    }
+    remove_dir(dir).with_context(|| format!("{} cannot be removed", dir.display()))
 }
 
 fn named(path: &Path) -> &OsStr {

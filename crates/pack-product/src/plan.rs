@@ -81,7 +81,9 @@ impl PackPlan {
 
     /// Nothing is in the place, or it may be replaced.
     fn require_free(&self) -> anyhow::Result<()> {
-        for earlier in self.place.earlier()? {
+        let mut there = self.place.earlier()?;
+        there.extend(self.place.in_the_way());
+        for earlier in there {
             if !earlier
                 .symlink_metadata()
                 .is_ok_and(|found| found.is_file())

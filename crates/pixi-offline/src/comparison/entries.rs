@@ -61,51 +61,75 @@ pub struct FileCounts {
     pub old_bytes: u64,
 }
 
+/// Gives `see` each path of two lists that are sorted by the bytes of the paths, with what the
+/// old and the new one have there.
+fn side_by_side<'a>(
+    old: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
+    new: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
+    mut see: impl FnMut(&'a [u8], Option<&'a EntryKind>, Option<&'a EntryKind>),
+) {
+    let (mut old, mut new) = (old.peekable(), new.peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+        };
+        let before = order.is_le().then(|| old.next()).flatten();
+        let after = order.is_ge().then(|| new.next()).flatten();
+        if let Some((path, _)) = before.or(after) {
+            see(
+                path,
+                before.map(|(_, kind)| kind),
+                after.map(|(_, kind)| kind),
+            );
+        }
+    }
+}
+
 impl DirComparison {
     /// Compares entries that are sorted by the bytes of their paths.
     pub(super) fn of<'a>(
         old: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
         new: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
     ) -> DirComparison {
-        let (mut old, mut new) = (old.peekable(), new.peekable());
         let mut comparison = DirComparison::default();
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (None, None) => return comparison,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((one, _)), Some((other, _))) => one.cmp(other),
-            };
-            let before = order.is_le().then(|| old.next()).flatten();
-            let after = order.is_ge().then(|| new.next()).flatten();
-            if let (Some((_, before)), Some((_, after))) = (before, after)
-                && before == after
-            {
+        side_by_side(old, new, |path, before, after| {
+            if before == after {
                 comparison.unchanged += 1;
-                continue;
+                return;
             }
-            let path = before.or(after).map_or(&b""[..], |(path, _)| path);
             comparison.changes.push(EntryChange {
                 path: EncodedPath::new(OsStr::from_bytes(path)).to_string(),
-                old: before.map(|(_, kind)| EntryFacts::of(kind)),
-                new: after.map(|(_, kind)| EntryFacts::of(kind)),
+                old: before.map(EntryFacts::of),
+                new: after.map(EntryFacts::of),
             });
-        }
+        });
+        comparison
     }
+}
 
-    /// The files among the changes.
-    pub(super) fn counts(&self) -> FileCounts {
+impl FileCounts {
+    /// Counts the files that differ of entries that are sorted by the bytes of their paths.
+    pub(super) fn of<'a>(
+        old: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
+        new: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
+    ) -> FileCounts {
         let mut counts = FileCounts::default();
-        for change in &self.changes {
-            if let Some(size) = change.old.as_ref().and_then(|facts| facts.size) {
+        side_by_side(old, new, |_, before, after| {
+            if before == after {
+                return;
+            }
+            if let Some(EntryKind::File { size, .. }) = before {
                 counts.old_files += 1;
                 counts.old_bytes += size;
             }
-            if let Some(size) = change.new.as_ref().and_then(|facts| facts.size) {
+            if let Some(EntryKind::File { size, .. }) = after {
                 counts.new_files += 1;
                 counts.new_bytes += size;
             }
-        }
+        });
         counts
     }
 }

@@ -97,7 +97,7 @@ impl Comparison {
             packages: packages::compare(old.packages(), new.packages()),
             project: DirComparison::of(old.project_entries(), new.project_entries()),
             resources: DirComparison::of(old.resource_entries(), new.resource_entries()),
-            package_cache: DirComparison::of(old.cache_entries(), new.cache_entries()).counts(),
+            package_cache: FileCounts::of(old.cache_entries(), new.cache_entries()),
             settings: settings::compare(old, new),
             old: old_summary,
             new: new_summary,

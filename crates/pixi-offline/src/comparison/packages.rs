@@ -192,43 +192,35 @@ impl Component {
 /// What differs, by name; a change that several environments share is one.
 pub(super) fn compare(old: &EnvironmentPackages, new: &EnvironmentPackages) -> Vec<PackageChange> {
     let none = BTreeMap::new();
-    let environments: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let mut changes: Vec<PackageChange> = Vec::new();
-    for environment in environments {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let mut changes = BTreeMap::<_, Vec<String>>::new();
+    for environment in names {
         let before = old.get(environment).unwrap_or(&none);
         let after = new.get(environment).unwrap_or(&none);
         let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
         for key in keys {
-            let facts = |packages: &BTreeMap<_, Vec<PackageFacts>>| {
-                packages.get(key).cloned().unwrap_or_default()
-            };
-            let (old, new) = (facts(before), facts(after));
-            if old == new {
-                continue;
-            }
-            let (name, ecosystem) = key;
-            let same = changes.iter_mut().find(|change| {
-                (&change.name, &change.ecosystem, &change.old, &change.new)
-                    == (name, ecosystem, &old, &new)
-            });
-            match same {
-                Some(change) => change.environments.push(environment.clone()),
-                None => changes.push(PackageChange {
-                    name: name.clone(),
-                    ecosystem: ecosystem.clone(),
-                    old,
-                    new,
-                    environments: vec![environment.clone()],
-                }),
+            let [was, is] = [before, after].map(|packages| packages.get(key));
+            if was != is {
+                let environments = changes.entry((key, was, is)).or_default();
+                environments.push(environment.clone());
             }
         }
     }
-    changes.sort_by(|one, other| {
-        (&one.name, &one.ecosystem, &one.environments).cmp(&(
-            &other.name,
-            &other.ecosystem,
-            &other.environments,
-        ))
-    });
-    changes
+    let changes = changes.into_iter();
+    let change =
+        |(((name, ecosystem), was, is), environments): (Change<'_>, Vec<String>)| PackageChange {
+            name: name.clone(),
+            ecosystem: ecosystem.clone(),
+            old: was.cloned().unwrap_or_default(),
+            new: is.cloned().unwrap_or_default(),
+            environments,
+        };
+    changes.map(change).collect()
 }
+
+/// A package by its key, and what it was and is.
+type Change<'a> = (
+    &'a (String, String),
+    Option<&'a Vec<PackageFacts>>,
+    Option<&'a Vec<PackageFacts>>,
+);
