@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use testbed::limit::{COMMAND, Started};
@@ -46,6 +47,7 @@ fn a_short_name_is_the_command_beside_it_word_for_word() {
         "final-verify-product",
         "make-production-image",
         "compare-products",
+        "pack-product",
     ];
     let place = place(&sandbox, &commands);
     // Of the same name, and not beside it.
@@ -61,6 +63,7 @@ fn a_short_name_is_the_command_beside_it_word_for_word() {
         (&["verify", "*"], commands[4]),
         (&["image", "--", "--help"], commands[5]),
         (&["compare", "a", "b"], commands[6]),
+        (&["pack", "a", "b.tar"], commands[7]),
     ] {
         let run = Run::of(sandbox.program(&link).args(words));
         let expected: String = std::iter::once(command)
@@ -108,7 +111,7 @@ fn help_and_version_are_printed_and_other_words_end_with_2_and_the_list() {
         let run = sandbox.run("pixi-offline", words);
         run.code(2)
             .says("ERROR: ")
-            .says("the commands are build, stage, product, verify, image, compare");
+            .says("the commands are build, stage, product, verify, image, compare, pack");
         assert_eq!(run.stdout, "");
     }
 }
@@ -121,7 +124,9 @@ fn a_signal_to_it_reaches_the_command() {
     command.args(["build", "wait"]).stdout(Stdio::piped());
     let running = Started::within(&mut command, COMMAND).unwrap();
     let ready = sandbox.work().join("ready");
+    let end = Instant::now() + COMMAND;
     while !ready.exists() {
+        assert!(Instant::now() < end, "the stand-in did not start");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     kill_process(Pid::from_child(&running), Signal::TERM).unwrap();

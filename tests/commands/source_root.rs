@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
+use testbed::python::commit_with_tag;
 use testbed::sandbox::{Run, Sandbox, names};
 
 use crate::create_workdir_from_container::Container;
@@ -621,22 +622,7 @@ fn a_path_of_a_root_in_a_container_is_explained_as_far_as_it_is_known_here() {
 fn the_commit_of_the_project_is_recorded_where_its_root_is_no_repository() {
     let fake = monorepo();
     let project = fake.path("mono/apps/foo");
-    for words in [
-        &["init", "-q"][..],
-        &["add", "main.py"],
-        &[
-            "-c",
-            "user.name=a",
-            "-c",
-            "user.email=a@example.com",
-            "commit",
-            "-qm",
-            "x",
-        ],
-    ] {
-        let mut git = fake.sandbox.program("git");
-        Run::of(git.arg("-C").arg(&project).args(words)).success();
-    }
+    commit_with_tag(&project, "v1").unwrap();
     let mut git = fake.sandbox.program("git");
     let head = Run::of(git.arg("-C").arg(&project).args(["rev-parse", "HEAD"]));
     create(&fake, &[]).success();
@@ -668,23 +654,7 @@ fn tag(fake: &Fake, dir: &str, name: &str, tool: &str, version: &str) {
     );
     fake.sandbox
         .write(format!("{dir}/pyproject.toml"), manifest);
-    for words in [
-        &["init", "-q"][..],
-        &["add", "."],
-        &[
-            "-c",
-            "user.name=a",
-            "-c",
-            "user.email=a@example.com",
-            "commit",
-            "-qm",
-            "x",
-        ],
-        &["tag", version],
-    ] {
-        let mut git = fake.sandbox.program("git");
-        Run::of(git.arg("-C").arg(fake.path(dir)).args(words)).success();
-    }
+    commit_with_tag(&fake.path(dir), version).unwrap();
 }
 
 /// A lock that has a library of a library, too.

@@ -81,12 +81,13 @@ pub struct Options {
     pub verify: VerifyOptions,
 }
 
-/// The image and the project of the options, or else of the product's manifest.
+/// The image and the project of the options, or else of the product's manifest; and the engine
+/// where it was looked up for that.
 fn image_and_project(
     options: &Options,
     is_verified: bool,
     context: &Context,
-) -> anyhow::Result<(ImageReference, Option<ProjectName>)> {
+) -> anyhow::Result<(ImageReference, Option<ProjectName>, Option<Engine>)> {
     let image = options
         .image
         .as_deref()
@@ -100,10 +101,10 @@ fn image_and_project(
     let wanted = match (&image, &project) {
         (None, _) => "--image",
         (Some(_), None) if is_verified => "--project-name",
-        (Some(image), project) => return Ok((image.clone(), project.clone())),
+        (Some(image), project) => return Ok((image.clone(), project.clone(), None)),
     };
     // The engine's absence is said before anything is looked at.
-    Engine::find(options.engine.engine.as_deref(), context)?;
+    let engine = Engine::find(options.engine.engine.as_deref(), context)?;
     let built = BuiltWith::of_product(&options.product_dir, wanted, context)?;
     if image.is_none() {
         context.report.note(format_args!(
@@ -112,16 +113,16 @@ fn image_and_project(
         ));
     }
     let project = project.or_else(|| is_verified.then_some(built.project));
-    Ok((image.unwrap_or(built.image), project))
+    Ok((image.unwrap_or(built.image), project, Some(engine)))
 }
 
 impl Options {
-    fn request(self, context: &Context) -> anyhow::Result<VerifyRequest> {
+    fn request(self, context: &Context) -> anyhow::Result<(VerifyRequest, Option<Engine>)> {
         let options = self;
         let (verification, expectations) = options.verify.parse()?;
-        let (image, project_name) =
+        let (image, project_name, engine) =
             image_and_project(&options, verification.is_requested(), context)?;
-        Ok(VerifyRequest {
+        let request = VerifyRequest {
             image,
             platform: options.platform.parse()?,
             product_dir: options.product_dir,
@@ -139,7 +140,8 @@ impl Options {
             timeout: options.engine.time_limit()?,
             engine: options.engine.engine,
             transfer: options.transfer.transfer,
-        })
+        };
+        Ok((request, engine))
     }
 }
 
@@ -152,5 +154,6 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     if options.engine.plain_output {
         context.report.show_plainly();
     }
-    step::run(&options.request(context)?, context).map(drop)
+    let (request, engine) = options.request(context)?;
+    step::run(&request, engine.as_ref(), context).map(drop)
 }

@@ -22,7 +22,7 @@ use crate::evidence::check::{self, Lists};
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::Failure;
-use crate::layout::{OfflineLogs, Product, ProjectPlace};
+use crate::layout::{OfflineLogs, Product, ProjectPlace, Workdir};
 use crate::project::secrets;
 use crate::project::stage;
 use crate::replacement::{DirLock, sweep_files};
@@ -35,15 +35,20 @@ use crate::workspace::{ScriptPlace, ScriptRun, Workspace};
 /// The command's name.
 const COMMAND: &str = "final-verify-product";
 
-/// Installs the product in a container without a network, and verifies it.
+/// Installs the product in a container without a network, and verifies it; with `engine` where
+/// it was looked up already.
 ///
 /// # Errors
 ///
 /// Exit code 2 before anything is touched for what is wrong with the request,
 /// 127 and 125 when client, engine or image are missing, else that of bootstrap
 /// or verification.
-pub fn run(request: &VerifyRequest, context: &Context) -> anyhow::Result<VerificationRecord> {
-    run_after(request, None, None, context)
+pub fn run(
+    request: &VerifyRequest,
+    engine: Option<&Engine>,
+    context: &Context,
+) -> anyhow::Result<VerificationRecord> {
+    run_after(request, engine, None, context)
 }
 
 /// The same after a build: with its engine, and the volume that the product's packages were
@@ -72,7 +77,7 @@ pub struct BuiltWith {
 }
 
 impl BuiltWith {
-    /// Reads it, and says which image that is. `wanted` names the options that are missing.
+    /// Reads it. `wanted` names the options that are missing.
     ///
     /// # Errors
     ///
@@ -118,11 +123,9 @@ fn require_product(product: &Product) -> anyhow::Result<()> {
     if let Some(workdir) = dir.parent().filter(|dir| evidence::is_workdir(dir)) {
         DirLock::shared(workdir, COMMAND)?;
     }
-    let hint = match Product::new(dir.join("product"))
-        .bootstrap_script()
-        .is_file()
-    {
-        true => format!("; did you mean {}?", dir.join("product").display()),
+    let inside = Workdir::new(dir).product();
+    let hint = match inside.bootstrap_script().is_file() {
+        true => format!("; did you mean {}?", inside.path().display()),
         false => String::new(),
     };
     Err(Failure::usage(format!(
@@ -157,9 +160,9 @@ impl<'a> VerifyPlan<'a> {
         }
         let engine = match engine {
             Some(engine) => engine.clone(),
-            None => Engine::find(request.engine.as_deref(), context)?
-                .with_time_limit(request.timeout.as_ref()),
+            None => Engine::find(request.engine.as_deref(), context)?,
         };
+        let engine = engine.with_time_limit(request.timeout.as_ref());
         let product = Product::new(context.host.absolute(&request.product_dir));
         let out_dir = context.host.absolute(&request.out_dir);
         require_places(request, &product, &out_dir)?;

@@ -132,9 +132,11 @@ impl CachePlan {
             return Ok(plan);
         };
         plan.platform = Some(platform);
-        plan.require_need(platform, workdir, place)?;
-        plan.deliver_built(platform, record, workdir, context)?;
-        let need = plan.require_need(platform, workdir, place)?;
+        let mut need = plan.require_need(platform, workdir, place)?;
+        if !need.sources.is_empty() {
+            plan.deliver_built(platform, record, workdir, context)?;
+            need = plan.require_need(platform, workdir, place)?;
+        }
         if let Some(source) = need.sources.first() {
             anyhow::bail!("{} is left in the lock as a source package", source.key);
         }
@@ -171,13 +173,6 @@ impl CachePlan {
     ) -> anyhow::Result<()> {
         let lock = self.lock.as_ref().context("there is no lock")?;
         let lists = lock.first_platforms(&self.environments, platform);
-        let is_source = |(environment, platform): &(String, String)| {
-            let packages = lock.packages_on(environment, platform).unwrap_or_default();
-            packages.iter().any(|one| one.as_conda_source().is_some())
-        };
-        if !lists.iter().any(is_source) {
-            return Ok(());
-        }
         let built = BuiltPackages::read(&of_build(workdir, workdir.built_packages()))?;
         let cache = CondaCache::new(&workdir.cache());
         let delivered = built.deliver(lock, &lists, platform, &cache, &context.locks)?;

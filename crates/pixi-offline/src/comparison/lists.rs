@@ -107,7 +107,10 @@ impl ProductLists {
 
     /// Of the entries, so that it is known of an older product, too.
     pub(super) fn content_digest(&self) -> ContentDigest {
-        ContentDigest::of(&self.facts().project.dir, &self.lists.manifest.entries)
+        ContentDigest::of(
+            self.facts().project.staged_dir(),
+            &self.lists.manifest.entries,
+        )
     }
 
     pub(super) fn summary(&self) -> ProductSummary {

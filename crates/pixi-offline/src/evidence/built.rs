@@ -118,7 +118,7 @@ impl BuiltFacts {
         };
         conda.is_built_from_source()
             && conda.id.sha256.as_deref() == Some(&*self.sha256.to_string())
-            && self.file.strip_prefix(&*conda.stem).is_some()
+            && self.file.starts_with(&*conda.stem)
     }
 }
 

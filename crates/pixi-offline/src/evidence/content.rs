@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -26,11 +27,10 @@ const HEADER: &[u8] = b"pixi-offline content 1\n";
 pub struct ContentDigest(Sha256Digest);
 
 impl ContentDigest {
-    /// The digest for the entries of a product whose project lies at `project`.
-    pub fn of(project: &EncodedPath, entries: &[Entry]) -> ContentDigest {
-        // With a source root, the project is not at the top.
-        let top = project.path().components().next();
-        let top = top.map_or(&b""[..], |top| top.as_os_str().as_bytes());
+    /// The digest for the entries of a product. `staged` is the directory that the project is
+    /// in, that of its source root where it has one.
+    pub fn of(staged: &Path, entries: &[Entry]) -> ContentDigest {
+        let top = staged.as_os_str().as_bytes();
         let mut lines = Vec::new();
         let mut wheels: BTreeMap<&[u8], Vec<Vec<u8>>> = BTreeMap::new();
         for entry in entries {
@@ -154,7 +154,7 @@ mod tests {
                 },
             })
             .collect();
-        ContentDigest::of(&EncodedPath::new("demo/apps/foo"), &entries).to_string()
+        ContentDigest::of(Path::new("demo"), &entries).to_string()
     }
 
     #[test]

@@ -284,7 +284,7 @@ impl Manifest {
         let facts = ManifestFacts {
             totals: Totals::of(&entries),
             sums: Some(sums::digest_without_manifest(&entries)),
-            content_digest: Some(ContentDigest::of(&facts.project.dir, &entries)),
+            content_digest: Some(ContentDigest::of(facts.project.staged_dir(), &entries)),
             ..facts
         };
         Manifest { facts, entries }

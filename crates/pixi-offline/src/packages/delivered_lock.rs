@@ -40,21 +40,30 @@ pub fn deliver(
     replace: &Replace<'_>,
 ) -> anyhow::Result<Option<Lock>> {
     let file = locks.file(original)?;
-    let mut is_replaced = false;
-    let written = build(&file, &mut |list, package| {
-        let replacement = replace(list, package);
-        is_replaced |= replacement.is_some();
-        replacement
-    })?;
-    if !is_replaced {
+    // Most locks have nothing to replace: they are not built anew to learn that.
+    if !has_replaced(&file, replace) {
         return Ok(None);
     }
+    let written = build(&file, replace)?;
     let text = written.render_to_string()?;
     let delivered = locks.parse(text)?;
     let base = in_format_7(original, &file, locks)?;
     require_same(&base, &locks.file(&delivered)?, replace)
         .context("the lock for the product could not be written so that it differs from pixi.lock in the replaced packages alone")?;
     Ok(Some(delivered))
+}
+
+fn has_replaced(file: &LockFile, replace: &Replace<'_>) -> bool {
+    file.environments().any(|(name, environment)| {
+        let lists = environment.packages_by_platform();
+        lists.into_iter().any(|(platform, mut packages)| {
+            let list = ListOfLock {
+                environment: name,
+                platform: platform.name(),
+            };
+            packages.any(|package| replace(list, package).is_some())
+        })
+    })
 }
 
 /// The lock itself where it has format 7, else as `rattler_lock` writes it in that format.
@@ -72,10 +81,7 @@ fn in_format_7(original: &Lock, file: &LockFile, locks: &LockCache) -> anyhow::R
 }
 
 /// The same lock with the replacements.
-fn build(
-    file: &LockFile,
-    replace: &mut dyn FnMut(ListOfLock<'_>, &LockedPackage) -> Option<LockedPackage>,
-) -> anyhow::Result<LockFile> {
+fn build(file: &LockFile, replace: &Replace<'_>) -> anyhow::Result<LockFile> {
     let platforms = file.platforms().map(|platform| PlatformData {
         name: platform.name().clone(),
         subdir: platform.subdir(),

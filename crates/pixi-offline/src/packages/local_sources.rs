@@ -45,6 +45,12 @@ impl LocalSources {
         }
     }
 
+    /// The option that names a source root where the project is.
+    pub(super) fn option(&self) -> &'static str {
+        let place = self.origin.as_ref().map(|origin| origin.place);
+        place.unwrap_or(SourcePlace::Host).option()
+    }
+
     /// The lock that is installed: its absolute paths are relative where they lie in what is
     /// staged, the directory `top`.
     ///

@@ -114,8 +114,8 @@ impl Requirements {
                 );
             }
             format!(
-                "path dependency {} is outside the project ({}) and is not staged; stage it with --source-root, or copy it into the project and update the path",
-                id.name, id.source
+                "path dependency {} is outside the project ({}) and is not staged; stage it with {}, or copy it into the project and update the path",
+                id.name, id.source, local.option()
             )
         });
         let sources = self.sources.iter().filter_map(|conda| {
@@ -127,15 +127,16 @@ impl Requirements {
                 ));
             }
             Some(format!(
-                "source package {} has a path outside the project ({source}), which is not staged; stage it with --source-root, or copy it into the project, update the path and lock it again",
-                conda.id.name
+                "source package {} has a path outside the project ({source}), which is not staged; stage it with {}, or copy it into the project, update the path and lock it again",
+                conda.id.name,
+                local.option()
             ))
         });
         let conda = self.conda.iter();
         let conda = conda.filter(|conda| local.lack_conda(&conda.id.source)).map(|conda| {
             format!(
-                "{} comes from a channel in a directory outside of the project ({}), which is not staged; stage it with --source-root, or move it into the project and lock it again",
-                conda.stem, conda.id.source
+                "{} comes from a channel in a directory outside of the project ({}), which is not staged; stage it with {}, or move it into the project and lock it again",
+                conda.stem, conda.id.source, local.option()
             )
         });
         python.chain(sources).chain(conda).collect()

@@ -111,7 +111,8 @@ impl Asked {
                 project.display()
             ))
         })?;
-        let in_root = PathInRoot::new(in_root)?;
+        let in_root =
+            PathInRoot::new(in_root).map_err(|error| Failure::usage(error.to_string()))?;
         rules.stage_in_root(&in_root);
         if let Some(root) = root.filter(|root| !root.whole && !in_root.is_empty()) {
             let named = root.also.iter().map(|path| path.components());

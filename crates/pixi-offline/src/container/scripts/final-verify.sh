@@ -88,19 +88,22 @@ phase_offline bootstrap ./bootstrap-project.sh ${name:+--project-name "$name"} |
 
 if [ $# -gt 0 ]; then
   wait_for_host bootstrap
+  # What the product installs, and where the project is below it: it may lie deep in the
+  # directory that was staged with it.
+  # shellcheck disable=SC2016 # expanded there
+  asked=$(unset PIXI_OFFLINE_PROJECT && bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s\n%s" "${PIXI_OFFLINE_ENVIRONMENTS:-default}" "${PIXI_OFFLINE_PROJECT:-$2}"' \
+    pixi-offline "$product" "$name")
+  # No name of an environment has a line end.
+  newline='
+'
+  installed=${asked%%"$newline"*}
+  project=${asked#*"$newline"}
   # What the product installs is what is verified: the default environment where
   # it is among that, else the first.
-  # shellcheck disable=SC2016 # expanded there
-  installed=$(bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s" "${PIXI_OFFLINE_ENVIRONMENTS:-default}"' \
-    pixi-offline "$product")
   case $environment$installed in
     chosen* | default | "default "* | *" default" | *" default "*) ;;
     *) shift && set -- run -e "${installed%% *}" "$@" ;;
   esac
-  # Below the product: a project may lie deep in the directory that was staged with it.
-  # shellcheck disable=SC2016 # expanded there
-  project=$(unset PIXI_OFFLINE_PROJECT && bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s" "${PIXI_OFFLINE_PROJECT:-$2}"' \
-    pixi-offline "$product" "$name")
   # In a shell of its own, with nothing but positional words: what the person
   # has envs.sh export may have any name.
   # shellcheck disable=SC2016 # expanded there

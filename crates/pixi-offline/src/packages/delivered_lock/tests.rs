@@ -226,7 +226,7 @@ fn real_locks_are_the_same_when_they_are_written_anew() {
         let original = locks.parse(text).unwrap();
         let base = in_format_7(&original, &locks.file(&original).unwrap(), &locks)
             .unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
-        let written = build(&base, &mut |_, _| None).unwrap();
+        let written = build(&base, &|_, _| None).unwrap();
         let written = locks.parse(written.render_to_string().unwrap()).unwrap();
         require_same(&base, &locks.file(&written).unwrap(), &|_, _| None)
             .unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
