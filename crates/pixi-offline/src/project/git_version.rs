@@ -13,6 +13,7 @@ use crate::evidence::{GitVersion, rfc3339};
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
 use crate::packages::Lock;
+use crate::project::build_backend;
 use crate::project::source_state;
 use crate::project::source_tree::SourceTree;
 use crate::request::{ContainerVariable, ProductVariable};
@@ -270,7 +271,7 @@ pub(super) fn normalized(name: &str) -> String {
 fn package_dirs(top: &Path, project: &PathInRoot, lock: Option<&Lock>) -> BTreeSet<PathBuf> {
     let mut dirs = BTreeSet::from([project.path().to_owned()]);
     let locked = lock.into_iter().flat_map(Lock::local_paths);
-    dirs.extend(locked.filter_map(|path| project.resolve(&path)));
+    dirs.extend(locked.filter_map(|path| package_dir_at(project, &path)));
     for manifest in layout::PROJECT_MANIFESTS {
         if let Some(manifest) = read(&top.join(project.path()).join(manifest)) {
             collect_paths(manifest.as_table(), project, &mut dirs);
@@ -279,12 +280,18 @@ fn package_dirs(top: &Path, project: &PathInRoot, lock: Option<&Lock>) -> BTreeS
     dirs
 }
 
+/// The directory of a package that the project names by its directory or by its manifest.
+fn package_dir_at(project: &PathInRoot, path: &Path) -> Option<PathBuf> {
+    let place = project.resolve(path)?;
+    Some(build_backend::package_dir(&place).to_owned())
+}
+
 /// Adds the directory of each `path = "…"` of a manifest that does not lead out of what is
 /// staged.
 fn collect_paths(table: &dyn TableLike, project: &PathInRoot, dirs: &mut BTreeSet<PathBuf>) {
     for (key, item) in table.iter() {
         if let ("path", Some(path)) = (key, item.as_str()) {
-            dirs.extend(project.resolve(Path::new(path)));
+            dirs.extend(package_dir_at(project, Path::new(path)));
         } else if let Some(table) = item.as_table_like() {
             collect_paths(table, project, dirs);
         } else if let Some(tables) = item.as_array_of_tables() {
@@ -692,5 +699,20 @@ mod tests {
         let dirs = package_dirs(dir.path(), &PathInRoot::default(), None);
         let expected = ["", "c", "d", "libs/a"].map(PathBuf::from);
         assert_eq!(dirs, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn a_package_that_is_named_by_its_manifest_is_looked_for_in_its_directory() {
+        let top = tempfile::tempdir().unwrap();
+        fs::create_dir_all(top.path().join("app")).unwrap();
+        fs::write(
+            top.path().join("app/pixi.toml"),
+            "[dependencies]\na = { path = '../libs/a/pyproject.toml' }\nb = { path = '../libs/b' }\n",
+        )
+        .unwrap();
+        let project = PathInRoot::new(Path::new("app")).unwrap();
+        let dirs = package_dirs(top.path(), &project, None);
+        let expected = ["app", "libs/a", "libs/b"].map(PathBuf::from);
+        assert_eq!(dirs.into_iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::packages::{
     LocalSources, Lock, Package, PackageSource, PythonKind, PythonPackage, Subdir,
 };
+use crate::project::git_version::requirement_name;
 use crate::regular_file;
 use crate::untrusted_dir::UntrustedDir;
 
@@ -156,10 +157,10 @@ impl TargetBuild {
         let of_system = |key: &str| system.and_then(|system| system.get(key));
         let backend = of_system("build-backend").and_then(Item::as_str);
         let requires = of_system("requires").and_then(Item::as_array);
-        let requires: Vec<&str> = requires
+        let requires: Vec<String> = requires
             .into_iter()
             .flatten()
-            .filter_map(|requirement| requirement.as_str())
+            .filter_map(|requirement| Some(requirement_name(requirement.as_str()?.trim())))
             .collect();
         TargetBuild {
             package,
@@ -169,23 +170,19 @@ impl TargetBuild {
     }
 }
 
-/// What a build fetches, by what it requires and by the files of its directory.
-fn fetches(requires: &[&str], place: &Path, project: &Path) -> BTreeMap<Fetched, String> {
+/// What a build fetches, by the names of what it requires and by the files of its directory.
+fn fetches(requires: &[String], place: &Path, project: &Path) -> BTreeMap<Fetched, String> {
     let mut found = BTreeMap::new();
     for (name, fetched) in FETCHING {
-        let is_it = |requirement: &&str| {
-            let rest = requirement.trim().strip_prefix(name);
-            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
-        };
         let is_there = fetched != Fetched::Crates || !has_its_crates(place, project);
-        if requires.iter().any(is_it) && is_there {
+        if requires.iter().any(|one| one == name) && is_there {
             found.insert(fetched, name.to_owned());
         }
     }
-    let asks_for_cmake = |requirement: &&str| {
+    let asks_for_cmake = |one: &String| {
         ["cmake", "scikit-build", "py-build-cmake", "cmeel"]
             .iter()
-            .any(|name| requirement.trim().starts_with(name))
+            .any(|name| one.starts_with(name))
     };
     if place.join("CMakeLists.txt").is_file() || requires.iter().any(asks_for_cmake) {
         let file = cmake_file_that_fetches(place);
@@ -360,6 +357,10 @@ mod tests {
             requires("maturin-import-hook"),
             lock("source = \"registry+x\"\n"),
         );
+        let (jupyter, rust) = (
+            requires("jupyter_packaging~=0.10"),
+            requires(" Setuptools_Rust [x]>=1"),
+        );
         let local = lock("version = \"1\"\n");
         let manifest = |text| ("native/pyproject.toml", text);
         for (files, wanted) in [
@@ -380,6 +381,8 @@ mod tests {
                 "",
             ),
             (vec![manifest(&other)], ""),
+            (vec![manifest(&jupyter)], "NpmPackages jupyter-packaging"),
+            (vec![manifest(&rust)], "Crates setuptools-rust"),
             (
                 vec![
                     manifest(&cmake),
