@@ -91,7 +91,7 @@ dist *FORM:
 # Copy the release binaries into DIR
 [group('checkout')]
 install DIR:
-    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/build-offline-product" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product" "$built/make-production-image" "$built/compare-products" "$built/pack-product" "$built/pixi-offline"
+    built="$(cargo xtask build)" && install -D -m 755 -t "$1" "$built/build-offline-product" "$built/create-workdir-from-host" "$built/create-workdir-from-container" "$built/make-archive-ready-product" "$built/final-verify-product" "$built/make-production-image" "$built/compare-products" "$built/make-product-update" "$built/pack-product" "$built/pixi-offline"
 
 # The whole way from `project` to a proved product in `workdir`; OPTIONS go to build-offline-product
 [group('project')]

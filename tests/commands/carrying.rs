@@ -133,7 +133,7 @@ fn a_cache_that_may_not_be_moved_stays_with_its_workdir() {
         .says("leads out of it");
     assert_eq!(inodes(&cache), before);
     assert!(!workdir.sandbox.work().join("W/product").exists());
-    // A cache that lies elsewhere.
+    // A cache that is elsewhere.
     let elsewhere = workdir.sandbox.work().join("elsewhere");
     fs::rename(&cache, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &cache).unwrap();

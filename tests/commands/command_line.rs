@@ -13,11 +13,11 @@ const COMMANDS: [&str; 4] = [
 fn help_and_version_go_to_stdout_with_code_0() {
     let fake = Fake::new();
     for command in COMMANDS {
-        for words in [&["--help"][..], &["-h"], &["--workdir", "x", "--help"]] {
-            if command == "final-verify-product" && words.len() == 3 {
+        for args in [&["--help"][..], &["-h"], &["--workdir", "x", "--help"]] {
+            if command == "final-verify-product" && args.len() == 3 {
                 continue;
             }
-            let run = fake.sandbox.run(command, words);
+            let run = fake.sandbox.run(command, args);
             run.success().prints("Usage:");
             assert_eq!(run.stderr, "");
         }
@@ -32,7 +32,7 @@ fn help_and_version_go_to_stdout_with_code_0() {
 #[test]
 fn wrong_command_lines_end_with_2_and_touch_nothing() {
     let fake = Fake::new();
-    for (words, text) in [
+    for (args, text) in [
         (&["--workdir"][..], "--workdir needs a value"),
         (&["--unknown", "x"], "--unknown"),
         (&["--project-name", "a/b"], "--project-name"),
@@ -59,8 +59,8 @@ fn wrong_command_lines_end_with_2_and_touch_nothing() {
         ),
         (&["--container-env", "NOVALUE"], "KEY=VALUE"),
         (&["--project-dir", "missing"], "--project-dir"),
-        (&["--project-dir", "demo/pixi.toml"], "no directory"),
-        (&["--project-dir", "demo/src"], "no Pixi project"),
+        (&["--project-dir", "demo/pixi.toml"], "not a directory"),
+        (&["--project-dir", "demo/src"], "not a Pixi project"),
         (&["--resources-dir", "missing"], "--resources-dir"),
         (&["--workdir", ""], "--workdir"),
         (&["--workdir", "."], "the current directory"),
@@ -71,7 +71,7 @@ fn wrong_command_lines_end_with_2_and_touch_nothing() {
         (&["--image", ""], "image reference"),
         (&["--image", "-v"], "image reference"),
     ] {
-        let run = fake.create(words);
+        let run = fake.create(args);
         run.code(2).says(text);
         assert!(run.stderr.contains("ERROR: "), "{run}");
         assert!(!fake.path("W").exists(), "{run}");
@@ -95,7 +95,7 @@ fn a_missing_engine_is_said_right_after_the_command_line_is_read() {
     let fake = Fake::new();
     std::fs::remove_file(fake.sandbox.bin().join("docker")).unwrap();
     // The project is missing too, but that is looked at later.
-    let words = [
+    let args = [
         "--image",
         "i",
         "--project-dir",
@@ -104,18 +104,18 @@ fn a_missing_engine_is_said_right_after_the_command_line_is_read() {
         "no-such-engine",
     ];
     fake.sandbox
-        .run("create-workdir-from-host", words)
+        .run("create-workdir-from-host", args)
         .code(127)
         .says("ERROR: Missing required command: no-such-engine");
-    let words = ["--image", "i", "--product-dir", "missing", "--out-dir", "o"];
+    let args = ["--image", "i", "--product-dir", "missing", "--out-dir", "o"];
     let mut sandbox_alone = testbed::sandbox::Sandbox::new().with_own_programs_only();
     sandbox_alone
-        .run("final-verify-product", words)
+        .run("final-verify-product", args)
         .code(127)
         .says("ERROR: Missing required command: docker");
     sandbox_alone.set("CONTAINER_ENGINE", "other-engine");
     sandbox_alone
-        .run("final-verify-product", words)
+        .run("final-verify-product", args)
         .code(127)
         .says("ERROR: Missing required command: other-engine");
     // A command line that is wrong is said first.
@@ -133,6 +133,13 @@ fn an_engine_that_does_not_answer_is_said_in_its_own_words() {
         .says("Cannot connect to the Docker daemon")
         .says("--engine");
     assert!(!fake.path("W").exists());
+    let closed = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock";
+    let fake = fake.with(serde_json::json!({"no_daemon": closed}));
+    fake.create::<&str>(&[])
+        .code(125)
+        .says("the group `docker`")
+        .says("rootless")
+        .says_not("systemctl");
 }
 
 #[test]
@@ -151,7 +158,7 @@ fn names_that_cannot_be_a_project_are_refused() {
         .collect();
     let own = "res pkg-cache bin envs.sh bootstrap-project.sh manifest.json SHA256SUMS \
         SHA256SUMS.minisig sbom.cdx.json provenance.json verification.json \
-        verification.json.minisig report.html";
+        verification.json.minisig changes.json changes.json.minisig report.html";
     let paths = [
         "", ".", "..", "/", "//", "a/b", "a/", "/a", "./a", "../a", "a/..", "a/../b",
     ];
@@ -162,8 +169,8 @@ fn names_that_cannot_be_a_project_are_refused() {
     let mut tried = 0;
     let mut refused = |command: &str, name: &str, more: &[&str]| {
         tried += 1;
-        let words = ["--project-name", name];
-        let run = fake.sandbox.run(command, words.iter().chain(more));
+        let args = ["--project-name", name];
+        let run = fake.sandbox.run(command, args.iter().chain(more));
         run.code(2).says("ERROR: ").says("--project-name");
         let said = run.stderr.trim_end_matches('\n');
         assert!(!said.contains(char::is_control), "{name:?}: {said:?}");
@@ -224,12 +231,12 @@ fn odd_names_of_a_workdir_work_or_are_refused_clearly() {
         assert!(fake.path(name).join("workdir.json").exists(), "{run}");
         fake.create(&["--workdir", name]).success();
     }
-    for (name, words) in [
+    for (name, text) in [
         // Docker's client would mount another directory.
         ("a\r\nb", "carriage return"),
-        (&*"n".repeat(230), "230 bytes, and 215 are the most"),
+        (&*"n".repeat(230), "230 bytes long; the limit is 215"),
     ] {
-        fake.create(&["--workdir", name]).code(2).says(words);
+        fake.create(&["--workdir", name]).code(2).says(text);
         assert!(!fake.path(name).exists());
     }
     let name = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");

@@ -149,8 +149,8 @@ fn clean_removes_the_container_path_and_our_program_is_gone_in_any_case() {
     assert!(!container.path.exists());
     for place in ["/tmp", "/var/tmp", "/dev/shm"] {
         // Other tests run at the same time: ours carry the full nonce.
-        let left = container.fake.calls().iter().flatten().any(|word| {
-            word.starts_with(&format!("{place}/.pixi-offline-")) && Path::new(word).exists()
+        let left = container.fake.calls().iter().flatten().any(|arg| {
+            arg.starts_with(&format!("{place}/.pixi-offline-")) && Path::new(arg).exists()
         });
         assert!(!left, "in {place}");
     }
@@ -166,9 +166,9 @@ fn container_paths_that_are_not_ours_to_replace_are_refused() {
     for (path, text) in [
         ("/", "root"),
         ("relative", "not absolute"),
-        ("/tmp", "a directory of the system"),
-        ("/etc/x", "a directory of the system"),
-        ("/usr/lib/x", "a directory of the system"),
+        ("/tmp", "a system directory"),
+        ("/etc/x", "a system directory"),
+        ("/usr/lib/x", "a system directory"),
         (fake.sandbox.home().to_str().unwrap(), "home directory"),
         (project.to_str().unwrap(), "the project"),
         (
@@ -188,9 +188,9 @@ fn container_paths_that_are_not_ours_to_replace_are_refused() {
 #[test]
 fn bad_input_is_said_before_the_container_is_touched() {
     let container = Container::new();
-    for (words, text) in [
-        (&["--container-id", ""][..], "no container"),
-        (&["--container-id", "-x"], "no container"),
+    for (args, text) in [
+        (&["--container-id", ""][..], "not a container"),
+        (&["--container-id", "-x"], "not a container"),
         (&["--exclude", "!"], "--exclude"),
         (&["--project-path-in-container", "/"], "--project-name"),
         (&["--workdir", "demo/src"], "--force"),
@@ -199,7 +199,7 @@ fn bad_input_is_said_before_the_container_is_touched() {
             "at most one",
         ),
     ] {
-        container.create(words).code(2).says(text);
+        container.create(args).code(2).says(text);
     }
     assert!(container.fake.calls().iter().all(|call| call[0] != "exec"));
     for project in [
@@ -237,8 +237,8 @@ fn a_container_that_does_not_run_is_said_with_the_way_out() {
 #[test]
 fn a_failed_build_brings_its_logs_to_a_new_workdir_and_leaves_an_old_one() {
     let container = Container::new();
-    let words = ["--container-env", "PIXI_RUN_EXIT=7", "--verify-task", "t"];
-    let run = container.create(&words);
+    let args = ["--container-env", "PIXI_RUN_EXIT=7", "--verify-task", "t"];
+    let run = container.create(&args);
     run.code(7).says("the verification failed with exit code 7");
     let workdir = container.fake.path("W");
     run.says(&format!("{}/out", workdir.display()));
@@ -249,8 +249,8 @@ fn a_failed_build_brings_its_logs_to_a_new_workdir_and_leaves_an_old_one() {
     assert_eq!(container.record()["state"], "installed");
 
     container.create(&[]).success();
-    let words = ["--container-env", "PIXI_INSTALL_EXIT=3"];
-    container.create(&words).code(3).says("is as it was");
+    let args = ["--container-env", "PIXI_INSTALL_EXIT=3"];
+    container.create(&args).code(3).says("is as it was");
     assert_eq!(container.record()["state"], "built");
     assert_eq!(
         fs::read_to_string(workdir.join("out/verify.log")).unwrap(),
@@ -261,9 +261,9 @@ fn a_failed_build_brings_its_logs_to_a_new_workdir_and_leaves_an_old_one() {
 #[test]
 fn resources_that_are_no_dir_are_left_out_and_said() {
     let container = Container::new();
-    let words = ["--resources-path-in-container", "/nowhere/at-all"];
+    let args = ["--resources-path-in-container", "/nowhere/at-all"];
     container
-        .create(&words)
+        .create(&args)
         .success()
         .says("WARNING: --resources-path-in-container /nowhere/at-all");
     assert_eq!(names(&container.fake.path("W/resources")), [""; 0]);

@@ -135,18 +135,18 @@ const PLACES: [(&str, &str, bool); 33] = [
     ("link/", "symbolic link", false),
     ("link/.", "symbolic link", false),
     ("chain/", "symbolic link", false),
-    ("dangling/new", "leads to no directory", false),
-    ("mine/thesis.txt/new", "cannot be looked at", false),
+    ("dangling/new", "which is not a directory", false),
+    ("mine/thesis.txt/new", "cannot be read", false),
     ("around", "mount point", true),
     ("around/under/mount", "mount point", true),
 ];
 
 #[track_caller]
-fn refused(fake: &Fake, place: &str, words: &str, run: impl FnOnce(&str) -> Run) {
+fn refused(fake: &Fake, place: &str, text: &str, run: impl FnOnce(&str) -> Run) {
     let place = place.replace('@', fake.sandbox.root().to_str().unwrap());
     let before = tree(fake);
     let run = run(&place);
-    run.code(2).says("ERROR: ").says(words);
+    run.code(2).says("ERROR: ").says(text);
     assert_eq!(tree(fake), before, "{run}");
     let calls = fake.calls();
     assert!(
@@ -169,9 +169,9 @@ fn every_dir_that_must_survive_is_refused_before_the_first_unlink() {
         );
     }
     let mut tried = 0;
-    let mut create = |project: &str, place: &str, words: &str, force: bool| {
+    let mut create = |project: &str, place: &str, text: &str, force: bool| {
         tried += 1;
-        refused(&fake, place, words, |place| {
+        refused(&fake, place, text, |place| {
             let resources = ["--resources-dir", "store/deep/resources"];
             let usual = [
                 "--image",
@@ -182,17 +182,17 @@ fn every_dir_that_must_survive_is_refused_before_the_first_unlink() {
                 place,
             ];
             let force: &[&str] = if force { &["--force"] } else { &[] };
-            let words = usual.iter().chain(&resources).chain(force);
-            fake.sandbox.run("create-workdir-from-host", words)
+            let args = usual.iter().chain(&resources).chain(force);
+            fake.sandbox.run("create-workdir-from-host", args)
         });
     };
     for force in [false, true] {
-        for (place, words, needs_mount) in PLACES {
+        for (place, text, needs_mount) in PLACES {
             if mounts || !needs_mount {
-                create("outer/inner/project", place, words, force);
+                create("outer/inner/project", place, text, force);
             }
         }
-        // By a link: neither what it leads to nor the directory that it lies in.
+        // By a link: neither what it leads to nor the directory that it is in.
         for place in ["links", "outer", "outer/inner/project"] {
             create("links/project", place, "the project", force);
         }
@@ -220,7 +220,7 @@ fn every_dir_of_a_container_that_must_survive_is_refused() {
     let shown = furnish(fake);
     let mounts = shown.len() == 2;
     let mut tried = 0;
-    for (place, words, needs_mount) in PLACES {
+    for (place, text, needs_mount) in PLACES {
         // The path is one of the container, where only whole ones mean anything;
         // there it may be a mount point, which is emptied.
         let refused_as_text = !place.starts_with('@') || place.contains("..");
@@ -228,15 +228,15 @@ fn every_dir_of_a_container_that_must_survive_is_refused() {
             continue;
         }
         let whole = format!("@/work/{place}");
-        let (place, words) = match place {
+        let (place, text) = match place {
             place if place.starts_with('/') => (place, "root"),
             place if place.starts_with('@') && refused_as_text => (place, "`..`"),
-            place if place.starts_with('@') => (place, words),
+            place if place.starts_with('@') => (place, text),
             place if place.contains("..") => (whole.as_str(), "`..`"),
-            _ => (whole.as_str(), words),
+            _ => (whole.as_str(), text),
         };
         tried += 1;
-        refused_in_container(&container, place, words, "outer/inner/project");
+        refused_in_container(&container, place, text, "outer/inner/project");
     }
     for place in ["links", "outer", "outer/inner/project"] {
         tried += 1;
@@ -266,7 +266,7 @@ fn every_dir_of_a_container_that_must_survive_is_refused() {
 }
 
 #[track_caller]
-fn refused_in_container(container: &Container, place: &str, words: &str, project: &str) {
+fn refused_in_container(container: &Container, place: &str, text: &str, project: &str) {
     let fake = &container.fake;
     let place = place.replace('@', fake.sandbox.root().to_str().unwrap());
     let before = tree(fake);
@@ -279,6 +279,6 @@ fn refused_in_container(container: &Container, place: &str, words: &str, project
         "--container-workdir-path",
         &place,
     ]);
-    run.code(2).says("ERROR: ").says(words);
+    run.code(2).says("ERROR: ").says(text);
     assert_eq!(tree(fake), before, "{run}");
 }

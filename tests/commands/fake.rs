@@ -19,7 +19,7 @@ pub const CREATE: [&str; 6] = [
     "W",
 ];
 
-/// What lies in a workdir.
+/// What is in a workdir.
 pub const WORKDIR: [&str; 7] = [
     "helpers",
     "out",
@@ -149,10 +149,10 @@ impl Fake {
     pub fn commit(&self) -> String {
         testbed::ensure_debian_package("git", "git").unwrap();
         std::fs::remove_dir_all(self.path("demo/.git")).unwrap();
-        let git = |words: &[&str]| {
+        let git = |args: &[&str]| {
             let mut command = self.sandbox.program("git");
             command.args(["-C", "demo", "-c", "user.name=n", "-c", "user.email=e"]);
-            Run::of(command.args(words)).success().stdout.clone()
+            Run::of(command.args(args)).success().stdout.clone()
         };
         git(&["init", "--quiet"]);
         git(&["add", "."]);
@@ -160,7 +160,7 @@ impl Fake {
         git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 
-    /// The calls of docker so far, each with its words.
+    /// The calls of docker so far, each with its arguments.
     pub fn calls(&self) -> Vec<Vec<String>> {
         std::fs::read_to_string(self.sandbox.root().join("calls"))
             .unwrap_or_default()
@@ -169,7 +169,7 @@ impl Fake {
             .collect()
     }
 
-    /// The only call of `docker run`: the words before the script, and those after its nonce.
+    /// The only call of `docker run`: the arguments before the script, and those after its nonce.
     #[track_caller]
     pub fn run_call(&self) -> (Vec<String>, Vec<String>) {
         let mut runs: Vec<_> = self
@@ -178,12 +178,9 @@ impl Fake {
             .filter(|call| call[0] == "run")
             .collect();
         assert_eq!(runs.len(), 1, "{runs:?}");
-        let words = runs.remove(0);
-        let script = words
-            .iter()
-            .position(|word| word == "-c")
-            .expect("a script");
-        (words[..script].to_vec(), words[script + 5..].to_vec())
+        let args = runs.remove(0);
+        let script = args.iter().position(|arg| arg == "-c").expect("a script");
+        (args[..script].to_vec(), args[script + 5..].to_vec())
     }
 
     /// A path below `work/`.

@@ -60,9 +60,10 @@ fn the_product_is_mounted_read_only_without_a_network() {
     );
     assert!(options.contains(&product), "{options:?}");
     for pair in [["--network", "none"], ["--pull", "never"]] {
-        assert!(options.windows(2).any(|words| words == pair), "{options:?}");
+        assert!(options.windows(2).any(|args| args == pair), "{options:?}");
     }
-    assert_eq!(script, ["copy", "demo", "", "", "run", "a b", ""]);
+    let variables = "how='copy'\nname='demo'\nenvironment=''\nexpected_files=''\n";
+    assert_eq!(script, [variables, "run", "a b", ""]);
     assert_eq!(
         fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap(),
         "installed\n"
@@ -77,7 +78,9 @@ fn the_product_is_mounted_read_only_without_a_network() {
 fn in_place_is_the_old_way() {
     let fake = Fake::new().with(json!({"phases": [["bootstrap", "", 0]]}));
     product(&fake);
-    verify(&fake, &["--in-place"]).success();
+    verify(&fake, &["--in-place"])
+        .success()
+        .says("NOTE: no verification was given: only the installation was tested");
     let (options, script) = fake.run_call();
     let product = format!(
         "type=bind,source={},target=/product",
@@ -85,7 +88,10 @@ fn in_place_is_the_old_way() {
     );
     assert!(options.contains(&product), "{options:?}");
     assert!(!options.contains(&"--tmpfs".to_owned()));
-    assert_eq!(script, ["in-place", "", "", ""]);
+    assert_eq!(
+        script,
+        ["how='in-place'\nname=''\nenvironment=''\nexpected_files=''\n"]
+    );
     let log = fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap();
     assert_eq!(log, "No verification requested.\n");
 }
@@ -94,14 +100,14 @@ fn in_place_is_the_old_way() {
 fn bad_input_ends_with_2_before_a_container_starts() {
     let fake = Fake::new();
     product(&fake);
-    for (words, text) in [
+    for (args, text) in [
         (&["--verify-task", "t"][..], "--project-name"),
         (&["--project-name", "nope"], "--project-name"),
         (&["--product-dir", "missing"], "--product-dir"),
-        (&["--out-dir", "P/out"], "lies in the product"),
-        (&["--out-dir", "P/demo/pixi.toml"], "no directory"),
+        (&["--out-dir", "P/out"], "is in the product"),
+        (&["--out-dir", "P/demo/pixi.toml"], "not a directory"),
     ] {
-        verify(&fake, words).code(2).says(text);
+        verify(&fake, args).code(2).says(text);
     }
     assert!(fake.calls().iter().all(|call| call[0] != "run"));
     assert!(!fake.path("O").exists());
@@ -115,19 +121,22 @@ fn an_image_that_is_not_there_is_never_fetched() {
         .code(125)
         .says("image img:1 is not on this engine")
         .says("load");
-    assert!(fake.calls().iter().all(|call| call[0] != "run"));
+    // Nothing is run, and nothing of a killed run removed.
+    let deeds = ["run", "ps", "rm"];
+    let mut calls = fake.calls().into_iter();
+    assert!(calls.all(|call| !deeds.contains(&call[0].as_str())));
 }
 
 #[test]
 fn an_install_that_tried_to_reach_the_network_is_a_failure() {
     let fake = Fake::new().with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
     product(&fake);
-    let words = ["--project-name", "demo", "--verify-task", "t"];
-    verify(&fake, &words)
+    let args = ["--project-name", "demo", "--verify-task", "t"];
+    verify(&fake, &args)
         .success()
         .says("NOTE: the verification tried to reach the network: 2");
     let fake = fake.with(json!({"attempts": {"bootstrap": 3}}));
-    verify(&fake, &words)
+    verify(&fake, &args)
         .code(1)
         .says("tried to reach the network (3 attempts")
         .says("bootstrap.offline.log");
@@ -164,10 +173,10 @@ fn network(fake: &Fake) -> serde_json::Value {
 
 #[test]
 fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
-    let words = ["--project-name", "demo", "--verify-task", "t"];
+    let args = ["--project-name", "demo", "--verify-task", "t"];
     let fake = Fake::new().with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
     product(&fake);
-    verify(&fake, &words)
+    verify(&fake, &args)
         .success()
         .says_not("in the container itself");
     let known_by = network(&fake)["known_by"].to_string();
@@ -187,12 +196,12 @@ fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
         ["--entrypoint", "/.pixi-offline-program"],
     ] {
         assert!(
-            counter.windows(2).any(|words| words == pair),
+            counter.windows(2).any(|args| args == pair),
             "{pair:?}: {counter:?}"
         );
     }
     for shared in ["--pid", "--volumes-from", "--mount", "--ipc"] {
-        assert!(!counter.iter().any(|word| word == shared), "{counter:?}");
+        assert!(!counter.iter().any(|arg| arg == shared), "{counter:?}");
     }
     // Both are removed, the second one first.
     let removals = calls.iter().filter(|call| call[..2] == ["rm", "--force"]);
@@ -203,7 +212,7 @@ fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
 
     // None can be made: the container's own counts are taken, and that is said.
     let fake = fake.with(json!({"counts_nothing": true}));
-    verify(&fake, &words)
+    verify(&fake, &args)
         .success()
         .says("in the container itself")
         .says("no second container")
@@ -213,7 +222,7 @@ fn attempts_are_counted_by_a_second_container_where_there_can_be_one() {
 
     // It began to count and does not any more: nothing is known of the rest.
     let fake = fake.with(json!({"counts_nothing": false, "counts_once": true}));
-    verify(&fake, &words)
+    verify(&fake, &args)
         .code(1)
         .says("does not answer any more");
 }
@@ -227,9 +236,9 @@ fn a_container_that_contradicts_itself_has_not_passed() {
         "attempts bootstrap 0",
         "finished 0",
     ];
-    let with = |place: usize, words: &[&str]| {
+    let with = |place: usize, args: &[&str]| {
         let mut all: Vec<&str> = whole.to_vec();
-        all.splice(place..place, words.iter().copied());
+        all.splice(place..place, args.iter().copied());
         all.into_iter().map(str::to_owned).collect::<Vec<String>>()
     };
     let fake = Fake::new().with(json!({"signals": with(0, &[])}));
@@ -264,7 +273,7 @@ fn a_container_that_contradicts_itself_has_not_passed() {
 fn a_verification_may_name_its_environment() {
     let fake = Fake::new();
     product(&fake);
-    let words = [
+    let args = [
         "--project-name",
         "demo",
         "--verify-environment",
@@ -272,10 +281,16 @@ fn a_verification_may_name_its_environment() {
         "--verify-task",
         "t",
     ];
-    verify(&fake, &words).success();
+    verify(&fake, &args).success();
     assert_eq!(
         fake.run_call().1,
-        ["copy", "demo", "chosen", "", "run", "-e", "test", "t"]
+        [
+            "how='copy'\nname='demo'\nenvironment='chosen'\nexpected_files=''\n",
+            "run",
+            "-e",
+            "test",
+            "t"
+        ]
     );
 }
 
@@ -313,18 +328,19 @@ fn image_and_project_are_those_of_the_manifest_where_none_are_given() {
     fake.sandbox
         .run("make-archive-ready-product", make)
         .success();
-    let verify = |dir: &str, words: &[&str]| {
+    let verify = |dir: &str, args: &[&str]| {
         let usual = ["--product-dir", dir, "--out-dir", "O"];
         fake.sandbox
-            .run("final-verify-product", usual.iter().chain(words))
+            .run("final-verify-product", usual.iter().chain(args))
     };
     verify("W/product", &["--verify-task", "smoke"])
         .success()
         .says("NOTE: verifying in img:1, the image that the product's manifest names");
     let runs = fake.calls();
     let last = runs.iter().rfind(|call| call[0] == "run").unwrap();
-    assert!(last.iter().any(|word| word == "img:1"), "{last:?}");
-    assert!(last.iter().any(|word| word == "demo"), "{last:?}");
+    assert!(last.iter().any(|arg| arg == "img:1"), "{last:?}");
+    let is_of_demo = |arg: &String| arg.contains("\nname='demo'\n");
+    assert!(last.iter().any(is_of_demo), "{last:?}");
     // What is given counts, and nothing is said of the manifest.
     verify("W/product", &["--image", "img:1", "--verify-task", "smoke"])
         .success()
@@ -337,7 +353,7 @@ fn image_and_project_are_those_of_the_manifest_where_none_are_given() {
     verify("W/product", &["--verify-task", "smoke"])
         .code(2)
         .says("--image is required")
-        .says("not to be believed");
+        .says("lists that do not match");
     // One of the old scripts has none.
     fake.sandbox.write("P/bootstrap-project.sh", "");
     verify("P", &[])

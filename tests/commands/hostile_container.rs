@@ -129,7 +129,7 @@ fn a_final_verification_writes_its_own_logs_and_keeps_only_files_and_directories
     for _ in 0..2 {
         let run = verify(&fake, &[]);
         run.success()
-            .says("7 of the entries that the container left in $VERIFY_OUT_DIR stay behind")
+            .says("7 of the entries that the container left in $VERIFY_OUT_DIR are not kept")
             .says("and 2 more");
         witness.is_as_it_was();
         let of = |name: &str| fs::read_to_string(fake.path("O").join(name)).unwrap();
@@ -193,8 +193,8 @@ fn a_container_cannot_have_its_own_words_found_in_a_log() {
         format!("{out}/verify.offline.log"): "all tests passed",
     }}));
     let expected = |text| {
-        let words = ["--project-name", "demo", "--expect-output", text];
-        verify(&fake, &[&words[..], &["--verify-task", "x"]].concat())
+        let args = ["--project-name", "demo", "--expect-output", text];
+        verify(&fake, &[&args[..], &["--verify-task", "x"]].concat())
     };
     expected("all tests passed")
         .code(1)
@@ -288,7 +288,7 @@ fn what_shall_become_a_product_lies_in_the_workdir_itself() {
     }
 }
 
-/// A hostile pixi in somebody's container, which is this machine here.
+/// A hostile pixi in the caller's container, which is this machine here.
 fn hostile(on_run: &str) -> (Container, Witness) {
     let container = Container::new();
     let witness = Witness::in_home(&container.fake);
@@ -311,8 +311,8 @@ fn a_stream_out_of_a_container_has_a_shape() {
     );
     soon(|| container.create(&["--verify-task", "x"]))
         .success()
-        .says("3 entries that are no part of it stay in the container")
-        .says("2 of the entries that the container left in $VERIFY_OUT_DIR stay behind");
+        .says("3 entries that are not part of a workdir stay in the container")
+        .says("2 of the entries that the container left in $VERIFY_OUT_DIR are not kept");
     witness.is_as_it_was();
     let workdir = container.fake.path("W");
     assert_eq!(names(&workdir), WORKDIR);

@@ -93,11 +93,11 @@ fn umask_and_the_bits_of_the_dir_around_show_in_no_product() {
         sandbox.write("W/pixi-cache/pixi-offline-bin/pixi", "pixi");
         let mode = fs::Permissions::from_mode(around);
         fs::set_permissions(sandbox.work().join("W"), mode).unwrap();
-        let words = "umask $0; exec \"$@\" --workdir W --bundle-pixi";
+        let script = "umask $0; exec \"$@\" --workdir W --bundle-pixi";
         let run = Run::of(
             sandbox
                 .program("sh")
-                .args(["-c", words, umask])
+                .args(["-c", script, umask])
                 .arg(binary("make-archive-ready-product"))
                 .env("SOURCE_DATE_EPOCH", "1000000000"),
         );
@@ -120,7 +120,7 @@ fn wrong_input_leaves_the_old_product_as_it_was() {
     let sandbox = workdir();
     make(&sandbox, &[]).success();
     fs::write(sandbox.work().join("W/product/mark"), "old").unwrap();
-    for (words, text) in [
+    for (args, text) in [
         (&["--env", "NOVALUE"][..], "no `=`"),
         (&["--env", "=x"], "shell identifier"),
         (&["--env", "A-B=x"], "shell identifier"),
@@ -128,7 +128,7 @@ fn wrong_input_leaves_the_old_product_as_it_was() {
         (&["--exclude", "!"], "--exclude"),
         (&["--verify-task", "t"], "--verify-task"),
     ] {
-        make(&sandbox, words).code(2).says(text);
+        make(&sandbox, args).code(2).says(text);
     }
     fs::create_dir(sandbox.work().join("W/project/second")).unwrap();
     make(&sandbox, &[])
@@ -164,7 +164,7 @@ fn each_missing_part_is_named() {
     for (missing, text) in [
         ("W/project", "project/"),
         ("W/pixi-cache", "pixi-cache/"),
-        ("W/project/demo/pixi.toml", "no Pixi project"),
+        ("W/project/demo/pixi.toml", "not a Pixi project"),
         ("W/project/demo", "holds no project"),
         ("W", "--workdir"),
     ] {
@@ -186,15 +186,13 @@ fn a_build_that_did_not_end_makes_no_product() {
     let fake = crate::fake::Fake::new().with(serde_json::json!({"phases": [["install", "", 1]]}));
     fake.create::<&str>(&[]).code(1);
     let run = make(&fake.sandbox, &[]);
-    run.code(2)
-        .says("did not come to its end")
-        .says("pixi-install.log");
+    run.code(2).says("did not finish").says("pixi-install.log");
     // A verification that failed is the person's to judge.
     let fake = fake.with(serde_json::json!({"phases": [["install", "", 0], ["verify", "", 1]]}));
     fake.create(&["--verify-task", "t"]).code(1);
     make(&fake.sandbox, &[])
         .success()
-        .says("WARNING: the verification of this workdir did not succeed");
+        .says("WARNING: the verification of this workdir failed");
 }
 
 #[test]
@@ -228,6 +226,16 @@ fn links_in_the_python_cache_work_from_anywhere() {
 }
 
 #[test]
+fn a_product_has_no_place_in_the_workdir_but_its_own_and_none_around_it() {
+    let sandbox = workdir();
+    for output in ["W/elsewhere", "W"] {
+        let run = make(&sandbox, &["--output", output, "--force"]);
+        run.code(2).says("is in the workdir").says("or contains it");
+    }
+    make(&sandbox, &["--output", "W/product.failed"]).success();
+}
+
+#[test]
 fn a_product_that_is_a_link_is_not_followed() {
     let sandbox = workdir();
     sandbox.write("precious/thesis.txt", "x");
@@ -250,10 +258,10 @@ fn files_that_give_rights_and_devices_are_named() {
     let has_device = mknodat(CWD, &disk, FileType::BlockDevice, Mode::RWXU, makedev(7, 9)).is_ok();
     let run = make(&sandbox, &["--force"]);
     run.success()
-        .says("WARNING: 1 files of the product are setuid or setgid")
+        .says("WARNING: 1 file of the product is setuid or setgid")
         .says("res/shell for example");
     if has_device {
-        run.says("WARNING: 1 entries of the product are devices")
+        run.says("WARNING: 1 entry of the product is a device")
             .says("res/disk for example");
     }
 }
@@ -285,11 +293,11 @@ fn the_readme_is_made_from_what_the_product_is_and_the_same_each_time() {
     fake.create(&["-e", "test", "-e", "default", "--verify-task", "smoke it"])
         .success();
     let contact = "Ada <ada@example.com>";
-    let readme = |words: &[&str]| {
+    let readme = |args: &[&str]| {
         let usual = ["--workdir", "W", "--contact", contact];
-        let words = usual.iter().chain(words);
+        let args = usual.iter().chain(args);
         fake.sandbox
-            .run("make-archive-ready-product", words)
+            .run("make-archive-ready-product", args)
             .success();
         fs::read_to_string(fake.path("W/product/README.txt")).unwrap()
     };
@@ -317,8 +325,31 @@ fn the_readme_is_made_from_what_the_product_is_and_the_same_each_time() {
         readme(&["--bundle-pixi"]).contains("\nPixi       pixi 0.77.0 is included: bin/pixi.\n")
     );
     for contact in ["", " ", "a\nb", "\u{1b}[2J"] {
-        let words = ["--workdir", "W", "--contact", contact];
-        let run = fake.sandbox.run("make-archive-ready-product", words);
+        let args = ["--workdir", "W", "--contact", contact];
+        let run = fake.sandbox.run("make-archive-ready-product", args);
         run.code(2).says("--contact");
     }
+}
+
+#[test]
+fn a_refused_run_leaves_what_a_killed_one_left_and_makes_no_directory() {
+    let sandbox = workdir();
+    make(&sandbox, &[]).success();
+    let work = sandbox.work();
+    let stale = work.join("W/.product.pixi-offline-new-abc-old");
+    fs::rename(work.join("W/product"), &stale).unwrap();
+    let before = names(&work);
+    let secret = "PROXY=http://me:qx7Lm2vT9pKd@proxy.corp.net";
+    let refused = ["--secrets", "deny", "--env", secret];
+    make(&sandbox, &refused).code(2);
+    make(
+        &sandbox,
+        &[&refused[..], &["--output", "new/deep/P"]].concat(),
+    )
+    .code(2);
+    assert_eq!(names(&work), before);
+    assert!(stale.join("manifest.json").exists() && !work.join("W/product").exists());
+    // The next one that may heals first: what came back is the previous product.
+    make(&sandbox, &["--previous", "W/product"]).success();
+    assert!(!stale.exists() && work.join("W/product/changes.json").exists());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -10,6 +10,7 @@ use testbed::ensure_debian_package;
 use testbed::limit::InTime as _;
 use testbed::sandbox::names;
 
+use crate::make_product_update::by_form::tree;
 use crate::package_cache::Workdir;
 
 /// A workdir with a product that has what archives lose: long names, names that are no UTF-8, modes, links
@@ -69,29 +70,6 @@ impl Workdir {
     }
 }
 
-/// What matters of each entry: kind and mode, bytes or target, and of a file the seconds of its time.
-fn tree(top: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>, i64)> {
-    let mut found = BTreeMap::new();
-    let mut dirs = vec![top.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            let metadata = fs::symlink_metadata(&path).unwrap();
-            let facts = if metadata.is_symlink() {
-                let target = fs::read_link(&path).unwrap();
-                (0, target.into_os_string().into_encoded_bytes(), 0)
-            } else if metadata.is_dir() {
-                dirs.push(path.clone());
-                (metadata.mode(), Vec::new(), 0)
-            } else {
-                (metadata.mode(), fs::read(&path).unwrap(), metadata.mtime())
-            };
-            found.insert(path.strip_prefix(top).unwrap().to_owned(), facts);
-        }
-    }
-    found
-}
-
 fn succeeds(output: &Output) {
     assert!(
         output.status.success(),
@@ -109,6 +87,7 @@ fn every_tar_extracts_what_the_product_holds() {
             .success()
             .says("OK: packed");
     }
+    ensure_debian_package("zstd", "zstd").unwrap();
     let product = tree(&workdir.path("W/product"));
     assert!(product.len() > 30, "{product:?}");
     let bsdtar = ensure_debian_package("bsdtar", "libarchive-tools").unwrap();
@@ -225,6 +204,21 @@ fn parts_are_checked_and_joined() {
         "sh join.sh && sha256sum -c demo.tar.gz.sha256 && rm demo.tar.gz",
     ));
     assert_eq!(names(&workdir.path("disc")), expected);
+    let output = workdir.sh("disc", "sh join.sh && rm demo.tar.gz");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.starts_with("OK: demo.tar.gz, sha256:"), "{told}");
+    // What the page tells to type without the script.
+    let page = fs::read_to_string(workdir.path("disc/JOIN.txt")).unwrap();
+    assert!(
+        expected[1..7].iter().all(|name| page.contains(name)),
+        "{page}"
+    );
+    let by_hand = page.lines().find(|line| line.contains("sha256sum -c"));
+    succeeds(&workdir.sh("disc", &format!("{} && rm demo.tar.gz", by_hand.unwrap())));
+    workdir
+        .pack(&["--split", "4G", "W/product", "one.tar"])
+        .success()
+        .says("in 1 part (");
 }
 
 #[test]
@@ -251,7 +245,7 @@ fn parts_that_are_missing_doubled_damaged_or_of_another_archive_are_named() {
         ),
         (
             "cp demo.tar.001 demo.tar.009",
-            "demo.tar.009 is no part of this archive",
+            "demo.tar.009 is not part of this archive",
         ),
         ("rm demo.tar.parts.sha256", "no list NAME.parts.sha256"),
         ("rm demo.tar.sha256", "demo.tar.sha256 is missing"),
@@ -259,11 +253,18 @@ fn parts_that_are_missing_doubled_damaged_or_of_another_archive_are_named() {
             "cp demo.tar.parts.sha256 other.tar.parts.sha256",
             "parts of several archives",
         ),
-        ("sed -i 2d demo.tar.parts.sha256", "demo.tar.002 is no part"),
+        (
+            "sed -i 2d demo.tar.parts.sha256",
+            "demo.tar.002 is not part",
+        ),
         (": > demo.tar.parts.sha256", "is empty"),
         (
+            "rm demo.tar.001 && printf '%s' \"$(cat demo.tar.parts.sha256)\" > x && mv x demo.tar.parts.sha256",
+            "demo.tar.001 is missing",
+        ),
+        (
             "sed -i 's/^./0/; s/^0\\(.\\)./0\\100/' demo.tar.sha256",
-            "is not the archive that demo.tar.sha256 lists",
+            "does not match demo.tar.sha256",
         ),
     ] {
         succeeds(&workdir.sh(".", "rm -rf copy && cp -a disc copy"));
@@ -282,6 +283,65 @@ fn parts_that_are_missing_doubled_damaged_or_of_another_archive_are_named() {
     assert_eq!(names(&workdir.path("disc")), before);
 }
 
+/// Lists whose last line has no end are those that a person edited.
+#[test]
+fn hidden_archives_cut_lists_and_leftovers_of_ended_runs_are_joined() {
+    let workdir = with_product();
+    fs::create_dir(workdir.path("disc")).unwrap();
+    let words = ["--split", "1M", "W/product", "disc/.demo.tar"];
+    workdir.pack(&words).success();
+    let cut = "for list in .demo.tar.parts.sha256 .demo.tar.sha256; do
+        printf '%s' \"$(cat $list)\" >x && mv x $list
+    done";
+    succeeds(&workdir.sh("disc", cut));
+    let left = workdir.path("disc/..demo.tar.joining.999999999");
+    fs::write(&left, "of a run that was killed").unwrap();
+    // What macOS writes beside a file on a stick.
+    fs::write(workdir.path("disc/._.demo.tar.parts.sha256"), "").unwrap();
+    let output = workdir.sh("disc", "sh join.sh");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    succeeds(&output);
+    assert!(
+        told.contains("joining.999999999 is of another run"),
+        "{told}"
+    );
+    assert!(left.exists());
+    workdir.pack(&["W/product", "whole.tar"]).success();
+    let joined = fs::read(workdir.path("disc/.demo.tar")).unwrap();
+    assert!(joined == fs::read(workdir.path("whole.tar")).unwrap());
+}
+
+#[test]
+fn two_runs_of_the_join_script_end_in_a_whole_archive_or_an_error() {
+    let workdir = with_product();
+    fs::create_dir(workdir.path("disc")).unwrap();
+    workdir
+        .pack(&["--split", "1M", "W/product", "disc/demo.tar"])
+        .success();
+    // The first waits before it renames until the second writes, which waits for the archive.
+    let script = r#"
+        mkdir mv cat
+        printf '#!/bin/sh\nwhile [ ! -e ../begun ]; do sleep 0.1; done\nexec /bin/mv "$@"\n' >mv/mv
+        printf '#!/bin/sh\ncase $1 in *.002) : >../begun; while [ ! -e demo.tar ]; do sleep 0.1; done ;; esac\nexec /bin/cat "$@"\n' >cat/cat
+        chmod +x mv/mv cat/cat
+        cd disc
+        PATH=$PWD/../mv:$PATH sh join.sh &
+        PATH=$PWD/../cat:$PATH sh join.sh 2>../second; echo $? >../code
+        wait $! && sha256sum -c demo.tar.sha256"#;
+    succeeds(&workdir.sh(".", script));
+    assert_eq!(fs::read_to_string(workdir.path("code")).unwrap(), "1\n");
+    let second = fs::read_to_string(workdir.path("second")).unwrap();
+    // Before it there may be a note of the first one's file.
+    let error = second.lines().last().unwrap_or_default();
+    let meanwhile = "ERROR: ./demo.tar was made meanwhile, and is left as it is";
+    assert_eq!(error, meanwhile, "{second}");
+    let left = names(&workdir.path("disc"));
+    assert!(
+        left.iter().all(|name| !name.contains("joining")),
+        "{left:?}"
+    );
+}
+
 #[test]
 fn stale_parts_of_an_earlier_run_go() {
     let workdir = with_product();
@@ -295,7 +355,7 @@ fn stale_parts_of_an_earlier_run_go() {
     assert!(parts.iter().any(|name| name == "demo.tar.004"), "{parts:?}");
     pack(&["--split", "2M"])
         .code(2)
-        .says("demo.tar.001 is there already")
+        .says("demo.tar.001 already exists")
         .says("--force");
     assert_eq!(names(&workdir.path("disc")), parts);
     pack(&["--split", "2M", "--force"])
@@ -324,13 +384,17 @@ fn a_join_script_of_somebody_else_is_not_overwritten() {
     let workdir = with_product();
     workdir.sandbox.write("disc/join.sh", "mine");
     let words = ["--split", "1M", "W/product", "disc/demo.tar"];
-    workdir
-        .pack(&words)
-        .code(2)
-        .says("join.sh is there already");
-    assert_eq!(names(&workdir.path("disc")), ["join.sh"]);
-    assert_eq!(fs::read(workdir.path("disc/join.sh")).unwrap(), b"mine");
-    workdir.pack(&[&["--force"][..], &words].concat()).success();
+    for force in [&[][..], &["--force"]] {
+        workdir
+            .pack(&[force, &words].concat())
+            .code(2)
+            .says("join.sh already exists and is not that of an archive")
+            .says("name another directory");
+        assert_eq!(names(&workdir.path("disc")), ["join.sh"]);
+        assert_eq!(fs::read(workdir.path("disc/join.sh")).unwrap(), b"mine");
+    }
+    fs::remove_file(workdir.path("disc/join.sh")).unwrap();
+    workdir.pack(&words).success();
     // That of another archive is ours.
     let words = ["--split", "1M", "W/product", "disc/other.tar"];
     workdir.pack(&words).success();
@@ -359,7 +423,7 @@ fn a_product_that_was_changed_gives_no_archive() {
     };
     // Of the same length: only the bytes tell.
     let before = edit("demo/program", b"#!/bin/SH");
-    refused("demo/program in the product was changed", 1);
+    refused("demo/program is not as it is listed", 1);
     edit("demo/program", &before);
     let before = edit("demo/program", b"");
     refused("changed: demo/program", 1);
@@ -382,15 +446,15 @@ fn wrong_words_end_with_2_and_touch_nothing() {
     let before = names(&workdir.sandbox.work());
     for (words, message) in [
         (&["W/product"][..], "<FILE>"),
-        (&["W/product", "demo.zip"], "endings"),
-        (&["W/product", "demo.tgz"], "endings"),
+        (&["W/product", "demo.zip"], "must end in"),
+        (&["W/product", "demo.tgz"], "must end in"),
         (&["W/product", "gone/demo.tar"], "gone"),
         (&["W/product", "W/product/demo.tar"], "outside of it"),
         (&["W/product", "there.tar"], "--force"),
-        (&["--force", "W/product", "dir.tar"], "no regular file"),
+        (&["--force", "W/product", "dir.tar"], "not a regular file"),
         (&["--split", "10K", "W/product", "demo.tar"], "at least 1M"),
         (&["gone", "demo.tar"], "PRODUCT"),
-        (&["W/project", "demo.tar"], "it is no product"),
+        (&["W/project", "demo.tar"], "it is not a product"),
         (
             &["--sign-password-file", "x", "W/product", "demo.tar"],
             "--sign-key",
@@ -419,11 +483,29 @@ fn what_an_install_left_stays_out_and_what_a_killed_run_left_goes() {
     workdir
         .pack(&["W/product", "after.tar"])
         .success()
-        .says("NOTE: ")
-        .says("stay out of the archive");
+        .says("NOTE: left out of the archive: ");
     let read = |name: &str| fs::read(workdir.path(name)).unwrap();
     assert!(read("before.tar") == read("after.tar"));
     assert!(!workdir.path(".after.tar.incomplete").exists());
+}
+
+/// With an address space that is smaller than the product, on one processor: there are as many
+/// buffers as threads.
+#[test]
+fn a_product_is_larger_than_the_memory_that_packs_it() {
+    let workdir = with_product();
+    let sparse = fs::File::create(workdir.path("W/project/demo/sparse")).unwrap();
+    sparse.set_len(400_000_000).unwrap();
+    workdir.make(&["--secrets", "off"]).success();
+    let program = testbed::sandbox::binary("pack-product");
+    for file in ["demo.tar", "demo.tar.gz", "demo.tar.zst"] {
+        let script = format!(
+            "ulimit -v 300000 && exec taskset -c 0 '{}' W/product {file}",
+            program.display()
+        );
+        succeeds(&workdir.sh(".", &script));
+        succeeds(&workdir.sh(".", &format!("sha256sum -c {file}.sha256 && rm {file}")));
+    }
 }
 
 #[test]
@@ -453,7 +535,7 @@ fn a_product_is_packed_as_it_is_made() {
     workdir
         .make(&["--archive", "demo.tar.bz2"])
         .code(2)
-        .says("endings");
+        .says("must end in");
     workdir
         .make(&["--archive", "made.tar.zst"])
         .success()
@@ -467,6 +549,18 @@ fn a_product_is_packed_as_it_is_made() {
     workdir
         .make(&again)
         .code(2)
-        .says("made.tar.zst is there already");
+        .says("made.tar.zst already exists");
     assert!(workdir.path("W/product/demo/program").exists());
+    workdir
+        .make(&["--archive", "made.tar.zst", "--force"])
+        .success()
+        .says("OK: packed");
+    assert!(!workdir.path("W/product/demo/program").exists());
+    assert!(read("packed.tar.zst") != read("made.tar.zst"));
+    // The workdir is not the product that is in it.
+    workdir
+        .pack(&["W", "x.tar"])
+        .code(2)
+        .says("did you mean ")
+        .says("W/product?");
 }

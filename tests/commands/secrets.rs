@@ -126,6 +126,30 @@ fn deny_touches_nothing_and_warn_never_shows_the_value() {
     testbed::ran("deny_touches_nothing_and_warn_never_shows_the_value", 4);
 }
 
+/// The copy in the workdir is not searched aloud again, and no advice names an option that
+/// does not help.
+#[test]
+fn one_run_names_each_secret_once_and_advises_what_helps() {
+    let fake = Fake::new();
+    furnish(&fake);
+    let token = format!("API_TOKEN={}", VALUES[3]);
+    let args = ["--image", "img:1", "--project-dir", "demo", "--env", &token];
+    let run = fake
+        .sandbox
+        .run("build-offline-product", with(&args, &USUAL));
+    run.success();
+    names_all_places(&run, &PLACES);
+    run.says_not("W/project/demo").says_not("W/resources");
+    assert_eq!(
+        run.stderr.matches("looks like a secret: ").count(),
+        7,
+        "{run}"
+    );
+    run.says("exclude the files (--exclude PATTERN), take the files out of the resources, which are copied whole, ");
+    run.says("NOTE: 1 possible secret will be packed into the product: take the secret out of the command line");
+    testbed::ran("one_run_names_each_secret_once_and_advises_what_helps", 1);
+}
+
 #[test]
 fn off_is_silent_and_what_is_known_is_passed_over() {
     let fake = Fake::new();
@@ -152,7 +176,7 @@ fn off_is_silent_and_what_is_known_is_passed_over() {
         &["--allow-secret", "notes.txt"],
     ));
     run.success().says_not("looks like");
-    let words = [
+    let args = [
         "--workdir",
         "W",
         "--env",
@@ -162,7 +186,7 @@ fn off_is_silent_and_what_is_known_is_passed_over() {
         "--allow-secret",
         "*",
     ];
-    let run = fake.sandbox.run("make-archive-ready-product", words);
+    let run = fake.sandbox.run("make-archive-ready-product", args);
     run.success().says_not("looks like");
     let run = fake.create(&["--allow-secret", "!"]);
     run.code(2).says("--allow-secret");
@@ -273,24 +297,24 @@ fn credentials_of_a_running_container_are_masked_too() {
 }
 
 #[test]
-fn words_of_a_verification_are_searched_before_anything_is_touched() {
-    let words: [&[&str]; 4] = [
+fn args_of_a_verification_are_searched_before_anything_is_touched() {
+    let args: [&[&str]; 4] = [
         &["curl", "-H", "Authorization: Bearer Ahf7Oiqu"],
         &["curl", "-u", "joe:Ahf7Oiqu", "https://h.corp.net/"],
         &["serve", "--api-token", "Ahf7Oiqu"],
         &["fetch", "https://h.corp.net/x?token=Ahf7Oiqu"],
     ];
-    for words in words {
-        let verify = with(&["--verify-run", "--"], words);
+    for args in args {
+        let verify = with(&["--verify-run", "--"], args);
         let fake = Fake::new();
         let run = fake.create(&with(&["--secrets", "deny"], &verify));
-        run.code(2).says("--verify-run, word ");
+        run.code(2).says("--verify-run, argument ");
         shows_no_value(&run);
         assert_eq!(names(&fake.sandbox.work()), ["demo"], "{run}");
 
         let run = fake.create(&verify);
         run.success()
-            .says("WARNING: looks like a secret: --verify-run, word ");
+            .says("WARNING: looks like a secret: --verify-run, argument ");
         fake.create(&with(&["--secrets", "off"], &verify))
             .success()
             .says_not("looks like a secret");
@@ -312,14 +336,14 @@ fn words_of_a_verification_are_searched_before_anything_is_touched() {
             "demo",
         ];
         let verified = |more: &[&str]| {
-            let words = with(&with(&usual, more), &verify);
-            fake.sandbox.run("final-verify-product", words)
+            let args = with(&with(&usual, more), &verify);
+            fake.sandbox.run("final-verify-product", args)
         };
         let run = verified(&["--secrets", "deny"]);
-        run.code(2).says("--verify-run, word ");
+        run.code(2).says("--verify-run, argument ");
         assert!(!fake.path("O").exists(), "{run}");
         verified(&[])
             .success()
-            .says("WARNING: looks like a secret: --verify-run, word ");
+            .says("WARNING: looks like a secret: --verify-run, argument ");
     }
 }

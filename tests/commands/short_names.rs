@@ -47,6 +47,7 @@ fn a_short_name_is_the_command_beside_it_word_for_word() {
         "final-verify-product",
         "make-production-image",
         "compare-products",
+        "make-product-update",
         "pack-product",
     ];
     let place = place(&sandbox, &commands);
@@ -54,7 +55,7 @@ fn a_short_name_is_the_command_beside_it_word_for_word() {
     executable(&sandbox.bin().join(commands[0]), "#!/bin/sh\nexit 1\n");
     let link = sandbox.bin().join("pixi-offline");
     std::os::unix::fs::symlink(place.join("pixi-offline"), &link).unwrap();
-    for (words, command) in [
+    for (args, command) in [
         (&["build", "--help", "a b", "", "--", "-x"][..], commands[0]),
         (&["build", "--container-id", "c"], commands[0]),
         (&["stage", "--version"], commands[1]),
@@ -63,12 +64,13 @@ fn a_short_name_is_the_command_beside_it_word_for_word() {
         (&["verify", "*"], commands[4]),
         (&["image", "--", "--help"], commands[5]),
         (&["compare", "a", "b"], commands[6]),
-        (&["pack", "a", "b.tar"], commands[7]),
+        (&["update", "--from", "a"], commands[7]),
+        (&["pack", "a", "b.tar"], commands[8]),
     ] {
-        let run = Run::of(sandbox.program(&link).args(words));
+        let run = Run::of(sandbox.program(&link).args(args));
         let expected: String = std::iter::once(command)
-            .chain(words[1..].iter().copied())
-            .map(|word| format!("<{word}>"))
+            .chain(args[1..].iter().copied())
+            .map(|arg| format!("<{arg}>"))
             .collect();
         assert_eq!(run.code(7).stdout, expected, "{run}");
         assert_eq!(run.stderr, "", "{run}");
@@ -90,30 +92,39 @@ fn a_command_is_taken_from_path_where_none_is_beside_it() {
 }
 
 #[test]
-fn help_and_version_are_printed_and_other_words_end_with_2_and_the_list() {
+fn help_and_version_are_printed_and_other_args_end_with_2_and_the_list() {
     let sandbox = Sandbox::new();
-    for (words, text) in [
+    for (args, text) in [
         (&["--help"][..], "Usage: pixi-offline"),
         (&["-h", "build"], "(make-production-image)"),
+        (&["help"], "Usage: pixi-offline"),
+        (&["help", "help"], "Usage: pixi-offline"),
+        (&["help", "pack"], "Usage: pack-product"),
         (&["--version"], "pixi-offline "),
     ] {
-        let run = sandbox.run("pixi-offline", words);
+        let run = sandbox.run("pixi-offline", args);
         run.success().prints(text);
         assert_eq!(run.stderr, "");
     }
-    for words in [
+    for args in [
         &[][..],
         &["builds"],
+        &["help", "builds"],
         &["--workdir", "w", "build"],
         &["build-offline-product"],
         &["a\nb"],
     ] {
-        let run = sandbox.run("pixi-offline", words);
+        let run = sandbox.run("pixi-offline", args);
         run.code(2)
             .says("ERROR: ")
-            .says("the commands are build, stage, product, verify, image, compare, pack");
+            .says("the commands are build, stage, product, verify, image, compare, update, pack");
         assert_eq!(run.stdout, "");
     }
+    let alone = sandbox.run("pixi-offline", [""; 0]);
+    alone
+        .code(2)
+        .says("Usage: pixi-offline <COMMAND>")
+        .says("Examples:");
 }
 
 #[test]

@@ -106,9 +106,9 @@ impl Real {
 
     fn run<S: AsRef<OsStr>>(&self, command: &str, usual: &[&str], more: &[S]) -> Run {
         let image = ["--image", &self.image];
-        let words = image.iter().chain(usual).map(OsStr::new);
+        let args = image.iter().chain(usual).map(OsStr::new);
         self.sandbox
-            .run(command, words.chain(more.iter().map(AsRef::as_ref)))
+            .run(command, args.chain(more.iter().map(AsRef::as_ref)))
     }
 }
 
@@ -118,7 +118,7 @@ pub fn at_the_target(image: &str, dir: &Path, script: &str) -> Run {
         "type=bind,\"source={}\",target=/carried/it",
         dir.display().to_string().replace('"', "\"\"")
     );
-    let words = [
+    let args = [
         "run",
         "--rm",
         "--network",
@@ -131,13 +131,13 @@ pub fn at_the_target(image: &str, dir: &Path, script: &str) -> Run {
         "-ec",
         script,
     ];
-    Run::of(std::process::Command::new("docker").args(words))
+    Run::of(std::process::Command::new("docker").args(args))
 }
 
 /// Our containers that are running.
 pub fn containers_of(real: &Real) -> String {
     let filter = "label=io.github.pixi-offline.command";
-    let words = [
+    let args = [
         "ps",
         "--all",
         "--no-trunc",
@@ -146,7 +146,7 @@ pub fn containers_of(real: &Real) -> String {
         "--format",
         "{{.Names}} {{.Mounts}}",
     ];
-    let run = Run::of(std::process::Command::new("docker").args(words));
+    let run = Run::of(std::process::Command::new("docker").args(args));
     let mark = real.sandbox.root().display().to_string();
     run.success()
         .stdout

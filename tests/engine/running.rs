@@ -40,7 +40,7 @@ impl Running {
         running
     }
 
-    /// Starts it and waits until it has started a program with this text among its words.
+    /// Starts it and waits until it has started a program with this text among its arguments.
     pub fn until_it_calls(command: &mut Command, text: &str) -> Running {
         let mut running = Running::start(command);
         while running.call(text).is_none() {
@@ -76,7 +76,7 @@ impl Running {
         Running { child, stderr }
     }
 
-    /// The process that it has started with this text among its words.
+    /// The process that it has started with this text among its arguments.
     pub fn call(&self, text: &str) -> Option<u32> {
         let own = self.child.id().to_string();
         fs::read_dir("/proc").unwrap().find_map(|entry| {
@@ -84,9 +84,9 @@ impl Running {
             let pid = entry.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
             let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.to_owned();
-            let words = fs::read(entry.path().join("cmdline")).ok()?;
-            let words = String::from_utf8_lossy(&words).into_owned();
-            (parent == own && words.contains(text) && words.contains("docker")).then_some(pid)
+            let args = fs::read(entry.path().join("cmdline")).ok()?;
+            let args = String::from_utf8_lossy(&args).into_owned();
+            (parent == own && args.contains(text) && args.contains("docker")).then_some(pid)
         })
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree_with, scan_tree};
+use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, scan_tree};
 use testbed::limit::InTime as _;
 
 /// The bytes that an entry may take while a million of them are dealt with: 300 MB
@@ -92,7 +92,7 @@ fn memory_is_bounded_for_each_entry_and_work_grows_with_the_tree() {
     let copy = |source: &Path, how: CopyOptions| {
         let target = source.with_extension("copy");
         let taken = taken(|| {
-            let outcome = copy_tree_with(source, &target, &Rules::new(), &how).unwrap();
+            let outcome = copy_tree(source, &target, &Rules::new(), &how).unwrap();
             (outcome.copied.entries, outcome)
         });
         fs::remove_dir_all(target).unwrap();

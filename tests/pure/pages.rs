@@ -9,12 +9,12 @@ const CONTRIBUTING: &str = "CONTRIBUTING.md";
 
 const WORDS: [&str; 2] = ["<!-- words -->\n", "<!-- end -->\n"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The files below a path of the checkout with one of these extensions, from its top.
-fn files(top: &str, extensions: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn files(top: &str, extensions: &[&str]) -> Vec<PathBuf> {
     let mut dirs = vec![root().join(top)];
     let mut found = Vec::new();
     while let Some(dir) = dirs.pop() {
@@ -160,4 +160,100 @@ fn no_page_and_no_text_of_a_command_has_a_phrase_of_the_list() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// The page whose headings are messages.
+const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
+
+/// Messages of pixi, git, shells and sudo, which no source here has.
+const MESSAGES_OF_OTHERS: [&str; 9] = [
+    "lock file not up-to-date with the workspace",
+    "invalid peer certificate: UnknownIssuer",
+    "401 Unauthorized",
+    "Failed to create .pixi/ directory … Permission denied",
+    "…: command not found",
+    "network access is disabled by offline mode",
+    "target prefix cannot be longer than the placeholder prefix",
+    "found newer lockfile format",
+    "unknown field …",
+];
+
+/// A text on one line, its strings as they are printed.
+fn on_one_line(text: &str) -> String {
+    let text = text.replace("\\\n", " ").replace("\\\"", "\"");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ")
+}
+
+/// The messages in the headings of a page, each between backticks.
+fn messages(page: &str) -> Vec<&str> {
+    let headings = prose(page).filter_map(|line| line.strip_prefix("### "));
+    headings
+        .flat_map(|heading| heading.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn every_message_of_the_troubleshooting_page_is_in_the_source() {
+    let sources = files("crates", &["rs", "sh"]);
+    let source: Vec<String> = sources
+        .iter()
+        .map(|file| on_one_line(&read(file)))
+        .collect();
+    let page = read(Path::new(TROUBLESHOOTING));
+    let (others, own): (Vec<&str>, Vec<&str>) = messages(&page)
+        .into_iter()
+        .partition(|message| MESSAGES_OF_OTHERS.contains(message));
+    assert_eq!(others.len(), MESSAGES_OF_OTHERS.len(), "{others:?}");
+    assert!(own.len() > 80, "{}", own.len());
+    let mut missing = Vec::new();
+    for message in own {
+        // The level is printed by the report.
+        let text = ["WARNING: ", "NOTE: "]
+            .iter()
+            .find_map(|level| message.strip_prefix(level));
+        for part in text.unwrap_or(message).split('…') {
+            let part = part.trim_matches([' ', ':']);
+            if !source.iter().any(|source| source.contains(part)) {
+                missing.push(format!("{message}: {part}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// bash 4.2 takes the `)` of a pattern for the end of the command substitution that it is in, unless the pattern
+/// begins with a parenthesis; and it forgets an array that `declare -gA` gives a value.
+#[test]
+fn scripts_have_nothing_that_bash_4_2_reads_differently() {
+    let mut looked = 0;
+    for file in files("crates", &["sh"]) {
+        let text = read(&file);
+        let mut is_inside = false;
+        for (number, line) in text.lines().enumerate() {
+            let words = line.trim();
+            if words.ends_with("$(") {
+                is_inside = true;
+            } else if words.starts_with(')') {
+                is_inside = false;
+            } else if words.starts_with("declare -gA ") {
+                // Another one that bash 4.2 makes nothing of.
+                assert!(
+                    !words.contains('='),
+                    "{}:{}: {words}",
+                    file.display(),
+                    number + 1
+                );
+            } else if is_inside && words.starts_with("case ") {
+                looked += 1;
+                assert!(
+                    words.contains(" in ("),
+                    "{}:{}: {words}",
+                    file.display(),
+                    number + 1
+                );
+            }
+        }
+    }
+    assert!(looked >= 2, "{looked}");
 }

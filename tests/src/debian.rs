@@ -89,7 +89,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
 }
 
 /// Once per process. Its failure is not the end: one unreachable source among many must
-/// not hide that the package is to be had from another.
+/// not hide that the package is available from another.
 fn refresh_lists() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {

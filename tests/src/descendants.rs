@@ -18,7 +18,7 @@ pub(crate) struct Process {
     parent: u32,
     /// When it began: with the number, what no other process has.
     began: String,
-    pub(crate) words: String,
+    pub(crate) args: String,
 }
 
 /// Every process of the machine that is no zombie, by its number.
@@ -32,15 +32,15 @@ pub(crate) fn processes() -> BTreeMap<u32, Process> {
         if fields.first() == Some(&"Z") {
             return None;
         }
-        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let words = String::from_utf8_lossy(&words).replace('\0', " ");
+        let args = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let args = String::from_utf8_lossy(&args).replace('\0', " ");
         let process = Process {
             parent: fields.get(1)?.parse().ok()?,
             began: (*fields.get(19)?).to_owned(),
-            words: if words.is_empty() {
+            args: if args.is_empty() {
                 name.split_once('(')?.1.to_owned()
             } else {
-                words.trim_end().to_owned()
+                args.trim_end().to_owned()
             },
         };
         Some((pid, process))
@@ -68,8 +68,8 @@ pub fn running_below(root: u32) -> String {
     let all = processes();
     let mut text = String::new();
     for (pid, depth) in tree(&all, root) {
-        let words: String = all[&pid].words.chars().take(500).collect();
-        let _ = writeln!(text, "  {}{pid} {words}", "  ".repeat(depth));
+        let args: String = all[&pid].args.chars().take(500).collect();
+        let _ = writeln!(text, "  {}{pid} {args}", "  ".repeat(depth));
     }
     text
 }

@@ -108,7 +108,7 @@ pub fn ensure_all_for_tests() -> Result<Parts> {
 }
 
 /// The programs that single tests use, and Debian's packages that have them.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("rsync", "rsync"),
     ("strace", "strace"),
     ("zsh", "zsh"),
@@ -121,4 +121,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("shellcheck", "shellcheck"),
     ("ssh-keygen", "openssh-client"),
     ("pip3", "python3-pip"),
+    ("python3", "python3"),
+    ("openssl", "openssl"),
+    ("zstd", "zstd"),
 ];

@@ -136,7 +136,7 @@ pub struct Started {
     child: Child,
     limit: Option<Limit>,
     until: Instant,
-    words: String,
+    args: String,
 }
 
 impl Deref for Started {
@@ -176,7 +176,7 @@ impl Started {
             limit: Some(Limit::on(child.id(), limit)),
             child,
             until: Instant::now() + limit,
-            words: format!("{command:?}"),
+            args: format!("{command:?}"),
         })
     }
 
@@ -205,7 +205,7 @@ impl Started {
         Ok(end.unwrap_or_else(|why| {
             let rest = Streams::of(&mut self.child);
             rest.end_by(Instant::now() + GRACE);
-            panic!("{}", rest.told(&self.words, &why));
+            panic!("{}", rest.told(&self.args, &why));
         }))
     }
 
@@ -221,9 +221,9 @@ impl Started {
         let end = self.end()?;
         // What it started may hold its streams open; nothing waits for that without an end.
         let ended = streams.end_by(self.until.max(Instant::now() + GRACE));
-        let status = end.unwrap_or_else(|why| panic!("{}", streams.told(&self.words, &why)));
+        let status = end.unwrap_or_else(|why| panic!("{}", streams.told(&self.args, &why)));
         let held = "ended, but something that it started holds its output open";
-        assert!(ended, "{}", streams.told(&self.words, held));
+        assert!(ended, "{}", streams.told(&self.args, held));
         Ok(Output {
             status,
             stdout: streams.stdout.text(),
@@ -250,10 +250,10 @@ impl Streams {
         self.stdout.ends_by(deadline) && self.stderr.ends_by(deadline)
     }
 
-    fn told(&self, words: &str, why: &str) -> String {
+    fn told(&self, args: &str, why: &str) -> String {
         let [stdout, stderr] = [&self.stdout, &self.stderr].map(Stream::text);
         format!(
-            "{words}\n{why}\n--- stdout\n{}--- stderr\n{}",
+            "{args}\n{why}\n--- stdout\n{}--- stderr\n{}",
             String::from_utf8_lossy(&stdout),
             String::from_utf8_lossy(&stderr)
         )
@@ -369,7 +369,7 @@ mod tests {
         assert!(since.elapsed() < 3 * GRACE, "{:?}", since.elapsed());
         let left: Vec<_> = processes()
             .into_values()
-            .filter(|process| process.words.starts_with("sleep 987."))
+            .filter(|process| process.args.starts_with("sleep 987."))
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }
@@ -406,11 +406,11 @@ mod tests {
 
     #[test]
     fn a_started_child_that_nobody_waits_for_is_ended_with_what_it_started() {
-        let words = ["-c", "sleep 983.1 & sleep 983.2; true"];
-        let started = Command::new("sh").args(words).start().unwrap();
+        let args = ["-c", "sleep 983.1 & sleep 983.2; true"];
+        let started = Command::new("sh").args(args).start().unwrap();
         let running = || {
             let all = processes().into_values();
-            all.filter(|process| process.words.starts_with("sleep 983."))
+            all.filter(|process| process.args.starts_with("sleep 983."))
                 .count()
         };
         let become_soon = |count| {

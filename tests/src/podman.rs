@@ -23,7 +23,7 @@ pub struct Podman {
     variables: [(&'static str, PathBuf); 2],
 }
 
-/// Sees to it that podman runs containers here. What it keeps lies below the cache directory, and
+/// Sees to it that podman runs containers here. What it keeps is below the cache directory, and
 /// what it keeps in memory in a directory of this boot: an engine that thinks that its containers
 /// still run after the machine was started anew does not work.
 ///
@@ -141,10 +141,10 @@ impl Podman {
         Ok(())
     }
 
-    fn command<const N: usize>(&self, words: [&str; N]) -> Expression {
+    fn command<const N: usize>(&self, args: [&str; N]) -> Expression {
         self.variables
             .iter()
-            .fold(cmd(&self.program, words), |command, (name, value)| {
+            .fold(cmd(&self.program, args), |command, (name, value)| {
                 command.env(name, value)
             })
     }

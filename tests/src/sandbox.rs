@@ -104,12 +104,12 @@ impl Sandbox {
     }
 
     /// Runs a command of ours to its end.
-    pub fn run<I, S>(&self, name: &str, words: I) -> Run
+    pub fn run<I, S>(&self, name: &str, args: I) -> Run
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        Run::of(self.command(name).args(words))
+        Run::of(self.command(name).args(args))
     }
 }
 
@@ -128,13 +128,13 @@ pub struct Run {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
-    words: String,
+    args: String,
 }
 
 impl Run {
     /// Runs a prepared command to its end, within the limit of [`limit::COMMAND`](crate::limit::COMMAND).
     pub fn of(command: &mut Command) -> Run {
-        let words = format!("{command:?}");
+        let args = format!("{command:?}");
         let Output {
             status,
             stdout,
@@ -146,7 +146,7 @@ impl Run {
                 .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
-            words,
+            args,
         }
     }
 
@@ -190,7 +190,7 @@ impl std::fmt::Display for Run {
         write!(
             f,
             "{}\nended with {}\n--- stdout\n{}--- stderr\n{}",
-            self.words, self.code, self.stdout, self.stderr
+            self.args, self.code, self.stdout, self.stderr
         )
     }
 }

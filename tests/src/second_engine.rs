@@ -281,10 +281,10 @@ fn a_part_of_the_bridge() -> Result<(String, Turn)> {
 fn bridge() -> Result<(Ipv4Addr, u32)> {
     ensure_engine()?;
     let ip = ensure_debian_package("ip", "iproute2")?;
-    let words = ["-4", "-oneline", "address", "show", "docker0"];
+    let args = ["-4", "-oneline", "address", "show", "docker0"];
     let shown = captured(
         "the engine's bridge docker0 is not on this machine",
-        cmd(ip, words),
+        cmd(ip, args),
     )?;
     address_in(&shown).with_context(|| format!("the bridge docker0 has no address: {shown}"))
 }
@@ -310,10 +310,10 @@ fn end_what_it_left(state: &Path) {
     let state = state.as_os_str().as_encoded_bytes();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     for entry in entries {
-        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let args = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let pid = entry.file_name().to_string_lossy().into_owned();
-        let is_ours = words.windows(state.len()).any(|part| part == state);
-        if is_ours && words.windows(16).any(|part| part == b"containerd-shim-") {
+        let is_ours = args.windows(state.len()).any(|part| part == state);
+        if is_ours && args.windows(16).any(|part| part == b"containerd-shim-") {
             let _ = captured("pkill", cmd!("pkill", "-KILL", "-P", &pid).unchecked());
             let _ = captured("kill", cmd!("kill", "-KILL", &pid).unchecked());
         }

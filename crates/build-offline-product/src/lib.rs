@@ -1,25 +1,29 @@
 //! The command line of `build-offline-product`.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+mod settings;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{ArgGroup, Parser};
+use clap::{Arg, ArgGroup, Parser};
 use pack_product::ArchiveOptions;
 use pixi_offline::commands::build_offline_product::{
-    self as step, OfflineProductRequest, ProductArchive, ProductChoices, Source,
+    self as step, OfflineProductRequest, ProductArchive, Source,
 };
-use pixi_offline::commands::create_workdir_from_container;
-use pixi_offline::commands::create_workdir_from_host;
-use pixi_offline::commands::make_product::BundlePixi;
+use pixi_offline::commands::create_workdir_from_container::ContainerBuildRequest;
+use pixi_offline::commands::create_workdir_from_host::HostBuildRequest;
+use pixi_offline::commands::make_product::{BundlePixi, ProductChoices};
+use pixi_offline::commands::take_from_here;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::project::Generated;
-use pixi_offline::report::{Format, Phases, Report, Verbosity};
+use pixi_offline::report::{Format, Phases, Report};
 use pixi_offline::request::{
-    BuildOptions, CacheOption, ContainerId, ImageReference, OFFICIAL_IMAGE, PlatformOptions,
-    ProductOptions, SigningOptions, SourcePlace, TransferOptions,
+    BuildOptions, BuildRequest, ContainerId, GpuOptions, Gpus, ImageReference, NetworkOptions,
+    OFFICIAL_IMAGE, PlatformOptions, PreviousOptions, ProductOptions, SigningOptions, SourcePlace,
+    TransferOptions, VerbosityOptions,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -39,11 +43,56 @@ const EXAMPLES: &str = r"Examples:
   $ build-offline-product --container-id weather-box \
       --project-path-in-container /srv/weather --verify-task smoke";
 
-/// Make a Pixi project installable where no network is, and prove it: stage,
-/// build and verify with a network, make the product, verify it without one.
+/// The end of the short help.
+const FIRST_EXAMPLES: &str = r"Examples:
+  $ build-offline-product weather --verify-task smoke
+  $ build-offline-product weather --verify-task smoke --dry-run
+  $ build-offline-product weather --exclude '*.md' --archive weather.tar.zst -- python -m weather";
+
+/// The options of the short help; `--help` has all.
+const EVERYDAY: [&str; 12] = [
+    "source_root",
+    "resources_dir",
+    "image",
+    "workdir",
+    "exclude",
+    "environment",
+    "verify_task",
+    "expect_output",
+    "archive",
+    "dry_run",
+    "quiet",
+    "verbose",
+];
+
+/// Leaves an option that is not for every day out of the short help, and one that has no effect
+/// here out of both.
+fn in_short_help(option: Arg) -> Arg {
+    let id = option.get_id().as_str();
+    let (is_everyday, has_no_effect) = (EVERYDAY.contains(&id), id == "reuse_cache");
+    let option = match id {
+        "workdir" => option.help("Where build, logs and product go; what is there is replaced [default: .pixi-offline/NAME below the current directory]"),
+        _ => option,
+    };
+    match option.is_positional() {
+        true => option,
+        false => option.hide_short_help(!is_everyday).hide(has_no_effect),
+    }
+}
+
+/// Package a Pixi project for an air-gapped machine: stage, build and verify it with a
+/// network, make the product, and verify that without a network.
 #[derive(Debug, Parser)]
-#[command(name = "build-offline-product", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "build-offline-product",
+    version,
+    max_term_width = 100,
+    after_help = FIRST_EXAMPLES,
+    after_long_help = EXAMPLES,
+    mut_args(in_short_help)
+)]
 #[command(group(ArgGroup::new("source").args(["project", "project_dir", "container_id"])))]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
     /// The Pixi project: a directory with pixi.toml, pyproject.toml or mojoproject.toml [default:
     /// the current directory]
@@ -108,6 +157,10 @@ pub struct Options {
     )]
     pub resources_path_in_container: Option<PathBuf>,
 
+    /// Take nothing from the table [tool.pixi-offline] of the project's manifest
+    #[arg(long, help_heading = "Project")]
+    pub no_settings: bool,
+
     /// An image that has pixi and bash [default: $PIXI_IMAGE, else ghcr.io/prefix-dev/pixi:0.77.0;
     /// with --container-id its own]
     #[arg(long, help_heading = "Container engine")]
@@ -119,19 +172,33 @@ pub struct Options {
     pub container_workdir_path: Option<OsString>,
 
     /// Delete the work directory inside the container when done
-    #[arg(long, requires = "container_id", help_heading = "Container engine")]
+    #[arg(
+        long,
+        visible_alias = "remove-container-workdir",
+        requires = "container_id",
+        help_heading = "Container engine"
+    )]
     pub clean: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub build: BuildOptions,
 
     /// Start with an empty package cache, also where WORKDIR has one
-    #[arg(long, conflicts_with = "reuse_cache", help_heading = "Workdir")]
+    #[arg(
+        long,
+        visible_alias = "no-cache",
+        conflicts_with = "reuse_cache",
+        help_heading = "Workdir"
+    )]
     pub fresh: bool,
 
     /// Where the logs of the final verification go [default: WORKDIR/proof]
-    #[arg(long, value_name = "DIR", help_heading = "Workdir")]
+    #[arg(
+        long,
+        visible_alias = "logs-dir",
+        value_name = "DIR",
+        help_heading = "Workdir"
+    )]
     pub out_dir: Option<PathBuf>,
 
     /// Leave pixi out of the product, so that the target needs one; without this option the
@@ -139,31 +206,44 @@ pub struct Options {
     #[arg(long, conflicts_with = "bundle_pixi", help_heading = "Product")]
     pub no_bundle_pixi: bool,
 
-    /// Pack the files too that the install or the verification made in the project
+    /// Also pack the files that the installation or the verification made in the project
     #[arg(long, help_heading = "Product")]
     pub keep_generated: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub product: ProductOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub signing: SigningOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub previous: PreviousOptions,
+
+    #[command(flatten)]
     pub archive: ArchiveOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub platform: PlatformOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub transfer: TransferOptions,
 
-    /// Hand ARG to the engine's `run` for the build container (repeatable)
+    #[command(flatten)]
+    pub network: NetworkOptions,
+
+    /// Keep the proxies of this environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY) from the
+    /// build, which gets them otherwise
+    #[arg(
+        long,
+        conflicts_with = "container_id",
+        help_heading = "Network of the build"
+    )]
+    pub no_proxies: bool,
+
+    #[command(flatten)]
+    pub gpus: GpuOptions,
+
+    /// Pass ARG to the engine's `run` for the build container (repeatable)
     #[arg(
         long,
         value_name = "ARG",
@@ -173,115 +253,78 @@ pub struct Options {
     pub engine_arg: Vec<OsString>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub show: ShowOptions,
 }
 
 /// What is shown, and whether anything is done.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What is shown")]
+#[command(next_help_heading = "Output")]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct ShowOptions {
-    /// Show the plan, touch nothing, start nothing
+    /// Show the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Say which pattern keeps or drops PATH of the project, and do nothing else
-    #[arg(long, value_name = "PATH", conflicts_with = "dry_run")]
+    /// Show which pattern includes or excludes PATH of the project, and do nothing else
+    #[arg(
+        long,
+        visible_alias = "explain-exclude",
+        value_name = "PATH",
+        conflicts_with = "dry_run"
+    )]
     pub explain: Option<PathBuf>,
 
     /// What goes to stdout: lines for people, or one JSON object for each phase
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub format: Format,
 
-    /// Show warnings and errors only
-    #[arg(long, conflicts_with = "verbose")]
-    pub quiet: bool,
-
-    /// Show what runs in the containers too
-    #[arg(long)]
-    pub verbose: bool,
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 }
 
 impl ShowOptions {
     fn report(&self, context: &Context) -> Report {
-        let verbosity = match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
-        };
+        let verbosity = self.verbosity.parse();
         Report::in_phases(Phases::new(self.format, verbosity, context.host.may_draw))
     }
 }
 
 impl Options {
-    fn request(self, context: &Context) -> anyhow::Result<OfflineProductRequest> {
-        let image = self.image.as_deref().map(ImageReference::new).transpose()?;
-        let archive = self.archive.plan(&self.signing, context)?;
-        let product = ProductChoices {
-            variables: self.product.variables()?,
-            contact: self.product.contact()?,
-            output: self.product.output,
-            generated: match self.keep_generated {
-                true => Generated::Keep,
-                false => Generated::Drop,
-            },
-            deep: self.product.deep,
-            full_cache: self.product.cache == CacheOption::Full,
-            bundle_pixi: match (self.product.bundle_pixi, self.no_bundle_pixi) {
-                (true, _) => BundlePixi::Required,
-                (false, true) => BundlePixi::No,
-                (false, false) => BundlePixi::WherePresent,
-            },
-            link_mode: self.product.link_mode,
-            move_cache: self.product.move_cache,
-            signing: self.signing,
-            force: self.build.workdir.force,
+    /// Requires that nothing is asked of the caller's container that it has by itself.
+    fn require_of_container(&self) -> anyhow::Result<()> {
+        let Some(container) = &self.container_id else {
+            return Ok(());
         };
-        let platform = self.platform.parse()?;
-        if platform.is_some() && self.container_id.is_some() {
+        if self.platform.container_platform.is_some() {
             return Err(Failure::usage(
                 "--container-platform is for --project-dir: the platform of --container-id is that of its container; leave it out",
             ));
         }
-        let container_workdir = self.container_workdir_path;
-        let build = |default: &str| {
-            let path = container_workdir.as_deref().unwrap_or(default.as_ref());
-            let here = self.source_root.map(|dir| (SourcePlace::Host, dir));
-            let there = self.source_root_in_container;
-            let there = there.map(|dir| (SourcePlace::Container, dir));
-            let mut build = self.build.request(path, here.or(there))?;
-            build.reuse_cache = !self.fresh;
-            anyhow::Ok(build)
-        };
-        let project = self.project.or(self.project_dir);
-        let source = match (
-            project.or_else(|| self.container_id.is_none().then(|| ".".into())),
-            self.container_id,
-            self.project_path_in_container,
-        ) {
-            (Some(project_dir), None, None) => {
-                Source::Host(create_workdir_from_host::HostBuildRequest {
-                    image: match (&image, &context.host.pixi_image) {
-                        (Some(image), _) => image.clone(),
-                        (None, Some(image)) => ImageReference::new(image)?,
-                        (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
-                    },
-                    platform,
-                    project_dir,
-                    resources_dir: self.resources_dir,
-                    engine_arguments: self.engine_arg,
-                    build: build(CONTAINER_WORKDIR)?,
-                    transfer: self.transfer.transfer,
-                })
+        if self.network.is_given() {
+            return Err(Failure::usage(format!(
+                "--ca-cert and --auth-file are for a project on this machine: the container {0} has settings of its own. Put the file there (`docker cp auth.json {0}:/auth.json`) and name it with --container-env RATTLER_AUTH_FILE=/auth.json, or NETRC, or SSL_CERT_FILE for certificates",
+                container.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn request(mut self, context: &Context) -> anyhow::Result<OfflineProductRequest> {
+        self.require_of_container()?;
+        take_from_here(&mut self.build, context)?;
+        let options = settings::take(&mut self, context)?;
+        let image = self.image.as_deref().map(ImageReference::new).transpose()?;
+        let archive = self
+            .archive
+            .plan(&self.signing, self.build.workdir.force, context)?;
+        let product = self.choices()?;
+        let gpus = self.gpus.parse()?;
+        let source = match (&self.container_id, &self.project_path_in_container) {
+            (None, None) => {
+                Source::Host(self.on_this_machine(image.as_ref(), gpus.clone(), context)?)
             }
-            (None, Some(container), Some(project)) => {
-                Source::Container(create_workdir_from_container::ContainerBuildRequest {
-                    container: ContainerId::new(&container)?,
-                    project,
-                    resources: self.resources_path_in_container,
-                    clean: self.clean,
-                    build: build(WORKDIR_IN_CONTAINER)?,
-                })
+            (Some(container), Some(project)) => {
+                Source::Container(self.in_container(container, project)?)
             }
             _ => {
                 return Err(Failure::usage(
@@ -294,9 +337,86 @@ impl Options {
             image,
             product,
             out_dir: self.out_dir,
+            gpus,
             transfer: self.transfer.transfer,
             workdirs: None,
+            options,
             archive: archive.map(|plan| Arc::new(plan) as Arc<dyn ProductArchive>),
+        })
+    }
+
+    /// What goes into the product.
+    fn choices(&self) -> anyhow::Result<ProductChoices> {
+        let mut choices = ProductChoices {
+            generated: match self.keep_generated {
+                true => Generated::Keep,
+                false => Generated::Drop,
+            },
+            signing: self.signing.clone(),
+            previous: self.previous.clone(),
+            force: self.build.workdir.force,
+            ..ProductChoices::new(self.product.clone())?
+        };
+        if !self.product.bundle_pixi && !self.no_bundle_pixi {
+            choices.bundle_pixi = BundlePixi::WherePresent;
+        }
+        Ok(choices)
+    }
+
+    /// The build of a project on this machine.
+    fn on_this_machine(
+        &self,
+        image: Option<&ImageReference>,
+        gpus: Option<Gpus>,
+        context: &Context,
+    ) -> anyhow::Result<HostBuildRequest> {
+        let project = self.project.as_ref().or(self.project_dir.as_ref());
+        let root = self.source_root.clone();
+        Ok(HostBuildRequest {
+            platform: self.platform.parse()?,
+            image: match (image, &context.host.pixi_image) {
+                (Some(image), _) => image.clone(),
+                (None, Some(image)) => ImageReference::new(image)?,
+                (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
+            },
+            project_dir: project.map_or_else(|| ".".into(), PathBuf::clone),
+            resources_dir: self.resources_dir.clone(),
+            network: self.network.clone().request(!self.no_proxies),
+            gpus,
+            engine_arguments: self.engine_arg.clone(),
+            build: self.build(CONTAINER_WORKDIR, root.map(|dir| (SourcePlace::Host, dir)))?,
+            transfer: self.transfer.transfer,
+        })
+    }
+
+    /// The build of a project in a running container.
+    fn in_container(
+        &self,
+        container: &OsStr,
+        project: &Path,
+    ) -> anyhow::Result<ContainerBuildRequest> {
+        let root = self.source_root_in_container.clone();
+        let root = root.map(|dir| (SourcePlace::Container, dir));
+        Ok(ContainerBuildRequest {
+            container: ContainerId::new(container)?,
+            project: project.to_owned(),
+            resources: self.resources_path_in_container.clone(),
+            clean: self.clean,
+            build: self.build(WORKDIR_IN_CONTAINER, root)?,
+        })
+    }
+
+    /// What both builds are asked for.
+    fn build(
+        &self,
+        default: &str,
+        root: Option<(SourcePlace, PathBuf)>,
+    ) -> anyhow::Result<BuildRequest> {
+        let path = self.container_workdir_path.as_deref();
+        let build = self.build.clone();
+        Ok(BuildRequest {
+            reuse_cache: !self.fresh,
+            ..build.request(path.unwrap_or(default.as_ref()), root)?
         })
     }
 }
@@ -305,7 +425,7 @@ impl Options {
 ///
 /// # Errors
 ///
-/// Those of the step.
+/// The errors of the step.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     let context = &context.with_report(options.show.report(context));
     if options.build.engine.plain_output {

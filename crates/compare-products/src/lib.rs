@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use pixi_offline::comparison::{Comparison, ProductLists};
 use pixi_offline::context::Context;
+use pixi_offline::parallel;
 use pixi_offline::project::require_dir;
+use pixi_offline::request::{VerbosityOptions, without_containers};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -21,13 +23,20 @@ const EXAMPLES: &str = r"Examples:
 /// Only the lists are read: manifest.json and sbom.cdx.json, and SHA256SUMS and verification.json where they are
 /// there. The bytes of files are compared with the lists by `bootstrap-project.sh --check`.
 #[derive(Debug, Parser)]
-#[command(name = "compare-products", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "compare-products",
+    version,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    mut_args(without_containers)
+)]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
-    /// The product that was there before, or a directory with its lists
+    /// The older product, or a directory with its lists
     #[arg(value_name = "OLD")]
     pub old: PathBuf,
 
-    /// The product that is compared with it, or a directory with its lists
+    /// The newer product, or a directory with its lists
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
 
@@ -42,6 +51,9 @@ pub struct Options {
     /// Compare products of different projects, too
     #[arg(long)]
     pub any_project: bool,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 }
 
 /// The form of the result.
@@ -57,17 +69,22 @@ pub enum OutputFormat {
 ///
 /// # Errors
 ///
-/// Exit code 2 when one of them is no product with lists, or they are of different projects; 1 when a
+/// Exit code 2 when one of them is not a product with lists, or they are of different projects; 1 when a
 /// list was changed or cannot be read.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<ExitCode> {
+    context.report.show(options.verbosity.parse());
+    context.report.phase("compare", "comparing the lists");
     let read = |name: &str, dir: &PathBuf| {
         let dir = context.host.absolute(dir);
         require_dir(name, &dir)?;
         ProductLists::read(&dir)
     };
-    let (old, new) = (read("OLD", &options.old)?, read("NEW", &options.new)?);
-    let comparison = Comparison::new(&old, &new, options.any_project)?;
+    // The lists of large products take a while each.
+    let (old, new) = parallel::both(|| read("OLD", &options.old), || read("NEW", &options.new));
+    let comparison = Comparison::new(&old?, &new?, options.any_project)?;
     match options.format {
+        // The exit code is the answer, as that of `cmp --quiet`.
+        OutputFormat::Text if options.verbosity.quiet => {}
         OutputFormat::Text => {
             for line in comparison.lines() {
                 context.report.text(format_args!("{line}\n"));

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pixi_offline::commands::create_workdir_from_container::{self as step, ContainerBuildRequest};
+use pixi_offline::commands::take_from_here;
 use pixi_offline::context::Context;
 use pixi_offline::layout::WORKDIR_IN_CONTAINER;
-use pixi_offline::request::{BuildOptions, ContainerId, SourcePlace};
+use pixi_offline::request::{BuildOptions, ContainerId, SourcePlace, VerbosityOptions};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -19,12 +20,13 @@ const EXAMPLES: &str = r"Examples:
       --project-path-in-container /srv/weather --resources-path-in-container /srv/data \
       --workdir work --clean --verify-task smoke";
 
-/// Stage a Pixi project that lies in a running container, install and verify it
-/// there, and bring everything to WORKDIR on this machine.
+/// Stage a Pixi project that is in a running container, install and verify it
+/// there, and copy the result to WORKDIR on this machine.
 ///
-/// The container goes on running and is left as it was, but for the container path.
+/// The container keeps running; only the container path in it is changed.
 #[derive(Debug, Parser)]
 #[command(name = "create-workdir-from-container", version, max_term_width = 100, after_help = EXAMPLES)]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
     /// The running container, by name or id; it has a shell, coreutils and pixi
     #[arg(long, value_name = "CONTAINER")]
@@ -38,7 +40,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub source_root_in_container: Option<PathBuf>,
 
-    /// Where the work is done in the container; made anew
+    /// Working directory inside the container; created
     #[arg(long, value_name = "PATH", default_value = WORKDIR_IN_CONTAINER)]
     pub container_workdir_path: OsString,
 
@@ -47,12 +49,14 @@ pub struct Options {
     pub resources_path_in_container: Option<PathBuf>,
 
     /// Delete the work directory inside the container when done
-    #[arg(long)]
+    #[arg(long, visible_alias = "remove-container-workdir")]
     pub clean: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub build: BuildOptions,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 }
 
 impl TryFrom<Options> for ContainerBuildRequest {
@@ -78,10 +82,12 @@ impl TryFrom<Options> for ContainerBuildRequest {
 ///
 /// # Errors
 ///
-/// Those of the step.
-pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+/// The errors of the step.
+pub fn run(mut options: Options, context: &Context) -> anyhow::Result<()> {
+    context.report.show(options.verbosity.parse());
     if options.build.engine.plain_output {
         context.report.show_plainly();
     }
+    take_from_here(&mut options.build, context)?;
     step::run(&ContainerBuildRequest::try_from(options)?, context).map(drop)
 }

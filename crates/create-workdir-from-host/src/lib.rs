@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pixi_offline::commands::create_workdir_from_host::{self as step, HostBuildRequest};
+use pixi_offline::commands::take_from_here;
 use pixi_offline::context::Context;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::request::{
-    BuildOptions, ImageReference, PlatformOptions, SourcePlace, TransferOptions,
+    BuildOptions, GpuOptions, ImageReference, NetworkOptions, PlatformOptions, SourcePlace,
+    TransferOptions, VerbosityOptions,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -16,16 +18,17 @@ const EXAMPLES: &str = r"Examples:
   $ create-workdir-from-host --image ghcr.io/prefix-dev/pixi:0.77.0 \
       --project-dir weather --workdir work --verify-task smoke
 
-  # with data and a proxy, notebooks left out, and a command as the verification
+  # with data, a proxy and the company's certificate authority, notebooks left out, and a command as the verification
   $ create-workdir-from-host --image ghcr.io/prefix-dev/pixi:0.77.0 \
       --project-dir weather --resources-dir data --workdir work --exclude '*.ipynb' \
-      --container-env HTTPS_PROXY=http://proxy.example:3128 \
+      --container-env HTTPS_PROXY=http://proxy.example:3128 --ca-cert company.pem \
       --verify-run -- python -m weather --self-test";
 
 /// Stage a Pixi project from this machine, install it in a container with
 /// network, verify it there, and keep everything in WORKDIR.
 #[derive(Debug, Parser)]
 #[command(name = "create-workdir-from-host", version, max_term_width = 100, after_help = EXAMPLES)]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
     /// An image that has pixi
     #[arg(long)]
@@ -48,20 +51,26 @@ pub struct Options {
     pub resources_dir: Option<PathBuf>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub build: BuildOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub platform: PlatformOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub transfer: TransferOptions,
 
-    /// Hand ARG to the engine's `run` for the build container (repeatable)
+    #[command(flatten)]
+    pub network: NetworkOptions,
+
+    #[command(flatten)]
+    pub gpus: GpuOptions,
+
+    /// Pass ARG to the engine's `run` for the build container (repeatable)
     #[arg(long, value_name = "ARG", help_heading = "Container engine")]
     pub engine_arg: Vec<OsString>,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 }
 
 impl TryFrom<Options> for HostBuildRequest {
@@ -78,6 +87,9 @@ impl TryFrom<Options> for HostBuildRequest {
                 options.source_root.map(|dir| (SourcePlace::Host, dir)),
             )?,
             transfer: options.transfer.transfer,
+            // This command passes no variable on that it was not told to.
+            network: options.network.request(false),
+            gpus: options.gpus.parse()?,
             engine_arguments: options.engine_arg,
         })
     }
@@ -87,10 +99,12 @@ impl TryFrom<Options> for HostBuildRequest {
 ///
 /// # Errors
 ///
-/// Those of the step.
-pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+/// The errors of the step.
+pub fn run(mut options: Options, context: &Context) -> anyhow::Result<()> {
+    context.report.show(options.verbosity.parse());
     if options.build.engine.plain_output {
         context.report.show_plainly();
     }
+    take_from_here(&mut options.build, context)?;
     step::run(&HostBuildRequest::try_from(options)?, context).map(drop)
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pixi_offline::commands::final_verify_product::{self as step, BuiltWith, VerifyRequest};
+use pixi_offline::commands::variables_from_here;
 use pixi_offline::container::Engine;
 use pixi_offline::context::Context;
 use pixi_offline::request::{
-    EngineOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions, SigningOptions,
-    TransferOptions, VerifyOptions,
+    EngineOptions, GpuOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions,
+    SigningOptions, TransferOptions, VerbosityOptions, VerifyOptions,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -25,6 +26,7 @@ const EXAMPLES: &str = r"Examples:
 /// leave the product as it is.
 #[derive(Debug, Parser)]
 #[command(name = "final-verify-product", version, max_term_width = 100, after_help = EXAMPLES)]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
     /// An image that has pixi and bash; it must be on the engine already [default: the image of the
     /// build, which the product's manifest names]
@@ -36,7 +38,7 @@ pub struct Options {
     pub product_dir: PathBuf,
 
     /// Where the logs go, and what the verification writes below $VERIFY_OUT_DIR
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, visible_alias = "logs-dir", value_name = "DIR")]
     pub out_dir: PathBuf,
 
     /// The project's directory in the product [default for a verification: the one that the
@@ -44,11 +46,11 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub project_name: Option<OsString>,
 
-    /// Install into the product itself, which is changed by that, instead of a copy
+    /// Install into the product itself instead of a copy; this changes the product
     #[arg(long)]
     pub in_place: bool,
 
-    /// Put verification.json, which says what was found, into the product too
+    /// Also put verification.json, the record of the result, into the product
     #[arg(long)]
     pub attach: bool,
 
@@ -57,28 +59,28 @@ pub struct Options {
     pub verify_key: Option<PathBuf>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub secrets: SecretOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub signing: SigningOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub engine: EngineOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub platform: PlatformOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub transfer: TransferOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub gpus: GpuOptions,
+
+    #[command(flatten)]
     pub verify: VerifyOptions,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 }
 
 /// The image and the project of the options, or else of the product's manifest; and the engine
@@ -139,6 +141,7 @@ impl Options {
             variables: options.engine.variables()?,
             timeout: options.engine.time_limit()?,
             engine: options.engine.engine,
+            gpus: options.gpus.parse()?,
             transfer: options.transfer.transfer,
         };
         Ok((request, engine))
@@ -149,11 +152,13 @@ impl Options {
 ///
 /// # Errors
 ///
-/// Those of the step.
-pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+/// The errors of the step.
+pub fn run(mut options: Options, context: &Context) -> anyhow::Result<()> {
+    context.report.show(options.verbosity.parse());
     if options.engine.plain_output {
         context.report.show_plainly();
     }
+    variables_from_here(&mut options.engine, context);
     let (request, engine) = options.request(context)?;
-    step::run(&request, engine.as_ref(), context).map(drop)
+    step::run(&request, engine.map(Into::into), context).map(drop)
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use pack_product::ArchiveOptions;
-use pixi_offline::commands::make_product::{self as step, BundlePixi, ProductRequest};
+use pixi_offline::commands::exclude_from_here;
+use pixi_offline::commands::make_product::{self as step, ProductChoices, ProductRequest};
 use pixi_offline::context::Context;
 use pixi_offline::project::Generated;
 use pixi_offline::request::{
-    CacheOption, ProductOptions, ProjectName, SecretOptions, SigningOptions,
+    ExcludeOptions, PreviousOptions, ProductOptions, ProjectName, SecretOptions, SigningOptions,
+    VerbosityOptions, without_containers,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -21,9 +23,16 @@ const EXAMPLES: &str = r"Examples:
       --env WEATHER_MODE=production --sign-key minisign.key";
 
 /// Turn a built WORKDIR into WORKDIR/product: the directory that is carried to the
-/// place without a network. Needs no container engine.
+/// air-gapped machine. Needs no container engine.
 #[derive(Debug, Parser)]
-#[command(name = "make-archive-ready-product", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "make-archive-ready-product",
+    version,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    mut_args(without_containers)
+)]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
     /// The workdir that create-workdir-from-… made
     #[arg(long, value_name = "DIR")]
@@ -33,33 +42,34 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub project_name: Option<OsString>,
 
-    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
-    #[arg(long, value_name = "PATTERN")]
-    pub exclude: Vec<OsString>,
+    #[command(flatten)]
+    pub excludes: ExcludeOptions,
 
     /// Leave out the files that the build made in the project and that nobody changed since
     #[arg(long)]
     pub drop_generated: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub product: ProductOptions,
 
-    /// Overwrite the directory of --output also when it is no product
+    /// Replace the directory of --output also when it is not a product, and an archive of the name of --archive
     #[arg(long)]
     pub force: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub secrets: SecretOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub signing: SigningOptions,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub previous: PreviousOptions,
+
+    #[command(flatten)]
     pub archive: ArchiveOptions,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 }
 
 impl TryFrom<Options> for ProductRequest {
@@ -73,25 +83,18 @@ impl TryFrom<Options> for ProductRequest {
                 .as_deref()
                 .map(ProjectName::new)
                 .transpose()?,
-            variables: options.product.variables()?,
-            contact: options.product.contact()?,
-            excludes: options.exclude,
-            generated: match options.drop_generated {
-                true => Generated::Drop,
-                false => Generated::Keep,
-            },
+            excludes: options.excludes.exclude,
             secrets: options.secrets.parse(),
-            deep: options.product.deep,
-            full_cache: options.product.cache == CacheOption::Full,
-            bundle_pixi: match options.product.bundle_pixi {
-                true => BundlePixi::Required,
-                false => BundlePixi::No,
+            choices: ProductChoices {
+                generated: match options.drop_generated {
+                    true => Generated::Drop,
+                    false => Generated::Keep,
+                },
+                force: options.force,
+                signing: options.signing,
+                previous: options.previous,
+                ..ProductChoices::new(options.product)?
             },
-            link_mode: options.product.link_mode,
-            move_cache: options.product.move_cache,
-            output: options.product.output,
-            force: options.force,
-            signing: options.signing,
         })
     }
 }
@@ -100,14 +103,18 @@ impl TryFrom<Options> for ProductRequest {
 ///
 /// # Errors
 ///
-/// Those of the step.
-pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
-    let archive = options.archive.plan(&options.signing, context)?;
+/// The errors of the step.
+pub fn run(mut options: Options, context: &Context) -> anyhow::Result<()> {
+    context.report.show(options.verbosity.parse());
+    let archive = options
+        .archive
+        .plan(&options.signing, options.force, context)?;
+    exclude_from_here(&mut options.excludes, context)?;
     let request = ProductRequest::try_from(options)?;
     if let Some(archive) = &archive {
         archive.require_outside(&request.product_dir(context))?;
     }
-    let made = step::run(&request, context)?;
+    let made = step::run(&request, None, context)?;
     match archive {
         Some(archive) => archive.execute(&made.path, context),
         None => Ok(()),

@@ -19,7 +19,7 @@ pub const BASE_PATH: char = '\0';
 
 /// A project in an image.
 #[derive(Debug, Clone, Copy)]
-pub struct Activated<'a> {
+pub struct ProjectInImage<'a> {
     /// Where the project is in the image.
     pub app: &'a AppDir,
     /// The environment.
@@ -37,7 +37,7 @@ pub struct Activated<'a> {
     pub of_packages: &'a [Vec<u8>],
 }
 
-impl Activated<'_> {
+impl ProjectInImage<'_> {
     /// The variables, each with its value. One whose value depends on something else than
     /// these is left out.
     pub fn variables(&self) -> Vec<(String, String)> {
@@ -281,7 +281,7 @@ mod tests {
             .iter()
             .map(|text| text.as_bytes().to_vec())
             .collect();
-        let activated = Activated {
+        let activated = ProjectInImage {
             app: &app,
             environment: &environment,
             pixi: Some("0.77.0"),
@@ -290,7 +290,7 @@ mod tests {
             text,
             of_packages: &of_packages,
         };
-        let old = Activated {
+        let old = ProjectInImage {
             pixi: Some("0.15.2"),
             ..activated
         };

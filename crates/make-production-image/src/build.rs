@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -22,26 +22,14 @@ use crate::emit::require_free;
 use crate::images;
 use crate::labels::PRODUCT_DIGEST;
 use crate::product::CheckedProduct;
-use crate::request::{ImageRequest, ImageTag};
+use crate::request::{ImageRequest, ImageTag, NewImage};
 
 /// How often the engine is asked whether a build that was ended has let go of its
 /// images, and how long is waited between.
 const CLEANUP_RETRIES: (u32, Duration) = (40, Duration::from_millis(150));
 
-/// The image that is to be made.
-pub struct NewImage<'a> {
-    /// Its name.
-    pub tag: &'a ImageTag,
-    /// What is run in it before it gets the name.
-    pub verify: Option<&'a [OsString]>,
-    /// The archive that it is saved to.
-    pub save: Option<&'a PathBuf>,
-    /// The text of its Dockerfile.
-    pub dockerfile: String,
-}
-
-impl NewImage<'_> {
-    /// Makes it.
+impl NewImage {
+    /// Makes it of this Dockerfile.
     ///
     /// # Errors
     ///
@@ -49,30 +37,45 @@ impl NewImage<'_> {
     /// when client, engine, image or pixi are missing; else that of the verification.
     pub fn make(
         &self,
+        dockerfile: String,
         request: &ImageRequest,
         source: &CheckedProduct,
         context: &Context,
     ) -> anyhow::Result<()> {
         // STEP 2: look at the images.
+        context.report.phase("images", "looking at the images");
         let report = &context.report;
-        let tag = self.tag;
-        let archive = self.save.map(|file| context.host.absolute(file));
+        let tag = &self.tag;
+        let archive = self.save.as_ref().map(|file| context.host.absolute(file));
         if let Some(archive) = &archive {
             require_free(archive, request.force)?;
         }
         let engine = Engine::find(request.engine.as_deref(), context)?;
         let version = engine.version()?;
+        let gpus = self
+            .gpus
+            .as_ref()
+            .map(|gpus| gpus.arguments(version.is_podman));
+        let gpus = gpus.transpose()?.unwrap_or_default();
         container::remove_stale(&engine);
         images::check(request, &engine, &version, source, context)?;
         let replaced = engine.image(&ImageReference::new(tag.as_str().as_ref())?)?;
         if replaced.is_some() && !request.force {
             return Err(Failure::usage(format!(
-                "there is an image {tag} already; choose another --tag, or give --force to have the new one take its name"
+                "image {tag} already exists; choose another --tag, or give --force to replace it"
             )));
         }
 
         // STEP 3 and 4: build it, try it, and only then give it its own name.
-        let id = self.build(request, source, &engine, &version, context)?;
+        report.phase("image", "building the image");
+        let build_context = BuildContext {
+            dockerfile,
+            product: source.product.path().to_owned(),
+            manifest: source.checked.manifest.clone(),
+            with_resources: request.resources.is_some(),
+        };
+        let digest = &source.checked.digest;
+        let id = self.build(build_context, digest, &engine, &version, gpus, context)?;
 
         // STEP 5: save it, and say so.
         if let Some(old) = replaced.filter(|old| old.id != id) {
@@ -100,19 +103,14 @@ impl NewImage<'_> {
     /// gives it its own name; returns its id.
     fn build(
         &self,
-        request: &ImageRequest,
-        source: &CheckedProduct,
+        build_context: BuildContext,
+        digest: &Sha256Digest,
         engine: &Engine,
         version: &EngineVersion,
+        gpus: Vec<OsString>,
         context: &Context,
     ) -> anyhow::Result<String> {
-        let build_context = BuildContext {
-            dockerfile: self.dockerfile.clone(),
-            product: source.product.path().to_owned(),
-            manifest: source.checked.manifest.clone(),
-            with_resources: request.resources.is_some(),
-        };
-        let temporary = TempImage::new(engine, &source.checked.digest, context)?;
+        let temporary = TempImage::new(engine, digest, context)?;
         let id = engine.build_image(
             move |to| build_context.send(to),
             temporary.name.as_str(),
@@ -120,15 +118,15 @@ impl NewImage<'_> {
             version,
             &context.report,
         )?;
-        let tag = self.tag;
-        if let Some(words) = self.verify {
+        let tag = &self.tag;
+        if let Some(args) = &self.verify {
             let name = ContainerName::new(crate::COMMAND, &temporary.build);
-            let code = engine.try_image(&id, &name, words, &context.report)?;
+            let code = engine.try_image(&id, &name, gpus, args, &context.report)?;
             if code != 0 {
                 return Err(Failure::with_code(
                     code,
                     format!(
-                        "--verify-run ended with {code}, so no image was named {tag}; leave --verify-run out to have the image and look into it"
+                        "--verify-run failed with exit code {code}, so no image was tagged {tag}; run again without --verify-run to inspect the image"
                     ),
                 ));
             }
@@ -138,9 +136,9 @@ impl NewImage<'_> {
     }
 }
 
-/// What a build makes on its way: the image under a name for the time being, and those
-/// without a name. All of it goes with this value; an image that has got another name
-/// stays.
+/// What a build makes on its way: the image under a name for the time being, images
+/// without a name, and containers. All of it goes with this value; an image that has got
+/// another name stays.
 struct TempImage<'a> {
     engine: &'a Engine,
     name: ImageTag,
@@ -166,16 +164,24 @@ impl<'a> TempImage<'a> {
 }
 
 impl Drop for TempImage<'_> {
-    /// A build that was ended holds on to its images for a moment.
+    /// The engine ends an interrupted build after its client has gone: what belongs to the
+    /// build can still appear for a moment. A step whose start and whose end met leaves
+    /// its container behind, and the container keeps its image.
     fn drop(&mut self) {
         self.engine.remove_image(self.name.as_str());
+        let mut was_empty = false;
         for _ in 0..CLEANUP_RETRIES.0 {
+            let Ok(containers) = self.engine.remove_containers(&self.label) else {
+                return;
+            };
             let Ok(nameless) = self.engine.nameless_images(&self.label) else {
                 return;
             };
-            if nameless.is_empty() {
+            let is_empty = containers == 0 && nameless.is_empty();
+            if is_empty && was_empty {
                 return;
             }
+            was_empty = is_empty;
             for id in nameless {
                 self.engine.remove_image(&id);
             }
@@ -193,7 +199,7 @@ fn save_archive(engine: &Engine, tag: &ImageTag, file: &Path) -> anyhow::Result<
         .prefix(".pixi-offline-new-")
         .tempfile_in(dir)
         .with_context(|| format!("nothing can be written in {}", dir.display()))?;
-    let mut digesting = Digesting {
+    let mut digesting = DigestWriter {
         file: new.as_file(),
         hash: Sha256::new(),
     };
@@ -216,12 +222,12 @@ fn save_archive(engine: &Engine, tag: &ImageTag, file: &Path) -> anyhow::Result<
 }
 
 /// Digests what it writes.
-struct Digesting<'a> {
+struct DigestWriter<'a> {
     file: &'a File,
     hash: Sha256,
 }
 
-impl Write for Digesting<'_> {
+impl Write for DigestWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let length = self.file.write(bytes)?;
         self.hash.update(&bytes[..length]);

@@ -2,8 +2,8 @@
 # Runs in the build stage of a production image, without a network: installs one
 # environment of the product at the path that it has in the image, captures its
 # activation, and lays the project's files ready.
-# Words: the project's path in the product, the environment, the path in the image, the
-# product's digest, then the project's files to take; none means all. A project may lie
+# Args: the project's path in the product, the environment, the path in the image, the
+# product's digest, then the project's files to take; none means all. A project may be
 # deep in the copy of its source root: then that has the path in the image.
 set -eu
 umask 022
@@ -101,7 +101,7 @@ LC_ALL=C sed -e '/^$/d' -e '/^[^"]*"link"/!s/^\([^"]*"[^"]*"\).*$/\1/' </pixi-of
   cd "$product"
   # The files that are written after the lists.
   set -- ./manifest.json ./SHA256SUMS ./SHA256SUMS.minisig ./provenance.json ./provenance.json.minisig \
-    ./report.html ./verification.json ./verification.json.minisig
+    ./report.html ./verification.json ./verification.json.minisig ./changes.json ./changes.json.minisig
   for path in "$@"; do
     if [ -f "$path" ] && [ ! -L "$path" ]; then rm -f -- "$path"; fi
   done
@@ -139,7 +139,7 @@ other=$(
 # ---- The project at its place.
 
 if [ -e "$app" ]; then
-  rmdir -- "$app" 2>/dev/null || fail "$app is there already in the build image; choose another --app-dir"
+  rmdir -- "$app" 2>/dev/null || fail "$app already exists in the build image; choose another --app-dir"
 fi
 mkdir -p -- "${app%/*}/"
 cp -a -- "$product/$name" "$app"
@@ -157,7 +157,7 @@ unset HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY \
 PRODUCT_ROOT=$product
 # shellcheck disable=SC1091
 . "$product/envs.sh"
-pixi=$(command -v pixi) || fail "the build image has no pixi, and the product brings none"
+pixi=$(command -v pixi) || fail "the build image has no pixi, and the product includes none"
 
 # pixi 0.15 knows no -e default.
 in_environment() {

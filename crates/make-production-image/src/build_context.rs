@@ -38,7 +38,7 @@ product/*/.pixi/*
 !product/*/.pixi/config.toml
 ";
 
-/// The text of `.dockerignore`: a project may lie deep in the copy of its source root.
+/// The text of `.dockerignore`: a project may be deep in the copy of its source root.
 fn ignored(project: &ProjectPlace) -> String {
     let mut text = IGNORED.to_owned();
     if !project.in_root.is_empty() {

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use pixi_offline::context::Context;
+use pixi_offline::counted::counted;
 use pixi_offline::evidence::ProjectMetadata;
 use pixi_offline::evidence::evidence_file::LONGEST_RECORD;
 use pixi_offline::evidence::manifest::{Entry, EntryKind, ManifestFacts, Mode};
 use pixi_offline::layout::{self, Product};
 use pixi_offline::packages::{self, Subdir};
 use pixi_offline::project::secrets::{self, SecretSearch};
+use pixi_offline::secret_search::Holder;
 use pixi_offline::staging::Rules;
 
-use crate::activation::Activated;
+use crate::activation::ProjectInImage;
 use crate::dockerfile::Dockerfile;
 use crate::labels::labels;
 use crate::product::CheckedProduct;
@@ -34,7 +36,7 @@ pub fn dockerfile<'a>(
         .checked
         .read(&source.product, &file, LONGEST_RECORD)?;
     let text = String::from_utf8_lossy(&manifest);
-    let activated = Activated {
+    let activated = ProjectInImage {
         app: &source.project_dir,
         environment: &source.environment,
         pixi: facts.build.pixi.as_deref(),
@@ -63,7 +65,7 @@ pub fn dockerfile<'a>(
     })
 }
 
-/// What the build was told of the machine, as far as a Dockerfile has words for it.
+/// The overridden virtual packages of the build that a Dockerfile can set.
 fn overrides(facts: &ManifestFacts) -> Vec<(String, String)> {
     let is_name = |name: &str| {
         name.strip_prefix("CONDA_OVERRIDE_").is_some_and(|rest| {
@@ -124,20 +126,20 @@ pub fn look_for_secrets(
     }
     if let Some(search) = secrets.search() {
         if request.copies.is_empty() {
-            search.dir(&project, &Rules::new());
+            search.dir(&project, &Rules::new(), Holder::Product);
         }
         for copy in &request.copies {
             let path = project.join(copy.as_str());
             if path.is_dir() {
-                search.dir(&path, &Rules::new());
+                search.dir(&path, &Rules::new(), Holder::Product);
             } else {
-                search.file(&project, Path::new(copy.as_str()), false);
+                search.file(&project, Path::new(copy.as_str()), false, Holder::Product);
             }
         }
         // Where conda packages come from, which pixi writes into an environment's
         // `conda-meta`: the channels' URLs, as the lock and the cache of a product have them.
         let lock = source.project.in_root.path().join(layout::LOCK_FILE);
-        search.file(&project, &lock, false);
+        search.file(&project, &lock, false, Holder::File);
         let cache = source.product.cache();
         for record in packages::channel_records(&cache) {
             search.pointer(&cache, &record);
@@ -153,14 +155,14 @@ pub fn look_for_secrets(
             let place = format!("label {}", label.key);
             search.variable(&place, &label.key, label.value.as_bytes());
         }
-        search.words("the image's command", &request.command);
-        search.words("--healthcheck", request.healthcheck.as_slice());
+        search.args("the image's command", &request.command);
+        search.args("--healthcheck", request.healthcheck.as_slice());
     }
     let findings = secrets.findings();
     secrets::refuse(&request.secrets, &findings)?;
     secrets::warn_that(
         &findings,
-        "will be in the image, and whoever has that can read it",
+        "will be in the image, where everyone who has it can read it",
         context,
     );
     Ok(())
@@ -174,7 +176,7 @@ pub fn tell_what_stays_out(request: &ImageRequest, source: &CheckedProduct, cont
         |entry: &Entry| entry.path.path().starts_with(&resources) && entry.path.path() != resources;
     if request.resources.is_none() && entries.iter().any(is_resource) {
         context.report.note(
-            "the product's resources stay out of the image; --resources-dir PATH takes them along",
+            "the product's resources are left out of the image; --resources-dir PATH includes them",
         );
     }
     let Some(user) = request.user.as_ref().filter(|user| !user.is_root()) else {
@@ -194,8 +196,12 @@ pub fn tell_what_stays_out(request: &ImageRequest, source: &CheckedProduct, cont
         .collect();
     if let Some(first) = closed.first() {
         context.report.warning(format_args!(
-            "{} files and directories of the project are root's in the image and closed to others, so that the user {} cannot read them: {} for example",
-            closed.len(),
+            "{} not readable by others, so the user {} cannot read everything: {} for example",
+            counted(
+                closed.len(),
+                "file or directory of the project belongs to root in the image and is",
+                "files and directories of the project belong to root in the image and are"
+            ),
             user.as_str(),
             first.path
         ));

@@ -30,7 +30,7 @@ pub struct Dockerfile<'a> {
     pub labels: Vec<Label>,
     /// What activation sets whatever runs in the image, each with its value.
     pub activated: Vec<(String, String)>,
-    /// What the build was told of the machine: `CONDA_OVERRIDE_CUDA` and its like.
+    /// Overridden virtual packages of the build: `CONDA_OVERRIDE_CUDA` and its like.
     pub overrides: Vec<(String, String)>,
 }
 
@@ -48,17 +48,17 @@ impl Dockerfile<'_> {
     fn build_stage(&self) -> anyhow::Result<Vec<String>> {
         let digest = format!("sha256:{}", self.product_digest);
         let project = self.project.as_utf8()?;
-        let mut words = vec!["sh", "/pixi-offline/build.sh", &project];
-        words.extend([
+        let mut args = vec!["sh", "/pixi-offline/build.sh", &project];
+        args.extend([
             self.environment.as_str(),
             self.request.app.as_str(),
             &digest,
         ]);
-        words.extend(self.request.copies.iter().map(CopiedPath::as_str));
+        args.extend(self.request.copies.iter().map(CopiedPath::as_str));
         let mut lines = vec![format!("FROM {} AS build", self.build_image)];
         lines.extend(self.unfinished());
         if !self.overrides.is_empty() {
-            lines.push("# What the build of the product was told of the machine.".to_owned());
+            lines.push("# Overridden virtual packages of the build of the product.".to_owned());
             let overrides = self.overrides.iter();
             let overrides: Vec<String> = overrides.map(|(key, value)| set(key, value)).collect();
             lines.push(instruction("ENV", &overrides));
@@ -66,7 +66,7 @@ impl Dockerfile<'_> {
         lines.extend([
             "COPY build.sh entrypoint.sh /pixi-offline/".to_owned(),
             "COPY product /pixi-offline/product".to_owned(),
-            format!("RUN {}", words_in_json(&words)),
+            format!("RUN {}", json_array(&args)),
             String::new(),
         ]);
         Ok(lines)
@@ -103,13 +103,13 @@ impl Dockerfile<'_> {
         }
         if let Some(check) = &request.healthcheck {
             // A check does not go through the entry point by itself.
-            let words = [entrypoint.as_str(), "sh", "-c", check];
-            lines.push(format!("HEALTHCHECK CMD {}", words_in_json(&words)));
+            let args = [entrypoint.as_str(), "sh", "-c", check];
+            lines.push(format!("HEALTHCHECK CMD {}", json_array(&args)));
         }
-        lines.push(format!("ENTRYPOINT {}", words_in_json(&[&entrypoint])));
+        lines.push(format!("ENTRYPOINT {}", json_array(&[&entrypoint])));
         if !request.command.is_empty() {
-            let words: Vec<&str> = request.command.iter().map(String::as_str).collect();
-            lines.push(format!("CMD {}", words_in_json(&words)));
+            let args: Vec<&str> = request.command.iter().map(String::as_str).collect();
+            lines.push(format!("CMD {}", json_array(&args)));
         }
         let labels = self.labels.iter();
         let labels: Vec<String> = labels.map(|label| set(&label.key, &label.value)).collect();
@@ -186,12 +186,12 @@ fn set(key: &str, value: &str) -> String {
     text
 }
 
-/// Words in the form in which no shell reads them: one line of JSON.
-fn words_in_json(words: &[&str]) -> String {
+/// Arguments in the form in which no shell reads them: one line of JSON.
+fn json_array(args: &[&str]) -> String {
     let mut text = String::from("[");
-    for (index, word) in words.iter().enumerate() {
+    for (index, arg) in args.iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
-        let _ = write!(text, "{comma}{}", serde_json::Value::from(*word));
+        let _ = write!(text, "{comma}{}", serde_json::Value::from(*arg));
     }
     text.push(']');
     text
@@ -209,10 +209,10 @@ mod tests {
 
     #[test]
     fn the_whole_dockerfile() {
-        let words = "make-production-image --product-dir p --build-image pixi:1 --base-image debian:12 \
+        let args = "make-production-image --product-dir p --build-image pixi:1 --base-image debian:12 \
                      --tag t --app-dir /app --resources-dir /data --expose 80 --expose 53/udp \
                      --user 1000:1000 --cmd serve";
-        let words = words.split_ascii_whitespace().chain([
+        let args = args.split_ascii_whitespace().chain([
             "--copy",
             "a b",
             "--env",
@@ -222,7 +222,7 @@ mod tests {
             "--cmd",
             "a b",
         ]);
-        let request = ImageRequest::try_from(Options::parse_from(words)).unwrap();
+        let request = ImageRequest::try_from(Options::parse_from(args)).unwrap();
         let dockerfile = Dockerfile {
             request: &request,
             build_image: request.build_image.as_ref().unwrap(),
@@ -249,7 +249,7 @@ mod tests {
             r#"FROM pixi:1 AS build
 ARG PIXI_OFFLINE_BUILD=by-hand
 LABEL io.github.pixi-offline.product.digest="unfinished $PIXI_OFFLINE_BUILD sha256:0000000000000000000000000000000000000000000000000000000000000000"
-# What the build of the product was told of the machine.
+# Overridden virtual packages of the build of the product.
 ENV CONDA_OVERRIDE_CUDA="12.4"
 COPY build.sh entrypoint.sh /pixi-offline/
 COPY product /pixi-offline/product

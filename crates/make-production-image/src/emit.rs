@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
-use pixi_offline::product::quoted;
+use pixi_offline::quote::quoted;
 use pixi_offline::replacement::replace_file;
 
 use crate::build_context;
@@ -70,7 +70,7 @@ pub fn require_free(file: &Path, force: bool) -> anyhow::Result<()> {
             file.display()
         ))),
         Ok(_) if !force => Err(Failure::usage(format!(
-            "{} is there already; choose another place, or give --force to replace it",
+            "{} already exists; choose another place, or give --force to replace it",
             file.display()
         ))),
         _ => Ok(()),

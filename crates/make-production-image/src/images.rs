@@ -1,6 +1,6 @@
 //! Whether the two images can be what they shall be.
 
-use pixi_offline::container::{Engine, EngineVersion, Image, Look};
+use pixi_offline::container::{Engine, EngineVersion, Image, ImageProbe};
 use pixi_offline::context::Context;
 use pixi_offline::failure::{self, Failure};
 use pixi_offline::packages::{Subdir, image_platform};
@@ -8,7 +8,7 @@ use pixi_offline::request::ImageReference;
 
 use crate::product::CheckedProduct;
 use crate::request::ImageRequest;
-use crate::system::{LOOK, Libc, System};
+use crate::system::{INSPECT, Libc, System};
 
 /// Finds out what would make the build, or the image, fail.
 ///
@@ -37,9 +37,9 @@ pub fn check(
     }
     let glibc = source.packages().iter().filter_map(|it| it.glibc()).max();
     let app = request.app.as_str();
-    let look = |(option, image), why| look(engine, option, image, app, why);
-    let build = look(asked[0], "and the build runs a script")?;
-    let base = look(asked[1], "and the environment is activated by a script")?;
+    let inspect = |(option, image), why| inspect(engine, option, image, app, why);
+    let build = inspect(asked[0], "and the build runs a script")?;
+    let base = inspect(asked[1], "and the environment is activated by a script")?;
     for ((option, image), system) in asked.into_iter().zip([&build, &base]) {
         if let Some(why) = system.lacks(glibc) {
             return Err(Failure::usage(format!(
@@ -57,7 +57,7 @@ pub fn check(
     }
     if base.dir_is_taken {
         context.report.warning(format_args!(
-            "the base image has something in {app} already, which stays there; --app-dir names another place"
+            "{app} is not empty in the base image, and its files stay there; --app-dir names another place"
         ));
     }
     Ok(())
@@ -66,7 +66,7 @@ pub fn check(
 fn require_image(engine: &Engine, option: &str, image: &ImageReference) -> anyhow::Result<Image> {
     engine.image(image)?.ok_or_else(|| {
         Failure::engine(format!(
-                "{option} {image} is not on this engine, and nothing is fetched here; bring it with `{client} pull` or `{client} load` first",
+                "{option} {image} is not on this engine, and nothing is fetched here; get it with `{client} pull` or `{client} load` first",
                 client = engine.client()
             ))
     })
@@ -89,16 +89,16 @@ fn require_architecture(
 }
 
 /// Looks into an image for the directory `app` and what the scripts need.
-fn look(
+fn inspect(
     engine: &Engine,
     option: &str,
     image: &ImageReference,
     app: &str,
     why: &str,
 ) -> anyhow::Result<System> {
-    match engine.look_into(image, LOOK, &[app])? {
-        Look::Seen(text) => Ok(System::read(&text)),
-        Look::NoShell(words) => Err(Failure::usage(format!(
+    match engine.probe(image, INSPECT, &[app])? {
+        ImageProbe::Seen(text) => Ok(System::read(&text)),
+        ImageProbe::NoShell(words) => Err(Failure::usage(format!(
             "{option} {image} has no shell (sh), {why}; take another image: {words}"
         ))),
     }
@@ -125,7 +125,7 @@ fn require_builder(
             return Err(Failure::with_code(
                 failure::MISSING_PROGRAM,
                 format!(
-                    "--build-image {} has no pixi on its PATH, and the product brings none; take an image with pixi, or make the product with --bundle-pixi",
+                    "--build-image {} has no pixi on its PATH, and the product includes none; take an image with pixi, or make the product with --bundle-pixi",
                     source.build_image
                 ),
             ));
@@ -144,7 +144,7 @@ fn require_builder(
 fn tell_of_libraries(build: &Libc, base: &Libc, context: &Context) {
     match (build, base) {
         (Libc::Glibc(_), Libc::Musl) => context.report.warning(
-            "the build image has glibc and the base image has musl: programs of the environment that are no scripts do not run",
+            "the build image has glibc and the base image has musl: compiled programs of the environment do not run",
         ),
         (Libc::Glibc(Some(build)), Libc::Glibc(Some(base))) if base < build => {
             context.report.note(format_args!(
@@ -153,7 +153,7 @@ fn tell_of_libraries(build: &Libc, base: &Libc, context: &Context) {
             ));
         }
         (_, Libc::Unknown) => context.report.note(
-            "not checked: whether the base image's C library fits (neither getconf nor ldd tells there)",
+            "not checked: whether the base image's C library fits (it has neither getconf nor ldd)",
         ),
         _ => {}
     }

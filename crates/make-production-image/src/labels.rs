@@ -4,6 +4,7 @@ use pixi_offline::escape::one_line;
 use pixi_offline::evidence::manifest::ManifestFacts;
 use pixi_offline::evidence::{ProjectMetadata, Sha256Digest};
 use pixi_offline::request::{EnvironmentName, ImageReference};
+use pixi_offline::url::UrlText;
 
 use crate::request::ImageSetting;
 
@@ -31,12 +32,11 @@ impl Label {
 
 /// An address without the login that it may have: a label can be read by everybody.
 fn without_login(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return address.to_owned();
-    };
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    let url = UrlText::new(address);
+    match url.scheme {
+        Some(scheme) => format!("{scheme}://{}{}", url.host, url.path),
+        None => address.to_owned(),
+    }
 }
 
 /// The labels of an image: those of the OCI image specification

@@ -25,12 +25,14 @@ use anyhow::Context as _;
 use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
-use pixi_offline::request::{EnvironmentName, ImageReference, SecretOptions, utf8_arg};
+use pixi_offline::request::{
+    EnvironmentName, GpuOptions, ImageReference, SecretOptions, VerbosityOptions, utf8_arg,
+};
 
-use crate::build::NewImage;
 use crate::product::CheckedProduct;
 use crate::request::{
-    AppDir, CopiedPath, ExposedPort, ImageRequest, ImageSetting, ImageTag, ImageUser, Purpose,
+    AppDir, CopiedPath, ExposedPort, ImageRequest, ImageSetting, ImageTag, ImageUser, NewImage,
+    Purpose,
 };
 
 /// The command's name.
@@ -65,6 +67,7 @@ const EXAMPLES: &str = r"Examples:
                       make-production-image … --tag NAME [--cmd WORD]… --verify-run -- CMD ARG…\n       \
                       make-production-image … --emit-dockerfile DIR [OPTIONS] [-- CMD ARG…]"
 )]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
     /// The product
     #[arg(long, value_name = "DIR")]
@@ -80,92 +83,106 @@ pub struct Options {
     pub base_image: OsString,
 
     /// The name of the new image
-    #[arg(long, value_name = "NAME[:TAG]")]
+    #[arg(long, short, value_name = "NAME[:TAG]", help_heading = "Image")]
     pub tag: Option<OsString>,
 
     /// Build nothing: write Dockerfile, build.sh, entrypoint.sh and .dockerignore into this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub emit_dockerfile: Option<PathBuf>,
 
     /// The environment of the product that goes into the image [default: default, or the only one]
-    #[arg(long, short, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME", help_heading = "Image")]
     pub environment: Option<OsString>,
 
     /// Where the project is in the image
-    #[arg(long, value_name = "PATH", default_value = "/app")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/app",
+        help_heading = "Image"
+    )]
     pub app_dir: OsString,
 
-    /// Take this of the project, a path in it, and nothing else that is not named (repeatable)
+    /// Include only this path of the project (repeatable)
     /// [default: everything]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = "Image")]
     pub copy: Vec<OsString>,
 
-    /// Take the product's resources along, to this path; $PRODUCT_RES_DIR names it in the image
-    #[arg(long, value_name = "PATH")]
+    /// Include the product's resources, at this path; $PRODUCT_RES_DIR names it in the image
+    #[arg(
+        long,
+        visible_alias = "resources-path",
+        value_name = "PATH",
+        help_heading = "Image"
+    )]
     pub resources_dir: Option<OsString>,
 
-    /// Say that the image listens on this port: 8000, 8000-8010, 53/udp (repeatable)
-    #[arg(long, value_name = "PORT")]
+    /// Document that the image listens on this port: 8000, 8000-8010, 53/udp (repeatable)
+    #[arg(long, value_name = "PORT", help_heading = "Image")]
     pub expose: Vec<OsString>,
 
     /// Set a variable in the image (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Image")]
     pub env: Vec<OsString>,
 
     /// Set a label, beside or instead of the usual ones (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Image")]
     pub label: Vec<OsString>,
 
     /// Run as this user: UID, UID:GID or a name of the base image [default: that of the base image]
-    #[arg(long, value_name = "UID")]
+    #[arg(long, value_name = "UID", help_heading = "Image")]
     pub user: Option<OsString>,
 
-    /// Have the engine run this shell command in the activated environment to see whether all is well
-    #[arg(long, value_name = "CMD")]
+    /// Health check of the image: a shell command that runs in the activated environment
+    #[arg(long, value_name = "CMD", help_heading = "Image")]
     pub healthcheck: Option<OsString>,
 
-    /// A word of the image's command, as in `-- CMD ARG…`; for use with --verify-run (repeatable)
-    #[arg(long, value_name = "WORD")]
+    /// An argument of the image's command, as in `-- CMD ARG…`; for use with --verify-run (repeatable)
+    #[arg(long, value_name = "WORD", help_heading = "Image")]
     pub cmd: Vec<OsString>,
 
     /// Also write the image as an archive for `docker load`, and its digest to FILE.sha256
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub save: Option<PathBuf>,
 
-    /// Take a product also when no final verification of it is attached
-    #[arg(long)]
+    /// Accept a product without an attached final verification
+    #[arg(long, visible_alias = "allow-unverified", help_heading = "Checks")]
     pub unverified: bool,
 
     /// Require that SHA256SUMS and verification.json in the product are signed with this public key of
     /// minisign
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Checks")]
     pub verify_key: Option<PathBuf>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub secrets: SecretOptions,
 
     /// Replace an image of this name, or files that are to be written
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub force: bool,
 
     /// The engine's client: docker, podman or a path [default: $CONTAINER_ENGINE, else docker, else podman]
-    #[arg(long, value_name = "ENGINE")]
+    #[arg(long, value_name = "ENGINE", help_heading = "Container engine")]
     pub engine: Option<OsString>,
 
-    /// Show what runs in the containers with its control characters written out, so that it gives
-    /// the terminal no orders
-    #[arg(long)]
+    /// Escape control characters in the container output that is shown
+    #[arg(long, help_heading = "Container engine")]
     pub plain_output: bool,
+
+    #[command(flatten)]
+    pub gpus: GpuOptions,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 
     /// Run CMD in the finished image, without a network and with a read-only root file system, before it
     /// gets its name, and end with its exit code; the last option: --verify-run -- CMD ARG…
-    #[arg(long)]
+    #[arg(long, help_heading = "Checks")]
     pub verify_run: bool,
 
-    /// The image's command; after --verify-run the words that are run to verify it
+    /// The image's command; after --verify-run the arguments that are run to verify it
     #[arg(last = true, value_name = "CMD")]
-    pub command_words: Vec<OsString>,
+    pub command_args: Vec<OsString>,
 }
 
 impl TryFrom<Options> for ImageRequest {
@@ -173,34 +190,43 @@ impl TryFrom<Options> for ImageRequest {
 
     fn try_from(options: Options) -> anyhow::Result<ImageRequest> {
         let (command, verify) = match (options.verify_run, options.cmd) {
-            (true, cmd) => (cmd, Some(options.command_words)),
-            (false, cmd) if cmd.is_empty() => (options.command_words, None),
-            (false, cmd) if options.command_words.is_empty() => (cmd, None),
+            (true, cmd) => (cmd, Some(options.command_args)),
+            (false, cmd) if cmd.is_empty() => (options.command_args, None),
+            (false, cmd) if options.command_args.is_empty() => (cmd, None),
             (false, _) => {
                 return Err(Failure::usage(
                     "--cmd and `-- CMD` both name the image's command; give one of them",
                 ));
             }
         };
+        let gpus = options.gpus.parse()?;
         let purpose = match (options.emit_dockerfile, options.tag) {
             (None, None) => {
                 return Err(Failure::usage(
                     "nothing to make: give --tag NAME for an image, or --emit-dockerfile DIR",
                 ));
             }
-            (None, Some(tag)) => Purpose::Build {
+            (None, Some(_)) if gpus.is_some() && verify.is_none() => {
+                return Err(Failure::usage(
+                    "--gpus is for --verify-run, which tries the image; whoever runs it later gives it GPUs then",
+                ));
+            }
+            (None, Some(tag)) => Purpose::Build(NewImage {
                 tag: ImageTag::new(&tag)?,
                 verify,
+                gpus,
                 save: options.save,
-            },
-            (Some(dir), None) if verify.is_none() && options.save.is_none() => Purpose::Emit(dir),
+            }),
+            (Some(dir), None) if verify.is_none() && options.save.is_none() && gpus.is_none() => {
+                Purpose::Emit(dir)
+            }
             (Some(_), _) => {
                 return Err(Failure::usage(
-                    "--emit-dockerfile builds nothing, so --tag, --save and --verify-run do not go with it",
+                    "--emit-dockerfile builds nothing and cannot be combined with --tag, --save, --verify-run or --gpus",
                 ));
             }
         };
-        let word = |what: &'static str| move |text: &OsStr| Ok(utf8_arg(what, text)?.to_owned());
+        let arg = |what: &'static str| move |text: &OsStr| Ok(utf8_arg(what, text)?.to_owned());
         Ok(ImageRequest {
             product_dir: options.product_dir,
             build_image: one(options.build_image, ImageReference::new).context("--build-image")?,
@@ -216,8 +242,8 @@ impl TryFrom<Options> for ImageRequest {
             variables: each(&options.env, ImageSetting::variable)?,
             labels: each(&options.label, ImageSetting::label)?,
             user: one(options.user, ImageUser::new)?,
-            healthcheck: one(options.healthcheck, word("--healthcheck"))?,
-            command: each(&command, word("a word of the command"))?,
+            healthcheck: one(options.healthcheck, arg("--healthcheck"))?,
+            command: each(&command, arg("an argument of the command"))?,
             unverified: options.unverified,
             verify_key: options.verify_key,
             secrets: options.secrets.parse(),
@@ -252,11 +278,13 @@ fn each<T>(
 /// failed, 125 and 127 when client, engine, image or pixi are missing; else that of the
 /// verification.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+    context.report.show(options.verbosity.parse());
     if options.plain_output {
         context.report.show_plainly();
     }
     let request = ImageRequest::try_from(options)?;
     // STEP 1: look at the product.
+    context.report.phase("look", "looking at the product");
     let source = CheckedProduct::open(&request, context)?;
     let dockerfile = contents::dockerfile(&request, &source)?;
     let text = dockerfile.text()?;
@@ -267,14 +295,6 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
             let dir = context.host.absolute(dir);
             emit::emit(&dir, &text, &source, request.force, context)
         }
-        Purpose::Build { tag, verify, save } => {
-            let image = NewImage {
-                tag,
-                verify: verify.as_deref(),
-                save: save.as_ref(),
-                dockerfile: text,
-            };
-            image.make(&request, &source, context)
-        }
+        Purpose::Build(image) => image.make(text, &request, &source, context),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use pixi_offline::commands::lock_of;
 use pixi_offline::commands::signed_product::{SignedProduct, require_signed_verification};
 use pixi_offline::context::Context;
-use pixi_offline::evidence::check::{self, Checked, Depth, Installs};
+use pixi_offline::evidence::check::{self, CheckReport, Depth, Installs};
 use pixi_offline::evidence::is_workdir;
 use pixi_offline::evidence::manifest::{Entry, ManifestFacts};
 use pixi_offline::evidence::signature::VerifyingKey;
@@ -27,7 +27,7 @@ pub struct CheckedProduct {
     /// Where it is.
     pub product: Product,
     /// What it lists.
-    pub checked: Checked,
+    pub checked: CheckReport,
     /// The image that the environment is installed in.
     pub build_image: ImageReference,
     /// Where the project is in it.
@@ -59,7 +59,7 @@ impl CheckedProduct {
         let key = request
             .verify_key
             .as_ref()
-            .map(|file| VerifyingKey::read(&context.host.absolute(file)))
+            .map(|file| VerifyingKey::read("--verify-key", &context.host.absolute(file)))
             .transpose()?;
         // Nothing else of the product is read before its signature is right.
         let signed = key
@@ -127,7 +127,7 @@ fn build_image(
     Ok(image)
 }
 
-fn check_whole(product: &Product, installs: Installs) -> anyhow::Result<Checked> {
+fn check_whole(product: &Product, installs: Installs) -> anyhow::Result<CheckReport> {
     let Some(checked) = check::check(product, Depth::Full)? else {
         return Err(Failure::usage(format!(
             "{} has no manifest.json and no SHA256SUMS (an older version made it), so what is in it is not known; make the product again",
@@ -142,7 +142,7 @@ fn check_whole(product: &Product, installs: Installs) -> anyhow::Result<Checked>
 
 fn require_verified(
     product: &Product,
-    checked: &Checked,
+    checked: &CheckReport,
     request: &ImageRequest,
     key: Option<&VerifyingKey>,
     context: &Context,
@@ -152,7 +152,7 @@ fn require_verified(
             let record = require_signed_verification(product, checked, key, context)?;
             let record = VerificationRecord::parse(&record).with_context(|| {
                 format!(
-                    "{} is no verification that can be read; run final-verify-product with --attach again",
+                    "{} cannot be read as the record of a verification; run final-verify-product with --attach again",
                     product.verification().display()
                 )
             })?;
@@ -163,18 +163,18 @@ fn require_verified(
     let why = match verified {
         Verified::Passed(_) => return Ok(()),
         Verified::Never => "has no verification.json",
-        Verified::OfAnother { .. } => "has a verification.json that is of another product",
+        Verified::OfAnother { .. } => "has a verification.json of another product",
         Verified::Failed(_) => "did not pass its final verification",
     };
     let path = product.path().display();
     if request.unverified {
         context
             .report
-            .warning(format_args!("{path} {why}: nothing says that it installs"));
+            .warning(format_args!("{path} {why}: not verified offline"));
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{path} {why}: nothing says that it installs; run final-verify-product with --attach first, or give --unverified"
+        "{path} {why}: not verified offline; run final-verify-product with --attach first, or give --unverified"
     )))
 }
 
@@ -213,7 +213,7 @@ fn require_copied_paths(
         let environments = project.path().join(".pixi");
         if path.starts_with(&environments) {
             return Err(Failure::usage(format!(
-                "--copy {}: that is pixi's own directory, of which the environment is taken",
+                "--copy {}: this is pixi's own directory; only the environment is copied from it",
                 copy.as_str()
             )));
         }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use pixi_offline::failure::Failure;
 use pixi_offline::request::{
-    ContainerPath, EnvironmentName, ImageReference, SecretPolicy, utf8_arg,
+    ContainerPath, EnvironmentName, Gpus, ImageReference, SecretPolicy, utf8_arg,
 };
 
 /// What was asked for; paths as they were typed.
@@ -58,14 +58,20 @@ pub enum Purpose {
     /// It is written into this directory, with all that it uses, and nothing is built.
     Emit(PathBuf),
     /// An image is built.
-    Build {
-        /// The image's name.
-        tag: ImageTag,
-        /// What is run in it before it gets the name.
-        verify: Option<Vec<OsString>>,
-        /// The archive that it is saved to.
-        save: Option<PathBuf>,
-    },
+    Build(NewImage),
+}
+
+/// The image that is to be built.
+#[derive(Debug, Clone)]
+pub struct NewImage {
+    /// Its name.
+    pub tag: ImageTag,
+    /// What is run in it before it gets the name.
+    pub verify: Option<Vec<OsString>>,
+    /// The GPUs that it gets for that.
+    pub gpus: Option<Gpus>,
+    /// The archive that it is saved to.
+    pub save: Option<PathBuf>,
 }
 
 /// The name that an image gets: `NAME[:TAG]`, no digest.
@@ -116,7 +122,7 @@ impl ImageTag {
             return Ok(ImageTag(text.to_owned()));
         }
         Err(Failure::usage(format!(
-            "--tag {text:?} is no name for an image; give NAME[:TAG] in lower case, such as weather:1.0"
+            "--tag {text:?} is not a name for an image; give NAME[:TAG] in lower case, such as weather:1.0"
         )))
     }
 
@@ -155,7 +161,7 @@ impl AppDir {
         }
         if path.is_system_dir() {
             return Err(Failure::usage(format!(
-                "{option} {path} is a directory of the system; choose one of its own, such as /app"
+                "{option} {path} is a system directory; choose another one, such as /app"
             )));
         }
         Ok(AppDir(path))
@@ -218,7 +224,9 @@ impl CopiedPath {
         }
         match parts.first() {
             None => refuse("names no file"),
-            Some(&".pixi") => refuse("is pixi's own directory, of which the environment is taken"),
+            Some(&".pixi") => {
+                refuse("is pixi's own directory; only the environment is copied from it")
+            }
             Some(_) => Ok(CopiedPath(parts.join("/"))),
         }
     }
@@ -283,7 +291,7 @@ impl ImageSetting {
         }
         if value.chars().any(char::is_control) {
             return Err(Failure::usage(format!(
-                "{option} {key}: the value holds a control character, which a Dockerfile cannot say"
+                "{option} {key}: the value holds a control character, which a Dockerfile cannot contain"
             )));
         }
         Ok(ImageSetting {
@@ -328,7 +336,7 @@ impl ExposedPort {
             return Ok(ExposedPort(text.to_owned()));
         }
         Err(Failure::usage(format!(
-            "--expose {text:?} is no port; give PORT, FIRST-LAST or PORT/udp"
+            "--expose {text:?} is not a port; give PORT, FIRST-LAST or PORT/udp"
         )))
     }
 
@@ -359,7 +367,7 @@ impl ImageUser {
             return Ok(ImageUser(text.to_owned()));
         }
         Err(Failure::usage(format!(
-            "--user {text:?} is no user; give UID, UID:GID, or a name that the base image knows"
+            "--user {text:?} is not a user; give UID, UID:GID, or a name that the base image knows"
         )))
     }
 

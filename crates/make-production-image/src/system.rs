@@ -1,7 +1,7 @@
 //! What an image is as a system, and whether an environment can run there.
 
-/// A script for `sh` that prints what [`System::read`] understands. Word: a directory.
-pub const LOOK: &str = include_str!("look.sh");
+/// A script for `sh` that prints what [`System::read`] understands. Arg: a directory.
+pub const INSPECT: &str = include_str!("inspect.sh");
 
 /// A C library.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct System {
 }
 
 impl System {
-    /// Reads what [`LOOK`] printed.
+    /// Reads what [`INSPECT`] printed.
     pub fn read(text: &str) -> System {
         let value = |key: &str| {
             text.lines()

@@ -5,20 +5,21 @@
 //! product in whole seconds, since byte-compiled Python files name them.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pixi_offline::context::Context;
 use pixi_offline::evidence::Sha256Digest;
-use pixi_offline::evidence::check::Checked;
+use pixi_offline::evidence::check::CheckReport;
 use pixi_offline::evidence::manifest::{Entry, EntryKind, Mode};
 use pixi_offline::failure::Failure;
+use pixi_offline::interruption;
 use pixi_offline::layout::Product;
 use pixi_offline::untrusted_dir::UntrustedDir;
 use sha2::{Digest as _, Sha256};
-use tar::{Builder, EntryType, GnuHeader, Header};
+use tar::{EntryType, GnuHeader, Header};
 
 /// The time of directories and links, in seconds since 1970: the first of 1980. GNU tar warns of 0 when it
 /// extracts.
@@ -27,81 +28,119 @@ const FIXED_TIME: u64 = 315_532_800;
 /// What GNU tar calls an entry that has a long name or target for the next one.
 const LONG_NAME: &[u8] = b"././@LongLink";
 
-/// How many bytes are read at a time.
+/// How many bytes are handed over at a time: a compressor does work of its own for each piece, and most
+/// files are small.
 const PIECE: usize = 256 * 1024;
 
-/// Refuses what an archive cannot carry, before anything is written.
-///
-/// # Errors
-///
-/// Exit code 1 for a pipe, socket or device.
-pub(crate) fn require_packable(checked: &Checked) -> anyhow::Result<()> {
-    let is_special = |entry: &&Entry| {
-        !matches!(
-            entry.kind,
-            EntryKind::File { .. } | EntryKind::Directory { .. } | EntryKind::Link { .. }
-        )
-    };
-    match checked.manifest.entries.iter().find(is_special) {
+/// What headers and contents are filled up to a multiple of.
+const BLOCK: u64 = 512;
+
+/// Two empty blocks end an archive, which GNU tar fills up to a record of twenty.
+const RECORD: u64 = 20 * BLOCK;
+
+/// What blocks are filled up with.
+const ZEROS: [u8; RECORD as usize] = [0; RECORD as usize];
+
+/// A directory that is packed.
+#[derive(Debug)]
+pub struct ArchiveContents<'a> {
+    /// Where it is.
+    pub dir: &'a Path,
+    /// What it is called in the archive.
+    pub top: PathBuf,
+    /// Files that no list has the digest of, where they are there; they come first.
+    pub unlisted: Vec<&'a str>,
+    /// Everything else, a directory before what is in it.
+    pub entries: &'a [Entry],
+    /// Whether files keep their times, in whole seconds.
+    pub keeps_times: bool,
+}
+
+impl<'a> ArchiveContents<'a> {
+    /// A product that was compared with its lists.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 for a pipe, socket or device, which an archive cannot carry.
+    pub(crate) fn of_product(
+        product: &'a Product,
+        checked: &'a CheckReport,
+    ) -> anyhow::Result<ArchiveContents<'a>> {
+        require_packable(checked)?;
+        // The evidence comes first: whoever reads the archive from its start can judge it early.
+        let first = [Product::MANIFEST].into_iter().chain(Product::UNCOVERED);
+        Ok(ArchiveContents {
+            dir: product.path(),
+            top: checked.manifest.facts.project.staged_dir().to_owned(),
+            unlisted: first.collect(),
+            entries: &checked.manifest.entries,
+            keeps_times: true,
+        })
+    }
+}
+
+fn require_packable(checked: &CheckReport) -> anyhow::Result<()> {
+    match checked.special_entry() {
         None => Ok(()),
         Some(entry) => Err(Failure::general(format!(
-            "{} in the product is a pipe, a socket or a device, which an archive does not carry; exclude it and make the product again",
-            entry.path
+            "{} in the product is a pipe, a socket or a device, which an archive cannot hold; exclude it and make the product again",
+            entry.path.shown()
         ))),
     }
 }
 
-/// Writes a product that was compared with its lists as a tar stream.
+/// Writes a directory as a tar stream; errors name `archive`.
 ///
 /// # Errors
 ///
 /// Exit code 1 when a file is no longer as it is listed, named; when something cannot be read or
 /// `to` takes no more.
 pub(crate) fn write(
-    product: &Product,
-    checked: &Checked,
+    contents: &ArchiveContents<'_>,
     to: impl Write,
+    archive: &Path,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let facts = &checked.manifest.facts;
     let mut stream = Stream {
-        archive: Builder::new(to),
-        top: facts.project.staged_dir().to_owned(),
-        dir: UntrustedDir::open(product.path())?,
+        to,
+        archive,
+        written: 0,
+        contents,
+        dir: UntrustedDir::open(contents.dir)?,
         context,
-        buffer: vec![0; PIECE],
+        piece: vec![0; PIECE],
+        filled: 0,
     };
-    let top = stream.top.clone();
-    stream.directory(&top, Mode::of(0o755))?;
-    // The evidence comes first: whoever reads the archive from its start can judge it early.
-    stream.evidence(Product::MANIFEST)?;
-    for name in Product::UNCOVERED {
-        stream.evidence(name)?;
+    stream.directory(&contents.top, Mode::of(0o755))?;
+    for name in &contents.unlisted {
+        stream.unlisted(name)?;
     }
-    for entry in &checked.manifest.entries {
+    for entry in contents.entries {
         stream.entry(entry)?;
     }
-    stream
-        .archive
-        .into_inner()
-        .and_then(|mut to| to.flush())
-        .context("the archive cannot be written")
+    stream.end().with_context(|| writing(archive))
 }
 
 /// A tar stream that is being written.
 struct Stream<'a, W: Write> {
-    archive: Builder<W>,
-    /// The directory that everything is in.
-    top: PathBuf,
+    to: W,
+    /// The file that it becomes.
+    archive: &'a Path,
+    /// Bytes so far, with those of the piece.
+    written: u64,
+    contents: &'a ArchiveContents<'a>,
     dir: UntrustedDir,
     context: &'a Context,
-    buffer: Vec<u8>,
+    /// What is handed over once it is full.
+    piece: Vec<u8>,
+    /// How much of it has been written.
+    filled: usize,
 }
 
 impl<W: Write> Stream<'_, W> {
     fn entry(&mut self, entry: &Entry) -> anyhow::Result<()> {
         let path = entry.path.path();
-        let name = self.top.join(path);
+        let name = self.contents.top.join(path);
         match &entry.kind {
             EntryKind::Directory { mode } => self.directory(&name, *mode),
             EntryKind::Link { target } => {
@@ -112,8 +151,8 @@ impl<W: Write> Stream<'_, W> {
                     |header| &mut header.linkname,
                     &mut header,
                 )
-                .and_then(|()| self.append(&mut header, bytes(&name), io::empty()))
-                .with_context(|| writing(path))
+                .and_then(|()| self.header(&mut header, bytes(&name)))
+                .with_context(|| writing(self.archive))
             }
             EntryKind::File { mode, size, sha256 } => {
                 let found = self.file(path, *mode, *size)?;
@@ -129,15 +168,60 @@ impl<W: Write> Stream<'_, W> {
     fn directory(&mut self, name: &Path, mode: Mode) -> anyhow::Result<()> {
         let mut header = header(EntryType::Directory, mode, FIXED_TIME);
         let text = [bytes(name), b"/"].concat();
-        self.append(&mut header, &text, io::empty())
-            .with_context(|| writing(name))
+        self.header(&mut header, &text)
+            .with_context(|| writing(self.archive))
     }
 
-    /// Adds an entry with its name as it is: the library would change some.
-    fn append(&mut self, header: &mut Header, name: &[u8], content: impl Read) -> io::Result<()> {
+    /// Begins an entry with its name as it is: the library would change some.
+    fn header(&mut self, header: &mut Header, name: &[u8]) -> io::Result<()> {
         self.long_text(b'L', name, |header| &mut header.name, header)?;
         header.set_cksum();
-        self.archive.append(header, content)
+        self.put(header.as_bytes())
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let free_space = self.free_space(bytes.len() as u64)?;
+            let (now, later) = bytes.split_at(free_space.len());
+            free_space.copy_from_slice(now);
+            self.filled(now.len());
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Where at most so many bytes go next: one at least.
+    fn free_space(&mut self, most: u64) -> io::Result<&mut [u8]> {
+        if self.filled == PIECE {
+            self.hand_over()?;
+        }
+        let free = &mut self.piece[self.filled..];
+        let most = usize::try_from(most).map_or(free.len(), |most| most.min(free.len()));
+        Ok(&mut free[..most])
+    }
+
+    /// So many bytes are there now.
+    fn filled(&mut self, length: usize) {
+        self.filled += length;
+        self.written += length as u64;
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        let filled = std::mem::take(&mut self.filled);
+        self.to.write_all(&self.piece[..filled])
+    }
+
+    /// Fills up to a multiple of `length`.
+    fn fill(&mut self, length: u64) -> io::Result<()> {
+        let missing = self.written.next_multiple_of(length) - self.written;
+        self.put(&ZEROS[..missing as usize])
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.put(&ZEROS[..2 * BLOCK as usize])?;
+        self.fill(RECORD)?;
+        self.hand_over()?;
+        self.to.flush()
     }
 
     /// Puts a text into its field of a header; one that does not fit goes before it, as GNU tar does.
@@ -162,11 +246,14 @@ impl<W: Write> Stream<'_, W> {
         }
         long.set_size(text.len() as u64 + 1);
         long.set_cksum();
-        self.archive.append(&long, text.chain(&b"\0"[..]))
+        self.put(long.as_bytes())?;
+        self.put(text)?;
+        self.put(b"\0")?;
+        self.fill(BLOCK)
     }
 
     /// A file that no list has the digest of, where there is one.
-    fn evidence(&mut self, name: &str) -> anyhow::Result<()> {
+    fn unlisted(&mut self, name: &str) -> anyhow::Result<()> {
         let path = Path::new(name);
         match fs::symlink_metadata(self.dir.path().join(path)) {
             Ok(found) => self.file(path, Mode::of(0o644), found.len()).map(drop),
@@ -185,25 +272,39 @@ impl<W: Write> Stream<'_, W> {
         if found.len() != size {
             return Err(changed(path));
         }
-        let time = u64::try_from(found.mtime()).unwrap_or(0);
+        let time = match self.contents.keeps_times {
+            true => u64::try_from(found.mtime()).unwrap_or(0),
+            false => FIXED_TIME,
+        };
         let mut header = header(EntryType::Regular, mode, time);
         header.set_size(size);
-        let mut content = HashedReader {
-            file: file.take(size),
-            hash: Sha256::new(),
-            buffer: std::mem::take(&mut self.buffer),
-            filled: 0..0,
-        };
-        let name = self.top.join(path);
-        self.append(&mut header, bytes(&name), &mut content)
-            .with_context(|| writing(path))?;
-        let (is_short, hash) = (content.file.limit() > 0, content.hash);
-        self.buffer = content.buffer;
-        self.context.report.progress(size);
-        match is_short {
-            true => Err(changed(path)),
-            false => Ok(hash.finalize().into()),
+        let name = self.contents.top.join(path);
+        self.header(&mut header, bytes(&name))
+            .with_context(|| writing(self.archive))?;
+        let found = self.content(file, path, size)?;
+        self.fill(BLOCK).with_context(|| writing(self.archive))?;
+        Ok(found)
+    }
+
+    /// Adds what a file has, of `size` bytes, and gives its digest.
+    fn content(&mut self, mut file: File, path: &Path, size: u64) -> anyhow::Result<Sha256Digest> {
+        let archive = self.archive;
+        let (mut hash, mut left) = (Sha256::new(), size);
+        while left > 0 {
+            interruption::check()?;
+            let free_space = self.free_space(left).with_context(|| writing(archive))?;
+            let length = match file.read(free_space) {
+                Ok(0) => return Err(changed(path)),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).with_context(|| reading(path)),
+            };
+            hash.update(&free_space[..length]);
+            self.filled(length);
+            left -= length as u64;
+            self.context.report.progress(length as u64);
         }
+        Ok(hash.finalize().into())
     }
 }
 
@@ -223,39 +324,40 @@ fn bytes(path: &Path) -> &[u8] {
 }
 
 fn reading(path: &Path) -> String {
-    format!("{} in the product cannot be read", path.display())
+    format!("{} cannot be read", path.display())
 }
 
-fn writing(path: &Path) -> String {
-    format!("{} cannot be packed", path.display())
+pub(crate) fn writing(archive: &Path) -> String {
+    format!("{} cannot be written", archive.display())
 }
 
 fn changed(path: &Path) -> anyhow::Error {
     Failure::general(format!(
-        "{} in the product was changed while it was packed; copy the product again, whole, or make it again",
+        "{} is not as it is listed: it was changed before or while it was packed; copy the complete directory again, or make it again",
         path.display()
     ))
 }
 
-/// Reads a file in large pieces, and hashes what it reads.
-struct HashedReader {
-    file: io::Take<File>,
-    hash: Sha256,
-    buffer: Vec<u8>,
-    filled: std::ops::Range<usize>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Read for HashedReader {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        if self.filled.is_empty() {
-            let length = self.file.read(&mut self.buffer)?;
-            self.hash.update(&self.buffer[..length]);
-            self.filled = 0..length;
+    /// GNU's form for what has no place in eleven octal digits; each tar of the tests with a product
+    /// reads the size in the same way.
+    #[test]
+    fn sizes_of_eight_gibibytes_and_more_are_binary() {
+        for (size, field) in [
+            (8 * (1 << 30) - 1, *b"77777777777\0"),
+            (8 * (1 << 30), [0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]),
+            (
+                5_000_000_000_000,
+                [0x80, 0, 0, 0, 0, 0, 4, 0x8c, 0x27, 0x39, 0x50, 0],
+            ),
+        ] {
+            let mut header = header(EntryType::Regular, Mode::of(0o644), 0);
+            header.set_size(size);
+            assert_eq!(&header.as_bytes()[124..136], &field, "{size}");
+            assert_eq!(header.entry_size().unwrap(), size);
         }
-        let length = to.len().min(self.filled.len());
-        let from = self.filled.start;
-        to[..length].copy_from_slice(&self.buffer[from..from + length]);
-        self.filled.start += length;
-        Ok(length)
     }
 }

@@ -62,7 +62,7 @@ impl Compression {
             .iter()
             .find(|(ending, _)| name.len() > ending.len() && name.ends_with(ending));
         of_name.map(|(_, compression)| *compression).ok_or_else(|| {
-            refuse("has none of the endings .tar, .tar.gz and .tar.zst; add one, which says how it is compressed")
+            refuse("must end in .tar, .tar.gz or .tar.zst, which says how it is compressed")
         })
     }
 
@@ -137,9 +137,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
+    struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Shared {
+    impl Write for SharedBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -157,7 +157,7 @@ mod tests {
             .collect();
         for compression in [Compression::Gzip, Compression::Zstd] {
             let compressed = |threads, piece| {
-                let to = Shared::default();
+                let to = SharedBuffer::default();
                 let mut writer = compression.writer(to.clone(), threads).unwrap();
                 for bytes in input.chunks(piece) {
                     writer.write_all(bytes).unwrap();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the parts of an archive that lie beside this script, and joins them.
+# Checks the parts of an archive that are beside this script, and joins them.
 # usage: sh join.sh [DIRECTORY]
 # DIRECTORY is where the archive goes; without it, the directory of the parts.
 set -eu
@@ -23,19 +23,21 @@ case $0 in
 *) parts_dir=. ;;
 esac
 case $parts_dir in
-/*) ;;
+/* | . | ./*) ;;
 *) parts_dir=./$parts_dir ;;
 esac
 to=${1:-$parts_dir}
 case $to in
-/*) ;;
+/* | . | ./*) ;;
 *) to=./$to ;;
 esac
-[ -d "$to" ] || fail "$to is no directory" 2
+[ -d "$to" ] || fail "$to is not a directory" 2
 
 list=
-for found in "$parts_dir"/*.parts.sha256; do
+for found in "$parts_dir"/*.parts.sha256 "$parts_dir"/.*.parts.sha256; do
     [ -f "$found" ] || continue
+    # macOS puts these beside files on a stick.
+    case ${found##*/} in ._*) continue ;; esac
     [ -z "$list" ] || fail "there are parts of several archives in $parts_dir: leave those of one, with their lists" 2
     list=$found
 done
@@ -43,7 +45,7 @@ done
 name=${list##*/}
 name=${name%.parts.sha256}
 [ -f "$parts_dir/$name.sha256" ] || fail "$name.sha256 is missing in $parts_dir: copy it there, too" 2
-[ ! -e "$to/$name" ] || fail "$to/$name is there already: remove it, or name another directory" 2
+[ ! -e "$to/$name" ] || fail "$to/$name already exists: remove it, or name another directory" 2
 
 # The digest of a file.
 digest_of() {
@@ -59,7 +61,8 @@ complain() {
     printf 'ERROR: %s\n' "$1" >&2
     bad=1
 }
-while IFS= read -r line; do
+# The last line of a file that a person edited may have no end.
+while IFS= read -r line || [ -n "$line" ]; do
     wanted=${line%% *}
     part=${line#*  }
     case $part in
@@ -75,7 +78,7 @@ while IFS= read -r line; do
     digest_of "$parts_dir/$part"
     [ "$digest" != "$wanted" ] || continue
     other=
-    while IFS= read -r candidate; do
+    while IFS= read -r candidate || [ -n "$candidate" ]; do
         [ "${candidate%% *}" != "$digest" ] || other=${candidate#*  }
     done <"$list"
     if [ -n "$other" ]; then
@@ -89,25 +92,32 @@ for found in "$parts_dir/$name".[0-9][0-9][0-9]; do
     [ -e "$found" ] || continue
     case "$known " in
     *" ${found##*/} "*) ;;
-    *) complain "${found##*/} is no part of this archive: remove it" ;;
+    *) complain "${found##*/} is not part of this archive: remove it" ;;
     esac
 done
 [ "$bad" -eq 0 ] || fail 'nothing was joined'
 
-# 2. Join them under another name, and compare the whole.
-partial=$to/.$name.joining
+# 2. Join them under another name, which no other run has, and compare the whole.
+for partial in "$to/.$name.joining".*; do
+    [ ! -e "$partial" ] || printf 'NOTE: %s is of another run: remove it when that has ended\n' "$partial" >&2
+done
+partial=$to/.$name.joining.$$
 trap 'rm -f "$partial"' EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-: >"$partial" || fail "$to cannot be written to: name another directory"
+# In a shell of its own, which a redirection that fails may end.
+(: >"$partial") 2>/dev/null || fail "$to cannot be written to: name another directory" 2
 number=1
 while [ "$number" -le "$parts" ]; do
     cat "$parts_dir/$name.$(printf '%03d' "$number")" >>"$partial" || fail "$partial cannot be written: is $to full?"
     number=$((number + 1))
 done
-IFS= read -r line <"$parts_dir/$name.sha256" || fail "$name.sha256 cannot be read"
+IFS= read -r line <"$parts_dir/$name.sha256" || [ -n "$line" ] || fail "$name.sha256 cannot be read"
 digest_of "$partial"
-[ "$digest" = "${line%% *}" ] || fail "what was joined is not the archive that $name.sha256 lists: copy the lists again"
-mv "$partial" "$to/$name"
+[ "$digest" = "${line%% *}" ] || fail "the joined archive does not match $name.sha256: copy the lists again"
+[ ! -e "$to/$name" ] || fail "$to/$name was made meanwhile, and is left as it is"
+mv -f "$partial" "$to/$name" || fail "$to/$name cannot be made"
 trap - EXIT
-printf 'OK: %s, sha256:%s\n' "$to/$name" "$digest"
+joined=$to/$name
+printf 'OK: %s, sha256:%s\n' "${joined#./}" "$digest"

@@ -4,6 +4,7 @@
 
 mod archive;
 mod compression;
+mod joining;
 mod output;
 mod plan;
 
@@ -12,11 +13,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 use pixi_offline::context::Context;
-use pixi_offline::request::SigningOptions;
+use pixi_offline::request::{SigningOptions, VerbosityOptions, without_containers};
 
+pub use archive::ArchiveContents;
 pub use compression::Compression;
 pub use output::PartSize;
-pub use plan::{PackPlan, PackRequest};
+pub use plan::{PackPlan, PackRequest, RecordRule};
 
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
@@ -28,9 +30,16 @@ const EXAMPLES: &str = r"Examples:
 /// Pack a product into one archive, with its digest beside it, or into parts.
 ///
 /// The ending of FILE says how it is compressed: .tar, .tar.gz or .tar.zst. The same product gives the same bytes.
-/// Every file is compared with SHA256SUMS while it is packed. What an install left in the product stays out.
+/// Every file is compared with SHA256SUMS while it is packed. What an installation left in the product is not packed.
 #[derive(Debug, Parser)]
-#[command(name = "pack-product", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "pack-product",
+    version,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    mut_args(without_containers)
+)]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct Options {
     /// The product
     #[arg(value_name = "PRODUCT")]
@@ -49,9 +58,15 @@ pub struct Options {
     #[arg(long)]
     pub force: bool,
 
+    /// Pack a product whose verification.json says that its final verification failed
+    #[arg(long, visible_alias = "allow-unverified")]
+    pub unverified: bool,
+
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub signing: SigningOptions,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
 }
 
 /// The options of a command that makes a product and can pack it.
@@ -68,14 +83,15 @@ pub struct ArchiveOptions {
 }
 
 impl ArchiveOptions {
-    /// The archive that was asked for, if any.
+    /// The archive that was asked for, if any; with `force` it replaces one of its name.
     ///
     /// # Errors
     ///
-    /// As [`PackPlan::new`]; an archive that is there already is not replaced.
+    /// Exit code 2 when the archive cannot be made there.
     pub fn plan(
         &self,
         signing: &SigningOptions,
+        force: bool,
         context: &Context,
     ) -> anyhow::Result<Option<PackPlan>> {
         let Some(file) = &self.archive else {
@@ -84,8 +100,9 @@ impl ArchiveOptions {
         let request = PackRequest {
             file: file.clone(),
             split: self.split.as_deref().map(PartSize::new).transpose()?,
-            force: false,
+            force,
             signing: signing.clone(),
+            record: RecordRule::Later,
         };
         PackPlan::new(&request, context).map(Some)
     }
@@ -96,15 +113,21 @@ impl ArchiveOptions {
 /// # Errors
 ///
 /// Exit code 2 before anything is written for a wrong name, size or key, something that is no
-/// product with lists, and an archive that is there already; 1 for a product that is not as it lists itself, or
+/// product with lists, one that failed its verification, and an archive that is there already; 1 for a product that is not as it lists itself, or
 /// when the archive cannot be written.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
+    context.report.show(options.verbosity.parse());
     let split = options.split.as_deref().map(PartSize::new).transpose()?;
     let request = PackRequest {
         file: options.file,
         split,
         force: options.force,
         signing: options.signing,
+        record: match options.unverified {
+            true => RecordRule::Any,
+            false => RecordRule::NotFailed,
+        },
     };
+    context.report.phase("pack", "packing the product");
     PackPlan::new(&request, context)?.execute(&options.product, context)
 }

@@ -13,17 +13,16 @@ use anyhow::Context as _;
 use pixi_offline::evidence::Sha256Digest;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
-use pixi_offline::replacement::{remove_dir, replace_file, write_file};
+use pixi_offline::replacement::{remove_dir, write_file};
 use sha2::{Digest as _, Sha256};
 
-/// What joins the parts of an archive, and what tells people how: the same for every archive.
-const JOINING: [(&str, &str); 2] = [
-    ("join.sh", include_str!("join.sh")),
-    ("JOIN.txt", include_str!("JOIN.txt")),
-];
+use crate::joining::{self, PAGE, SCRIPT};
 
 /// The most parts that there can be: names of three digits are sorted as numbers are.
 const MOST_PARTS: usize = 999;
+
+/// No script and no page that goes with parts has so many bytes.
+const MOST_OF_JOINING: u64 = 1 << 20;
 
 /// The size of a part, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl PartSize {
     pub fn new(text: &OsStr) -> anyhow::Result<PartSize> {
         let refuse = || {
             Failure::usage(format!(
-                "--split {} is no size of at least 1M; give a number with K, M or G, such as 4G or 4.7G",
+                "--split {} is not a size of at least 1M; give a number with K, M or G, such as 4G or 4.7G",
                 text.display()
             ))
         };
@@ -84,7 +83,7 @@ fn read_size(text: &str) -> Option<u64> {
 
 /// Where an archive goes.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct ArchivePlace {
     /// The archive.
     pub(crate) file: PathBuf,
     /// Its name, which is UTF-8.
@@ -92,7 +91,7 @@ pub(crate) struct Place {
     pub(crate) split: Option<PartSize>,
 }
 
-impl Place {
+impl ArchivePlace {
     fn beside(&self, ending: &str) -> PathBuf {
         self.file.with_file_name(format!("{}{ending}", self.name))
     }
@@ -117,15 +116,20 @@ impl Place {
         self.file.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Files of other people that have the names of ours that go with parts.
+    /// Files with the names of `join.sh` and `JOIN.txt` that do not come with parts.
     pub(crate) fn in_the_way(&self) -> Vec<PathBuf> {
-        let names = JOINING.iter().filter(|_| self.split.is_some());
+        type IsOurs = fn(&[u8]) -> bool;
+        let names = [
+            (SCRIPT.0, joining::is_script as IsOurs),
+            (PAGE, joining::is_page),
+        ];
+        let names = names.into_iter().filter(|_| self.split.is_some());
         names
-            .map(|(name, content)| (self.dir().join(name), content))
-            .filter(|(file, content)| match fs::symlink_metadata(file) {
+            .map(|(name, is_ours)| (self.dir().join(name), is_ours))
+            .filter(|(file, is_ours)| match fs::symlink_metadata(file) {
                 Ok(found) => {
-                    let is_ours = || fs::read(file).is_ok_and(|text| text == content.as_bytes());
-                    !(found.is_file() && found.len() == content.len() as u64 && is_ours())
+                    let is_small = found.is_file() && found.len() < MOST_OF_JOINING;
+                    !(is_small && fs::read(file).is_ok_and(|content| is_ours(&content)))
                 }
                 Err(_) => false,
             })
@@ -166,14 +170,14 @@ fn is_part(ending: &str) -> bool {
 }
 
 /// A file that was written.
-struct Written {
+struct WrittenPart {
     name: String,
     digest: Sha256Digest,
 }
 
 /// What is written so far.
 struct Output {
-    place: Place,
+    place: ArchivePlace,
     dir: PathBuf,
     current: Option<File>,
     /// Bytes of the current file.
@@ -182,7 +186,7 @@ struct Output {
     part_hash: Sha256,
     whole_hash: Sha256,
     bytes: u64,
-    parts: Vec<Written>,
+    parts: Vec<WrittenPart>,
 }
 
 impl Output {
@@ -207,7 +211,7 @@ impl Output {
         file.sync_all()?;
         let digest = std::mem::take(&mut self.part_hash).finalize().into();
         let name = format!("{}.{:03}", self.place.name, self.parts.len() + 1);
-        self.parts.push(Written { name, digest });
+        self.parts.push(WrittenPart { name, digest });
         Ok(())
     }
 }
@@ -249,7 +253,7 @@ impl Write for Output {
 pub(crate) struct NewArchive(Arc<Mutex<Output>>);
 
 /// An archive that is in its place.
-pub(crate) struct Packed {
+pub(crate) struct PackedArchive {
     /// The digest of the whole.
     pub(crate) digest: Sha256Digest,
     /// Its bytes.
@@ -264,7 +268,7 @@ impl NewArchive {
     /// # Errors
     ///
     /// When nothing can be written there.
-    pub(crate) fn begin(place: &Place) -> anyhow::Result<NewArchive> {
+    pub(crate) fn begin(place: &ArchivePlace) -> anyhow::Result<NewArchive> {
         let dir = place.incomplete();
         let making = || format!("{} cannot be made", dir.display());
         if fs::symlink_metadata(&dir).is_ok() {
@@ -297,7 +301,7 @@ impl NewArchive {
     pub(crate) fn commit(
         &self,
         sign: impl FnOnce(&Path, &[u8]) -> anyhow::Result<Option<String>>,
-    ) -> anyhow::Result<Packed> {
+    ) -> anyhow::Result<PackedArchive> {
         let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let output = &mut *output;
         let place = output.place.clone();
@@ -312,23 +316,20 @@ impl NewArchive {
             let lines = output.parts.iter();
             let lines = lines.map(|part| format!("{}  {}\n", part.digest, part.name));
             let lines: String = lines.collect();
-            write_file(
-                &output.dir.join(named(&place.part_sums())),
-                lines.as_bytes(),
-            )?;
-        }
-        put_in_place(&output.dir, &place)?;
-        if is_split {
-            for (name, content) in JOINING {
-                replace_file(&place.dir().join(name), content.as_bytes())?;
+            write_list(&output.dir, &place.part_sums(), lines.as_bytes())?;
+            let names: Vec<&str> = output.parts.iter().map(|part| &*part.name).collect();
+            let page = joining::page(&place.name, &names);
+            for (name, content) in [SCRIPT, (PAGE, &page)] {
+                write_list(&output.dir, Path::new(name), content.as_bytes())?;
             }
         }
         if let Some(signature) = signature {
             let file = Product::signature_of(&place.sums());
-            replace_file(&file, signature.as_bytes())?;
+            write_list(&output.dir, &file, signature.as_bytes())?;
         }
-        replace_file(&place.sums(), sums.as_bytes())?;
-        Ok(Packed {
+        write_list(&output.dir, &place.sums(), sums.as_bytes())?;
+        put_in_place(&output.dir, &place)?;
+        Ok(PackedArchive {
             digest,
             bytes: output.bytes,
             parts: is_split.then_some(output.parts.len()),
@@ -338,28 +339,44 @@ impl NewArchive {
 
 /// Gives what was written in `dir` its names, and removes the rest of an earlier archive. An archive without
 /// its list is known to be incomplete: the old list goes first, and the new one comes last.
-fn put_in_place(dir: &Path, place: &Place) -> anyhow::Result<()> {
+fn put_in_place(dir: &Path, place: &ArchivePlace) -> anyhow::Result<()> {
     let remove = |file: &Path| match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} cannot be replaced", file.display()))
         }
         _ => Ok(()),
     };
-    remove(&place.sums())?;
+    let list = place.sums();
+    remove(&list)?;
     let mut new = BTreeSet::new();
     for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let to = place.dir().join(entry.file_name());
-        fs::rename(entry.path(), &to)
-            .with_context(|| format!("{} cannot be put in its place", to.display()))?;
-        new.insert(to);
+        new.insert(place.dir().join(entry?.file_name()));
+    }
+    new.remove(&list);
+    let take = |to: &Path| {
+        fs::rename(dir.join(named(to)), to)
+            .with_context(|| format!("{} cannot be put in its place", to.display()))
+    };
+    for file in &new {
+        take(file)?;
     }
     for earlier in place.earlier()? {
         if !new.contains(&earlier) {
             remove(&earlier)?;
         }
     }
+    take(&list)?;
     remove_dir(dir).with_context(|| format!("{} cannot be removed", dir.display()))
+}
+
+/// Writes a small file into a directory that is not in its place yet, under the name of `file`, and waits
+/// until it is on the disk.
+fn write_list(dir: &Path, file: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let file = dir.join(named(file));
+    write_file(&file, content)?;
+    File::open(&file)
+        .and_then(|file| file.sync_all())
+        .with_context(|| format!("{} cannot be written", file.display()))
 }
 
 fn named(path: &Path) -> &OsStr {

@@ -2,27 +2,32 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pixi_offline::byte_size::ByteSize;
 use pixi_offline::commands::build_offline_product::ProductArchive;
-use pixi_offline::commands::signing_key;
 use pixi_offline::context::Context;
-use pixi_offline::evidence::check::{self, Checked, Depth, Installs};
-use pixi_offline::evidence::is_workdir;
-use pixi_offline::evidence::signature::SigningKey;
+use pixi_offline::counted::{self, counted};
+use pixi_offline::evidence::check::{self, CheckReport, Depth, Installs};
+use pixi_offline::evidence::manifest::Totals;
 use pixi_offline::evidence::trusted_comment::TrustedComment;
+use pixi_offline::evidence::update_mark::update_around;
+use pixi_offline::evidence::verification::Verified;
+use pixi_offline::evidence::{did_you_mean, is_workdir};
 use pixi_offline::failure::Failure;
+use pixi_offline::interruption::Interruptible;
 use pixi_offline::layout::Product;
-use pixi_offline::product::pasteable;
 use pixi_offline::project::require_dir;
+use pixi_offline::quote::pasteable_line;
 use pixi_offline::replacement::DirLock;
 use pixi_offline::request::SigningOptions;
+use rustix::fs::Access;
 
-use crate::archive;
+use crate::archive::{self, ArchiveContents};
 use crate::compression::{self, Compression};
-use crate::output::{NewArchive, Packed, PartSize, Place};
+use crate::output::{ArchivePlace, NewArchive, PackedArchive, PartSize};
 
 /// The name of the command, for locks.
 const COMMAND: &str = "pack-product";
@@ -38,16 +43,28 @@ pub struct PackRequest {
     pub force: bool,
     /// The key that signs the list of digests.
     pub signing: SigningOptions,
+    /// What the record of the final verification may be.
+    pub record: RecordRule,
+}
+
+/// What the record of a product's final verification may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordRule {
+    /// That of a pass, or none, which is said.
+    NotFailed,
+    /// Any: what it is gets a warning.
+    Any,
+    /// None yet: the product was made by the same command.
+    Later,
 }
 
 /// An archive that can be written, for a product that may not be there yet.
 pub struct PackPlan {
-    place: Place,
+    place: ArchivePlace,
     compression: Compression,
-    key: Option<SigningKey>,
-    /// The words that name the key, for the command line to go on with.
-    signing: Vec<OsString>,
+    signing: SigningOptions,
     force: bool,
+    record: RecordRule,
 }
 
 impl PackPlan {
@@ -58,20 +75,35 @@ impl PackPlan {
     /// Exit code 2 for a name without a known ending, a directory that is not there, an archive that is
     /// there already, and a key that cannot be used.
     pub fn new(request: &PackRequest, context: &Context) -> anyhow::Result<PackPlan> {
+        if request.file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(Failure::usage(format!(
+                "{} is a directory; name the archive: a file that ends in .tar, .tar.gz or .tar.zst",
+                request.file.display()
+            )));
+        }
         let file = context.host.absolute(&request.file);
         let compression = Compression::of(&file)?;
         let dir = file.parent().unwrap_or(Path::new("/"));
         require_dir("the directory of the archive", dir)?;
+        if let Some(update) = update_around(&file) {
+            return Err(Failure::usage(format!(
+                "{} is in the update {}, and apply-update.sh refuses an update with additional files; give the archive a place outside of it",
+                file.display(),
+                update.display()
+            )));
+        }
+        require_writable(dir)?;
         let name = file.file_name().and_then(|name| name.to_str());
-        let place = Place {
+        let place = ArchivePlace {
             name: name.unwrap_or_default().to_owned(),
             split: request.split,
             file,
         };
+        context.check_signing_key(&request.signing)?;
         let plan = PackPlan {
-            key: signing_key(&request.signing, context)?,
-            signing: words_of(&request.signing),
+            signing: request.signing.clone(),
             force: request.force,
+            record: request.record,
             compression,
             place,
         };
@@ -81,24 +113,28 @@ impl PackPlan {
 
     /// Nothing is in the place, or it may be replaced.
     fn require_free(&self) -> anyhow::Result<()> {
-        let mut there = self.place.earlier()?;
-        there.extend(self.place.in_the_way());
-        for earlier in there {
+        for earlier in self.place.earlier()? {
             if !earlier
                 .symlink_metadata()
                 .is_ok_and(|found| found.is_file())
             {
                 return Err(Failure::usage(format!(
-                    "{} is no regular file, and would have to be replaced; give the archive another name",
+                    "{} is not a regular file, and would have to be replaced; give the archive another name",
                     earlier.display()
                 )));
             }
             if !self.force {
                 return Err(Failure::usage(format!(
-                    "{} is there already; give the archive another name, or add --force to replace it",
+                    "{} already exists; give the archive another name, or add --force to replace it",
                     earlier.display()
                 )));
             }
+        }
+        if let Some(other) = self.place.in_the_way().first() {
+            return Err(Failure::usage(format!(
+                "{} already exists and is not that of an archive, and --split makes one: move it away, or name another directory",
+                other.display()
+            )));
         }
         Ok(())
     }
@@ -113,7 +149,7 @@ impl PackPlan {
             return Ok(());
         }
         Err(Failure::usage(format!(
-            "{} lies in the product; give the archive a place outside of it",
+            "{} is in the product; give the archive a place outside of it",
             self.place.file.display()
         )))
     }
@@ -122,63 +158,120 @@ impl PackPlan {
     ///
     /// # Errors
     ///
-    /// Exit code 2 for what is no product with lists, and for a place in it; 1 when the product is not as it
+    /// Exit code 2 for what is not a product with lists, and for a place in it; 1 when the product is not as it
     /// lists itself or the archive cannot be written: then nothing is left of it.
     pub fn execute(&self, product_dir: &Path, context: &Context) -> anyhow::Result<()> {
         let product_dir = context.host.absolute(product_dir);
         require_dir("PRODUCT", &product_dir)?;
         self.require_outside(&product_dir)?;
+        // A password is asked for before the work, and not in the middle of it.
+        context.signing_key(&self.signing)?;
         let product = Product::new(&product_dir);
         let _reading = match product_dir.parent() {
             Some(workdir) if is_workdir(workdir) => Some(DirLock::shared(workdir, COMMAND)?),
             _ => None,
         };
         let checked = as_listed(&product, context)?;
-        archive::require_packable(&checked)?;
+        self.require_record(&product, &checked, context)?;
+        let contents = ArchiveContents::of_product(&product, &checked)?;
+        let about = (&checked.manifest.facts, &checked.digest);
+        let comment = |file: &Path, now| TrustedComment::of(file, now, Some(about));
+        self.pack_contents(&contents, comment, context)
+    }
+
+    /// Refuses a product that failed, unless that may be; says what is known of another one.
+    fn require_record(
+        &self,
+        product: &Product,
+        checked: &CheckReport,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let dir = product.path().display();
+        let report = &context.report;
+        match (Verified::read(product, &checked.digest)?, self.record) {
+            (Verified::Passed(_), _) | (_, RecordRule::Later) => {}
+            (Verified::Never, _) => report.note(format_args!(
+                "{dir} has no verification.json: not verified offline"
+            )),
+            (Verified::OfAnother { .. }, _) => report.warning(format_args!(
+                "{dir} has a verification.json of another product: not verified offline"
+            )),
+            (Verified::Failed(_), RecordRule::Any) => {
+                report.warning(format_args!("{dir} did not pass its final verification"))
+            }
+            (Verified::Failed(_), RecordRule::NotFailed) => {
+                return Err(Failure::usage(format!(
+                    "{dir} did not pass its final verification; run final-verify-product with --attach again, or give --unverified"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs a directory. `comment` gives what is signed together with the list of digests, for its name
+    /// and a time in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when an archive is there that may not be replaced; 1 when a file is not as it is listed
+    /// or the archive cannot be written: then nothing is left of it.
+    pub fn pack_contents(
+        &self,
+        contents: &ArchiveContents<'_>,
+        comment: impl Fn(&Path, u64) -> TrustedComment,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let key = context.signing_key(&self.signing)?;
         let _writing = DirLock::exclusive(&self.place.file, COMMAND)?;
         self.require_free()?;
+        let _watch = Interruptible::start()?;
         let new = NewArchive::begin(&self.place)?;
-        let packed = self.write(&new, &product, &checked, context);
+        let sign = |file: &Path, content: &[u8]| {
+            let now = context.host.source_date_epoch;
+            let now = now.unwrap_or_else(|| context.now());
+            let key = key.as_ref();
+            key.map(|key| key.sign(content, &comment(file, now)))
+                .transpose()
+        };
+        let packed = self.write(&new, contents, sign, context);
         if packed.is_err() {
             new.discard();
         }
-        self.tell(&packed?, context);
+        self.report(&packed?, context);
         Ok(())
     }
 
     fn write(
         &self,
         new: &NewArchive,
-        product: &Product,
-        checked: &Checked,
+        contents: &ArchiveContents<'_>,
+        sign: impl Fn(&Path, &[u8]) -> anyhow::Result<Option<String>>,
         context: &Context,
-    ) -> anyhow::Result<Packed> {
-        context.report.runs("packing the product");
+    ) -> anyhow::Result<PackedArchive> {
+        context.report.runs("packing");
         context
             .report
-            .progress_of(|| checked.manifest.facts.totals.bytes);
+            .progress_of(|| Totals::of(contents.entries).bytes);
         let mut to = self
             .compression
             .writer(new.clone(), compression::threads())
             .context("the compression cannot be started")?;
-        archive::write(product, checked, &mut to, context)?;
+        archive::write(contents, &mut to, &self.place.file, context)?;
         to.finish()
-            .with_context(|| format!("{} cannot be written", self.place.file.display()))?;
-        new.commit(|file, content| {
-            let Some(key) = &self.key else {
-                return Ok(None);
-            };
-            let now = context.host.source_date_epoch;
-            let now = now.unwrap_or_else(|| context.now());
-            let about = (&checked.manifest.facts, &checked.digest);
-            let comment = TrustedComment::of(file, now, Some(about));
-            key.sign(content, &comment).map(Some)
-        })
+            .with_context(|| archive::writing(&self.place.file))?;
+        new.commit(sign)
     }
 
-    fn tell(&self, packed: &Packed, context: &Context) {
+    fn report(&self, packed: &PackedArchive, context: &Context) {
+        let (file, report) = (self.place.file.display().to_string(), &context.report);
+        report.field("archive", file);
+        report.field("sha256", packed.digest.to_string());
+        report.field("bytes", packed.bytes);
+        if let Some(parts) = packed.parts {
+            report.field("parts", parts);
+        }
         let parts = match packed.parts {
-            Some(parts) => format!(" in {parts} parts"),
+            Some(parts) => format!(" in {}", counted(parts, "part", "parts")),
             None => String::new(),
         };
         context.report.ok(format_args!(
@@ -203,14 +296,13 @@ impl ProductArchive for PackPlan {
     }
 
     fn command_line(&self, product: &Path) -> String {
-        let mut words = vec![OsString::from(COMMAND)];
+        let mut args = vec![OsString::from(COMMAND)];
         if let Some(split) = &self.place.split {
-            words.extend(["--split".into(), split.to_string().into()]);
+            args.extend(["--split".into(), split.to_string().into()]);
         }
-        words.extend(self.signing.iter().cloned());
-        words.extend([product.into(), self.place.file.clone().into()]);
-        let words: Vec<String> = words.iter().map(|word| pasteable(word)).collect();
-        words.join(" ")
+        args.extend(args_of(&self.signing));
+        args.extend([product.into(), self.place.file.clone().into()]);
+        pasteable_line(args)
     }
 
     fn pack(&self, product: &Path, context: &Context) -> anyhow::Result<()> {
@@ -226,7 +318,19 @@ impl fmt::Debug for PackPlan {
     }
 }
 
-fn words_of(signing: &SigningOptions) -> Vec<OsString> {
+/// A build may take an hour before its archive is written.
+fn require_writable(dir: &Path) -> anyhow::Result<()> {
+    let mode = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::access(dir, mode).map_err(|error| {
+        Failure::usage(format!(
+            "the directory of the archive {} cannot be written to: {}; name another one",
+            dir.display(),
+            io::Error::from(error)
+        ))
+    })
+}
+
+fn args_of(signing: &SigningOptions) -> Vec<OsString> {
     let options = [
         ("--sign-key", &signing.sign_key),
         ("--sign-password-file", &signing.sign_password_file),
@@ -239,18 +343,20 @@ fn words_of(signing: &SigningOptions) -> Vec<OsString> {
 }
 
 /// The lists of a product that is as they say, but for the bytes of its files.
-fn as_listed(product: &Product, context: &Context) -> anyhow::Result<Checked> {
+fn as_listed(product: &Product, context: &Context) -> anyhow::Result<CheckReport> {
     let Some(checked) = check::check(product, Depth::Quick)? else {
         return Err(Failure::usage(format!(
-            "{} has no manifest.json and no SHA256SUMS, so it is no product, or an older version made it; make the product again",
-            product.path().display()
+            "{} has no manifest.json and no SHA256SUMS, so it is not a product, or an older version made it{}; make the product again",
+            product.path().display(),
+            did_you_mean(product.path())
         )));
     };
     checked.require_as_listed(product, Installs::Allowed)?;
     match checked.left_by_install.len() {
         0 => {}
         left => context.report.note(format_args!(
-            "{left} files and directories that an install left in the product stay out of the archive"
+            "left out of the archive: {} that an install left in the product",
+            counted::entries(left)
         )),
     }
     Ok(checked)

@@ -1,7 +1,7 @@
 //! `pixi-offline`: the commands of this project by short names.
 //!
-//! In: the words of the command line. Out: this process becomes the command that the first
-//! word stands for, so input, output, signals and the exit code are that command's own. It
+//! In: the arguments of the command line. Out: this process becomes the command that the first
+//! argument stands for, so input, output, signals and the exit code are that command's own. It
 //! reads no option of a command but the one that decides between the two that stage.
 
 use std::ffi::{OsStr, OsString};
@@ -14,6 +14,9 @@ use pixi_offline::tools::Program;
 
 /// The option that tells a project in a container from one on this machine.
 const CONTAINER_OPTION: &str = "--container-id";
+
+/// The argument that asks for help, as an option does.
+const HELP: &str = "help";
 
 /// The command that stages a project in a container.
 const STAGE_FROM_CONTAINER: &str = "create-workdir-from-container";
@@ -35,47 +38,52 @@ const EXAMPLES: &str = r"Examples:
 /// A short name.
 #[derive(Debug)]
 pub struct ShortName {
-    /// The word that is typed.
-    pub word: &'static str,
+    /// The argument that is typed.
+    pub arg: &'static str,
     /// The command that it starts.
     pub command: &'static str,
     about: &'static str,
 }
 
 /// All of them, in the order of the work.
-pub const SHORT_NAMES: [ShortName; 7] = [
+pub const SHORT_NAMES: [ShortName; 8] = [
     ShortName {
-        word: "build",
+        arg: "build",
         command: "build-offline-product",
         about: "Make a product and prove that it installs offline: all steps in one go",
     },
     ShortName {
-        word: "stage",
+        arg: "stage",
         command: "create-workdir-from-host",
         about: "Stage, install and verify a project in a container with a network; with --container-id, a project in a running container",
     },
     ShortName {
-        word: "product",
+        arg: "product",
         command: "make-archive-ready-product",
         about: "Make a product of a workdir",
     },
     ShortName {
-        word: "verify",
+        arg: "verify",
         command: "final-verify-product",
         about: "Install a product in a container without a network and verify it there",
     },
     ShortName {
-        word: "image",
+        arg: "image",
         command: "make-production-image",
         about: "Make a container image without pixi of a product",
     },
     ShortName {
-        word: "compare",
+        arg: "compare",
         command: "compare-products",
         about: "Show what differs between two products",
     },
     ShortName {
-        word: "pack",
+        arg: "update",
+        command: "make-product-update",
+        about: "Make what turns a delivered product into a newer one at the target",
+    },
+    ShortName {
+        arg: "pack",
         command: "pack-product",
         about: "Pack a product into one archive, or into parts of a size",
     },
@@ -95,35 +103,44 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .subcommands(SHORT_NAMES.iter().map(|name| {
             let about = format!("{} ({})", name.about, name.command);
-            Command::new(name.word).about(about)
+            Command::new(name.arg).about(about)
         }))
 }
 
-/// A command and the words that it is given.
+/// A command and the arguments that it is given.
 #[derive(Debug)]
-pub struct Chosen {
+pub struct ChosenCommand {
     command: &'static str,
     arguments: Vec<OsString>,
 }
 
-/// Reads the words of the command line.
+/// Reads the arguments of the command line.
 ///
 /// # Errors
 ///
-/// Exit code 2 when the first word is no short name, or there is none.
-pub fn choose(words: &[OsString]) -> anyhow::Result<Parsed<Chosen>> {
-    let Some((word, arguments)) = words.split_first() else {
-        return Err(unknown("give a command"));
+/// Exit code 2 when the first argument is not a short name; with the help when there is none.
+pub fn choose(args: &[OsString]) -> anyhow::Result<Parsed<ChosenCommand>> {
+    let Some((arg, arguments)) = args.split_first() else {
+        let help = command().render_help();
+        return Err(Failure::usage(format!(
+            "give a command; {}\n\n{help}",
+            list()
+        )));
     };
-    if word == "--help" || word == "-h" {
+    // `help COMMAND` is `COMMAND --help`, as with git.
+    if arg == HELP && !arguments.is_empty() {
+        let of_command = [&arguments[..1], &["--help".into()]].concat();
+        return choose(&of_command);
+    }
+    if arg == "--help" || arg == "-h" || arg == HELP {
         return Ok(Parsed::Text(command().render_help().to_string()));
     }
-    if word == "--version" || word == "-V" {
+    if arg == "--version" || arg == "-V" {
         return Ok(Parsed::Text(command().render_version()));
     }
-    let command = command_of(word, arguments)
-        .ok_or_else(|| unknown(&format!("{word:?} is not a command of pixi-offline")))?;
-    Ok(Parsed::Options(Box::new(Chosen {
+    let command = command_of(arg, arguments)
+        .ok_or_else(|| unknown(&format!("{arg:?} is not a command of pixi-offline")))?;
+    Ok(Parsed::Options(Box::new(ChosenCommand {
         command,
         arguments: arguments.to_owned(),
     })))
@@ -134,31 +151,32 @@ pub fn choose(words: &[OsString]) -> anyhow::Result<Parsed<Chosen>> {
 /// # Errors
 ///
 /// Exit code 127 when the command is neither beside this program nor on `PATH`.
-pub fn start(chosen: Chosen, host: &HostEnv) -> anyhow::Result<()> {
+pub fn start(chosen: ChosenCommand, host: &HostEnv) -> anyhow::Result<()> {
     Err(find(chosen.command, host)?.replace_process(&chosen.arguments))
 }
 
-/// The command that a word stands for, with these arguments.
-pub fn command_of(word: &OsStr, arguments: &[OsString]) -> Option<&'static str> {
-    let name = SHORT_NAMES.iter().find(|name| word == name.word)?;
-    // What follows `--` are the words of a verification.
+/// The command that an argument stands for, with these arguments.
+pub fn command_of(arg: &OsStr, arguments: &[OsString]) -> Option<&'static str> {
+    let name = SHORT_NAMES.iter().find(|name| arg == name.arg)?;
+    // What follows `--` are the arguments of a verification.
     let mut options = arguments.iter().take_while(|argument| *argument != "--");
     let from_container = options.any(|option| {
         let option = option.to_string_lossy();
         option.split('=').next() == Some(CONTAINER_OPTION)
     });
-    match name.word {
+    match name.arg {
         "stage" if from_container => Some(STAGE_FROM_CONTAINER),
         _ => Some(name.command),
     }
 }
 
 fn unknown(what: &str) -> anyhow::Error {
-    let words: Vec<&str> = SHORT_NAMES.iter().map(|name| name.word).collect();
-    Failure::usage(format!(
-        "{what}: the commands are {}; see pixi-offline --help",
-        words.join(", ")
-    ))
+    Failure::usage(format!("{what}: {}; see pixi-offline --help", list()))
+}
+
+fn list() -> String {
+    let args: Vec<&str> = SHORT_NAMES.iter().map(|name| name.arg).collect();
+    format!("the commands are {}", args.join(", "))
 }
 
 /// The program of a command: beside this one, else on `PATH`.
@@ -181,14 +199,14 @@ fn find(name: &str, host: &HostEnv) -> anyhow::Result<Program> {
 mod tests {
     use super::*;
 
-    fn started(words: &[&str]) -> Option<&'static str> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        command_of(&words[0], &words[1..])
+    fn started(args: &[&str]) -> Option<&'static str> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        command_of(&args[0], &args[1..])
     }
 
     #[test]
     fn each_word_stands_for_one_command_and_container_id_decides_for_stage() {
-        for (words, command) in [
+        for (args, command) in [
             (
                 &["build", "--container-id", "c"][..],
                 "build-offline-product",
@@ -211,12 +229,13 @@ mod tests {
             (&["verify"], "final-verify-product"),
             (&["image"], "make-production-image"),
             (&["compare", "a", "b"], "compare-products"),
+            (&["update", "--from", "a"], "make-product-update"),
             (&["pack", "a", "b.tar"], "pack-product"),
         ] {
-            assert_eq!(started(words), Some(command), "{words:?}");
+            assert_eq!(started(args), Some(command), "{args:?}");
         }
-        for word in ["", "builds", "build-offline-product", "--", "-x"] {
-            assert_eq!(started(&[word]), None, "{word}");
+        for arg in ["", "builds", "build-offline-product", "--", "-x"] {
+            assert_eq!(started(&[arg]), None, "{arg}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Text of others, with characters that cannot be seen written out: control
-//! characters would be orders to a terminal, and some of Unicode hide or turn
-//! around what stands beside them.
+//! Text of others, with invisible characters written out: without terminal escape
+//! sequences, and without characters of Unicode that hide or reverse the text
+//! around them.
 
 use std::borrow::Cow;
 

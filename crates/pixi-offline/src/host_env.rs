@@ -8,7 +8,8 @@
 )]
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,6 +32,8 @@ pub struct HostEnv {
     pub container_engine: Option<OsString>,
     /// How docker's client is led to its engine.
     pub docker: DockerSettings,
+    /// The proxies, where there are some.
+    pub proxies: ProxyVariables,
     /// `PIXI_IMAGE`, when set and not empty: the image to build in.
     pub pixi_image: Option<OsString>,
     /// `PATH`.
@@ -85,6 +88,47 @@ impl DockerSettings {
     }
 }
 
+/// The variables that name proxies, and those that they are not for, as set and not empty.
+#[derive(Clone, Default)]
+pub struct ProxyVariables(Vec<(&'static str, OsString)>);
+
+impl ProxyVariables {
+    /// The names, which programs read in both cases of letters.
+    const NAMES: [&'static str; 8] = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+    ];
+
+    fn read(set: impl Fn(&'static str) -> Option<OsString>) -> ProxyVariables {
+        let found = ProxyVariables::NAMES.into_iter();
+        ProxyVariables::new(found.filter_map(|name| Some((name, set(name)?))))
+    }
+
+    /// These variables with these values.
+    pub fn new(variables: impl IntoIterator<Item = (&'static str, OsString)>) -> ProxyVariables {
+        ProxyVariables(variables.into_iter().collect())
+    }
+
+    /// Each name with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &OsString)> {
+        self.0.iter().map(|(name, value)| (*name, value))
+    }
+}
+
+/// Names alone: a value may have a password.
+impl fmt::Debug for ProxyVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.iter().map(|(name, _)| name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
 impl HostEnv {
     /// Reads them all.
     ///
@@ -111,6 +155,7 @@ impl HostEnv {
             home: env::home_dir().filter(|home| !home.as_os_str().is_empty()),
             container_engine: set("CONTAINER_ENGINE"),
             docker: DockerSettings::read(set),
+            proxies: ProxyVariables::read(set),
             pixi_image: set("PIXI_IMAGE"),
             search_path: set("PATH"),
             program: env::current_exe().context("this program's own file cannot be found")?,
@@ -122,6 +167,11 @@ impl HostEnv {
             selinux_enforcing: fs::read("/sys/fs/selinux/enforce")
                 .is_ok_and(|state| state.starts_with(b"1")),
         })
+    }
+
+    /// The value of a variable of the process, which the caller asked for by its name.
+    pub fn variable(&self, name: &OsStr) -> Option<OsString> {
+        env::var_os(name)
     }
 
     /// The git top level of the current directory, else the current directory:

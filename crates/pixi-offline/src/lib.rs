@@ -1,30 +1,30 @@
-//! What the commands of pixi-offline share: bringing [Pixi](https://pixi.sh)
-//! projects into places without a network.
+//! The core of the pixi-offline commands, which package [Pixi](https://pixi.sh) projects
+//! for machines without a network.
 //!
-//! A request flows one way, and every arrow is a directory of this crate:
-//!
-//! ```text
-//! command line → request → layout → staging → container → product → evidence → report
-//! ```
-//!
-//! [`commands`] composes them, one file for each thing that a person runs. Start
-//! reading there. `docs/architecture.md` in the repository is the map.
+//! Start reading in [`commands`], which has one module for each command.
+//! `docs/architecture.md` in the repository describes all modules and their order.
 
 pub mod byte_size;
 pub mod commands;
 pub mod comparison;
 pub mod container;
 pub mod context;
+pub mod counted;
+pub mod digest;
 pub mod entry;
 pub mod escape;
 pub mod evidence;
 pub mod failure;
+mod from_text;
 pub mod host_env;
+pub mod interruption;
 pub mod layout;
+mod network_access;
 pub mod packages;
 pub mod parallel;
 pub mod product;
 pub mod project;
+pub mod quote;
 pub mod regular_file;
 pub mod replacement;
 pub mod report;
@@ -34,4 +34,5 @@ pub mod staging;
 pub mod tools;
 pub mod transfer;
 pub mod untrusted_dir;
+pub mod url;
 mod workspace;

@@ -41,7 +41,7 @@ pub fn par_map<T: Sync, R: Send>(
     let next = AtomicUsize::new(0);
     let mut results: Vec<(usize, R)> = on_all_cores(|| {
         let mut results = Vec::new();
-        // Each takes the next item, so that one with a large one holds up none.
+        // Each takes the next item, so that one large item does not delay the others.
         while let Some((index, item)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
             items.get(index).map(|item| (index, item))
@@ -57,6 +57,18 @@ pub fn par_map<T: Sync, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
+/// What two functions give that work side by side.
+pub fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        match other.join() {
+            Ok(other) => (one, other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -65,5 +77,13 @@ mod tests {
         let squares: Vec<u64> = items.iter().map(|item| item * item).collect();
         assert_eq!(super::par_map(items, |item| item * item), squares);
         assert!(super::par_map([0; 0], |item| *item).is_empty());
+    }
+
+    #[test]
+    fn two_functions_work_at_the_same_time_and_both_results_come() {
+        let (say, hear) = std::sync::mpsc::channel();
+        // The first waits for what the other one says.
+        let both = super::both(|| hear.recv(), || say.send(7).is_ok());
+        assert_eq!(both, (Ok(7), true));
     }
 }

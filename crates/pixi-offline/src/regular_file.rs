@@ -1,4 +1,4 @@
-//! Reads a file that somebody else made: only when it is a regular one, links to it
+//! Reads a file that another user made: only when it is a regular one, links to it
 //! followed, and only so much of it.
 
 use std::fs::{File, OpenOptions};
@@ -8,11 +8,11 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a regular file. What is no file is not waited for.
+/// Opens a regular file. What is not a file is not waited for.
 ///
 /// # Errors
 ///
-/// As the system's; `InvalidInput` for what is no regular file.
+/// As the system's; `InvalidInput` for what is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
@@ -25,7 +25,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     if !metadata.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is no regular file",
+            "it is not a regular file",
         ));
     }
     Ok(file)

@@ -1,4 +1,4 @@
-//! The search for secrets in what is about to travel.
+//! The search for secrets in what is about to be packed.
 //!
 //! In: a directory and the rules of what is copied from it, or variables and arguments. Out:
 //! `Finding`s. A [`SecretScanner`] judges each text; this file reads them. Whether
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::layout;
 use crate::staging::{self, Rules, Selection, Survey, SurveyedFile};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -54,20 +55,101 @@ pub struct Finding {
     pub line: Option<u64>,
     /// What it looks like.
     pub kind: String,
+    /// What kind of thing holds it.
+    pub holder: Holder,
+    /// Its path below the directory that was searched, the same in a copy of that; else its
+    /// place.
+    pub within: String,
+}
+
+/// What holds a possible secret, which decides what a person can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// A file that `--exclude` can leave out.
+    File,
+    /// A file of the resources, which are copied whole.
+    Resource,
+    /// The manifest or the lock, without which there is no product.
+    Lock,
+    /// A file of the package cache.
+    Cache,
+    /// A file of a finished product.
+    Product,
+    /// An option of the command line.
+    Argument,
+}
+
+impl Holder {
+    /// What removes it.
+    pub fn cure(self) -> &'static str {
+        match self {
+            Holder::File => "exclude the files (--exclude PATTERN)",
+            Holder::Resource => "take the files out of the resources, which are copied whole",
+            Holder::Lock => "take the login out of the URL in manifest and lock file",
+            Holder::Cache => {
+                "build again with an empty package cache (without --reuse-cache; build-offline-product: with --fresh)"
+            }
+            Holder::Product => "make the product again without the files",
+            Holder::Argument => "take the secret out of the command line",
+        }
+    }
+
+    /// Of a file that is copied as `self` says: manifest and lock cannot be left out.
+    fn of_file(self, relative: &Path) -> Holder {
+        let is_needed = relative.file_name().is_some_and(|name| {
+            name == layout::LOCK_FILE
+                || layout::PROJECT_MANIFESTS
+                    .iter()
+                    .any(|manifest| name == *manifest)
+        });
+        match self {
+            Holder::File if is_needed => Holder::Lock,
+            holder => holder,
+        }
+    }
 }
 
 impl Finding {
-    /// A finding in a file.
-    pub fn in_file(file: &Path, line: Option<u64>, kind: &str) -> Finding {
+    fn in_file(file: &SurveyedFile<'_>, line: Option<u64>, kind: &str, holder: Holder) -> Finding {
         Finding {
-            // It may come from anywhere and goes to a terminal.
-            place: file
-                .to_string_lossy()
-                .replace(|c: char| c.is_control(), "\u{fffd}"),
+            place: shown(file.path),
             line,
             kind: kind.to_owned(),
+            holder,
+            within: shown(file.relative),
         }
     }
+
+    /// A finding in an option.
+    fn in_argument(place: &str, kind: &str) -> Finding {
+        let place = shown(Path::new(place));
+        Finding {
+            line: None,
+            kind: kind.to_owned(),
+            holder: Holder::Argument,
+            within: place.clone(),
+            place,
+        }
+    }
+
+    /// What two findings share that are one: a copy of what was searched has the same.
+    pub fn key(&self) -> String {
+        let Finding {
+            line,
+            kind,
+            holder,
+            within,
+            ..
+        } = self;
+        format!("{holder:?} {within}:{line:?}: {kind}")
+    }
+}
+
+/// A path as it may stand on a terminal: it may come from anywhere.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy()
+        .replace(|c: char| c.is_control(), "\u{fffd}")
 }
 
 /// `path:line: kind`.
@@ -103,17 +185,17 @@ impl Search {
     /// what else that copy would be.
     ///
     /// What cannot be read is passed over: the copy will say so.
-    pub fn dir(&mut self, root: &Path, selection: &dyn Selection) -> Survey {
+    pub fn dir(&mut self, root: &Path, selection: &dyn Selection, holder: Holder) -> Survey {
         staging::survey(root, selection, &mut |file| {
             if !self.is_known(file.relative) {
-                self.search_file(file, LONGEST);
+                self.search_file(file, LONGEST, holder);
             }
         })
     }
 
     /// Looks at one file of `root`, unless it is known, read whole however long
     /// it is; with `follows_links` at what a link leads to.
-    pub fn file(&mut self, root: &Path, relative: &Path, follows_links: bool) {
+    pub fn file(&mut self, root: &Path, relative: &Path, follows_links: bool, holder: Holder) {
         let path = root.join(relative);
         let resolved = follows_links.then(|| path.canonicalize().ok()).flatten();
         let length = fs::metadata(&path).map(|metadata| metadata.len());
@@ -127,11 +209,11 @@ impl Search {
                 length,
                 content: None,
             };
-            self.search_file(file, u64::MAX);
+            self.search_file(file, u64::MAX, holder);
         }
     }
 
-    /// Whether a file, or a directory that it lies in, is passed over.
+    /// Whether a file, or a directory that it is in, is passed over.
     fn is_known(&self, relative: &Path) -> bool {
         let mut above = relative.ancestors();
         !self.known.is_empty() && above.any(|path| self.known.excludes(path, path != relative))
@@ -144,20 +226,18 @@ impl Search {
             return;
         }
         if let Some(kind) = self.scanner.variable(name, value) {
-            self.findings
-                .push(Finding::in_file(Path::new(place), None, kind));
+            self.findings.push(Finding::in_argument(place, kind));
         }
     }
 
-    /// Looks at the words of a command; `place` is the option that they came with.
-    pub fn words(&mut self, place: &str, words: &[String]) {
+    /// Looks at the arguments of a command; `place` is the option that they came with.
+    pub fn args(&mut self, place: &str, args: &[String]) {
         if self.known.excludes(Path::new(place), false) {
             return;
         }
-        for (at, kind) in self.scanner.arguments(words) {
-            let place = format!("{place}, word {}", at + 1);
-            self.findings
-                .push(Finding::in_file(Path::new(&place), None, kind));
+        for (at, kind) in self.scanner.arguments(args) {
+            let place = format!("{place}, argument {}", at + 1);
+            self.findings.push(Finding::in_argument(&place, kind));
         }
     }
 
@@ -170,7 +250,13 @@ impl Search {
         }
         if let Ok(content) = UntrustedDir::read_file(&file, RECORD_LIMIT) {
             let kinds = self.scanner.cache_record(content, relative);
-            let finding = |kind| Finding::in_file(&file, None, kind);
+            let finding = |kind: SecretKind| Finding {
+                place: shown(&file),
+                line: None,
+                kind: kind.to_owned(),
+                holder: Holder::Cache,
+                within: shown(relative),
+            };
             self.findings.extend(kinds.into_iter().map(finding));
         }
     }
@@ -182,13 +268,15 @@ impl Search {
         self.findings
     }
 
-    fn search_file(&mut self, file: SurveyedFile<'_>, longest: u64) {
+    fn search_file(&mut self, file: SurveyedFile<'_>, longest: u64, holder: Holder) {
+        let holder = holder.of_file(file.relative);
         // An empty file holds nothing, whatever its name.
         if file.length == 0 {
             return;
         }
         if let Some(kind) = self.scanner.file_name(file.relative) {
-            self.findings.push(Finding::in_file(file.path, None, kind));
+            self.findings
+                .push(Finding::in_file(&file, None, kind, holder));
             return;
         }
         let read;
@@ -201,7 +289,7 @@ impl Search {
         };
         if let Some(content) = content {
             let found = self.scanner.content(content, file.relative);
-            let finding = |(line, kind)| Finding::in_file(file.path, Some(line), kind);
+            let finding = |(line, kind)| Finding::in_file(&file, Some(line), kind, holder);
             self.findings.extend(found.into_iter().map(finding));
         }
     }

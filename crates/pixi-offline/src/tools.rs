@@ -18,7 +18,7 @@ use anyhow::Context as _;
 
 use crate::failure::{Failure, SIGNAL_BASE};
 use crate::host_env::HostEnv;
-use crate::report::Plain;
+use crate::report::PlainText;
 use crate::untrusted_dir::RECORD_LIMIT;
 
 /// A program that was found on this machine.
@@ -31,9 +31,9 @@ pub struct Program {
 /// Where the standard error of a program that is read live goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Errors {
-    /// To ours, as it is.
+    /// To this process's standard error, as it is.
     Ours,
-    /// To ours, with control characters written out.
+    /// To this process's standard error, with control characters written out.
     Plain,
     /// Into what is read of it.
     Joined,
@@ -41,16 +41,16 @@ enum Errors {
 
 /// What a program printed, and how it ended.
 #[derive(Debug, Clone)]
-pub struct Captured {
+pub struct CapturedOutput {
     /// The exit code as a shell would show it.
     pub code: u8,
-    /// Its standard output.
+    /// Every byte of standard output.
     pub stdout: Vec<u8>,
     /// Its standard error, lossily as text, trimmed.
     pub stderr: String,
 }
 
-impl Captured {
+impl CapturedOutput {
     /// Whether the program ended with 0.
     pub fn succeeded(&self) -> bool {
         self.code == 0
@@ -92,7 +92,7 @@ impl Program {
     /// # Errors
     ///
     /// When it cannot be started. A non-zero end is no error here.
-    pub fn capture(&self, arguments: &[impl AsRef<OsStr>]) -> anyhow::Result<Captured> {
+    pub fn capture(&self, arguments: &[impl AsRef<OsStr>]) -> anyhow::Result<CapturedOutput> {
         self.capture_without(arguments, &[])
     }
 
@@ -105,7 +105,7 @@ impl Program {
         &self,
         arguments: &[impl AsRef<OsStr>],
         variables: &[&str],
-    ) -> anyhow::Result<Captured> {
+    ) -> anyhow::Result<CapturedOutput> {
         let command = duct::cmd(&self.path, os_strings(arguments))
             .stdin_null()
             .unchecked();
@@ -129,7 +129,7 @@ impl Program {
             .with_context(reading)?;
         let ended = reader.try_wait().with_context(reading)?;
         let ended = ended.with_context(reading)?;
-        Ok(Captured {
+        Ok(CapturedOutput {
             code: shell_code(ended.status),
             stdout,
             stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
@@ -144,7 +144,7 @@ impl Program {
         }
     }
 
-    /// The same program; its standard error gives the terminal no orders while it is read
+    /// The same program; its standard error does not reach the terminal while it is read
     /// live.
     pub fn with_plain_errors(&self) -> Program {
         Program {
@@ -174,9 +174,9 @@ impl Program {
             Errors::Joined => self.read(command.stderr_to_stdout()),
             Errors::Plain => {
                 let (errors, to_errors) = std::io::pipe().context("no pipe could be made")?;
-                let mut conversation = self.read(command.stderr_file(to_errors))?;
-                conversation.errors = Some(std::thread::spawn(|| show_plainly(errors)));
-                Ok(conversation)
+                let mut child = self.read(command.stderr_file(to_errors))?;
+                child.errors = Some(std::thread::spawn(|| show_plainly(errors)));
+                Ok(child)
             }
         }
     }
@@ -201,7 +201,7 @@ impl Program {
     /// # Errors
     ///
     /// When it cannot be started.
-    pub fn converse_silently(
+    pub fn spawn_silently(
         &self,
         arguments: &[impl AsRef<OsStr>],
     ) -> anyhow::Result<(ChildProcess, PipeWriter)> {
@@ -305,7 +305,7 @@ impl ChildProcess {
 
 /// Shows what comes on standard error, with control characters written out.
 fn show_plainly(mut stream: impl Read) {
-    let mut plain = Plain::default();
+    let mut plain = PlainText::default();
     let mut buffer = [0; 8 * 1024];
     loop {
         match stream.read(&mut buffer) {
@@ -349,7 +349,7 @@ fn shell_code(status: ExitStatus) -> u8 {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> anyhow::Result<Captured> {
+    fn shell(script: &str) -> anyhow::Result<CapturedOutput> {
         let program = Program {
             path: "/bin/sh".into(),
             errors: Errors::Ours,

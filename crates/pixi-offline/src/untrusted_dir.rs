@@ -1,6 +1,6 @@
 //! A directory that a container could write to, and the only way to work in it.
 //!
-//! Whatever lies in such a directory may have been put there by hostile code: a
+//! Whatever is in such a directory may have been put there by hostile code: a
 //! symbolic link that leads to a file of the user, a fifo that never ends, a sparse
 //! file of terabytes. [`UntrustedDir`] opens the directory once and works by its
 //! descriptor from then on. The path that leads to the directory is the caller's own
@@ -29,7 +29,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use crate::evidence::Sha256Digest;
+use crate::digest::Sha256Digest;
 use crate::host_env;
 
 pub use below::open_below;
@@ -77,7 +77,7 @@ impl UntrustedDir {
     ///
     /// # Errors
     ///
-    /// When it is no directory, or cannot be opened.
+    /// When it is not a directory, or cannot be opened.
     pub fn open(path: &Path) -> io::Result<UntrustedDir> {
         // The last component may be a link: the caller named it.
         let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
@@ -495,7 +495,7 @@ fn not(kind: FileType, wanted: &str) -> io::Error {
 fn no_path(path: &Path) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
-        format!("{path:?} is no path below a directory"),
+        format!("{path:?} is not a path below a directory"),
     )
 }
 

@@ -24,7 +24,7 @@ const NO_HOSTS: &str = "\
 
 /// The patterns, made ready.
 #[derive(Debug)]
-pub struct Contents {
+pub struct CompiledPatterns {
     /// Finds the marks of all patterns in one pass; most content has none.
     marks: AhoCorasick,
     /// Which pattern a mark is of.
@@ -32,13 +32,13 @@ pub struct Contents {
     forms: Vec<OnceLock<Option<Regex>>>,
 }
 
-impl Contents {
+impl CompiledPatterns {
     /// Makes them ready.
     ///
     /// # Errors
     ///
-    /// When a pattern of ours is none.
-    pub fn new() -> anyhow::Result<Contents> {
+    /// When a built-in pattern cannot be compiled.
+    pub fn new() -> anyhow::Result<CompiledPatterns> {
         let owned = PATTERNS.iter().enumerate();
         let (owners, marks): (Vec<usize>, Vec<&str>) = owned
             .flat_map(|(owner, pattern)| pattern.marks.iter().map(move |mark| (owner, *mark)))
@@ -47,7 +47,7 @@ impl Contents {
             .ascii_case_insensitive(true)
             .build(marks)
             .context("the marks of secrets")?;
-        Ok(Contents {
+        Ok(CompiledPatterns {
             marks,
             owners,
             forms: PATTERNS.iter().map(|_| OnceLock::new()).collect(),
@@ -179,13 +179,13 @@ mod tests {
     use super::*;
 
     fn found(text: &str, file: &str) -> Vec<(u64, &'static str)> {
-        let contents = Contents::new().unwrap();
+        let contents = CompiledPatterns::new().unwrap();
         contents.find(text.as_bytes(), Path::new(file))
     }
 
     #[test]
     fn every_pattern_is_a_regular_expression() {
-        let contents = Contents::new().unwrap();
+        let contents = CompiledPatterns::new().unwrap();
         for (index, pattern) in PATTERNS.iter().enumerate() {
             assert!(contents.form(index).is_some(), "{}", pattern.kind);
             assert!(!pattern.marks.is_empty(), "{}", pattern.kind);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use pixi_offline::secret_search::{SecretKind, SecretScanner};
 
-use crate::contents::Contents;
+use crate::contents::CompiledPatterns;
 use crate::variables::kind_of_variable;
 
 /// The name that what tells of a request is searched under.
@@ -32,10 +32,10 @@ const OF_REQUEST: &str = "request.http";
 ///
 /// When one of the patterns cannot be compiled.
 pub fn scanner() -> anyhow::Result<Arc<dyn SecretScanner>> {
-    Ok(Arc::new(Contents::new()?))
+    Ok(Arc::new(CompiledPatterns::new()?))
 }
 
-impl SecretScanner for Contents {
+impl SecretScanner for CompiledPatterns {
     fn file_name(&self, file: &Path) -> Option<SecretKind> {
         names::kind_of_name(file)
     }

@@ -41,11 +41,11 @@ pub struct SecretPattern {
     pub files: &'static [&'static str],
 }
 
-/// The name that the words of a command line are searched under.
+/// The name that the args of a command line are searched under.
 pub const ARGUMENTS: &str = "arguments of a command";
 
 /// Ends of the paths of what tells of requests that were made or will be: the small
-/// files of package caches, settings of git, and the words of a command.
+/// files of package caches, settings of git, and the args of a command.
 const OF_REQUESTS: &[&str] = &[
     ".http",
     ".rkyv",
@@ -213,7 +213,7 @@ pub const PATTERNS: &[SecretPattern] = &[
     ),
     everywhere(
         "OpenAI key",
-        // Every key of theirs holds this, which says "OpenAI" in base 64.
+        // Every key of this provider holds this, which says "OpenAI" in base 64.
         &["T3BlbkFJ"],
         r"\bsk-([A-Za-z0-9_-]{20,}T3BlbkFJ[A-Za-z0-9_-]{20,})",
         Proof::Drawn,

@@ -16,7 +16,7 @@ const ABOUT: &str = "\
 
 /// What a variable looks like that is named like a secret and has a value;
 /// `None` for any other. What the value itself looks like is for
-/// [`Contents`](crate::contents::Contents) to say.
+/// [`CompiledPatterns`](crate::contents::CompiledPatterns) to say.
 pub fn kind_of_variable(name: &str, value: &[u8]) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
     let named = NAMES.split(' ').any(|part| name.contains(part))

@@ -6,13 +6,14 @@ use anyhow::Context as _;
 use duct::cmd;
 
 /// The commands.
-pub const COMMANDS: [&str; 9] = [
+pub const COMMANDS: [&str; 10] = [
     "build-offline-product",
     "compare-products",
     "create-workdir-from-container",
     "create-workdir-from-host",
     "make-archive-ready-product",
     "final-verify-product",
+    "make-product-update",
     "make-production-image",
     "pack-product",
     "pixi-offline",
@@ -37,13 +38,13 @@ pub fn release(more: &[&str]) -> anyhow::Result<PathBuf> {
     let packages = COMMANDS.iter().map(|command| package(command));
     let packages = packages.chain(["fake-engine"]).chain(more.iter().copied());
     let packages = packages.flat_map(|package| ["--package", package]);
-    let words = [
+    let args = [
         "build",
         "--release",
         "--message-format",
         "json-render-diagnostics",
     ];
-    let build = cmd(cargo(), words.into_iter().chain(packages))
+    let build = cmd(cargo(), args.into_iter().chain(packages))
         .dir(&root)
         .stdout_capture()
         .run()

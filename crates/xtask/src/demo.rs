@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use duct::cmd;
-use pixi_offline::product::pasteable;
+use pixi_offline::quote::pasteable_line;
 use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 use serde_json::Value;
 use testbed::published::{Place, Published};
@@ -35,7 +35,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         image: options.image.clone(),
         channel: options.channel.clone(),
     };
-    let mut times = Times::default();
+    let mut times = StepTimes::default();
     let place = times.measure("set up engine, image and channel", || {
         published.or_made_here()
     })?;
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     fs::write(here.join("data/model.bin"), "weights of a model\n")?;
 
     let image = place.image.reference.as_str();
-    let shell = Shell {
+    let shell = DemoShell {
         here,
         binaries: &binaries,
     };
@@ -102,7 +102,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints what somebody who must approve the product asks first.
+/// Prints what the person who approves the product asks first.
 fn tell_evidence(product: &Path) -> anyhow::Result<()> {
     let read = |name: &str| -> anyhow::Result<Value> {
         let file = product.join(name);
@@ -148,16 +148,15 @@ fn project(place: &Place, dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs commands in the demo's directory and shows them.
-struct Shell<'a> {
+struct DemoShell<'a> {
     here: &'a Path,
     binaries: &'a Path,
 }
 
-impl Shell<'_> {
+impl DemoShell<'_> {
     fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<()> {
         let all = std::iter::once(&program).chain(args);
-        let shown: Vec<_> = all.map(|arg| pasteable(arg.as_ref())).collect();
-        println!("\n$ {}", shown.join(" "));
+        println!("\n$ {}", pasteable_line(all));
         let own = self.binaries.join(program);
         // As text: a path without a directory is one of the current directory's to duct.
         let file: OsString = match own.is_file() {
@@ -172,7 +171,7 @@ impl Shell<'_> {
     }
 }
 
-/// Prints a directory, and of each directory in it the names, with how much lies below these.
+/// Prints a directory, and of each directory in it the names, with how much is below these.
 fn tree(dir: &Path) -> anyhow::Result<()> {
     for (name, is_dir) in entries(dir)? {
         println!("{name}{}", if is_dir { "/" } else { "" });
@@ -206,9 +205,9 @@ fn entries(dir: &Path) -> anyhow::Result<Vec<(String, bool)>> {
 
 /// How long the steps took.
 #[derive(Default)]
-struct Times(Vec<(String, Duration)>);
+struct StepTimes(Vec<(String, Duration)>);
 
-impl Times {
+impl StepTimes {
     fn measure<T>(
         &mut self,
         what: &str,

@@ -9,6 +9,24 @@ use clap_complete::Shell;
 
 use crate::build;
 
+/// The reference pages that man pages have, too: a table each.
+const EXIT_CODES: &str = include_str!("../../../docs/reference/exit-codes.md");
+const VARIABLES: &str = include_str!("../../../docs/reference/variables.md");
+
+/// The page with the files.
+const FILES: &str = include_str!("../../../docs/reference/files.md");
+
+/// The commands that start no container.
+const WITHOUT_CONTAINERS: [&str; 4] = [
+    "compare-products",
+    "make-archive-ready-product",
+    "make-product-update",
+    "pack-product",
+];
+
+/// The exit codes that an engine or what runs in a container leads to.
+const CODES_OF_CONTAINERS: [&str; 6] = ["124", "125", "126", "127", "137", "any"];
+
 /// Writes them all into a directory, at the places below `/usr` where `man` and the shells
 /// look for them.
 ///
@@ -52,7 +70,7 @@ pub fn files() -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
 
 /// A bash completion whose subcommands are found: clap_complete 4.5 writes the hyphen of a
 /// command's name in two ways, `a__b` where it chooses a subcommand and `a__subcmd__b` where
-/// it has the words of one.
+/// it has the arguments of one.
 fn with_one_function_name(command: &str, script: &[u8]) -> Vec<u8> {
     let wrong = format!("{}__subcmd__", command.replace('-', "__subcmd__"));
     let right = format!("{}__subcmd__", command.replace('-', "__"));
@@ -72,25 +90,45 @@ fn man_page(command: &Command) -> anyhow::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    page.extend_from_slice(format!(".SH SYNOPSIS\n{}\n", literally(usage)).as_bytes());
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if command.has_subcommands() {
         page.extend_from_slice(b".SH COMMANDS\n");
         for short in command.get_subcommands() {
             let about = short.get_about().map(ToString::to_string);
-            let (word, about) = (short.get_name(), about.unwrap_or_default());
-            let entry = format!(".TP\n\\fB{}\\fR\n{}\n", literally(word), literally(&about));
-            page.extend_from_slice(entry.as_bytes());
+            let (arg, about) = (short.get_name(), about.unwrap_or_default());
+            page.extend_from_slice(entry(arg, &about).as_bytes());
+        }
+    }
+    let starts_containers = !WITHOUT_CONTAINERS.contains(&command.get_name());
+    page.extend_from_slice(b".SH EXIT STATUS\n");
+    let codes = rows(EXIT_CODES).into_iter();
+    for row in codes.filter(|row| starts_containers || !CODES_OF_CONTAINERS.contains(&row[0])) {
+        page.extend_from_slice(entry(row[0], row[1]).as_bytes());
+    }
+    let is_read = |readers: &str| {
+        readers.contains(command.get_name())
+            || readers.contains("all commands")
+            || (starts_containers && readers.contains("the commands that start containers"))
+    };
+    for (title, table) in [("ENVIRONMENT", VARIABLES), ("FILES", FILES)] {
+        let read: Vec<_> = rows(table)
+            .into_iter()
+            .filter(|row| is_read(row[1]))
+            .collect();
+        if !read.is_empty() {
+            page.extend_from_slice(format!(".SH {title}\n").as_bytes());
+        }
+        for row in read {
+            page.extend_from_slice(entry(row[0], row[2]).as_bytes());
         }
     }
     // As they stand: the library would fill the lines like those of a text.
     page.extend_from_slice(b".SH EXAMPLES\n.nf\n");
-    let examples = command
-        .get_after_help()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    for line in examples.lines().skip(1) {
+    for line in examples_of(command).lines().skip(1) {
         page.extend_from_slice(literally(line).as_bytes());
         page.push(b'\n');
     }
@@ -102,8 +140,29 @@ fn man_page(command: &Command) -> anyhow::Result<Vec<u8>> {
         .collect();
     page.extend_from_slice(others.join(",\n").as_bytes());
     page.extend_from_slice(b".\n");
-    man.render_version_section(&mut page)?;
+    let version = command.get_version().unwrap_or_default();
+    page.extend_from_slice(format!(".SH VERSION\n{}\n", literally(version)).as_bytes());
     Ok(page)
+}
+
+/// The examples at the end of the help, all of them.
+fn examples_of(command: &Command) -> String {
+    let all = command.get_after_long_help();
+    let examples = all.or_else(|| command.get_after_help());
+    examples.map(ToString::to_string).unwrap_or_default()
+}
+
+/// The rows of the table of a page, below its head, cell by cell.
+fn rows(page: &'static str) -> Vec<Vec<&'static str>> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix("| "));
+    let cells = |line: &'static str| line.trim_end_matches(" |").split(" | ").collect();
+    lines.skip(1).map(cells).collect()
+}
+
+/// A term and what it means.
+fn entry(term: &str, meaning: &str) -> String {
+    let plain = |text: &str| literally(&text.replace('`', ""));
+    format!(".TP\n\\fB{}\\fR\n{}\n", plain(term), plain(meaning))
 }
 
 /// A line that man(7) shows as it is.
@@ -118,7 +177,7 @@ fn literally(line: &str) -> String {
     }
 }
 
-/// The commands as they parse their words.
+/// The commands as they parse their arguments.
 fn commands() -> Vec<Command> {
     let dirs = |command: Command| {
         command.mut_args(|argument| {
@@ -137,6 +196,7 @@ fn commands() -> Vec<Command> {
         create_workdir_from_container::Options::command(),
         create_workdir_from_host::Options::command(),
         final_verify_product::Options::command(),
+        make_product_update::Options::command(),
         make_production_image::Options::command(),
         pack_product::Options::command(),
         make_archive_ready_product::Options::command(),
@@ -164,6 +224,7 @@ fn with_short_names() -> Command {
         make_production_image::Options::command(),
         pack_product::Options::command(),
         compare_products::Options::command(),
+        make_product_update::Options::command(),
     ];
     let mut front = pixi_offline_cli::command();
     for short in pixi_offline_cli::SHORT_NAMES {
@@ -172,8 +233,8 @@ fn with_short_names() -> Command {
             .find(|long| long.get_name() == short.command);
         // A name without its options would be noticed by the test of these pages.
         let Some(long) = long.cloned() else { continue };
-        front = front.mut_subcommand(short.word, |named| {
-            long.name(short.word)
+        front = front.mut_subcommand(short.arg, |named| {
+            long.name(short.arg)
                 .about(named.get_about().cloned().unwrap_or_default())
         });
     }
@@ -194,32 +255,30 @@ mod tests {
 
     /// The words of each example in a command's help.
     fn examples(command: &Command) -> Vec<Vec<OsString>> {
-        let help = command
-            .get_after_help()
-            .expect("a help with examples")
-            .to_string();
-        let lines = help.replace("\\\n", " ");
+        let short = command.get_after_help().expect("a help with examples");
+        // Those of the short help, too, where it has others.
+        let lines = format!("{short}\n{}", examples_of(command)).replace("\\\n", " ");
         let name = command.get_name();
         let examples: Vec<_> = lines
             .lines()
             .filter_map(|line| line.trim().strip_prefix("$ "))
             .map(|line| {
                 let print = format!("print() {{ printf '%s\\n' \"$@\"; }}; print {line}");
-                let words = cmd("sh", ["-c", &print]).read().unwrap();
-                words.lines().map(OsString::from).collect::<Vec<_>>()
+                let args = cmd("sh", ["-c", &print]).read().unwrap();
+                args.lines().map(OsString::from).collect::<Vec<_>>()
             })
             .collect();
         assert!(examples.len() > 1, "{name}");
-        assert!(examples.iter().all(|words| words[0] == name), "{name}");
+        assert!(examples.iter().all(|args| args[0] == name), "{name}");
         examples
     }
 
     fn parses<Options: Parser + FromArgMatches>() {
-        for words in examples(&Options::command()) {
-            match parse::<Options>(words[1..].iter().cloned()) {
+        for args in examples(&Options::command()) {
+            match parse::<Options>(args[1..].iter().cloned()) {
                 Ok(Parsed::Options(_)) => {}
-                Ok(Parsed::Text(_)) => panic!("{words:?} asks for help"),
-                Err(error) => panic!("{words:?}: {error:#}"),
+                Ok(Parsed::Text(_)) => panic!("{args:?} asks for help"),
+                Err(error) => panic!("{args:?}: {error:#}"),
             }
         }
     }
@@ -233,15 +292,16 @@ mod tests {
         parses::<make_archive_ready_product::Options>();
         parses::<compare_products::Options>();
         parses::<pack_product::Options>();
+        parses::<make_product_update::Options>();
         parses::<make_production_image::Options>();
         short_names_parse();
     }
 
     /// The examples of `pixi-offline` are parsed as the command that they start does.
     fn short_names_parse() {
-        for words in examples(&pixi_offline_cli::command()) {
-            let arguments = &words[2..];
-            let parsed = match pixi_offline_cli::command_of(&words[1], arguments).unwrap() {
+        for args in examples(&pixi_offline_cli::command()) {
+            let arguments = &args[2..];
+            let parsed = match pixi_offline_cli::command_of(&args[1], arguments).unwrap() {
                 "build-offline-product" => is_parsed::<build_offline_product::Options>(arguments),
                 "create-workdir-from-host" => {
                     is_parsed::<create_workdir_from_host::Options>(arguments)
@@ -252,7 +312,7 @@ mod tests {
                 "final-verify-product" => is_parsed::<final_verify_product::Options>(arguments),
                 other => panic!("{other}: add it here"),
             };
-            assert!(parsed.is_ok(), "{words:?}: {parsed:?}");
+            assert!(parsed.is_ok(), "{args:?}: {parsed:?}");
         }
     }
 
@@ -266,11 +326,11 @@ mod tests {
         let page = String::from_utf8(man_page(&command).unwrap()).unwrap();
         for short in pixi_offline_cli::SHORT_NAMES {
             assert!(
-                page.contains(&format!("\n\\fB{}\\fR\n", short.word)),
+                page.contains(&format!("\n\\fB{}\\fR\n", short.arg)),
                 "{page}"
             );
-            let options = command.find_subcommand(short.word).unwrap();
-            assert!(options.get_arguments().count() > 1, "{}", short.word);
+            let options = command.find_subcommand(short.arg).unwrap();
+            assert!(options.get_arguments().count() > 1, "{}", short.arg);
         }
         let stage = command.find_subcommand("stage").unwrap();
         for option in ["project-dir", "container-id"] {
@@ -280,28 +340,95 @@ mod tests {
     }
 
     #[test]
+    fn man_pages_have_the_exit_codes_and_variables_of_the_reference() {
+        let command = build_offline_product::Options::command();
+        let page = String::from_utf8(man_page(&command).unwrap()).unwrap();
+        for part in [
+            ".SH EXIT STATUS\n.TP\n\\fB0\\fR\n",
+            "\n\\fB129, 130, 143\\fR\n",
+            ".SH ENVIRONMENT\n.TP\n\\fBCONTAINER_ENGINE\\fR\n",
+            "\n\\fBPIXI_IMAGE\\fR\n",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+        assert!(!page.contains("PRODUCT_ROOT\\fR"), "{page}");
+    }
+
+    #[test]
+    fn man_pages_have_what_is_of_their_command() {
+        for command in commands() {
+            let name = command.get_name();
+            let page = String::from_utf8(man_page(&command).unwrap()).unwrap();
+            let codes: Vec<_> = rows(EXIT_CODES).iter().map(|row| row[0]).collect();
+            assert!(CODES_OF_CONTAINERS.iter().all(|code| codes.contains(code)));
+            let starts_containers = !WITHOUT_CONTAINERS.contains(&name);
+            for part in ["\n\\fBCONTAINER_ENGINE\\fR\n", "\n\\fB125\\fR\n"] {
+                assert_eq!(page.contains(part), starts_containers, "{name}: {part}");
+            }
+            // A section has something in it.
+            assert!(!page.contains("\n.SH FILES\n.SH"), "{name}: {page}");
+            assert!(!page.contains("\n.SH ENVIRONMENT\n.SH"), "{name}: {page}");
+            let synopsis = page.split(".SH SYNOPSIS\n").nth(1).unwrap();
+            let synopsis = synopsis.lines().next().unwrap();
+            assert!(synopsis.starts_with(&literally(name)), "{name}: {synopsis}");
+            let has_end = [']', '>'].iter().any(|end| synopsis.ends_with(*end));
+            assert!(has_end, "{name}: {synopsis}");
+            assert!(!page.contains("\nv0."), "{name}: {page}");
+        }
+        let page = man_page(&pack_product::Options::command()).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(
+            page.contains("\npack\\-product [OPTIONS] <PRODUCT> <FILE>\n"),
+            "{page}"
+        );
+    }
+
+    /// Options that no help lists, each with the command that has it.
+    const HIDDEN: [(&str, &str); 1] = [
+        // A workdir that is made again keeps its cache without it.
+        ("build-offline-product", "reuse-cache"),
+    ];
+
+    #[test]
+    fn every_command_can_be_quiet_and_verbose() {
+        for command in commands() {
+            let has = |command: &Command, short: char, long: &str| {
+                let mut options = command.get_arguments();
+                options.any(|it| it.get_short() == Some(short) && it.get_long() == Some(long))
+            };
+            let of_all = match command.has_subcommands() {
+                true => command.get_subcommands().collect(),
+                false => vec![&command],
+            };
+            for command in of_all {
+                let name = command.get_name();
+                assert!(has(command, 'q', "quiet"), "{name}");
+                assert!(has(command, 'v', "verbose"), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn man_pages_have_every_option_and_the_examples() {
         assert_eq!(commands().len(), build::COMMANDS.len());
         for command in commands() {
             let page = man_page(&command).unwrap();
             let page = String::from_utf8(page).unwrap().replace("\\-", "-");
-            for option in command
-                .get_arguments()
-                .filter_map(|argument| argument.get_long())
-            {
-                assert!(
-                    page.contains(&format!("--{option}")),
-                    "{}: {option}",
-                    command.get_name()
-                );
+            let help = command.clone().render_long_help().to_string();
+            for option in command.get_arguments() {
+                let name = command.get_name();
+                let Some(long) = option.get_long() else {
+                    continue;
+                };
+                if option.is_hide_set() {
+                    assert!(HIDDEN.contains(&(name, long)), "{name}: {long}");
+                    continue;
+                }
+                for text in [&page, &help] {
+                    assert!(text.contains(&format!("--{long}")), "{name}: {long}");
+                }
             }
-            for line in command
-                .get_after_help()
-                .unwrap()
-                .to_string()
-                .lines()
-                .skip(1)
-            {
+            for line in examples_of(&command).lines().skip(1) {
                 let line = line.replace('\\', "\\e").replace('\'', "\\(aq");
                 assert!(page.contains(&line), "{line} in {page}");
             }

@@ -26,18 +26,18 @@ use crate::tests::Length;
 #[command(name = "cargo xtask")]
 struct Options {
     #[command(subcommand)]
-    task: Task,
+    task: XtaskCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Task {
+enum XtaskCommand {
     /// Set up what is missing and take a small project the whole way, each command shown
     Demo(demo::Options),
     /// Set up what is missing and run every test, those with the real engine too
     Test {
-        /// Words for `cargo test`, a name to filter by for example
+        /// Arguments for `cargo test`, a name to filter by for example
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
+        args: Vec<String>,
     },
     /// Run the tests of docs/explanation/reliability.md, those of many cases long, and write that page
     Reliability,
@@ -45,7 +45,7 @@ enum Task {
     Bench(bench::Options),
     /// A part of the benchmark, in a process of its own
     #[command(hide = true, subcommand)]
-    BenchPart(bench::part::Part),
+    BenchPart(bench::part::BenchPart),
     /// Build the static release binaries and print their directory
     Build,
     /// Write man pages and shell completions, from the options of the commands, below DIR
@@ -71,29 +71,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: &Task) -> anyhow::Result<()> {
+fn run(task: &XtaskCommand) -> anyhow::Result<()> {
     match task {
-        Task::Demo(options) => demo::run(options),
-        Task::Test { words } => {
-            let account = tests::run(words, Length::Short)?;
+        XtaskCommand::Demo(options) => demo::run(options),
+        XtaskCommand::Test { args } => {
+            let account = tests::run(args, Length::Short)?;
             // With a filter most rows have nothing to show.
-            if words.is_empty() {
+            if args.is_empty() {
                 reliability::require(&account)?;
             }
             Ok(())
         }
-        Task::Reliability => reliability::run(),
-        Task::Bench(options) => bench::run(options),
-        Task::Generate { dir } => generate::run(dir),
-        Task::Dist { form } => {
+        XtaskCommand::Reliability => reliability::run(),
+        XtaskCommand::Bench(options) => bench::run(options),
+        XtaskCommand::Generate { dir } => generate::run(dir),
+        XtaskCommand::Dist { form } => {
             println!(
                 "{}",
                 dist::run(form.as_ref().unwrap_or(&dist::Form::Archive))?
             );
             Ok(())
         }
-        Task::BenchPart(part) => part.run(),
-        Task::Build => {
+        XtaskCommand::BenchPart(part) => part.run(),
+        XtaskCommand::Build => {
             println!("{}", build::release(&[])?.display());
             Ok(())
         }

@@ -20,19 +20,19 @@ const PAGE: &str = "docs/explanation/reliability.md";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rows {
-    part: Vec<Part>,
+    part: Vec<ReliabilityPart>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Part {
+struct ReliabilityPart {
     title: String,
-    row: Vec<Row>,
+    row: Vec<ReliabilityRow>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct ReliabilityRow {
     what: String,
     shows: String,
     tests: Vec<String>,
@@ -45,7 +45,7 @@ struct Score {
     skipped: Vec<String>,
 }
 
-impl Row {
+impl ReliabilityRow {
     fn score(&self, account: &Account) -> Score {
         let mut score = Score {
             cases: 0,
@@ -93,8 +93,8 @@ pub fn run() -> anyhow::Result<()> {
     let rows = rows()?;
     let named = rows.part.iter().flat_map(|part| &part.row);
     let named = named.flat_map(|row| row.tests.iter().cloned());
-    let words: Vec<String> = std::iter::once("--".to_owned()).chain(named).collect();
-    let account = tests::run(&words, Length::Long)?;
+    let args: Vec<String> = std::iter::once("--".to_owned()).chain(named).collect();
+    let account = tests::run(&args, Length::Long)?;
     require(&account)?;
     let page = build::workspace().join(PAGE);
     let text = page_of(&account)?;
@@ -152,14 +152,14 @@ fn page_of(account: &Account) -> anyhow::Result<String> {
 
 /// When, and on what, in a line.
 fn machine() -> anyhow::Result<String> {
-    let say = |program: &str, words: &[&str]| -> anyhow::Result<String> {
-        let text = cmd(program, words)
+    let say = |program: &str, args: &[&str]| -> anyhow::Result<String> {
+        let text = cmd(program, args)
             .stderr_null()
             .read()
             .with_context(|| format!("{program} does not answer"))?;
         let line = text.lines().next().unwrap_or_default();
-        let words = line.split_whitespace().filter(|word| *word != "--");
-        Ok(words.collect::<Vec<_>>().join(" "))
+        let args = line.split_whitespace().filter(|arg| *arg != "--");
+        Ok(args.collect::<Vec<_>>().join(" "))
     };
     Ok(format!(
         "{}, commit {}, Linux {}, {} cores, Docker {}, {}, {}",

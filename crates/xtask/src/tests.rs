@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::build;
-use programs::{Program, Words};
+use programs::{TestArgs, TestProgram};
 use runner::{End, Runner, Test};
 
 /// Tests that may be left out on some machine, one a line, with the reason.
@@ -58,14 +58,14 @@ pub struct Account {
 }
 
 /// Sets up the real parts, builds the release binaries, runs the tests of the workspace that
-/// `words` choose, each in a process of its own, and lists the slowest and what was skipped.
+/// `args` choose, each in a process of its own, and lists the slowest and what was skipped.
 ///
 /// # Errors
 /// When a part cannot be set up, a test fails, or a test that must run was skipped.
-pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
+pub fn run(args: &[String], length: Length) -> anyhow::Result<Account> {
     let since = Instant::now();
-    let words = Words::of(words);
-    let (parts, binaries, programs) = set_up(&words)?;
+    let args = TestArgs::of(args);
+    let (parts, binaries, programs) = set_up(&args)?;
     println!(
         "image: {} (pixi {})",
         parts.image.reference, parts.image.version
@@ -86,7 +86,7 @@ pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
         environment.push(("PIXI_OFFLINE_LONG", "1".into()));
     }
     let registry = testbed::pixi::registry_pixi()?.version;
-    let tests = chosen(&programs, &words, parts.image.version != registry)?;
+    let tests = chosen(&programs, &args, parts.image.version != registry)?;
     let runner = Runner {
         environment,
         limit: length.limit(),
@@ -110,7 +110,7 @@ pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
         let (test, reason) = line.split_once('\t').unwrap_or((line, ""));
         account.skipped.insert(test.to_owned(), reason.to_owned());
     }
-    let unexpected = tell(&account.skipped);
+    let unexpected = print_skipped(&account.skipped);
     tell_slowest(&ends);
     require_all_passed(&ends, since)?;
     anyhow::ensure!(
@@ -121,10 +121,10 @@ pub fn run(words: &[String], length: Length) -> anyhow::Result<Account> {
 }
 
 /// What takes a network or an engine beside what takes processors.
-fn set_up(words: &Words) -> anyhow::Result<(testbed::Parts, PathBuf, Vec<Program>)> {
+fn set_up(args: &TestArgs) -> anyhow::Result<(testbed::Parts, PathBuf, Vec<TestProgram>)> {
     thread::scope(|scope| {
         let parts = scope.spawn(testbed::ensure_all_for_tests);
-        let built = || anyhow::Ok((build::release(&[])?, programs::build(words)?));
+        let built = || anyhow::Ok((build::release(&[])?, programs::build(args)?));
         let built = built();
         let parts = parts.join().expect("setting up does not panic")?;
         let (binaries, programs) = built?;
@@ -132,7 +132,7 @@ fn set_up(words: &Words) -> anyhow::Result<(testbed::Parts, PathBuf, Vec<Program
     })
 }
 
-/// The commands in a directory that every user can reach: a checkout may lie in a home that
+/// The commands in a directory that every user can reach: a checkout may be in a home that
 /// is closed to others, as root's is on Debian, and some tests run as another user.
 fn readable_by_all(binaries: &Path) -> anyhow::Result<tempfile::TempDir> {
     let dir = tempfile::Builder::new()
@@ -147,16 +147,16 @@ fn readable_by_all(binaries: &Path) -> anyhow::Result<tempfile::TempDir> {
     Ok(dir)
 }
 
-/// The tests that the words choose; those for readers a second time where the first time they
+/// The tests that the arguments choose; those for readers a second time where the first time they
 /// have another pixi than the registry's.
 fn chosen<'a>(
-    programs: &'a [Program],
-    words: &Words,
+    programs: &'a [TestProgram],
+    args: &TestArgs,
     twice: bool,
 ) -> anyhow::Result<Vec<Test<'a>>> {
     let mut tests = Vec::new();
     for program in programs {
-        for name in program.tests(&words.choice)? {
+        for name in program.tests(&args.choice)? {
             let is_for_readers =
                 program.name == "engine" && FOR_READERS.iter().any(|begin| name.starts_with(begin));
             let mut add = |registry_only| {
@@ -185,7 +185,7 @@ fn at_once() -> usize {
 }
 
 /// Lists the tests that did not run; how many of them had to.
-fn tell(skipped: &BTreeMap<String, String>) -> usize {
+fn print_skipped(skipped: &BTreeMap<String, String>) -> usize {
     let allowed = |test: &str| {
         ALLOWED_SKIPS
             .lines()

@@ -12,7 +12,7 @@ fn a_failed_phase_says_which_and_how_to_go_on() {
         let run = build(&fake, &["--format", "json", "--verify-task", "t"]);
         let log = fake.path(log);
         run.code(7)
-            .says("failed: installing and verifying with a network (")
+            .says("failed: build (")
             .says(" lines of output:\n  | ")
             .says(&format!("Full log: {}\n", log.display()))
             .says("Fix the problem and run the same command again")
@@ -47,8 +47,8 @@ fn a_failed_phase_says_which_and_how_to_go_on() {
 #[test]
 fn a_log_of_the_workdir_that_is_not_named_is_found() {
     let fake = failing("install");
-    let words = ["--image", "img:1", "--project-dir", "demo"];
-    let run = fake.sandbox.run("build-offline-product", words);
+    let args = ["--image", "img:1", "--project-dir", "demo"];
+    let run = fake.sandbox.run("build-offline-product", args);
     run.code(7).says("Full log: ");
     run.says("work/.pixi-offline/demo/out/pixi-install.log");
 }
@@ -56,7 +56,7 @@ fn a_log_of_the_workdir_that_is_not_named_is_found() {
 #[test]
 fn a_refused_product_names_the_commands_that_go_on() {
     let fake = Fake::new();
-    let words = [
+    let args = [
         "--bundle-pixi",
         "--verify-run",
         "--",
@@ -65,14 +65,14 @@ fn a_refused_product_names_the_commands_that_go_on() {
         "print(1)",
     ];
     // What only another build can put right is not offered to be done again.
-    build(&fake, &words)
+    build(&fake, &args)
         .code(2)
         .says("create the workdir again")
         .says("Fix the problem and run the same command again")
         .says_not("make-archive-ready-product");
-    let run = build(&fake, &[&REFUSED[..], &words[1..]].concat());
+    let run = build(&fake, &[&REFUSED[..], &args[1..]].concat());
     run.code(2)
-        .says("failed: making the product (")
+        .says("failed: product (")
         .says("To go on from here:\n  make-archive-ready-product --workdir ")
         .says(" --secrets deny\n  (and each --env again)\n  final-verify-product --image img:1 --product-dir ")
         .says(" --verify-run -- python -c 'print(1)'\n")
@@ -85,7 +85,7 @@ fn a_failed_final_verification_can_be_repeated_with_the_command_that_is_named() 
     let fake = Fake::new().with(json!({"attempts": {"bootstrap": 2}}));
     let run = build(&fake, &["--project-name", "a b"]);
     run.code(1)
-        .says("failed: installing without a network (")
+        .says("failed: verify (")
         .says("  | installed\n")
         .says(&format!(
             "Full log: {}\n",

@@ -42,13 +42,13 @@ fn outcome_in(dir: &Path) -> String {
 fn a_product_that_has_passed_stays_with_its_logs_until_another_one_has() {
     for (output, out_dir) in [(None, None), (Some("P"), None), (Some("P"), Some("L"))] {
         let fake = Fake::new();
-        let mut words = vec!["--verify-task", "t"];
-        words.extend(output.iter().flat_map(|output| ["--output", output]));
-        words.extend(out_dir.iter().flat_map(|out_dir| ["--out-dir", out_dir]));
+        let mut args = vec!["--verify-task", "t"];
+        args.extend(output.iter().flat_map(|output| ["--output", output]));
+        args.extend(out_dir.iter().flat_map(|out_dir| ["--out-dir", out_dir]));
         let place = output.unwrap_or("W/product");
         let (product, failed) = (fake.path(place), fake.path(&format!("{place}.failed")));
         let logs = fake.path(out_dir.unwrap_or("W/proof"));
-        build(&fake, &words).success();
+        build(&fake, &args).success();
         let inode = |dir: &Path| fs::metadata(dir).unwrap().ino();
         let proved = (inode(&product), product_at(&product), product_at(&logs));
         let stays = |what: &str| {
@@ -96,7 +96,7 @@ fn a_product_that_has_passed_stays_with_its_logs_until_another_one_has() {
         ] {
             fake.sandbox.write("demo/notes.txt", what);
             fake = fake.with(scenario);
-            let run = build(&fake, &words);
+            let run = build(&fake, &args);
             run.code(code).says(&said);
             stays(what);
             if makes_one {
@@ -115,15 +115,13 @@ fn a_product_that_has_passed_stays_with_its_logs_until_another_one_has() {
         }
         fake = fake.with(json!({"attempts": {}}));
         // A product that is refused while it is made.
-        build(&fake, &[&REFUSED[..], &words[..]].concat())
+        build(&fake, &[&REFUSED[..], &args[..]].concat())
             .code(2)
             .says(&said)
             .says(&format!(" --output {}", failed.display()));
         stays("refused");
 
-        build(&fake, &words)
-            .success()
-            .says_not("still in its place");
+        build(&fake, &args).success().says_not("still in its place");
         assert_ne!(inode(&product), proved.0);
         assert_eq!(outcome_in(&product), "passed");
         assert_eq!(outcome_in(&logs), "passed");
@@ -170,9 +168,9 @@ fn a_cache_that_was_moved_is_told_where_the_product_is_in_the_end() {
 fn without_options_the_project_is_the_current_dir_and_the_workdir_stays_the_same() {
     let mut fake = Fake::new();
     fake.sandbox.set("PIXI_IMAGE", "img:1");
-    let run = |words: &[&str]| {
+    let run = |args: &[&str]| {
         let mut command = fake.sandbox.command("build-offline-product");
-        Run::of(command.args(words).current_dir(fake.path("demo")))
+        Run::of(command.args(args).current_dir(fake.path("demo")))
     };
     let workdir = fake.path("demo/.pixi-offline/demo");
     // Nothing is left of a run that is refused before it begins.
@@ -188,15 +186,22 @@ fn without_options_the_project_is_the_current_dir_and_the_workdir_stays_the_same
     let staged = names(&workdir.join("project/demo"));
     assert!(!staged.contains(&".pixi-offline".to_owned()), "{staged:?}");
     let digest = fs::read(workdir.join("product/SHA256SUMS")).unwrap();
-    run(&["."]).success().says("is used again");
+    // Our own directory is no news, and neither is the cache in it.
+    run(&["."])
+        .success()
+        .says_not("is reused")
+        .says_not("NOTE: .pixi-offline");
+    run(&["--explain", ".pixi-offline"])
+        .success()
+        .prints("is left out: .pixi-offline is the directory of workdirs, which is never staged\n");
     assert_eq!(names(&workdir.join("project/demo")), staged);
     assert_eq!(
         fs::read(workdir.join("product/SHA256SUMS")).unwrap(),
         digest
     );
 
-    // The project may be a word, and is named once.
-    let run = |words: &[&str]| fake.sandbox.run("build-offline-product", words);
+    // The project may be an argument, and is named once.
+    let run = |args: &[&str]| fake.sandbox.run("build-offline-product", args);
     run(&["demo"]).success();
     assert!(fake.path(".pixi-offline/demo/product").exists());
     run(&["demo", "--project-dir", "demo"]).code(2);
@@ -215,14 +220,14 @@ fn without_options_the_project_is_the_current_dir_and_the_workdir_stays_the_same
 #[test]
 fn the_pixi_of_the_build_is_in_the_product_unless_it_shall_not_be() {
     let fake = Fake::new();
-    let build = |words: &[&str]| build(&fake, words);
+    let build = |args: &[&str]| build(&fake, args);
     // This build brings none along: what follows is said, and only what was asked for refused.
     build(&[])
         .success()
-        .says("WARNING: the build brought no pixi along");
+        .says("WARNING: the build kept no copy of pixi");
     build(&["--no-bundle-pixi"])
         .success()
-        .says_not("brought no pixi");
+        .says_not("kept no copy of pixi");
     build(&["--bundle-pixi"]).code(2).says("--bundle-pixi: ");
     build(&["--bundle-pixi", "--no-bundle-pixi"]).code(2);
 }
@@ -243,8 +248,8 @@ fn a_product_is_packed_when_it_has_passed_and_not_before() {
     for (inside, dir) in [("W/demo.tar", "/W,"), ("P/demo.tar", "/P,")] {
         fs::create_dir_all(fake.path("P")).unwrap();
         fs::create_dir_all(fake.path("W")).unwrap();
-        let words = ["--output", "P", "--archive", inside];
-        build(&fake, &words)
+        let args = ["--output", "P", "--archive", inside];
+        build(&fake, &args)
             .code(2)
             .says("which is replaced")
             .says(dir);
@@ -255,9 +260,18 @@ fn a_product_is_packed_when_it_has_passed_and_not_before() {
         .says("Archive  ")
         .says("sha256sum -c demo.tar.zst.sha256\n");
     let packed = objects(&run);
-    let packed = packed.iter().find(|object| object["phase"] == "pack");
-    assert_eq!(packed.unwrap()["outcome"], "passed");
+    let of = |phase: &str| packed.iter().find(|object| object["phase"] == phase);
+    let (packed, verify) = (of("pack"), of("verify"));
     let archive_of = |fake: &Fake| fs::read(fake.path("demo.tar.zst")).unwrap();
+    let packed = packed.unwrap();
+    assert_eq!(packed["outcome"], "passed");
+    let file = fake.path("demo.tar.zst").display().to_string();
+    assert_eq!(packed["archive"], file);
+    assert_eq!(packed["bytes"], archive_of(&fake).len());
+    let list = fs::read_to_string(fake.path("demo.tar.zst.sha256")).unwrap();
+    let digest = packed["sha256"].as_str().unwrap();
+    assert_eq!(list, format!("{digest}  demo.tar.zst\n"));
+    assert_eq!(packed["product_digest"], verify.unwrap()["product_digest"]);
     fake.sandbox
         .run("pack-product", ["W/product", "again.tar.zst"])
         .success();
@@ -266,6 +280,62 @@ fn a_product_is_packed_when_it_has_passed_and_not_before() {
     let calls = fake.calls().len();
     build(&fake, &archive)
         .code(2)
-        .says("demo.tar.zst is there already");
+        .says("demo.tar.zst already exists");
     assert_eq!(fake.calls().len(), calls);
+}
+
+#[test]
+fn no_run_stages_what_an_earlier_one_has_written() {
+    let mut fake = Fake::new();
+    fake.sandbox.set("PIXI_IMAGE", "img:1");
+    let run = |args: &[&str]| {
+        let mut command = fake.sandbox.command("build-offline-product");
+        Run::of(command.args(args).current_dir(fake.path("demo")))
+    };
+    let lists = |number: usize| {
+        let made = run(&["-v"]);
+        let next = made.success().stderr.lines().last().unwrap().to_owned();
+        let next = next
+            .strip_prefix("Next: ")
+            .unwrap_or_else(|| panic!("{made}"));
+        // The archive of the run before is replaced.
+        assert_eq!(next.contains("--force"), number > 0, "{next}");
+        Run::of(
+            fake.sandbox
+                .program("sh")
+                .args(["-c", next])
+                .current_dir(fake.path("demo")),
+        )
+        .success();
+        let dir = fake.path("demo/.pixi-offline");
+        assert!(dir.join("demo.tar.zst.sha256").is_file(), "{next}");
+        fs::read(dir.join("demo/product/SHA256SUMS")).unwrap()
+    };
+    assert_eq!(lists(0), lists(1));
+
+    let told = "is in the project, and the next build would put it into the product";
+    for args in [
+        ["--archive", "x.tar.zst"],
+        ["--archive", "src/x.tar"],
+        ["--out-dir", "."],
+        ["--out-dir", "logs"],
+    ] {
+        run(&args).code(2).says(told);
+        run(&[&args[..], &["--dry-run"]].concat())
+            .code(2)
+            .says(told);
+    }
+    for args in [
+        &["--archive", "x.tar.zst", "--exclude", "x.tar*"][..],
+        &["--archive", ".pixi-offline/x.tar.zst"],
+        &["--archive", "../x.tar.zst"],
+        &["--out-dir", "logs", "--exclude", "logs/"],
+        &["--out-dir", "../logs"],
+    ] {
+        run(&[args, &["--dry-run"]].concat()).success();
+    }
+    // Where the place beside the workdir is the project, it is the one beside that.
+    run(&["--workdir", "W"])
+        .success()
+        .says(&format!(" {}\n", fake.path("demo.tar.zst").display()));
 }

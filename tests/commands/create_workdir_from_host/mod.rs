@@ -80,7 +80,9 @@ fn the_lock_decides_how_pixi_installs() {
             None => fs::remove_file(fake.path("demo/pixi.lock")).unwrap(),
         }
         fake.create(options).success().says(text);
-        assert_eq!(fake.run_call().1[3], flag, "{lock:?} {options:?}");
+        let variables = &fake.run_call().1[0];
+        let installs = format!("\ninstall_options='{flag}'\n");
+        assert!(variables.contains(&installs), "{lock:?} {options:?}");
     }
 }
 
@@ -210,7 +212,7 @@ fn a_helper_that_is_nowhere_is_said_before_any_work() {
 fn odd_names_reach_docker_whole() {
     let fake = Fake::new();
     fs::rename(fake.path("demo"), fake.path("my, \"project\": x")).unwrap();
-    let words = [
+    let args = [
         "--image",
         "img:1",
         "--project-dir",
@@ -218,9 +220,10 @@ fn odd_names_reach_docker_whole() {
         "--workdir",
         "a:b, c",
     ];
-    let run = fake.sandbox.run("create-workdir-from-host", words);
+    let run = fake.sandbox.run("create-workdir-from-host", args);
     run.success();
-    assert_eq!(fake.run_call().1[2], "my, \"project\": x");
+    let variables = &fake.run_call().1[0];
+    assert!(variables.contains("\nname='my, \"project\": x'\n"));
     assert!(
         fake.path("a:b, c/project/my, \"project\": x/pixi.toml")
             .exists()
@@ -232,8 +235,8 @@ fn resources_that_hold_the_workdir_are_copied_without_it() {
     let fake = Fake::new();
     fake.sandbox.write("data/model.bin", "m");
     for _ in 0..3 {
-        let words = ["--resources-dir", "data", "--workdir", "data/W"];
-        fake.create(&words).success();
+        let args = ["--resources-dir", "data", "--workdir", "data/W"];
+        fake.create(&args).success();
         assert_eq!(names(&fake.path("data/W/resources")), ["model.bin"]);
     }
 }
@@ -252,7 +255,7 @@ fn odd_spellings_of_a_workdir_are_looked_at_before_anything_is_staged() {
 
 #[test]
 fn environments_are_named_or_all_of_the_lock_and_recorded() {
-    for (words, environments, pixi) in [
+    for (args, environments, pixi) in [
         (&["-e", "test"][..], "test", &["run", "-e", "test", "t"][..]),
         (
             &["--environment=test", "-e", "default"],
@@ -267,16 +270,17 @@ fn environments_are_named_or_all_of_the_lock_and_recorded() {
         ),
     ] {
         let fake = Fake::new();
-        fake.create(&[words, &["--verify-task", "t"]].concat())
+        fake.create(&[args, &["--verify-task", "t"]].concat())
             .success();
         let script = fake.run_call().1;
-        assert_eq!(script[4], environments);
-        assert_eq!(script[8..], *pixi);
+        let selected = format!("\nenvironments='{environments}'\n");
+        assert!(script[0].contains(&selected), "{script:?}");
+        assert_eq!(script[1..], *pixi);
         let recorded: Vec<&str> = environments.split(' ').collect();
         assert_eq!(record(&fake)["environments"], json!(recorded));
     }
     let fake = Fake::new();
-    for (words, text) in [
+    for (args, text) in [
         (&["-e", "Test"][..], "invalid environment name"),
         (
             &["-e", "nope"],
@@ -292,7 +296,7 @@ fn environments_are_named_or_all_of_the_lock_and_recorded() {
             "--verify-task or --verify-run",
         ),
     ] {
-        fake.create(words).code(2).says(text);
+        fake.create(args).code(2).says(text);
     }
     fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
     fake.create(&["--all-environments"])
@@ -392,7 +396,8 @@ fn an_image_is_asked_for_git_where_the_lock_needs_it() {
         let fake = Fake::new();
         fake.sandbox.write("demo/pixi.lock", &lock);
         fake.create(options).success();
-        let words = fake.run_call().1;
-        assert_eq!(words.last().map(String::as_str), Some(needed));
+        let args = fake.run_call().1;
+        let needed = format!("\nneeds_git='{needed}'\n");
+        assert!(args[0].contains(&needed), "{args:?}");
     }
 }

@@ -2,10 +2,20 @@
 
 use super::*;
 
+/// The variables of a build of `demo` in this workdir of the container.
+fn variables(workdir: &str) -> String {
+    format!(
+        "where='mounted'\nworkdir='{workdir}'\nproject_dir='project'\nresources_dir='resources'\n\
+         cache_dir='pixi-cache'\nout_dir='out'\nname='demo'\ninstall_options='--locked'\n\
+         environments='default'\nexpected_files=''\nagent=''\nneeds_git=''\nnetwork_files=''\n\
+         network_variables=''\n"
+    )
+}
+
 #[test]
 fn the_container_is_asked_for_as_the_contract_says() {
     let fake = Fake::new();
-    let words = [
+    let args = [
         "--container-env",
         "CONDA_OVERRIDE_CUDA=12",
         "--engine-arg",
@@ -24,7 +34,7 @@ fn the_container_is_asked_for_as_the_contract_says() {
         "$x",
         "a\nb",
     ];
-    fake.create(&words).success();
+    fake.create(&args).success();
     let (options, script) = fake.run_call();
     let mount = |name: &str| {
         let field = format!("type=bind,source={}/{name}", fake.path("W").display());
@@ -75,14 +85,7 @@ fn the_container_is_asked_for_as_the_contract_says() {
     assert_eq!(
         script,
         [
-            "mounted",
-            "/tmp/w d",
-            "demo",
-            "--locked",
-            "default",
-            "",
-            "",
-            "",
+            &variables("/tmp/w d"),
             "run",
             "python",
             "-c",
@@ -109,10 +112,9 @@ fn the_platform_is_handed_to_the_engine_and_another_is_refused_before_anything_i
     };
     let fake = Fake::new();
     asked(&fake, "linux/x86_64", &[]).success();
-    let (words, _) = fake.run_call();
+    let (args, _) = fake.run_call();
     assert!(
-        words
-            .windows(2)
+        args.windows(2)
             .any(|pair| pair == ["--platform", "linux/amd64"])
     );
     let record = fs::read_to_string(fake.path("W/workdir.json")).unwrap();
@@ -146,15 +148,12 @@ fn the_platform_is_handed_to_the_engine_and_another_is_refused_before_anything_i
 #[test]
 fn without_a_verification_the_log_says_so() {
     let fake = Fake::new().with(json!({"phases": [["install", "x\n", 0]]}));
-    fake.create::<&str>(&[]).success();
+    fake.create::<&str>(&[])
+        .success()
+        .says("NOTE: no verification was given: only the installation is tested");
     let log = fs::read_to_string(fake.path("W/out/verify.log")).unwrap();
     assert_eq!(log, "No verification requested.\n");
-    assert_eq!(
-        fake.run_call().1,
-        [
-            "mounted", "/workdir", "demo", "--locked", "default", "", "", ""
-        ]
-    );
+    assert_eq!(fake.run_call().1, [variables("/workdir")]);
 }
 
 #[test]
@@ -184,7 +183,7 @@ fn the_exit_code_of_the_container_command_is_ours() {
 
 #[test]
 fn success_is_proved_not_assumed() {
-    // An entry point that prints its words and ends with 0.
+    // An entry point that prints its arguments and ends with 0.
     let fake = Fake::new().with(json!({"swallow": 0}));
     fake.create(&["--verify-task", "t"])
         .code(1)

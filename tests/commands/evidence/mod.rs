@@ -41,14 +41,14 @@ fn make(fake: &Fake, more: &[&str]) -> Run {
         .run("make-archive-ready-product", usual.iter().chain(more))
 }
 
-fn bootstrap(fake: &Fake, words: &[&str]) -> Run {
+fn bootstrap(fake: &Fake, args: &[&str]) -> Run {
     let pixi = fake.sandbox.bin().join("pixi");
     fs::write(&pixi, "#!/bin/sh\necho \"pixi 0.77.0\"\n").unwrap();
     fs::set_permissions(&pixi, fs::Permissions::from_mode(0o755)).unwrap();
     Run::of(
         fake.sandbox
             .program(fake.path("W/product/bootstrap-project.sh"))
-            .args(words),
+            .args(args),
     )
 }
 
@@ -369,15 +369,29 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     bootstrap(&fake, &["--check"]).success().prints(
         "warning: verification.json reports that the final verification of this product failed",
     );
-    // The record of another product says nothing of this one.
+    let pack = |more: &[&str]| {
+        let usual = ["W/product", "x.tar"];
+        fake.sandbox.run("pack-product", more.iter().chain(&usual))
+    };
+    pack(&[])
+        .code(2)
+        .says("did not pass its final verification")
+        .says("--unverified");
+    assert!(!fake.path("x.tar").exists());
+    pack(&["--unverified"])
+        .success()
+        .says("WARNING: ")
+        .says("did not pass its final verification");
+    // The record of another product is ignored.
     edit(&product.join("verification.json"), "sha256:", "sha256:0");
+    pack(&["--force"]).success().says("of another product");
     bootstrap(&fake, &["--check"])
         .success()
         .prints("warning: verification.json belongs to another product");
     let fake = fake.with(json!({"phases": [["bootstrap", "", 0]]}));
     fake.verify(&[])
         .success()
-        .says("WARNING: the verification.json in the product is of another product");
+        .says("WARNING: the verification.json in the product belongs to another product");
     // In place, nothing can be said of a digest.
     fake.verify(&["--in-place", "--attach"])
         .code(2)
@@ -386,6 +400,25 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     let record = json_of(&fake.path("O/verification.json"));
     assert_eq!(record["outcome"], "passed");
     assert_eq!(record["product_digest"], Value::Null);
+}
+
+#[test]
+fn a_record_that_can_name_no_digest_is_not_attached_and_that_is_a_failure() {
+    let fake = made(&[]);
+    fake.sandbox
+        .run("pack-product", ["W/product", "x.tar"])
+        .success()
+        .says("NOTE: ")
+        .says("has no verification.json");
+    bootstrap(&fake, &[]).success();
+    let left = "W/product/demo/.pixi/envs/default/conda-meta/history";
+    fake.sandbox.write(left, "x");
+    fake.verify(&["--attach"])
+        .code(1)
+        .says("something was installed in the product")
+        .says("leave --attach out");
+    assert!(!fake.path("W/product/verification.json").exists());
+    fake.verify(&[]).success();
 }
 
 /// A file system in memory of this many KiB at a directory, as long as this exists;

@@ -61,7 +61,7 @@ fn a_signed_product_is_checked_with_minisign_and_by_us() {
 
     fake.verify(&["--verify-key", "other.pub"])
         .code(1)
-        .says("is no signature of SHA256SUMS by the key of --verify-key");
+        .says("is not a signature of SHA256SUMS by the key of --verify-key");
     // Without a key of ours, the signature of an earlier record goes.
     fake.verify(&["--attach"]).success().says("not signed");
     assert!(!product.join("verification.json.minisig").exists());
@@ -182,7 +182,7 @@ fn a_right_signature_of_another_product_is_refused_by_what_it_names() {
     fs::write(place("provenance.json"), "{}").unwrap();
     check()
         .code(1)
-        .says("is no signature of provenance.json by the key of --verify-key");
+        .says("is not a signature of provenance.json by the key of --verify-key");
     fs::remove_file(place("provenance.json.minisig")).unwrap();
     check().success().says("provenance.json is not signed");
 
@@ -211,23 +211,23 @@ fn a_signature_that_is_no_small_regular_file_is_refused_at_once() {
     let kept = fake.path("kept");
     fs::rename(&signature, &kept).unwrap();
     let cases: [(&str, &dyn Fn()); 4] = [
-        ("is no regular file", &|| {
+        ("is not a regular file", &|| {
             std::os::unix::fs::symlink(&kept, &signature).unwrap()
         }),
-        ("is no regular file", &|| {
+        ("is not a regular file", &|| {
             let made = Command::new("mkfifo")
                 .arg(&signature)
                 .status_in_time()
                 .unwrap();
             assert!(made.success());
         }),
-        ("has more than", &|| {
+        ("is larger than the limit", &|| {
             fs::File::create(&signature)
                 .unwrap()
                 .set_len(10 << 30)
                 .unwrap();
         }),
-        ("is no signature of SHA256SUMS", &|| {
+        ("is not a signature of SHA256SUMS", &|| {
             fs::write(&signature, [0xff; 300]).unwrap()
         }),
     ];
@@ -252,8 +252,8 @@ fn keys_that_cannot_be_used_are_said_before_anything_is_touched() {
     fake.sandbox.write("W/product/mark", "old");
     for (words, message) in [
         (&["--sign-key", "missing.key"][..], "missing.key"),
-        (&["--sign-key", "no.key"], "no secret key of minisign"),
-        (&["--sign-key", "mine.pub"], "no secret key of minisign"),
+        (&["--sign-key", "no.key"], "not a secret key of minisign"),
+        (&["--sign-key", "mine.pub"], "not a secret key of minisign"),
         (&["--sign-password-file", "no.key"], "give --sign-key"),
     ] {
         make(&fake, words).code(2).says(message);
@@ -261,11 +261,56 @@ fn keys_that_cannot_be_used_are_said_before_anything_is_touched() {
     }
     fake.verify(&["--verify-key", "mine.key"])
         .code(2)
-        .says("no public key of minisign");
+        .says("not a public key of minisign");
     assert!(fake.path("W/product/mark").exists());
     assert_eq!(
         fs::read(fake.path("W/product/manifest.json")).unwrap(),
         before
     );
     assert!(!fake.path("O").exists());
+}
+
+/// A key with the password `secret`, which takes little to derive.
+const WITH_PASSWORD: &str = "untrusted comment: minisign encrypted secret key
+RWRTY0IyAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8AgAAAAAAAAAAAEAAAAAAAqmnnWCKK2ijHaV+HM9q0d8hYBB0eomXhQv9hRC7vkR/BmaBuvSPlR00o7FB5QhV5tXnTnzPsOiLNLAOnTG+0yaVGY8WnROzqH0SCtt7R5YPvOG8RwrYlJPe41ZrcwW/6uf0G2mL/T2g=
+";
+
+#[test]
+fn a_run_asks_for_the_password_of_its_key_once_and_a_dry_run_never() {
+    testbed::ensure_debian_package("script", "bsdutils").unwrap();
+    let fake = Fake::new();
+    fake.sandbox.write("key", WITH_PASSWORD);
+    fake.sandbox.write("answer", "secret\n");
+    let program = testbed::sandbox::binary("build-offline-product");
+    let options = "--image img:1 --project-dir demo --workdir W --sign-key key --archive demo.tar";
+    let line = format!("{} {options}", program.display());
+    // `script` gives its command a terminal, at which the password is typed once.
+    let on_a_terminal = |more: &str| {
+        let mut script = fake.sandbox.program("script");
+        script.stdin(fs::File::open(fake.path("answer")).unwrap());
+        Run::of(script.args(["-qec", &format!("{line}{more}"), "/dev/null"]))
+    };
+    let dry = on_a_terminal(" --dry-run");
+    assert_eq!(
+        dry.success().stdout.matches("Password of").count(),
+        0,
+        "{dry}"
+    );
+    let run = on_a_terminal("");
+    assert_eq!(
+        run.success().stdout.matches("Password of").count(),
+        1,
+        "{run}"
+    );
+    for file in ["W/product/SHA256SUMS.minisig", "demo.tar.sha256.minisig"] {
+        assert!(fake.path(file).exists(), "{file}");
+    }
+    // Where nobody can be asked, both are refused at once.
+    let mut alone = fake.sandbox.program("setsid");
+    let args = ["--wait", "sh", "-c"];
+    for more in ["", " --dry-run"] {
+        let refused = Run::of(alone.args(args).arg(format!("{line} --force{more}")));
+        refused.code(2).says("there is no terminal to ask for it");
+        alone = fake.sandbox.program("setsid");
+    }
 }

@@ -2,6 +2,7 @@
 //! whose children are let go when they become another program.
 
 use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -19,9 +20,13 @@ pub enum Fault {
     Kill,
     Full,
     Broken,
+    /// Ctrl-C.
+    Interrupt,
+    Terminate,
 }
 
 impl Fault {
+    /// Those that no command can do anything about.
     pub const ALL: [Fault; 3] = [Fault::Kill, Fault::Full, Fault::Broken];
 
     fn injection(self) -> &'static str {
@@ -29,6 +34,16 @@ impl Fault {
             Fault::Kill => "signal=SIGKILL",
             Fault::Full => "error=ENOSPC",
             Fault::Broken => "error=EIO",
+            Fault::Interrupt => "signal=SIGINT",
+            Fault::Terminate => "signal=SIGTERM",
+        }
+    }
+
+    /// The number of its signal.
+    fn signal(self) -> i32 {
+        match self {
+            Fault::Interrupt => 2,
+            _ => 15,
         }
     }
 }
@@ -42,6 +57,17 @@ pub struct Point {
     pub line: String,
 }
 
+impl Point {
+    /// What happened to a command, for people.
+    pub fn case(&self, command: &str, fault: Fault, output: &Output) -> String {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        format!(
+            "{command} with {fault:?} at {} number {}: {}\nended with {:?}\n{stderr}",
+            self.call, self.ordinal, self.line, output.status
+        )
+    }
+}
+
 /// An input that stays open as long as this process lives: the delegate in a
 /// container ends with it.
 pub fn held_input() -> Stdio {
@@ -50,7 +76,7 @@ pub fn held_input() -> Stdio {
     Stdio::from(reader)
 }
 
-/// The program, with the words that trace a command into `log`.
+/// The program, with the arguments that trace a command into `log`.
 fn strace(log: &Path, command: &Command, more: &[&str]) -> Command {
     let program: PathBuf = ensure_debian_package("strace", "strace").expect("strace");
     let mut traced = Command::new(program);
@@ -138,9 +164,54 @@ pub fn inject(command: &Command, log: &Path, point: &Point, fault: Fault) -> (Ou
     (output, came && hit_disk)
 }
 
+/// Runs a command that gets a signal at a point.
+pub fn interrupt(command: &Command, log: &Path, point: &Point, fault: Fault) -> Interrupted {
+    let (output, _) = inject(command, log, point, fault);
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    Interrupted {
+        output,
+        fault,
+        signals: text.matches(" --- SIG").count(),
+    }
+}
+
+/// How a run ended that got a signal.
+pub struct Interrupted {
+    pub output: Output,
+    fault: Fault,
+    /// strace counts calls in each thread, so that every thread that comes to
+    /// this number of the call sends a signal.
+    signals: usize,
+}
+
+impl Interrupted {
+    /// The end of a run that noticed the signal: 128 and its number. Where a second
+    /// signal came, this one may have ended it, after it had said what it removed.
+    pub fn assert_exit(&self, case: &str) {
+        let status = self.output.status;
+        let signal = self.fault.signal();
+        let by_second = self.signals > 1 && status.signal() == Some(signal);
+        assert!(
+            by_second || status.code() == Some(128 + signal),
+            "{} signals, {status:?}: {case}",
+            self.signals
+        );
+    }
+}
+
+/// Runs a command that gets TERM at a point, and once more when it removes something then.
+pub fn terminate_twice(command: &Command, log: &Path, point: &Point) -> Output {
+    let first = format!(
+        "inject={}:signal=SIGTERM:when={}",
+        point.call, point.ordinal
+    );
+    let second = "inject=unlinkat:signal=SIGTERM:when=1+";
+    output(&mut strace(log, command, &["-e", &first, "-e", second]))
+}
+
 /// Runs a command that may not open this file; whether it tried.
 pub fn without(command: &Command, log: &Path, file: &str) -> (Output, bool) {
-    let words = [
+    let args = [
         "-P",
         file,
         "-e",
@@ -148,7 +219,7 @@ pub fn without(command: &Command, log: &Path, file: &str) -> (Output, bool) {
         "-e",
         "inject=openat:error=EACCES",
     ];
-    let output = output(&mut strace(log, command, &words));
+    let output = output(&mut strace(log, command, &args));
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
     (output, text.contains("(INJECTED)"))
 }

@@ -64,13 +64,13 @@ fn nothing_is_replaced_where_the_mount_table_cannot_be_read() {
     let before = tree(&fake.path("W"), &["."]);
     let log = fake.sandbox.root().join("trace");
     let create = "--image img:1 --project-dir demo --workdir W --force";
-    for (command, words) in [
+    for (command, args) in [
         ("create-workdir-from-host", create),
         ("build-offline-product", create),
         ("make-archive-ready-product", "--workdir W"),
     ] {
         let mut run = fake.sandbox.command(command);
-        run.args(words.split(' '));
+        run.args(args.split(' '));
         let (output, tried) = without(&run, &log, "/proc/self/mountinfo");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(tried, "{command}: {said}");

@@ -4,7 +4,9 @@
 //! kernel that a disk is full or broken, at system calls all over their runs.
 
 mod injection;
+mod interrupted;
 mod leftovers;
+mod packing;
 mod replacing;
 mod room;
 mod together;

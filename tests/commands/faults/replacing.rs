@@ -15,14 +15,15 @@ use testbed::sandbox::{Run, Sandbox};
 use crate::fake::{CREATE, Fake, LOCK};
 use crate::faults::injection::{Fault, held_input, inject, points};
 use crate::faults::tree::{Tree, temporaries, tree};
+use crate::make_product_update::USUAL;
 
 /// A command, and what it replaces.
-struct Subject {
-    command: &'static str,
+pub struct Subject {
+    pub command: &'static str,
     /// From the place with an old state and a new source.
-    words: fn(&Place) -> Vec<String>,
+    args: fn(&Place) -> Vec<String>,
     /// Makes the old state, then the new source.
-    prepare: fn(&Place),
+    pub prepare: fn(&Place),
     /// The directory that is replaced, from `work/`.
     target: &'static str,
     /// The parts of it that are the old ones or the new ones.
@@ -37,12 +38,12 @@ struct Subject {
 }
 
 /// A sandbox with a scripted docker.
-struct Place {
+pub struct Place {
     fake: Fake,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         let mut fake = Fake::new().with(json!({"state": {"Status": "running"}}));
         let pixi = fake.sandbox.bin().join("pixi");
         let script = "#!/bin/bash\ncase $1 in\n--version) echo pixi 0.77.0 ;;\ninstall) echo installed ;;\nesac\n";
@@ -57,11 +58,11 @@ impl Place {
         &self.fake.sandbox
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.fake.path(name)
     }
 
-    fn command(&self, subject: &Subject) -> Command {
+    pub fn command(&self, subject: &Subject) -> Command {
         let mut program = testbed::sandbox::binary(subject.command);
         if subject.removes_itself {
             let copy = self.sandbox().bin().join(subject.command);
@@ -73,11 +74,11 @@ impl Place {
             program = copy;
         }
         let mut command = self.sandbox().program(program);
-        command.args((subject.words)(self)).stdin(held_input());
+        command.args((subject.args)(self)).stdin(held_input());
         command
     }
 
-    fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.sandbox().root().join("trace")
     }
 
@@ -97,8 +98,8 @@ impl Place {
     }
 }
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
+fn owned(args: &[&str]) -> Vec<String> {
+    args.iter().map(|&arg| arg.to_owned()).collect()
 }
 
 /// An old workdir, then a project that changed.
@@ -111,9 +112,9 @@ fn old_workdir(place: &Place) {
     place.fill("res", "new");
 }
 
-const FROM_HOST: Subject = Subject {
+pub const FROM_HOST: Subject = Subject {
     command: "create-workdir-from-host",
-    words: |_| words(&[&CREATE[..], &["--resources-dir", "res"]].concat()),
+    args: |_| owned(&[&CREATE[..], &["--resources-dir", "res"]].concat()),
     prepare: old_workdir,
     target: "W",
     parts: &["project", "resources", "helpers"],
@@ -124,10 +125,10 @@ const FROM_HOST: Subject = Subject {
 
 const FROM_CONTAINER: Subject = Subject {
     command: "create-workdir-from-container",
-    words: |place| {
+    args: |place| {
         let (project, resources) = (place.path("demo"), place.path("res"));
         let inside = place.sandbox().root().join("in-container");
-        words(&[
+        owned(&[
             "--container-id",
             "c1",
             "--project-path-in-container",
@@ -146,13 +147,13 @@ const FROM_CONTAINER: Subject = Subject {
 /// What create-workdir-from-container does in the container, by itself there.
 const INSIDE: Subject = Subject {
     command: "create-workdir-from-container",
-    words: |place| {
+    args: |place| {
         let order = json!({"stage": {
             "project": place.path("demo"), "resources": place.path("res"),
             "workdir": place.path("W"), "name": "demo", "excludes": [],
             "secrets": "warn", "known_secrets": [], "reuse_cache": false,
         }});
-        words(&["--inside-container", &order.to_string()])
+        owned(&["--inside-container", &order.to_string()])
     },
     prepare: |place| {
         place.fill("demo/data", "old");
@@ -170,9 +171,9 @@ const INSIDE: Subject = Subject {
     from: "workdir.json",
 };
 
-const PRODUCT: Subject = Subject {
+pub const PRODUCT: Subject = Subject {
     command: "make-archive-ready-product",
-    words: |_| words(&["--workdir", "W", "--cache", "full", "--env", "A=1"]),
+    args: |_| owned(&["--workdir", "W", "--cache", "full", "--env", "A=1"]),
     prepare: |place| {
         place.sandbox().write("W/project/demo/pixi.toml", "");
         place.sandbox().write("W/project/demo/pixi.lock", LOCK);
@@ -199,7 +200,7 @@ const PRODUCT: Subject = Subject {
 
 const FINAL: Subject = Subject {
     command: "final-verify-product",
-    words: |_| {
+    args: |_| {
         "--image img:1 --product-dir W/product --out-dir O --attach"
             .split(' ')
             .map(str::to_owned)
@@ -220,7 +221,7 @@ const FINAL: Subject = Subject {
 /// The whole way: the workdir is replaced around a product that has passed.
 const ALL: Subject = Subject {
     command: "build-offline-product",
-    words: |_| {
+    args: |_| {
         "--image img:1 --project-dir demo --resources-dir res --workdir W --verify-task t --cache full"
             .split(' ')
             .map(str::to_owned)
@@ -242,11 +243,34 @@ const ALL: Subject = Subject {
     from: "pixi-offline-lock",
 };
 
+/// An update in the place of an older one.
+pub const UPDATE: Subject = Subject {
+    command: "make-product-update",
+    args: |_| owned(&[&USUAL[..], &["--force"]].concat()),
+    prepare: |place| {
+        (PRODUCT.prepare)(place);
+        fs::rename(place.path("W/product"), place.path("OLD")).unwrap();
+        for generation in ["newer", "newest"] {
+            place.fill("W/project/demo/data", generation);
+            Run::of(&mut place.command(&PRODUCT)).success();
+            if generation == "newer" {
+                Run::of(&mut place.command(&UPDATE)).success();
+            }
+        }
+    },
+    target: "U",
+    parts: &["."],
+    untouched: &["OLD", "W"],
+    removes_itself: false,
+    // Reading is in it, too.
+    from: "manifest.json",
+};
+
 /// What of a product has the times of runs in it.
 const TIMED: [&str; 3] = ["provenance.json", "verification.json", "report.html"];
 
 /// The state of what is replaced, and of what must stay.
-fn state(place: &Place, subject: &Subject) -> (Tree, Tree) {
+pub fn state(place: &Place, subject: &Subject) -> (Tree, Tree) {
     let mut replaced = tree(&place.path(subject.target), subject.parts);
     let mut stays = tree(&place.path(""), subject.untouched);
     for tree in [&mut replaced, &mut stays] {
@@ -264,10 +288,7 @@ fn one(subject: &Subject, point: &crate::faults::injection::Point, fault: Fault)
     let (old, untouched) = state(&place, subject);
     let (output, came) = inject(&place.command(subject), &place.log(), point, fault);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let case = format!(
-        "{} with {fault:?} at {} number {}: {}\nended with {:?}\n{stderr}",
-        subject.command, point.call, point.ordinal, point.line, output.status
-    );
+    let case = point.case(subject.command, fault, &output);
     let (after, still) = state(&place, subject);
     assert_eq!(still, untouched, "{case}");
     if subject.command == ALL.command {
@@ -391,6 +412,14 @@ fn a_product_is_the_old_or_the_new_one_after_any_fault() {
     all_over(
         "a_product_is_the_old_or_the_new_one_after_any_fault",
         &PRODUCT,
+    );
+}
+
+#[test]
+fn an_update_is_the_old_or_the_new_one_after_any_fault() {
+    all_over(
+        "an_update_is_the_old_or_the_new_one_after_any_fault",
+        &UPDATE,
     );
 }
 

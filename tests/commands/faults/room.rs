@@ -36,9 +36,9 @@ impl Drop for Mounted<'_> {
 
 /// Runs a command that must fail with one line, which says the texts, and leave
 /// the small disk as it was.
-fn refused(fake: &Fake, disk: &Path, command: &str, words: &[&str], texts: &[&str]) {
+fn refused(fake: &Fake, disk: &Path, command: &str, args: &[&str], texts: &[&str]) {
     let before = names(disk);
-    let run = fake.sandbox.run(command, words);
+    let run = fake.sandbox.run(command, args);
     run.code(1);
     for text in texts {
         run.says(text);
@@ -72,16 +72,18 @@ fn full_disks_and_read_only_ones_are_said_in_one_line_and_nothing_is_half_made()
     {
         let _mounted = Mounted::new(&disk, "size=2m");
         let texts = [
-            "there is no room at",
+            "not enough space on",
             "/disk/W: ",
-            "bytes in ",
+            " bytes and ",
             "are needed",
         ];
         refused(&fake, &disk, "create-workdir-from-host", &create, &texts);
+        let dry = [&create[..], &["--dry-run"]].concat();
+        refused(&fake, &disk, "build-offline-product", &dry, &texts);
     }
     {
         let _mounted = Mounted::new(&disk, &format!("size={}m,nr_inodes=40", helper + 20));
-        let texts = ["there is no room at", "more entries", "are needed"];
+        let texts = ["not enough space on", " inodes are free", "are needed"];
         refused(&fake, &disk, "create-workdir-from-host", &create, &texts);
     }
     {
@@ -98,7 +100,7 @@ fn full_disks_and_read_only_ones_are_said_in_one_line_and_nothing_is_half_made()
         .success();
     mounted.remount(&format!("size={}m", helper + 9));
     let make = ["--workdir", "disk/W"];
-    let texts = ["there is no room at", "/disk/W/product: 60", "are needed"];
+    let texts = ["not enough space on", "/disk/W/product: 60", "are needed"];
     let product = disk.join("W");
     refused(&fake, &product, "make-archive-ready-product", &make, &texts);
     mounted.remount("ro");
@@ -122,4 +124,33 @@ fn full_disks_and_read_only_ones_are_said_in_one_line_and_nothing_is_half_made()
     let texts = ["Read-only file system", "/disk/"];
     refused(&fake, &disk, "final-verify-product", &verify, &texts);
     testbed::ran(test, 6);
+}
+
+#[test]
+fn a_cache_that_cannot_be_moved_to_another_file_system_is_refused_before_the_build() {
+    let test = "a_cache_that_cannot_be_moved_to_another_file_system_is_refused_before_the_build";
+    if rustix::process::geteuid().as_raw() != 0 {
+        testbed::skip(test, "only root mounts file systems");
+        return;
+    }
+    let fake = Fake::new();
+    let disk = fake.path("disk");
+    let _mounted = Mounted::new(&disk, "size=2m");
+    for dry in [&[][..], &["--dry-run"]] {
+        for output in ["disk/P", "disk/a/b/P"] {
+            let args = ["--move-cache", "--output", output];
+            let run = fake.run("build-offline-product", &[dry, &args].concat());
+            run.code(2)
+                .says("--move-cache: ")
+                .says("leave --move-cache out");
+            assert!(!fake.path("W").exists(), "{run}");
+            assert_eq!(names(&disk), [""; 0], "{run}");
+        }
+    }
+    fake.run(
+        "build-offline-product",
+        &["--move-cache", "--output", "near/P", "--dry-run"],
+    )
+    .success();
+    testbed::ran(test, 5);
 }

@@ -25,13 +25,13 @@ fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
             ],
         ),
     ];
-    for (command, words) in second {
+    for (command, args) in second {
         let start = Instant::now();
-        let run = fake.sandbox.run(command, words);
+        let run = fake.sandbox.run(command, args);
         let took = start.elapsed();
         run.code(1)
             .says("ERROR: ")
-            .says("/W is being worked on by create-workdir-from-host, process ")
+            .says("/W is in use by create-workdir-from-host, process ")
             .says(&first.id().to_string());
         assert!(took < Duration::from_secs(1), "{command}: {took:?}");
     }

@@ -174,7 +174,7 @@ fn links_that_are_staged_as_files_are_surveyed_as_files() {
         symlink("../nowhere", demo.join(other)).unwrap();
         let run = fake.run("build-offline-product", &["--dry-run"]);
         run.success().prints(&format!(
-            "project: 2 links that lead out of what is copied, or to what stays behind: {other} -> ../nowhere, sub/pixi.lock -> ../../shared/the.lock"
+            "project: 2 links that lead out of what is copied, or to files that are left out: {other} -> ../nowhere, sub/pixi.lock -> ../../shared/the.lock"
         ));
     }
 }
@@ -189,7 +189,10 @@ fn a_lock_that_is_there_and_cannot_be_read_makes_nothing() {
         ),
         (|lock| fs::create_dir(lock).unwrap(), "is a directory"),
         (|lock| symlink("src", lock).unwrap(), "is a directory"),
-        (|lock| symlink("pixi.lock", lock).unwrap(), "is a link"),
+        (
+            |lock| symlink("pixi.lock", lock).unwrap(),
+            "is a symbolic link loop",
+        ),
         (
             |lock| {
                 fs::write(
@@ -294,10 +297,7 @@ fn a_manifest_or_lock_that_only_stands_for_one_is_told_by_what_brings_it() {
         (lfs("git-lfs").replace('\n', "\r\n"), "git lfs pull"),
         (lfs("hawser"), "git lfs pull"),
         ("/annex/objects/SHA256E-s9--1\n".to_owned(), "git annex get"),
-        (
-            "../shared/it".to_owned(),
-            "nothing but the path ../shared/it",
-        ),
+        ("../shared/it".to_owned(), "only the path ../shared/it"),
     ] {
         for file in ["demo/pixi.toml", "demo/pixi.lock"] {
             let fake = Fake::new();
@@ -314,5 +314,5 @@ fn a_manifest_or_lock_that_only_stands_for_one_is_told_by_what_brings_it() {
     symlink("../gone/pixi.toml", fake.path("demo/pixi.toml")).unwrap();
     fake.create::<&str>(&[])
         .code(2)
-        .says("demo/pixi.toml is a link to ../gone/pixi.toml, where no file is");
+        .says("demo/pixi.toml is a link to ../gone/pixi.toml, which does not exist");
 }

@@ -39,7 +39,7 @@ fn each_real_project_is_accepted_or_refused_for_what_cannot_be() {
     let fake = Fake::new();
     for project in projects {
         for more in [None, Some("--all-environments")] {
-            let words = [
+            let args = [
                 "--image",
                 "img:1",
                 "--workdir",
@@ -47,9 +47,9 @@ fn each_real_project_is_accepted_or_refused_for_what_cannot_be() {
                 "--dry-run",
                 "--project-dir",
             ];
-            let words = words.iter().map(OsStr::new).chain([project.as_os_str()]);
-            let words = words.chain(more.map(OsStr::new));
-            let run = fake.sandbox.run("build-offline-product", words);
+            let args = args.iter().map(OsStr::new).chain([project.as_os_str()]);
+            let args = args.chain(more.map(OsStr::new));
+            let run = fake.sandbox.run("build-offline-product", args);
             let is_known = CANNOT_BE.iter().any(|reason| run.stderr.contains(reason));
             assert!(
                 run.code == 0 || run.code == 2 && is_known,

@@ -23,8 +23,8 @@ fn comparison(fake: &Fake, root: &str) -> std::path::PathBuf {
 fn digest_in_dockerfile(fake: &Fake) -> String {
     let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
     let line = text.lines().find(|line| line.starts_with("RUN ")).unwrap();
-    let words: Vec<String> = serde_json::from_str(&line[4..]).unwrap();
-    words[5].clone()
+    let args: Vec<String> = serde_json::from_str(&line[4..]).unwrap();
+    args[5].clone()
 }
 
 fn mode(product: &std::path::Path, path: &str, mode: u32) {
@@ -58,13 +58,13 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
     symlink("one", fake.path("demo/empty/link")).unwrap();
     fake.sandbox.write("res/model.bin", "model");
     fake.create(&["--resources-dir", "res"]).success();
-    let words = ["--workdir", "W", "--cache", "full"];
+    let args = ["--workdir", "W", "--cache", "full"];
     fake.sandbox
-        .run("make-archive-ready-product", words)
+        .run("make-archive-ready-product", args)
         .success();
-    let words = "--image img:1 --product-dir W/product --out-dir O --attach";
+    let args = "--image img:1 --product-dir W/product --out-dir O --attach";
     fake.sandbox
-        .run("final-verify-product", words.split(' '))
+        .run("final-verify-product", args.split(' '))
         .success();
     let root = fake.path("stage");
     let script = comparison(&fake, root.to_str().unwrap());

@@ -30,9 +30,9 @@ fn made(scenario: serde_json::Value) -> Fake {
 
 /// The same with a product made of the workdir that is there, and verified.
 fn verified(fake: Fake) -> Fake {
-    let words = ["--workdir", "W", "--cache", "full"];
+    let args = ["--workdir", "W", "--cache", "full"];
     fake.sandbox
-        .run("make-archive-ready-product", words)
+        .run("make-archive-ready-product", args)
         .success();
     fake.verify(&["--attach"]).success();
     fs::remove_file(fake.sandbox.root().join("calls")).unwrap();
@@ -52,7 +52,7 @@ fn make(fake: &Fake, more: &[&str]) -> Run {
         .run("make-production-image", usual.iter().chain(more))
 }
 
-/// The first words of the calls that change something or may.
+/// The first arguments of the calls that change something or may.
 fn acts(fake: &Fake) -> Vec<String> {
     fake.calls()
         .iter()
@@ -90,7 +90,7 @@ fn an_image_is_built_then_named_and_what_was_unfinished_goes() {
         &["--tag", "demo:1", "--", "serve", "-x", "--", "a b"],
     );
     run.success()
-        .says("NOTE: the product's resources stay out")
+        .says("NOTE: the product's resources are left out")
         .says("OK: image demo:1 is there: sha256:b111d\n")
         .says("Product digest: sha256:")
         .prints("building");
@@ -101,27 +101,27 @@ fn an_image_is_built_then_named_and_what_was_unfinished_goes() {
     );
     let calls = fake.calls();
     for look in calls.iter().filter(|call| call[0] == "run") {
-        let words = look.join(" ");
+        let args = look.join(" ");
         assert!(
-            words.contains("--network none --pull never --entrypoint sh"),
-            "{words}"
+            args.contains("--network none --pull never --entrypoint sh"),
+            "{args}"
         );
-        assert!(words.starts_with("run --rm "), "{words}");
+        assert!(args.starts_with("run --rm "), "{args}");
     }
     let build = calls.iter().find(|call| call[0] == "build").unwrap();
     let unfinished = build
         .iter()
-        .find(|word| word.starts_with("pixi-offline/unfinished:"));
+        .find(|arg| arg.starts_with("pixi-offline/unfinished:"));
     let unfinished = unfinished.unwrap();
     assert_eq!(
         build[..5],
         ["build", "--network", "none", "--force-rm", "--no-cache"]
     );
     assert_eq!(build.last().unwrap(), "-");
-    let has = |words: [&str; 3]| {
+    let has = |args: [&str; 3]| {
         assert!(
-            calls.iter().any(|call| *call == words),
-            "{words:?}: {calls:?}"
+            calls.iter().any(|call| *call == args),
+            "{args:?}: {calls:?}"
         )
     };
     has(["tag", "sha256:b111d", "demo:1"]);
@@ -156,7 +156,7 @@ fn an_image_is_built_then_named_and_what_was_unfinished_goes() {
 #[test]
 fn what_was_asked_for_stands_in_the_dockerfile() {
     let fake = made(json!({}));
-    let words = [
+    let args = [
         "--emit-dockerfile",
         "E",
         "-e",
@@ -190,12 +190,12 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
         "--cmd",
         "--help",
     ];
-    make(&fake, &words)
+    make(&fake, &args)
         .success()
         .says("OK: Dockerfile written to: ")
         .says("Next: cp -a ")
         .says("Next: docker build --network none --tag NAME ")
-        .says("WARNING: 1 files and directories of the project")
+        .says("WARNING: 1 file or directory of the project")
         .says("demo/src/main.py");
     // No engine is asked for anything.
     assert_eq!(fake.calls(), [[""; 0]; 0]);
@@ -230,14 +230,14 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
     ] {
         assert!(text.contains(line), "no {line:?} in {text}");
     }
-    make(&fake, &words).code(2).says("is there already");
-    make(&fake, &[&words[..], &["--force"]].concat()).success();
+    make(&fake, &args).code(2).says("already exists");
+    make(&fake, &[&args[..], &["--force"]].concat()).success();
 }
 
 #[test]
 fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
     let fake = made(json!({"verify": 3}));
-    let words = [
+    let args = [
         "--tag",
         "demo:1",
         "--cmd",
@@ -249,10 +249,10 @@ fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
         "check",
         "--x",
     ];
-    make(&fake, &words)
+    make(&fake, &args)
         .code(3)
         .prints("verifying")
-        .says("--verify-run ended with 3");
+        .says("--verify-run failed with exit code 3");
     assert_eq!(
         acts(&fake),
         ["run", "run", "build", "run", "rm", "image rm"]
@@ -273,7 +273,7 @@ fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
     assert!(context(&fake)["Dockerfile"].1.contains("CMD [\"serve\"]"));
 
     let fake = fake.with(json!({"verify": 0}));
-    make(&fake, &words)
+    make(&fake, &args)
         .success()
         .says("OK: saved to: ")
         .says("Archive digest: sha256:");
@@ -291,11 +291,9 @@ fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
 fn plain_output_of_a_build_and_of_a_verification_gives_the_terminal_no_orders() {
     let order = "\u{1b}[2Jcleared\u{9b}1m\n";
     let scenario = json!({"prints": order});
-    let words = ["--tag", "demo:1", "--verify-run", "--", "check"];
-    make(&made(scenario.clone()), &words)
-        .success()
-        .prints(order);
-    let plain = [&["--plain-output"], &words[..]].concat();
+    let args = ["--tag", "demo:1", "--verify-run", "--", "check"];
+    make(&made(scenario.clone()), &args).success().prints(order);
+    let plain = [&["--plain-output"], &args[..]].concat();
     let run = make(&made(scenario), &plain);
     run.success();
     let shown = run.stdout.matches("\\u{1b}[2Jcleared\\u{9b}1m\n").count();

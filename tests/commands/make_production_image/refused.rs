@@ -55,7 +55,7 @@ fn what_cannot_become_an_image_is_refused_before_the_build() {
             json!({}),
             &["--tag", "old:1"],
             2,
-            "there is an image old:1 already",
+            "image old:1 already exists",
         ),
         (
             json!({}),
@@ -74,21 +74,21 @@ fn what_cannot_become_an_image_is_refused_before_the_build() {
             json!({}),
             &["--tag", "Demo"],
             2,
-            "--tag \"Demo\" is no name",
+            "--tag \"Demo\" is not a name",
         ),
         (
             json!({}),
             &["--app-dir", "/usr"],
             2,
-            "--app-dir /usr is a directory of the system",
+            "--app-dir /usr is a system directory",
         ),
         (json!({}), &["--env", "A"], 2, "--env needs KEY=VALUE"),
-        (json!({}), &["--user", ""], 2, "--user \"\" is no user"),
+        (json!({}), &["--user", ""], 2, "--user \"\" is not a user"),
         (
             json!({}),
             &["--expose", "http"],
             2,
-            "--expose \"http\" is no port",
+            "--expose \"http\" is not a port",
         ),
         (
             json!({}),
@@ -103,9 +103,9 @@ fn what_cannot_become_an_image_is_refused_before_the_build() {
     let usual = json!({
         "images": ["img:1", "base:1", "old:1"], "systems": {}, "architectures": {}, "no_daemon": null,
     });
-    for (scenario, words, code, says) in table {
+    for (scenario, args, code, says) in table {
         fake = fake.with(usual.clone()).with(scenario);
-        let run = make(&fake, &[&["--tag", "demo:1"], words].concat());
+        let run = make(&fake, &[&["--tag", "demo:1"], args].concat());
         run.code(code).says(says);
         assert!(!acts(&fake).contains(&"build".to_owned()), "{run}");
     }
@@ -130,7 +130,7 @@ fn a_product_that_is_not_what_was_verified_is_refused() {
         ),
         (
             text.replace("\"sha256:", "\"sha256:0"),
-            "is of another product",
+            "of another product",
         ),
     ] {
         assert_ne!(with, text);
@@ -173,27 +173,27 @@ fn with_a_key_only_a_product_and_a_verification_that_it_signed_become_an_image()
     let fake = made(json!({}));
     keys(&fake);
     let image = |more: &[&str]| {
-        let words = ["--tag", "demo:1", "--force", "--verify-key", "mine.pub"];
-        make(&fake, &[&words, more].concat())
+        let args = ["--tag", "demo:1", "--force", "--verify-key", "mine.pub"];
+        make(&fake, &[&args, more].concat())
     };
     let product = |signed: &[&str]| {
-        let words = ["--workdir", "W", "--cache", "full"];
-        let words = words.iter().chain(signed);
+        let args = ["--workdir", "W", "--cache", "full"];
+        let args = args.iter().chain(signed);
         fake.sandbox
-            .run("make-archive-ready-product", words)
+            .run("make-archive-ready-product", args)
             .success();
     };
     let verify = |signed: &[&str]| {
-        let words = "--image img:1 --product-dir W/product --out-dir O --attach";
-        let words = words.split(' ').chain(signed.iter().copied());
-        fake.sandbox.run("final-verify-product", words).success();
+        let args = "--image img:1 --product-dir W/product --out-dir O --attach";
+        let args = args.split(' ').chain(signed.iter().copied());
+        fake.sandbox.run("final-verify-product", args).success();
     };
     let (mine, other) = (["--sign-key", "mine.key"], ["--sign-key", "other.key"]);
     image(&[]).code(1).says("SHA256SUMS.minisig is missing");
     product(&other);
     image(&[])
         .code(1)
-        .says("is no signature of SHA256SUMS by the key of --verify-key");
+        .says("is not a signature of SHA256SUMS by the key of --verify-key");
     product(&mine);
     image(&[]).code(1).says("verification.json is missing");
     image(&["--unverified"])
@@ -207,7 +207,7 @@ fn with_a_key_only_a_product_and_a_verification_that_it_signed_become_an_image()
     verify(&other);
     image(&[])
         .code(1)
-        .says("is no signature of verification.json by the key of --verify-key");
+        .says("is not a signature of verification.json by the key of --verify-key");
     verify(&mine);
     image(&[])
         .success()
@@ -254,11 +254,11 @@ fn what_looks_like_a_secret_is_said_or_refused_before_a_build() {
         ),
         (
             &["--healthcheck", &format!("curl -f {login}")],
-            "--healthcheck, word 1",
+            "--healthcheck, argument 1",
         ),
         (
             &["--cmd", "serve", "--cmd", &format!("--password={VALUE}")],
-            "the image's command, word 2",
+            "the image's command, argument 2",
         ),
         (
             &[],

@@ -20,7 +20,7 @@ fn any_missing_package_is_found_without_looking_deep_and_the_old_product_stays()
         ),
         (
             "uv-cache/wheels-v6",
-            "six 1.17.0: nothing in the package cache leads to it",
+            "six 1.17.0: the package cache has no pointer to it",
         ),
         (
             "uv-cache/archive-v0/docopt-id",
@@ -63,7 +63,7 @@ fn odd_caches_are_named() {
     let workdir = Workdir::new();
     fs::remove_dir_all(workdir.cache().join("pkgs/a-1.0-0")).unwrap();
     fs::write(workdir.cache().join("pkgs/a-1.0-0"), "").unwrap();
-    workdir.make(&[]).code(1).says("is no directory");
+    workdir.make(&[]).code(1).says("is not a directory");
     let workdir = Workdir::new();
     symlink("loop", workdir.cache().join("uv-cache/wheels-v6/loop")).unwrap();
     workdir.make(&[]).success();
@@ -112,7 +112,7 @@ fn a_link_that_was_turned_is_found_deep() {
     workdir
         .make(&["--deep"])
         .code(1)
-        .says("a-1.0-0: bin/link leads to something else");
+        .says("a-1.0-0: bin/link has a target that does not match the sha256 in its package");
 }
 
 #[test]

@@ -164,7 +164,12 @@ packages:
 
     /// A wheel that uv fetched, with the file name that the lock has.
     fn wheel(&self, name: &str, version: &str, id: &str, link: &str) {
-        let file = format!("{name}-{version}-py3-none-any.whl");
+        self.wheel_for("py3", name, version, id, link);
+    }
+
+    /// A wheel for a version of Python.
+    pub fn wheel_for(&self, python: &str, name: &str, version: &str, id: &str, link: &str) {
+        let file = format!("{name}-{version}-{python}-none-any.whl");
         self.unpacked(name, version, id, link);
         self.pointer(&format!("{link}.http"), &pointer(id, None, Some(&file)));
     }

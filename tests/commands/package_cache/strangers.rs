@@ -56,7 +56,7 @@ fn strangers_in_a_cache_stay_behind_or_are_named_with_a_reason() {
     workdir.make(&["--cache", "full"]).success();
     let page = workdir.page();
     assert!(
-        !page.contains(nothing) && page.contains("carried whole"),
+        !page.contains(nothing) && page.contains("has the whole package cache"),
         "{page}"
     );
     for named in [
@@ -95,18 +95,17 @@ fn strangers_in_a_cache_stay_behind_or_are_named_with_a_reason() {
         );
         let page = workdir.page();
         assert!(
-            page.contains("may ask for") && page.contains("idna 3.20"),
+            page.contains("a build at the target may need") && page.contains("idna 3.20"),
             "{page}"
         );
         assert_eq!(page.contains("https://h.example/gp"), repository, "{page}");
     }
 }
 
-/// The guide's command that looks for logins in a product's cache.
-fn command_of_the_guide() -> String {
-    let guide =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide.md")).unwrap();
-    let mut lines = guide
+/// The command of the page about secrets that looks for logins in a product's cache.
+fn command_of_the_page() -> String {
+    let page = include_str!("../../../docs/how-to/excludes-and-secrets.md");
+    let mut lines = page
         .lines()
         .filter(|line| line.starts_with("$ ! ") && line.contains("pkg-cache"));
     lines
@@ -122,7 +121,7 @@ fn logins_in_the_cache_are_found_by_us_and_by_the_guides_command() {
     const VALUE: &str = "S3CRETpw";
     let by_the_guide = |workdir: &Workdir| {
         let mut command = workdir.sandbox.program(Path::new("/bin/bash"));
-        command.args(["-c", &command_of_the_guide()]);
+        command.args(["-c", &command_of_the_page()]);
         Run::of(&mut command)
     };
     let clean = Workdir::new();

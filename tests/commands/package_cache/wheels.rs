@@ -59,7 +59,7 @@ fn a_wheel_is_tied_to_the_lock_by_name_and_sha256() {
     workdir
         .make(&[])
         .code(1)
-        .says("docopt 0.6.2: nothing in the package cache leads to it");
+        .says("docopt 0.6.2: the package cache has no pointer to it");
 }
 
 #[test]

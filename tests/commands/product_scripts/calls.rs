@@ -1,4 +1,4 @@
-//! What `bootstrap-project.sh` calls, and with which words.
+//! What `bootstrap-project.sh` calls, and with which arguments.
 
 use super::*;
 
@@ -77,11 +77,11 @@ fn pixis_exit_code_is_bootstraps_and_a_pixi_can_be_named_by_a_relative_path() {
     let (mut sandbox, product) = product_at("P", &[]);
     fs::rename(sandbox.bin().join("pixi"), sandbox.work().join("my pixi")).unwrap();
     sandbox.set("PIXI_EXIT", "5");
-    let words = ["--pixi", "./my pixi", "-v"];
+    let args = ["--pixi", "./my pixi", "-v"];
     Run::of(
         sandbox
             .program(product.join("bootstrap-project.sh"))
-            .args(words),
+            .args(args),
     )
     .code(5)
     .prints("words=install -v\n");
@@ -105,7 +105,7 @@ fn every_recorded_environment_is_installed_by_a_call_of_its_own() {
         ["install -v", "install -e test -v", last.as_str()]
     );
     // The caller's own choice is one call, as it was typed.
-    for words in [
+    for args in [
         &["-e", "lint"][..],
         &["-elint"],
         &["--environment", "lint"],
@@ -114,9 +114,9 @@ fn every_recorded_environment_is_installed_by_a_call_of_its_own() {
         &["--all"],
         &["-q", "-a"],
     ] {
-        let run = bootstrap(&sandbox, &product, words);
+        let run = bootstrap(&sandbox, &product, args);
         run.success();
-        assert_eq!(installs(&run), [format!("install {}", words.join(" "))]);
+        assert_eq!(installs(&run), [format!("install {}", args.join(" "))]);
     }
     // A product without a list is one of the default environment.
     let (sandbox, product) = product_that_knows("P", &facts());

@@ -24,7 +24,7 @@ fn an_environment_from_another_path_is_removed_and_said_so() {
     for record in RECORDS {
         for name in ["envs/default", "solve-group-envs/default"] {
             let (sandbox, product) = product_that_knows("a b/P\n", &facts());
-            // What lies beside the mark of an install here was installed here.
+            // What is beside the mark of an install here was installed here.
             bootstrap(&sandbox, &product, &[]).success();
             let old = environment(
                 &product,
@@ -85,6 +85,6 @@ fn an_old_environment_behind_a_link_is_left_to_the_user() {
     let elsewhere = sandbox.work().join("detached");
     fs::rename(dir.parent().unwrap(), &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, dir.parent().unwrap()).unwrap();
-    refused(&sandbox, &product, "lies behind a symbolic link");
+    refused(&sandbox, &product, "is behind a symbolic link");
     assert!(elsewhere.join("default/lib").is_dir());
 }

@@ -24,6 +24,10 @@ fn the_end_says_what_was_installed_and_its_next_line_can_be_pasted() {
         .success()
         .prints(&project)
         .prints("words=run -e test print it's $x\n");
+    let dash = testbed::ensure_debian_package("dash", "dash").unwrap();
+    Run::of(sandbox.program(dash).args(["-c", next_line(&run)]))
+        .success()
+        .prints(&project);
     // What the build was verified with may need what was not installed now.
     let run = bootstrap(&sandbox, &product, &["-e", "lint"]);
     run.success().says("OK: installed demo (lint)\n");
@@ -40,15 +44,56 @@ fn the_end_says_what_was_installed_and_its_next_line_can_be_pasted() {
 }
 
 #[test]
+fn nothing_is_next_in_the_container_of_a_final_verification() {
+    let (mut sandbox, product) = product_that_knows("P", &facts());
+    sandbox.set("PIXI_OFFLINE_NEXT", "no");
+    bootstrap(&sandbox, &product, &[])
+        .success()
+        .says("OK: installed demo")
+        .says_not("Next: ");
+}
+
+#[test]
+fn another_shell_than_bash_is_told_how_to_run_the_script() {
+    let (sandbox, product) = product_that_knows("P", &facts());
+    let dash = testbed::ensure_debian_package("dash", "dash").unwrap();
+    let run = Run::of(
+        sandbox
+            .program(dash)
+            .arg(product.join("bootstrap-project.sh")),
+    );
+    run.code(2);
+    assert_eq!(
+        run.stderr,
+        "ERROR: run it with bash: bash bootstrap-project.sh\n"
+    );
+}
+
+#[test]
 fn nothing_is_called_installed_that_was_not() {
     let (mut sandbox, product) = product_that_knows("P", &facts());
-    for words in [&["--", "--help"][..], &["--check"], &["--help"]] {
-        let run = bootstrap(&sandbox, &product, words);
+    for args in [&["--", "--help"][..], &["--check"], &["--help"]] {
+        let run = bootstrap(&sandbox, &product, args);
         run.success().says_not("OK: ").says_not("Next: ");
     }
     sandbox.set("PIXI_EXIT", "5");
     let run = bootstrap(&sandbox, &product, &[]);
     run.code(5).says_not("OK: ").says_not("Next: ");
+}
+
+#[test]
+fn the_help_begins_with_the_three_common_uses() {
+    let (sandbox, product) = product_that_knows("P", &facts());
+    let run = bootstrap(&sandbox, &product, &["--help"]);
+    let start = "  ./bootstrap-project.sh";
+    let uses: Vec<&str> = run
+        .stdout
+        .lines()
+        .take(8)
+        .filter_map(|line| line.strip_prefix(start))
+        .map(|line| line.split("  ").next().unwrap_or_default().trim())
+        .collect();
+    assert_eq!(uses, ["--check", "", "--into DIR"], "{run}");
 }
 
 #[test]
@@ -68,9 +113,9 @@ fn envs_sh_that_is_executed_says_that_it_is_to_be_sourced() {
     let (sandbox, product) = product_at("P", &["A=1".into()]);
     for (shell, package) in SHELLS {
         let shell = testbed::ensure_debian_package(shell, package).unwrap();
-        for words in [&["envs.sh"][..], &["-c", "./envs.sh"]] {
+        for args in [&["envs.sh"][..], &["-c", "./envs.sh"]] {
             let mut command = sandbox.program(&shell);
-            Run::of(command.args(words).current_dir(&product))
+            Run::of(command.args(args).current_dir(&product))
                 .code(2)
                 .says("source it")
                 .says("envs.sh");

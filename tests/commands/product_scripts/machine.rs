@@ -36,9 +36,9 @@ fn check_has_a_line_for_each_check_and_installs_nothing() {
          ok: pixi 0.77.0 is the one that the product was made with\n\
          ok: architecture x86_64\n\
          ok: glibc 2.36, at least 2.17\n\
-         ok: this machine has what the packages ask for: __glibc >=2.17,<3.0.a0\n\
+         ok: this machine meets the requirements of the packages: __glibc >=2.17,<3.0.a0\n\
          ok: git is not needed\n\
-         ok: no colon in the path\n\
+         ok: no colon and no dollar sign in the path\n\
          ok: the paths of the environments have at most 255 characters\n\
          ok: programs may be started below the project\n\
          ok: temporary files go into TMPDIR\n\
@@ -167,7 +167,7 @@ fn a_git_dependency_needs_git() {
         (with_programs_only(sandbox, &TOOLS), product)
     };
     let (sandbox, product) = knows(true);
-    refused(&sandbox, &product, "git is not there");
+    refused(&sandbox, &product, "git is missing");
     fake(&sandbox, "git", "");
     passed(&sandbox, &product, "ok: git is there\n");
     let (sandbox, product) = knows(false);
@@ -234,13 +234,18 @@ fn a_path_that_does_not_fit_into_the_packages_is_refused() {
 }
 
 #[test]
-fn a_colon_in_the_path_is_warned_of() {
-    let (sandbox, product) = product_that_knows("a:b/P", &facts());
-    bootstrap(&sandbox, &product, &[])
-        .success()
-        .prints("words=install\n")
-        .says("WARNING: ")
-        .says("colon");
+fn a_colon_and_a_dollar_sign_in_the_path_are_warned_of() {
+    for (place, named) in [("a:b/P", "a colon"), ("x$HOME/P", "a dollar sign")] {
+        let (sandbox, product) = product_that_knows(place, &facts());
+        bootstrap(&sandbox, &product, &[])
+            .success()
+            .prints("words=install\n")
+            .says("WARNING: ")
+            .says(named);
+        bootstrap(&sandbox, &product, &["--check"])
+            .success()
+            .prints(&format!("has {named} in its path"));
+    }
 }
 
 #[test]
@@ -355,7 +360,7 @@ fn what_pixi_would_refuse_of_the_machine_is_said_before_it_runs() {
     passed(
         &sandbox,
         &product,
-        "ok: this machine has what the packages ask for: __cuda >=12.0\n",
+        "ok: this machine meets the requirements of the packages: __cuda >=12.0\n",
     );
 
     // A platform of the lock that pixi takes first where the machine has what it asks for.
@@ -378,7 +383,7 @@ fn what_pixi_would_refuse_of_the_machine_is_said_before_it_runs() {
     refused(
         &sandbox,
         &product,
-        "TMPDIR is /gone, and that is no directory that this user may write into",
+        "TMPDIR is /gone, and that is not a directory that this user may write into",
     );
 }
 

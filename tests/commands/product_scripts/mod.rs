@@ -4,9 +4,11 @@
 mod calls;
 mod environments;
 mod guidance;
+mod into;
 mod machine;
 mod pixi;
 mod settings;
+mod signals;
 mod tampering;
 
 use std::ffi::{OsStr, OsString};
@@ -46,11 +48,11 @@ fn product_at(place: &str, env: &[OsString]) -> (Sandbox, PathBuf) {
     sandbox.write("W/project/demo/pixi.toml", "");
     sandbox.write("W/project/demo/pixi.lock", crate::fake::LOCK);
     sandbox.write("W/pixi-cache/pkgs/x", "");
-    let mut words: Vec<OsString> = vec!["--workdir".into(), "W".into()];
+    let mut args: Vec<OsString> = vec!["--workdir".into(), "W".into()];
     for assignment in env {
-        words.extend(["--env".into(), assignment.clone()]);
+        args.extend(["--env".into(), assignment.clone()]);
     }
-    sandbox.run("make-archive-ready-product", &words).success();
+    sandbox.run("make-archive-ready-product", &args).success();
     let product = sandbox.work().join(place);
     fs::create_dir_all(product.parent().unwrap()).unwrap();
     fs::rename(sandbox.work().join("W/product"), &product).unwrap();
@@ -114,6 +116,34 @@ const TOOLS: [&str; 22] = [
     "bash",
 ];
 
+/// What a shell exports whose user has functions of the names of builtins and programs, and
+/// options that change what a script means.
+pub fn callers_shell() -> Vec<(String, &'static str)> {
+    let names = [
+        "unset",
+        "read",
+        "set",
+        "declare",
+        "sort",
+        "sha256sum",
+        "stat",
+        "cp",
+        "mv",
+        "fail",
+        "ls",
+        "find",
+    ];
+    let named = |name| (format!("BASH_FUNC_{name}%%"), "() { echo mine; }");
+    let cd = ("BASH_FUNC_cd%%", "() { builtin cd \"$@\" && ls; }");
+    let options = [
+        cd,
+        ("FUNCNEST", "2"),
+        ("SHELLOPTS", "keyword:noglob:noclobber"),
+    ];
+    let options = options.map(|(name, value)| (name.to_owned(), value));
+    names.map(named).into_iter().chain(options).collect()
+}
+
 fn write_program(file: &Path, script: &str) {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let draft = tempfile::NamedTempFile::new().unwrap();
@@ -149,15 +179,15 @@ fn with_programs_only(sandbox: Sandbox, programs: &[&str]) -> Sandbox {
     sandbox.with_own_programs_only()
 }
 
-fn bootstrap(sandbox: &Sandbox, product: &Path, words: &[&str]) -> Run {
+fn bootstrap(sandbox: &Sandbox, product: &Path, args: &[&str]) -> Run {
     Run::of(
         sandbox
             .program(product.join("bootstrap-project.sh"))
-            .args(words),
+            .args(args),
     )
 }
 
-/// The words of each `pixi install`, in order.
+/// The arguments of each `pixi install`, in order.
 fn installs(run: &Run) -> Vec<&str> {
     run.stdout
         .lines()
@@ -179,7 +209,7 @@ fn before_the_end(run: &Run) -> &str {
     let end = run.stderr.find("OK: installed ").expect("an end");
     let (before, last) = run.stderr.split_at(end);
     assert_eq!(last.lines().count(), 2, "{run}");
-    assert!(last.contains("\nNext: . "), "{run}");
+    assert!(last.contains("\nNext: PRODUCT_ROOT="), "{run}");
     before
 }
 

@@ -248,8 +248,8 @@ fn all_problems_are_reported_together_and_pixi_does_not_run() {
     list_again(&product);
     let mut sandbox = sandbox;
     sandbox.set("PIXI_VERSION", "0.15.2");
-    for words in [&[][..], &["--check"]] {
-        let run = bootstrap(&sandbox, &product, words);
+    for args in [&[][..], &["--check"]] {
+        let run = bootstrap(&sandbox, &product, args);
         run.code(2);
         let text = format!("{}{}", run.stdout, run.stderr);
         for problem in ["no pixi.lock", "0.15.2", "riscv64", "99.0"] {

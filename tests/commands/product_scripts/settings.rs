@@ -116,6 +116,24 @@ fn a_shell_that_cannot_find_the_product_is_told() {
 }
 
 #[test]
+fn settings_that_cannot_be_made_fail_in_every_shell() {
+    let (sandbox, product) = product_at("P", &[]);
+    fs::remove_dir_all(product.join("pkg-cache")).unwrap();
+    for (shell, package) in SHELLS {
+        let shell = testbed::ensure_debian_package(shell, package).unwrap();
+        for script in [
+            "PRODUCT_ROOT=$1; . \"$1/envs.sh\" && echo CONTINUED",
+            "export PRODUCT_ROOT=$1; \"$0\" \"$1/envs.sh\" && echo CONTINUED",
+        ] {
+            let mut command = sandbox.program(&shell);
+            let run = Run::of(command.args(["-c", script]).arg(&shell).arg(&product));
+            run.code(2).says("ERROR: ");
+            assert_eq!(run.stdout, "", "{run}");
+        }
+    }
+}
+
+#[test]
 fn the_shell_scripts_are_clean_for_shellcheck() {
     let shellcheck = testbed::ensure_debian_package("shellcheck", "shellcheck").unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -123,20 +141,21 @@ fn the_shell_scripts_are_clean_for_shellcheck() {
     // `bootstrap-project.sh` is of several pieces: a product's own is looked at below.
     let mut files = vec![core.join("product/envs.sh")];
     let image = root.join("crates/make-production-image/src");
-    files.extend(["build.sh", "entrypoint.sh", "look.sh"].map(|script| image.join(script)));
+    files.extend(["build.sh", "entrypoint.sh", "inspect.sh"].map(|script| image.join(script)));
     for entry in fs::read_dir(root.join("scripts-compat")).unwrap() {
         files.push(entry.unwrap().path());
     }
     let sandbox = Sandbox::new();
     Run::of(sandbox.program(&shellcheck).args(&files)).success();
-    // In a container these are one text: the session's beginning and its script.
+    // In a container these are one text: the session's beginning, parts and the script.
     let scripts = core.join("container/scripts");
-    let session = fs::read_to_string(scripts.join("session.sh")).unwrap();
-    for script in ["build.sh", "final-verify.sh"] {
-        let whole = sandbox.write(
-            script,
-            session.clone() + &fs::read_to_string(scripts.join(script)).unwrap(),
-        );
+    for parts in [
+        &["session.sh", "network.sh", "build.sh"][..],
+        &["session.sh", "final-verify.sh"],
+    ] {
+        let texts = parts.iter();
+        let texts = texts.map(|part| fs::read_to_string(scripts.join(part)).unwrap());
+        let whole = sandbox.write(parts[parts.len() - 1], texts.collect::<String>());
         Run::of(sandbox.program(&shellcheck).arg(whole)).success();
     }
     for script in ["launch.sh", "upload.sh", "check-project.sh"] {
@@ -151,4 +170,16 @@ fn the_shell_scripts_are_clean_for_shellcheck() {
             .current_dir(&product),
     )
     .success();
+}
+
+#[test]
+fn functions_and_options_that_the_callers_shell_exports_change_no_installation() {
+    let (mut sandbox, product) = product_at("product", &[]);
+    for (name, value) in callers_shell() {
+        sandbox.set(&name, value);
+    }
+    bootstrap(&sandbox, &product, &["--check"]).code(0);
+    bootstrap(&sandbox, &product, &[])
+        .success()
+        .prints("words=install");
 }

@@ -24,7 +24,7 @@ fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
     let fake = building();
     let run = fake.create(&[""; 0]);
     run.success().says(
-        "WARNING: 1 files that the build made in the project hold its path in the container, /workdir,",
+        "WARNING: 1 file that the build made in the project holds its path in the container, /workdir,",
     );
     run.says(": build/CMakeCache.txt\n");
     let listed = generated(&fake);
@@ -56,13 +56,13 @@ fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
     fake.create(&[""; 0])
         .success()
         .says("WARNING: pixi.toml names a path below /workdir,");
-    let words = [
+    let args = [
         "--env",
         "A=/elsewhere",
         "--env",
         "B=x:/workdir/resources/secret",
     ];
-    let run = make(&fake, &words);
+    let run = make(&fake, &args);
     run.success()
         .says("WARNING: --env B names a path below /workdir,")
         .says_not("--env A names");
@@ -79,7 +79,7 @@ fn alone_the_product_has_what_the_build_made_unless_it_is_dropped() {
     fake.create(&[""; 0]).success();
     make(&fake, &[])
         .success()
-        .says("1 files that the build made in the project are packed and hold its path");
+        .says("1 file that the build made in the project is packed and holds its path");
     let product = fake.path("W/product/demo");
     assert_eq!(
         names(&product),
@@ -87,7 +87,7 @@ fn alone_the_product_has_what_the_build_made_unless_it_is_dropped() {
     );
     let run = make(&fake, &["--drop-generated"]);
     run.success().says(
-        "NOTE: 3 files that the build made in the project stay behind: build/CMakeCache.txt, build/sub/empty.o, src/_version.py; --keep-generated packs them",
+        "NOTE: 3 files that the build made in the project are left out: build/CMakeCache.txt, build/sub/empty.o, src/_version.py; --keep-generated packs what the build made",
     );
     run.says_not("hold its path");
     assert_eq!(names(&product), [".pixi", "pixi.lock", "pixi.toml", "src"]);
@@ -112,7 +112,7 @@ fn what_a_person_adds_or_changes_after_the_build_is_always_packed() {
     symlink("../src/main.py", staged.join("new/only")).unwrap();
     make(&fake, &["--drop-generated"])
         .success()
-        .says("1 files that the build made")
+        .says("1 file that the build made")
         .says(": build/one;");
     let product = fake.path("W/product/demo");
     assert_eq!(
@@ -148,7 +148,7 @@ fn what_is_not_known_is_never_taken_for_nothing() {
     fs::write(&file, record.to_string()).unwrap();
     make(&fake, &["--drop-generated"])
         .success()
-        .says_not("stay behind");
+        .says_not("made in the project are left out");
     assert!(fake.path("W/product/demo/build/CMakeCache.txt").is_file());
 }
 
@@ -173,8 +173,8 @@ esac
     run.says("--exclude");
     assert!(fs::metadata(fake.path("W/workdir.json")).unwrap().len() < 10_000);
     // As it says.
-    let words = ["--verify-task", "t", "--exclude", "/flood/"];
-    container.run("build-offline-product", &words).success();
+    let args = ["--verify-task", "t", "--exclude", "/flood/"];
+    container.run("build-offline-product", &args).success();
     assert!(!fake.path("W/product/demo/flood").exists());
 }
 
@@ -190,12 +190,12 @@ esac
     let container = Container::new();
     let fake = &container.fake;
     fs::write(fake.sandbox.bin().join("pixi"), pixi).unwrap();
-    let words = ["--verify-task", "t", "--exclude", "/excluded/"];
-    let run = container.run("build-offline-product", &words);
+    let args = ["--verify-task", "t", "--exclude", "/excluded/"];
+    let run = container.run("build-offline-product", &args);
     run.success().says(
-        "NOTE: 2 files that the build made in the project stay behind: build/CMakeCache.txt, made-by-the-verification; --keep-generated packs them",
+        "NOTE: 2 files that the build made in the project are left out: build/CMakeCache.txt, made-by-the-verification; --keep-generated packs what the build made",
     );
-    run.says("hold its path in the container");
+    run.says("holds its path in the container");
     let product = fake.path("W/product/demo");
     assert_eq!(
         names(&product),
@@ -206,7 +206,7 @@ esac
         &["--verify-task", "t", "--keep-generated"],
     );
     run.success()
-        .says("are packed and hold its path")
+        .says("packed and holds its path")
         .says(": build/CMakeCache.txt");
     assert_eq!(
         names(&product),

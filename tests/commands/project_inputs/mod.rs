@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use testbed::python::commit_with_tag;
 use testbed::sandbox::{Run, names};
 
 use crate::create_workdir_from_container::Container;
@@ -40,7 +41,7 @@ fn links_named_like_a_usual_exclude_stay_behind_and_the_configuration_is_read_th
     symlink("src", fake.path("demo/.tox")).unwrap();
     fake.create(&[""; 0])
         .success()
-        .says_not("stays behind, and");
+        .says_not("is not staged, and");
     let staged = fake.path("W/project/demo");
     assert_eq!(
         names(&staged),
@@ -109,7 +110,7 @@ fn a_git_file_of_a_worktree_stays_behind_and_any_other_of_that_name_is_kept() {
     assert_eq!(names(&staged.join("other")), [".git"]);
     assert_eq!(names(&staged.join("src")), ["main.py", "x.git"]);
     let explain = |path: &str| fake.run("build-offline-product", &["--explain", path]);
-    explain("sub/.git").success().prints("stays behind: .git/");
+    explain("sub/.git").success().prints("is left out: .git/");
     explain("other/.git").success().prints("is staged");
 }
 
@@ -131,8 +132,8 @@ fn links_out_and_lfs_pointers_are_named_before_anything_is_staged() {
     fake.sandbox.write("demo/model.bin", &pointer);
     fake.sandbox.write("data/deep/weights", &pointer);
     for secrets in ["warn", "off"] {
-        let words = ["--resources-dir", "data", "--secrets", secrets];
-        let run = fake.create(&words);
+        let args = ["--resources-dir", "data", "--secrets", secrets];
+        let run = fake.create(&args);
         run.code(125);
         let lines: Vec<_> = run
             .stderr
@@ -153,16 +154,12 @@ fn links_out_and_lfs_pointers_are_named_before_anything_is_staged() {
         assert!(lines[0].ends_with(" and 3 more"), "{}", lines[0]);
         assert!(!lines[0].contains("fine"), "{}", lines[0]);
         assert!(
-            lines[1].contains("1 files of the project are Git LFS pointers"),
+            lines[1].contains("1 file of the project is a Git LFS pointer"),
             "{}",
             lines[1]
         );
         assert!(lines[1].ends_with(": model.bin"), "{}", lines[1]);
-        assert!(
-            lines[2].contains("1 links of the resources"),
-            "{}",
-            lines[2]
-        );
+        assert!(lines[2].contains("1 link of the resources"), "{}", lines[2]);
         assert!(lines[2].ends_with(": code -> ../demo/src"), "{}", lines[2]);
         assert!(lines[3].ends_with(": deep/weights"), "{}", lines[3]);
     }
@@ -181,7 +178,7 @@ fn pixi_in_a_container_never_installs_through_a_link_of_the_project() {
     container
         .create(&[])
         .success()
-        .says("1 links of the project")
+        .says("1 link of the project")
         .says("gone -> /nowhere");
     assert_eq!(names(&scratch), ["config.toml"]);
     assert!(
@@ -264,8 +261,8 @@ fn a_configuration_behind_a_link_of_a_built_project_is_not_packed() {
 }
 
 fn make(fake: &Fake, more: &[&str]) -> Run {
-    let words = ["--workdir", "W"].iter().chain(more);
-    fake.sandbox.run("make-archive-ready-product", words)
+    let args = ["--workdir", "W"].iter().chain(more);
+    fake.sandbox.run("make-archive-ready-product", args)
 }
 
 #[test]
@@ -352,7 +349,7 @@ fn a_lock_without_read_permission_makes_nothing_and_the_plan_counts_the_configur
     ] {
         let (run, left) = run(0o600, command, more);
         run.code(2)
-            .says("demo/pixi.lock is there and cannot be read as a lock")
+            .says("demo/pixi.lock cannot be read as a lock file")
             .says("Permission denied");
         assert_eq!(left, ["demo"], "{run}");
     }

@@ -45,8 +45,8 @@ fn what_is_built_or_fetched_at_the_target_is_said_in_the_first_step() {
     expect(dry.success());
 
     // Words of the command line, and a verification that fetches nothing.
-    let words = ["--force", "--verify-run", "--", "pixi", "exec", "x"];
-    fake.create(&words)
+    let args = ["--force", "--verify-run", "--", "pixi", "exec", "x"];
+    fake.create(&args)
         .success()
         .says("the verification runs pixi exec, which fetches")
         .says("without a network: lint (pixi exec), tell (uv run tools/tell.py");
@@ -61,7 +61,7 @@ fn the_same_is_said_of_a_project_in_a_container() {
     lay(&container.fake);
     expect(container.create(&["--verify-task", "smoke"]).success());
     // In the container: that this machine has such a script as well counts for nothing.
-    let words = [
+    let args = [
         "--verify-run",
         "--",
         "uv",
@@ -69,7 +69,7 @@ fn the_same_is_said_of_a_project_in_a_container() {
         "--no-project",
         "demo/tools/tell.py",
     ];
-    let run = container.create(&[&["--force"], &words[..]].concat());
+    let run = container.create(&[&["--force"], &args[..]].concat());
     run.success().says_not("the verification runs");
 }
 
@@ -80,7 +80,7 @@ fn the_final_verification_names_the_package_whose_build_failed() {
     make(&fake, &[]).success();
     let said = "Error:   \u{d7} Failed to prepare distributions\n  \u{251c}\u{2500}\u{25b6} Failed to build `native @\n  \u{2502}   file:///pixi-offline/product/demo/native`\n  \u{2570}\u{2500}\u{25b6} error: failed to get `pyo3`\n";
     let fake = fake.with(json!({"phases": [["bootstrap", said, 1]]}));
-    let words = [
+    let args = [
         "--image",
         "img:1",
         "--product-dir",
@@ -89,7 +89,7 @@ fn the_final_verification_names_the_package_whose_build_failed() {
         "O",
     ];
     fake.sandbox
-        .run("final-verify-product", words)
+        .run("final-verify-product", args)
         .code(1)
         .says("bootstrap-project.sh failed with exit code 1")
         .says("the build of native failed: it is built where the product is installed")

@@ -17,10 +17,10 @@ fn versioned(fake: &Fake) {
         "[project]\nname = 'demo'\n[pypi-dependencies]\nme = { path = '.', editable = true }\ntool = { path = './libs/tool' }\n",
     );
     fake.commit();
-    let git = |words: &[&str]| {
+    let git = |args: &[&str]| {
         let mut command = fake.sandbox.program("git");
         command.args(["-C", "demo", "-c", "user.name=n", "-c", "user.email=e"]);
-        Run::of(command.args(words)).success();
+        Run::of(command.args(args)).success();
     };
     git(&["tag", "v1.4.0"]);
 }
@@ -31,7 +31,7 @@ fn a_version_from_git_is_handed_to_the_builds_and_to_the_target() {
     versioned(&fake);
     let run = fake.create(&[""; 0]);
     run.success().says(
-        "NOTE: My.demo takes its version from git (setuptools-scm), which stays behind: the builds get 1.4.0 by SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO",
+        "NOTE: My.demo takes its version from git (setuptools-scm), which is not staged: the builds get 1.4.0 by SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_DEMO",
     );
     let (options, _) = fake.run_call();
     for variable in [
@@ -67,7 +67,7 @@ fn a_version_from_git_is_handed_to_the_builds_and_to_the_target() {
     let run = fake.create(&["--container-env", given]);
     run.success().says_not("My.demo takes its version");
     let (options, _) = fake.run_call();
-    let of_demo = options.iter().filter(|word| word.contains("_FOR_MY_DEMO="));
+    let of_demo = options.iter().filter(|arg| arg.contains("_FOR_MY_DEMO="));
     assert_eq!(of_demo.collect::<Vec<_>>(), [given]);
 }
 
@@ -93,4 +93,36 @@ esac
         .success()
         .prints("version .\n")
         .says_not("from git");
+}
+
+/// What only the product lacks is said by a dry run, and by a run before it builds.
+#[test]
+fn a_version_that_the_product_cannot_have_is_refused_before_a_build_in_a_container() {
+    let container = Container::new();
+    let fake = &container.fake;
+    for (name, version) in [("one", "v1.0"), ("two", "v7.0")] {
+        let manifest = format!(
+            "[build-system]\nrequires = ['hatchling', 'hatch-vcs']\n[project]\nname = '{name}'\ndynamic = ['version']\n"
+        );
+        let dir = format!("demo/libs/{name}");
+        fake.sandbox
+            .write(format!("{dir}/pyproject.toml"), manifest);
+        commit_with_tag(&fake.path(&dir), version).unwrap();
+    }
+    fake.sandbox.write(
+        "demo/pixi.toml",
+        "[project]\nname = 'demo'\n[pypi-dependencies]\none = { path = './libs/one' }\ntwo = { path = './libs/two' }\n",
+    );
+    let variable = "SETUPTOOLS_SCM_PRETEND_VERSION=2.0";
+    let build = |more: &[&str]| {
+        let args = [&["--container-env", variable], more].concat();
+        container.run("build-offline-product", &args)
+    };
+    for more in [&["--dry-run"][..], &[]] {
+        let run = build(more);
+        run.code(2)
+            .says("one has the version 1.0 and two has 7.0, both from git");
+        assert!(!fake.path("W/out/pixi-install.log").exists(), "{run}");
+    }
+    build(&["--env", variable]).success();
 }

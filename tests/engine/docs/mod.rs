@@ -23,21 +23,26 @@ use place::Place;
 use testbed::SecondEngine;
 
 /// The pages with blocks that are run; each has a test of its own.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "docs/getting-started.md",
     "docs/reference/commands.md",
-    "docs/guide.md",
+    "docs/how-to/step-by-step.md",
     "docs/how-to/one-command.md",
-    "docs/reference/evidence.md",
+    "docs/how-to/sign-and-approve.md",
     "docs/how-to/engines.md",
+    "docs/how-to/running-container.md",
+    "docs/how-to/several-environments.md",
+    "docs/how-to/excludes-and-secrets.md",
+    "docs/how-to/at-the-target.md",
+    "docs/reference/settings.md",
 ];
 
 /// Pages whose blocks `tests/engine/production_image` runs, with the images that they need.
 const ELSEWHERE: [&str; 1] = ["docs/how-to/production-image.md"];
 
 /// How many blocks may stay out.
-const IGNORED: usize = 9;
+const IGNORED: usize = 13;
 
 /// How other fences may be called.
 const OTHER: [&str; 5] = ["text", "json", "Dockerfile", "toml", "yaml"];
@@ -156,7 +161,7 @@ fn the_page_of_the_commands() {
 }
 
 #[test]
-fn the_guide() {
+fn the_page_of_the_steps() {
     run(PAGES[3]);
 }
 
@@ -166,8 +171,13 @@ fn the_page_of_build_offline_product() {
 }
 
 #[test]
-fn the_page_of_the_evidence() {
+fn the_page_of_the_approver() {
     run(PAGES[5]);
+}
+
+#[test]
+fn the_page_of_the_target() {
+    run(PAGES[10]);
 }
 
 #[test]
@@ -177,4 +187,11 @@ fn the_page_of_the_engines() {
         return;
     }
     run_in(Place::with_engines(), PAGES[6]);
+}
+
+#[test]
+fn the_pages_of_one_project_each() {
+    for page in &PAGES[7..] {
+        run(page);
+    }
 }

@@ -166,8 +166,8 @@ impl Place {
 
     /// The container of the docs, with the projects at the paths that they name.
     fn start_container(&self) {
-        let docker = |words: &[&str]| {
-            Run::of(Command::new("docker").args(words)).success();
+        let docker = |args: &[&str]| {
+            Run::of(Command::new("docker").args(args)).success();
         };
         docker(&[
             "run",
@@ -192,8 +192,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.here.is_some() {
-            let words = ["rm", "--force", "--volumes", &self.container];
-            let _ = Command::new("docker").args(words).output_in_time();
+            let args = ["rm", "--force", "--volumes", &self.container];
+            let _ = Command::new("docker").args(args).output_in_time();
         }
     }
 }

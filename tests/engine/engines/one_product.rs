@@ -31,7 +31,7 @@ fn the_same_project_is_the_same_product_from_every_engine_mounted_and_carried() 
         ("podman", "", "copy", "podman-carried"),
     ] {
         place.real.sandbox.set("DOCKER_HOST", host);
-        let words = [
+        let args = [
             "--engine",
             engine,
             "--transfer",
@@ -40,7 +40,7 @@ fn the_same_project_is_the_same_product_from_every_engine_mounted_and_carried() 
             output,
         ];
         let more = ["--fresh", "--format", "json", "--verify-task", "where"];
-        let run = place.real.build(&[&words[..], &more].concat());
+        let run = place.real.build(&[&args[..], &more].concat());
         let proof: Value =
             serde_json::from_str(run.success().stdout.lines().last().unwrap()).unwrap();
         assert_eq!(proof["verification"]["engine"]["client"], engine);
@@ -49,7 +49,7 @@ fn the_same_project_is_the_same_product_from_every_engine_mounted_and_carried() 
         let page = fs::read_to_string(place.real.path(format!("{output}/report.html"))).unwrap();
         let told = format!("<bdi>{engine}</bdi> <bdi>");
         assert!(page.contains(&told), "no {told:?} in report.html");
-        let carried = run.stderr.contains("carried to the engine: ");
+        let carried = run.stderr.contains("copied to the engine: ");
         assert_eq!(carried, output.contains("-"), "{run}");
         let sums = fs::read_to_string(place.real.path(output).join("SHA256SUMS")).unwrap();
         let mut check = Command::new("sha256sum");

@@ -64,8 +64,8 @@ impl Place {
     }
 
     /// Runs podman itself.
-    pub fn podman<S: AsRef<OsStr>>(&self, words: &[S]) -> Run {
-        Run::of(self.real.sandbox.program(self.podman.program()).args(words))
+    pub fn podman<S: AsRef<OsStr>>(&self, args: &[S]) -> Run {
+        Run::of(self.real.sandbox.program(self.podman.program()).args(args))
     }
 
     /// Gives podman another image of docker's.
@@ -76,8 +76,8 @@ impl Place {
     /// The containers of ours that there are, running or not, and have to do with this place.
     pub fn containers(&self) -> Vec<String> {
         let filter = "label=io.github.pixi-offline.command";
-        let words = ["ps", "--all", "--filter", filter, "--format"];
-        let all = self.podman(&[&words[..], &["{{.Names}} {{.Mounts}}"]].concat());
+        let args = ["ps", "--all", "--filter", filter, "--format"];
+        let all = self.podman(&[&args[..], &["{{.Names}} {{.Mounts}}"]].concat());
         let mark = self.real.sandbox.root().display().to_string();
         let mounts = |name: &str| self.podman(&["container", "inspect", name]).stdout;
         all.success()

@@ -75,7 +75,7 @@ fn without_a_docker_podman_is_used_and_that_is_said_once() {
     };
     let run = place.real.build(&["--verify-task", "where"]);
     run.success();
-    let said = "NOTE: there is no docker on PATH: ";
+    let said = "NOTE: docker is not on PATH, so ";
     assert_eq!(run.stderr.matches(said).count(), 1, "{run}");
     // One that was named must be there.
     place
@@ -102,12 +102,15 @@ impl<'a> Container<'a> {
         let nonce = pixi_offline::host_env::nonce();
         let name = format!("pixi-offline-test-{}", &nonce[..12]);
         let start = ["run", "--detach", "--name", &name, "--entrypoint", "sh"];
-        let script = ["-c", "mkdir -p /home/me; while :; do sleep 1; done"];
-        let words = [&start[..], &[&place.real.image], &script].concat();
-        place.podman(&words).success();
+        let script = ["-c", "while :; do sleep 1; done"];
+        let args = [&start[..], &[&place.real.image], &script].concat();
+        place.podman(&args).success();
         let container = Container { place, name };
         let demo = place.real.path("demo").display().to_string();
         let to = format!("{}:/home/me/demo", container.name);
+        place
+            .podman(&["exec", &container.name, "mkdir", "-p", "/home/me"])
+            .success();
         place.podman(&["cp", &demo, &to]).success();
         container
     }
@@ -208,8 +211,8 @@ fn images_of_product(place: &Place) -> Vec<String> {
     let sum = Run::of(sum.arg(place.real.path("W/product/SHA256SUMS")));
     let digest = &sum.success().stdout[..64];
     let of_products = format!("label={LABEL}");
-    let words = ["image", "ls", "--quiet", "--all", "--filter", &of_products];
-    let all = place.podman(&words);
+    let args = ["image", "ls", "--quiet", "--all", "--filter", &of_products];
+    let all = place.podman(&args);
     let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
     let label = |id: &str| {
         let inspect = ["image", "inspect", "--format", &format, id];
@@ -237,10 +240,10 @@ fn an_image_is_made_tried_and_saved_with_podman() {
         format!("pixi-offline-test/podman:{}", std::process::id()),
     );
     let make = |more: &[&str]| {
-        let mut words = vec!["--product-dir", "W/product", "--build-image", &real.image];
-        words.extend(["--base-image", base, "--tag", &image.1]);
-        words.extend(more);
-        real.sandbox.run("make-production-image", words)
+        let mut args = vec!["--product-dir", "W/product", "--build-image", &real.image];
+        args.extend(["--base-image", base, "--tag", &image.1]);
+        args.extend(more);
+        real.sandbox.run("make-production-image", args)
     };
     let before = images_of_product(&place);
     make(&["--verify-run", "--", "python", "-c", "raise SystemExit(9)"]).code(9);
@@ -251,7 +254,7 @@ fn an_image_is_made_tried_and_saved_with_podman() {
     );
     make(&["--base-image", "localhost/no-such-image:1"]).code(125);
 
-    let words = [
+    let args = [
         "--save",
         "image.tar",
         "--user",
@@ -268,7 +271,7 @@ fn an_image_is_made_tried_and_saved_with_podman() {
         "-c",
         "print(6 * 7)",
     ];
-    let run = make(&[&words[..], &verified].concat());
+    let run = make(&[&args[..], &verified].concat());
     run.success()
         .prints("42")
         .says_not("HEALTHCHECK is not supported");
@@ -285,7 +288,7 @@ fn an_image_is_made_tried_and_saved_with_podman() {
         .prints("/app/.pixi/envs/default");
     // docker takes the archive; podman has put the name of no registry before the image's.
     let archive = real.path("image.tar");
-    let docker = |words: &[&str]| Run::of(Command::new("docker").args(words));
+    let docker = |args: &[&str]| Run::of(Command::new("docker").args(args));
     docker(&["load", "--input", archive.to_str().unwrap()])
         .success()
         .prints(&format!("Loaded image: localhost/{}", image.1));
@@ -320,8 +323,8 @@ fn ends_of_what_runs_in_podman_are_told_apart() {
     // A directory whose name is CSV to the engine.
     let odd = real.path("a, \"b\": c");
     fs::create_dir(&odd).unwrap();
-    let words = ["--workdir", "a, \"b\": c/W", "--verify-task", "where"];
-    real.create(&words).success();
+    let args = ["--workdir", "a, \"b\": c/W", "--verify-task", "where"];
+    real.create(&args).success();
     assert_eq!(place.containers(), [""; 0]);
 }
 

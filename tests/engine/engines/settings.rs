@@ -17,8 +17,8 @@ fn place() -> Real {
     real
 }
 
-fn docker(real: &Real, words: &[&str]) -> Run {
-    Run::of(real.sandbox.program("docker").args(words))
+fn docker(real: &Real, args: &[&str]) -> Run {
+    Run::of(real.sandbox.program("docker").args(args))
 }
 
 #[test]

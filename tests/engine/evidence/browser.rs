@@ -59,7 +59,7 @@ impl Drop for Proxy {
 }
 
 /// Runs the browser on a file until the page is loaded; its stdout and stderr.
-pub fn chromium(file: &Path, proxy: &str, words: &[&str]) -> (String, String) {
+pub fn chromium(file: &Path, proxy: &str, args: &[&str]) -> (String, String) {
     // The whole browser asks its makers for this and that, whatever it shows.
     let shell = "chromium-headless-shell";
     let program = ensure_debian_package(shell, shell).unwrap();
@@ -77,7 +77,7 @@ pub fn chromium(file: &Path, proxy: &str, words: &[&str]) -> (String, String) {
     .into();
     arguments.push(format!("--proxy-server={proxy}").into());
     arguments.push(format!("--user-data-dir={}", home.path().display()).into());
-    arguments.extend(words.iter().map(OsString::from));
+    arguments.extend(args.iter().map(OsString::from));
     arguments.push(format!("file://{}", file.display()).into());
     let mut browser = Command::new(program);
     let output = output(browser.args(arguments).env("HOME", home.path()));

@@ -44,14 +44,14 @@ fn a_real_product_has_a_valid_bill_and_a_page_with_the_verdict() {
     lock_project(&image.reference, &real.path("demo")).unwrap();
     real.create(&["--verify-task", "smoke"]).success();
     real.make(&["--bundle-pixi"]).success();
-    let words = [
+    let args = [
         "--attach",
         "--project-name",
         "demo",
         "--verify-task",
         "smoke",
     ];
-    real.verify(&words).success();
+    real.verify(&args).success();
 
     let read = |name: &str| fs::read_to_string(real.path("W/product").join(name)).unwrap();
     let bill = read("sbom.cdx.json");

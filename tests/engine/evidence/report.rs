@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use pixi_offline::evidence::manifest::Manifest;
 use pixi_offline::evidence::manifest::Secrets;
-use pixi_offline::evidence::report_page::{self, Approval};
-use pixi_offline::evidence::verification::{Ran, Verdict, VerificationRecord, Verified};
+use pixi_offline::evidence::report_page::{self, Approval, ReportSection};
+use pixi_offline::evidence::verification::{PhaseRecord, Verdict, VerificationRecord, Verified};
 use pixi_offline::evidence::{Sha256Digest, manifest};
-use pixi_offline::packages::{Inventory, LockCache, Strangers, Subdir};
+use pixi_offline::packages::{Inventory, LockCache, Subdir, UnlistedEntries};
 use serde_json::json;
 
 use super::browser::{assert_says, chromium, show, words_of};
@@ -147,14 +147,14 @@ fn passed() -> VerificationRecord {
     record.finished = Some("2026-01-02T04:05:06Z".to_owned());
     record.environments = vec!["default".to_owned(), "train".to_owned()];
     record.ran = vec![
-        Ran {
+        PhaseRecord {
             phase: "bootstrap".to_owned(),
             command: vec!["./bootstrap-project.sh".to_owned()],
             exit_code: Some(0),
             log: None,
             network_attempts: Some(0),
         },
-        Ran {
+        PhaseRecord {
             phase: "verify".to_owned(),
             command: ["pixi", "run", "check it's <all>"]
                 .map(str::to_owned)
@@ -174,6 +174,7 @@ struct Case {
     verified: Verified,
     secrets: Secrets,
     signed: bool,
+    changes: Option<ReportSection>,
 }
 
 impl Case {
@@ -188,6 +189,7 @@ impl Case {
                 findings: vec!["conf/<db>.yaml:3: a password in a URL".to_owned()],
             },
             signed: false,
+            changes: None,
         }
     }
 
@@ -196,12 +198,13 @@ impl Case {
             manifest: &self.manifest,
             digest: &digest('a'),
             inventory: Some(&self.inventory),
-            strangers: &Strangers::default(),
+            unlisted: &UnlistedEntries::default(),
             verified: &self.verified,
             secrets: Some(&self.secrets),
             sums_signed: self.signed,
             verification_signed: self.signed,
             provenance_signed: self.signed,
+            changes: self.changes.as_ref(),
         })
     }
 }
@@ -226,7 +229,7 @@ fn an_approver_finds_the_answers_in_a_browser_and_nothing_is_loaded() {
         &[
             "The final verification passed",
             &sentence,
-            "this page cannot tell whether it is right",
+            "which this page cannot check",
             "Git commit 0123456789abcdef0123456789abcdef01234567 with changes that are not committed",
             "Packages 30 conda packages, 1 Python package",
             "System requirements __glibc >=2.17,<3.0.a0",

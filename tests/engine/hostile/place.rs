@@ -94,12 +94,12 @@ impl Place {
     }
 
     /// Runs one of our commands, to its end or for [`LIMIT`] seconds.
-    pub fn run(&self, name: &str, words: &[&str]) -> Run {
+    pub fn run(&self, name: &str, args: &[&str]) -> Run {
         let mut command = self.sandbox.program("timeout");
         command
             .args(["--kill-after=5", LIMIT])
             .arg(binary(name))
-            .args(words);
+            .args(args);
         Run::of(&mut command)
     }
 
@@ -127,7 +127,7 @@ impl Place {
         let build = [&build[..], &["--resources-dir", "res"]].concat();
         let verify = ["--image", &self.image, "--product-dir", "W/product"];
         let verify = [&verify[..], &["--out-dir", "O", "--project-name", "demo"]].concat();
-        let (name, words) = match transport {
+        let (name, args) = match transport {
             Transport::Mounted => (
                 "create-workdir-from-host",
                 [build, vec!["--transfer", "mount"]].concat(),
@@ -152,11 +152,11 @@ impl Place {
             self.sandbox.write("demo/plan", "");
             self.make_product(&plan);
         }
-        self.run(name, &[&words[..], more].concat())
+        self.run(name, &[&args[..], more].concat())
     }
 
     fn make_product(&self, plan: &[u8]) {
-        let words = [
+        let args = [
             "--image",
             &self.image,
             "--project-dir",
@@ -164,7 +164,7 @@ impl Place {
             "--workdir",
             "W",
         ];
-        self.run("create-workdir-from-host", &words).success();
+        self.run("create-workdir-from-host", &args).success();
         self.sandbox.write("W/project/demo/plan", plan);
         self.run("make-archive-ready-product", &["--workdir", "W"])
             .success();
@@ -175,7 +175,7 @@ impl Place {
         for dir in ["demo", "res"] {
             container.put(&self.path(dir), &format!("/srv/{dir}"));
         }
-        let words = [
+        let args = [
             "--container-id",
             &container.0,
             "--project-path-in-container",
@@ -185,10 +185,7 @@ impl Place {
             "--workdir",
             "W",
         ];
-        self.run(
-            "create-workdir-from-container",
-            &[&words[..], more].concat(),
-        )
+        self.run("create-workdir-from-container", &[&args[..], more].concat())
     }
 
     /// Requires that a run ended by itself with an exit code of ours, touched nothing of
@@ -225,8 +222,8 @@ impl Place {
 
     /// Makes a product of what came, with all that leaves.
     pub fn make(&self) -> Run {
-        let words = ["--workdir", "W", "--project-name", "demo", "--bundle-pixi"];
-        self.run("make-archive-ready-product", &words)
+        let args = ["--workdir", "W", "--project-name", "demo", "--bundle-pixi"];
+        self.run("make-archive-ready-product", &args)
     }
 }
 
@@ -247,10 +244,10 @@ struct Container(String);
 
 impl Container {
     fn start(image: &str) -> Container {
-        let words = ["run", "--detach", "--entrypoint", "sh", image, "-c"];
+        let args = ["run", "--detach", "--entrypoint", "sh", image, "-c"];
         let run = Run::of(
             Command::new("docker")
-                .args(words)
+                .args(args)
                 .arg("while :; do sleep 1; done"),
         );
         Container(run.success().stdout.trim().to_owned())

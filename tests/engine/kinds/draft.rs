@@ -26,7 +26,7 @@ pub struct Draft {
     pub python: Vec<String>,
     /// A directory of the project that `find-links` names.
     pub find_links: Option<&'static str>,
-    /// More words for create-workdir-from-host.
+    /// More arguments for create-workdir-from-host.
     pub create: Vec<&'static str>,
     /// Whether the directory around the project is staged with it.
     pub in_root: bool,

@@ -85,7 +85,7 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     fs::create_dir_all(&project).unwrap();
     let draft = (kind.draft)(parts, &project);
     draft.write(&project, image, parts);
-    // As a person locks it: where it lies, unless the kind is about that.
+    // As a person locks it: where it is, unless the kind is about that.
     let locked = match (draft.in_root, draft.locked_at) {
         (false, place) => {
             let place = place.map_or(project.as_path(), Path::new).to_str();
@@ -104,14 +104,14 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     };
 
     let prove = ["--verify-run", "--", "python", "prove.py"];
-    let mut words = vec!["--project-dir", PROJECT, "--workdir", "W"];
-    words.extend(&draft.create);
+    let mut args = vec!["--project-dir", PROJECT, "--workdir", "W"];
+    args.extend(&draft.create);
     if draft.in_root {
-        words.extend(["--source-root", "mono"]);
+        args.extend(["--source-root", "mono"]);
     }
-    journey.dry_run(&words)?;
-    words.extend(prove);
-    journey.step(Stage::Create, "create-workdir-from-host", &words)?;
+    journey.dry_run(&args)?;
+    args.extend(prove);
+    journey.step(Stage::Create, "create-workdir-from-host", &args)?;
     let in_root = if draft.in_root { "/apps/demo" } else { "" };
     if draft.is_absolute {
         let original = fs::read(journey.path("W/pixi.lock.original"));
@@ -122,8 +122,8 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     }
     require_same_lock(Stage::Create, PROJECT)?;
 
-    let words = ["--workdir", "W"];
-    journey.step(Stage::Make, "make-archive-ready-product", &words)?;
+    let args = ["--workdir", "W"];
+    journey.step(Stage::Make, "make-archive-ready-product", &args)?;
     if draft.changes_lock() {
         let original = journey.path("W/product/pixi.lock.original");
         let same = fs::read(original).unwrap() == lock;
@@ -143,10 +143,10 @@ pub fn take(kind: &Kind, image: &PixiImage, parts: &Parts) -> Result<Proof, Fail
     let product = journey.path("W/product");
     let before = listing(&product);
 
-    let mut words = vec!["--product-dir", "W/product", "--out-dir", "O"];
-    words.extend(["--project-name", "demo"]);
-    words.extend(prove);
-    journey.step(Stage::FinalVerify, "final-verify-product", &words)?;
+    let mut args = vec!["--product-dir", "W/product", "--out-dir", "O"];
+    args.extend(["--project-name", "demo"]);
+    args.extend(prove);
+    journey.step(Stage::FinalVerify, "final-verify-product", &args)?;
     let same = listing(&product) == before;
     require(
         Stage::FinalVerify,
@@ -200,7 +200,7 @@ impl Journey<'_> {
         self.sandbox.work().join(name)
     }
 
-    fn step(&self, stage: Stage, command: &str, words: &[&str]) -> Result<(), Failure> {
+    fn step(&self, stage: Stage, command: &str, args: &[&str]) -> Result<(), Failure> {
         let runs_a_container = stage != Stage::Make;
         let image = match stage {
             Stage::Create => self.build_image,
@@ -208,16 +208,16 @@ impl Journey<'_> {
         };
         let image = ["--image", image];
         let image = image.iter().filter(|_| runs_a_container);
-        let run = self.sandbox.run(command, image.chain(words));
+        let run = self.sandbox.run(command, image.chain(args));
         let well = run.code == 0 && (!runs_a_container || run.stdout.contains(PROVED));
         require(stage, well, &run.to_string())
     }
 
     /// Requires that a dry run takes what the run takes.
-    fn dry_run(&self, words: &[&str]) -> Result<(), Failure> {
+    fn dry_run(&self, args: &[&str]) -> Result<(), Failure> {
         let image = ["--image", self.build_image, "--dry-run"];
-        let words = image.iter().chain(words);
-        let run = self.sandbox.run("build-offline-product", words);
+        let args = image.iter().chain(args);
+        let run = self.sandbox.run("build-offline-product", args);
         require(Stage::Create, run.code == 0, &run.to_string())
     }
 

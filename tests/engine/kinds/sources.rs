@@ -90,7 +90,7 @@ fn of(lines: &[&str], more: &str, programs: &[(&str, &str)]) -> Draft {
     }
 }
 
-/// `root` needs `lib`, which lies beside it.
+/// `root` needs `lib`, which is beside it.
 pub fn chain(_: &Parts, dir: &Path) -> Draft {
     chain_at(&dir.join("src"), "src")
 }

@@ -92,16 +92,15 @@ fn the_page_is_made_from_the_table() {
         "<!-- end -->\n",
     ];
     let table = Table::read();
-    let mut rows = String::from("\n| kind | what | pixi | what comes of it |\n|---|---|---|---|\n");
+    let mut rows = String::from("\n| kind | what | by version of pixi |\n|---|---|---|\n");
     for kind in KINDS {
         let row = &table.0[kind.name];
-        for (pixis, expected) in &row.pixi {
-            let name = kind.name;
-            rows.push_str(&format!(
-                "| {name} | {} | `{pixis}` | {expected} |\n",
-                row.what
-            ));
-        }
+        let results = row.pixi.iter();
+        let results: Vec<String> = results
+            .map(|(pixis, expected)| format!("`{pixis}` {expected}"))
+            .collect();
+        let (name, what) = (kind.name, &row.what);
+        rows.push_str(&format!("| {name} | {what} | {} |\n", results.join("; ")));
     }
     rows.push('\n');
     let page = std::fs::read_to_string(PAGE).unwrap();

@@ -28,6 +28,16 @@ pixi run python prove.py
 "$1/bootstrap-project.sh" --check
 END
 faketime -f +2d bash -eu /elsewhere/use.sh "$place"
+# Once more from the product itself, which this user may only read.
+cat >/elsewhere/into.sh <<'END'
+/carried/it/bootstrap-project.sh --into /elsewhere/into
+. /elsewhere/into/envs.sh
+cd "/elsewhere/into/${PIXI_OFFLINE_PROJECT:-demo}"
+pixi run python prove.py
+# The environment does not need the product.
+if find .pixi/envs -type l -exec readlink -f {} + | grep '^/carried/'; then exit 1; fi
+END
+faketime -f +2d bash -eu /elsewhere/into.sh
 lock=$(cd /carried/it && find demo -name pixi.lock)
 if ! cmp "$place/$lock" "/carried/it/$lock"; then
   echo "pixi.lock was changed"

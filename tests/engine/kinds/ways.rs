@@ -36,14 +36,14 @@ impl Ways<'_> {
 
     /// build-offline-product of the project.
     pub fn build(&self, workdir: &str, more: &[&str]) -> Run {
-        let mut words = vec!["--project-dir", crate::kinds::journey::PROJECT];
+        let mut args = vec!["--project-dir", crate::kinds::journey::PROJECT];
         if self.in_root {
-            words.extend(["--source-root", "mono"]);
+            args.extend(["--source-root", "mono"]);
         }
-        words.extend(["--image", self.journey.build_image, "--workdir", workdir]);
-        words.extend(more);
-        words.extend(PROVE);
-        self.journey.sandbox.run("build-offline-product", words)
+        args.extend(["--image", self.journey.build_image, "--workdir", workdir]);
+        args.extend(more);
+        args.extend(PROVE);
+        self.journey.sandbox.run("build-offline-product", args)
     }
 
     /// Checks the product of a workdir, and installs it at another path, by another user, two
@@ -63,7 +63,7 @@ impl Ways<'_> {
     pub fn by_each_engine(mut self, skipped: &str) {
         self.build("W", &["--dry-run"])
             .success()
-            .prints("it takes the manifest, and pixi.lock fits");
+            .prints("it accepts the manifest, and pixi.lock is up to date");
         self.build("W", &[]).success();
         self.works_at_the_target("W");
         self.build("C", &["--transfer", "copy"]).success();
@@ -87,21 +87,22 @@ impl Ways<'_> {
     pub fn out_of_a_running_container(self) {
         let nonce = pixi_offline::host_env::nonce();
         let name = format!("pixi-offline-test-{}", &nonce[..12]);
-        let script = "mkdir -p /home/me; while :; do sleep 1; done";
+        let script = "while :; do sleep 1; done";
         let start = ["run", "--detach", "--rm", "--name", &name];
         let idle = ["--entrypoint", "sh", self.journey.build_image, "-c", script];
         docker(&[&start[..], &idle].concat()).success();
         let _removed = Removed(&name);
+        docker(&["exec", &name, "mkdir", "-p", "/home/me"]).success();
         let mono = self.journey.path("mono").display().to_string();
         docker(&["cp", &mono, &format!("{name}:{ROOT_THERE}")]).success();
         fs::remove_dir_all(self.journey.path("mono")).unwrap();
         let project = format!("{ROOT_THERE}/apps/demo");
         let run = |more: &[&str]| {
-            let mut words = vec!["--container-id", &name, "--workdir", "W"];
-            words.extend(["--project-path-in-container", &project]);
-            words.extend(more);
-            words.extend(PROVE);
-            self.journey.sandbox.run("build-offline-product", words)
+            let mut args = vec!["--container-id", &name, "--workdir", "W"];
+            args.extend(["--project-path-in-container", &project]);
+            args.extend(more);
+            args.extend(PROVE);
+            self.journey.sandbox.run("build-offline-product", args)
         };
         let root = ["--source-root-in-container", ROOT_THERE];
         let root = if self.in_root { &root[..] } else { &[] };
@@ -120,12 +121,12 @@ impl Ways<'_> {
         self.image_with(COMMAND, &[], name, more)
     }
 
-    /// As [`Ways::image`], by another command, or its first words.
+    /// As [`Ways::image`], by another command, or its first arguments.
     pub fn image_with(&self, command: &str, first: &[&str], name: &Name, more: &[&str]) -> Run {
         let usual = ["--product-dir", "W/product", "--tag", &name.0];
         let images = ["--build-image", self.journey.image, "--base-image", base()];
-        let words = [first, &usual, &images, more].concat();
-        self.journey.sandbox.run(command, words)
+        let args = [first, &usual, &images, more].concat();
+        self.journey.sandbox.run(command, args)
     }
 }
 

@@ -28,13 +28,13 @@ const IMAGE: [&str; 12] = [
 fn both_builders_make_the_same_image_of_the_emitted_dockerfile() {
     let real = project("builders", &image().reference, &Manifest::usual("demo"));
     verified(&real, &[]);
-    let words = [&["--emit-dockerfile", "W"], &IMAGE[..]].concat();
-    let run = make(&real, &words);
+    let args = [&["--emit-dockerfile", "W"], &IMAGE[..]].concat();
+    let run = make(&real, &args);
     run.success()
         .says("OK: Dockerfile written to: ")
         .says("Next: docker build --network none --tag NAME ")
         .says_not("cp -a");
-    make(&real, &words).code(2).says("is there already");
+    make(&real, &args).code(2).says("already exists");
 
     let hadolint = testbed::ensure_hadolint().unwrap();
     let run = Run::of(
@@ -49,7 +49,7 @@ fn both_builders_make_the_same_image_of_the_emitted_dockerfile() {
     real.sandbox
         .write("W/product/demo/.pixi/envs/default/stale", "x");
     let build = |client: &str, name: &Name, variable: &str| {
-        let words = [
+        let args = [
             "build",
             "--network",
             "none",
@@ -59,7 +59,7 @@ fn both_builders_make_the_same_image_of_the_emitted_dockerfile() {
             "W",
         ];
         let mut command = real.sandbox.program(client);
-        Run::of(command.env("DOCKER_BUILDKIT", variable).args(words)).success();
+        Run::of(command.env("DOCKER_BUILDKIT", variable).args(args)).success();
         name.run(&[])
             .success()
             .prints("activated: /app/.pixi/envs/default/share/prefix-tool");
@@ -80,8 +80,8 @@ fn both_builders_make_the_same_image_of_the_emitted_dockerfile() {
 
     // And through the command itself.
     let ours = Name::new("ours-buildkit");
-    let words = ["--engine", &client, "--tag", &ours.0];
-    make(&real, &[&words, &IMAGE[..]].concat()).success();
+    let args = ["--engine", &client, "--tag", &ours.0];
+    make(&real, &[&args, &IMAGE[..]].concat()).success();
     nothing_is_left(&real);
 
     let normal = |name: &Name| {

@@ -64,7 +64,7 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
 
         // The whole project.
         let name = Name::new(&format!("contents-{}", image.version));
-        let words = [
+        let args = [
             "--tag",
             &name.0,
             "-e",
@@ -80,7 +80,7 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
             "-c",
             "print('by itself')",
         ];
-        make(&real, &words).success();
+        make(&real, &args).success();
         nothing_is_left(&real);
         name.run(&[]).success().prints("by itself");
         let app = "/srv/the-app";
@@ -157,7 +157,7 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
     }
 }
 
-/// What lies in the home of the container's user, and what `PYTHONPATH` names, come before the
+/// What is in the home of the container's user, and what `PYTHONPATH` names, come before the
 /// environment's own only where they are kept.
 fn modules_of_the_users_own(name: &Name, app: &str) {
     // The root file system is read-only.
@@ -183,9 +183,9 @@ echo 2: $(PIXI_OFFLINE_USER_PACKAGES=keep \"$entry\" python -c '{inside}')"
 /// has is what the entry point gives.
 fn past_the_entry_point(name: &Name, through: &str, app: &str) {
     let prefix = format!("{app}/.pixi/envs/prod");
-    let start = |program: &str, words: &[&str]| {
+    let start = |program: &str, args: &[&str]| {
         let engine = ["run", "--rm", "--network", "none", "--entrypoint", program];
-        docker(&[&engine[..], &[&name.0], words].concat())
+        docker(&[&engine[..], &[&name.0], args].concat())
     };
     let past = start("env", &[]);
     past.success()
@@ -274,7 +274,7 @@ fn copy_takes_what_it_names_and_says_what_the_activation_lacks() {
     ];
     make(&real, &[&copies[..], &verify].concat())
         .code(7)
-        .says("--verify-run ended with 7");
+        .says("--verify-run failed with exit code 7");
     assert!(!name.exists());
     nothing_is_left(&real);
 
@@ -294,7 +294,7 @@ fn copy_takes_what_it_names_and_says_what_the_activation_lacks() {
     )
     .success()
     .prints("\nyes\n")
-    .says("WARNING: 1 files and directories of the project")
+    .says("WARNING: 1 file or directory of the project")
     .says("demo/src/deep/er/main.py");
     name.run(&[]).code(2);
     docker(&["run", "--rm", "--network", "none", "--user", "0", &name.0])

@@ -24,13 +24,13 @@ const SOON: Duration = Duration::from_secs(5);
 
 fn the_service_runs(editable: bool) {
     let real = example("example", editable);
-    let words = ["--project-dir", "web-service", "--workdir", "W", "--quiet"];
-    let mut words = words.to_vec();
-    words.extend(["--image", &real.image, "--verify-task", "self-test"]);
-    real.sandbox.run("build-offline-product", words).success();
+    let args = ["--project-dir", "web-service", "--workdir", "W", "--quiet"];
+    let mut args = args.to_vec();
+    args.extend(["--image", &real.image, "--verify-task", "self-test"]);
+    real.sandbox.run("build-offline-product", args).success();
 
     let name = Name::new(if editable { "editable" } else { "example" });
-    let words = [
+    let args = [
         "--product-dir",
         "W/product",
         "--build-image",
@@ -50,7 +50,7 @@ fn the_service_runs(editable: bool) {
         "-m",
         "web_service",
     ];
-    let run = real.sandbox.run(COMMAND, words);
+    let run = real.sandbox.run(COMMAND, args);
     run.success()
         .says("OK: image")
         .says("Product digest: sha256:");
@@ -59,7 +59,7 @@ fn the_service_runs(editable: bool) {
     if editable {
         // Its source is in the project, and must come along.
         let other = Name::new("editable-without");
-        let words = [
+        let args = [
             "--product-dir",
             "W/product",
             "--build-image",
@@ -71,7 +71,7 @@ fn the_service_runs(editable: bool) {
             "--copy",
             "pyproject.toml",
         ];
-        let run = real.sandbox.run(COMMAND, words);
+        let run = real.sandbox.run(COMMAND, args);
         run.code(1).prints("add --copy src");
         assert!(!other.exists());
     }
@@ -95,7 +95,7 @@ fn the_service_runs(editable: bool) {
     name.run(&["sh", "-c", "command -v pixi"]).code(127);
 
     // Started, asked over HTTP, stopped.
-    let words = [
+    let args = [
         "run",
         "--detach",
         "--network",
@@ -103,12 +103,12 @@ fn the_service_runs(editable: bool) {
         "--read-only",
         &name.0,
     ];
-    let container = Container(docker(&words).success().stdout.trim().to_owned());
+    let container = Container(docker(&args).success().stdout.trim().to_owned());
     let ask = |path: &str| {
         let script = format!(
             "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000{path}').read().decode())"
         );
-        let words = [
+        let args = [
             "exec",
             &container.0,
             "/app/.pixi/entrypoint.sh",
@@ -116,7 +116,7 @@ fn the_service_runs(editable: bool) {
             "-c",
             &script,
         ];
-        docker(&words)
+        docker(&args)
     };
     let start = Instant::now();
     while ask("/health").code != 0 && start.elapsed() < PATIENCE {
@@ -141,9 +141,9 @@ fn the_service_runs(editable: bool) {
 
     // The health check goes through the entry point.
     let check = name.inspect("{{json .Config.Healthcheck.Test}}");
-    let words: Vec<String> = serde_json::from_str(&check).unwrap();
-    let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-    let run = name.run(&[&["sh", "-c", "\"$@\"", "sh"], words.as_slice()].concat());
+    let args: Vec<String> = serde_json::from_str(&check).unwrap();
+    let args: Vec<&str> = args[1..].iter().map(String::as_str).collect();
+    let run = name.run(&[&["sh", "-c", "\"$@\"", "sh"], args.as_slice()].concat());
     run.success().prints("self-test: ok");
 }
 

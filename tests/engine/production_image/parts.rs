@@ -20,8 +20,8 @@ use crate::real::{Real, channel, image};
 pub const COMMAND: &str = "make-production-image";
 
 /// Runs docker to its end.
-pub fn docker<S: AsRef<OsStr>>(words: &[S]) -> Run {
-    Run::of(Command::new("docker").args(words))
+pub fn docker<S: AsRef<OsStr>>(args: &[S]) -> Run {
+    Run::of(Command::new("docker").args(args))
 }
 
 /// The plain image that the new ones are made from.
@@ -51,9 +51,9 @@ impl Name {
     }
 
     /// Runs a command in it, as it is.
-    pub fn run(&self, words: &[&str]) -> Run {
+    pub fn run(&self, args: &[&str]) -> Run {
         let mut all = vec!["run", "--rm", "--network", "none", "--read-only", &self.0];
-        all.extend(words);
+        all.extend(args);
         docker(&all)
     }
 }
@@ -70,10 +70,10 @@ impl Drop for Name {
 
 /// make-production-image of `W/product`.
 pub fn make(real: &Real, more: &[&str]) -> Run {
-    let mut words = vec!["--product-dir", "W/product", "--build-image", &real.image];
-    words.extend(["--base-image", base()]);
-    words.extend(more);
-    real.sandbox.run(COMMAND, words)
+    let mut args = vec!["--product-dir", "W/product", "--build-image", &real.image];
+    args.extend(["--base-image", base()]);
+    args.extend(more);
+    real.sandbox.run(COMMAND, args)
 }
 
 /// A locked project `demo` like no other: products of equal content have one digest, and
@@ -112,7 +112,7 @@ fn of_product(product: &Path, ids: &str) -> Vec<(String, String)> {
 
 fn nameless_images() -> String {
     let key = format!("label={LABEL}");
-    let words = [
+    let args = [
         "image",
         "ls",
         "--quiet",
@@ -121,7 +121,7 @@ fn nameless_images() -> String {
         "--filter",
         &key,
     ];
-    docker(&words).success().stdout.clone()
+    docker(&args).success().stdout.clone()
 }
 
 /// Containers, running or not, and images without a name, that came from this product and

@@ -81,7 +81,7 @@ fn images_that_cannot_do_are_said_before_the_build() {
         assert!(!name.exists());
     }
     let run = make(real, &["--tag", base()]);
-    run.code(2).says("there is an image").says("--force");
+    run.code(2).says("already exists").says("--force");
     nothing_is_left(real);
 }
 
@@ -97,7 +97,7 @@ fn an_environment_that_would_be_at_another_path_is_refused_with_the_reason() {
         )],
     )
     .unwrap();
-    let words = [
+    let args = [
         "--tag",
         &name.0,
         "--build-image",
@@ -105,7 +105,7 @@ fn an_environment_that_would_be_at_another_path_is_refused_with_the_reason() {
         "--app-dir",
         "/linked/app",
     ];
-    make(real, &words)
+    make(real, &args)
         .code(1)
         .prints("/linked/app leads to /data/app")
         .prints("conda packages hold the path");

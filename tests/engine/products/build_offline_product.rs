@@ -24,7 +24,7 @@ fn phases(run: &Run) -> BTreeMap<String, Value> {
 
 /// The sentence that a run proves, out of its JSON alone.
 fn sentence(run: &Run) -> String {
-    let proof = &phases(run)["proof"];
+    let proof = &phases(run)["verify"];
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let record = &proof["verification"];
     assert_eq!(record["outcome"], "passed");
@@ -36,8 +36,8 @@ fn sentence(run: &Run) -> String {
         .iter()
         .map(|ran| {
             assert_eq!(ran["exit_code"], 0);
-            let words = ran["command"].as_array().unwrap().iter();
-            words.map(text).collect::<Vec<_>>().join(" ")
+            let args = ran["command"].as_array().unwrap().iter();
+            args.map(text).collect::<Vec<_>>().join(" ")
         })
         .collect();
     format!(
@@ -68,7 +68,7 @@ fn one_command_makes_what_the_four_make_and_proves_it() {
     let verified = ["--expect-output", "envs/default", "--verify-task", "where"];
 
     // The image is that of $PIXI_IMAGE.
-    let words = [
+    let args = [
         &[
             "--project-dir",
             "demo",
@@ -83,7 +83,7 @@ fn one_command_makes_what_the_four_make_and_proves_it() {
         &verified,
     ]
     .concat();
-    let run = real.sandbox.run("build-offline-product", words);
+    let run = real.sandbox.run("build-offline-product", args);
     run.success();
     let digest = sha256(&real.path("W/product/SHA256SUMS"));
     let lock = sha256(&real.path("demo/pixi.lock"));
@@ -100,7 +100,7 @@ fn one_command_makes_what_the_four_make_and_proves_it() {
     let record = fs::read(real.path("W/product/verification.json")).unwrap();
     assert_eq!(
         serde_json::from_slice::<Value>(&record).unwrap(),
-        phases(&run)["proof"]["verification"]
+        phases(&run)["verify"]["verification"]
     );
     let one = names(&real.path("W/product"));
 
@@ -151,7 +151,7 @@ fn a_dry_run_says_what_each_pixi_refuses_and_ends_as_the_run() {
     for image in images() {
         let real = Real::with_project(&image.reference, &Manifest::usual("demo"));
         let fits = format!(
-            "pixi {} of the image: it takes the manifest, and pixi.lock fits\n",
+            "pixi {} of the image: it accepts the manifest, and pixi.lock is up to date\n",
             image.version
         );
         real.build(&["--dry-run"]).success().prints(&fits);
@@ -171,7 +171,7 @@ fn a_dry_run_says_what_each_pixi_refuses_and_ends_as_the_run() {
         for lock_option in ["--frozen", "--update-lock"] {
             real.build(&["--dry-run", lock_option])
                 .success()
-                .prints("of the image: it takes the manifest\n");
+                .prints("of the image: it accepts the manifest\n");
         }
         let other = manifest.text(channel()).replacen(
             "[project]\n",
@@ -201,7 +201,7 @@ fn failures_keep_their_code_and_a_second_run_fetches_nothing_again() {
     );
     real.build(&["--verify-task", "seven"])
         .code(7)
-        .says("failed: installing and verifying with a network (")
+        .says("failed: build (")
         .says("  | it is broken\n")
         .says(&format!(
             "Full log: {}\n",
@@ -213,10 +213,10 @@ fn failures_keep_their_code_and_a_second_run_fetches_nothing_again() {
     // The packages of the failed build are used: nothing is fetched anew.
     let packages = real.path("W/pixi-cache/pkgs");
     let cached = listing(&packages);
-    let run = real.build(&["--format", "json", "--verify-task", "online"]);
+    let run = real.build(&["--format", "json", "--verbose", "--verify-task", "online"]);
     run.code(9)
-        .says("NOTE: the package cache of the workdir that was here is used again")
-        .says("failed: installing and verifying without a network (")
+        .says("NOTE: the package cache of the previous workdir is reused")
+        .says("failed: verify (")
         .says("  | no network\n")
         .says(&format!(
             "Full log: {}\n",
@@ -228,14 +228,14 @@ fn failures_keep_their_code_and_a_second_run_fetches_nothing_again() {
     assert_eq!(phases["stage"]["cache_reused"], true);
     assert_eq!(phases["product"]["outcome"], "passed");
     assert_eq!(phases["verify"]["exit_code"], 9);
-    assert!(!phases.contains_key("proof"));
+    assert!(phases["verify"].get("verification").is_none());
     assert_eq!(containers_of(&real), "");
 }
 
 #[test]
 fn a_project_in_a_container_the_whole_way() {
     let (real, container) = Container::with_project(&image().reference, &[]);
-    let words = [
+    let args = [
         "--container-id",
         &container.name,
         "--project-path-in-container",
@@ -252,13 +252,13 @@ fn a_project_in_a_container_the_whole_way() {
         "--verify-task",
         "where",
     ];
-    let run = real.sandbox.run("build-offline-product", words);
+    let run = real.sandbox.run("build-offline-product", args);
     run.success();
     let said = sentence(&run);
     let digest = sha256(&real.path("product of the box/SHA256SUMS"));
     assert!(said.contains(&format!("digest sha256:{digest}")), "{said}");
     // The image of the container is that of the final verification.
-    let proof = &phases(&run)["proof"];
+    let proof = &phases(&run)["verify"];
     assert_eq!(proof["verification"]["image"]["id"], proof["image"]["id"]);
     assert_eq!(
         fs::read_to_string(real.path("product of the box/res/model.bin")).unwrap(),

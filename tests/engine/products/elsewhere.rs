@@ -25,9 +25,9 @@ fn elsewhere(test: &str) -> Option<(Real, SecondEngine)> {
     Some((real, engine))
 }
 
-fn ask(engine: &SecondEngine, words: &[&str]) -> String {
+fn ask(engine: &SecondEngine, args: &[&str]) -> String {
     let host = ["--host", engine.host()];
-    let run = Run::of(Command::new("docker").args(host).args(words));
+    let run = Run::of(Command::new("docker").args(host).args(args));
     run.success().stdout.clone()
 }
 
@@ -57,16 +57,16 @@ fn the_whole_flow_passes_on_an_engine_that_sees_none_of_our_files() {
     let Some((real, engine)) = elsewhere(NAME) else {
         return;
     };
-    let mut words = vec!["--expect-file", "sub/version"];
-    words.extend(VERIFY);
-    words.push(SCRIPT);
-    let run = real.build(&words);
+    let mut args = vec!["--expect-file", "sub/version"];
+    args.extend(VERIFY);
+    args.push(SCRIPT);
+    let run = real.build(&args);
     run.success()
-        .says("does not see this machine's files; files are carried there and back")
-        .says("carried to the engine: ")
-        .says("carried back: ")
+        .says("does not see this machine's files; files are copied through volumes")
+        .says("copied to the engine: ")
+        .says("copied back: ")
         // The packages are on the engine since the build.
-        .says("more were there already");
+        .says("not sent again");
     assert_eq!(left_on(&engine), "");
     for dir in ["W/out", "W/proof"] {
         let version = fs::read_to_string(real.path(dir).join("sub/version")).unwrap();
@@ -78,26 +78,28 @@ fn the_whole_flow_passes_on_an_engine_that_sees_none_of_our_files() {
     let first = sums_of(&real.path("W/product"));
 
     // Again: what is there is used, and comes back without being sent.
-    let run = real.build(&words);
-    run.success().says("is used again");
+    let mut again = vec!["--verbose"];
+    again.extend(&args);
+    let run = real.build(&again);
+    run.success().says("is reused");
     assert_eq!(sums_of(&real.path("W/product")), first);
     assert_eq!(left_on(&engine), "");
 
     // The same from the engine of this machine, with mounts, out of the same cache.
     let mut here = real;
     here.sandbox.set("DOCKER_HOST", "");
-    let mut mounted = vec!["--transfer", "mount"];
-    mounted.extend(&words);
-    here.build(&mounted).success().says("is used again");
+    let mut mounted = vec!["--verbose", "--transfer", "mount"];
+    mounted.extend(&args);
+    here.build(&mounted).success().says("is reused");
     assert_eq!(sums_of(&here.path("W/product")), first);
 
     // And forced where nothing forces it, step by step.
     let copied = ["--transfer", "copy"];
-    here.create(&copied).success().says("carried back: ");
+    here.create(&copied).success().says("copied back: ");
     here.make::<&str>(&[]).success();
     here.verify(&copied)
         .success()
-        .says("carried to the engine: ");
+        .says("copied to the engine: ");
     testbed::ran(NAME, 4);
 }
 
@@ -124,9 +126,9 @@ fn an_engine_elsewhere_that_fails_leaves_the_workdir_as_it_was_and_keeps_nothing
 
     // A script that fails is told by its exit code, and what it did comes back.
     let failing = ["--verify-run", "--", "sh", "-c", "exit 7"];
-    let words = ["--workdir", "F"].iter().chain(&failing);
-    let words: Vec<&str> = words.copied().collect();
-    real.create(&words).code(7).says("F/out/verify.log");
+    let args = ["--workdir", "F"].iter().chain(&failing);
+    let args: Vec<&str> = args.copied().collect();
+    real.create(&args).code(7).says("F/out/verify.log");
     assert!(real.path("F/pixi-cache/pkgs").is_dir());
     assert!(real.path("F/out/pixi-install.log").exists());
     assert_eq!(left_on(&engine), "");
@@ -141,7 +143,7 @@ fn an_engine_elsewhere_that_fails_leaves_the_workdir_as_it_was_and_keeps_nothing
     let run = real.create::<&str>(&[]);
     run.code(1)
         .says("No space left on device")
-        .says("files could not be carried");
+        .says("files could not be copied");
     real.verify::<&str>(&[])
         .code(1)
         .says("No space left on device");
@@ -225,7 +227,7 @@ fn a_container_elsewhere_gives_a_product_and_the_product_an_image_there() {
         return;
     };
     let loops = "while :; do sleep 1; done";
-    let words = [
+    let args = [
         "run",
         "--detach",
         "--entrypoint",
@@ -234,19 +236,19 @@ fn a_container_elsewhere_gives_a_product_and_the_product_an_image_there() {
         "-c",
         loops,
     ];
-    let container = ask(&engine, &words).trim().to_owned();
+    let container = ask(&engine, &args).trim().to_owned();
     let demo = real.path("demo");
     let to = format!("{container}:/demo");
     ask(&engine, &["cp", demo.to_str().unwrap(), &to]);
     fs::remove_dir_all(&demo).unwrap();
-    let words = ["--container-id", &container, "--workdir", "W", "--clean"];
+    let args = ["--container-id", &container, "--workdir", "W", "--clean"];
     let project = ["--project-path-in-container", "/demo"];
-    let words = words.iter().chain(&project).chain(&VERIFY).chain(&[SCRIPT]);
-    let run = real.sandbox.run("build-offline-product", words);
-    run.success().says("carried to the engine: ");
+    let args = args.iter().chain(&project).chain(&VERIFY).chain(&[SCRIPT]);
+    let run = real.sandbox.run("build-offline-product", args);
+    run.success().says("copied to the engine: ");
     assert_eq!(left_on(&engine).trim(), &container[..12]);
 
-    let words = ["--product-dir", "W/product", "--build-image", &real.image];
+    let args = ["--product-dir", "W/product", "--build-image", &real.image];
     let base = ["--base-image", &real.image, "--tag", "made:1"];
     let verify = [
         "--verify-run",
@@ -255,8 +257,8 @@ fn a_container_elsewhere_gives_a_product_and_the_product_an_image_there() {
         "-c",
         "print('from an image')",
     ];
-    let words = words.iter().chain(&base).chain(&verify);
-    let run = real.sandbox.run("make-production-image", words);
+    let args = args.iter().chain(&base).chain(&verify);
+    let run = real.sandbox.run("make-production-image", args);
     run.success().prints("from an image");
     let ids = ask(&engine, &["image", "ls", "--quiet", "made:1"]);
     assert_eq!(ids.lines().count(), 1);

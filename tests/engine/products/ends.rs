@@ -21,13 +21,13 @@ fn a_verification_that_fails_with_7_gives_7() {
         "demo/seven.py",
         "import sys; print('to', 'seven'); sys.exit(7)",
     );
-    let words = ["--verify-run", "--", "python", "seven.py"];
-    real.create(&words)
+    let args = ["--verify-run", "--", "python", "seven.py"];
+    real.create(&args)
         .code(7)
         .prints("to seven")
         .says("W/out/verify.log");
     real.make::<&str>(&[]).success().says("WARNING");
-    let words = [
+    let args = [
         "--project-name",
         "demo",
         "--verify-run",
@@ -35,7 +35,7 @@ fn a_verification_that_fails_with_7_gives_7() {
         "python",
         "seven.py",
     ];
-    real.verify(&words)
+    real.verify(&args)
         .code(7)
         .prints("to seven")
         .says("O/verify.offline.log");
@@ -97,7 +97,7 @@ fn with_product() -> Real {
 /// that runs a python program, by a user that `prefix` changes to.
 fn verifying(real: &Real, offline: bool, program: &str, prefix: &[&str]) -> Command {
     let file = "verification.py";
-    let (name, words) = if offline {
+    let (name, args) = if offline {
         real.sandbox
             .write(format!("W/project/demo/{file}"), program);
         // A product lists its files: one that was put there later is refused.
@@ -105,19 +105,19 @@ fn verifying(real: &Real, offline: bool, program: &str, prefix: &[&str]) -> Comm
         let make = make.to_str().unwrap();
         let whole = [prefix, &[make, "--workdir", "W"]].concat();
         Run::of(real.sandbox.program(whole[0]).args(&whole[1..])).success();
-        let words = "--product-dir W/product --out-dir O --project-name demo";
-        ("final-verify-product", words)
+        let args = "--product-dir W/product --out-dir O --project-name demo";
+        ("final-verify-product", args)
     } else {
         real.sandbox.write(format!("demo/{file}"), program);
-        let words = "--project-dir demo --workdir W";
-        ("create-workdir-from-host", words)
+        let args = "--project-dir demo --workdir W";
+        ("create-workdir-from-host", args)
     };
     let binary = testbed::sandbox::binary(name);
     let whole: Vec<&str> = prefix
         .iter()
         .copied()
         .chain([binary.to_str().unwrap(), "--image", &real.image])
-        .chain(words.split(' '))
+        .chain(args.split(' '))
         .chain(["--verify-run", "--", "python", file])
         .collect();
     let mut command = real.sandbox.program(whole[0]);
@@ -168,7 +168,7 @@ fn kill_9_leaves_no_running_container_and_the_next_run_removes_the_stopped_one()
     let names = || {
         containers_of(&real)
             .split_whitespace()
-            .filter(|word| word.contains("-product-") || word.contains("-host-"))
+            .filter(|arg| arg.contains("-product-") || arg.contains("-host-"))
             .count()
     };
     for offline in [true, false] {
@@ -207,8 +207,8 @@ fn gone_if_swept(real: &Real) {
 
 /// Whether a container runs that has a directory of the sandbox mounted.
 fn is_running(real: &Real) -> bool {
-    let words = ["ps", "--no-trunc", "--format", "{{.Mounts}}"];
-    let run = Run::of(Command::new("docker").args(words));
+    let args = ["ps", "--no-trunc", "--format", "{{.Mounts}}"];
+    let run = Run::of(Command::new("docker").args(args));
     run.stdout
         .contains(&real.sandbox.root().display().to_string())
 }
@@ -260,7 +260,7 @@ fn a_plain_user_can_remove_everything_however_a_run_ended() {
     let user = plain_user(&real);
     let user: Vec<&str> = user.iter().map(String::as_str).collect();
     let as_user =
-        |words: &[&str]| Run::of(real.sandbox.program(user[0]).args(&user[1..]).args(words));
+        |args: &[&str]| Run::of(real.sandbox.program(user[0]).args(&user[1..]).args(args));
     let owner = |path: &str| fs::metadata(real.path(path)).unwrap().uid();
     let made =
         "open('made-by-root', 'w'); import os; open(os.environ['VERIFY_OUT_DIR'] + '/made', 'w')";
@@ -376,9 +376,9 @@ fn a_log_that_cannot_be_written_fails_the_run() {
     let target = real.path("O");
     let mount = ["-t", "tmpfs", "-o", "size=1m", "small"];
     Run::of(Command::new("mount").args(mount).arg(&target)).success();
-    let words = "--project-name demo --verify-run -- python noise.py";
-    let words: Vec<&str> = words.split(' ').collect();
-    let run = real.verify(&words);
+    let args = "--project-name demo --verify-run -- python noise.py";
+    let args: Vec<&str> = args.split(' ').collect();
+    let run = real.verify(&args);
     Run::of(Command::new("umount").arg(&target)).success();
     // Whoever notices first says it: the log, or the watch over the disk.
     let is_said = ["verify.offline.log cannot be written", "is nearly full"];

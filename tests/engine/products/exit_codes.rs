@@ -57,16 +57,16 @@ fn the_persons_codes_are_kept_whatever_they_look_like() {
     real.sandbox
         .write("demo/end.py", "import sys; sys.exit(int(sys.argv[1]))");
     let codes = ["7", "125", "126", "127", "255"];
-    let words = |code| ["--verify-run", "--", "python", "end.py", code];
+    let args = |code| ["--verify-run", "--", "python", "end.py", code];
     for code in codes {
-        real.create(&words(code))
+        real.create(&args(code))
             .code(code.parse().unwrap())
             .says(&format!("the verification failed with exit code {code}"))
             .says_not("container");
     }
     real.make::<&str>(&[]).success();
     for code in codes {
-        real.verify(&[&["--project-name", "demo"], &words(code)[..]].concat())
+        real.verify(&[&["--project-name", "demo"], &args(code)[..]].concat())
             .code(code.parse().unwrap())
             .says(&format!("the verification failed with exit code {code}"));
     }
@@ -77,9 +77,9 @@ fn the_persons_codes_are_kept_whatever_they_look_like() {
 fn lack_of_memory_is_said() {
     let real = project();
     real.sandbox.write("demo/eat.py", "bytearray(1 << 30)");
-    let words = "--engine-arg=--memory=200m --verify-run -- python eat.py";
-    let words: Vec<&str> = words.split(' ').collect();
-    let run = real.create(&words);
+    let args = "--engine-arg=--memory=200m --verify-run -- python eat.py";
+    let args: Vec<&str> = args.split(' ').collect();
+    let run = real.create(&args);
     assert_ne!(run.code, 0, "{run}");
     run.says(&format!(
         "the verification failed with exit code {}",
@@ -89,7 +89,7 @@ fn lack_of_memory_is_said() {
     // Without a limit of its own nothing is said of memory.
     real.sandbox
         .write("demo/eat.py", "import os; os.kill(os.getpid(), 9)");
-    let run = real.create(&words);
+    let run = real.create(&args);
     assert_ne!(run.code, 0, "{run}");
     run.says_not("memory");
     testbed::ran("lack_of_memory_is_said", 2);
@@ -105,8 +105,8 @@ fn a_container_that_is_killed_or_stopped_from_outside_is_said() {
     ] {
         let mut command = real.sandbox.command("create-workdir-from-host");
         command.args(["--image", &real.image]);
-        let words = "--project-dir demo --workdir W --verify-run -- python sleep.py";
-        command.args(words.split(' '));
+        let args = "--project-dir demo --workdir W --verify-run -- python sleep.py";
+        command.args(args.split(' '));
         let running = Running::until_it_prints(&mut command, "asleep");
         let name = containers_of(&real).split(' ').next().unwrap().to_owned();
         Run::of(Command::new("docker").args([verb, &name])).success();

@@ -49,9 +49,9 @@ fn make_product(real: &Real) {
 
 fn verify(real: &Real, forge: &str) -> (Run, Value) {
     let forge = format!("FORGE={forge}");
-    let words = ["--project-name", "demo", "--container-env", &forge];
-    let words = [&words[..], &["--verify-run", "--", "true"]].concat();
-    let run = real.verify(&words);
+    let args = ["--project-name", "demo", "--container-env", &forge];
+    let args = [&args[..], &["--verify-run", "--", "true"]].concat();
+    let run = real.verify(&args);
     let record = fs::read(real.path("O/verification.json")).unwrap();
     (run, serde_json::from_slice(&record).unwrap())
 }
@@ -112,9 +112,9 @@ fn attempts_are_counted_from_outside_of_the_container() {
 fn a_verification_that_hangs_is_ended_after_its_time() {
     let real = product();
     let start = Instant::now();
-    let words =
+    let args =
         "--project-name demo --container-env FORGE=verify-hang --timeout 5s --verify-run -- true";
-    real.verify(&words.split(' ').collect::<Vec<_>>())
+    real.verify(&args.split(' ').collect::<Vec<_>>())
         .code(124)
         .says("phase verify took longer than --timeout 5s");
     assert!(

@@ -43,7 +43,7 @@ fn an_entry_point_of_the_image_does_not_get_our_script() {
 pub enum Swallowing {
     /// `sh` succeeds at once.
     ShIsTrue,
-    /// `sh` prints its words, our script and its secret among them.
+    /// `sh` prints its arguments, our script and its secret among them.
     ShIsEcho,
     /// `bash` succeeds at once.
     BashIsTrue,
@@ -157,8 +157,8 @@ fn our_program_copies_the_product_and_where_it_cannot_start_the_images_cp() {
     let real = project_on(&traced);
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    let words = ["--project-name", "demo", "--verify-task", "where"];
-    real.verify(&words).success();
+    let args = ["--project-name", "demo", "--verify-task", "where"];
+    real.verify(&args).success();
     let (out, trace) = (real.path("O"), "cp-was-called".to_owned());
     assert!(!names(&out).contains(&trace), "{:?}", names(&out));
 
@@ -171,7 +171,7 @@ fn our_program_copies_the_product_and_where_it_cannot_start_the_images_cp() {
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "noexec", "tmpfs"]);
     Run::of(mount.arg(&out)).success();
-    let run = real.verify(&words);
+    let run = real.verify(&args);
     let left = names(&out);
     Run::of(Command::new("umount").arg(&out)).success();
     run.success();
@@ -295,14 +295,14 @@ const AWKWARD: [&str; 12] = [
 ];
 
 #[test]
-fn words_reach_pixi_as_they_were_typed() {
+fn args_reach_pixi_as_they_were_typed() {
     // It fills no cache, so the project must need nothing.
     let real = Real::with_project(&image().reference, &Manifest::new("demo"));
     let real = Real {
         image: variant(Variant::RecordingPixi),
         ..real
     };
-    let words: Vec<&str> = ["--verify-run", "--"].into_iter().chain(AWKWARD).collect();
+    let args: Vec<&str> = ["--verify-run", "--"].into_iter().chain(AWKWARD).collect();
     let recorded = |file: &str| {
         let bytes = fs::read(real.path(file)).unwrap();
         let text = String::from_utf8(bytes).unwrap();
@@ -310,32 +310,29 @@ fn words_reach_pixi_as_they_were_typed() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    real.create(&words).success();
+    real.create(&args).success();
     assert_eq!(recorded("W/out/recorded-argv"), AWKWARD);
     real.create(&["--verify-task", "my task's $name"]).success();
     assert_eq!(recorded("W/out/recorded-argv"), ["my task's $name"]);
     real.make::<&str>(&[]).success();
-    let words: Vec<&str> = ["--project-name", "demo"]
-        .into_iter()
-        .chain(words)
-        .collect();
-    real.verify(&words).success();
+    let args: Vec<&str> = ["--project-name", "demo"].into_iter().chain(args).collect();
+    real.verify(&args).success();
     assert_eq!(recorded("O/recorded-argv"), AWKWARD);
 }
 
-/// Pixi before this version expands `$x` in the words of `pixi run` (seen with 0.15.2; 0.77.0
+/// Pixi before this version expands `$x` in the arguments of `pixi run` (seen with 0.15.2; 0.77.0
 /// passes them as they are).
-const PASSES_WORDS: Version = Version::new(0, 77, 0);
+const PASSES_ARGS: Version = Version::new(0, 77, 0);
 
 #[test]
-fn words_reach_the_program_as_they_were_typed() {
+fn args_reach_the_program_as_they_were_typed() {
     let able: Vec<&PixiImage> = images()
         .iter()
-        .filter(|image| image.version >= PASSES_WORDS)
+        .filter(|image| image.version >= PASSES_ARGS)
         .collect();
     if able.is_empty() {
         testbed::skip(
-            "images::words_reach_the_program_as_they_were_typed",
+            "images::args_reach_the_program_as_they_were_typed",
             "needs a pixi that passes words as they are, 0.77.0 or later; put one into pixi-bin/ of the cache directory",
         );
     }
@@ -343,7 +340,7 @@ fn words_reach_the_program_as_they_were_typed() {
         let real = Real::with_project(&image.reference, &Manifest::usual("demo"));
         real.sandbox
             .write("demo/words.py", "import sys; print(repr(sys.argv[1:]))");
-        let words = [
+        let args = [
             "--verify-run",
             "--",
             "python",
@@ -357,12 +354,9 @@ fn words_reach_the_program_as_they_were_typed() {
             "*",
         ];
         let printed = r#"['a b', '', "it's", '$x', 'a\nb', '--', '*']"#;
-        real.create(&words).success().prints(printed);
+        real.create(&args).success().prints(printed);
         real.make::<&str>(&[]).success();
-        let words: Vec<&str> = ["--project-name", "demo"]
-            .into_iter()
-            .chain(words)
-            .collect();
-        real.verify(&words).success().prints(printed);
+        let args: Vec<&str> = ["--project-name", "demo"].into_iter().chain(args).collect();
+        real.verify(&args).success().prints(printed);
     }
 }

@@ -75,7 +75,7 @@ fn from_the_host() {
        --resources-dir /path/to/resources \\
        --container-workdir-path /tmp/workdir \\
        WORKDIR --verify-run -- python -c 'import yourpkg; print(\"ok\")'";
-    // Without --workdir, the result lies below the git top level.
+    // Without --workdir, the result is below the git top level.
     let run = line(&real, &create.replace("WORKDIR", ""), "");
     run.success().prints("ok\n").says("/tmp/workdir-");
     line(

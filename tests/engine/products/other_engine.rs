@@ -61,7 +61,7 @@ fn an_engine_that_does_not_see_our_files_is_found_within_seconds_and_gets_no_str
 
 fn engine_containers(engine: &SecondEngine) -> String {
     let host = engine.host();
-    let words = ["--host", host, "ps", "--all", "--quiet"];
-    let run = testbed::sandbox::Run::of(std::process::Command::new("docker").args(words));
+    let args = ["--host", host, "ps", "--all", "--quiet"];
+    let run = testbed::sandbox::Run::of(std::process::Command::new("docker").args(args));
     run.success().stdout.clone()
 }

@@ -30,7 +30,7 @@ fn packages(real: &Real) -> Vec<String> {
 fn the_pruned_product_of_a_project_with_environments_installs_them_offline() {
     for image in images() {
         let real = Real::with_project(&image.reference, &two_environments());
-        let words = [
+        let args = [
             "-e",
             "old",
             "--environment",
@@ -40,15 +40,15 @@ fn the_pruned_product_of_a_project_with_environments_installs_them_offline() {
             "--verify-task",
             "where",
         ];
-        real.create(&words).success().prints("/.pixi/envs/old");
+        real.create(&args).success().prints("/.pixi/envs/old");
         real.make(&["--deep"]).success();
         assert_eq!(packages(&real).len(), 4, "{:?}", packages(&real));
         // Without being told which: the first that the product installs.
-        let words = ["--project-name", "demo", "--verify-task", "where"];
-        real.verify(&words)
+        let args = ["--project-name", "demo", "--verify-task", "where"];
+        real.verify(&args)
             .success()
             .prints("/product/demo/.pixi/envs/old");
-        let words = [
+        let args = [
             "--project-name",
             "demo",
             "--verify-environment",
@@ -56,7 +56,7 @@ fn the_pruned_product_of_a_project_with_environments_installs_them_offline() {
             "--verify-task",
             "where",
         ];
-        real.verify(&words)
+        real.verify(&args)
             .success()
             .prints("/product/demo/.pixi/envs/new");
         let script = "cp -a /carried/it /elsewhere; cd /elsewhere; ./bootstrap-project.sh; . ./envs.sh; cd demo; \
@@ -136,7 +136,7 @@ fn a_verification_that_tries_the_network_is_only_told() {
     real.sandbox.write("demo/call.py", "import socket\ntry:\n  socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError:\n  print('no way')\n");
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    let words = [
+    let args = [
         "--project-name",
         "demo",
         "--verify-run",
@@ -144,7 +144,7 @@ fn a_verification_that_tries_the_network_is_only_told() {
         "python",
         "call.py",
     ];
-    real.verify(&words)
+    real.verify(&args)
         .success()
         .prints("no way")
         .says("NOTE: the verification tried to reach the network");
@@ -160,8 +160,8 @@ fn detached_environments_do_not_lead_a_product_astray() {
             .success()
             .prints("/workdir/project/demo/.pixi/envs/default");
         real.make::<&str>(&[]).success();
-        let words = ["--project-name", "demo", "--verify-task", "where"];
-        real.verify(&words)
+        let args = ["--project-name", "demo", "--verify-task", "where"];
+        real.verify(&args)
             .success()
             .prints("/product/demo/.pixi/envs/default");
     }

@@ -22,7 +22,7 @@ fn pixi_runs_the_commands_by_their_short_names() {
     for command in ["pixi-offline", "build-offline-product"] {
         symlink(binary(command), sandbox.bin().join(command)).unwrap();
     }
-    let offline = |words: &[&str]| Run::of(sandbox.program(&pixi.path).arg("offline").args(words));
+    let offline = |args: &[&str]| Run::of(sandbox.program(&pixi.path).arg("offline").args(args));
     offline(&["build", "--help"])
         .success()
         .prints("Usage: build-offline-product");

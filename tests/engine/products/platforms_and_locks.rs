@@ -138,12 +138,12 @@ fn an_image_is_made_of_a_product_for_a_gpu_where_there_is_none() {
     let asked = ["--container-env", "CONDA_OVERRIDE_CUDA=12.4"];
     real.build(&[&asked[..], &WHERE].concat()).success();
     let name = format!("pixi-offline-test/gpu:{}", std::process::id());
-    let words = ["--product-dir", "W/product", "--build-image", &real.image];
+    let args = ["--product-dir", "W/product", "--build-image", &real.image];
     let names = ["--base-image", ensure_base_image().unwrap(), "--tag", &name];
     let run = real
         .sandbox
-        .run("make-production-image", [&words[..], &names].concat());
-    let docker = |words: &[&str]| Run::of(Command::new("docker").args(words));
+        .run("make-production-image", [&args[..], &names].concat());
+    let docker = |args: &[&str]| Run::of(Command::new("docker").args(args));
     let ran = docker(&[
         "run",
         "--rm",
@@ -188,7 +188,7 @@ fn environments_that_the_verification_had_pixi_install_are_carried_and_named() {
     ] {
         let run = real.build(&["--verify-task", task]);
         run.success().says(&format!(
-            "the verification had pixi install more than was asked for: {environments};"
+            "the verification made pixi install more environments: {environments};"
         ));
         let log = fs::read_to_string(real.path("W/proof/verify.offline.log")).unwrap();
         assert!(log.contains(printed), "{task}: {log}");
@@ -280,7 +280,7 @@ fn an_environment_without_packages_is_known_by_the_dry_run_and_refused_for_anoth
         ] {
             let run = real.build(options);
             run.success()
-                .prints("it takes the manifest, and pixi.lock fits");
+                .prints("it accepts the manifest, and pixi.lock is up to date");
         }
         for options in [
             &["--environment", "mac"][..],

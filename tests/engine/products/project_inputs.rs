@@ -22,18 +22,16 @@ open('build/CMakeCache.txt', 'w').write(os.getcwd())
     let verify = ["--verify-run", "--", "python", "configure.py"];
     real.build(&verify)
         .success()
-        .says("stay behind: build/CMakeCache.txt");
+        .says("left out: build/CMakeCache.txt");
     assert!(!real.path("W/product/demo/build").exists());
     // Packed on request, the tree is of no use: so the test tells something.
-    let words = [&["--keep-generated"][..], &verify].concat();
-    real.build(&words)
-        .code(1)
-        .says("are packed and hold its path");
+    let args = [&["--keep-generated"][..], &verify].concat();
+    real.build(&args).code(1).says("packed and hold");
     // Left out by a pattern, of the product too.
-    let words = [&["--keep-generated", "--exclude", "/build/"][..], &verify].concat();
-    real.build(&words).success().says_not(
-        "hold its path in the container, /workdir, which will not be there at another place: build",
-    );
+    let args = [&["--keep-generated", "--exclude", "/build/"][..], &verify].concat();
+    real.build(&args)
+        .success()
+        .says_not("its path in the container, /workdir, which does not exist elsewhere: build");
     assert!(!real.path("W/product/demo/build").exists());
 }
 
@@ -43,7 +41,7 @@ fn pixi_in_a_running_container_does_not_install_through_a_link_of_the_project() 
     container
         .sh("mkdir /scratch; rm -rf /home/me/demo/.pixi; ln -s /scratch /home/me/demo/.pixi")
         .success();
-    let words = [
+    let args = [
         "--container-id",
         &container.name,
         "--project-path-in-container",
@@ -54,7 +52,7 @@ fn pixi_in_a_running_container_does_not_install_through_a_link_of_the_project() 
         "where",
     ];
     real.sandbox
-        .run("create-workdir-from-container", words)
+        .run("create-workdir-from-container", args)
         .success();
     container.sh("ls -A /scratch").success();
     assert_eq!(container.sh("ls -A /scratch").stdout, "");
@@ -98,15 +96,15 @@ fn a_workdir_that_container_root_may_not_write_is_carried() {
     let run = create(&squashed);
     run.success()
         .says("cannot write into")
-        .says("files are carried there and back");
+        .says("files are copied through volumes");
     assert!(real.path("W/pixi-cache/pkgs").is_dir());
     // With all its capabilities it may, and nothing is carried.
-    create(&[]).success().says_not("carried");
+    create(&[]).success().says_not("copied through volumes");
     // The network of the caller is for the build, not for the container that tries it.
     std::fs::remove_dir_all(real.path("W")).unwrap();
     create(&["--engine-arg=--network=host"])
         .success()
-        .says_not("carried");
+        .says_not("copied through volumes");
 }
 
 /// What podman's `keep-id` does too: the container's user is the caller, and not root.
@@ -114,8 +112,8 @@ fn a_workdir_that_container_root_may_not_write_is_carried() {
 fn a_container_whose_user_is_not_root_verifies_a_product() {
     let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
     let user = plain_user(&real);
-    let docker = |words: &[&str]| {
-        let run = Run::of(std::process::Command::new("docker").args(words));
+    let docker = |args: &[&str]| {
+        let run = Run::of(std::process::Command::new("docker").args(args));
         run.success().stdout.trim().to_owned()
     };
     let name = format!("pixi-offline-test/user-{}", std::process::id());
@@ -130,6 +128,6 @@ fn a_container_whose_user_is_not_root_verifies_a_product() {
         .args(["--container-env", "HOME=/tmp", "--verify-task", "where"]);
     let run = Run::of(&mut command);
     docker(&["rmi", &name]);
-    run.success().says_not("carried");
+    run.success().says_not("copied through volumes");
     assert!(real.path("W/product/manifest.json").is_file());
 }

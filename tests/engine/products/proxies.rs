@@ -30,9 +30,9 @@ fn credentials_of_the_engines_configuration_reach_neither_logs_nor_product() {
     run.success().prints("HTTP_PROXY http://***@127.0.0.1:9\n");
     let made = real.make::<&str>(&[]);
     made.success();
-    let mut words = vec!["--project-name", "demo"];
-    words.extend(verification);
-    let verified = real.verify(&words);
+    let mut args = vec!["--project-name", "demo"];
+    args.extend(verification);
+    let verified = real.verify(&args);
     verified.success();
     assert!(!verified.stdout.contains("_PROXY"), "{verified}");
 

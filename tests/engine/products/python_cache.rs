@@ -81,12 +81,12 @@ impl Workdir {
             .output_in_time()
             .unwrap();
         let python = String::from_utf8(python.stdout).unwrap();
-        let uv = |words: &[&str]| {
+        let uv = |args: &[&str]| {
             let mut command = self.sandbox.program(&self.uv);
             command
                 .env("UV_CACHE_DIR", &cache)
                 .env("UV_NO_CONFIG", "1")
-                .args(words);
+                .args(args);
             Run::of(&mut command)
         };
         let environment = self.path(environment);
@@ -100,12 +100,12 @@ impl Workdir {
             environment,
         ])
         .success();
-        let words: Vec<&str> = ["pip", "install", "--python", environment]
+        let args: Vec<&str> = ["pip", "install", "--python", environment]
             .into_iter()
             .chain(options.iter().copied())
             .chain(requirements.iter().map(String::as_str))
             .collect();
-        uv(&words)
+        uv(&args)
     }
 
     /// A lock as pixi would write it.
@@ -235,11 +235,11 @@ fn a_frozen_install_from_a_moved_cache_needs_no_repository_and_is_tied_by_sha256
         index.revision()
     );
     workdir.sandbox.write("locked/pyproject.toml", project);
-    let uv = |cache: &str, words: &[&str]| {
+    let uv = |cache: &str, args: &[&str]| {
         let mut command = workdir.sandbox.program(&workdir.uv);
         command
             .env("UV_CACHE_DIR", workdir.path(cache))
-            .args(words)
+            .args(args)
             .args(["--project", "locked", "--no-managed-python"]);
         Run::of(&mut command)
     };

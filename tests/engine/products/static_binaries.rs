@@ -19,6 +19,7 @@ fn each_binary_runs_in_an_empty_root_file_system() {
         "final-verify-product",
         "make-production-image",
         "compare-products",
+        "make-product-update",
         "pack-product",
         "pixi-offline",
     ] {

@@ -13,7 +13,7 @@ fn product(image: &str) -> Real {
 
 #[test]
 fn modules_of_the_targets_user_do_not_come_before_the_environments_unless_they_are_kept() {
-    // What lies in the home is imported at the start of each python that reads it; a module of
+    // What is in the home is imported at the start of each python that reads it; a module of
     // PYTHONPATH comes before that of the standard library.
     let script = "cp -a /carried/it /product; cd /product
 own=~/.local/lib/python3.11/site-packages; mkdir -p \"$own\" /wrong

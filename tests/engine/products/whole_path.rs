@@ -35,8 +35,8 @@ fn the_whole_path_with_every_pixi_of_this_machine() {
         );
 
         let helper = real.path("W/helpers/make-archive-ready-product.sh");
-        let words = ["--workdir", "W", "--env", "GREETING=it's $HOME"];
-        testbed::sandbox::Run::of(real.sandbox.program(helper).args(words)).success();
+        let args = ["--workdir", "W", "--env", "GREETING=it's $HOME"];
+        testbed::sandbox::Run::of(real.sandbox.program(helper).args(args)).success();
         let before = listing(&real.path("W/product"));
         assert!(!real.path("W/product/demo/.pixi").exists());
 
@@ -82,7 +82,7 @@ fn project_names_and_paths_with_spaces_colons_and_commas() {
             &["--verify-task", "where"]
         };
         let workdir = "work: dir, 2";
-        let words = [
+        let args = [
             "--project-dir",
             &project,
             "--workdir",
@@ -90,7 +90,7 @@ fn project_names_and_paths_with_spaces_colons_and_commas() {
             "--container-workdir-path",
             "/tmp/w d",
         ];
-        let run = real.create(&[&words, verification].concat());
+        let run = real.create(&[&args, verification].concat());
         run.success()
             .prints(&format!("/tmp/w d/project/{name}/.pixi/envs/default"));
         assert_eq!(
@@ -100,7 +100,7 @@ fn project_names_and_paths_with_spaces_colons_and_commas() {
         );
         real.make(&["--workdir", workdir]).success();
         let product = format!("{workdir}/product");
-        let words = [
+        let args = [
             "--product-dir",
             &product,
             "--out-dir",
@@ -108,7 +108,7 @@ fn project_names_and_paths_with_spaces_colons_and_commas() {
             "--project-name",
             name,
         ];
-        let run = real.verify(&[&words, verification].concat());
+        let run = real.verify(&[&args, verification].concat());
         run.success()
             .prints(&format!("/product/{name}/.pixi/envs/default"));
         assert!(real.path("out: x, y/verify.offline.log").exists());
@@ -141,9 +141,7 @@ fn a_stale_lock_is_refused_and_can_be_updated() {
         let run = real.create::<&str>(&[]);
         assert_ne!(run.code, 0, "pixi {}: {run}", image.version);
         run.says("pixi install failed").says("--update-lock");
-        real.make::<&str>(&[])
-            .code(2)
-            .says("did not come to its end");
+        real.make::<&str>(&[]).code(2).says("did not finish");
         real.create(&["--update-lock"])
             .success()
             .says("WARNING: pixi.lock was changed");
@@ -192,14 +190,14 @@ fn in_place_installs_into_the_product_itself() {
     let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    let words = [
+    let args = [
         "--in-place",
         "--project-name",
         "demo",
         "--verify-task",
         "where",
     ];
-    real.verify(&words)
+    real.verify(&args)
         .success()
         .prints("/product/demo/.pixi/envs/default");
     assert!(
@@ -207,7 +205,7 @@ fn in_place_installs_into_the_product_itself() {
             .exists()
     );
     // Installed into, it is still whole, but no longer what its digest names.
-    real.verify(&words[1..])
+    real.verify(&args[1..])
         .success()
         .says("NOTE: something was installed in the product itself")
         .says_not("Product digest");
@@ -219,7 +217,7 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
     real.sandbox.write("data/model.bin", "weights");
     let python = "import os, shutil; shutil.copy(os.environ['PRODUCT_RES_DIR'] + '/model.bin', os.environ['VERIFY_OUT_DIR'] + '/seen')";
     real.sandbox.write("demo/check.py", python);
-    let words = [
+    let args = [
         "--expect-file",
         "seen",
         "--verify-run",
@@ -229,7 +227,7 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
     ];
     let create: Vec<&str> = ["--resources-dir", "data"]
         .into_iter()
-        .chain(words)
+        .chain(args)
         .collect();
     real.create(&create).success();
     assert_eq!(
@@ -237,13 +235,10 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
         "weights"
     );
     real.make::<&str>(&[]).success();
-    let verify: Vec<&str> = ["--project-name", "demo"]
-        .into_iter()
-        .chain(words)
-        .collect();
+    let verify: Vec<&str> = ["--project-name", "demo"].into_iter().chain(args).collect();
     real.verify(&verify).success();
     assert_eq!(fs::read_to_string(real.path("O/seen")).unwrap(), "weights");
-    let words = [
+    let args = [
         "--project-name",
         "demo",
         "--expect-file",
@@ -251,7 +246,7 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
         "--verify-task",
         "where",
     ];
-    real.verify(&words).code(1).says("left no never");
+    real.verify(&args).code(1).says("left no never");
     real.create(&["--expect-file", "never", "--verify-task", "where"])
         .code(1)
         .says("left no never");
@@ -273,12 +268,12 @@ fn variables_of_any_name_do_not_get_into_the_way_of_our_own_scripts() {
         "VERIFY_OUT_DIR",
     ];
     let assignments: Vec<String> = names.iter().map(|name| format!("{name}=x")).collect();
-    let words: Vec<&str> = assignments
+    let args: Vec<&str> = assignments
         .iter()
         .flat_map(|text| ["--env", text])
         .collect();
-    real.make(&words).success();
-    let words = [
+    real.make(&args).success();
+    let args = [
         "--project-name",
         "demo",
         "--expect-file",
@@ -290,7 +285,7 @@ fn variables_of_any_name_do_not_get_into_the_way_of_our_own_scripts() {
         "echo \"$project\" >$VERIFY_OUT_DIR/seen",
     ];
     if image().version.minor >= 77 {
-        real.verify(&words).success();
+        real.verify(&args).success();
         assert_eq!(fs::read_to_string(real.path("O/seen")).unwrap(), "x\n");
     } else {
         real.verify(&["--project-name", "demo", "--verify-task", "where"])

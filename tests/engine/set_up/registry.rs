@@ -120,8 +120,8 @@ fn answer(mut stream: &TcpStream, pages: &Pages, log: &Mutex<String>) {
     let Some(request) = lines.next() else { return };
     let _headers = lines.take_while(|line| !line.is_empty()).count();
     log.lock().unwrap().push_str(&format!("{request}\n"));
-    let mut words = request.split(' ');
-    let (method, path) = (words.next(), words.next().unwrap_or_default());
+    let mut parts = request.split(' ');
+    let (method, path) = (parts.next(), parts.next().unwrap_or_default());
     let _ = match pages.get(path) {
         None => stream
             .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),

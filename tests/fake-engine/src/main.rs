@@ -1,4 +1,4 @@
-//! A `docker` for tests: writes each call's words down, one JSON array a line,
+//! A `docker` for tests: writes each call's arguments down, one JSON array a line,
 //! and answers as the scenario says. It proves arguments, exit codes and what
 //! is left on this side; only a real engine proves a product.
 //!
@@ -33,28 +33,36 @@ fn main() -> ExitCode {
 }
 
 fn answer() -> anyhow::Result<u8> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<String> = std::env::args().skip(1).collect();
     let mut calls = OpenOptions::new()
         .create(true)
         .append(true)
         .open(variable("FAKE_DOCKER_CALLS")?)?;
-    calls.write_all(format!("{}\n", serde_json::to_string(&words)?).as_bytes())?;
+    calls.write_all(format!("{}\n", serde_json::to_string(&args)?).as_bytes())?;
     let scenario: Scenario =
         serde_json::from_slice(&std::fs::read(variable("FAKE_DOCKER_SCENARIO")?)?)?;
 
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if scenario.leaves_in_the_build && was_called("build")? && words[0] != "build" {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if scenario.leaves_in_the_build && was_called("build")? && args[0] != "build" {
         eprintln!("Cannot connect to the Docker daemon");
         return Ok(1);
     }
-    match words.as_slice() {
+    match args.as_slice() {
         ["version", ..] => match scenario.no_daemon {
             Some(message) => {
                 eprintln!("{message}");
                 Ok(1)
             }
             None => {
-                println!(r#"{{"Client":{{"Version":"28.0"}},"Server":{{"Version":"20.10.24"}}}}"#);
+                let mut server = match scenario.is_podman {
+                    true => serde_json::json!({"Version": "4.3.1", "APIVersion": "4.3.1"}),
+                    false => serde_json::json!({"Version": "20.10.24"}),
+                };
+                if let Some((os, architecture)) = scenario.platform.split_once('/') {
+                    server["Os"] = os.into();
+                    server["Arch"] = architecture.into();
+                }
+                println!(r#"{{"Client":{{"Version":"28.0"}},"Server":{server}}}"#);
                 Ok(0)
             }
         },
@@ -82,7 +90,7 @@ fn answer() -> anyhow::Result<u8> {
             );
             Ok(0)
         }
-        ["create", ..] if scenario.counts_nothing && words.contains(&"--interactive") => {
+        ["create", ..] if scenario.counts_nothing && args.contains(&"--interactive") => {
             eprintln!("Error: no second container");
             Ok(125)
         }
@@ -141,26 +149,30 @@ fn answer() -> anyhow::Result<u8> {
         ["run", rest @ .., "write-into", _, name] => write_into(&scenario, rest, name),
         ["run", rest @ ..] => run(&scenario, rest),
         ["exec", rest @ ..] => exec(rest),
-        _ => anyhow::bail!("does not know {words:?}"),
+        _ => anyhow::bail!("does not know {args:?}"),
     }
 }
 
 /// A container whose pixi is asked about a project.
-fn check_project(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
-    let mounts = mounts(words);
+fn check_project(scenario: &Scenario, args: &[&str]) -> anyhow::Result<u8> {
+    let mounts = mounts(args);
     let is_there = mounts.first().is_some_and(|(source, _)| source.is_dir());
     anyhow::ensure!(is_there, "no project is mounted");
+    if let Some((message, code)) = &scenario.refuse {
+        eprintln!("{message}");
+        return Ok(*code);
+    }
     println!("a profile\npixi-offline answers:\n{}", scenario.pixi_check);
     Ok(0)
 }
 
 /// A container that makes a file in the directory that is mounted.
-fn write_into(scenario: &Scenario, words: &[&str], name: &str) -> anyhow::Result<u8> {
+fn write_into(scenario: &Scenario, args: &[&str], name: &str) -> anyhow::Result<u8> {
     if scenario.cannot_write {
         eprintln!("sh: can't create {name}: Permission denied");
         return Ok(1);
     }
-    let mounts = mounts(words);
+    let mounts = mounts(args);
     let (source, _) = mounts
         .first()
         .ok_or_else(|| anyhow::anyhow!("nothing is mounted"))?;
@@ -169,7 +181,7 @@ fn write_into(scenario: &Scenario, words: &[&str], name: &str) -> anyhow::Result
 }
 
 /// Keeps the context beside the calls, as `context.tar`.
-fn build(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
+fn build(scenario: &Scenario, args: &[&str]) -> anyhow::Result<u8> {
     let calls = PathBuf::from(variable("FAKE_DOCKER_CALLS")?);
     let mut context = std::fs::File::create(calls.with_file_name("context.tar"))?;
     std::io::copy(&mut std::io::stdin(), &mut context)?;
@@ -179,8 +191,8 @@ fn build(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     print!("{0}", scenario.prints);
     eprint!("{0}", scenario.prints);
     if *code == 0 {
-        let id_file = words.iter().position(|word| *word == "--iidfile");
-        let id_file = id_file.and_then(|place| words.get(place + 1));
+        let id_file = args.iter().position(|arg| *arg == "--iidfile");
+        let id_file = id_file.and_then(|place| args.get(place + 1));
         std::fs::write(
             id_file.ok_or_else(|| anyhow::anyhow!("no --iidfile"))?,
             BUILT,
@@ -189,34 +201,34 @@ fn build(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     Ok(*code)
 }
 
-/// Whether an earlier call had this word.
-fn was_called(word: &str) -> anyhow::Result<bool> {
+/// Whether an earlier call had this argument.
+fn was_called(arg: &str) -> anyhow::Result<bool> {
     let calls = std::fs::read_to_string(variable("FAKE_DOCKER_CALLS")?)?;
-    let word = serde_json::Value::from(word).to_string();
+    let arg = serde_json::Value::from(arg).to_string();
     // The last line is this very call.
     let earlier = calls
         .trim_end()
         .rsplit_once('\n')
         .map_or("", |(all, _)| all);
-    Ok(earlier.contains(&word))
+    Ok(earlier.contains(&arg))
 }
 
 /// The container is this machine: what is asked for runs here.
-fn exec(words: &[&str]) -> anyhow::Result<u8> {
-    let mut words = words.iter();
+fn exec(args: &[&str]) -> anyhow::Result<u8> {
+    let mut args = args.iter();
     let mut variables = Vec::new();
-    while let Some(word) = words.next() {
-        match *word {
+    while let Some(arg) = args.next() {
+        match *arg {
             "--interactive" => {}
-            "--env" => variables.extend(words.next().and_then(|pair| pair.split_once('='))),
+            "--env" => variables.extend(args.next().and_then(|pair| pair.split_once('='))),
             _ => break,
         }
     }
-    let program = words
+    let program = args
         .next()
         .ok_or_else(|| anyhow::anyhow!("exec of nothing"))?;
     let status = std::process::Command::new(program)
-        .args(words)
+        .args(args)
         .envs(variables)
         .status()?;
     Ok(u8::try_from(status.code().unwrap_or(137))?)
@@ -239,18 +251,18 @@ fn count(scenario: &Scenario) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
+fn run(scenario: &Scenario, args: &[&str]) -> anyhow::Result<u8> {
     if let Some((message, code)) = &scenario.refuse {
         eprintln!("{message}");
         return Ok(*code);
     }
     if let Some(code) = scenario.swallow {
-        println!("{}", words.join(" "));
+        println!("{}", args.join(" "));
         return Ok(code);
     }
-    // IMAGE -c LAUNCH pixi-offline SCRIPT NONCE WORDS…
-    let launch = words.iter().position(|word| *word == "-c").unwrap_or(0);
-    let nonce = words.get(launch + 4).copied().unwrap_or_default();
+    // IMAGE -c LAUNCH pixi-offline SCRIPT NONCE ARGS…
+    let launch = args.iter().position(|arg| *arg == "-c").unwrap_or(0);
+    let nonce = args.get(launch + 4).copied().unwrap_or_default();
     let mut input = std::io::stdin().lock();
     let mut line = String::new();
     input.read_line(&mut line)?;
@@ -260,7 +272,7 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         if !matches!(signal, ScriptEvent::Credential(_)) {
             number += 1;
         }
-        let token = tokens.get(number, signal.tone()).unwrap_or_default();
+        let token = tokens.get(number, signal.token_kind()).unwrap_or_default();
         // Whoever listens may be gone: that is no panic.
         writeln!(std::io::stdout(), "\u{1e}{token} {signal}\u{1e}")?;
         std::io::stdout().flush()
@@ -275,7 +287,7 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         }
         return Ok(0);
     }
-    let mounts = mounts(words);
+    let mounts = mounts(args);
     let nonce_is_there = mounts
         .iter()
         .any(|(source, _)| source.join(format!(".pixi-offline-{nonce}")).is_file());
@@ -308,8 +320,8 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
         )?;
     }
     let mut code = 0;
-    let phases = phases_of(scenario, words);
-    let is_offline = words.windows(2).any(|pair| pair == ["--network", "none"]);
+    let phases = phases_of(scenario, args);
+    let is_offline = args.windows(2).any(|pair| pair == ["--network", "none"]);
     for (phase, output, end) in phases {
         let point = match phase.as_str() {
             "bootstrap" => Some("start"),
@@ -354,9 +366,9 @@ fn run(scenario: &Scenario, words: &[&str]) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// The phases of the scenario that the script in these words has, in its order.
-fn phases_of<'a>(scenario: &'a Scenario, words: &[&str]) -> Vec<&'a (String, String, u8)> {
-    let is_offline = words.windows(2).any(|pair| pair == ["--network", "none"]);
+/// The phases of the scenario that the script in these arguments has, in its order.
+fn phases_of<'a>(scenario: &'a Scenario, args: &[&str]) -> Vec<&'a (String, String, u8)> {
+    let is_offline = args.windows(2).any(|pair| pair == ["--network", "none"]);
     let own = if is_offline {
         &["copy", "bootstrap", "verify"][..]
     } else {
@@ -385,9 +397,8 @@ fn plant(place: &Path, what: &str) -> anyhow::Result<()> {
 }
 
 /// Source and target of each `--mount`, read as the engine reads it.
-fn mounts(words: &[&str]) -> Vec<(PathBuf, String)> {
-    words
-        .windows(2)
+fn mounts(args: &[&str]) -> Vec<(PathBuf, String)> {
+    args.windows(2)
         .filter(|pair| pair[0] == "--mount")
         .map(|pair| {
             let fields = csv_fields(pair[1]);

@@ -10,11 +10,15 @@ use serde::Deserialize;
 pub struct Scenario {
     /// `docker version` fails with this message.
     pub no_daemon: Option<String>,
+    /// What the engine runs on, `linux/amd64` for example; it does not tell when empty.
+    pub platform: String,
+    /// It is podman.
+    pub is_podman: bool,
     /// Images that are there.
     pub images: Vec<String>,
     /// `docker run` prints this on stderr and ends with the code, no container made.
     pub refuse: Option<(String, u8)>,
-    /// The container ends with this code and prints its words, our script never run.
+    /// The container ends with this code and prints its arguments, our script never run.
     pub swallow: Option<u8>,
     /// Programs that the image lacks.
     pub missing_program: Option<String>,
@@ -82,6 +86,8 @@ impl Default for Scenario {
     fn default() -> Scenario {
         Scenario {
             no_daemon: None,
+            platform: String::new(),
+            is_podman: false,
             images: vec!["img:1".to_owned(), "sha256:feed".to_owned()],
             refuse: None,
             swallow: None,

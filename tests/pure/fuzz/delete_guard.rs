@@ -43,11 +43,11 @@ const ENDS: [&str; 9] = [
 
 #[derive(Debug, Clone)]
 struct Case {
-    /// The directory that each directory lies in; those before it, or the top.
+    /// The directory that each directory is in; those before it, or the top.
     dirs: Vec<u8>,
     /// In which directories there is a file.
     files: Vec<u8>,
-    /// Where each link lies and leads to, and whether by an absolute path.
+    /// Where each link is and leads to, and whether by an absolute path.
     links: Vec<(u8, u8, bool)>,
     /// Which directory is shown at which other.
     binds: Vec<(u8, u8)>,
@@ -271,7 +271,7 @@ fn reason(
         return Some("a link");
     }
     if !metadata.is_dir() {
-        return Some("no directory");
+        return Some("not a directory");
     }
     if candidate.ends_with("..") {
         return Some("no name of its own");
@@ -420,11 +420,11 @@ fn try_one(case: &Case, tally: &Tally) -> TestCaseResult {
             };
             let mut before = snapshot(graph.top(), None);
             before.retain(|_, entry| !gone.contains(&(entry.0, entry.1)));
-            let claim = DirLock::exclusive(&candidate, "fuzz").expect("nobody holds it");
-            let beside = StagedDir::new(&claim, &candidate).expect("a place beside it");
+            let dir_lock = DirLock::exclusive(&candidate, "fuzz").expect("nobody holds it");
+            let beside = StagedDir::new(&dir_lock, &candidate).expect("a place beside it");
             fs::write(beside.path().join("new"), "new").expect("a file in it");
             beside.commit().expect("it takes the place");
-            drop(claim);
+            drop(dir_lock);
             prop_assert_eq!(fs::read(candidate.join("new")).ok(), Some(b"new".to_vec()));
             let after: Vec<_> = protected.iter().map(|path| id(path)).collect();
             prop_assert_eq!(ids, after, "a protected directory is gone");
@@ -446,9 +446,9 @@ fn the_guard_never_lets_a_protected_dir_go() {
     let name = "the_guard_never_lets_a_protected_dir_go";
     let may_mount = rustix::process::geteuid().is_root() && {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let run = |program: &str, words: &[&str]| {
+        let run = |program: &str, args: &[&str]| {
             let mut command = Command::new(program);
-            command.args(words).arg(dir.path());
+            command.args(args).arg(dir.path());
             command
                 .status_in_time()
                 .is_ok_and(|status| status.success())

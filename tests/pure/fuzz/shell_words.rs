@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use pixi_offline::product::shell_quote;
+use pixi_offline::quote::shell_quote;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pixi_offline::staging::Rules;
-use pixi_offline::transfer::{receive, send};
+use pixi_offline::transfer::{ExpectedStream, receive, send};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -299,14 +299,19 @@ fn try_one(case: &Case, (own, end): &(Vec<u8>, Vec<u8>), whole: &AtomicU64) -> T
     }
 
     let before = snapshot(place.path(), Some(&target));
-    let answer = receive(stream.as_slice(), &target, "mark");
+    let answer = receive(
+        stream.as_slice(),
+        &target,
+        "mark",
+        &ExpectedStream::default(),
+    );
     prop_assert_eq!(
         before,
         snapshot(place.path(), Some(&target)),
         "{:?}",
         answer
     );
-    if let Ok(received) = answer {
+    if let Ok((received, _)) = answer {
         let name = end
             .split(|&byte| byte == 0)
             .next()
@@ -371,7 +376,13 @@ fn tar_headers_that_never_end_are_given_up() {
         let mut stream = Vec::new();
         append(&mut stream, kind, b"name", b"", b"", Some(8 << 30), 0o755);
         let mut counted = Counted(stream.as_slice().chain(io::repeat(b'1')), 0);
-        let error = receive(&mut counted, target.path(), "mark").expect_err("no end");
+        let error = receive(
+            &mut counted,
+            target.path(),
+            "mark",
+            &ExpectedStream::default(),
+        );
+        let error = error.expect_err("no end");
         assert!(
             fs::read_dir(target.path()).expect("a directory").count() <= 1,
             "{error:#}"

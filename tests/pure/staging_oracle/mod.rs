@@ -27,9 +27,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use pixi_offline::layout::DEFAULT_EXCLUDES;
 use pixi_offline::project::ProjectRules;
-use pixi_offline::staging::{
-    CopyOptions, CopyStats, PatternError, Rules, Selection, copy_tree, copy_tree_with,
-};
+use pixi_offline::staging::{CopyOptions, CopyStats, PatternError, Rules, Selection, copy_tree};
 
 use crate::staging_oracle::tree::{Found, Tree};
 use testbed::limit::InTime as _;
@@ -132,7 +130,7 @@ fn copies_as_rsync_does_for_a_plain_user() {
         return;
     }
     rsync_version();
-    // The test's own program lies where a plain user may not be able to look.
+    // The test's own program is where a plain user may not be able to look.
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("its mode");
     let program = dir.path().join("staging-oracle");
@@ -193,7 +191,8 @@ fn a_target_that_takes_no_more_stops_the_copy() {
         return;
     }
     let unmount = Unmount(&mounted);
-    let full = copy_tree(&source, &mounted.join("full"), &Rules::new(), &|_| false);
+    let how = CopyOptions::default();
+    let full = copy_tree(&source, &mounted.join("full"), &Rules::new(), &how);
     let made = fs::read_dir(mounted.join("full")).map_or(0, Iterator::count);
     drop(unmount);
     let full = format!("{:#}", full.expect_err("the target is full"));
@@ -204,7 +203,7 @@ fn a_target_that_takes_no_more_stops_the_copy() {
 
     assert!(mount("ro"), "a second mount");
     let unmount = Unmount(&mounted);
-    let read_only = copy_tree(&source, &mounted, &Rules::new(), &|_| false);
+    let read_only = copy_tree(&source, &mounted, &Rules::new(), &how);
     drop(unmount);
     let read_only = format!("{:#}", read_only.expect_err("the target is read-only"));
     assert!(read_only.contains("Read-only file system"), "{read_only}");
@@ -362,7 +361,7 @@ fn compare(
         Whose::AnyDir => &rules,
         Whose::Project => &project,
     };
-    let result = copy_tree_with(source, &ours, selection, &CopyOptions::default());
+    let result = copy_tree(source, &ours, selection, &CopyOptions::default());
     let result = result.map(|outcome| outcome.copied);
     if result.is_err() != rsync_met_trouble {
         return Err(format!(

@@ -355,7 +355,7 @@ pub struct Found {
     mode: u32,
     owner: (u32, u32),
     mtime: (i64, i64),
-    /// Of what is no directory.
+    /// Of what is not a directory.
     hard_links: Option<u64>,
     device: u64,
     leads_to: Option<PathBuf>,

@@ -15,7 +15,7 @@ pub enum Variant {
     WithoutPixi,
     /// No bash; `sh` is dash.
     WithoutBash,
-    /// pixi is a script that writes what `pixi run` was given, each word ended by a NUL, to
+    /// pixi is a script that writes what `pixi run` was given, each argument ended by a NUL, to
     /// `$PIXI_RECORD`, or else `$VERIFY_OUT_DIR/recorded-argv`, or else /tmp/recorded-argv.
     RecordingPixi,
 }

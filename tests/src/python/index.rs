@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::fingerprint::sha256_of_file;
 
-/// Lists the packages in `files` on pages below `pages`; both lie in one directory.
+/// Lists the packages in `files` on pages below `pages`; both are in one directory.
 pub(super) fn write(files: &Path, pages: &Path) -> Result<()> {
     let mut projects = BTreeMap::<String, Vec<String>>::new();
     let mut names: Vec<_> = fs::read_dir(files)?.collect::<Result<_, _>>()?;
@@ -41,7 +41,7 @@ pub(super) fn write(files: &Path, pages: &Path) -> Result<()> {
 fn project_of(file: &str) -> Result<String> {
     let (name, _) = file
         .split_once('-')
-        .with_context(|| format!("{file} is no name of a Python package"))?;
+        .with_context(|| format!("{file} is not a name of a Python package"))?;
     Ok(name.to_lowercase().replace(['_', '.'], "-"))
 }
 

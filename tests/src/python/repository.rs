@@ -18,10 +18,10 @@ pub(super) fn serve_as_files(source: &Source, scratch: &Path, target: &Path) -> 
     let tree = scratch.join("repository");
     source.write(&tree)?;
     write_recipe(&tree.join("conda"))?;
-    let run = |words: &[&OsStr]| {
+    let run = |args: &[&OsStr]| {
         captured(
-            format_args!("git {}", words[0].display()),
-            plain(cmd(&git, words), scratch).dir(&tree),
+            format_args!("git {}", args[0].display()),
+            plain(cmd(&git, args), scratch).dir(&tree),
         )
     };
     run(&["init", "--quiet", "--initial-branch=main"].map(OsStr::new))?;
@@ -61,10 +61,10 @@ pub fn commit_with_tag(dir: &Path, tag: &str) -> Result<()> {
         &["commit", "--quiet", "--message=The package"],
         &["tag", tag],
     ];
-    for words in all {
+    for args in all {
         captured(
-            format_args!("git {}", words[0]),
-            plain(cmd(&git, words), dir).dir(dir),
+            format_args!("git {}", args[0]),
+            plain(cmd(&git, args), dir).dir(dir),
         )?;
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! What the command does as its own delegate inside somebody's container, where
-//! nothing but a shell, coreutils and pixi can be counted on.
+//! The agent inside the caller's container, which has at least a shell, coreutils and
+//! pixi.
 //!
-//! The host's side sends an [`AgentRequest`] as one word of JSON; what is asked for
+//! The host's side sends an [`AgentRequest`] as one argument of JSON; what is asked for
 //! goes to stdout, errors to stderr, and the exit code is the usual one.
 
 use std::ffi::OsString;
@@ -19,64 +19,58 @@ use crate::context::Context;
 use crate::evidence::{self, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Workdir};
-use crate::packages::{LocalSources, Lock};
-use crate::project::fetching_tasks::FetchingTasks;
+use crate::project::ProjectRules;
 use crate::project::generated::StagedPaths;
-use crate::project::git_version;
+use crate::project::inspection::LoadedProject;
 use crate::project::lock_fit;
-use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
-use crate::project::source_tree::SourceTree;
-use crate::project::stage::{self, ProjectRules};
-use crate::project::target_builds;
+use crate::project::stage;
 use crate::replacement::{self, OverwriteGuard, TargetState};
 use crate::request::{ProjectName, SecretPolicy, SourcePlace, Verification};
-use crate::staging::{self, CopyOptions, Rules, Survey};
+use crate::staging::{self, CopyOptions, Rules};
 use crate::transfer;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
-use crate::workspace::agent_request::{
-    AgentRequest, ENVIRONMENTS, ProjectInspection, Staged, Staging,
-};
+use crate::workspace::agent_request::{AgentRequest, ENVIRONMENTS, Inspected, Staged, Staging};
 use crate::workspace::volume_agent;
 
-/// Carries an order out.
+/// Executes an agent request.
 ///
 /// # Errors
 ///
-/// As the work itself; exit code 2 for paths that cannot be used.
-pub fn run(order: &str, context: &Context) -> anyhow::Result<()> {
-    let order: AgentRequest = serde_json::from_str(order)
+/// Exit code 2 for paths that cannot be used; else the errors of the request.
+pub fn run(request: &str, context: &Context) -> anyhow::Result<()> {
+    let request: AgentRequest = serde_json::from_str(request)
         .context("--inside-container is internal: the commands call it in a container")?;
-    match &order {
+    match &request {
         AgentRequest::Copy { from, to } => {
-            return staging::copy_tree(from, to, &Rules::new(), &|_| false).map(drop);
+            return staging::copy_tree(from, to, &Rules::new(), &CopyOptions::default()).map(drop);
         }
-        AgentRequest::Carry => return volume_agent::run(),
+        AgentRequest::Transfer => return volume_agent::run(),
         AgentRequest::CountAttempts => {
             return container::serve_counters(io::stdin().lock(), io::stdout().lock());
         }
         _ => end_with_the_host(context.host.program.clone()),
     }
-    match order {
-        AgentRequest::Copy { .. } | AgentRequest::Carry | AgentRequest::CountAttempts => Ok(()),
-        AgentRequest::Look(staging) => {
-            let inspection = Inspection::make(&staging, context)?;
-            context
-                .report
-                .text(serde_json::to_string(&inspection.inspected)?);
+    match request {
+        AgentRequest::Copy { .. } | AgentRequest::Transfer | AgentRequest::CountAttempts => Ok(()),
+        AgentRequest::Inspect(staging) => {
+            let plan = StagingPlan::new(&staging, context)?;
+            context.report.text(serde_json::to_string(&plan.inspected)?);
             Ok(())
         }
         AgentRequest::Stage(staging) => {
-            let inspection = Inspection::make(&staging, context)?;
-            let staged = inspection.stage(&staging, context)?;
+            let staged = StagingPlan::new(&staging, context)?.stage(&staging, context)?;
             context.report.text(serde_json::to_string(&staged)?);
             Ok(())
         }
-        AgentRequest::Send { workdir, mark } => {
+        AgentRequest::Send {
+            workdir,
+            end_marker,
+        } => {
             let rules = without_environments()?;
             let mut stdout = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
-            transfer::send(&workdir, &rules, &mut stdout, &mark)?;
+            transfer::send(&workdir, &rules, &mut stdout, &end_marker)?;
             stdout.flush().context("the stream cannot be ended")
         }
         AgentRequest::Remove { workdir } => {
@@ -103,131 +97,103 @@ fn end_with_the_host(program: PathBuf) {
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         let _ = fs::remove_file(&program);
-        // It is in a directory of its own in somebody's container.
+        // It is in a directory of its own in the caller's container.
         let _ = program.parent().map(fs::remove_dir);
         let _ = kill_process(getpid(), Signal::TERM);
     });
 }
 
-/// A project that was looked at and may be staged.
-struct Inspection {
-    source: SourceTree,
+/// A project that may be staged.
+struct StagingPlan {
+    project: LoadedProject,
     resources: Option<PathBuf>,
     workdir: Workdir,
     name: ProjectName,
-    rules: ProjectRules,
-    standing: TargetState,
-    inspected: ProjectInspection,
+    target_state: TargetState,
+    inspected: Inspected,
 }
 
-impl Inspection {
-    /// Looks, and touches nothing.
+impl StagingPlan {
+    /// Inspects the project. Read-only.
     ///
     /// # Errors
     ///
     /// Exit code 2 for what cannot be staged.
-    fn make(staging: &Staging, context: &Context) -> anyhow::Result<Inspection> {
-        let words =
-            |words: &[String]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    fn new(staging: &Staging, context: &Context) -> anyhow::Result<StagingPlan> {
+        let args = |args: &[String]| -> Vec<OsString> { args.iter().map(OsString::from).collect() };
         let policy = SecretPolicy {
             action: staging.secrets,
-            known: words(&staging.known_secrets),
+            known: args(&staging.known_secrets),
         };
         let name = ProjectName::new(staging.name.as_ref())?;
         let workdir = Workdir::new(&staging.workdir);
-        let mut rules = ProjectRules::new(&words(&staging.excludes))?;
-        let project = context.host.absolute(&staging.project);
-        stage::require_dir("--project-path-in-container", &project)?;
+        let rules = ProjectRules::new(&args(&staging.excludes))?;
+        let dir = context.host.absolute(&staging.project);
         let root = staging.source_root.as_ref();
-        let source = SourceTree::find(SourcePlace::Container, &project, root, context)?;
-        let manifest = ProjectManifest::require(&project)?;
-        manifest.require_usable()?;
-        manifest.require_find_links_elsewhere(&project)?;
-        // One that cannot be read is no reason to stage anything.
-        let lock = context
-            .locks
-            .read_through_links(&project.join(layout::LOCK_FILE))?;
+        let place = SourcePlace::Container;
+        let project = LoadedProject::read(place, &dir, root, rules, staging.lock, context)?;
         let resources = staging
             .resources
             .as_ref()
             .map(|dir| context.host.absolute(dir))
             .filter(|dir| dir.is_dir());
         let mut protected = vec![
-            (project.as_path(), "the project"),
-            (source.dir(), "the source root"),
+            (dir.as_path(), "the project"),
+            (project.source.dir(), "the source root"),
         ];
         protected.extend(resources.as_deref().map(|dir| (dir, "the resources")));
-        let standing = look_at_workdir(workdir.path(), &protected, context)?;
-        let local = local_of(lock.as_ref(), &source);
-        let text = lock.as_ref().map(|lock| lock.text().to_owned());
-        let lock = lock_fit::to_install(lock, staging.lock, &local, source.dir(), context)?;
-        source.choose(&mut rules, root, lock.as_ref(), &local.channels)?;
-        let mut search = SecretSearch::new(&policy, context)?;
-        let project_survey = search.project(source.dir(), &rules);
-        let resources_survey = match &resources {
-            Some(resources) => search.resources(resources)?,
-            None => Survey::default(),
-        };
-        let secrets = search.findings();
-        secrets::refuse(&policy, &secrets)?;
-        let inspected = ProjectInspection {
-            manifest: manifest.name.to_owned(),
-            source: source.dir().to_owned(),
-            tasks: FetchingTasks::find(&manifest, &project),
-            builds: target_builds::find(lock.as_ref(), &project, &local),
-            local,
-            left: source.left(&rules),
-            git_versions: git_version::find(&source, lock.as_ref(), context),
-            lock: text,
-            environments: manifest.environments().clone(),
-            secrets,
-            resources: resources.is_some(),
-            project_survey,
-            resources_survey,
-        };
-        Ok(Inspection {
-            source,
+        let target_state = inspect_workdir(workdir.path(), &protected, context)?;
+        let search = SecretSearch::new(&policy, context)?;
+        let inspection = project.inspect(resources.as_deref(), search, context)?;
+        secrets::refuse(&policy, &inspection.secrets)?;
+        let lock = project.lock.as_ref();
+        let lock = lock.map(|lock| lock.own().unwrap_or(lock).text().to_owned());
+        Ok(StagingPlan {
+            project,
             resources,
             workdir,
             name,
-            rules,
-            standing,
-            inspected,
+            target_state,
+            inspected: Inspected {
+                project: inspection,
+                lock,
+            },
         })
     }
 
     /// Makes the workdir, and stages.
     fn stage(self, staging: &Staging, context: &Context) -> anyhow::Result<Staged> {
-        let Inspection {
-            source: tree,
+        let StagingPlan {
+            project,
             resources,
             workdir,
             name,
-            rules,
-            standing,
+            target_state,
             mut inspected,
         } = self;
+        let (tree, rules) = (project.source, project.rules);
         let cache = workdir.cache();
-        let cache_reused =
-            staging.reuse_cache && standing == TargetState::Owned && stage::is_own_cache(&cache);
-        make_workdir(&workdir, standing, cache_reused)?;
+        let cache_reused = staging.reuse_cache
+            && target_state == TargetState::Owned
+            && stage::is_own_cache(&cache);
+        make_workdir(&workdir, target_state, cache_reused)?;
         let source = source_state::of_tree(&tree, context);
         // First of all the mark: an interrupted run must know its own.
         let text = name.as_utf8()?;
         let container_workdir = workdir.path().to_string_lossy();
         WorkdirRecord::new(text, &container_workdir, Verification::None).write(&workdir)?;
-        // Each is made here: through a link that somebody else put there the build would
+        // Each is made here: through a link that another user put there the build would
         // write into another directory.
         let made = [workdir.projects(), workdir.out()];
         for dir in made.iter().chain((!cache_reused).then_some(&cache)) {
             fs::create_dir(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
         }
-        let how = CopyOptions {
+        let options = CopyOptions {
             list: true,
             ..CopyOptions::default()
         };
         let staged = workdir.staged(&name);
-        let copy = stage::copy_project(tree.dir(), &staged, &rules, &how, context)?;
+        let copy = stage::copy_project(tree.dir(), &staged, &rules, &options, context)?;
         match &resources {
             Some(resources) => {
                 stage::copy_dir(
@@ -251,10 +217,13 @@ impl Inspection {
             .lock
             .clone()
             .and_then(|text| context.locks.parse(text).ok());
-        inspected.local = local_of(parsed.as_ref(), &tree);
-        let (local, top) = (&inspected.local, tree.dir());
-        let lock = lock_fit::to_install(parsed, staging.lock, local, top, context)?;
-        stage::replace_lock(&rules.project_in(&staged), lock.as_ref())?;
+        let local = tree.local(parsed.as_ref());
+        if parsed.is_some() {
+            let (asked, locks) = (staging.lock, &context.locks);
+            let lock = lock_fit::to_install(parsed, asked, &local, tree.dir(), locks)?;
+            stage::replace_lock(&rules.project_in(&staged), lock.as_ref())?;
+        }
+        inspected.project.local = local;
         Ok(Staged {
             inspected,
             cache_reused,
@@ -269,7 +238,7 @@ impl Inspection {
 /// # Errors
 ///
 /// Exit code 2 for one that must not be emptied.
-fn look_at_workdir(
+fn inspect_workdir(
     path: &Path,
     protected: &[(&Path, &str)],
     context: &Context,
@@ -279,7 +248,7 @@ fn look_at_workdir(
     for (dir, what) in protected {
         guard.protect(dir, what);
     }
-    // There is no --force for a directory of somebody's container.
+    // There is no --force for a directory of the caller's container.
     guard.without_force();
     guard.check(
         "--container-workdir-path",
@@ -289,33 +258,25 @@ fn look_at_workdir(
     )
 }
 
-/// What goes along of the container's own directories. Nothing can be mounted into a container
-/// that runs: pixi finds a channel where it was locked, or not at all.
-fn local_of(lock: Option<&Lock>, source: &SourceTree) -> LocalSources {
-    let mut local = source.local(lock);
-    local.channels.retain(|channel| channel.locked.exists());
-    local
-}
-
 /// Makes the directory of the workdir, or empties the one that is there, but for the package
 /// cache where that is used again.
 ///
 /// # Errors
 ///
-/// Exit code 2 for a directory that somebody else could put a link in the place of.
+/// Exit code 2 for a directory that another user could put a link in the place of.
 fn make_workdir(
     workdir: &Workdir,
-    standing: TargetState,
+    target_state: TargetState,
     cache_reused: bool,
 ) -> anyhow::Result<()> {
     let path = workdir.path();
     let advice = || {
         format!(
-            "--container-workdir-path {} cannot be made; is the container read-only? name a place on a file system in memory",
+            "--container-workdir-path {} cannot be created; is the container read-only? name a directory on a file system in memory (--tmpfs)",
             path.display()
         )
     };
-    if standing == TargetState::Vacant && fs::symlink_metadata(path).is_err() {
+    if target_state == TargetState::Vacant && fs::symlink_metadata(path).is_err() {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).with_context(advice)?;
         }

@@ -13,19 +13,24 @@ use crate::container::{Outcome, RunResult};
 use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
 use crate::layout::{self, ContainerWorkdir, ProjectPlace, Workdir};
+use crate::network_access::NetworkAccess;
 use crate::packages::{LocalChannel, Lock};
+use crate::project::ProjectRules;
 use crate::project::generated::{self, StagedPaths};
+use crate::project::inspection::ProjectInspection;
 use crate::project::lock_use::LockUse;
 use crate::project::secrets;
-use crate::project::stage::ProjectRules;
 use crate::replacement::{DirLock, StagedDir, TargetState};
 use crate::request::{
     ContainerPath, ContainerVariable, Expectations, SecretPolicy, Transfer, Verification,
 };
 use crate::workspace::container_out::ContainerOut;
-use crate::workspace::pixi_words::PixiWords;
+use crate::workspace::pixi_check::Question;
+use crate::workspace::pixi_messages::PixiMessages;
 use crate::workspace::script_result::{self, Phase};
-use crate::workspace::{DirRole, NewContainer, ScriptPlace, ScriptRun, Tree, TreeDir, Workspace};
+use crate::workspace::{
+    ContainerTree, DirRole, NewContainer, ScriptPlace, ScriptRun, TreeDir, Workspace,
+};
 
 /// A build that is about to be run.
 pub(crate) struct Build<'a> {
@@ -48,12 +53,15 @@ pub(crate) struct Build<'a> {
     pub(crate) verification: &'a Verification,
     pub(crate) expectations: &'a Expectations,
     pub(crate) variables: &'a [ContainerVariable],
+    /// What it gets to reach what it fetches; `None` in the caller's container, which has
+    /// settings of its own.
+    pub(crate) access: Option<&'a NetworkAccess>,
 }
 
 /// A build whose workdir comes into its place when it is over.
-pub(crate) struct BuildElsewhere<'a> {
+pub(crate) struct DetachedBuild<'a> {
     pub(crate) place: &'a NewWorkdir,
-    pub(crate) claim: &'a DirLock,
+    pub(crate) dir_lock: &'a DirLock,
     pub(crate) rules: &'a ProjectRules,
     pub(crate) secrets: &'a SecretPolicy,
     /// What of the project was staged.
@@ -68,7 +76,7 @@ impl Build<'_> {
         workdir: &Workdir,
         cache: PathBuf,
         channels: &[LocalChannel],
-    ) -> Tree {
+    ) -> ContainerTree {
         let inside = ContainerWorkdir(self.container_workdir);
         let mut dirs = vec![
             TreeDir::new(DirRole::Write, workdir.projects(), inside.projects()),
@@ -78,16 +86,16 @@ impl Build<'_> {
         ];
         let name = &self.project.name;
         let top = Path::new(&inside.projects()).join(name);
-        let elsewhere = channels
+        let outside_root = channels
             .iter()
             .filter(|channel| channel.locked != top.join(&channel.in_root));
-        dirs.extend(elsewhere.filter_map(|channel| {
+        dirs.extend(outside_root.filter_map(|channel| {
             let staged = workdir.staged(name).join(&channel.in_root);
             // A path that is not UTF-8 cannot be locked: pixi writes text.
             let locked = channel.locked.to_str()?;
-            Some(TreeDir::new(DirRole::ReadElsewhere, staged, locked))
+            Some(TreeDir::new(DirRole::ReadOutsideRoot, staged, locked))
         }));
-        Tree {
+        ContainerTree {
             root: self.container_workdir.as_str().to_owned(),
             dirs,
         }
@@ -130,59 +138,60 @@ impl Build<'_> {
     /// # Errors
     ///
     /// That of the build. Where no workdir was, one that holds the logs is made then.
-    pub(crate) fn run_elsewhere(
+    pub(crate) fn run_detached(
         &self,
         workspace: &Workspace<'_>,
-        elsewhere: &BuildElsewhere<'_>,
+        detached: &DetachedBuild<'_>,
         record: &mut WorkdirRecord,
         context: &Context,
     ) -> anyhow::Result<()> {
-        let BuildElsewhere { place, claim, .. } = *elsewhere;
+        let DetachedBuild {
+            place, dir_lock, ..
+        } = *detached;
         // Beside the workdir: the next run sweeps it when this one is killed.
-        let logs_dir = StagedDir::new(claim, place.workdir.path())?;
+        let logs_dir = StagedDir::new(dir_lock, place.workdir.path())?;
         let logs_in = Workdir::new(logs_dir.path());
         prepare_logs(&logs_in)?;
         let logs = Logs::of(&logs_in);
-        let left_as_it_was = |error: &anyhow::Error, record: &WorkdirRecord| {
-            new_workdir::with_kept_logs(error, claim, place, &logs_in, record)
+        let left_as_it_was = |error: anyhow::Error, record: &WorkdirRecord| {
+            new_workdir::with_kept_logs(error, dir_lock, place, &logs_in, record)
         };
         workspace.not_interrupted()?;
         let RunResult { outcome, end } = self.run(workspace, &logs, context)?;
         learn(&outcome, record);
         if let Err(error) = end {
-            return Err(left_as_it_was(&error, record));
+            return Err(left_as_it_was(error, record));
         }
-        let is_kept = workspace.keeps_failed_workdir() || place.standing == TargetState::Vacant;
+        let is_kept = workspace.keeps_failed_workdir() || place.target_state == TargetState::Vacant;
         let kept = is_kept.then(|| Logs::of(&place.workdir));
         let judged = self.classify(&outcome, &logs, kept.as_ref());
-        match &judged {
-            Ok(()) => record.state = BuildState::Built,
-            Err(error) if !workspace.keeps_failed_workdir() => {
-                return Err(left_as_it_was(error, record));
-            }
-            Err(_) => {}
+        if judged.is_ok() {
+            record.state = BuildState::Built;
+        } else if !workspace.keeps_failed_workdir() {
+            return judged.map_err(|error| left_as_it_was(error, record));
         }
 
-        let beside = StagedDir::new(claim, place.workdir.path())?;
+        let beside = StagedDir::new(dir_lock, place.workdir.path())?;
         let new = Workdir::new(beside.path());
         let brought = workspace
             .fetch_workdir(new.path(), context)
-            .and_then(|()| self.complete(&new, &logs_in, elsewhere, &outcome, record, context))
+            .and_then(|()| self.complete(&new, &logs_in, detached, &outcome, record, context))
             .and_then(|()| workspace.not_interrupted());
-        match (brought, &judged) {
-            (Ok(()), _) => {}
-            // What is in somebody's container is there still: nothing is made of its logs.
-            (Err(error), Ok(())) if !workspace.keeps_failed_workdir() => return Err(error),
-            (Err(error), Ok(())) => return Err(left_as_it_was(&error, record)),
+        match (brought, judged) {
+            (Ok(()), judged) => {
+                place.put(beside, record)?;
+                let path = place.workdir.path().display().to_string();
+                context.report.field("workdir", path);
+                judged
+            }
+            // What is in the caller's container is there still: nothing is made of its logs.
+            (Err(error), Ok(())) if !workspace.keeps_failed_workdir() => Err(error),
+            (Err(error), Ok(())) => Err(left_as_it_was(error, record)),
             (Err(error), Err(failed)) => {
                 context.report.warning(format_args!("{error:#}"));
-                return Err(left_as_it_was(failed, record));
+                Err(left_as_it_was(failed, record))
             }
         }
-        place.put(beside, record)?;
-        let path = place.workdir.path().display().to_string();
-        context.report.field("workdir", path);
-        judged
     }
 
     /// Adds what a workdir that was brought here does not have yet.
@@ -190,24 +199,24 @@ impl Build<'_> {
         &self,
         new: &Workdir,
         logs: &Workdir,
-        elsewhere: &BuildElsewhere<'_>,
+        detached: &DetachedBuild<'_>,
         outcome: &Outcome,
         record: &mut WorkdirRecord,
         context: &Context,
     ) -> anyhow::Result<()> {
         let list = InstalledList::take(new.path(), layout::OUT);
         let name = &self.project.name;
-        new_workdir::complete_received(elsewhere.place, new, name, logs, context)?;
+        new_workdir::complete_received(detached.place, new, name, logs, context)?;
         new_workdir::write_own_lock(new, self.own_lock)?;
         installed::learn(&list, outcome, new, self.project, record, context)?;
         if self.keeps_built_packages && record.state == BuildState::Built {
-            built_channel::write(new, &elsewhere.place.workdir, context)?;
+            built_channel::write(new, &detached.place.workdir, context)?;
         }
         if record.lock.built != record.lock.staged {
             let project = new.project(self.project);
-            secrets::warn_of_built_lock(elsewhere.secrets, &project, context)?;
+            secrets::warn_of_built_lock(detached.secrets, &project, context)?;
         }
-        let (rules, staged) = (elsewhere.rules, elsewhere.staged);
+        let (rules, staged) = (detached.rules, detached.staged);
         generated::record(new, self.project, rules, staged, record, context);
         record.write(new)
     }
@@ -222,16 +231,34 @@ impl Build<'_> {
         workspace.run(&self.script_run(&script), &logs.phases(), context)
     }
 
-    /// The words that the engine's client would get for this build in a new container.
+    /// The args that the engine's client would get for this build in a new container.
     pub(crate) fn arguments(
         &self,
         container: &NewContainer<'_>,
-        tree: &Tree,
+        tree: &ContainerTree,
         transfer: Transfer,
         context: &Context,
     ) -> anyhow::Result<Vec<OsString>> {
         let script = |place: ScriptPlace<'_>| self.script(place);
         container.arguments(tree, transfer, &self.script_run(&script), context)
+    }
+
+    /// What pixi is asked about the project before it is built, with this use of its lock.
+    pub(crate) fn question<'a>(
+        &'a self,
+        project: &'a ProjectInspection,
+        lock_use: LockUse,
+    ) -> Question<'a> {
+        Question {
+            manifest: &project.manifest,
+            environment: self.verified,
+            sha256: &project.manifest_digest,
+            lock_use,
+            needs_git: self.needs_git,
+            builds_conda_packages: self.builds_conda_packages,
+            local_paths: &self.local_paths,
+            variables: self.variables,
+        }
     }
 
     fn script_run<'a>(
@@ -247,33 +274,43 @@ impl Build<'_> {
 
     fn script(&self, place: ScriptPlace<'_>) -> anyhow::Result<Script> {
         let expected = self.expectations.files().join("\n");
+        let [files, variables] = self
+            .access
+            .map(NetworkAccess::script_args)
+            .unwrap_or_default();
+        let is_inside = place.agent.is_some();
         let own = [
-            if place.agent.is_some() {
-                "inside"
-            } else {
-                "mounted"
-            },
-            self.container_workdir.as_str(),
-            &self.project.as_utf8()?,
-            self.lock_use.install_option(),
-            &self.environments.join(" "),
-            &expected,
-            place.agent.unwrap_or_default(),
-            if self.needs_git { "git" } else { "" },
+            ("where", if is_inside { "inside" } else { "mounted" }),
+            ("workdir", self.container_workdir.as_str()),
+            ("project_dir", layout::PROJECT),
+            ("resources_dir", layout::RESOURCES),
+            ("cache_dir", layout::CACHE),
+            ("out_dir", layout::OUT),
+            ("name", &self.project.as_utf8()?),
+            ("install_options", self.lock_use.install_option()),
+            ("environments", &self.environments.join(" ")),
+            ("expected_files", &expected),
+            ("agent", place.agent.unwrap_or_default()),
+            ("needs_git", if self.needs_git { "git" } else { "" }),
+            ("network_files", &files),
+            ("network_variables", &variables),
         ];
         Ok(Script::new(
             scripts::BUILD,
             place.nonce,
-            own,
-            self.verification.pixi_words(Some(self.verified)),
+            &own,
+            self.verification.pixi_args(Some(self.verified)),
         ))
     }
 
     /// Success, or what the script's outcome and the logs say against it; `kept` are the
     /// logs that are found later.
     fn classify(&self, outcome: &Outcome, logs: &Logs, kept: Option<&Logs>) -> anyhow::Result<()> {
+        if let (Some(access), Some(name)) = (self.access, outcome.unreadable_files.first()) {
+            return Err(access.unreadable(name));
+        }
         let advice = match outcome.phase("install") {
-            Some(1..) => self.advice_on_install(&PixiWords::of(&logs.install)),
+            Some(1..) => self.advice_on_install(&PixiMessages::of(&logs.install)),
             _ => String::new(),
         };
         script_result::require_success(
@@ -307,20 +344,25 @@ impl Build<'_> {
 
 impl Build<'_> {
     /// What to do about an install that failed, by what pixi said.
-    fn advice_on_install(&self, words: &PixiWords) -> String {
-        let blames_lock = words.blame_the_lock();
+    fn advice_on_install(&self, messages: &PixiMessages) -> String {
+        let blames_lock = messages.blame_the_lock();
         match self.lock_use {
             // It asks the backends whether the lock fits, and does not say which it lacks.
             LockUse::Locked if blames_lock && self.builds_conda_packages => format!(
-                "{}; the same is said where pixi could not get a build backend of the project's source packages, which --frozen names",
+                "{}; pixi also prints this when it cannot get the build backend of a source package: --frozen shows which one",
                 LockUse::STALE
             ),
             LockUse::Locked if blames_lock => LockUse::STALE.to_owned(),
-            LockUse::Frozen if blames_lock => "pixi.lock lacks what was asked for, and it is installed as it is: refresh it with pixi".to_owned(),
-            _ => match words.shown() {
-                shown if shown.is_empty() => shown,
-                shown => format!("pixi says:{shown}"),
-            },
+            LockUse::Frozen if blames_lock => "pixi.lock lacks something that the manifest requires, and --frozen installs it as it is: run `pixi lock`".to_owned(),
+            _ => {
+                let cure = messages.network_failure().map(|failure| match self.access {
+                    Some(access) => access.cure(failure),
+                    None => NetworkAccess::cure_in_container(failure),
+                });
+                let shown = Some(messages.shown()).filter(|shown| !shown.is_empty());
+                let shown = shown.map(|shown| format!("pixi says:{shown}"));
+                cure.into_iter().chain(shown).collect::<Vec<_>>().join("; ")
+            }
         }
     }
 }

@@ -6,25 +6,28 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use crate::commands::build::{Build, BuildElsewhere};
+use crate::commands::build::{Build, DetachedBuild};
+use crate::commands::build_warnings;
 use crate::commands::environment_selection::EnvironmentSelection;
 use crate::commands::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::container::{self, Engine, EngineVersion, Image, RunningContainer, UploadedAgent};
 use crate::context::Context;
-use crate::evidence::WorkdirRecord;
+use crate::evidence::{GitVersion, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::ProjectPlace;
 use crate::packages::subdir_of_image;
+use crate::project::ProjectRules;
 use crate::project::git_version;
+use crate::project::inspection::ProjectInspection;
 use crate::project::lock_fit;
 use crate::project::lock_use::LockUse;
 use crate::project::secrets;
-use crate::project::source_tree::SourceTree;
-use crate::project::stage::{self, ProjectRules};
 use crate::replacement::DirLock;
-use crate::request::{BuildRequest, ContainerId, ProjectName, utf8_arg};
-use crate::workspace::agent_request::{AgentRequest, ProjectInspection, Staged, Staging};
-use crate::workspace::pixi_check::{PixiCheck, Question};
+use crate::request::{
+    BuildRequest, ContainerId, ContainerVariable, ProductVariable, ProjectName, utf8_arg,
+};
+use crate::workspace::agent_request::{AgentRequest, Inspected, Staged, Staging};
+use crate::workspace::pixi_check::PixiCheck;
 use crate::workspace::{RunningWorkdir, Workspace};
 
 /// The command's name.
@@ -54,10 +57,12 @@ pub struct ContainerBuildRequest {
 /// failed build leaves the container running and an existing workdir as it was;
 /// its logs come to a new one.
 pub fn run(request: &ContainerBuildRequest, context: &Context) -> anyhow::Result<BuiltWorkdir> {
-    ContainerBuildPlan::new(request, context)?.execute(context)
+    let plan = ContainerBuildPlan::new(request, context)?;
+    new_workdir::note_without_verification(&request.build.verification, context);
+    plan.execute(context)
 }
 
-/// A build in somebody's container: all is decided that can be without going into it, and
+/// A build in the caller's container: all is decided that can be without going into it, and
 /// nothing is touched.
 pub(crate) struct ContainerBuildPlan<'a> {
     pub(crate) request: &'a ContainerBuildRequest,
@@ -71,6 +76,8 @@ pub(crate) struct ContainerBuildPlan<'a> {
     pub(crate) container: RunningContainer,
     /// The container's image, as far as the engine knows it.
     pub(crate) image: Option<Image>,
+    /// The variables of the product that is made next, when one is.
+    product_variables: Option<&'a [ProductVariable]>,
 }
 
 /// The project's name: as it was given, else that of its directory.
@@ -82,11 +89,11 @@ pub(crate) fn name_of(request: &ContainerBuildRequest) -> anyhow::Result<Project
 }
 
 impl<'a> ContainerBuildPlan<'a> {
-    /// Decides.
+    /// Makes the plan.
     ///
     /// # Errors
     ///
-    /// As [`run`], for what is wrong before anything is touched.
+    /// Those errors of [`run`] that are found before anything is changed.
     pub(crate) fn new(
         request: &'a ContainerBuildRequest,
         context: &Context,
@@ -95,7 +102,7 @@ impl<'a> ContainerBuildPlan<'a> {
         let name = name_of(request)?;
         if build.container_workdir.is_system_dir() {
             return Err(Failure::usage(format!(
-                "--container-workdir-path {} is a directory of the system; choose a new one, such as /tmp/pixi-offline-workdir",
+                "--container-workdir-path {} is a system directory; choose a new one, such as /tmp/pixi-offline-workdir",
                 build.container_workdir
             )));
         }
@@ -103,15 +110,13 @@ impl<'a> ContainerBuildPlan<'a> {
         // Read here too: a wrong pattern is found before the container is touched.
         let rules = ProjectRules::new(&build.excludes)?;
         secrets::known_places(&build.secrets)?;
-        secrets::look_at_verification(&build.secrets, &build.verification, context)?;
+        secrets::search_verification(&build.secrets, &build.verification, context)?;
         let engine =
             Engine::find(build.engine.as_deref(), context)?.with_time_limit(build.timeout.as_ref());
         let place = NewWorkdir::check(build.workdir.as_ref(), &[], build.force, context)?;
         let version = engine.version()?;
         let container = RunningContainer::find(&engine, &request.container)?;
         let image = engine.image(&container.image()?)?;
-        let container_workdir = build.container_workdir.as_str();
-        new_workdir::warn_of_colon(name.as_utf8()?, container_workdir, context);
         Ok(ContainerBuildPlan {
             request,
             name,
@@ -122,6 +127,7 @@ impl<'a> ContainerBuildPlan<'a> {
             place,
             container,
             image,
+            product_variables: None,
         })
     }
 
@@ -131,7 +137,29 @@ impl<'a> ContainerBuildPlan<'a> {
         self
     }
 
-    /// Has the container tell what would be staged, and asks its pixi; a program of ours is
+    /// Has a version that comes from git be one that a product with these variables can have, too.
+    pub(crate) fn with_product_variables(
+        mut self,
+        variables: &'a [ProductVariable],
+    ) -> ContainerBuildPlan<'a> {
+        self.product_variables = Some(variables);
+        self
+    }
+
+    /// Where the project is, as the record of the workdir has it.
+    pub(crate) fn project_at(&self) -> String {
+        format!("container:{}", self.request.project.display())
+    }
+
+    /// The variables of the build, which the product's must allow, too.
+    fn variables(&self, versions: &[GitVersion]) -> anyhow::Result<Vec<ContainerVariable>> {
+        if let Some(variables) = self.product_variables {
+            git_version::for_product(versions, variables)?;
+        }
+        git_version::for_build(versions, &self.request.build.variables)
+    }
+
+    /// Has the container tell what would be staged, and asks its pixi; the agent is
     /// there meanwhile, as in the build.
     ///
     /// # Errors
@@ -143,43 +171,34 @@ impl<'a> ContainerBuildPlan<'a> {
     ) -> anyhow::Result<(ProjectInspection, EnvironmentSelection, PixiCheck)> {
         container::remove_stale(&self.engine);
         let agent = self.upload(context)?;
-        let order = AgentRequest::Look(self.staging.clone());
-        let inspected: ProjectInspection = answer(&agent.run(&order.arguments()?)?)?;
-        let selection = self.select(&inspected, context)?;
-        let variables = &self.request.build.variables;
-        let variables = git_version::for_build(&inspected.git_versions, variables)?;
-        let place = self.project_place(&inspected);
+        let request = AgentRequest::Inspect(self.staging.clone());
+        let inspected: Inspected = answer(&agent.run(&request.arguments()?)?)?;
+        let Inspected { project, lock } = inspected;
+        let selection = self.select(&project, lock, context)?;
+        let variables = self.variables(&project.git_versions)?;
+        let place = self.project_place(&project);
         let build = selection.build(&self.request.build, &place, &variables);
-        let check = self.ask_pixi(&inspected, &build, build.lock_use)?;
+        let check = self.ask_pixi(&project, &build, build.lock_use)?;
         agent.not_interrupted()?;
-        Ok((inspected, selection, check))
+        Ok((project, selection, check))
     }
 
     /// Asks the container's pixi what it makes of manifest and lock.
     fn ask_pixi(
         &self,
-        inspected: &ProjectInspection,
+        project: &ProjectInspection,
         build: &Build<'_>,
         lock_use: LockUse,
     ) -> anyhow::Result<PixiCheck> {
-        let question = Question {
-            manifest: &inspected.manifest,
-            environment: build.verified,
-            sha256: None,
-            lock_use,
-            needs_git: build.needs_git,
-            builds_conda_packages: build.builds_conda_packages,
-            local_paths: &build.local_paths,
-            variables: build.variables,
-        };
-        question.ask_container(&self.container, &inspected.source, &inspected.local.in_root)
+        let question = build.question(project, lock_use);
+        question.ask_container(&self.container, &project.source)
     }
 
     /// Where the project will be in workdir and product.
-    fn project_place(&self, inspected: &ProjectInspection) -> ProjectPlace {
+    fn project_place(&self, project: &ProjectInspection) -> ProjectPlace {
         ProjectPlace {
             name: self.name.clone(),
-            in_root: inspected.local.in_root.clone(),
+            in_root: project.source.in_root().clone(),
         }
     }
 
@@ -188,91 +207,73 @@ impl<'a> ContainerBuildPlan<'a> {
             .upload(&context.host.program, &context.nonce())
     }
 
-    /// Requires that what the container has can be built.
+    /// Requires that what the container has can be built, with the text of its lock.
     fn select(
         &self,
-        inspected: &ProjectInspection,
+        project: &ProjectInspection,
+        lock: Option<String>,
         context: &Context,
     ) -> anyhow::Result<EnvironmentSelection> {
-        let lock = inspected
-            .lock
-            .clone()
-            .map(|text| context.locks.parse(text))
-            .transpose();
+        let lock = lock.map(|text| context.locks.parse(text)).transpose();
         let lock = lock.map_err(|error| {
             Failure::usage(format!(
                 "cannot read the lock file pixi.lock of the container: {error}"
             ))
         })?;
-        let (build, manifest) = (&self.request.build, &inspected.environments);
-        let (local, top) = (&inspected.local, &inspected.source);
-        let lock = lock_fit::to_install(lock, build.lock, local, top, context)?;
+        let (build, environments) = (&self.request.build, &project.environments);
+        let (local, top) = (&project.local, project.source.dir());
+        let lock = lock_fit::to_install(lock, build.lock, local, top, &context.locks)?;
         let image = self.image.as_ref();
         let platform = image.and_then(|image| subdir_of_image(&image.platform));
-        let selection = EnvironmentSelection::new(build, lock, platform, manifest)?;
-        selection.require_that_fits(build, platform, &inspected.local, manifest)?;
+        let selection = EnvironmentSelection::new(build, lock, platform, environments)?;
+        selection.require_that_fits(build, platform, local, environments)?;
         Ok(selection)
     }
 
-    /// Says what may bite later.
-    pub(crate) fn warn(
+    /// Warns of what the plan does not list.
+    pub(crate) fn warn_beyond_plan(
         &self,
-        inspected: &ProjectInspection,
+        project: &ProjectInspection,
         selection: &EnvironmentSelection,
         context: &Context,
     ) {
         let request = self.request;
-        secrets::warn(&inspected.secrets, context);
-        git_version::say(&inspected.git_versions, &request.build.variables, context);
-        stage::warn_of_survey("project", &(&inspected.project_survey).into(), context);
-        let root = request.build.source_root.as_ref();
-        if let Some(line) = SourceTree::say_left(inspected.left, root) {
-            context.report.note(line);
-        }
-        stage::warn_of_survey("resources", &(&inspected.resources_survey).into(), context);
-        selection.warn(&request.build, &[], context);
-        selection.warn_of_builds(&inspected.builds, context);
-        // The project is not on this machine.
-        inspected
-            .tasks
-            .say(&request.build.verification, None, context);
+        selection.warn_of_cuda(&request.build, context);
+        let name = &self.name;
+        build_warnings::warn_beyond_plan(&request.build, name, project, selection, context);
         if let Some(resources) = &request.resources
-            && !inspected.resources
+            && !project.resources
         {
             context.report.warning(format_args!(
-                "--resources-path-in-container {} is no directory there; the product has no resources",
+                "--resources-path-in-container {} is not a directory there; the product has no resources",
                 resources.display()
             ));
         }
     }
 
-    /// The words of the engine's client by which the build is done.
+    /// The arguments of the engine's client by which the build is done.
     pub(crate) fn build_arguments(&self) -> Vec<OsString> {
         ["exec", "--interactive", self.container.id(), "sh"]
             .map(OsString::from)
             .into()
     }
 
-    /// Does it.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`].
+    /// Executes the plan.
     pub(crate) fn execute(&self, context: &Context) -> anyhow::Result<BuiltWorkdir> {
         let request = self.request;
         // STEP 1: nobody else works on the workdir from here on.
         context
             .report
             .phase("stage", "staging the project in the container");
-        let claim = self.place.claim(COMMAND)?;
+        let dir_lock = self.place.lock(COMMAND)?;
 
         // STEP 2: stage in the container, with the same matcher: our own program
         // does it there.
         container::remove_stale(&self.engine);
         let agent = self.upload(context)?;
-        let order = AgentRequest::Stage(self.staging.clone());
-        let staged = agent.run(&order.arguments()?).inspect_err(|_| {
-            // Half a container path is ours to remove; after any other failure
+        let agent_request = AgentRequest::Stage(self.staging.clone());
+        let staged = agent.run(&agent_request.arguments()?).inspect_err(|_| {
+            // This run removes half a container path; after any other failure
             // nothing of this run is there.
             if request.clean && agent.not_interrupted().is_err() {
                 let _ = self.clean(None, context);
@@ -283,12 +284,13 @@ impl<'a> ContainerBuildPlan<'a> {
             new_workdir::say_reused(staged.cache_reused, context);
         }
 
-        let place = self.project_place(&staged.inspected);
+        let place = self.project_place(&staged.inspected.project);
         let mut record = new_workdir::record(&request.build, &place, &self.version, context)?;
         record.image.clone_from(&self.image);
+        record.project_at = Some(self.project_at());
 
         // STEP 3 and 4: build there, bring the workdir here.
-        let made = self.build(&agent, &claim, staged, &mut record, context);
+        let made = self.build(&agent, &dir_lock, staged, &mut record, context);
 
         // STEP 5: leave the container as it was found, whatever became of it. After a
         // failure by another agent, since one whose input ended has removed itself.
@@ -305,47 +307,43 @@ impl<'a> ContainerBuildPlan<'a> {
             project: place,
             record,
             engine: self.engine.clone(),
+            volume: None,
         })
     }
 
     fn build(
         &self,
         agent: &UploadedAgent<'_>,
-        claim: &DirLock,
+        dir_lock: &DirLock,
         staged: Staged,
         record: &mut WorkdirRecord,
         context: &Context,
     ) -> anyhow::Result<()> {
         let request = &self.request.build;
-        let selection = self.select(&staged.inspected, context)?;
-        self.warn(&staged.inspected, &selection, context);
+        let Inspected { project, lock } = staged.inspected;
+        let selection = self.select(&project, lock, context)?;
+        build_warnings::warn_as_in_plan(request, &project, &selection, context);
+        self.warn_beyond_plan(&project, &selection, context);
         record.source = staged.source.filter(|source| {
             let is_commit = source.has_plain_commit();
             if !is_commit {
                 context
                     .report
-                    .note("the commit that the container names is none, and is not recorded");
+                    .note("the container reported an invalid git commit; it is not recorded");
             }
             is_commit
         });
-        record
-            .git_versions
-            .clone_from(&staged.inspected.git_versions);
-        record
-            .environments
-            .clone_from(&selection.resolved.environments);
-        record.verified_in = Some(selection.verified.clone());
-        new_workdir::record_lock(record, selection.lock.as_ref());
+        new_workdir::record_project(record, &project, &selection);
 
         context
             .report
             .phase("build", request.verification.build_phase());
-        let variables = git_version::for_build(&record.git_versions, &request.variables)?;
-        let place = self.project_place(&staged.inspected);
+        let variables = self.variables(&record.git_versions)?;
+        let place = self.project_place(&project);
         let build = selection.build(request, &place, &variables);
         if build.builds_conda_packages {
             // The build itself compares the lock: it has the network for it.
-            self.ask_pixi(&staged.inspected, &build, LockUse::Frozen)?;
+            self.ask_pixi(&project, &build, LockUse::Frozen)?;
         }
         let workspace = Workspace::Running(RunningWorkdir {
             engine: &self.engine,
@@ -354,23 +352,23 @@ impl<'a> ContainerBuildPlan<'a> {
             workdir: &request.container_workdir,
         });
         let mut rules = self.rules.clone();
-        rules.stage_in_root(&staged.inspected.local.in_root);
-        let elsewhere = BuildElsewhere {
+        rules.stage_in_root(project.source.in_root());
+        let detached = DetachedBuild {
             place: &self.place,
-            claim,
+            dir_lock,
             rules: &rules,
             secrets: &request.secrets,
             staged: &staged.paths,
         };
-        build.run_elsewhere(&workspace, &elsewhere, record, context)
+        build.run_detached(&workspace, &detached, record, context)
     }
 
     /// Removes the workdir in the container, by this agent or by a new one.
     fn clean(&self, agent: Option<&UploadedAgent<'_>>, context: &Context) -> anyhow::Result<()> {
-        let order = AgentRequest::Remove {
+        let request = AgentRequest::Remove {
             workdir: self.request.build.container_workdir.as_str().into(),
         };
-        let arguments = order.arguments()?;
+        let arguments = request.arguments()?;
         match agent {
             Some(agent) => agent.run(&arguments).map(drop),
             None => self.upload(context)?.run(&arguments).map(drop),
@@ -380,7 +378,7 @@ impl<'a> ContainerBuildPlan<'a> {
 
 /// The answer of an agent.
 fn answer<T: DeserializeOwned>(text: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(text).context("the answer out of the container cannot be read")
+    serde_json::from_slice(text).context("cannot read the answer from the container")
 }
 
 /// What the container is told to stage.

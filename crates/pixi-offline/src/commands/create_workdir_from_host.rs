@@ -6,31 +6,30 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::commands::build::Build;
+use crate::commands::build_warnings;
 use crate::commands::environment_selection::EnvironmentSelection;
 use crate::commands::new_workdir::{self, BuiltWorkdir, NewWorkdir};
 use crate::container::{Engine, EngineVersion, Image, Network, Pull};
 use crate::context::Context;
-use crate::evidence::{GitVersion, WorkdirRecord};
+use crate::evidence::WorkdirRecord;
 use crate::layout::{self, ProjectPlace};
-use crate::packages::{LocalSources, Subdir, subdir_of_image};
-use crate::project::fetching_tasks::FetchingTasks;
+use crate::network_access::{CopiedDir, NetworkAccess};
+use crate::packages::{Subdir, subdir_of_image};
+use crate::project::ProjectRules;
+use crate::project::cuda;
+use crate::project::dirs;
 use crate::project::git_version;
-use crate::project::lock_fit;
+use crate::project::inspection::{LoadedProject, ProjectInspection};
 use crate::project::lock_use::LockUse;
-use crate::project::project_manifest::ProjectManifest;
 use crate::project::secrets::{self, SecretSearch};
 use crate::project::source_state;
-use crate::project::source_tree::SourceTree;
-use crate::project::stage::{self, ProjectRules};
-use crate::project::target_builds;
 use crate::request::{
-    BuildRequest, ContainerPlatform, ContainerVariable, ImageReference, ProjectName, SourcePlace,
-    Transfer, text_for_mount,
+    BuildRequest, ContainerPlatform, ContainerVariable, Gpus, ImageReference, NetworkRequest,
+    ProjectName, SourcePlace, Transfer, text_for_mount,
 };
-use crate::secret_search::Finding;
-use crate::staging::{Size, Survey};
+use crate::staging::Size;
 use crate::workspace::NewContainer;
-use crate::workspace::pixi_check::{PixiCheck, Question};
+use crate::workspace::pixi_check::PixiCheck;
 
 /// The command's name.
 const COMMAND: &str = "create-workdir-from-host";
@@ -48,6 +47,10 @@ pub struct HostBuildRequest {
     pub resources_dir: Option<PathBuf>,
     /// How the workdir is made.
     pub build: BuildRequest,
+    /// What the build gets to reach what it fetches.
+    pub network: NetworkRequest,
+    /// The GPUs that the container gets.
+    pub gpus: Option<Gpus>,
     /// Arguments for the engine's `run`.
     pub engine_arguments: Vec<OsString>,
     /// How the engine reaches the workdir.
@@ -62,119 +65,109 @@ pub struct HostBuildRequest {
 /// 127 and 125 when client or engine are missing, else that of the build.
 pub fn run(request: &HostBuildRequest, context: &Context) -> anyhow::Result<BuiltWorkdir> {
     let plan = HostBuildPlan::new(request, context)?;
-    plan.execute(context).map(|(made, _)| made)
+    new_workdir::note_without_verification(&request.build.verification, context);
+    plan.execute(context)
 }
 
 /// A build of a project on this machine: all is decided, and nothing is touched.
 pub(crate) struct HostBuildPlan<'a> {
     pub(crate) request: &'a HostBuildRequest,
+    pub(crate) project: ProjectInspection,
     rules: ProjectRules,
     pub(crate) engine: Engine,
     pub(crate) version: EngineVersion,
     /// As the engine knows it; `None` when it would fetch it.
     pub(crate) image: Option<Image>,
-    pub(crate) source: SourceTree,
-    /// What of a source root stays behind.
-    pub(crate) left: Option<Size>,
     resources_dir: Option<PathBuf>,
     /// Where the project will be in workdir and product.
     pub(crate) project_place: ProjectPlace,
     pub(crate) place: NewWorkdir,
-    local: LocalSources,
-    manifest: ProjectManifest,
     pub(crate) selection: EnvironmentSelection,
-    pub(crate) secrets: Vec<Finding>,
-    /// What the copy of the project will be, and that of the resources.
-    pub(crate) project: Survey,
-    pub(crate) resources: Survey,
-    pub(crate) git_versions: Vec<GitVersion>,
     /// The variables of the build.
     variables: Vec<ContainerVariable>,
+    /// What the build gets to reach what it fetches.
+    access: NetworkAccess,
 }
 
 impl<'a> HostBuildPlan<'a> {
-    /// Decides.
+    /// Makes the plan.
     ///
     /// # Errors
     ///
-    /// As [`run`], for what is wrong before anything is touched.
+    /// Those errors of [`run`] that are found before anything is changed.
     pub(crate) fn new(
         request: &'a HostBuildRequest,
         context: &Context,
     ) -> anyhow::Result<HostBuildPlan<'a>> {
         let build = &request.build;
         // STEP 1: the command line, then the engine's client, as the scripts do.
-        let mut rules = ProjectRules::new(&build.excludes)?;
+        let rules = ProjectRules::new(&build.excludes)?;
         let mut search = SecretSearch::new(&build.secrets, context)?;
+        search.verification(&build.verification);
         let engine =
             Engine::find(build.engine.as_deref(), context)?.with_time_limit(build.timeout.as_ref());
 
         // STEP 2: everything else that can be known without touching anything.
-        let project_dir = context.host.absolute(&request.project_dir);
-        stage::require_dir("--project-dir", &project_dir)?;
+        let access = NetworkAccess::read(
+            &request.network,
+            &build.variables,
+            &request.engine_arguments,
+            context,
+        )?;
+        let dir = context.host.absolute(&request.project_dir);
         let root = build.source_root.as_ref();
-        let source = SourceTree::find(SourcePlace::Host, &project_dir, root, context)?;
-        let manifest = ProjectManifest::require(&project_dir)?;
-        manifest.require_usable()?;
-        manifest.require_find_links_elsewhere(&project_dir)?;
-        let name = name_of(request, &project_dir)?;
+        let host = SourcePlace::Host;
+        let project = LoadedProject::read(host, &dir, root, rules, build.lock, context)?;
+        let name = name_of(request, &dir)?;
         name.as_utf8()?;
-        let resources_dir = request.resources_dir.as_ref();
-        let resources_dir = resources_dir.map(|dir| context.host.absolute(dir));
-        if let Some(resources) = &resources_dir {
-            stage::require_dir("--resources-dir", resources)?;
-        }
-        let mut protected = vec![
-            (project_dir.as_path(), "the project"),
-            (source.dir(), "the source root"),
-        ];
-        protected.extend(resources_dir.as_deref().map(|dir| (dir, "the resources")));
-        let place = NewWorkdir::check(build.workdir.as_ref(), &protected, build.force, context)?;
-        text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
-        let lock = context
-            .locks
-            .read_through_links(&project_dir.join(layout::LOCK_FILE))?;
-        let local = source.local(lock.as_ref());
-        let lock = lock_fit::to_install(lock, build.lock, &local, source.dir(), context)?;
-        source.choose(&mut rules, root, lock.as_ref(), &local.channels)?;
-        lock_fit::require_lock_to_freeze(build.lock, lock.as_ref())?;
+        let resources_dir = resources_of(request, context)?;
+        let source = project.source.dir();
+        let place = place_of(request, &dir, source, &resources_dir, &access, context)?;
         let (version, image) = engine.version_and_image(&request.image)?;
         let platform = platform_of(request, image.as_ref(), &version);
-        let git_versions = git_version::find(&source, lock.as_ref(), context);
-        let variables = git_version::for_build(&git_versions, &build.variables)?;
-        let selection = EnvironmentSelection::new(build, lock, platform, manifest.environments())?;
-        let project = search.project(source.dir(), &rules);
-        let resources = match &resources_dir {
-            Some(resources) => search.resources(resources)?,
-            None => Survey::default(),
-        };
-        search.verification(&build.verification);
+        let (lock, environments) = (project.lock.clone(), project.manifest.environments());
+        let selection = EnvironmentSelection::new(build, lock, platform, environments)?;
+        let inspection = project.inspect(resources_dir.as_deref(), search, context)?;
         let plan = HostBuildPlan {
             request,
-            left: source.left(&rules),
-            rules,
+            rules: project.rules,
             engine,
             version,
             image,
             resources_dir,
             project_place: ProjectPlace {
                 name,
-                in_root: source.in_root().clone(),
+                in_root: inspection.source.in_root().clone(),
             },
-            source,
             place,
-            local,
-            manifest,
             selection,
-            secrets: search.findings(),
-            project,
-            resources,
-            git_versions,
-            variables,
+            variables: git_version::for_build(&inspection.git_versions, &build.variables)?,
+            project: inspection,
+            access,
         };
+        plan.require_access_that_fits()?;
         plan.require_image_that_fits()?;
-        secrets::refuse(&build.secrets, &plan.secrets)?;
+        secrets::refuse(&build.secrets, &plan.project.secrets)?;
         Ok(plan)
+    }
+
+    /// Requires that no login would be copied, and that the engine can be asked for the GPUs.
+    fn require_access_that_fits(&self) -> anyhow::Result<()> {
+        let staged = |path: &Path| self.rules.copies(path);
+        let mut copied = vec![CopiedDir {
+            dir: self.project.source.dir(),
+            copies: &staged,
+        }];
+        copied.extend(self.resources_dir.as_deref().map(|dir| CopiedDir {
+            dir,
+            copies: &|_| true,
+        }));
+        let workdir = &self.request.build.container_workdir;
+        self.access.require_apart(workdir, &copied)?;
+        match &self.request.gpus {
+            Some(gpus) => gpus.arguments(self.version.is_podman).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Requires that the engine can run the image, if it is there, and that the
@@ -192,54 +185,32 @@ impl<'a> HostBuildPlan<'a> {
         self.selection.require_that_fits(
             &self.request.build,
             platform.and_then(subdir_of_image),
-            &self.local,
-            self.manifest.environments(),
+            &self.project.local,
+            &self.project.environments,
         )
     }
 
-    /// Says what may bite later.
-    fn warn(&self, context: &Context) -> anyhow::Result<()> {
-        let request = self.request;
-        secrets::warn(&self.secrets, context);
-        git_version::say(&self.git_versions, &request.build.variables, context);
-        stage::warn_of_survey("project", &(&self.project).into(), context);
-        let root = request.build.source_root.as_ref();
-        if let Some(line) = SourceTree::say_left(self.left, root) {
-            context.report.note(line);
-        }
-        stage::warn_of_survey("resources", &(&self.resources).into(), context);
-        let engine_arguments = &request.engine_arguments;
-        self.selection
-            .warn(&request.build, engine_arguments, context);
-        new_workdir::warn_of_colon(
-            self.project_place.name.as_utf8()?,
-            request.build.container_workdir.as_str(),
-            context,
-        );
-        self.warn_of_target(context);
+    /// Warns of what the plan lists.
+    fn warn_as_in_plan(&self, context: &Context) {
+        let build = &self.request.build;
+        build_warnings::warn_as_in_plan(build, &self.project, &self.selection, context);
         if self.image.is_none() {
             context.report.note(format_args!(
                 "image {} is not on this engine; the engine fetches it",
-                request.image
+                self.request.image
             ));
         }
-        Ok(())
     }
 
-    /// Says what is built at the target, and what would fetch there.
-    pub(crate) fn warn_of_target(&self, context: &Context) {
-        let project = &self.source.project();
-        let builds = target_builds::find(self.selection.lock.as_ref(), project, &self.local);
-        self.selection.warn_of_builds(&builds, context);
-        let verification = &self.request.build.verification;
-        let tasks = FetchingTasks::find(&self.manifest, project);
-        tasks.say(verification, Some(project), context);
-    }
-
-    /// Says which environments ask for a GPU that the container will not have.
-    pub(crate) fn warn_of_cuda(&self, context: &Context) {
-        let (build, arguments) = (&self.request.build, &self.request.engine_arguments);
-        self.selection.warn_of_cuda(build, arguments, context);
+    /// Warns of what the plan does not list.
+    pub(crate) fn warn_beyond_plan(&self, context: &Context) {
+        let (request, project) = (self.request, &self.project);
+        let (build, name) = (&request.build, &self.project_place.name);
+        self.access.say(context);
+        if request.gpus.is_none() && !cuda::hands_gpu(&request.engine_arguments) {
+            self.selection.warn_of_cuda(build, context);
+        }
+        build_warnings::warn_beyond_plan(build, name, project, &self.selection, context);
     }
 
     /// Asks the image's pixi what it makes of manifest and lock.
@@ -265,36 +236,33 @@ impl<'a> HostBuildPlan<'a> {
     }
 
     fn ask_pixi_about(&self, lock_use: LockUse) -> anyhow::Result<PixiCheck> {
+        let transfer = self.request.transfer;
         if self.image.is_none() {
             return Ok(PixiCheck::not_made(
                 "the engine does not have the image, and none is fetched for a dry run",
             ));
         }
         let build = self.build();
-        let question = Question {
-            manifest: self.manifest.name,
-            environment: build.verified,
-            sha256: Some(self.manifest.digest().to_string()),
-            lock_use,
-            needs_git: build.needs_git,
-            builds_conda_packages: build.builds_conda_packages,
-            local_paths: &build.local_paths,
-            variables: build.variables,
-        };
-        question.ask_image(&self.container(), &self.source)
+        let question = build.question(&self.project, lock_use);
+        question.ask_image(&self.container(), &self.project.source, transfer)
     }
 
     /// What the staged copies will take.
     fn size(&self) -> Size {
-        let mut size = self.project.size;
+        let mut size = self.project.project_survey.size;
         size += self.place.helper.size();
-        size += self.resources.size;
+        size += self.project.resources_survey.size;
         size
     }
 
     fn build(&self) -> Build<'_> {
-        self.selection
-            .build(&self.request.build, &self.project_place, &self.variables)
+        let request = &self.request.build;
+        Build {
+            access: Some(&self.access),
+            ..self
+                .selection
+                .build(request, &self.project_place, &self.variables)
+        }
     }
 
     fn container(&self) -> NewContainer<'_> {
@@ -307,30 +275,70 @@ impl<'a> HostBuildPlan<'a> {
             network: Network::Default,
             pull: Pull::Missing,
             counting: None,
+            gpus: self.request.gpus.as_ref(),
+            access: Some(&self.access),
         }
     }
 
-    /// The words that the engine's client would get for the build.
+    /// The arguments that the engine's client would get for the build.
     pub(crate) fn build_arguments(&self, context: &Context) -> anyhow::Result<Vec<OsString>> {
         let build = self.build();
         let workdir = &self.place.workdir;
-        let tree = build.tree(workdir, workdir.cache(), &self.local.channels);
+        let tree = build.tree(workdir, workdir.cache(), &self.project.local.channels);
         build.arguments(&self.container(), &tree, self.request.transfer, context)
+    }
+
+    /// Where the project is, as the record of the workdir has it: both can be moved together.
+    pub(crate) fn project_at(&self) -> String {
+        let project = self.project.source.project();
+        // However it was written.
+        let project = project.canonicalize().unwrap_or(project);
+        let path = layout::relative_path(self.place.workdir.path(), &project);
+        path.to_string_lossy().into_owned()
     }
 
     fn record(&self, context: &Context) -> anyhow::Result<WorkdirRecord> {
         let build = &self.request.build;
         let mut record = new_workdir::record(build, &self.project_place, &self.version, context)?;
-        record.source = source_state::of_tree(&self.source, context);
-        record.git_versions.clone_from(&self.git_versions);
-        record
-            .environments
-            .clone_from(&self.selection.resolved.environments);
-        record.verified_in = Some(self.selection.verified.clone());
+        record.source = source_state::of_tree(&self.project.source, context);
+        record.project_at = Some(self.project_at());
         record.image.clone_from(&self.image);
-        new_workdir::record_lock(&mut record, self.selection.lock.as_ref());
+        new_workdir::record_project(&mut record, &self.project, &self.selection);
         Ok(record)
     }
+}
+
+/// The place of the workdir, where nothing that is read may go for it.
+fn place_of(
+    request: &HostBuildRequest,
+    project_dir: &Path,
+    source: &Path,
+    resources_dir: &Option<PathBuf>,
+    access: &NetworkAccess,
+    context: &Context,
+) -> anyhow::Result<NewWorkdir> {
+    let resources = resources_dir.as_deref().map(|dir| (dir, "the resources"));
+    let files = access.named();
+    let files = files.map(|file| (file, "a file of --ca-cert or --auth-file"));
+    let protected: Vec<(&Path, &str)> = [(project_dir, "the project"), (source, "the source root")]
+        .into_iter()
+        .chain(resources)
+        .chain(files)
+        .collect();
+    let build = &request.build;
+    let place = NewWorkdir::check(build.workdir.as_ref(), &protected, build.force, context)?;
+    text_for_mount("the workdir's path", place.workdir.path().as_os_str())?;
+    Ok(place)
+}
+
+/// The directory of the resources, if there is one.
+fn resources_of(request: &HostBuildRequest, context: &Context) -> anyhow::Result<Option<PathBuf>> {
+    let dir = request.resources_dir.as_ref();
+    let dir = dir.map(|dir| context.host.absolute(dir));
+    if let Some(dir) = &dir {
+        dirs::require_dir("--resources-dir", dir)?;
+    }
+    Ok(dir)
 }
 
 /// The subdir of what the image is for; of what was asked for, or the engine's own,

@@ -1,14 +1,12 @@
 //! Which environments of a lock are built, and which of them is verified.
 
-use std::ffi::OsString;
-
 use crate::commands::build::Build;
 use crate::commands::new_workdir;
 use crate::context::Context;
 use crate::layout::ProjectPlace;
 use crate::packages::{LocalSources, Lock, Subdir};
 use crate::project::cuda;
-use crate::project::environments::{self, Resolved};
+use crate::project::environments::{self, ResolvedEnvironments};
 use crate::project::lock_fit;
 use crate::project::lock_use::LockUse;
 use crate::project::manifest_environments::ManifestEnvironments;
@@ -18,7 +16,7 @@ use crate::request::{BuildRequest, ContainerVariable, LockOption};
 /// A lock, and the environments of it that are for the container's platform.
 pub(crate) struct EnvironmentSelection {
     pub(crate) lock: Option<Lock>,
-    pub(crate) resolved: Resolved,
+    pub(crate) resolved: ResolvedEnvironments,
     /// The environment that is verified.
     pub(crate) verified: String,
     /// The subdir of what the container is for, where it is known.
@@ -37,7 +35,6 @@ impl EnvironmentSelection {
         platform: Option<Subdir>,
         manifest: &ManifestEnvironments,
     ) -> anyhow::Result<EnvironmentSelection> {
-        lock_fit::require_lock_to_freeze(request.lock, lock.as_ref())?;
         let resolved =
             environments::resolve(&request.environments, lock.as_ref(), platform, manifest)?;
         let asked = request.verify_environment.as_ref();
@@ -98,27 +95,20 @@ impl EnvironmentSelection {
             environments,
             verified: &self.verified,
             verification: &request.verification,
+            access: None,
             expectations: &request.expectations,
             variables,
         }
     }
 
-    /// Says what follows from a missing lock, which environments are left out, and which
-    /// ask for a GPU that the container will not have.
-    pub(crate) fn warn(
-        &self,
-        request: &BuildRequest,
-        engine_arguments: &[OsString],
-        context: &Context,
-    ) {
+    /// Says what follows from a missing lock, and from one that is installed as it is.
+    pub(crate) fn warn(&self, context: &Context) {
         if self.lock.is_none() {
             new_workdir::warn_without_lock(context);
         }
         if self.lock.as_ref().and_then(Lock::own).is_some() {
             context.report.note("pixi.lock has absolute paths of Python packages, which are staged: the build and the product get it with relative paths, installed as it is (--frozen), without a comparison with the manifest");
         }
-        self.warn_of_cuda(request, engine_arguments, context);
-        self.resolved.say_left_out(context);
     }
 
     /// Names the packages of the environments that are built wherever the product is
@@ -129,19 +119,13 @@ impl EnvironmentSelection {
     }
 
     /// Says which environments ask for a GPU that the container will not have.
-    pub(crate) fn warn_of_cuda(
-        &self,
-        request: &BuildRequest,
-        engine_arguments: &[OsString],
-        context: &Context,
-    ) {
+    pub(crate) fn warn_of_cuda(&self, request: &BuildRequest, context: &Context) {
         if let Some(lock) = &self.lock {
             cuda::warn_of_cuda(
                 lock,
                 &self.resolved.environments,
                 self.platform,
                 &request.variables,
-                engine_arguments,
                 context,
             );
         }

@@ -1,5 +1,6 @@
 //! From a product to the proof that it installs without a network.
 
+mod built_with;
 mod container;
 pub(crate) mod request;
 
@@ -8,35 +9,51 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+pub use self::built_with::BuiltWith;
 pub(crate) use self::container::planned_arguments;
 use self::container::{CopyAgent, container_for, script, tmpfs_for, tree};
+use self::request::COMMAND;
 pub use self::request::VerifyRequest;
-use crate::commands::product_evidence;
 use crate::commands::verification_record::{self, ProductState, Written};
 use crate::container::{
     Engine, EngineVersion, Image, KeptVolume, Outcome, PhaseLog, Probe, RunResult, remove_stale,
 };
 use crate::context::Context;
 use crate::evidence;
-use crate::evidence::check::{self, Lists};
+use crate::evidence::lists;
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::Failure;
-use crate::layout::{OfflineLogs, Product, ProjectPlace, Workdir};
+use crate::layout::{OfflineLogs, Product};
+use crate::project::dirs;
 use crate::project::secrets;
-use crate::project::stage;
 use crate::replacement::{DirLock, sweep_files};
-use crate::request::{ImageReference, ProjectName, text_for_mount};
+use crate::request::text_for_mount;
 use crate::workspace::container_out::ContainerOut;
-use crate::workspace::pixi_words::PixiWords;
+use crate::workspace::pixi_messages::PixiMessages;
 use crate::workspace::script_result::{self, Phase};
 use crate::workspace::{ScriptPlace, ScriptRun, Workspace};
 
-/// The command's name.
-const COMMAND: &str = "final-verify-product";
+/// An engine that was looked up already.
+#[derive(Debug)]
+pub struct FoundEngine {
+    /// The engine.
+    pub engine: Engine,
+    /// The volume that the product's packages were fetched into, where a build copied its
+    /// workdir to the engine.
+    pub(crate) volume: Option<KeptVolume>,
+}
 
-/// Installs the product in a container without a network, and verifies it; with `engine` where
-/// it was looked up already.
+impl From<Engine> for FoundEngine {
+    fn from(engine: Engine) -> FoundEngine {
+        FoundEngine {
+            engine,
+            volume: None,
+        }
+    }
+}
+
+/// Installs the product in a container without a network, and verifies it.
 ///
 /// # Errors
 ///
@@ -45,18 +62,7 @@ const COMMAND: &str = "final-verify-product";
 /// or verification.
 pub fn run(
     request: &VerifyRequest,
-    engine: Option<&Engine>,
-    context: &Context,
-) -> anyhow::Result<VerificationRecord> {
-    run_after(request, engine, None, context)
-}
-
-/// The same after a build: with its engine, and the volume that the product's packages were
-/// fetched into where they were copied to the engine.
-pub(crate) fn run_after(
-    request: &VerifyRequest,
-    engine: Option<&Engine>,
-    built: Option<KeptVolume>,
+    engine: Option<FoundEngine>,
     context: &Context,
 ) -> anyhow::Result<VerificationRecord> {
     context
@@ -64,58 +70,13 @@ pub(crate) fn run_after(
         .phase("verify", request.verification.offline_phase());
     let out_dir = context.host.absolute(&request.out_dir);
     context.report.field("logs", out_dir.display().to_string());
-    VerifyPlan::new(request, engine, context)?.execute(built, context)
+    VerifyPlan::new(request, engine, context)?.execute(context)
 }
 
-/// What the manifest of a product says of the build: taken where the command line does not.
-#[derive(Debug, Clone)]
-pub struct BuiltWith {
-    /// The image of the build.
-    pub image: ImageReference,
-    /// The project's name.
-    pub project: ProjectName,
-}
-
-impl BuiltWith {
-    /// Reads it. `wanted` names the options that are missing.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2 when the product has no manifest that `SHA256SUMS` covers, or that names no
-    /// image.
-    pub fn of_product(dir: &Path, wanted: &str, context: &Context) -> anyhow::Result<BuiltWith> {
-        let product = Product::new(context.host.absolute(dir));
-        let refuse = |why: String| {
-            Failure::usage(format!(
-                "{wanted} is required: {} {why}",
-                product.path().display()
-            ))
-        };
-        require_product(&product)?;
-        let lists = match Lists::read_both(&product) {
-            Ok(Some(lists)) => lists,
-            Ok(None) => return Err(refuse("has no manifest.json to take it from".to_owned())),
-            Err(error) => {
-                return Err(refuse(format!(
-                    "has lists that are not to be believed: {error:#}"
-                )));
-            }
-        };
-        let facts = lists.manifest.facts;
-        let Some(image) = facts.build.image else {
-            return Err(refuse("does not record the image of its build".to_owned()));
-        };
-        Ok(BuiltWith {
-            image: ImageReference::new(image.reference.as_ref())?,
-            project: ProjectPlace::of_path(facts.project.dir.path())?.name,
-        })
-    }
-}
-
-/// Requires a product, and not the workdir that it lies in.
+/// Requires a product, and not the workdir that it is in.
 fn require_product(product: &Product) -> anyhow::Result<()> {
     let dir = product.path();
-    stage::require_dir("--product-dir", dir)?;
+    dirs::require_dir("--product-dir", dir)?;
     if product.bootstrap_script().is_file() {
         return Ok(());
     }
@@ -123,14 +84,10 @@ fn require_product(product: &Product) -> anyhow::Result<()> {
     if let Some(workdir) = dir.parent().filter(|dir| evidence::is_workdir(dir)) {
         DirLock::shared(workdir, COMMAND)?;
     }
-    let inside = Workdir::new(dir).product();
-    let hint = match inside.bootstrap_script().is_file() {
-        true => format!("; did you mean {}?", inside.path().display()),
-        false => String::new(),
-    };
     Err(Failure::usage(format!(
-        "--product-dir {} is not a product: it has no bootstrap-project.sh{hint}",
-        dir.display()
+        "--product-dir {} is not a product: it has no bootstrap-project.sh{}",
+        dir.display(),
+        evidence::did_you_mean(dir)
     )))
 }
 
@@ -138,6 +95,8 @@ fn require_product(product: &Product) -> anyhow::Result<()> {
 struct VerifyPlan<'a> {
     request: &'a VerifyRequest,
     engine: Engine,
+    /// A volume of an earlier step that has packages of the product.
+    volume: Option<KeptVolume>,
     version: EngineVersion,
     image: Image,
     product: Product,
@@ -150,7 +109,7 @@ struct VerifyPlan<'a> {
 impl<'a> VerifyPlan<'a> {
     fn new(
         request: &'a VerifyRequest,
-        engine: Option<&Engine>,
+        engine: Option<FoundEngine>,
         context: &Context,
     ) -> anyhow::Result<VerifyPlan<'a>> {
         if request.verification.is_requested() && request.project_name.is_none() {
@@ -158,35 +117,25 @@ impl<'a> VerifyPlan<'a> {
                 "a verification needs --project-name: it runs in that directory of the product",
             ));
         }
-        let engine = match engine {
-            Some(engine) => engine.clone(),
-            None => Engine::find(request.engine.as_deref(), context)?,
+        let FoundEngine { engine, volume } = match engine {
+            Some(found) => found,
+            None => Engine::find(request.engine.as_deref(), context)?.into(),
         };
         let engine = engine.with_time_limit(request.timeout.as_ref());
         let product = Product::new(context.host.absolute(&request.product_dir));
         let out_dir = context.host.absolute(&request.out_dir);
         require_places(request, &product, &out_dir)?;
-        secrets::look_at_verification(&request.secrets, &request.verification, context)?;
-        let signing_key = product_evidence::signing_key(&request.signing, context)?;
+        secrets::search_verification(&request.secrets, &request.verification, context)?;
+        let signing_key = context.signing_key(&request.signing)?;
         let verify_key = request.verify_key.as_ref();
         let verify_key = verify_key
-            .map(|file| VerifyingKey::read(&context.host.absolute(file)))
+            .map(|file| VerifyingKey::read("--verify-key", &context.host.absolute(file)))
             .transpose()?;
-        let (version, image) = engine.version_and_image(&request.image)?;
-        remove_stale(&engine);
-        let Some(image) = image else {
-            return Err(Failure::engine(format!(
-                "image {} is not on this engine, and an offline verification fetches nothing; bring it with `{} pull` or `{} load` first",
-                request.image,
-                engine.client(),
-                engine.client()
-            )));
-        };
-        engine.require_platform(&image, request.platform.as_ref())?;
-        engine.require_runnable(&image, &version)?;
+        let (version, image) = require_image(request, &engine)?;
         Ok(VerifyPlan {
             request,
             engine,
+            volume,
             version,
             image,
             product,
@@ -197,14 +146,12 @@ impl<'a> VerifyPlan<'a> {
         })
     }
 
-    /// Does it, and writes down what was found, whatever it was.
-    fn execute(
-        &self,
-        built: Option<KeptVolume>,
-        context: &Context,
-    ) -> anyhow::Result<VerificationRecord> {
+    /// Executes the plan, and records the result, also a failure.
+    fn execute(mut self, context: &Context) -> anyhow::Result<VerificationRecord> {
+        let volume = self.volume.take();
         let (request, product, out_dir) = (self.request, &self.product, &self.out_dir);
         // STEP 1: nobody writes the same logs or replaces the product meanwhile.
+        remove_stale(&self.engine);
         let _out = DirLock::exclusive(out_dir, COMMAND)?;
         let _product = match product.path().parent() {
             Some(workdir) if evidence::is_workdir(workdir) => Some(if request.in_place {
@@ -242,7 +189,7 @@ impl<'a> VerifyPlan<'a> {
         let mut known = ProductState::default();
         let open = |context: &Context| {
             let cache = product.cache();
-            let base = built.map(|volume| (volume, cache.as_path()));
+            let base = volume.map(|volume| (volume, cache.as_path()));
             let tree = tree(request, product.path(), &self.logs);
             Workspace::open(container, tree, is_copied, base, context)
         };
@@ -268,10 +215,13 @@ impl<'a> VerifyPlan<'a> {
                 .report
                 .info(format_args!("Product digest: {digest}"));
         }
-        context.report.ok(format_args!(
-            "final verification complete; logs in: {}",
-            out_dir.display()
-        ));
+        // A run of several phases says so itself, when the logs are in their last place.
+        if !context.report.has_phases() {
+            context.report.ok(format_args!(
+                "final verification complete; logs in: {}",
+                out_dir.display()
+            ));
+        }
         Ok(record)
     }
 
@@ -298,6 +248,11 @@ impl<'a> VerifyPlan<'a> {
             known.digest = None;
         }
         let digest = known.digest;
+        if request.attach && digest.is_none() {
+            return Err(Failure::general(
+                "--attach: something was installed in the product, so the record cannot name its digest; remove what was installed, or leave --attach out",
+            ));
+        }
         record.product_digest = digest.as_ref().map(|digest| format!("sha256:{digest}"));
         let container_out = ContainerOut::make(&self.out_dir)?;
         let workspace = open(context)?;
@@ -348,7 +303,7 @@ impl<'a> VerifyPlan<'a> {
         let (request, logs) = (self.request, &self.logs);
         let (bootstrap_log, verify_log) = (logs.bootstrap(), logs.verify());
         let advice = match outcome.phase("bootstrap") {
-            Some(1..) => advice_on_bootstrap(&PixiWords::of(&bootstrap_log)),
+            Some(1..) => advice_on_bootstrap(&PixiMessages::of(&bootstrap_log)),
             _ => String::new(),
         };
         let phase = |name, what, log| Phase {
@@ -369,7 +324,7 @@ impl<'a> VerifyPlan<'a> {
             Some(0) => {}
             Some(count) => {
                 return Err(Failure::general(format!(
-                    "the install went well, but something in it tried to reach the network ({count} attempts found no way out): it may fail or hang where there is another network; see {}",
+                    "the installation succeeded, but something in it tried to reach the network ({count} attempts were blocked): it may fail or hang on another network; see {}",
                     bootstrap_log.display()
                 )));
             }
@@ -379,27 +334,68 @@ impl<'a> VerifyPlan<'a> {
         }
         if let Some(count @ 1..) = outcome.attempts("verify") {
             context.report.note(format_args!(
-                "the verification tried to reach the network: {count} attempts found no way out"
+                "the verification tried to reach the network: {count} attempts were blocked"
             ));
         }
         match request.verification.is_requested() {
             true => {
                 script_result::require_output(&request.expectations, &verify_log, Some(&verify_log))
             }
-            false => script_result::write_no_verification(&verify_log),
+            false => {
+                context.report.note(
+                    "no verification was given: only the installation was tested (--verify-task TASK)",
+                );
+                script_result::write_no_verification(&verify_log)
+            }
         }
     }
 }
 
 /// What to do about an install that failed, where it was the build of a package.
-fn advice_on_bootstrap(words: &PixiWords) -> String {
-    let Some(package) = words.failed_build() else {
+fn advice_on_bootstrap(messages: &PixiMessages) -> String {
+    let Some(package) = messages.failed_build() else {
         return String::new();
     };
     format!(
         "the build of {package} failed: it is built where the product is installed, without a network; put what its build fetches into the project, or depend on a wheel of it; pixi says:{}",
-        words.shown()
+        messages.shown()
     )
+}
+
+/// Requires an image that the engine has and can run, and an engine that knows the GPUs that
+/// were asked for.
+///
+/// # Errors
+///
+/// Exit code 2 for GPUs and a platform that do not fit, 125 for an image that is not there or
+/// cannot be run.
+pub(crate) fn require_image(
+    request: &VerifyRequest,
+    engine: &Engine,
+) -> anyhow::Result<(EngineVersion, Image)> {
+    let (version, image) = engine.version_and_image(&request.image)?;
+    if let Some(gpus) = &request.gpus {
+        gpus.arguments(version.is_podman)?;
+    }
+    let Some(image) = image else {
+        return Err(Failure::engine(format!(
+            "image {} is not on this engine, and an offline verification fetches nothing; get it with `{} pull` or `{} load` first, or name another with --image",
+            request.image,
+            engine.client(),
+            engine.client()
+        )));
+    };
+    engine.require_platform(&image, request.platform.as_ref())?;
+    engine.require_runnable(&image, &version)?;
+    Ok((version, image))
+}
+
+/// Requires that the engine's client can be told the directories to mount.
+fn require_mountable(product: &Path, out_dir: &Path) -> anyhow::Result<()> {
+    for path in [product, out_dir] {
+        text_for_mount("a path that must be mounted", path.as_os_str())?;
+    }
+    Ok(())
 }
 
 /// Requires that product and logs can be where they were asked for.
@@ -412,31 +408,29 @@ fn require_places(
     require_product(product)?;
     if let Some(name) = &request.project_name {
         name.as_utf8()?;
-        stage::require_dir("--project-name", &product_dir.join(name))?;
+        dirs::require_dir("--project-name", &product_dir.join(name))?;
     }
-    for path in [product_dir, out_dir] {
-        text_for_mount("a path that must be mounted", path.as_os_str())?;
-    }
+    require_mountable(product_dir, out_dir)?;
     if fs::metadata(out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Err(Failure::usage(format!(
-            "--out-dir {} is no directory",
+            "--out-dir {} is not a directory",
             out_dir.display()
         )));
     }
     if !request.in_place && lies_in(out_dir, product_dir) {
         return Err(Failure::usage(format!(
-            "--out-dir {} lies in the product, which must stay as it is; choose another place",
+            "--out-dir {} is in the product, which must stay as it is; choose another place",
             out_dir.display()
         )));
     }
     if request.attach && request.in_place {
         return Err(Failure::usage(
-            "--attach does not go with --in-place: the install changes the product, and no record could name its digest",
+            "--attach cannot be combined with --in-place: the install changes the product, and no record could name its digest",
         ));
     }
-    if request.attach && check::is_without_lists(product)? {
+    if request.attach && lists::is_without_lists(product)? {
         return Err(Failure::usage(format!(
-            "--attach: {} has no SHA256SUMS, so that no record can name its digest; make the product again",
+            "--attach: {} has no SHA256SUMS, so the record cannot name its digest; make the product again",
             product_dir.display()
         )));
     }
@@ -459,7 +453,7 @@ fn first_of(
     }
 }
 
-/// Whether `directory`, there or not, is `outer` or lies in it.
+/// Whether `directory`, there or not, is `outer` or is in it.
 fn lies_in(dir: &Path, outer: &Path) -> bool {
     let Ok(outer) = outer.canonicalize() else {
         return false;

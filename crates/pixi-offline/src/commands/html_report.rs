@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::commands::previous;
 use crate::context::Context;
 use crate::evidence::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
 use crate::evidence::manifest::{Manifest, ManifestFacts};
@@ -16,7 +17,7 @@ use crate::evidence::signature::VerifyingKey;
 use crate::evidence::verification::Verified;
 use crate::evidence::{Sha256Digest, provenance, sbom, sums};
 use crate::layout::{self, Product, ProjectPlace};
-use crate::packages::{Inventory, LocalSources, Lock, PythonCache, Requirements, Strangers};
+use crate::packages::{Inventory, LocalSources, Lock, PythonCache, Requirements, UnlistedEntries};
 use crate::replacement::{replace_file, write_file};
 
 /// The packages of a product, by its lock.
@@ -28,7 +29,7 @@ pub(crate) struct ProductPackages {
 }
 
 impl ProductPackages {
-    /// Reads the product's lock, and in `cache`, where its package cache lies now, the
+    /// Reads the product's lock, and in `cache`, where its package cache is now, the
     /// licences of Python packages.
     ///
     /// # Errors
@@ -65,10 +66,10 @@ impl ProductPackages {
 
     /// What is in the product's cache beside what its environments need. `left` are paths in
     /// it that do not ship.
-    pub(crate) fn strangers(&self, cache: &Path, left: &[PathBuf]) -> Strangers {
+    pub(crate) fn unlisted(&self, cache: &Path, left: &[PathBuf]) -> UnlistedEntries {
         // What is not known to be needed is carried whole.
         let whole = self.whole_cache || self.need.is_none();
-        Strangers::of(cache, self.need.as_ref(), whole, left)
+        UnlistedEntries::of(cache, self.need.as_ref(), whole, left)
     }
 
     /// Writes `sbom.cdx.json`, before the product is listed.
@@ -94,7 +95,8 @@ impl ProductPackages {
         write_file(&product.sbom(), text.as_bytes())
     }
 
-    /// Writes `report.html`, which tells of the verification that is attached too.
+    /// Writes `report.html`, which tells of the verification that is attached too, and of what
+    /// changed since the product before. With a key, only what is signed with it has a say.
     ///
     /// # Errors
     ///
@@ -104,28 +106,33 @@ impl ProductPackages {
         product: &Product,
         manifest: &Manifest,
         digest: &Sha256Digest,
-        strangers: &Strangers,
+        unlisted: &UnlistedEntries,
+        key: Option<&VerifyingKey>,
+        context: &Context,
     ) -> anyhow::Result<()> {
         let is_signed = |file| {
             let beside = fs::symlink_metadata(Product::signature_of(file));
             beside.is_ok_and(|beside| beside.is_file())
         };
+        let verified = Verified::read(product, digest)?;
+        let changes = previous::section(product, digest, &verified, key, context);
         let text = report_page::text(&Approval {
             manifest,
             digest,
             inventory: self.inventory.as_ref(),
-            strangers,
-            verified: &Verified::read(product, digest)?,
+            unlisted,
+            verified: &verified,
             secrets: manifest.facts.secrets.as_ref(),
             sums_signed: is_signed(&product.sums()),
             verification_signed: is_signed(&product.verification()),
             provenance_signed: is_signed(&product.provenance()),
+            changes: changes.as_ref(),
         });
         replace_file(&product.report(), text.as_bytes())
     }
 }
 
-/// Writes `report.html` of a product that lies there complete. With a key, only a
+/// Writes `report.html` of a product that is there complete. With a key, only a
 /// statement that is signed with it has a say.
 ///
 /// # Errors
@@ -143,7 +150,7 @@ pub(crate) fn rewrite_page(
     let digest = sums::product_digest(&read(&product.sums())?);
     let file = product.manifest();
     let mut manifest = Manifest::parse(&read(&file)?)
-        .with_context(|| format!("{} is no manifest that can be read", file.display()))?;
+        .with_context(|| format!("{} cannot be read as a manifest", file.display()))?;
     if let Some(statement) = statement(product, &digest, key, context) {
         provenance::complete(&mut manifest.facts.build, &statement);
     }
@@ -153,11 +160,13 @@ pub(crate) fn rewrite_page(
         product,
         &manifest,
         &digest,
-        &packages.strangers(&cache, &[]),
+        &packages.unlisted(&cache, &[]),
+        key,
+        context,
     )
 }
 
-/// The statement of provenance that lies in a product; without it the page says less.
+/// The statement of provenance that is in a product; without it the page says less.
 fn statement(
     product: &Product,
     digest: &Sha256Digest,

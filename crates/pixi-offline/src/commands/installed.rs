@@ -23,7 +23,7 @@ const LONGEST: u64 = 16 << 20;
 
 /// An environment that is installed, as the script in the container lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Installed {
+struct InstalledEnvironment {
     /// Its conda packages, `name-version-build`.
     conda_packages: BTreeSet<String>,
     /// The virtual packages of the platform that pixi chose; pixi tells since 0.72.
@@ -32,7 +32,7 @@ struct Installed {
 
 /// What is installed, by environment.
 #[derive(Debug, Default)]
-pub(crate) struct InstalledList(BTreeMap<String, Installed>);
+pub(crate) struct InstalledList(BTreeMap<String, InstalledEnvironment>);
 
 impl InstalledList {
     /// Reads the list that the script left in the container's out directory, which is
@@ -84,7 +84,7 @@ pub(crate) fn learn(
         let more = installed_besides(installed, &lock, &record.environments);
         if !more.is_empty() {
             context.report.note(format_args!(
-                "the verification had pixi install more than was asked for: {}; the product carries that, too (--environment names it)",
+                "the verification made pixi install more environments: {}; the product includes them, too (name them with --environment)",
                 more.join(", ")
             ));
             record.environments.extend(more.iter().cloned());
@@ -118,7 +118,7 @@ fn lock_digest(workdir: &Workdir, project: &ProjectPlace) -> anyhow::Result<Opti
 
 /// The platform of each environment that pixi chose, found from what it installed.
 fn chosen_platforms(
-    installed: &BTreeMap<String, Installed>,
+    installed: &BTreeMap<String, InstalledEnvironment>,
     lock: &Lock,
     environments: &[String],
     subdir: Option<Subdir>,
@@ -139,7 +139,7 @@ fn chosen_platforms(
 /// The environments of the lock that are installed and that nobody asked for. What ran in
 /// the container may have named any.
 fn installed_besides(
-    installed: &BTreeMap<String, Installed>,
+    installed: &BTreeMap<String, InstalledEnvironment>,
     lock: &Lock,
     asked: &[String],
 ) -> Vec<String> {
@@ -151,9 +151,9 @@ fn installed_besides(
         .collect()
 }
 
-fn parse(text: &str) -> BTreeMap<String, Installed> {
+fn parse(text: &str) -> BTreeMap<String, InstalledEnvironment> {
     let mut all = BTreeMap::new();
-    let mut current: Option<&mut Installed> = None;
+    let mut current: Option<&mut InstalledEnvironment> = None;
     for line in text.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (word, &mut current) {

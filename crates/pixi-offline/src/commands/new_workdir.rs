@@ -9,23 +9,26 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::commands::build_logs::Logs;
-use crate::container::{Engine, EngineVersion};
+use crate::commands::environment_selection::EnvironmentSelection;
+use crate::commands::helper_program::HelperProgram;
+use crate::container::{Engine, EngineVersion, KeptVolume};
 use crate::context::Context;
 use crate::evidence::{self, BuildState, WorkdirRecord};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::layout::{self, ProjectPlace, Workdir};
 use crate::packages::Lock;
-use crate::product::quoted;
-use crate::project::stage::{self, Helper};
+use crate::project::inspection::ProjectInspection;
+use crate::project::stage;
+use crate::quote::quoted;
 use crate::replacement::{
     DirLock, OverwriteGuard, StagedDir, SwappedDir, TargetState, make_dir, replace_file,
 };
-use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName};
+use crate::request::{BuildRequest, ContainerVariable, LockOption, ProjectName, Verification};
 use crate::untrusted_dir::UntrustedDir;
 use crate::workspace::container_out;
 
 /// A workdir that is there, built and verified.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct BuiltWorkdir {
     /// Its place.
     pub workdir: PathBuf,
@@ -35,6 +38,9 @@ pub struct BuiltWorkdir {
     pub record: WorkdirRecord,
     /// The engine that it was built with, and what that one has answered.
     pub engine: Engine,
+    /// The volume that it was built in, where it was copied to the engine: a later step needs
+    /// the same packages there.
+    pub(crate) volume: Option<KeptVolume>,
 }
 
 /// How long the name of a workdir may be, in bytes: file systems take 255, and what
@@ -45,8 +51,8 @@ const LONGEST_NAME: usize = 215;
 pub(crate) struct NewWorkdir {
     pub(crate) workdir: Workdir,
     /// What is there now.
-    pub(crate) standing: TargetState,
-    pub(crate) helper: Helper,
+    pub(crate) target_state: TargetState,
+    pub(crate) helper: HelperProgram,
     /// Entries of the workdir that is there which stay while the rest of it is replaced.
     pub(crate) stay: Vec<String>,
 }
@@ -70,47 +76,47 @@ impl NewWorkdir {
         let length = workdir.path().file_name().map_or(0, OsStr::len);
         if length > LONGEST_NAME {
             return Err(Failure::usage(format!(
-                "the name of --workdir has {length} bytes, and {LONGEST_NAME} are the most: a longer one is built beside it first; choose a shorter one"
+                "the name of --workdir is {length} bytes long; the limit is {LONGEST_NAME}, because a temporary directory beside it has a longer name; choose a shorter one"
             )));
         }
         let mut guard = OverwriteGuard::new(&context.host);
         for (dir, what) in protected {
             guard.protect(dir, what);
         }
-        let standing = guard.check("--workdir", workdir.path(), evidence::is_workdir, force)?;
-        let helper = Helper::find(context)?;
+        let target_state = guard.check("--workdir", workdir.path(), evidence::is_workdir, force)?;
+        let helper = HelperProgram::find(context)?;
         Ok(NewWorkdir {
             workdir,
-            standing,
+            target_state,
             helper,
             stay: Vec::new(),
         })
     }
 
-    /// Claims the place for `command` and clears away what a killed run left
+    /// Locks the place for `command` and clears away what a killed run left
     /// there.
     ///
     /// # Errors
     ///
     /// When another run holds it, or what was left cannot be cleared away.
-    pub(crate) fn claim(&self, command: &str) -> anyhow::Result<DirLock> {
-        let claim = DirLock::exclusive(self.workdir.path(), command)?;
-        StagedDir::recover_stale(&claim, self.workdir.path())?;
-        Ok(claim)
+    pub(crate) fn lock(&self, command: &str) -> anyhow::Result<DirLock> {
+        let dir_lock = DirLock::exclusive(self.workdir.path(), command)?;
+        StagedDir::recover_stale(&dir_lock, self.workdir.path())?;
+        Ok(dir_lock)
     }
 
     /// Puts a new workdir with this record in its place; what was there can come back.
     /// The directory `kept`, if any, is taken over from it.
-    pub(crate) fn put_for_now(
+    pub(crate) fn swap(
         &self,
         beside: StagedDir,
         kept: Option<&str>,
         record: &WorkdirRecord,
     ) -> anyhow::Result<(SwappedDir, bool)> {
         if self.stay.is_empty() {
-            let provisional = beside.swap(kept)?;
-            let moved = provisional.moved();
-            return Ok((provisional, moved));
+            let swapped = beside.swap(kept)?;
+            let moved = swapped.moved();
+            return Ok((swapped, moved));
         }
         let is_dir = |name: &&str| {
             let there = fs::symlink_metadata(self.workdir.path().join(name));
@@ -123,18 +129,18 @@ impl NewWorkdir {
         interim.state = BuildState::Staged;
         let mark = self.workdir.record();
         let mark = mark.file_name().unwrap_or_default().to_string_lossy();
-        let provisional = beside.replace_entries(&stay, &mark, &interim.to_json()?)?;
-        Ok((provisional, kept.is_some()))
+        let swapped = beside.replace_entries(&stay, &mark, &interim.to_json()?)?;
+        Ok((swapped, kept.is_some()))
     }
 
-    /// As [`Self::put_for_now`], and deletes what was there.
+    /// Like [`Self::swap`], and deletes the old workdir.
     ///
     /// # Errors
     ///
     /// As that, and when it cannot be deleted.
     pub(crate) fn put(&self, beside: StagedDir, record: &WorkdirRecord) -> anyhow::Result<()> {
-        let (provisional, _) = self.put_for_now(beside, None, record)?;
-        provisional.finish()
+        let (swapped, _) = self.swap(beside, None, record)?;
+        swapped.finish()
     }
 
     /// Says what is there and what comes next.
@@ -183,8 +189,16 @@ pub(crate) fn record(
     Ok(record)
 }
 
-/// Adds which lock is staged.
-pub(crate) fn record_lock(record: &mut WorkdirRecord, lock: Option<&Lock>) {
+/// Adds what is known of the project, and which lock is staged.
+pub(crate) fn record_project(
+    record: &mut WorkdirRecord,
+    project: &ProjectInspection,
+    selection: &EnvironmentSelection,
+) {
+    let (environments, lock) = (&selection.resolved.environments, selection.lock.as_ref());
+    record.git_versions.clone_from(&project.git_versions);
+    record.environments.clone_from(environments);
+    record.verified_in = Some(selection.verified.clone());
     record.lock.staged = lock.map(|lock| *lock.digest());
     record.lock.own = lock.and_then(Lock::own).map(|own| *own.digest());
     record.lock.frozen |= record.lock.own.is_some();
@@ -240,8 +254,19 @@ fn overrides(variables: &[ContainerVariable]) -> BTreeMap<String, String> {
 /// Says whether an earlier package cache is used.
 pub(crate) fn say_reused(reused: bool, context: &Context) {
     context.report.field("cache_reused", reused);
-    if reused {
-        context.report.note("the package cache of the workdir that was here is used again; --fresh, or leaving --reuse-cache out, starts with an empty one");
+    if !reused {
+        return;
+    }
+    let said = "the package cache of the previous workdir is reused";
+    match context.report.has_phases() {
+        false => context.report.note(format_args!(
+            "{said}; leaving --reuse-cache out starts with an empty one"
+        )),
+        // That is the usual case there.
+        true if context.report.is_verbose() => context
+            .report
+            .note(format_args!("{said}; --fresh starts with an empty one")),
+        true => {}
     }
 }
 
@@ -250,32 +275,55 @@ pub(crate) fn warn_without_lock(context: &Context) {
     context.report.warning("no pixi.lock: pixi will resolve dependencies now, and the lock that it writes goes into the product; for reproducible builds run `pixi lock` and commit the file");
 }
 
-/// Says what follows from a colon in the path of an environment.
-pub(crate) fn warn_of_colon(name: &str, container_workdir: &str, context: &Context) {
-    if name.contains(':') || container_workdir.contains(':') {
-        context.report.warning("a colon in the project's path cuts PATH in two: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path");
+/// Says what follows from a build without a verification.
+pub(crate) fn note_without_verification(verification: &Verification, context: &Context) {
+    if !verification.is_requested() {
+        context.report.note(
+            "no verification was given: only the installation is tested (--verify-task TASK)",
+        );
+    }
+}
+
+/// Says what follows from a colon or a dollar sign in the path of an environment.
+pub(crate) fn warn_of_path_characters(
+    name: &ProjectName,
+    container_workdir: &str,
+    context: &Context,
+) {
+    let name = name.to_string();
+    let why = [
+        (':', "a colon in the project's path cuts PATH in two"),
+        (
+            '$',
+            "a dollar sign in the project's path is expanded in PATH",
+        ),
+    ];
+    for (character, why) in why {
+        if name.contains(character) || container_workdir.contains(character) {
+            context.report.warning(format_args!("{why}: programs of its environment will not be found by their names; choose another with --project-name or --container-workdir-path"));
+        }
     }
 }
 
 /// What to say of a build that failed before there was a new workdir: where none was,
 /// it gets the logs, else it is as it was.
 pub(crate) fn with_kept_logs(
-    error: &anyhow::Error,
-    claim: &DirLock,
+    error: anyhow::Error,
+    dir_lock: &DirLock,
     place: &NewWorkdir,
     logs: &Workdir,
     record: &WorkdirRecord,
 ) -> anyhow::Error {
-    let fate = match place.standing {
-        TargetState::Vacant => keep_logs(claim, place, logs, record)
-            .err()
-            .map(|trouble| format!("; but the log could not be kept: {trouble:#}")),
-        _ => Some(format!("; {} is as it was", place.workdir.path().display())),
-    };
-    Failure::with_code(
-        failure::exit_code(error),
-        format!("{error:#}{}", fate.unwrap_or_default()),
-    )
+    match place.target_state {
+        TargetState::Vacant => match keep_logs(dir_lock, place, logs, record) {
+            Ok(()) => error,
+            Err(log_error) => error.context(format!("its log could not be kept ({log_error:#})")),
+        },
+        _ => {
+            let workdir = place.workdir.path().display();
+            error.context(format!("{workdir} is as it was"))
+        }
+    }
 }
 
 /// Makes the directories of a workdir that came from elsewhere which are only this
@@ -289,12 +337,12 @@ fn make_own_dirs(workdir: &Workdir) -> anyhow::Result<()> {
 
 /// Makes a workdir that holds nothing but the logs of a failed build.
 fn keep_logs(
-    claim: &DirLock,
+    dir_lock: &DirLock,
     place: &NewWorkdir,
     logs: &Workdir,
     record: &WorkdirRecord,
 ) -> anyhow::Result<()> {
-    let beside = StagedDir::new(claim, place.workdir.path())?;
+    let beside = StagedDir::new(dir_lock, place.workdir.path())?;
     let new = Workdir::new(beside.path());
     record.write(&new)?;
     stage::make_dirs(&new)?;

@@ -2,21 +2,18 @@
 //! all there.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::commands::built_channel::of_build;
-use crate::commands::elf;
 use crate::commands::new_workdir;
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, PathInRoot, ProjectPlace, Workdir};
 use crate::packages::{
-    self, Backend, BuiltPackage, BuiltPackages, CacheMove, CondaCache, CopiedCache, Delivered,
+    self, Backend, BuiltPackage, BuiltPackages, CacheMove, CondaCache, CopiedCache, Delivery,
     LocalSources, Lock, PythonCache, Requirements, Subdir, machine, subdir_of_image,
 };
 use crate::parallel;
@@ -26,10 +23,8 @@ use crate::project::environments;
 use crate::project::lock_fit;
 use crate::project::project_manifest::ProjectManifest;
 use crate::project::workspace_platforms;
-use crate::replacement::make_dir;
 use crate::request::DEFAULT_ENVIRONMENT;
 use crate::staging::{CopyOptions, Size};
-use crate::untrusted_dir::UntrustedDir;
 
 /// How many problems of a cache are shown.
 const SHOWN: usize = 40;
@@ -51,7 +46,7 @@ pub(crate) struct CachePlan {
     environments: Vec<String>,
     platform: Option<Subdir>,
     need: Option<Requirements>,
-    tied: Tied,
+    unhashed: UnhashedCounts,
     /// The name in the lock of the platform that pixi chose.
     chosen_name: Option<String>,
     /// What that one asks of a machine.
@@ -70,9 +65,9 @@ pub(crate) struct CacheChoice {
     pub(crate) full: bool,
 }
 
-/// How many needed packages are known by name only.
+/// How many needed packages have no checksum and are matched by name only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tied {
+pub(crate) struct UnhashedCounts {
     /// Wheels of which uv kept no sha256.
     pub(crate) wheels_by_name: Option<u64>,
     /// Conda packages without checksums of their files.
@@ -108,7 +103,7 @@ impl CachePlan {
             full: choice.full,
             platform: None,
             need: None,
-            tied: Tied::default(),
+            unhashed: UnhashedCounts::default(),
             lock,
             original: None,
             built: Vec::new(),
@@ -128,7 +123,7 @@ impl CachePlan {
         };
         let Some(platform) = platform(lock, &plan.environments, record) else {
             require_no_sources(lock, &plan.environments)?;
-            context.report.note("the platform of the build is not known and pixi.lock has several: the package cache is carried whole and unchecked");
+            context.report.note("the platform of the build is not known and pixi.lock has several: the package cache is copied whole and unchecked");
             return Ok(plan);
         };
         plan.platform = Some(platform);
@@ -140,7 +135,7 @@ impl CachePlan {
         if let Some(source) = need.sources.first() {
             anyhow::bail!("{} is left in the lock as a source package", source.key);
         }
-        plan.tied = check(&workdir.cache(), &need, choice.deep)?;
+        plan.unhashed = check(&workdir.cache(), &need, choice.deep)?;
         plan.say_tied(choice.deep, context);
         plan.need = Some(need);
         Ok(plan)
@@ -175,26 +170,23 @@ impl CachePlan {
         let lists = lock.first_platforms(&self.environments, platform);
         let built = BuiltPackages::read(&of_build(workdir, workdir.built_packages()))?;
         let cache = CondaCache::new(&workdir.cache());
-        let delivered = built.deliver(lock, &lists, platform, &cache, &context.locks)?;
-        let delivered = delivered.map_err(|problems| {
-            Failure::general(format!(
-                "the packages that pixi built from source cannot be carried; create the workdir again, and see {}:\n  {}",
-                workdir.install_log().display(),
-                problems.join("\n  ")
-            ))
-        })?;
-        if let Some(Delivered {
-            lock,
-            built: packages,
-        }) = delivered
-        {
-            let names = record.map(WorkdirRecord::platform_names);
-            let chosen = lock.choosing(names.into_iter().flatten());
-            let before = self.lock.replace(chosen);
-            self.original = self.original.take().or(before);
-            self.built = packages;
-            self.backends = built.backends().to_vec();
-        }
+        let delivered = match built.deliver(lock, &lists, platform, &cache, &context.locks)? {
+            Delivery::AsLocked => return Ok(()),
+            Delivery::Replaced(delivered) => delivered,
+            Delivery::Unusable(problems) => {
+                return Err(Failure::general(format!(
+                    "the packages that pixi built from source cannot be packed; create the workdir again, and see {}:\n  {}",
+                    workdir.install_log().display(),
+                    problems.join("\n  ")
+                )));
+            }
+        };
+        let names = record.map(WorkdirRecord::platform_names);
+        let chosen = delivered.lock.choosing(names.into_iter().flatten());
+        let before = self.lock.replace(chosen);
+        self.original = self.original.take().or(before);
+        self.built = delivered.built;
+        self.backends = built.backends().to_vec();
         Ok(())
     }
 
@@ -226,12 +218,12 @@ impl CachePlan {
     }
 
     /// Copies what is carried of the cache.
-    pub(crate) fn copy(&self, target: &Path, how: &CopyOptions) -> anyhow::Result<CopiedCache> {
+    pub(crate) fn copy(&self, target: &Path, options: &CopyOptions) -> anyhow::Result<CopiedCache> {
         let origin = self.origin.as_deref();
-        packages::copy_cache(&self.cache, target, self.carried(), origin, how)
+        packages::copy_cache(&self.cache, target, self.carried(), origin, options)
     }
 
-    /// Prepares the cache to be moved into the product as it lies there.
+    /// Prepares the cache to be moved into the product as it is there.
     pub(crate) fn prepare_move(&self) -> anyhow::Result<(CacheMove, CopiedCache)> {
         CacheMove::prepare(&self.cache, self.carried(), self.origin.as_deref())
     }
@@ -298,12 +290,12 @@ impl CachePlan {
     }
 
     /// How many of the packages are known by name only.
-    pub(crate) fn tied(&self) -> Tied {
-        self.tied
+    pub(crate) fn unhashed(&self) -> UnhashedCounts {
+        self.unhashed
     }
 
     fn say_tied(&self, deep: bool, context: &Context) {
-        if let Some(count @ 1..) = self.tied.conda_by_name
+        if let Some(count @ 1..) = self.unhashed.conda_by_name
             && deep
         {
             context.report.note(format_args!(
@@ -382,7 +374,7 @@ fn platform(
 }
 
 /// Looks whether a cache has what is needed.
-fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<Tied> {
+fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<UnhashedCounts> {
     let conda = CondaCache::new(cache);
     let stems = need.conda.iter().map(|package| package.stem.clone());
     if let Some(lock) = conda
@@ -396,18 +388,18 @@ fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<Tied> 
     }
     let mut problems =
         parallel::par_map(&need.conda, |package| conda.problems(package, deep)).concat();
-    let mut tied = Tied {
+    let mut unhashed = UnhashedCounts {
         wheels_by_name: Some(0),
         conda_by_name: Some(conda.without_checksums(need)),
     };
     if !need.python.is_empty() {
         let python = PythonCache::read(cache);
-        tied.wheels_by_name = Some(python.tied_by_name(need));
+        unhashed.wheels_by_name = Some(python.matched_by_name(need));
         let found = parallel::par_map(&need.python, |package| python.problems(need, package, deep));
         problems.extend(found.into_iter().flatten());
     }
     if problems.is_empty() {
-        return Ok(tied);
+        return Ok(unhashed);
     }
     let more = problems.len().saturating_sub(SHOWN);
     problems.truncate(SHOWN);
@@ -419,80 +411,4 @@ fn check(cache: &Path, need: &Requirements, deep: bool) -> anyhow::Result<Tied> 
         cache.display(),
         problems.join("\n  ")
     )))
-}
-
-/// Whether the workdir has the pixi that built it.
-pub(crate) fn has_pixi(workdir: &Workdir) -> bool {
-    open_pixi(workdir).is_ok()
-}
-
-/// Looks for the pixi that built the workdir, before anything is written.
-///
-/// # Errors
-///
-/// Exit code 2 when the workdir has none.
-pub(crate) fn require_pixi(workdir: &Workdir, context: &Context) -> anyhow::Result<()> {
-    let error = match open_pixi(workdir) {
-        Ok((file, _)) => {
-            if let Some(interpreter) = elf::interpreter(&file) {
-                context.report.warning(format_args!(
-                    "the pixi of the image is not static: it runs only where {} and its shared libraries are; to include one that runs everywhere, build in an image with a release of pixi",
-                    interpreter.display()
-                ));
-            }
-            return Ok(());
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            "is not there; the workdir was made by an older version".to_owned()
-        }
-        Err(error) => format!("cannot be used: {error}"),
-    };
-    Err(Failure::usage(format!(
-        "--bundle-pixi: {} {error}; create the workdir again",
-        workdir.pixi().display()
-    )))
-}
-
-/// The largest file that is taken for a pixi, in bytes.
-const LARGEST_PIXI: u64 = 1 << 30;
-
-/// Opens the pixi that built the workdir, and gives its size.
-fn open_pixi(workdir: &Workdir) -> io::Result<(File, u64)> {
-    let pixi = of_build(workdir, workdir.pixi());
-    let relative = pixi.strip_prefix(workdir.path()).unwrap_or(&pixi);
-    let (file, size) = UntrustedDir::open(workdir.path())?.open_file(relative)?;
-    if size > LARGEST_PIXI {
-        return Err(io::Error::other(format!(
-            "it is larger than {LARGEST_PIXI} bytes"
-        )));
-    }
-    Ok((file, size))
-}
-
-/// Copies the pixi that built the workdir.
-///
-/// # Errors
-///
-/// When it cannot be copied.
-pub(crate) fn bundle_pixi(workdir: &Workdir, target: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let copy = || -> std::io::Result<()> {
-        if let Some(dir) = target.parent() {
-            make_dir(dir)?;
-        }
-        let (from, size) = open_pixi(workdir)?;
-        let mut to = File::create_new(target)?;
-        let copied = io::copy(&mut from.take(size), &mut to)?;
-        if copied != size {
-            return Err(io::Error::other("it became shorter while it was read"));
-        }
-        to.set_permissions(fs::Permissions::from_mode(0o755))
-    };
-    copy().with_context(|| {
-        format!(
-            "{} cannot be copied to {}",
-            workdir.pixi().display(),
-            target.display()
-        )
-    })
 }

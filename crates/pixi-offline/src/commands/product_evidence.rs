@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
@@ -19,12 +19,11 @@ use crate::evidence::provenance::{self, Invocation};
 use crate::evidence::signature::SigningKey;
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::{self, ProjectMetadata, Sha256Digest, WorkdirRecord, sums};
-use crate::failure::Failure;
 use crate::layout::{self, Product, ProjectPlace};
 use crate::packages::{BuiltPackage, PythonKind};
 use crate::project::project_manifest::ProjectManifest;
 use crate::replacement::write_file;
-use crate::request::{Contact, SigningOptions};
+use crate::request::Contact;
 use crate::staging::Listing;
 
 /// What the person chose for a product, as far as the manifest says it.
@@ -54,24 +53,10 @@ fn why_locks_differ(plan: &CachePlan, record: Option<&WorkdirRecord>) -> String 
     )
 }
 
-/// The key to sign with, when one was named.
-///
-/// # Errors
-///
-/// Exit code 2, as [`SigningKey::read`], and for a password without a key.
-pub fn signing_key(
-    options: &SigningOptions,
-    context: &Context,
-) -> anyhow::Result<Option<SigningKey>> {
-    let absolute = |file: &PathBuf| context.host.absolute(file);
-    let password_file = options.sign_password_file.as_ref().map(absolute);
-    match &options.sign_key {
-        Some(key) => SigningKey::read(&absolute(key), password_file.as_deref()).map(Some),
-        None if password_file.is_some() => Err(Failure::usage(
-            "--sign-password-file is for a key: give --sign-key",
-        )),
-        None => Ok(None),
-    }
+/// The time that signatures and statements name, in seconds since 1970.
+pub(crate) fn signing_time(context: &Context) -> u64 {
+    let given = context.host.source_date_epoch;
+    given.unwrap_or_else(|| context.now())
 }
 
 /// What is known of a product whose files are all there but the evidence; it
@@ -199,10 +184,10 @@ fn project_manifest(project: &Path) -> anyhow::Result<(DigestedFile, ProjectMeta
 }
 
 fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
-    let tied = plan.tied();
+    let unhashed = plan.unhashed();
     let mut counts = PackageCounts {
-        wheels_by_name: tied.wheels_by_name,
-        conda_by_name: tied.conda_by_name,
+        wheels_by_name: unhashed.wheels_by_name,
+        conda_by_name: unhashed.conda_by_name,
         whole_cache: choices.whole_cache,
         bundled_pixi: choices.bundled_pixi,
         ..PackageCounts::default()
@@ -260,10 +245,7 @@ impl Evidence<'_> {
         let digest = sums::product_digest(&sums_text);
         write_file(&product.manifest(), &manifest_text)?;
         write_file(&product.sums(), &sums_text)?;
-        let now = context
-            .host
-            .source_date_epoch
-            .unwrap_or_else(|| context.now());
+        let now = signing_time(context);
         let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
             let Some(key) = self.signing_key else {
                 return Ok(());

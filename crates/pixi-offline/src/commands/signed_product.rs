@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::context::Context;
-use crate::evidence::check::Checked;
+use crate::evidence::check::CheckReport;
 use crate::evidence::evidence_file::{LONGEST_LIST, LONGEST_RECORD};
-use crate::evidence::manifest::EncodedPath;
+use crate::evidence::manifest::{EncodedPath, ManifestFacts};
 use crate::evidence::signature::VerifyingKey;
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::{Sha256Digest, sums};
@@ -42,6 +42,28 @@ impl SignedProduct {
         })
     }
 
+    /// Requires that what was signed is the product of these lists, by its digest and by what
+    /// the signed comment names.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 when it is another one.
+    pub fn require_names(
+        &self,
+        product: &Product,
+        facts: &ManifestFacts,
+        digest: &Sha256Digest,
+    ) -> anyhow::Result<()> {
+        if self.digest != *digest {
+            return Err(refused(format!(
+                "{} was changed while it was read; copy the complete product again",
+                product.sums().display()
+            )));
+        }
+        let signature = Product::signature_of(&product.sums());
+        self.comment.require_product(&signature, facts, digest)
+    }
+
     /// Requires that what was signed is the product that was compared with its lists,
     /// by its digest and by what the signed comment names; shows the comment.
     ///
@@ -51,22 +73,14 @@ impl SignedProduct {
     pub fn require_is(
         &self,
         product: &Product,
-        checked: &Checked,
+        checked: &CheckReport,
         context: &Context,
     ) -> anyhow::Result<()> {
-        if self.digest != checked.digest {
-            return Err(refused(format!(
-                "{} was changed while it was read; copy the product again, whole",
-                product.sums().display()
-            )));
-        }
-        let signature = Product::signature_of(&product.sums());
         let facts = &checked.manifest.facts;
-        self.comment
-            .require_product(&signature, facts, &checked.digest)?;
+        self.require_names(product, facts, &checked.digest)?;
         if let Some(first) = checked.left_by_install.first() {
             return Err(refused(format!(
-                "{} holds {} files and directories that no signature covers, {} for example: something was installed in it, or they were added on its way; copy the product again, whole",
+                "{} holds {} files and directories that no signature covers, {} for example: something was installed in it, or they were added on its way; copy the complete product again",
                 product.path().display(),
                 checked.left_by_install.len(),
                 EncodedPath::new(first)
@@ -86,7 +100,7 @@ impl SignedProduct {
     fn require_provenance(
         &self,
         product: &Product,
-        checked: &Checked,
+        checked: &CheckReport,
         context: &Context,
     ) -> anyhow::Result<()> {
         let file = product.provenance();
@@ -109,18 +123,18 @@ impl SignedProduct {
 fn signed_for(
     product: &Product,
     file: &Path,
-    checked: &Checked,
+    checked: &CheckReport,
     key: &VerifyingKey,
 ) -> anyhow::Result<(Vec<u8>, TrustedComment)> {
     let (content, comment) = key.require_signed(file, LONGEST_RECORD)?;
     let signature = Product::signature_of(file);
     comment.require_product(&signature, &checked.manifest.facts, &checked.digest)?;
-    // One of ours names its file: else the signature of another file of this product would do.
+    // A signature of these commands names its file: else the signature of another file of this product would do.
     let name = file.file_name().unwrap_or_default();
     match comment.field("file") {
         Some(signed) if comment.field("product").is_some() && name != signed => {
             Err(refused(format!(
-                "{} was made for another file, {}; copy the product {} again, whole",
+                "{} was made for another file, {}; copy the complete product {} again",
                 signature.display(),
                 EncodedPath::new(signed),
                 product.path().display()
@@ -138,14 +152,14 @@ fn signed_for(
 /// Exit code 1 when it is not.
 pub fn require_signed_verification(
     product: &Product,
-    checked: &Checked,
+    checked: &CheckReport,
     key: &VerifyingKey,
     context: &Context,
 ) -> anyhow::Result<Vec<u8>> {
     let file = product.verification();
     if std::fs::symlink_metadata(&file).is_err() {
         return Err(refused(format!(
-            "{} is missing, so nothing says that the product installs; run final-verify-product with --attach and --sign-key first, or give --unverified",
+            "{} is missing, so the product is not verified offline; run final-verify-product with --attach and --sign-key first, or give --unverified",
             file.display()
         )));
     }

@@ -17,7 +17,7 @@ use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::signature::{SigningKey, VerifyingKey};
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::evidence::verification::{
-    Counted, ExpectedResult, FailureRecord, LogRecord, NetworkRecord, Ran, Verdict,
+    CountLocation, ExpectedResult, FailureRecord, LogRecord, NetworkRecord, PhaseRecord, Verdict,
     VerificationRecord, Verified,
 };
 use crate::evidence::{self, Sha256Digest};
@@ -69,7 +69,7 @@ pub(crate) fn check(
     }
     match Verified::read(product, &checked.digest)? {
         Verified::OfAnother { .. } => context.report.warning(
-            "the verification.json in the product is of another product; it says nothing of this one",
+            "the verification.json in the product belongs to another product and is ignored",
         ),
         Verified::Never | Verified::Failed(_) | Verified::Passed(_) => {}
     }
@@ -147,7 +147,7 @@ pub(crate) fn learn(
     verify.extend(
         request
             .verification
-            .pixi_words(environment)
+            .pixi_args(environment)
             .into_iter()
             .map(str::to_owned),
     );
@@ -163,7 +163,7 @@ pub(crate) fn learn(
         if exit_code.is_none() && log.is_none() {
             continue;
         }
-        record.ran.push(Ran {
+        record.ran.push(PhaseRecord {
             phase: phase.to_owned(),
             command,
             exit_code,
@@ -172,9 +172,9 @@ pub(crate) fn learn(
         });
     }
     record.network = NetworkRecord::none(match outcome.attempts("bootstrap") {
-        None => Counted::Not,
-        Some(_) if outcome.counted_outside => Counted::Outside,
-        Some(_) => Counted::Inside,
+        None => CountLocation::Not,
+        Some(_) if outcome.counted_outside => CountLocation::Outside,
+        Some(_) => CountLocation::Inside,
     });
     record.pixi = outcome
         .pixi
@@ -264,7 +264,8 @@ impl Written {
     }
 }
 
-/// Puts a record into the product that it names; `key` is the one that the product must
+/// Puts a record into the product that it names; one that names none, or a product that was
+/// changed meanwhile, is of a verification that failed. `key` is the one that the product must
 /// be signed with.
 ///
 /// # Errors
@@ -278,11 +279,6 @@ pub(crate) fn attach(
     context: &Context,
 ) -> anyhow::Result<()> {
     if record.product_digest.is_none() || record.product_unchanged != Some(true) {
-        if record.outcome == Verdict::Passed {
-            context.report.note(
-                "the record is not attached: it names another digest than the product has now",
-            );
-        }
         return Ok(());
     }
     written.put(&product.verification())?;

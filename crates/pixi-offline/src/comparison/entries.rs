@@ -1,16 +1,17 @@
 //! What differs between the entries of two directories.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::Sha256Digest;
 use crate::evidence::manifest::{EncodedPath, EntryKind};
 
 /// What differs between two directories.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirComparison {
     /// What differs, by path.
     pub changes: Vec<EntryChange>,
@@ -19,10 +20,10 @@ pub struct DirComparison {
 }
 
 /// An entry that was added, removed or changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryChange {
     /// Its path below the directory, encoded as in `manifest.json`.
-    pub path: String,
+    pub path: EncodedPath,
     /// What it was; `None` when it was added.
     pub old: Option<EntryFacts>,
     /// What it is; `None` when it was removed.
@@ -30,10 +31,10 @@ pub struct EntryChange {
 }
 
 /// What an entry is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryFacts {
     /// `file`, `directory`, `link`, `fifo`, `socket`, `block-device` or `character-device`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The bytes of a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -49,7 +50,7 @@ pub struct EntryFacts {
 }
 
 /// What differs between two directories, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileCounts {
     /// Regular files that only the new one has, or that differ.
     pub new_files: u64,
@@ -101,7 +102,7 @@ impl DirComparison {
                 return;
             }
             comparison.changes.push(EntryChange {
-                path: EncodedPath::new(OsStr::from_bytes(path)).to_string(),
+                path: EncodedPath::new(OsStr::from_bytes(path)),
                 old: before.map(EntryFacts::of),
                 new: after.map(EntryFacts::of),
             });
@@ -136,13 +137,14 @@ impl FileCounts {
 
 impl EntryFacts {
     fn of(kind: &EntryKind) -> EntryFacts {
-        let facts = |kind, mode: Option<&crate::evidence::manifest::Mode>| EntryFacts {
-            kind,
-            size: None,
-            sha256: None,
-            mode: mode.map(ToString::to_string),
-            target: None,
-        };
+        let facts =
+            |kind: &'static str, mode: Option<&crate::evidence::manifest::Mode>| EntryFacts {
+                kind: kind.into(),
+                size: None,
+                sha256: None,
+                mode: mode.map(ToString::to_string),
+                target: None,
+            };
         match kind {
             EntryKind::File { mode, size, sha256 } => EntryFacts {
                 size: Some(*size),

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::comparison::ProductSummary;
 use crate::comparison::packages::{self, EnvironmentPackages};
-use crate::evidence::check::Lists;
+use crate::comparison::{ProductSummary, settings};
 use crate::evidence::evidence_file::{self, LONGEST_RECORD};
+use crate::evidence::lists::Lists;
 use crate::evidence::manifest::{Entry, EntryKind, ManifestFacts};
 use crate::evidence::verification::Verified;
-use crate::evidence::{ContentDigest, Sha256Digest};
+use crate::evidence::{ContentDigest, Sha256Digest, did_you_mean};
 use crate::failure::Failure;
 use crate::layout::Product;
 
@@ -21,7 +21,8 @@ pub struct ProductLists {
     path: PathBuf,
     lists: Lists,
     packages: EnvironmentPackages,
-    verified: Verified,
+    /// `None` where it is not known: beside lists alone there need be no record.
+    verified: Option<Verified>,
 }
 
 impl ProductLists {
@@ -30,7 +31,7 @@ impl ProductLists {
     /// # Errors
     ///
     /// Exit code 2 when there is no `manifest.json` or no `sbom.cdx.json`, or one of an unknown format; 1 when
-    /// `SHA256SUMS` lies beside them and has another digest of one of them, or when one cannot be read.
+    /// `SHA256SUMS` is beside them and has another digest of one of them, or when one cannot be read.
     pub fn read(dir: &Path) -> anyhow::Result<ProductLists> {
         let product = Product::new(dir);
         let Some(lists) = Lists::read(&product)? else {
@@ -47,14 +48,17 @@ impl ProductLists {
             .map(|place| &entries[place].kind);
         if !matches!(listed, Some(EntryKind::File { sha256, .. }) if *sha256 == digest) {
             return Err(Failure::general(format!(
-                "{} is not the file that {} lists: it was changed; copy the product again, whole",
+                "{} is not the file that {} lists: it was changed; copy the complete product again",
                 product.sbom().display(),
                 product.manifest().display()
             )));
         }
         let packages = packages::read(&bill)
             .with_context(|| format!("{} cannot be used", product.sbom().display()))?;
-        let verified = Verified::read(&product, &lists.digest)?;
+        let verified = match Verified::read(&product, &lists.digest)? {
+            Verified::Never if !product.bootstrap_script().is_file() => None,
+            verified => Some(verified),
+        };
         Ok(ProductLists {
             path: dir.to_owned(),
             lists,
@@ -68,7 +72,13 @@ impl ProductLists {
         &self.path
     }
 
-    pub(super) fn facts(&self) -> &ManifestFacts {
+    /// The product's digest, that of its `SHA256SUMS`.
+    pub fn digest(&self) -> &Sha256Digest {
+        &self.lists.digest
+    }
+
+    /// What its manifest states.
+    pub fn facts(&self) -> &ManifestFacts {
         &self.lists.manifest.facts
     }
 
@@ -76,8 +86,8 @@ impl ProductLists {
         &self.packages
     }
 
-    pub(super) fn verified(&self) -> &Verified {
-        &self.verified
+    pub(super) fn verified(&self) -> Option<&Verified> {
+        self.verified.as_ref()
     }
 
     /// Those of the project's directory, or of the copy of its source root, with their paths
@@ -116,20 +126,23 @@ impl ProductLists {
     pub(super) fn summary(&self) -> ProductSummary {
         let facts = self.facts();
         ProductSummary {
-            path: self.path.display().to_string(),
+            path: Some(self.path.display().to_string()),
             project: facts.project.name.clone(),
             version: facts.project.version.clone(),
             product_digest: format!("sha256:{}", self.lists.digest),
             content_digest: self.content_digest().to_string(),
             files: facts.totals.files,
             bytes: facts.totals.bytes,
+            verified: settings::verification(self.verified()),
+            signed_by: None,
         }
     }
 }
 
 fn missing(dir: &Path, name: &str) -> anyhow::Error {
     Failure::usage(format!(
-        "{} has no {name}; name a product, or a directory with its manifest.json and its sbom.cdx.json",
-        dir.display()
+        "{} has no {name}{}; name a product, or a directory with its manifest.json and its sbom.cdx.json",
+        dir.display(),
+        did_you_mean(dir)
     ))
 }

@@ -1,17 +1,25 @@
 //! What differs between two products, by their lists alone.
 //!
 //! In: the `manifest.json` and `sbom.cdx.json` of both. Out: a [`Comparison`], for people and for
-//! programs. No other file of a product is opened.
+//! programs. No other file of a product is opened. `changes.json` in a product is the comparison
+//! with the product that was delivered before; `page.rs` shows it in `report.html`.
 
 mod entries;
 mod lists;
 mod packages;
+mod page;
 mod settings;
 mod text;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::escape::escape;
+use crate::evidence::file_header;
+use crate::evidence::report_page::ReportSection;
+use crate::evidence::verification::Verified;
 
 use crate::failure::Failure;
+use crate::parallel;
 pub use entries::{DirComparison, EntryChange, EntryFacts, FileCounts};
 pub use lists::ProductLists;
 pub use packages::{PackageChange, PackageFacts};
@@ -20,13 +28,13 @@ pub use settings::SettingChange;
 /// The format of the JSON form.
 const FORMAT: u32 = 1;
 
-/// What marks the JSON form as ours.
+/// What marks the JSON form as made by these commands.
 const KIND: &str = "pixi-offline product comparison";
 
 /// What differs between two products.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    kind: &'static str,
+    kind: String,
     format: u32,
     /// The product that was there before.
     pub old: ProductSummary,
@@ -49,10 +57,11 @@ pub struct Comparison {
 }
 
 /// Which product it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductSummary {
-    /// Where it was read.
-    pub path: String,
+    /// Where it was read; not in `changes.json`, which is the same wherever it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// The project's name.
     pub project: String,
     /// The project's version, when its manifest states one.
@@ -65,6 +74,14 @@ pub struct ProductSummary {
     pub files: u64,
     /// The bytes of these.
     pub bytes: u64,
+    /// What its final verification ran, `not verified` or `not known`; empty for the new product of
+    /// `changes.json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<String>,
+    /// The public key of minisign that its signature was checked with; `None` where it was not
+    /// checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 impl Comparison {
@@ -88,9 +105,9 @@ impl Comparison {
                 name(new)
             )));
         }
-        let (old_summary, new_summary) = (old.summary(), new.summary());
+        let (old_summary, new_summary) = parallel::both(|| old.summary(), || new.summary());
         Ok(Comparison {
-            kind: KIND,
+            kind: KIND.to_owned(),
             format: FORMAT,
             same_product: old_summary.product_digest == new_summary.product_digest,
             same_content: old_summary.content_digest == new_summary.content_digest,
@@ -104,13 +121,52 @@ impl Comparison {
         })
     }
 
+    /// What `changes.json` of the new product has: nothing of where the products were, and nothing
+    /// of how the new one was verified, which comes afterwards.
+    #[must_use]
+    pub fn for_product(mut self, old_signed_by: Option<&str>) -> Comparison {
+        (self.old.path, self.new.path) = (None, None);
+        self.new.verified.clear();
+        self.settings = settings::without_verification(&self.settings);
+        self.old.signed_by = old_signed_by.map(str::to_owned);
+        self
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the values cannot be written as JSON.
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Reads the bytes of a comparison, whoever wrote it.
+    ///
+    /// # Errors
+    ///
+    /// When they are no comparison, or one of another format.
+    pub fn parse(text: &[u8]) -> anyhow::Result<Comparison> {
+        file_header::require(text, KIND, FORMAT)?;
+        Ok(serde_json::from_slice(text)?)
+    }
+
+    /// The section of `report.html` on it; `verified` is what is known of the new product now,
+    /// `is_signed` whether `changes.json` has a signature beside it, right or wrong.
+    pub fn section(&self, verified: &Verified, is_signed: bool) -> ReportSection {
+        page::section(self, verified, is_signed)
+    }
+
     /// Whether anything differs that is compared.
     pub fn is_different(&self) -> bool {
         !self.same_product
     }
 
-    /// The lines for people.
+    /// The lines for people, without escape sequences that a list may hold.
     pub fn lines(&self) -> Vec<String> {
-        text::lines(self)
+        let lines = text::lines(self).into_iter();
+        lines.map(|line| escape(&line).into_owned()).collect()
     }
 }

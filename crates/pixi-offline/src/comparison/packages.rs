@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::sbom::{self, Component, Licence};
+
 /// The packages of each environment, by kind of package and name.
 pub(super) type EnvironmentPackages =
     BTreeMap<String, BTreeMap<(String, String), Vec<PackageFacts>>>;
 
 /// A package that was added, removed or changed in some environments.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageChange {
     /// Its name.
     pub name: String,
@@ -24,7 +26,7 @@ pub struct PackageChange {
 }
 
 /// What a bill of materials states of a package.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PackageFacts {
     /// The version; what is built from a directory may have none.
     pub version: Option<String>,
@@ -53,59 +55,16 @@ impl PackageFacts {
             None => version.to_owned(),
         }
     }
-}
 
-/// What a bill of materials is read for.
-#[derive(Deserialize)]
-struct Bill {
-    #[serde(default)]
-    components: Vec<Component>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Component {
-    name: String,
-    version: Option<String>,
-    purl: Option<String>,
-    #[serde(default)]
-    hashes: Vec<Hash>,
-    #[serde(default)]
-    licenses: Vec<Licence>,
-    #[serde(default)]
-    external_references: Vec<ExternalReference>,
-    #[serde(default)]
-    properties: Vec<Property>,
-}
-
-#[derive(Deserialize)]
-struct Hash {
-    alg: String,
-    content: String,
-}
-
-#[derive(Deserialize)]
-struct Licence {
-    expression: Option<String>,
-    license: Option<NamedLicence>,
-}
-
-#[derive(Deserialize)]
-struct NamedLicence {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct ExternalReference {
-    r#type: String,
-    url: String,
-    comment: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Property {
-    name: String,
-    value: String,
+    /// The name of its archive, and the beginning of the digest: what tells two archives of one version apart.
+    pub fn archive(&self) -> String {
+        let source = self.source.as_deref().unwrap_or("without a source");
+        let name = source.rsplit('/').next().unwrap_or(source);
+        match &self.sha256 {
+            Some(digest) => format!("{name} (sha256:{digest:.12})"),
+            None => name.to_owned(),
+        }
+    }
 }
 
 /// Reads the text of `sbom.cdx.json`.
@@ -114,10 +73,9 @@ struct Property {
 ///
 /// When it is no such bill.
 pub(super) fn read(bill: &[u8]) -> anyhow::Result<EnvironmentPackages> {
-    let bill: Bill = serde_json::from_slice(bill)?;
     let mut environments = EnvironmentPackages::new();
-    for component in bill.components {
-        let key = (component.name.clone(), component.ecosystem());
+    for component in sbom::components(bill)? {
+        let key = (component.name.to_string(), component.ecosystem());
         let facts = component.facts();
         for environment in component.values("environment") {
             let packages = environments.entry(environment.to_owned()).or_default();
@@ -130,12 +88,10 @@ pub(super) fn read(bill: &[u8]) -> anyhow::Result<EnvironmentPackages> {
     Ok(environments)
 }
 
-impl Component {
+impl Component<'_> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let of_name =
-            move |property: &&Property| property.name.strip_prefix("pixi-offline:") == Some(name);
-        let properties = self.properties.iter().filter(of_name);
-        properties.map(|property| property.value.as_str())
+        let properties = self.properties.iter();
+        properties.filter_map(move |property| property.value_of(name))
     }
 
     /// The type of the package URL.
@@ -162,7 +118,7 @@ impl Component {
     fn source(&self) -> Option<String> {
         let reference = self.external_references.iter().find_map(|reference| {
             match (&*reference.r#type, &reference.comment) {
-                ("distribution", _) | ("vcs", None) => Some(reference.url.clone()),
+                ("distribution", _) | ("vcs", None) => Some(reference.url.to_string()),
                 ("vcs", Some(commit)) => Some(format!("{} ({commit})", reference.url)),
                 _ => None,
             }
@@ -171,20 +127,21 @@ impl Component {
     }
 
     fn facts(&self) -> PackageFacts {
-        let licence = |licence: &Licence| {
-            let name = licence.license.as_ref().map(|licence| licence.name.clone());
-            licence.expression.clone().or(name)
+        let licence = |licence: &Licence<'_>| match licence {
+            Licence::Expression(licence) | Licence::License { name: licence } => {
+                licence.to_string()
+            }
         };
         let sha256 = self.hashes.iter().find(|hash| hash.alg == "SHA-256");
         PackageFacts {
-            version: self.version.clone(),
+            version: self.version.as_deref().map(str::to_owned),
             build: self.qualifier("build"),
             channel: self.qualifier("channel"),
             subdir: self.qualifier("subdir"),
             kind: self.values("kind").next().map(str::to_owned),
-            licence: self.licenses.iter().find_map(licence),
+            licence: self.licenses.first().map(licence),
             source: self.source(),
-            sha256: sha256.map(|hash| hash.content.clone()),
+            sha256: sha256.map(|hash| hash.content.to_string()),
         }
     }
 }

@@ -1,21 +1,29 @@
 //! What differs in how two products were made, and in what they need.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::comparison::ProductLists;
 use crate::evidence::SourceState;
 use crate::evidence::verification::{VerificationRecord, Verified};
 
 /// Something besides packages and files that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingChange {
     /// What it is, `pixi` for example.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it was; empty when there was nothing.
     pub old: Vec<String>,
     /// What it is; empty when there is nothing.
     pub new: Vec<String>,
 }
+
+/// The setting that a final verification of the new product changes.
+const VERIFIED: &str = "verified";
+
+const NOT_KNOWN: &str = "not known";
+const NOT_VERIFIED: &str = "not verified";
 
 /// What differs, in the order in which people ask for it.
 pub(super) fn compare(old: &ProductLists, new: &ProductLists) -> Vec<SettingChange> {
@@ -23,9 +31,19 @@ pub(super) fn compare(old: &ProductLists, new: &ProductLists) -> Vec<SettingChan
     before
         .into_iter()
         .zip(after)
-        .filter(|((_, old), (_, new))| old != new)
-        .map(|((name, old), (_, new))| SettingChange { name, old, new })
+        .filter(|((_, old), (_, new))| is_change(old, new))
+        .map(|((name, old), (_, new))| SettingChange {
+            name: name.into(),
+            old,
+            new,
+        })
         .collect()
+}
+
+/// Whether values differ. What is not known is not told from what is not there.
+fn is_change(old: &[String], new: &[String]) -> bool {
+    let is_unverified = |values: &[String]| values == [NOT_KNOWN] || values == [NOT_VERIFIED];
+    old != new && !(is_unverified(old) && is_unverified(new))
 }
 
 /// Each setting with its values; both products have the same names in the same order.
@@ -48,11 +66,11 @@ fn all(lists: &ProductLists) -> Vec<(&'static str, Vec<String>)> {
             facts.platform.iter().map(ToString::to_string).collect(),
         ),
         (
-            "needed of the machine",
+            "system requirements",
             facts.virtual_packages.required.clone(),
         ),
         (
-            "told to the build of the machine",
+            "overridden virtual packages",
             overrides
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
@@ -95,7 +113,7 @@ fn all(lists: &ProductLists) -> Vec<(&'static str, Vec<String>)> {
         ("secrets searched for", yes_or_no(secrets.searched)),
         ("secrets allowed", secrets.known),
         ("secrets found", secrets.findings),
-        ("verified", verification(lists.verified())),
+        (VERIFIED, verification(lists.verified())),
         (
             "made with",
             vec![format!("{} {}", facts.tool.name, facts.tool.version)],
@@ -110,7 +128,32 @@ fn commit(state: &SourceState) -> String {
     }
 }
 
-fn verification(verified: &Verified) -> Vec<String> {
+/// The same settings where the new product has been verified since they were compared.
+pub(super) fn with_verification(
+    settings: &[SettingChange],
+    old: &[String],
+    verified: &Verified,
+) -> Vec<SettingChange> {
+    let new = verification(Some(verified));
+    let mut settings = without_verification(settings);
+    if is_change(old, &new) {
+        settings.push(SettingChange {
+            name: VERIFIED.into(),
+            old: old.to_vec(),
+            new,
+        });
+    }
+    settings
+}
+
+/// The settings that stay what they are when the new product is verified.
+pub(super) fn without_verification(settings: &[SettingChange]) -> Vec<SettingChange> {
+    let others = settings.iter().filter(|change| change.name != VERIFIED);
+    others.cloned().collect()
+}
+
+/// What a product was verified with; `None` is not known.
+pub(super) fn verification(verified: Option<&Verified>) -> Vec<String> {
     let commands = |record: &VerificationRecord| {
         let verify = record.ran.iter().filter(|ran| ran.phase == "verify");
         let mut commands: Vec<String> = verify.map(|ran| ran.command.join(" ")).collect();
@@ -120,12 +163,13 @@ fn verification(verified: &Verified) -> Vec<String> {
         commands
     };
     match verified {
-        Verified::Never | Verified::OfAnother { .. } => vec!["not verified".to_owned()],
-        Verified::Failed(record) => {
+        None => vec![NOT_KNOWN.to_owned()],
+        Some(Verified::Never | Verified::OfAnother { .. }) => vec![NOT_VERIFIED.to_owned()],
+        Some(Verified::Failed(record)) => {
             let mut commands = commands(record);
             commands.push("failed".to_owned());
             commands
         }
-        Verified::Passed(record) => commands(record),
+        Some(Verified::Passed(record)) => commands(record),
     }
 }

@@ -4,6 +4,7 @@ use crate::byte_size::ByteSize;
 use crate::comparison::{
     Comparison, EntryChange, EntryFacts, PackageChange, PackageFacts, ProductSummary, SettingChange,
 };
+use crate::counted;
 
 /// The lines: both products, then packages, files and settings.
 pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
@@ -12,7 +13,7 @@ pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
         format!("New: {}", product(&comparison.new)),
         format!("Content: {}", content(comparison)),
     ];
-    lines.push(counted("Packages", &comparison.packages, |change| {
+    lines.push(totals("Packages", &comparison.packages, |change| {
         (change.old.is_empty(), change.new.is_empty())
     }));
     lines.extend(comparison.packages.iter().map(package));
@@ -20,22 +21,27 @@ pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
         ("Project", &comparison.project),
         ("Resources", &comparison.resources),
     ] {
-        lines.push(counted(title, &dir.changes, |change| {
+        lines.push(totals(title, &dir.changes, |change| {
             (change.old.is_none(), change.new.is_none())
         }));
         lines.extend(dir.changes.iter().map(entry));
     }
     let cache = &comparison.package_cache;
-    lines.push(format!(
-        "Package cache: {} files of {} are new or changed, {} files of {} are gone or changed",
-        cache.new_files,
-        ByteSize(cache.new_bytes),
-        cache.old_files,
-        ByteSize(cache.old_bytes)
-    ));
+    let is_same = (cache.new_files, cache.old_files) == (0, 0);
+    lines.push(if is_same {
+        "Package cache: nothing changed".to_owned()
+    } else {
+        format!(
+            "Package cache: new or changed: {} of {}; gone or changed: {} of {}",
+            counted::files(cache.new_files),
+            ByteSize(cache.new_bytes),
+            counted::files(cache.old_files),
+            ByteSize(cache.old_bytes)
+        )
+    });
     lines.push(match comparison.settings.len() {
         0 => "Settings: none differ".to_owned(),
-        some => format!("Settings: {some} differ"),
+        some => format!("Settings: {}", counted::counted(some, "differs", "differ")),
     });
     lines.extend(comparison.settings.iter().flat_map(setting));
     lines
@@ -44,17 +50,17 @@ pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
 fn product(product: &ProductSummary) -> String {
     let version = product.version.as_ref();
     format!(
-        "{}: {}{}, {}, {} files, {}",
-        product.path,
+        "{}: {}{}, {}, {}, {}",
+        product.path.as_deref().unwrap_or_default(),
         product.project,
         version.map_or_else(String::new, |version| format!(" {version}")),
         product.product_digest,
-        product.files,
+        counted::files(product.files),
         ByteSize(product.bytes)
     )
 }
 
-fn content(comparison: &Comparison) -> &'static str {
+pub(super) fn content(comparison: &Comparison) -> &'static str {
     match (comparison.same_product, comparison.same_content) {
         (true, _) => "the same to the byte",
         (false, true) => {
@@ -65,7 +71,7 @@ fn content(comparison: &Comparison) -> &'static str {
 }
 
 /// `Packages: 1 added, 2 removed, 3 changed`; `is` says whether there was no old one and is no new one.
-fn counted<T>(title: &str, changes: &[T], is: impl Fn(&T) -> (bool, bool)) -> String {
+pub(super) fn totals<T>(title: &str, changes: &[T], is: impl Fn(&T) -> (bool, bool)) -> String {
     let count = |wanted: (bool, bool)| changes.iter().filter(|change| is(change) == wanted).count();
     if changes.is_empty() {
         return format!("{title}: nothing changed");
@@ -78,18 +84,21 @@ fn counted<T>(title: &str, changes: &[T], is: impl Fn(&T) -> (bool, bool)) -> St
     )
 }
 
+/// Versions and builds, each once: a lock may have several archives of one.
+pub(super) fn versions(facts: &[PackageFacts]) -> String {
+    let mut shown: Vec<String> = facts.iter().map(PackageFacts::shown).collect();
+    shown.dedup();
+    shown.join(", ")
+}
+
 fn package(change: &PackageChange) -> String {
-    let shown = |facts: &[PackageFacts]| {
-        let shown: Vec<String> = facts.iter().map(PackageFacts::shown).collect();
-        shown.join(", ")
-    };
     let name = format!("{} ({})", change.name, change.ecosystem);
     let environments = change.environments.join(", ");
     match (&*change.old, &*change.new) {
-        ([], new) => format!("  added    {name} {} [{environments}]", shown(new)),
-        (old, []) => format!("  removed  {name} {} [{environments}]", shown(old)),
+        ([], new) => format!("  added    {name} {} [{environments}]", versions(new)),
+        (old, []) => format!("  removed  {name} {} [{environments}]", versions(old)),
         (old, new) => {
-            let versions = match (shown(old), shown(new)) {
+            let versions = match (versions(old), versions(new)) {
                 (old, new) if old == new => old,
                 (old, new) => format!("{old} -> {new}"),
             };
@@ -102,7 +111,7 @@ fn package(change: &PackageChange) -> String {
 }
 
 /// What of two lists of facts differs besides version and build.
-fn details(old: &[PackageFacts], new: &[PackageFacts]) -> String {
+pub(super) fn details(old: &[PackageFacts], new: &[PackageFacts]) -> String {
     type Field = fn(&PackageFacts) -> &Option<String>;
     let fields: [(&str, Field); 6] = [
         ("channel", |facts| &facts.channel),
@@ -113,7 +122,7 @@ fn details(old: &[PackageFacts], new: &[PackageFacts]) -> String {
         ("archive", |facts| &facts.sha256),
     ];
     let ([old], [new]) = (old, new) else {
-        return String::new();
+        return archives(old, new);
     };
     // Another version has another archive, and its name is in the URL.
     let is_implied =
@@ -129,8 +138,24 @@ fn details(old: &[PackageFacts], new: &[PackageFacts]) -> String {
     text
 }
 
+/// Of several archives of one version those that only one of the lists has.
+fn archives(old: &[PackageFacts], new: &[PackageFacts]) -> String {
+    if versions(old) != versions(new) {
+        return String::new();
+    }
+    let missing_in = |others: &[PackageFacts], facts: &[PackageFacts]| {
+        let only = facts.iter().filter(|facts| !others.contains(facts));
+        let only: Vec<String> = only.map(PackageFacts::archive).collect();
+        match only.is_empty() {
+            true => "none".to_owned(),
+            false => only.join(", "),
+        }
+    };
+    format!("; {} -> {}", missing_in(new, old), missing_in(old, new))
+}
+
 fn entry(change: &EntryChange) -> String {
-    let path = &change.path;
+    let path = change.path.shown();
     match (&change.old, &change.new) {
         (None, Some(new)) => format!("  added    {path}{}", size(new)),
         (Some(old), None) => format!("  removed  {path}{}", size(old)),
@@ -139,26 +164,30 @@ fn entry(change: &EntryChange) -> String {
     }
 }
 
-fn size(facts: &EntryFacts) -> String {
+pub(super) fn size(facts: &EntryFacts) -> String {
     match facts.size {
         Some(size) => format!(" ({})", ByteSize(size)),
         None => format!(" ({})", facts.kind),
     }
 }
 
-fn difference(old: &EntryFacts, new: &EntryFacts) -> String {
+pub(super) fn difference(old: &EntryFacts, new: &EntryFacts) -> String {
     if old.kind != new.kind {
         return format!(" ({} -> {})", old.kind, new.kind);
     }
     if let (Some(old_target), Some(new_target)) = (&old.target, &new.target) {
-        return format!(" (link to {old_target} -> {new_target})");
+        return format!(
+            " (link to {} -> {})",
+            old_target.shown(),
+            new_target.shown()
+        );
     }
     let mut parts = Vec::new();
     if let (Some(old_size), Some(new_size)) = (old.size, new.size)
         && old.sha256 != new.sha256
     {
         parts.push(match old_size == new_size {
-            true => format!("{}, other bytes", ByteSize(new_size)),
+            true => format!("{}, content differs", ByteSize(new_size)),
             false => format!("{} -> {}", ByteSize(old_size), ByteSize(new_size)),
         });
     }

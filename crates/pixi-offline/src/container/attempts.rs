@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, PipeWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use anyhow::Context as _;
 
 use crate::container::engine::Engine;
 use crate::container::outcome::Outcome;
-use crate::container::spec::{ContainerName, ContainerSpec, HelperSpec};
+use crate::container::spec::{ContainerName, ContainerSpec, Counting, HelperSpec};
 use crate::container::volume::PROGRAM;
 use crate::tools::{ChildProcess, Killer, os_strings};
 use crate::transfer::Sender;
@@ -29,24 +29,15 @@ const COUNTER_TIMEOUT: Duration = Duration::from_secs(30);
 /// What starts the second container's name.
 const COUNTER: &str = "pixi-offline-counter";
 
-/// The program that counts in a second container.
-#[derive(Debug, Clone)]
-pub struct Counting {
-    /// This program, which is static.
-    pub program: PathBuf,
-    /// The words that have it call [`serve_counters`].
-    pub words: Vec<String>,
-}
-
 /// For each line that is read, writes one with the count as it is then. Ends with the
 /// input.
 ///
 /// # Errors
 ///
-/// When the counters cannot be read, or what is asked or told cannot be.
+/// When the counters cannot be read, or the connection to the reader breaks.
 pub fn serve_counters(questions: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
     for question in questions.lines() {
-        question.context("what is asked cannot be read")?;
+        question.context("the request cannot be read")?;
         writeln!(answers, "{}", count()?).and_then(|()| answers.flush())?;
     }
     Ok(())
@@ -60,7 +51,7 @@ fn count() -> anyhow::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.context("/proc/net/snmp6 cannot be read")?,
     };
-    total(&snmp, &snmp6).context("/proc/net/snmp does not have the counters that it should have")
+    total(&snmp, &snmp6).context("/proc/net/snmp lacks the expected counters")
 }
 
 /// Packets without a way out, and datagrams to a resolver on loopback that is not there.
@@ -71,7 +62,7 @@ fn total(snmp: &str, snmp6: &str) -> Option<u64> {
         let place = lines
             .next()?
             .split_whitespace()
-            .position(|word| word == name)?;
+            .position(|arg| arg == name)?;
         lines.next()?.split_whitespace().nth(place)?.parse().ok()
     };
     let counters6 = snmp6.lines().filter_map(|line| {
@@ -85,7 +76,7 @@ fn total(snmp: &str, snmp6: &str) -> Option<u64> {
 
 /// What is counted during a run, if anything.
 #[derive(Debug)]
-pub(super) enum Outside<'a> {
+pub(super) enum OutsideCounter<'a> {
     /// Nothing: it was not asked for, or cannot be done here; and why.
     Unable(String),
     /// It may be done once the container has started.
@@ -99,48 +90,48 @@ pub(super) enum Outside<'a> {
     Lost(String),
 }
 
-impl<'a> Outside<'a> {
-    pub(super) fn new(engine: &'a Engine, spec: &'a ContainerSpec) -> Outside<'a> {
+impl<'a> OutsideCounter<'a> {
+    pub(super) fn new(engine: &'a Engine, spec: &'a ContainerSpec) -> OutsideCounter<'a> {
         match &spec.counting {
-            Some(counting) => Outside::Wanted(engine, spec, counting),
-            None => Outside::Unable(String::new()),
+            Some(counting) => OutsideCounter::Wanted(engine, spec, counting),
+            None => OutsideCounter::Unable(String::new()),
         }
     }
 
     /// The container runs: the second one is started meanwhile.
     pub(super) fn start(&mut self) {
-        let Outside::Wanted(engine, spec, counting) = *self else {
+        let OutsideCounter::Wanted(engine, spec, counting) = *self else {
             return;
         };
         let (engine, spec, counting) = (engine.clone(), spec.clone(), counting.clone());
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
-            // Nobody waits any more: what was started goes with the value.
+            // Nobody waits any more: dropping the value removes the container.
             let _ = sender.send(Counter::start(&engine, &spec, &counting));
         });
-        *self = Outside::Starting(receiver);
+        *self = OutsideCounter::Starting(receiver);
     }
 
     /// The script waits at a point: counts.
     pub(super) fn count(&mut self, point: &str) {
-        let old = std::mem::replace(self, Outside::Unable(String::new()));
+        let old = std::mem::replace(self, OutsideCounter::Unable(String::new()));
         *self = match old {
-            Outside::Starting(receiver) => {
+            OutsideCounter::Starting(receiver) => {
                 let started = receiver.recv_timeout(COUNTER_TIMEOUT);
                 let counter = started.context("it did not start in time").flatten();
                 match counter.and_then(|mut counter| Ok((counter.ask()?, counter))) {
                     Ok((count, counter)) => {
-                        Outside::Counting(Box::new(counter), vec![(point.to_owned(), count)])
+                        OutsideCounter::Counting(Box::new(counter), vec![(point.to_owned(), count)])
                     }
-                    Err(error) => Outside::Unable(format!("{error:#}")),
+                    Err(error) => OutsideCounter::Unable(format!("{error:#}")),
                 }
             }
-            Outside::Counting(mut counter, mut counts) => match counter.ask() {
+            OutsideCounter::Counting(mut counter, mut counts) => match counter.ask() {
                 Ok(count) => {
                     counts.push((point.to_owned(), count));
-                    Outside::Counting(counter, counts)
+                    OutsideCounter::Counting(counter, counts)
                 }
-                Err(error) => Outside::Lost(format!("{error:#}")),
+                Err(error) => OutsideCounter::Lost(format!("{error:#}")),
             },
             other => other,
         };
@@ -149,7 +140,7 @@ impl<'a> Outside<'a> {
     /// Why it cannot be done here, where it was asked for.
     pub(super) fn why_not(&self) -> Option<&str> {
         match self {
-            Outside::Unable(why) if !why.is_empty() => Some(why),
+            OutsideCounter::Unable(why) if !why.is_empty() => Some(why),
             _ => None,
         }
     }
@@ -162,25 +153,25 @@ impl<'a> Outside<'a> {
     /// When it counted at first and cannot any more: whoever verifies must not be able to
     /// have the counting changed by what is verified.
     pub(super) fn finish(mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
-        if matches!(self, Outside::Counting(..)) {
+        if matches!(self, OutsideCounter::Counting(..)) {
             let last = outcome.last_phase().unwrap_or(super::START).to_owned();
             self.count(&last);
         }
         match self {
-            Outside::Counting(_, counts) => {
+            OutsideCounter::Counting(_, counts) => {
                 outcome.counted_outside = true;
                 outcome.attempts = between(&counts);
                 Ok(())
             }
             // Whoever removes it shall find it.
-            Outside::Starting(counter) => {
+            OutsideCounter::Starting(counter) => {
                 drop(counter.recv_timeout(COUNTER_TIMEOUT));
                 Ok(())
             }
-            Outside::Lost(why) => anyhow::bail!(
+            OutsideCounter::Lost(why) => anyhow::bail!(
                 "attempts to reach the network were counted from a second container, which does not answer any more: {why}; run it again"
             ),
-            Outside::Unable(_) | Outside::Wanted(..) => Ok(()),
+            OutsideCounter::Unable(_) | OutsideCounter::Wanted(..) => Ok(()),
         }
     }
 }
@@ -226,11 +217,11 @@ impl Counter {
         anyhow::ensure!(made.succeeded(), "{}", made.stderr);
         put_program(engine, &name, &counting.program)?;
         let start = ["start", "--attach", "--interactive", name.as_str()];
-        let (conversation, input) = engine.program().converse_silently(&start)?;
-        let client = conversation.killer();
+        let (child, input) = engine.program().spawn_silently(&start)?;
+        let client = child.killer();
         let (sender, answers) = mpsc::channel();
         thread::spawn(move || {
-            for line in BufReader::new(conversation).lines() {
+            for line in BufReader::new(child).lines() {
                 if sender.send(line).is_err() {
                     break;
                 }
@@ -262,7 +253,7 @@ impl Drop for Counter {
     }
 }
 
-/// The words that make the second container. It has the first one's network namespace and
+/// The arguments that make the second container. It has the first one's network namespace and
 /// none of its others, no rights beyond those of a plain program, and room for a few
 /// processes.
 fn create_arguments(
@@ -283,7 +274,7 @@ fn create_arguments(
         options: os_strings(&options),
         entrypoint: Some(PROGRAM),
         image: spec.image.as_str(),
-        args: os_strings(&counting.words),
+        args: os_strings(&counting.args),
     };
     helper.arguments()
 }
@@ -291,18 +282,17 @@ fn create_arguments(
 /// Puts a copy of our program into a container that has not started.
 fn put_program(engine: &Engine, name: &ContainerName, program: &Path) -> anyhow::Result<()> {
     let target = format!("{}:/", name.as_str());
-    let words = ["cp", "-", &target];
-    let (mut conversation, to): (ChildProcess, PipeWriter) =
-        engine.program().converse_silently(&words)?;
+    let args = ["cp", "-", &target];
+    let (mut child, to): (ChildProcess, PipeWriter) = engine.program().spawn_silently(&args)?;
     let mut sender = Sender::new(BufWriter::with_capacity(1 << 20, to));
     let sent = sender
         .program(program, Path::new(PROGRAM.trim_start_matches('/')))
         .and_then(|()| sender.finish("").map(drop));
-    io::copy(&mut conversation, &mut io::sink())?;
-    let ending = conversation.ending()?;
+    io::copy(&mut child, &mut io::sink())?;
+    let ending = child.ending()?;
     anyhow::ensure!(
         ending.is_some_and(|ending| ending.code == 0),
-        "our program could not be put into it"
+        "the helper program could not be copied into it"
     );
     sent
 }

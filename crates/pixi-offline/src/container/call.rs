@@ -37,6 +37,14 @@ impl fmt::Debug for Input {
     }
 }
 
+/// What came of a call of the client.
+pub(super) struct CallResult<T> {
+    /// What was made of its output.
+    pub(super) taken: anyhow::Result<T>,
+    /// How it ended; `None` when it was killed, since its output could not be used.
+    pub(super) exit: Option<ExitInfo>,
+}
+
 /// Has the engine fetch an image from its registry, for a platform when one is named; what the client prints is
 /// shown as it comes.
 ///
@@ -55,70 +63,61 @@ pub fn fetch(
         arguments.extend(["--platform", platform.as_str()]);
     }
     arguments.push(image.as_str());
-    let (shown, ending) = call(engine, &arguments, Input::Held, |stream| {
+    let show = |stream: &mut ChildProcess| {
         for line in BufReader::new(stream).lines() {
             report.info(line.context("the engine's client cannot be read")?);
         }
         Ok(())
-    })?;
-    shown?;
-    match ending {
-        Some(ending) if ending.code == 0 => Ok(()),
+    };
+    let CallResult { taken, exit } = call(KillPolicy::Wait, engine, &arguments, Input::Held, show)?;
+    taken?;
+    match exit {
+        Some(exit) if exit.code == 0 => Ok(()),
         _ => Err(Failure::engine(format!(
-            "image {image} is not on this engine, and {} could not fetch it; its own message is above: is the name right, and does the engine reach the registry?",
+            "image {image} is not on this engine, and {} could not fetch it; its own message is above: is the name correct, and does the engine reach the registry?",
             engine.client()
         ))),
     }
 }
 
-/// Starts the client, hands what it prints to `take`, and waits for its end, which
-/// is `None` when it was killed because `take` failed.
+/// Starts the client, hands what it prints to `take`, and waits for its end. What does not end
+/// by itself after a signal meets `last_resort`.
 ///
 /// # Errors
 ///
 /// 128+n after a signal; when the client cannot be started or read.
 pub(super) fn call<T>(
-    engine: &Engine,
-    arguments: &[impl AsRef<OsStr>],
-    input: Input,
-    take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
-) -> anyhow::Result<(anyhow::Result<T>, Option<ExitInfo>)> {
-    call_or(KillPolicy::Wait, engine, arguments, input, take)
-}
-
-/// As [`call`]; what does not end by itself after a signal meets `last_resort`.
-pub(super) fn call_or<T>(
     last_resort: KillPolicy,
     engine: &Engine,
     arguments: &[impl AsRef<OsStr>],
     input: Input,
     take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
-) -> anyhow::Result<(anyhow::Result<T>, Option<ExitInfo>)> {
+) -> anyhow::Result<CallResult<T>> {
     let watch = SignalWatcher::start(last_resort, purpose(arguments), engine.time_limit())?;
-    let done =
-        engine
-            .program()
-            .spawn_piped(arguments)
-            .and_then(|(mut conversation, mut writer)| {
-                let held = match input {
-                    Input::Held => Some(writer),
-                    Input::File(mut file) => {
-                        thread::spawn(move || io::copy(&mut file, &mut writer));
-                        None
-                    }
-                    Input::Stream(write) => {
-                        thread::spawn(move || write(writer));
-                        None
-                    }
-                };
-                watch.started(held, conversation.killer());
-                let taken = take(&mut conversation);
-                if taken.is_ok() {
-                    io::copy(&mut conversation, &mut io::sink())
-                        .context("the engine's client cannot be read")?;
+    let done = engine
+        .program()
+        .spawn_piped(arguments)
+        .and_then(|(mut child, mut writer)| {
+            let held = match input {
+                Input::Held => Some(writer),
+                Input::File(mut file) => {
+                    thread::spawn(move || io::copy(&mut file, &mut writer));
+                    None
                 }
-                Ok((taken, conversation.ending()?))
-            });
+                Input::Stream(write) => {
+                    thread::spawn(move || write(writer));
+                    None
+                }
+            };
+            watch.started(held, child.killer());
+            let taken = take(&mut child);
+            if taken.is_ok() {
+                io::copy(&mut child, &mut io::sink())
+                    .context("the engine's client cannot be read")?;
+            }
+            let exit = child.ending()?;
+            Ok(CallResult { taken, exit })
+        });
     match watch.finish() {
         Some(cause) => Err(cause.into()),
         None => done,
@@ -127,12 +126,12 @@ pub(super) fn call_or<T>(
 
 /// What the client is called for, in a sentence.
 fn purpose(arguments: &[impl AsRef<OsStr>]) -> &'static str {
-    match arguments.first().and_then(|word| word.as_ref().to_str()) {
+    match arguments.first().and_then(|arg| arg.as_ref().to_str()) {
         Some("pull") => "fetching the image",
         Some("build") => "building the image",
         Some("save") => "saving the image",
-        Some("cp" | "start") => "carrying files to or from the engine",
-        Some("exec") => "our work in the container",
+        Some("cp" | "start") => "copying files to or from the engine",
+        Some("exec") => "the work in the container",
         _ => "a call of the engine",
     }
 }
@@ -151,7 +150,7 @@ pub fn read_answer(stream: impl Read) -> anyhow::Result<Vec<u8>> {
         .context("the engine's client cannot be read")?;
     anyhow::ensure!(
         answer.len() as u64 <= RECORD_LIMIT,
-        "the answer out of the container is longer than {RECORD_LIMIT} bytes"
+        "the answer from the container is longer than {RECORD_LIMIT} bytes"
     );
     Ok(answer)
 }

@@ -1,10 +1,10 @@
-//! Takes a container's output apart: bytes of programs, and signals of ours.
+//! Separates a container's output: bytes of programs, and events of the script.
 
 use memchr::memchr;
 
-use crate::container::protocol::{SEPARATOR, ScriptEvent, Tokens, Tone};
+use crate::container::protocol::{SEPARATOR, ScriptEvent, TokenKind, Tokens};
 
-/// Longest signal that is looked for; what goes on longer is output.
+/// The longest event; anything longer is output.
 const LONGEST: usize = 8 * 1024;
 
 /// A piece of a container's output.
@@ -12,26 +12,26 @@ const LONGEST: usize = 8 * 1024;
 pub enum Piece {
     /// Bytes that a program wrote.
     Output(Vec<u8>),
-    /// Something that our script said.
-    ScriptEvent(ScriptEvent),
-    /// Something with a token of ours that our script cannot have said like this: a
-    /// program caught a signal on its way and repeated, changed or kept it.
+    /// An event of our script.
+    Event(ScriptEvent),
+    /// An event with a token of this run that the script cannot have written: a program
+    /// intercepted an event and repeated, changed or withheld it.
     Forged(String),
 }
 
-/// Separates signals that carry the tokens of one run from everything else, however the
-/// stream is cut into reads. Output is never held back longer than it could still turn
-/// out to be a signal, and what is held back is never more than [`LONGEST`] and a read.
+/// Separates events that carry the tokens of one run from everything else, however the
+/// stream is cut into reads. Output is held back only while it may still be an event; at
+/// most [`LONGEST`] and one read are held back.
 #[derive(Debug)]
 pub struct Demultiplexer {
     tokens: Tokens,
-    /// The number of the signal that comes next.
+    /// The number of the next event.
     next: usize,
     pending: Vec<u8>,
 }
 
 impl Demultiplexer {
-    /// For signals that carry `tokens`.
+    /// For events that carry `tokens`.
     pub fn new(tokens: Tokens) -> Demultiplexer {
         Demultiplexer {
             tokens,
@@ -47,23 +47,23 @@ impl Demultiplexer {
         let mut search = 0;
         while let Some(found) = memchr(SEPARATOR, &self.pending[search..]) {
             let at = search + found;
-            match self.signal_at(at) {
-                At::ScriptEvent(number, tone, signal, end) => {
+            match self.event_at(at) {
+                EventMatch::Event(number, token_kind, event, end) => {
                     if at > start {
                         each(Piece::Output(self.pending[start..at].to_vec()));
                     }
-                    each(self.classify(number, tone, signal));
+                    each(self.classify(number, token_kind, event));
                     start = end;
                     search = end;
                 }
-                At::Undecided => {
+                EventMatch::Undecided => {
                     if at > start {
                         each(Piece::Output(self.pending[start..at].to_vec()));
                     }
                     self.pending.drain(..at);
                     return;
                 }
-                At::Output => search = at + 1,
+                EventMatch::Output => search = at + 1,
             }
         }
         if self.pending.len() > start {
@@ -77,58 +77,59 @@ impl Demultiplexer {
         self.pending
     }
 
-    /// Whether a signal with a token of ours is one that the script says now.
-    fn classify(&mut self, number: usize, tone: Tone, signal: ScriptEvent) -> Piece {
-        let is_credential = matches!(signal, ScriptEvent::Credential(_));
-        let fits = tone == signal.tone()
+    /// Whether the script can have written this event, which has a token of this run, now.
+    fn classify(&mut self, number: usize, token_kind: TokenKind, event: ScriptEvent) -> Piece {
+        let is_credential = matches!(event, ScriptEvent::Credential(_));
+        let fits = token_kind == event.token_kind()
             && match number {
                 0 => is_credential && self.next == 1,
                 // Its handler may run when a token is taken and not yet spent.
-                _ if signal == ScriptEvent::Interrupted => {
+                _ if event == ScriptEvent::Interrupted => {
                     (self.next..=self.next + 1).contains(&number)
                 }
                 _ => !is_credential && number == self.next,
             };
         self.next = self.next.max(number + 1);
         if fits {
-            Piece::ScriptEvent(signal)
+            Piece::Event(event)
         } else {
-            Piece::Forged(signal.to_string())
+            Piece::Forged(event.to_string())
         }
     }
 
-    fn signal_at(&self, at: usize) -> At {
+    fn event_at(&self, at: usize) -> EventMatch {
         let rest = &self.pending[at + 1..];
         let opening = |token: &str| {
             let common = rest.len().min(token.len());
             rest[..common] == token.as_bytes()[..common]
                 && rest.get(common).is_none_or(|&byte| byte == b' ')
         };
-        let Some((number, tone, token)) = self.tokens.each().find(|(_, _, token)| opening(token))
+        let Some((number, token_kind, token)) =
+            self.tokens.each().find(|(_, _, token)| opening(token))
         else {
-            return At::Output;
+            return EventMatch::Output;
         };
-        let Some(words) = rest.get(token.len() + 1..) else {
-            return At::Undecided;
+        let Some(rest) = rest.get(token.len() + 1..) else {
+            return EventMatch::Undecided;
         };
-        match memchr(SEPARATOR, words) {
-            None if words.len() > LONGEST => At::Output,
-            None => At::Undecided,
-            Some(length) => match words.get(length + 1) {
-                None => At::Undecided,
+        match memchr(SEPARATOR, rest) {
+            None if rest.len() > LONGEST => EventMatch::Output,
+            None => EventMatch::Undecided,
+            Some(length) => match rest.get(length + 1) {
+                None => EventMatch::Undecided,
                 Some(b'\n') => {
-                    let text = String::from_utf8_lossy(&words[..length]);
+                    let text = String::from_utf8_lossy(&rest[..length]);
                     let end = at + 1 + token.len() + 1 + length + 2;
-                    At::ScriptEvent(number, tone, ScriptEvent::parse(&text), end)
+                    EventMatch::Event(number, token_kind, ScriptEvent::parse(&text), end)
                 }
-                Some(_) => At::Output,
+                Some(_) => EventMatch::Output,
             },
         }
     }
 }
 
-enum At {
-    ScriptEvent(usize, Tone, ScriptEvent, usize),
+enum EventMatch {
+    Event(usize, TokenKind, ScriptEvent, usize),
     Undecided,
     Output,
 }
@@ -166,11 +167,11 @@ mod tests {
         let stream = b"one\x1eaa1 begin install\x1e\ntwo\n\x1e\x1eaax x\x1e\n\x1ebb2 end install 7\x1e\nno newline\x1ebb3 finished 7\x1e\n\x1eaa4";
         let expected = vec![
             Piece::Output(b"one".to_vec()),
-            Piece::ScriptEvent(ScriptEvent::Begin("install".into())),
+            Piece::Event(ScriptEvent::Begin("install".into())),
             Piece::Output(b"two\n\x1e\x1eaax x\x1e\n".to_vec()),
-            Piece::ScriptEvent(ScriptEvent::End("install".into(), 7)),
+            Piece::Event(ScriptEvent::End("install".into(), 7)),
             Piece::Output(b"no newline".to_vec()),
-            Piece::ScriptEvent(ScriptEvent::Finished(7)),
+            Piece::Event(ScriptEvent::Finished(7)),
             Piece::Output(b"\x1eaa4".to_vec()),
         ];
         for size in 1..=stream.len() {
@@ -210,10 +211,10 @@ mod tests {
         ] {
             let stream = good.replace(from, to);
             assert_ne!(stream, good);
-            // What nobody knows is for whoever hears it to refuse.
+            // Unknown events are refused by the caller.
             assert_eq!(forged(&stream), to != "bb4 something else", "{stream:?}");
         }
-        // A signal of a script that was interrupted while it took a token.
+        // An event of a script that was interrupted while it took a token.
         assert!(!forged(
             "\x1eaa1 started sh\x1e\n\x1ebb3 interrupted\x1e\n\x1ebb4 finished 143\x1e\n"
         ));

@@ -1,4 +1,4 @@
-//! Where docker's client reaches its engine, as far as somebody could listen or come in there.
+//! Where docker's client reaches its engine, as far as another user could listen or come in there.
 
 use std::net::IpAddr;
 

@@ -19,21 +19,21 @@ use crate::failure::Failure;
 use crate::parallel::locked;
 use crate::report::Report;
 use crate::request::{ContainerPlatform, ImageReference, TimeLimit};
-use crate::tools::{Captured, Program, os_strings};
+use crate::tools::{CapturedOutput, Program, os_strings};
 
 /// A container engine, reached through its command line client.
 #[derive(Debug, Clone)]
 pub struct Engine {
     program: Program,
     background: Arc<Background>,
-    answers: Arc<Answers>,
+    answers: Arc<CachedAnswers>,
     /// How long each phase of what runs on it may take.
     time_limit: Option<TimeLimit>,
 }
 
 /// What the engine has answered already: one run asks for each thing once.
 #[derive(Debug, Default)]
-struct Answers {
+struct CachedAnswers {
     version: OnceLock<EngineVersion>,
     /// Images by their ids. A name may mean another image at any time, so it is looked up
     /// whenever it is used.
@@ -44,8 +44,7 @@ struct Answers {
     is_swept: AtomicBool,
 }
 
-/// What is asked of the engine while others work; waited for when the last one who
-/// uses the engine lets go of it.
+/// Background queries; joined when the last `Engine` clone is dropped.
 #[derive(Debug, Default)]
 struct Background(Mutex<Vec<JoinHandle<()>>>);
 
@@ -101,14 +100,14 @@ impl Engine {
             None => find("docker".as_ref()).or_else(|missing| {
                 let podman = find("podman".as_ref()).map_err(|_| missing)?;
                 context.report.note(format_args!(
-                    "there is no docker on PATH: {} does the work; --engine or CONTAINER_ENGINE names another",
+                    "docker is not on PATH, so {} is used; --engine or CONTAINER_ENGINE names another",
                     podman.path().display()
                 ));
                 Ok::<_, anyhow::Error>(podman)
             })?,
         };
         endpoint::warn(&program, context);
-        // What runs in a container can write there, too: by `/proc/1/fd/2`, or by words
+        // What runs in a container can write there, too: by `/proc/1/fd/2`, or by arguments
         // that the engine quotes.
         let program = if context.report.is_plain() {
             program.with_plain_errors()
@@ -138,7 +137,7 @@ impl Engine {
     }
 
     /// Has work on the engine done while others go on. It is over before the last
-    /// one who uses the engine lets go of it.
+    /// `Engine` clone is dropped.
     pub(super) fn meanwhile(&self, work: impl FnOnce(&Engine) + Send + 'static) {
         let engine = Engine {
             program: self.program.clone(),
@@ -155,7 +154,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As [`Engine::version`] and [`Engine::image`].
+    /// When the engine does not answer.
     pub fn version_and_image(
         &self,
         reference: &ImageReference,
@@ -180,7 +179,7 @@ impl Engine {
         self.answers.is_swept.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether the engine was seen to share directories that all of these lie in, on their
+    /// Whether the engine was seen to share directories that all of these are in, on their
     /// file systems.
     pub fn shares_already(&self, dirs: &[&Path]) -> bool {
         let shared = locked(&self.answers.shared);
@@ -213,7 +212,9 @@ impl Engine {
         if !answer.succeeded() {
             // Before the client has looked for an engine.
             let advice = if answer.stderr.contains("context \"") {
-                "`docker context ls` shows those that there are; choose one with DOCKER_CONTEXT or `docker context use`"
+                "`docker context ls` lists the contexts; choose one with DOCKER_CONTEXT or `docker context use`"
+            } else if answer.stderr.contains("permission denied") {
+                "this user may not use it: have the user added to the group `docker` (as root: usermod -aG docker USER) and log in again, or use a rootless engine (podman, or docker in rootless mode), named with --engine or DOCKER_HOST"
             } else {
                 "start it (systemctl start docker), or name another with --engine or DOCKER_HOST"
             };
@@ -224,7 +225,7 @@ impl Engine {
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Side {
+        struct VersionSide {
             version: String,
             #[serde(default)]
             os: String,
@@ -241,8 +242,8 @@ impl Engine {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Sides {
-            client: Option<Side>,
-            server: Option<Side>,
+            client: Option<VersionSide>,
+            server: Option<VersionSide>,
         }
         let sides: Sides = serde_json::from_slice(&answer.stdout)
             .with_context(|| format!("the answer of `{client} version` cannot be read"))?;
@@ -260,6 +261,18 @@ impl Engine {
             version: side.map(|side| side.version).unwrap_or_default(),
         };
         Ok(self.answers.version.get_or_init(|| version).clone())
+    }
+
+    /// Whether it is podman, as [`Engine::version`] tells; asked once.
+    ///
+    /// # Errors
+    ///
+    /// When the engine does not answer.
+    pub fn is_podman(&self) -> anyhow::Result<bool> {
+        match self.answers.version.get() {
+            Some(version) => Ok(version.is_podman),
+            None => Ok(self.version()?.is_podman),
+        }
     }
 
     /// Checks that an image is for the platform that was asked for, if one was.
@@ -297,7 +310,7 @@ impl Engine {
             return Ok(());
         };
         let shell = os_strings(&["-c", ":"]);
-        let ran = self.run_to_look(&image.reference, Vec::new(), shell)?;
+        let ran = self.run_probe(&image.reference, Vec::new(), shell)?;
         if ran.succeeded() {
             return Ok(());
         }
@@ -337,8 +350,8 @@ impl Engine {
     }
 
     /// Asks for something about volumes.
-    pub(super) fn volume(&self, words: &[&str]) -> anyhow::Result<Captured> {
-        self.program.capture(&[&["volume"], words].concat())
+    pub(super) fn volume(&self, args: &[&str]) -> anyhow::Result<CapturedOutput> {
+        self.program.capture(&[&["volume"], args].concat())
     }
 
     /// Removes a volume that no container has. One that is not there is no error.
@@ -375,8 +388,8 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn ask<const N: usize>(&self, words: [&str; N]) -> anyhow::Result<Captured> {
-        self.program.capture(&words)
+    pub(super) fn ask<const N: usize>(&self, args: [&str; N]) -> anyhow::Result<CapturedOutput> {
+        self.program.capture(&args)
     }
 }
 

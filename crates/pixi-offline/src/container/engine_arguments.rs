@@ -1,4 +1,4 @@
-//! The caller's own words for the engine, as short containers of ours get them.
+//! The caller's own args for the engine, as short containers of these commands get them.
 
 use std::ffi::OsString;
 
@@ -9,26 +9,26 @@ const OF_A_NETWORK: &str = "\
     --network --net --network-alias --net-alias --ip --ip6 --link-local-ip --mac-address --link \
     --publish -p --name --cidfile";
 
-/// What of the caller's words a container gets that has no network and is removed: all but
+/// Which of the caller's args a container gets that has no network and is removed: all but
 /// those of a network, the container's name and the file for its id, which belong to the
 /// container of the build.
 pub(super) fn without_network(arguments: &[OsString]) -> Vec<OsString> {
     let mut kept = Vec::new();
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        let text = word.to_string_lossy();
+    let mut args = arguments.iter();
+    while let Some(arg) = args.next() {
+        let text = arg.to_string_lossy();
         let (option, has_value) = match text.split_once('=') {
             Some((option, _)) => (option, true),
             None => (text.as_ref(), false),
         };
         let with_port = text.starts_with("-p") && !text.starts_with("--");
         if OF_A_NETWORK.split(' ').any(|one| one == option) {
-            // The value is the next word.
+            // The value is the next argument.
             if !has_value {
-                words.next();
+                args.next();
             }
         } else if !with_port {
-            kept.push(word.clone());
+            kept.push(arg.clone());
         }
     }
     kept

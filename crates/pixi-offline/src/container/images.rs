@@ -5,7 +5,7 @@ use std::io::{PipeWriter, Read as _, Write};
 
 use anyhow::Context as _;
 
-use crate::container::call::{Input, call, call_or, is_broken_pipe};
+use crate::container::call::{CallResult, Input, call, is_broken_pipe};
 use crate::container::engine::{Engine, EngineVersion, image_id};
 use crate::container::engine_arguments;
 use crate::container::scripts;
@@ -14,11 +14,11 @@ use crate::container::spec::{ContainerName, HelperSpec};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::request::ImageReference;
-use crate::tools::{Captured, ChildProcess, os_strings};
+use crate::tools::{CapturedOutput, ChildProcess, os_strings};
 
 /// How a look into an image ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum ImageProbe {
     /// What the script printed.
     Seen(String),
     /// It has no shell that could be started: the engine's words.
@@ -31,21 +31,23 @@ impl Engine {
     /// # Errors
     ///
     /// Exit code 125 when the engine cannot make one.
-    pub fn look_into(
+    pub fn probe(
         &self,
         image: &ImageReference,
         script: &str,
-        words: &[&str],
-    ) -> anyhow::Result<Look> {
+        args: &[&str],
+    ) -> anyhow::Result<ImageProbe> {
         let mut shell: Vec<OsString> = ["-c", script, "look"].map(OsString::from).into();
-        shell.extend(words.iter().map(OsString::from));
-        let answer = self.run_to_look(image.as_str(), Vec::new(), shell)?;
+        shell.extend(args.iter().map(OsString::from));
+        let answer = self.run_probe(image.as_str(), Vec::new(), shell)?;
         match answer.code {
-            0 => Ok(Look::Seen(
+            0 => Ok(ImageProbe::Seen(
                 String::from_utf8_lossy(&answer.stdout).into_owned(),
             )),
             // What the client says of a program that is not there or cannot be started.
-            failure::MISSING_PROGRAM | failure::NOT_STARTED => Ok(Look::NoShell(answer.stderr)),
+            failure::MISSING_PROGRAM | failure::NOT_STARTED => {
+                Ok(ImageProbe::NoShell(answer.stderr))
+            }
             _ => Err(Failure::engine(format!(
                 "{} cannot run a container of {image}: {}",
                 self.client(),
@@ -55,7 +57,7 @@ impl Engine {
     }
 
     /// Runs a script in a login shell of a container of the image that has no network and is
-    /// removed, with these words for the engine's `run` and what of the caller's
+    /// removed, with these arguments for the engine's `run` and what of the caller's
     /// `engine_arguments` fits such a container; gives what that ended with.
     ///
     /// # Errors
@@ -67,19 +69,19 @@ impl Engine {
         mut options: Vec<OsString>,
         engine_arguments: &[OsString],
         script: &str,
-        words: &[&str],
-    ) -> anyhow::Result<Captured> {
+        args: &[&str],
+    ) -> anyhow::Result<CapturedOutput> {
         options.extend(engine_arguments::without_network(engine_arguments));
-        self.run_to_look(image.as_str(), options, scripts::question(script, words))
+        self.run_probe(image.as_str(), options, scripts::question(script, args))
     }
 
-    /// Runs `sh` with the words `shell` in a container that has no network and is removed.
-    pub(super) fn run_to_look(
+    /// Runs `sh` with the arguments `shell` in a container that has no network and is removed.
+    pub(super) fn run_probe(
         &self,
         image: &str,
         options: Vec<OsString>,
         shell: Vec<OsString>,
-    ) -> anyhow::Result<Captured> {
+    ) -> anyhow::Result<CapturedOutput> {
         let helper = HelperSpec {
             command: &["run", "--rm"],
             purpose: "look",
@@ -129,6 +131,7 @@ impl Engine {
         };
         let show = |stream: &mut ChildProcess| show(stream, report);
         let called = call(
+            KillPolicy::Wait,
             &self.shown_by(report),
             &arguments,
             Input::Stream(Box::new(write)),
@@ -140,9 +143,9 @@ impl Engine {
                 self.client()
             ));
         }
-        let (shown, ending) = called?;
-        shown?;
-        let code = ending.map_or(failure::GENERAL, |ending| ending.code);
+        let CallResult { taken, exit } = called?;
+        taken?;
+        let code = exit.map_or(failure::GENERAL, |exit| exit.code);
         if code != 0 {
             // A context that broke off is why; one that the builder did not want is not.
             if let Ok(Err(error)) = sent.try_recv()
@@ -153,13 +156,13 @@ impl Engine {
             // An engine that went away is told by its own words.
             self.version()?;
             return Err(Failure::general(format!(
-                "the image was not built: {} build ended with {code}, see what it says above; no image got a name",
+                "the image was not built: {} build ended with {code}, see its output above; no image got a name",
                 self.client()
             )));
         }
         sent.recv().context("the build context was not sent")??;
         let id = std::fs::read_to_string(&id_file)
-            .with_context(|| format!("{} build did not tell the image's id", self.client()))?;
+            .with_context(|| format!("{} build did not report the image's id", self.client()))?;
         let id = image_id(id.trim().to_owned());
         let built = ImageReference::new(id.as_ref())?;
         if self.image(&built)?.is_none() {
@@ -182,22 +185,25 @@ impl Engine {
         &self,
         image: &str,
         name: &ContainerName,
-        words: &[OsString],
+        own_options: Vec<OsString>,
+        args: &[OsString],
         report: &Report,
     ) -> anyhow::Result<u8> {
+        let mut options = os_strings(&["--read-only", "--log-driver", "none"]);
+        options.extend(own_options);
         let helper = HelperSpec {
             command: &["run", "--name", name.as_str()],
             purpose: "verify-run",
             network: "none",
-            options: os_strings(&["--read-only", "--log-driver", "none"]),
+            options,
             entrypoint: None,
             image,
-            args: words.to_vec(),
+            args: args.to_vec(),
         };
         let arguments = helper.arguments();
         let last_resort = KillPolicy::Remove(self.clone(), vec![name.clone()]);
         let show = |stream: &mut ChildProcess| show(stream, report);
-        let done = call_or(
+        let done = call(
             last_resort,
             &self.shown_by(report),
             &arguments,
@@ -206,9 +212,9 @@ impl Engine {
         );
         let state = self.state(name.as_str());
         self.remove(std::slice::from_ref(name))?;
-        let (shown, ending) = done?;
-        shown?;
-        let code = ending.map_or(failure::GENERAL, |ending| ending.code);
+        let CallResult { taken, exit } = done?;
+        taken?;
+        let code = exit.map_or(failure::GENERAL, |exit| exit.code);
         match state? {
             Some(state) if state.status == "exited" => Ok(code),
             Some(state) if !state.error.is_empty() => Err(Failure::with_code(
@@ -216,7 +222,7 @@ impl Engine {
                 format!("the image cannot be started: {}", state.error),
             )),
             _ => Err(Failure::engine(format!(
-                "{} could not run the image; see what it says above",
+                "{} could not run the image; see its output above",
                 self.client()
             ))),
         }
@@ -247,12 +253,13 @@ impl Engine {
         let write = |stream: &mut ChildProcess| {
             std::io::copy(stream, to).context("the archive cannot be written")
         };
-        let (written, ending) = call(self, &["save", tag], Input::Held, write)?;
-        written?;
-        match ending {
-            Some(ending) if ending.code == 0 => Ok(()),
+        let args = ["save", tag];
+        let CallResult { taken, exit } = call(KillPolicy::Wait, self, &args, Input::Held, write)?;
+        taken?;
+        match exit {
+            Some(exit) if exit.code == 0 => Ok(()),
             _ => Err(Failure::engine(format!(
-                "{} save failed; see what it says above",
+                "{} save failed; see its output above",
                 self.client()
             ))),
         }
@@ -265,7 +272,7 @@ impl Engine {
     /// When the client cannot be started.
     pub fn nameless_images(&self, label: &str) -> anyhow::Result<Vec<String>> {
         let label = format!("label={label}");
-        let words = [
+        let args = [
             "image",
             "ls",
             "--quiet",
@@ -275,9 +282,27 @@ impl Engine {
             "--filter",
             &label,
         ];
-        let answer = self.program().capture(&words)?;
+        let answer = self.program().capture(&args)?;
         let text = String::from_utf8_lossy(&answer.stdout);
         Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Removes the containers that carry this label, and returns how many there were.
+    /// Failures are passed over: this is tidying.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be started.
+    pub fn remove_containers(&self, label: &str) -> anyhow::Result<usize> {
+        let label = format!("label={label}");
+        let args = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &label];
+        let answer = self.program().capture(&args)?;
+        let text = String::from_utf8_lossy(&answer.stdout);
+        for id in text.lines() {
+            let remove = ["rm", "--force", "--volumes", id];
+            let _ = self.program().capture(&remove)?;
+        }
+        Ok(text.lines().count())
     }
 
     /// Removes an image by its id, or its name and with the last one the image, unless

@@ -20,17 +20,17 @@ pub(super) struct InspectedContainer {
     pub(super) image: String,
 }
 
-/// The part of a container or a volume that says whose it is; podman tells no labels at all
+/// The labels of a container or a volume, which name its owner; podman reports no labels at all
 /// where there are none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Labelled {
+struct ObjectLabels {
     labels: Option<BTreeMap<String, String>>,
     /// A container's.
-    config: Option<Box<Labelled>>,
+    config: Option<Box<ObjectLabels>>,
 }
 
-impl Labelled {
+impl ObjectLabels {
     fn labels(self) -> Option<BTreeMap<String, String>> {
         self.labels.or_else(|| self.config?.labels)
     }
@@ -56,7 +56,7 @@ impl Engine {
     pub fn image(&self, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Inspected {
+        struct InspectedImage {
             id: String,
             #[serde(default)]
             repo_digests: Option<Vec<String>>,
@@ -66,7 +66,7 @@ impl Engine {
             architecture: String,
         }
         let name = reference.as_str();
-        let image: Option<Inspected> = self.inspect_one("image", name, name)?;
+        let image: Option<InspectedImage> = self.inspect_one("image", name, name)?;
         let image = image.map(|image| Image {
             reference: reference.as_str().to_owned(),
             id: image_id(image.id),
@@ -130,9 +130,9 @@ impl Engine {
     pub(super) fn stopped_with_label(&self, label: &str) -> anyhow::Result<Vec<(String, String)>> {
         // podman refuses docker's `status=dead`, which is rare.
         let statuses = ["created", "exited"].map(|status| format!("status={status}"));
-        let mut words = vec!["ps", "--all", "--no-trunc"];
-        words.extend(statuses.iter().flat_map(|filter| ["--filter", filter]));
-        self.labelled("container", &words, "{{.ID}}", label)
+        let mut args = vec!["ps", "--all", "--no-trunc"];
+        args.extend(statuses.iter().flat_map(|filter| ["--filter", filter]));
+        self.labelled("container", &args, "{{.ID}}", label)
     }
 
     /// The volumes that have this label: name, and the label's value.
@@ -149,15 +149,15 @@ impl Engine {
         label: &str,
     ) -> anyhow::Result<Vec<(String, String)>> {
         let filter = format!("label={label}");
-        let words = [listing, &["--filter", &filter, "--format", field]].concat();
-        let answer = self.program().capture(&words)?;
+        let args = [listing, &["--filter", &filter, "--format", field]].concat();
+        let answer = self.program().capture(&args)?;
         let names = String::from_utf8_lossy(&answer.stdout).into_owned();
         // Listings tell labels to docker by `.Label`, to podman by `.Labels`; `inspect` to both alike.
         names
             .lines()
             .map(|name| {
                 let found = self.inspect_one(kind, name, name).unwrap_or_default();
-                let labels = found.and_then(Labelled::labels);
+                let labels = found.and_then(ObjectLabels::labels);
                 let value = labels.and_then(|labels| labels.get(label).cloned());
                 Ok((name.to_owned(), value.unwrap_or_default()))
             })

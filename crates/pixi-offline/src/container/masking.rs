@@ -3,12 +3,14 @@
 //! The engine's client puts the proxies of its configuration into every
 //! container, with user and password, and programs print what they are
 //! configured with. The script tells us each variable that may hold such a URL
-//! before anything else runs; so it does not matter where the variable came from.
+//! before anything else runs; so it does not matter where the variable came from. Whoever
+//! hands a login to a container teaches it beforehand.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use data_encoding::BASE64;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What stands in the place of a credential.
 const MASK: &[u8] = b"***";
@@ -22,7 +24,7 @@ const SHORTEST_TOKEN: usize = 16;
 
 /// Replaces credentials in a stream, however it is cut into pieces. Bytes are
 /// held back only while they could still become a credential.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Masking {
     credentials: BTreeSet<Vec<u8>>,
     pending: Vec<u8>,
@@ -51,7 +53,26 @@ impl Masking {
         }
     }
 
-    fn learn_login(&mut self, login: &str) {
+    /// Takes a password or a token, and the user whose it is if there is one: as they are, as
+    /// they stand in a URL, and as HTTP's basic authentication sends them.
+    pub fn learn_secret(&mut self, user: Option<&str>, secret: &str) {
+        let in_url = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        if secret.len() >= SHORTEST_PASSWORD {
+            self.credentials.insert(secret.as_bytes().to_vec());
+            self.credentials.insert(in_url(secret).into_bytes());
+        }
+        if let Some(user) = user.filter(|_| !secret.is_empty()) {
+            let login = format!("{user}:{secret}");
+            self.credentials
+                .insert(BASE64.encode(login.as_bytes()).into_bytes());
+            self.credentials.insert(login.into_bytes());
+            let login = format!("{}:{}", in_url(user), in_url(secret));
+            self.credentials.insert(login.into_bytes());
+        }
+    }
+
+    /// Takes what stands before the `@` of a URL.
+    pub fn learn_login(&mut self, login: &str) {
         match login.split_once(':') {
             Some((_, "")) => {}
             Some((_, password)) => {
@@ -117,6 +138,13 @@ impl Masking {
             }
         }
         (shown, at)
+    }
+}
+
+/// Keeps them out of whatever is printed.
+impl fmt::Debug for Masking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Masking({})", self.credentials.len())
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::request::text_for_mount;
 
-/// A directory of the host, or a volume of the engine, inside a container.
+/// A directory or file of the host, or a volume of the engine, inside a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     source: MountSource,
@@ -51,7 +51,12 @@ impl Mount {
         }
     }
 
-    /// Where the directory lies on the host, if it is one.
+    /// Whether a container can only read it.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Where the directory is on the host, if it is one.
     pub fn source(&self) -> Option<&Path> {
         match &self.source {
             MountSource::Dir(dir) => Some(dir),

@@ -20,11 +20,13 @@ pub struct Outcome {
     pub missing_programs: Vec<String>,
     /// Files that the verification should have left and did not.
     pub missing_files: Vec<String>,
+    /// Files that it was handed and cannot read.
+    pub unreadable_files: Vec<String>,
     /// The out directory in the container is not the one on this machine.
     pub out_dir_is_not_ours: bool,
     /// Phases in which the kernel killed a process for lack of memory.
     pub out_of_memory: Vec<String>,
-    /// Somebody ended the script with a signal, or its input ended.
+    /// The script was ended with a signal, or its input ended.
     pub interrupted: bool,
     /// The script's own exit code; `None` when it did not get to its end.
     pub finished: Option<u8>,
@@ -63,26 +65,26 @@ impl Outcome {
     /// When the script cannot have said that after what it said before.
     pub(super) fn on_event(
         &mut self,
-        signal: ScriptEvent,
+        event: ScriptEvent,
         phases: &[&str],
     ) -> Result<(), Contradiction> {
-        let words = signal.to_string();
-        if self.may_follow(&signal, phases) {
-            self.learn(signal);
+        let text = event.to_string();
+        if self.may_follow(&event, phases) {
+            self.learn(event);
             Ok(())
         } else {
-            Err(Contradiction(words))
+            Err(Contradiction(text))
         }
     }
 
-    fn may_follow(&self, signal: &ScriptEvent, phases: &[&str]) -> bool {
+    fn may_follow(&self, event: &ScriptEvent, phases: &[&str]) -> bool {
         let place = |phase: &str| phases.iter().position(|known| *known == phase);
         let runs = |phase: &str| self.running.as_deref() == Some(phase);
         let has_ended = |phase: &str| self.phase(phase).is_some();
         if self.finished.is_some() {
             return false;
         }
-        match signal {
+        match event {
             ScriptEvent::Started(_) => self.shell.is_none(),
             ScriptEvent::Credential(_) => true,
             // Everything else comes after the start.
@@ -97,7 +99,9 @@ impl Outcome {
                 self.running.is_none() && (point == super::START || has_ended(point))
             }
             ScriptEvent::Pixi(_) => self.pixi.is_none() && self.running.is_none(),
-            ScriptEvent::OutDirIsNotOurs => self.phases.is_empty() && self.running.is_none(),
+            ScriptEvent::OutDirIsNotOurs | ScriptEvent::UnreadableFile(_) => {
+                self.phases.is_empty() && self.running.is_none()
+            }
             ScriptEvent::MissingProgram(_) | ScriptEvent::MissingFile(_) => self.running.is_none(),
             ScriptEvent::Interrupted => !self.interrupted,
             ScriptEvent::Finished(_) => self.running.is_none() || self.interrupted,
@@ -105,11 +109,12 @@ impl Outcome {
         }
     }
 
-    fn learn(&mut self, signal: ScriptEvent) {
-        match signal {
+    fn learn(&mut self, event: ScriptEvent) {
+        match event {
             ScriptEvent::Started(shell) => self.shell = Some(shell),
             ScriptEvent::OutDirIsNotOurs => self.out_dir_is_not_ours = true,
             ScriptEvent::MissingProgram(name) => self.missing_programs.push(name),
+            ScriptEvent::UnreadableFile(name) => self.unreadable_files.push(name),
             ScriptEvent::Pixi(version) => self.pixi = Some(version).filter(|text| !text.is_empty()),
             ScriptEvent::Begin(phase) => self.running = Some(phase),
             ScriptEvent::End(phase, code) => {
@@ -126,15 +131,15 @@ impl Outcome {
     }
 }
 
-/// Something that our script cannot have said when it was said, in its words.
+/// Something that our script cannot have said when it was said, in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contradiction(pub(super) String);
 
 impl From<Contradiction> for anyhow::Error {
-    fn from(Contradiction(words): Contradiction) -> anyhow::Error {
-        let words: String = words.chars().take(100).collect();
+    fn from(Contradiction(text): Contradiction) -> anyhow::Error {
+        let text: String = text.chars().take(100).collect();
         Failure::general(format!(
-            "the output of the container contradicts itself (it says {words:?} where our script cannot say that): a program in the container tries to speak for our script, so nothing is known of the result, and what ran was ended"
+            "the output of the container contradicts itself ({text:?} is out of order): a program in the container imitates the events of the build script, so the result is unknown, and the container was stopped"
         ))
     }
 }
@@ -148,11 +153,9 @@ mod tests {
     /// The number of the signal that is refused, counted from 0.
     fn refused(signals: &[&str]) -> Option<usize> {
         let mut outcome = Outcome::default();
-        signals.iter().position(|words| {
-            outcome
-                .on_event(ScriptEvent::parse(words), &PHASES)
-                .is_err()
-        })
+        signals
+            .iter()
+            .position(|text| outcome.on_event(ScriptEvent::parse(text), &PHASES).is_err())
     }
 
     #[test]
@@ -186,6 +189,7 @@ mod tests {
             &["started sh", "begin verify", "interrupted", "finished 143"],
             &["started sh", "out-dir-is-not-ours", "finished 1"],
             &["started sh", "missing-program bash", "finished 127"],
+            &["started sh", "unreadable-file netrc", "finished 1"],
             &["started sh", "pixi", "pixi", "finished 127"],
         ] {
             assert_eq!(refused(signals), None, "{signals:?}");
@@ -224,6 +228,7 @@ mod tests {
                 "end bootstrap 0",
                 "attempts verify 0",
             ],
+            &["started bash", "begin copy", "unreadable-file a"],
             &["started bash", "begin bootstrap", "ready start"],
             &["started bash", "ready bootstrap"],
             &["started bash", "begin bootstrap", "finished 0"],

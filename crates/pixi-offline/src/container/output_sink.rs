@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
@@ -9,7 +10,6 @@ use crate::container::demultiplexer::Piece;
 use crate::container::masking::Masking;
 use crate::container::outcome::{Contradiction, Outcome};
 use crate::container::protocol::ScriptEvent;
-use crate::container::session::PhaseLog;
 use crate::container::signals::StopHandle;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -17,6 +17,15 @@ use crate::untrusted_dir::UntrustedDir;
 
 /// SIGPIPE: what a closed stdout would have ended a shell pipeline with.
 const SIGPIPE: i32 = 13;
+
+/// Where the output of a phase is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseLog {
+    /// The phase's name, as the script says it.
+    pub phase: &'static str,
+    /// The log's file, made anew.
+    pub file: PathBuf,
+}
 
 /// Takes pieces of output, shows and keeps them.
 pub(super) struct OutputSink<'a> {
@@ -26,13 +35,14 @@ pub(super) struct OutputSink<'a> {
     logs: Vec<(PhaseLog, File)>,
     current: Option<usize>,
     masking: Masking,
-    pub(super) trouble: Option<anyhow::Error>,
+    pub(super) error: Option<anyhow::Error>,
 }
 
 impl<'a> OutputSink<'a> {
     pub(super) fn new(
         phases: &'static [&'static str],
         logs: &[PhaseLog],
+        masking: Masking,
         report: &'a Report,
     ) -> anyhow::Result<OutputSink<'a>> {
         let open = |log: &PhaseLog| {
@@ -47,8 +57,8 @@ impl<'a> OutputSink<'a> {
             report,
             logs: logs.iter().map(open).collect::<anyhow::Result<_>>()?,
             current: None,
-            masking: Masking::default(),
-            trouble: None,
+            masking,
+            error: None,
         })
     }
 
@@ -58,10 +68,10 @@ impl<'a> OutputSink<'a> {
                 let bytes = self.masking.feed(bytes);
                 self.show(&bytes, stop);
             }
-            Piece::ScriptEvent(signal) => {
+            Piece::Event(event) => {
                 // What was held back belongs to what was before.
                 self.let_go(stop);
-                match &signal {
+                match &event {
                     ScriptEvent::Begin(phase) => {
                         stop.runs(format!("phase {phase}"));
                         self.report.runs(&format!("phase {phase} in the container"));
@@ -76,11 +86,11 @@ impl<'a> OutputSink<'a> {
                     ScriptEvent::Finished(_) => stop.soon(),
                     _ => {}
                 }
-                if let Err(contradiction) = self.outcome.on_event(signal, self.phases) {
+                if let Err(contradiction) = self.outcome.on_event(event, self.phases) {
                     self.give_up(contradiction.into(), stop);
                 }
             }
-            Piece::Forged(words) => self.give_up(Contradiction(words).into(), stop),
+            Piece::Forged(line) => self.give_up(Contradiction(line).into(), stop),
         }
     }
 
@@ -91,10 +101,10 @@ impl<'a> OutputSink<'a> {
     }
 
     fn show(&mut self, bytes: &[u8], stop: &StopHandle) {
-        if self.trouble.is_none()
-            && let Err(trouble) = self.keep(bytes)
+        if self.error.is_none()
+            && let Err(error) = self.keep(bytes)
         {
-            self.give_up(trouble, stop);
+            self.give_up(error, stop);
         }
     }
 
@@ -110,9 +120,9 @@ impl<'a> OutputSink<'a> {
         }
     }
 
-    /// Ends the run; the first trouble is what it ends for.
-    pub(super) fn give_up(&mut self, trouble: anyhow::Error, stop: &StopHandle) {
-        self.trouble.get_or_insert(trouble);
+    /// Ends the run; the first error is what it ends for.
+    pub(super) fn give_up(&mut self, error: anyhow::Error, stop: &StopHandle) {
+        self.error.get_or_insert(error);
         stop.now();
     }
 
@@ -133,7 +143,7 @@ impl<'a> OutputSink<'a> {
             .map_err(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe => Failure::by_signal(
                     SIGPIPE,
-                    "stdout was closed; what ran in the container was ended",
+                    "stdout was closed; the script in the container was stopped",
                 ),
                 _ => anyhow::Error::new(error).context("stdout cannot be written"),
             })

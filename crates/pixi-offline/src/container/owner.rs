@@ -1,13 +1,13 @@
-//! Which process of ours a container belongs to, so that a later run can
-//! remove what a killed one has left.
+//! The labels of containers and volumes: which command made one, and which process, so
+//! that a later run can remove what a killed one has left.
 
 use std::ffi::OsString;
 use std::fs;
 
 use rustix::process::{Pid, getpid, test_kill_process};
 
-use crate::container::engine::Engine;
-use crate::container::spec;
+/// The label whose value is the command.
+const COMMAND_LABEL: &str = "io.github.pixi-offline.command";
 
 /// The label whose value names the process.
 pub(super) const LABEL: &str = "io.github.pixi-offline.process";
@@ -23,13 +23,13 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// This very process; `None` where /proc tells too little.
+    /// The current process; `None` where /proc tells too little.
     pub fn this_process() -> Option<Owner> {
         let pid = getpid();
         Some(Owner {
             realm: realm()?,
             pid: pid.as_raw_nonzero().get(),
-            started: Some(start_time(pid)?),
+            started: Some(stat(pid)?.1),
         })
     }
 
@@ -39,11 +39,11 @@ impl Owner {
         format!("{} {} {started}", self.realm, self.pid)
     }
 
-    fn parse(label: &str) -> Option<Owner> {
-        let mut words = label.rsplitn(3, ' ');
-        let started = words.next()?.parse().ok();
-        let pid = words.next()?.parse().ok()?;
-        let realm = words.next()?.to_owned();
+    pub(super) fn parse(label: &str) -> Option<Owner> {
+        let mut fields = label.rsplitn(3, ' ');
+        let started = fields.next()?.parse().ok();
+        let pid = fields.next()?.parse().ok()?;
+        let realm = fields.next()?.to_owned();
         Some(Owner {
             realm,
             pid,
@@ -53,52 +53,28 @@ impl Owner {
 
     /// Whether it is known to have ended. Of a process of another machine, boot or
     /// namespace nothing is known.
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         let Some(pid) = Pid::from_raw(self.pid).filter(|_| realm() == Some(self.realm.clone()))
         else {
             return false;
         };
         match test_kill_process(pid) {
             Err(rustix::io::Errno::SRCH) => true,
-            // It may be another one that has got the number since.
-            _ => matches!(
-                (start_time(pid), self.started),
-                (Some(now), Some(then)) if now != then
-            ),
+            _ => stat(pid).is_some_and(|(state, now)| {
+                // A zombie has ended, and nobody has asked for its exit code. Another process
+                // may have got the number since.
+                matches!(state, 'Z' | 'X') || self.started.is_some_and(|then| then != now)
+            }),
         }
     }
 }
 
-/// Removes the containers of ours that do not run and the volumes whose process has
-/// ended: it was killed before it could. Failures are passed over: this is tidying,
-/// and others need not wait for it. A run does it once.
-pub fn remove_stale(engine: &Engine) {
-    if !engine.was_swept() {
-        engine.meanwhile(remove_stale_now);
-    }
-}
-
-fn remove_stale_now(engine: &Engine) {
-    let ended = |label: &str| Owner::parse(label).is_some_and(|owner| owner.has_ended());
-    for (id, label) in engine.stopped_with_label(LABEL).unwrap_or_default() {
-        if ended(&label) {
-            // Without force: one that has been started meanwhile stays.
-            let _ = engine.remove_stopped(&id);
-        }
-    }
-    for (name, label) in engine.volumes_with_label(LABEL).unwrap_or_default() {
-        if ended(&label) {
-            engine.remove_volume(&name);
-        }
-    }
-}
-
-/// The words that mark a container as ours, for the next run should this one be
+/// The labels that mark a container as made by these commands, for the next run should this one be
 /// killed.
 pub(super) fn push_labels(arguments: &mut Vec<OsString>, purpose: &str) {
     arguments.extend([
         "--label".into(),
-        format!("{}={purpose}", spec::LABEL).into(),
+        format!("{}={purpose}", COMMAND_LABEL).into(),
     ]);
     if let Some(owner) = Owner::this_process() {
         arguments.extend([
@@ -115,12 +91,14 @@ fn realm() -> Option<String> {
     Some(format!("{}/{}", boot.trim(), namespace.to_str()?))
 }
 
-/// The 22nd field of /proc/PID/stat (proc(5)); the name before it, in
-/// parentheses, may hold anything.
-fn start_time(pid: Pid) -> Option<u64> {
+/// State and start of a process: the third and the 22nd field of /proc/PID/stat (proc(5)). The
+/// name before them, in parentheses, may hold anything.
+fn stat(pid: Pid) -> Option<(char, u64)> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
-    fields.split(' ').nth(22 - 3)?.parse().ok()
+    let mut fields = fields.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(22 - 4)?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -156,5 +134,26 @@ mod tests {
             other.realm.push('x');
         }));
         assert_eq!(Owner::parse("x"), None);
+    }
+
+    #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "duct waits for its children, so none of them stays a zombie"
+    )]
+    fn a_zombie_has_ended() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let of_child = Owner {
+            pid,
+            started: stat(Pid::from_raw(pid).unwrap()).map(|(_, started)| started),
+            ..Owner::this_process().unwrap()
+        };
+        let begin = std::time::Instant::now();
+        while !of_child.has_ended() && begin.elapsed() < std::time::Duration::from_secs(20) {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(of_child.has_ended());
+        child.wait().unwrap();
     }
 }

@@ -1,21 +1,21 @@
-//! What the script in a container says to us between its output.
+//! The events that the script in a container writes into its output.
 //!
-//! A signal is the byte 0x1e (ASCII record separator), a token, a space, words, 0x1e and
-//! a newline. Tokens are random, and each is good for one signal: the script reads them
+//! An event is the byte 0x1e (ASCII record separator), a token, a space, text, 0x1e and
+//! a newline. Tokens are random, and each is valid for one event: the script reads them
 //! from its input before anything of the product or the project runs, and keeps them in a
-//! shell variable that it does not export. Two belong to each signal. The script spends
-//! the first when the signal tells a success, and the second when it tells a failure: a
-//! program that catches a signal on its way (it can open the container's output for
-//! reading) can neither turn a failure into a success nor say anything of its own.
+//! shell variable that it does not export. Each event has two tokens. The script uses
+//! the first for a success and the second for a failure: a program that intercepts an
+//! event (it can open the container's output for reading) can neither turn a failure into
+//! a success nor forge an event.
 
 use std::fmt;
 
 use crate::host_env;
 
-/// The byte that opens and closes a signal.
+/// The byte that opens and closes an event.
 pub const SEPARATOR: u8 = 0x1e;
 
-/// How many signals a run may have; the scripts say fewer.
+/// How many events a run may have; the scripts write fewer.
 const MOST: usize = 64;
 
 /// The random bytes of a token; it is twice as many hexadecimal digits.
@@ -25,9 +25,9 @@ const TOKEN_BYTES: usize = 8;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tokens(Vec<[String; 2]>);
 
-/// Which of the two tokens of a signal is meant.
+/// Which of the two tokens of an event is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub enum TokenKind {
     /// The one for a success.
     Success,
     /// The one for a failure.
@@ -42,9 +42,9 @@ impl Tokens {
 
     /// Reads what [`Tokens::line`] gave.
     pub fn parse(line: &str) -> Tokens {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let fields: Vec<&str> = line.split_whitespace().collect();
         let pair = |pair: &[&str]| [pair[0].to_owned(), pair[1].to_owned()];
-        Tokens(words.chunks_exact(2).map(pair).collect())
+        Tokens(fields.chunks_exact(2).map(pair).collect())
     }
 
     /// The line that the script reads from its input: all tokens in their order, with a
@@ -53,23 +53,23 @@ impl Tokens {
         self.0.concat().join(" ")
     }
 
-    /// The token of the signal with this number. The first one, 0, is for credentials,
+    /// The token of the event with this number. The first one, 0, is for credentials,
     /// any number of them, before the script says that it has started.
-    pub fn get(&self, number: usize, tone: Tone) -> Option<&str> {
+    pub fn get(&self, number: usize, token_kind: TokenKind) -> Option<&str> {
         let [success, failure] = self.0.get(number)?;
-        Some(match tone {
-            Tone::Success => success,
-            Tone::Failure => failure,
+        Some(match token_kind {
+            TokenKind::Success => success,
+            TokenKind::Failure => failure,
         })
     }
 
     /// All of them, each with its number.
-    pub(super) fn each(&self) -> impl Iterator<Item = (usize, Tone, &str)> {
+    pub(super) fn each(&self) -> impl Iterator<Item = (usize, TokenKind, &str)> {
         self.0.iter().enumerate().flat_map(|(number, pair)| {
             let [success, failure] = pair;
             [
-                (number, Tone::Success, success.as_str()),
-                (number, Tone::Failure, failure.as_str()),
+                (number, TokenKind::Success, success.as_str()),
+                (number, TokenKind::Failure, failure.as_str()),
             ]
         })
     }
@@ -87,10 +87,12 @@ impl fmt::Debug for Tokens {
 pub enum ScriptEvent {
     /// The script runs, in this shell.
     Started(String),
-    /// The out directory that it sees is not ours.
+    /// The out directory that it sees is not the one here.
     OutDirIsNotOurs,
     /// A program that it needs is not in the image.
     MissingProgram(String),
+    /// A file that it was handed cannot be read there.
+    UnreadableFile(String),
     /// What `pixi --version` prints.
     Pixi(String),
     /// A variable of its environment that may hold a URL with a password, as
@@ -118,14 +120,15 @@ pub enum ScriptEvent {
 }
 
 impl ScriptEvent {
-    /// Reads the words of a signal.
-    pub fn parse(words: &str) -> ScriptEvent {
-        let (head, rest) = words.split_once(' ').unwrap_or((words, ""));
+    /// Reads the text of an event.
+    pub fn parse(text: &str) -> ScriptEvent {
+        let (head, rest) = text.split_once(' ').unwrap_or((text, ""));
         let code = |text: &str| text.parse::<u8>().ok();
         match head {
             "started" => ScriptEvent::Started(rest.to_owned()),
             "out-dir-is-not-ours" => ScriptEvent::OutDirIsNotOurs,
             "missing-program" => ScriptEvent::MissingProgram(rest.to_owned()),
+            "unreadable-file" => ScriptEvent::UnreadableFile(rest.to_owned()),
             "pixi" => ScriptEvent::Pixi(rest.trim().to_owned()),
             "credential" => ScriptEvent::Credential(rest.to_owned()),
             "begin" => ScriptEvent::Begin(rest.to_owned()),
@@ -134,31 +137,30 @@ impl ScriptEvent {
                 .and_then(|(phase, n)| Some((phase, code(n)?)))
             {
                 Some((phase, code)) => ScriptEvent::End(phase.to_owned(), code),
-                None => ScriptEvent::Unknown(words.to_owned()),
+                None => ScriptEvent::Unknown(text.to_owned()),
             },
             "attempts" => match rest
                 .split_once(' ')
                 .and_then(|(phase, n)| Some((phase, n.parse().ok()?)))
             {
                 Some((phase, count)) => ScriptEvent::Attempts(phase.to_owned(), count),
-                None => ScriptEvent::Unknown(words.to_owned()),
+                None => ScriptEvent::Unknown(text.to_owned()),
             },
             "ready" => ScriptEvent::Ready(rest.to_owned()),
             "missing-file" => ScriptEvent::MissingFile(rest.to_owned()),
             "out-of-memory" => ScriptEvent::OutOfMemory(rest.to_owned()),
             "interrupted" => ScriptEvent::Interrupted,
-            "finished" => code(rest).map_or(
-                ScriptEvent::Unknown(words.to_owned()),
-                ScriptEvent::Finished,
-            ),
-            _ => ScriptEvent::Unknown(words.to_owned()),
+            "finished" => {
+                code(rest).map_or(ScriptEvent::Unknown(text.to_owned()), ScriptEvent::Finished)
+            }
+            _ => ScriptEvent::Unknown(text.to_owned()),
         }
     }
 }
 
 impl ScriptEvent {
     /// Which token it needs.
-    pub fn tone(&self) -> Tone {
+    pub fn token_kind(&self) -> TokenKind {
         match self {
             ScriptEvent::Started(_)
             | ScriptEvent::Pixi(_)
@@ -167,27 +169,29 @@ impl ScriptEvent {
             | ScriptEvent::Ready(_)
             | ScriptEvent::End(_, 0)
             | ScriptEvent::Attempts(_, 0)
-            | ScriptEvent::Finished(0) => Tone::Success,
+            | ScriptEvent::Finished(0) => TokenKind::Success,
             ScriptEvent::OutDirIsNotOurs
             | ScriptEvent::MissingProgram(_)
             | ScriptEvent::MissingFile(_)
+            | ScriptEvent::UnreadableFile(_)
             | ScriptEvent::OutOfMemory(_)
             | ScriptEvent::Interrupted
             | ScriptEvent::End(..)
             | ScriptEvent::Attempts(..)
             | ScriptEvent::Finished(_)
-            | ScriptEvent::Unknown(_) => Tone::Failure,
+            | ScriptEvent::Unknown(_) => TokenKind::Failure,
         }
     }
 }
 
-/// The words, as the script says them: [`ScriptEvent::parse`] reads them back.
+/// The text, as the script says them: [`ScriptEvent::parse`] reads them back.
 impl fmt::Display for ScriptEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ScriptEvent::Started(shell) => write!(f, "started {shell}"),
             ScriptEvent::OutDirIsNotOurs => write!(f, "out-dir-is-not-ours"),
             ScriptEvent::MissingProgram(name) => write!(f, "missing-program {name}"),
+            ScriptEvent::UnreadableFile(name) => write!(f, "unreadable-file {name}"),
             ScriptEvent::Pixi(version) => write!(f, "pixi {version}"),
             ScriptEvent::Credential(variable) => write!(f, "credential {variable}"),
             ScriptEvent::Begin(phase) => write!(f, "begin {phase}"),
@@ -198,7 +202,7 @@ impl fmt::Display for ScriptEvent {
             ScriptEvent::OutOfMemory(phase) => write!(f, "out-of-memory {phase}"),
             ScriptEvent::Interrupted => write!(f, "interrupted"),
             ScriptEvent::Finished(code) => write!(f, "finished {code}"),
-            ScriptEvent::Unknown(words) => f.write_str(words),
+            ScriptEvent::Unknown(text) => f.write_str(text),
         }
     }
 }
@@ -213,6 +217,7 @@ mod tests {
             ScriptEvent::Started("bash".into()),
             ScriptEvent::OutDirIsNotOurs,
             ScriptEvent::MissingProgram("pixi".into()),
+            ScriptEvent::UnreadableFile("netrc".into()),
             ScriptEvent::Pixi("pixi 0.77.0".into()),
             ScriptEvent::Credential("A=http://joe:secret@h b".into()),
             ScriptEvent::Begin("install".into()),

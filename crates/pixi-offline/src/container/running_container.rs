@@ -1,4 +1,4 @@
-//! A container that is somebody's: it was running before us and goes on after.
+//! A container of the caller: it was running before us and goes on after.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::container::call::{Input, call, read_answer};
+use crate::container::call::{CallResult, Input, call, read_answer};
 use crate::container::engine::Engine;
 use crate::container::scripts;
-use crate::container::signals::DeferredSignals;
+use crate::container::signals::{DeferredSignals, KillPolicy};
 use crate::container::spec::exec_arguments;
 use crate::failure::{self, Failure};
 use crate::request::{ContainerId, ContainerVariable, ImageReference};
-use crate::tools::{Captured, ExitInfo, os_strings};
+use crate::tools::{CapturedOutput, ChildProcess, ExitInfo, os_strings};
 
 /// Where a program may be put in a container, in order of preference; the last
 /// two are file systems in memory, for containers that are read-only.
@@ -84,7 +84,7 @@ impl RunningContainer {
         ImageReference::new(self.image.as_ref())
     }
 
-    /// Copies a program of ours into the container, to be removed with
+    /// Copies the agent into the container, to be removed with
     /// [`UploadedAgent`]; until then no signal ends this process.
     ///
     /// # Errors
@@ -96,36 +96,36 @@ impl RunningContainer {
         let input = File::open(program).with_context(unreadable)?;
         let size = input.metadata().with_context(unreadable)?.len().to_string();
         let name = format!(".pixi-offline-{nonce}");
-        let mut words = vec!["sh", "-c", scripts::UPLOAD, "pixi-offline", &name, &size];
-        words.extend(PLACES);
-        let mut brought = UploadedAgent {
+        let mut args = vec!["sh", "-c", scripts::UPLOAD, "pixi-offline", &name, &size];
+        args.extend(PLACES);
+        let mut agent = UploadedAgent {
             container: self,
             places: PLACES.map(|place| format!("{place}/{name}")),
             file: String::new(),
             hold: DeferredSignals::start()?,
         };
-        let arguments = self.exec(true, &words);
-        let (answer, ending) = call(&self.engine, &arguments, Input::File(input), |stream| {
-            read_answer(stream)
-        })?;
-        let answer = answer?;
-        let ending = ending.context(STILL_THERE)?;
-        match ending.code {
+        let arguments = self.exec(true, &args);
+        let (engine, input) = (&self.engine, Input::File(input));
+        let take = |stream: &mut ChildProcess| read_answer(stream);
+        let CallResult { taken, exit } = call(KillPolicy::Wait, engine, &arguments, input, take)?;
+        let answer = taken?;
+        let exit = exit.context(STILL_THERE)?;
+        match exit.code {
             0 => {
                 // Any other answer is not that of our script.
                 let file = String::from_utf8(answer).ok();
-                brought.file = file
+                agent.file = file
                     .filter(|file| {
                         let place = file.strip_suffix(IN_PLACE);
-                        place.is_some_and(|place| brought.places.iter().any(|own| own == place))
+                        place.is_some_and(|place| agent.places.iter().any(|own| own == place))
                     })
                     .ok_or_else(|| {
                         Failure::general(format!(
-                            "container {} did not run our script; is its sh a shell?",
+                            "container {} did not run the build script; is its sh a shell?",
                             self.id
                         ))
                     })?;
-                Ok(brought)
+                Ok(agent)
             }
             code @ (failure::NOT_STARTED | failure::MISSING_PROGRAM) => Err(Failure::with_code(
                 code,
@@ -135,9 +135,9 @@ impl RunningContainer {
                 ),
             )),
             _ => {
-                let (code, message) = self.why_it_ended(true, ending)?;
+                let (code, message) = self.why_it_ended(true, exit)?;
                 Err(Failure::with_code(code, message).context(format!(
-                    "our program cannot be put into container {} (its message is above); is it read-only? give it a file system in memory: --tmpfs /tmp:exec",
+                    "the helper program cannot be copied into container {} (the engine's message is above); is it read-only? start it with a file system in memory: --tmpfs /tmp:exec",
                     self.id
                 )))
             }
@@ -154,9 +154,9 @@ impl RunningContainer {
         &self,
         variables: &[ContainerVariable],
         script: &str,
-        words: &[&str],
-    ) -> anyhow::Result<Captured> {
-        let shell = std::iter::once("sh".into()).chain(scripts::question(script, words));
+        args: &[&str],
+    ) -> anyhow::Result<CapturedOutput> {
+        let shell = std::iter::once("sh".into()).chain(scripts::question(script, args));
         let arguments = exec_arguments(false, variables, self.id(), shell);
         self.engine.program().capture(&arguments)
     }
@@ -175,47 +175,47 @@ impl RunningContainer {
             self.engine.wait_for_end(id.as_str(), SETTLE)?;
         }
         let message = match self.engine.state(id.as_str())? {
-            None => format!("container {id} was removed while we worked in it"),
+            None => format!("container {id} was removed during the work in it"),
             Some(state) if state.out_of_memory => {
                 format!("container {id} ran out of memory (exit code {code})")
             }
             Some(state) if state.status != "running" => {
                 format!(
-                    "container {id} stopped while we worked in it (it is {})",
+                    "container {id} stopped during the work in it (it is {})",
                     state.status
                 )
             }
             Some(_) if client.signal.is_some() => format!(
-                "the engine's client ({}) was killed by signal {}; what ran for us in container {id} was ended",
+                "the engine's client ({}) was killed by signal {}; the script in container {id} was stopped",
                 self.engine.client(),
                 code - failure::SIGNAL_BASE
             ),
             Some(_) if !started => {
                 format!(
-                    "container {id} did not run our script (exit code {code}); does its image have a shell?"
+                    "container {id} did not run the build script (exit code {code}); does its image have a shell?"
                 )
             }
             Some(_) => {
-                format!("what ran in container {id} ended with exit code {code} before its end")
+                format!("the script in container {id} stopped early with exit code {code}")
             }
         };
         Ok((code, message))
     }
 
-    fn exec(&self, interactive: bool, words: &[&str]) -> Vec<OsString> {
-        exec_arguments(interactive, &[], self.id(), os_strings(words))
+    fn exec(&self, interactive: bool, args: &[&str]) -> Vec<OsString> {
+        exec_arguments(interactive, &[], self.id(), os_strings(args))
     }
 }
 
-/// What should never be said of a client.
-const STILL_THERE: &str = "the engine's client closed its output and goes on";
+/// Message for a client that closes its output and keeps running.
+const STILL_THERE: &str = "the engine's client closed its output and did not end";
 
-/// A program of ours in somebody's container, there as long as this is, or until
+/// The agent in the caller's container, there as long as this is, or until
 /// its input ends while it runs: then it removes itself.
 #[derive(Debug)]
 pub struct UploadedAgent<'a> {
     container: &'a RunningContainer,
-    /// The directories that it may lie in, wholly or in part.
+    /// The directories that it may be in, wholly or in part.
     places: [String; PLACES.len()],
     file: String,
     hold: DeferredSignals,
@@ -242,8 +242,8 @@ impl UploadedAgent<'_> {
     ///
     /// 128+n after a signal; with its exit code when it fails, and when it cannot
     /// run there at all (another processor).
-    pub fn run(&self, words: &[impl AsRef<str>]) -> anyhow::Result<Vec<u8>> {
-        self.run_piped(words, |stream| read_answer(stream))
+    pub fn run(&self, args: &[impl AsRef<str>]) -> anyhow::Result<Vec<u8>> {
+        self.run_piped(args, |stream| read_answer(stream))
     }
 
     /// Runs the program and hands what it prints to `take`; its errors are shown.
@@ -253,20 +253,22 @@ impl UploadedAgent<'_> {
     /// As [`UploadedAgent::run`], and those of `take`.
     pub fn run_piped<T>(
         &self,
-        words: &[impl AsRef<str>],
+        args: &[impl AsRef<str>],
         take: impl FnOnce(&mut dyn Read) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         self.not_interrupted()?;
         let whole: Vec<&str> = std::iter::once(self.file.as_str())
-            .chain(words.iter().map(AsRef::as_ref))
+            .chain(args.iter().map(AsRef::as_ref))
             .collect();
         let arguments = self.container.exec(true, &whole);
         let engine = &self.container.engine;
-        let (taken, ending) = call(engine, &arguments, Input::Held, |stream| take(stream))?;
-        match (&taken, ending) {
-            (Ok(_), ending) => self.classify(ending.context(STILL_THERE)?)?,
-            // A stream was cut since nobody was left to carry it.
-            (Err(_), Some(ending)) if ending.signal.is_some() => self.classify(ending)?,
+        let take = |stream: &mut ChildProcess| take(stream);
+        let CallResult { taken, exit } =
+            call(KillPolicy::Wait, engine, &arguments, Input::Held, take)?;
+        match (&taken, exit) {
+            (Ok(_), exit) => self.classify(exit.context(STILL_THERE)?)?,
+            // The stream was cut because the client ended.
+            (Err(_), Some(exit)) if exit.signal.is_some() => self.classify(exit)?,
             (Err(_), _) => {}
         }
         taken
@@ -279,7 +281,7 @@ impl UploadedAgent<'_> {
             code @ (failure::NOT_STARTED | failure::MISSING_PROGRAM) => Err(Failure::with_code(
                 code,
                 format!(
-                    "our program does not run in container {id}: is its processor architecture another than this machine's?"
+                    "the helper program does not run in container {id}: does it have a different CPU architecture than this machine?"
                 ),
             )),
             code => {
@@ -300,12 +302,12 @@ impl UploadedAgent<'_> {
 
 impl Drop for UploadedAgent<'_> {
     fn drop(&mut self) {
-        let mut words = vec!["rm", "-rf"];
-        words.extend(self.places.iter().map(String::as_str));
+        let mut args = vec!["rm", "-rf"];
+        args.extend(self.places.iter().map(String::as_str));
         let _ = self
             .container
             .engine
             .program()
-            .capture(&self.container.exec(false, &words));
+            .capture(&self.container.exec(false, &args));
     }
 }

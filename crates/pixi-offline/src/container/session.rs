@@ -6,31 +6,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::container::attempts::{Counter, Outside};
+use crate::container::attempts::{Counter, OutsideCounter};
 use crate::container::demultiplexer::{Demultiplexer, Piece};
 use crate::container::disk_watch::DiskWatch;
 use crate::container::engine::Engine;
+use crate::container::masking::Masking;
 use crate::container::mount::Mount;
 use crate::container::outcome::Outcome;
-use crate::container::output_sink::OutputSink;
+use crate::container::output_sink::{OutputSink, PhaseLog};
 use crate::container::protocol::ScriptEvent;
 use crate::container::running_container::RunningContainer;
 use crate::container::scripts::Script;
-use crate::container::shared_dirs::{NonceFile, not_shared};
+use crate::container::shared_dirs::{Access, NonceFile, not_shared};
 use crate::container::signals::{Cause, GRACE, KillPolicy, SignalWatcher};
 use crate::container::spec::{ContainerSpec, ExecSpec};
 use crate::failure::{self, Failure};
 use crate::report::Report;
 use crate::tools::ExitInfo;
-
-/// Where the output of a phase is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PhaseLog {
-    /// The phase's name, as the script says it.
-    pub phase: &'static str,
-    /// The log's file, made anew.
-    pub file: PathBuf,
-}
 
 /// A run that is over.
 #[derive(Debug)]
@@ -53,7 +45,7 @@ pub struct RunResult {
 /// code that `docs/compatibility.md` names: the engine refused (125, or 126 and 127 as
 /// its client says), out of memory or killed (137), a signal to this process
 /// (128+n), a closed stdout (141), a log that cannot be written (1), an entry
-/// point that swallowed the script (1), an out directory that is not ours (1), output that
+/// point that swallowed the script (1), an out directory that is not the one here (1), output that
 /// contradicts itself (1).
 ///
 /// # Errors
@@ -76,10 +68,11 @@ pub fn run(
         names.insert(0, Counter::name(spec.script.nonce()));
     }
     let last_resort = KillPolicy::Remove(engine.clone(), names.clone());
-    let mut outside = Outside::new(engine, spec);
+    let mut outside = OutsideCounter::new(engine, spec);
     let written = WrittenLogs {
         mounts: &spec.mounts,
         logs,
+        masking: spec.masking.clone(),
     };
     let mut end = run_client(
         engine,
@@ -135,8 +128,12 @@ pub fn run_in(
         &arguments,
         &spec.script,
         KillPolicy::Wait,
-        &WrittenLogs { mounts: &[], logs },
-        &mut Outside::Unable(String::new()),
+        &WrittenLogs {
+            mounts: &[],
+            logs,
+            masking: Masking::default(),
+        },
+        &mut OutsideCounter::Unable(String::new()),
         report,
     )?;
     Ok(end.classify(engine, |outcome, client| {
@@ -148,11 +145,14 @@ pub fn run_in(
 struct WrittenLogs<'a> {
     mounts: &'a [Mount],
     logs: &'a [PhaseLog],
+    /// What the logs show masked.
+    masking: Masking,
 }
 
 impl WrittenLogs<'_> {
     fn dirs(&self) -> impl Iterator<Item = PathBuf> {
-        let mounted = self.mounts.iter().filter_map(Mount::source);
+        let mounts = self.mounts.iter().filter(|mount| !mount.is_read_only());
+        let mounted = mounts.filter_map(Mount::source);
         let logs = self.logs.iter().filter_map(|log| log.file.parent());
         mounted.chain(logs).map(Path::to_owned)
     }
@@ -166,10 +166,15 @@ fn run_client(
     script: &Script,
     last_resort: KillPolicy,
     written: &WrittenLogs<'_>,
-    outside: &mut Outside<'_>,
+    outside: &mut OutsideCounter<'_>,
     report: &Report,
 ) -> anyhow::Result<ScriptEnd> {
-    let mut listener = OutputSink::new(script.phases(), written.logs, report)?;
+    let mut sink = OutputSink::new(
+        script.phases(),
+        written.logs,
+        written.masking.clone(),
+        report,
+    )?;
     let watch = SignalWatcher::start(
         last_resort,
         "the start of the container",
@@ -177,43 +182,43 @@ fn run_client(
     )?;
     let stop = watch.stop();
     let disks = DiskWatch::start(written.dirs(), watch.stop());
-    let (mut conversation, mut input) = engine.program().spawn_piped(arguments)?;
+    let (mut child, mut input) = engine.program().spawn_piped(arguments)?;
     // The pipe takes it whole, whoever reads it; a client that has ended already is
     // told below.
     let told = input.write_all(format!("{}\n", script.tokens().line()).as_bytes());
-    watch.started(Some(input), conversation.killer());
-    listener.require_told(told, &stop);
+    watch.started(Some(input), child.killer());
+    sink.require_told(told, &stop);
 
     let mut demultiplexer = Demultiplexer::new(script.tokens().clone());
     let mut buffer = vec![0; 64 * 1024];
     let ended = loop {
-        match conversation.read(&mut buffer) {
-            Ok(0) => break conversation.ending(),
+        match child.read(&mut buffer) {
+            Ok(0) => break child.ending(),
             Ok(length) => {
                 demultiplexer.feed(&buffer[..length], |piece| {
                     match &piece {
-                        Piece::ScriptEvent(ScriptEvent::Started(_)) => outside.start(),
-                        Piece::ScriptEvent(ScriptEvent::Ready(point)) => outside.count(point),
+                        Piece::Event(ScriptEvent::Started(_)) => outside.start(),
+                        Piece::Event(ScriptEvent::Ready(point)) => outside.count(point),
                         _ => {}
                     }
-                    listener.take(piece, &stop);
+                    sink.take(piece, &stop);
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(error),
         }
     };
-    listener.take(Piece::Output(demultiplexer.finish()), &stop);
-    listener.let_go(&stop);
+    sink.take(Piece::Output(demultiplexer.finish()), &stop);
+    sink.let_go(&stop);
     let full = disks.finish();
     let cause = watch.finish();
     Ok(ScriptEnd {
         client: ended
             .context("the engine's client cannot be read")?
-            .context("the engine's client closed its output and goes on")?,
+            .context("the engine's client closed its output and did not end")?,
         cause,
-        trouble: full.or(listener.trouble),
-        outcome: listener.outcome,
+        error: full.or(sink.error),
+        outcome: sink.outcome,
     })
 }
 
@@ -221,7 +226,7 @@ fn run_client(
 struct ScriptEnd {
     client: ExitInfo,
     cause: Option<Cause>,
-    trouble: Option<anyhow::Error>,
+    error: Option<anyhow::Error>,
     outcome: Outcome,
 }
 
@@ -236,19 +241,19 @@ impl ScriptEnd {
         let ScriptEnd {
             client,
             cause,
-            trouble,
+            error,
             outcome,
         } = self;
         let finished = outcome.finished.is_some() && !outcome.out_dir_is_not_ours;
         let end = if let Some(cause) = cause {
             Err(cause.into())
-        } else if let Some(trouble) = trouble {
-            Err(trouble)
+        } else if let Some(error) = error {
+            Err(error)
         } else if let (true, Some(code)) = (outcome.interrupted, outcome.finished) {
             Err(Failure::with_code(
                 code,
                 format!(
-                    "what ran in the container was stopped from outside (exit code {code}): by `{} stop`, or by the end of its input",
+                    "the script in the container was stopped from outside (exit code {code}): by `{} stop`, or by the end of its input",
                     engine.client()
                 ),
             ))
@@ -280,7 +285,7 @@ fn why_the_container_ended(
         return Ok((
             code,
             format!(
-                "the engine's client ({}) was killed by signal {signal}; what ran in the container was ended",
+                "the engine's client ({}) was killed by signal {signal}; the script in the container was stopped",
                 engine.client()
             ),
         ));
@@ -288,8 +293,8 @@ fn why_the_container_ended(
     let state = engine.state(spec.name.as_str())?;
     if state.is_none() && code == failure::ENGINE {
         for source in spec.mounts.iter().filter_map(Mount::source) {
-            if let Err(words) = engine.sees(&[source], image)? {
-                return Ok((failure::GENERAL, not_shared(engine, source, &words)));
+            if let Access::Unseen(message) = engine.sees(&[source], source, image)? {
+                return Ok((failure::GENERAL, message));
             }
         }
     }

@@ -12,9 +12,8 @@ use crate::container::engine_arguments;
 use crate::container::mount::Mount;
 use crate::container::spec::HelperSpec;
 use crate::failure;
-use crate::host_env;
 use crate::request::ImageReference;
-use crate::tools::{Captured, os_strings};
+use crate::tools::{CapturedOutput, os_strings};
 use crate::untrusted_dir::UntrustedDir;
 
 /// How the engine reaches a directory of this machine.
@@ -49,32 +48,30 @@ pub fn shares(
     engine: &Engine,
     image: &ImageReference,
     probe: &Probe<'_>,
+    nonce: &str,
 ) -> anyhow::Result<Access> {
-    let nonce = NonceFile::lay(probe.writable, &host_env::nonce())?;
+    let nonce = NonceFile::lay(probe.writable, nonce)?;
     let nonce_path = nonce.path();
     let mut paths = vec![nonce_path.as_path()];
     paths.extend(probe.others);
-    Ok(match engine.sees(&paths, image)? {
-        Ok(()) => Access::Granted,
-        Err(words) => Access::Unseen(not_shared(engine, probe.shown, &words)),
-    })
+    engine.sees(&paths, probe.shown, image)
 }
 
-/// As [`shares`], and whether a container can write into the probe's directory what is the
-/// caller's then: one writes there for a moment, with the caller's arguments for `run`.
+/// Like [`shares`], and whether a file that a container writes into the probe's directory
+/// belongs to the caller: a container writes there, with the caller's arguments for `run`.
 pub fn shares_writable(
     engine: &Engine,
     image: &ImageReference,
     probe: &Probe<'_>,
     engine_arguments: &[OsString],
+    nonce: &str,
 ) -> anyhow::Result<Access> {
-    let nonce = host_env::nonce();
     let Probe {
         writable,
         shown,
         others,
     } = *probe;
-    let there = NonceFile::lay(writable, &nonce)?;
+    let there = NonceFile::lay(writable, nonce)?;
     let written = format!("{}written-{nonce}", NonceFile::START);
     let answer = engine.write_into(
         writable,
@@ -91,67 +88,68 @@ pub fn shares_writable(
     if answer.succeeded() && is_own && removed {
         return Ok(Access::Granted);
     }
-    if answer.code == Engine::ELSEWHERE {
-        let words = "it is another directory there";
-        return Ok(Access::Unseen(not_shared(engine, shown, words)));
+    if answer.code == Engine::OTHER_DIRECTORY {
+        let message = "it is another directory there";
+        return Ok(Access::Unseen(not_shared(engine, shown, message)));
     }
     if answer.code == failure::ENGINE {
         // It made no container: perhaps since it has no such directory.
         drop(there);
-        let access = shares(engine, image, probe)?;
+        let access = shares(engine, image, probe, nonce)?;
         if access != Access::Granted {
             return Ok(access);
         }
     }
-    let words = match answer.stderr.trim() {
+    let message = match answer.stderr.trim() {
         "" => "what it writes is not this user's",
-        words => words,
+        message => message,
     };
     Ok(Access::Closed(format!(
-        "a container of {} cannot write into {}: {words}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy to have files carried, or a directory on a local disk",
+        "a container of {} cannot write into {}: {message}; a file server that maps root to nobody does that, and so do --engine-arg options that take capabilities away; give --transfer copy, or name a directory on a local disk",
         engine.client(),
         shown.display()
     )))
 }
 
 /// What to say of a directory that the engine does not have as we have it.
-pub(super) fn not_shared(engine: &Engine, dir: &Path, words: &str) -> String {
+pub fn not_shared(engine: &Engine, dir: &Path, message: &str) -> String {
     format!(
-        "the engine behind {} does not see this machine's files: {}: {words}; give --transfer copy to have them carried there and back, or use an engine on this machine",
+        "the engine behind {} does not see this machine's files: {}: {message}; give --transfer copy to copy them there and back, or use an engine on this machine",
         engine.client(),
         dir.display()
     )
 }
 
 impl Engine {
-    /// Whether the engine sees these files and directories of this machine; if not, its
-    /// words. It is asked to make a container, never to start it.
+    /// Whether the engine sees these files and directories of this machine; people know them
+    /// as `shown`. It is asked to make a container, never to start it.
     pub(super) fn sees(
         &self,
         paths: &[&Path],
+        shown: &Path,
         image: &ImageReference,
-    ) -> anyhow::Result<Result<(), String>> {
+    ) -> anyhow::Result<Access> {
         let mounts = read_only(paths)?;
         let options: Vec<&str> = mounts.iter().map(String::as_str).collect();
         let with = self.try_to_create(&options, image)?;
         if with.succeeded() {
-            return Ok(Ok(()));
+            return Ok(Access::Granted);
         }
-        // Refused without the directory too: that is another trouble, not ours to tell.
+        // Refused without the directory too: that is another error, which another check finds.
         let without = self.try_to_create(&[], image)?;
         Ok(if without.succeeded() {
-            Err(with.stderr)
+            Access::Unseen(not_shared(self, shown, &with.stderr))
         } else {
-            Ok(())
+            Access::Granted
         })
     }
 
     /// What [`Engine::write_into`] ends with for a directory that is another one there.
-    const ELSEWHERE: u8 = 72;
+    const OTHER_DIRECTORY: u8 = 72;
 
     /// Has a container that sees the directories `others` too make a file named `name` in a directory,
     /// and give it to the directory's owner, as our scripts do at their end; it ends with
-    /// [`Engine::ELSEWHERE`] when the file `there` is not in the directory.
+    /// [`Engine::OTHER_DIRECTORY`] when the file `there` is not in the directory.
     fn write_into(
         &self,
         dir: &Path,
@@ -160,12 +158,12 @@ impl Engine {
         name: &str,
         image: &ImageReference,
         engine_arguments: &[OsString],
-    ) -> anyhow::Result<Captured> {
+    ) -> anyhow::Result<CapturedOutput> {
         const SCRIPT: &str = r#"cd /pixi-offline/probe || exit
 [ -f "$1" ] || exit 72
 : >"$2" || exit
 [ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g .)" "$2""#;
-        // SELinux is turned off for it as for every container of ours; elsewhere the option
+        // SELinux is turned off for it as for every container of these commands; elsewhere the option
         // means nothing.
         let mut options: Vec<OsString> = ["--security-opt", "label=disable"]
             .map(OsString::from)
@@ -175,10 +173,14 @@ impl Engine {
         options.extend(read_only(others)?.into_iter().map(OsString::from));
         options.extend(engine_arguments::without_network(engine_arguments));
         let shell = ["-c", SCRIPT, "write-into", there, name].map(OsString::from);
-        self.run_to_look(image.as_str(), options, shell.into())
+        self.run_probe(image.as_str(), options, shell.into())
     }
 
-    fn try_to_create(&self, options: &[&str], image: &ImageReference) -> anyhow::Result<Captured> {
+    fn try_to_create(
+        &self,
+        options: &[&str],
+        image: &ImageReference,
+    ) -> anyhow::Result<CapturedOutput> {
         let helper = HelperSpec {
             command: &["create"],
             purpose: "look",
@@ -225,7 +227,7 @@ impl NonceFile {
     const START: &'static str = ".pixi-offline-";
 
     pub(super) fn lay(out: &Path, nonce: &str) -> anyhow::Result<NonceFile> {
-        // Those of killed runs: nobody else works with a directory that is claimed.
+        // Those of killed runs: nobody else works with a directory that is locked.
         let is_nonce = |name: &OsStr| {
             let name = name.as_encoded_bytes();
             name.strip_prefix(NonceFile::START.as_bytes())

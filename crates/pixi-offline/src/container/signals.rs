@@ -1,14 +1,13 @@
 //! SIGINT, SIGTERM and SIGHUP while a container runs.
 
 use std::io::{self, PipeWriter, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use signal_hook::SigId;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{emulate_default_handler, unregister};
@@ -16,6 +15,7 @@ use signal_hook::low_level::{emulate_default_handler, unregister};
 use crate::container::engine::Engine;
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
+use crate::interruption::{SIGNALS, restore_defaults, suspend_defaults};
 use crate::parallel::locked;
 use crate::request::TimeLimit;
 use crate::tools::Killer;
@@ -25,11 +25,8 @@ use crate::tools::Killer;
 pub(super) const GRACE: Duration = Duration::from_millis(1500);
 
 /// How long the client gets to end after the script has: what the script has left running
-/// in somebody's container may hold its output open.
+/// in the caller's container may hold its output open.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// What ends a run of ours.
-const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// Watches for signals from its creation until [`SignalWatcher::finish`].
 ///
@@ -46,7 +43,7 @@ pub(super) struct SignalWatcher {
 
 /// What was started and can be stopped.
 #[derive(Debug)]
-struct Started {
+struct StartedProcess {
     /// Taken when it is closed; without one the client is asked to end instead.
     input: Option<PipeWriter>,
     client: Killer,
@@ -55,21 +52,21 @@ struct Started {
 
 /// Ends what runs in a container.
 #[derive(Debug, Clone)]
-pub(super) struct StopHandle(Arc<Shared>);
+pub(super) struct StopHandle(Arc<StopState>);
 
 /// What is done when the script does not end by itself.
 #[derive(Debug)]
 pub(super) enum KillPolicy {
-    /// Remove the containers, in this order: they are ours.
+    /// Remove the containers, in this order: this run started them.
     Remove(Engine, Vec<ContainerName>),
-    /// Nothing: the container is somebody's, and the script's own watchdog kills
+    /// Nothing: it is a container of the caller, and the script's own watchdog kills
     /// what it runs.
     Wait,
 }
 
-impl Shared {
-    /// No more patience: the container goes, if it is ours, and so does the
-    /// client, which may still be fetching an image.
+impl StopState {
+    /// Stop now: kill the client, which may still be fetching an image, and remove our
+    /// container.
     fn force(&self) {
         if let KillPolicy::Remove(engine, names) = &self.last_resort {
             let _ = engine.remove(names);
@@ -105,18 +102,16 @@ impl From<Cause> for anyhow::Error {
             Cause::Signal(signal) => interrupted(signal),
             Cause::TooLong(what, limit) => Failure::with_code(
                 failure::TIMED_OUT,
-                format!(
-                    "{what} took longer than --timeout {limit}; what ran in the container was ended"
-                ),
+                format!("{what} took longer than --timeout {limit}; the container was stopped"),
             ),
         }
     }
 }
 
 #[derive(Debug)]
-struct Shared {
+struct StopState {
     last_resort: KillPolicy,
-    started: Mutex<Option<Started>>,
+    started: Mutex<Option<StartedProcess>>,
     clock: Mutex<Clock>,
     signal: AtomicI32,
     ended: Mutex<bool>,
@@ -131,7 +126,7 @@ impl SignalWatcher {
         what: &str,
         limit: Option<&TimeLimit>,
     ) -> anyhow::Result<SignalWatcher> {
-        let stop = StopHandle(Arc::new(Shared {
+        let stop = StopHandle(Arc::new(StopState {
             last_resort,
             started: Mutex::new(None),
             clock: Mutex::new(Clock {
@@ -157,7 +152,7 @@ impl SignalWatcher {
                 if first.is_ok() {
                     in_thread.now();
                 } else {
-                    // A second Ctrl-C: no more patience.
+                    // A second Ctrl-C: stop now.
                     in_thread.0.force();
                 }
             }
@@ -177,7 +172,7 @@ impl SignalWatcher {
 
     /// What runs now: the script reads `input`, and `client` is what we talk to.
     pub(super) fn started(&self, input: Option<PipeWriter>, client: Killer) {
-        let started = Started {
+        let started = StartedProcess {
             input,
             client,
             stopping: false,
@@ -299,7 +294,7 @@ impl StopHandle {
 }
 
 /// Keeps signals from ending the process, between runs too, as long as it is
-/// there: what must be tidied up in somebody's container is.
+/// there: what must be tidied up in the caller's container is.
 #[derive(Debug)]
 pub(super) struct DeferredSignals {
     seen: Arc<AtomicUsize>,
@@ -381,34 +376,6 @@ impl Drop for CleanupOnSignal {
 
 /// The failure of a run that a signal ended.
 fn interrupted(signal: i32) -> anyhow::Error {
-    let message = format!("interrupted by signal {signal}; what ran in the container was ended");
+    let message = format!("interrupted by signal {signal}; the container was stopped");
     Failure::by_signal(signal, message)
-}
-
-/// How many watches and holds there are.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-fn suspend_defaults() {
-    HELD.fetch_add(1, Ordering::SeqCst);
-    use_defaults(false);
-}
-
-fn restore_defaults() {
-    if HELD.fetch_sub(1, Ordering::SeqCst) == 1 {
-        use_defaults(true);
-    }
-}
-
-/// A handler once registered with signal-hook swallows its signal for good, so
-/// outside of runs the default action is asked for again.
-fn use_defaults(on: bool) {
-    static USED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    let used = USED.get_or_init(|| {
-        let used = Arc::new(AtomicBool::new(false));
-        for signal in SIGNALS {
-            let _ = flag::register_conditional_default(signal, Arc::clone(&used));
-        }
-        used
-    });
-    used.store(on, Ordering::SeqCst);
 }

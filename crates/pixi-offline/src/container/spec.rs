@@ -2,16 +2,23 @@
 //! `create` and `exec` are put together.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::container::Mount;
-use crate::container::attempts::Counting;
+use crate::container::masking::Masking;
 use crate::container::owner;
 use crate::container::scripts::Script;
 use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
 use crate::tools::os_strings;
 
-/// The label that every container of ours carries.
-pub(super) const LABEL: &str = "io.github.pixi-offline.command";
+/// The program that counts in a second container attempts to reach a network.
+#[derive(Debug, Clone)]
+pub struct Counting {
+    /// This program, which is static.
+    pub program: PathBuf,
+    /// The arguments that have it call [`super::serve_counters`].
+    pub args: Vec<String>,
+}
 
 /// A container's name: unique for the run, so that it can be removed by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +68,7 @@ pub struct Tmpfs {
 pub struct ContainerSpec {
     /// Its name.
     pub name: ContainerName,
-    /// The command of ours that it runs for; the label's value.
+    /// The command that it runs for; the label's value.
     pub command: &'static str,
     /// Its image.
     pub image: ImageReference,
@@ -77,23 +84,29 @@ pub struct ContainerSpec {
     pub pull: Pull,
     /// Variables that the caller wants in it.
     pub variables: Vec<ContainerVariable>,
-    /// Words that the caller wants handed to the engine as they are.
+    /// Variables of this process that it gets with their values.
+    pub passed_variables: Vec<String>,
+    /// Arguments for the engine that hand GPUs to it.
+    pub gpus: Vec<OsString>,
+    /// Arguments that the caller wants handed to the engine as they are.
     pub engine_arguments: Vec<OsString>,
     /// SELinux separates containers from the host's files; relabelling people's
     /// directories would outlast the run, so the separation is turned off instead.
     pub selinux_enforcing: bool,
     /// What counts attempts to reach a network from outside of it, if anything.
     pub counting: Option<Counting>,
+    /// What must not be in its output.
+    pub masking: Masking,
     /// What runs in it.
     pub script: Script,
 }
 
 impl ContainerSpec {
-    /// The words after the engine's name.
+    /// The arguments after the engine's name.
     pub fn run_arguments(&self) -> anyhow::Result<Vec<OsString>> {
-        let mut words = os_strings(&["run", "--interactive", "--name", self.name.as_str()]);
-        owner::push_labels(&mut words, self.command);
-        let mut push = |word: &str, value: &str| words.extend([word.into(), value.into()]);
+        let mut args = os_strings(&["run", "--interactive", "--name", self.name.as_str()]);
+        owner::push_labels(&mut args, self.command);
+        let mut push = |arg: &str, value: &str| args.extend([arg.into(), value.into()]);
         // The output is attached and logged by us; a second copy in the
         // daemon's own log would only fill its disk.
         push("--log-driver", "none");
@@ -125,12 +138,18 @@ impl ContainerSpec {
         for variable in &self.variables {
             push("--env", variable.assignment());
         }
-        words.extend(self.engine_arguments.iter().cloned());
+        // By name: the client takes the value from its own environment, and everybody on
+        // this machine may read a command line.
+        for name in &self.passed_variables {
+            push("--env", name);
+        }
+        args.extend(self.gpus.iter().cloned());
+        args.extend(self.engine_arguments.iter().cloned());
         // An image's own entry point would swallow our script.
-        words.extend(["--entrypoint".into(), "sh".into()]);
-        words.push(self.image.as_str().into());
-        words.extend(self.script.shell_arguments());
-        Ok(words)
+        args.extend(["--entrypoint".into(), "sh".into()]);
+        args.push(self.image.as_str().into());
+        args.extend(self.script.shell_arguments());
+        Ok(args)
     }
 }
 
@@ -195,7 +214,7 @@ pub struct ExecSpec {
 }
 
 impl ExecSpec {
-    /// The words after the engine's name.
+    /// The arguments after the engine's name.
     pub fn exec_arguments(&self, container: &str) -> Vec<OsString> {
         let shell = std::iter::once("sh".into()).chain(self.script.shell_arguments());
         exec_arguments(true, &self.variables, container, shell)
@@ -258,14 +277,17 @@ mod tests {
             network: Network::None,
             pull: Pull::Never,
             variables: vec![ContainerVariable::new(OsStr::new("A=b c")).unwrap()],
+            passed_variables: vec!["HTTPS_PROXY".into()],
+            gpus: os_strings(&["--gpus", "all"]),
             engine_arguments: vec!["--cpus=1".into()],
             selinux_enforcing: true,
             counting: None,
-            script: Script::new(scripts::BUILD, "nonce", ["a b"], ["run", "--"]),
+            masking: Masking::default(),
+            script: Script::new(scripts::BUILD, "nonce", &[("a", "it's")], ["run", "--"]),
         };
-        let words = spec.run_arguments().unwrap();
+        let args = spec.run_arguments().unwrap();
         let owner = owner::Owner::this_process().unwrap().label();
-        let (options, script) = words.split_at(words.len() - 7);
+        let (options, script) = args.split_at(args.len() - 7);
         assert_eq!(
             options.join(OsStr::new("|")).to_str().unwrap(),
             format!(
@@ -274,15 +296,15 @@ mod tests {
                  --label|io.github.pixi-offline.process={owner}|--log-driver|none|\
                  --cap-drop|MKNOD|--network|none|--platform|linux/amd64|--pull|never|\
                  --security-opt|label=disable|--mount|type=bind,\"source=/p,q\",target=/src,readonly|\
-                 --tmpfs|/product:rw,exec,mode=1777,size=42|--env|A=b c|--cpus=1|--entrypoint|sh|img:1|-c"
+                 --tmpfs|/product:rw,exec,mode=1777,size=42|--env|A=b c|--env|HTTPS_PROXY|--gpus|all|--cpus=1|--entrypoint|sh|img:1|-c"
             )
         );
         assert_eq!(script[1], "pixi-offline");
-        assert_eq!(script[3..], ["nonce", "a b", "run", "--"]);
-        // What its signals carry is in no word of the command line.
+        assert_eq!(script[3..], ["nonce", "a='it'\\''s'\n", "run", "--"]);
+        // The tokens of its events are in no argument of the command line.
         let line = spec.script.tokens().line();
-        let words = words.join(OsStr::new(" "));
-        let words = words.to_str().unwrap();
-        assert!(line.split(' ').all(|token| !words.contains(token)));
+        let args = args.join(OsStr::new(" "));
+        let args = args.to_str().unwrap();
+        assert!(line.split(' ').all(|token| !args.contains(token)));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use anyhow::Context as _;
 
-use crate::container::call::{Input, call_or, is_broken_pipe};
+use crate::container::call::{CallResult, Input, call, is_broken_pipe};
 use crate::container::engine::Engine;
 use crate::container::mount::Mount;
 use crate::container::owner::{self, Owner};
@@ -18,11 +18,11 @@ use crate::request::ImageReference;
 use crate::tools::{ChildProcess, os_strings};
 use crate::transfer::Sender;
 
-/// Where our program lies in a container that is made for it.
+/// Where our program is in a container that is made for it.
 pub(super) const PROGRAM: &str = "/.pixi-offline-program";
 
 /// What happened to an engine that does not answer any more.
-const GONE: &str = "the engine went away while files were carried to or from it";
+const GONE: &str = "the connection to the engine broke while files were copied";
 
 /// What starts a container's name that carries to and from volumes.
 const CARRIER: &str = "pixi-offline-carrier";
@@ -46,13 +46,13 @@ impl Volume {
     ///
     /// # Errors
     ///
-    /// When the engine has one of this name: it is somebody's. Exit code 125 when it
+    /// When the engine has one of this name: this run did not make it. Exit code 125 when it
     /// makes none.
     pub fn make(engine: &Engine, name: String) -> anyhow::Result<Volume> {
         let client = engine.client();
         if engine.has_volume(&name)? {
             return Err(Failure::usage(format!(
-                "the engine has a volume {name} already, and it is not this run's; remove it with `{client} volume rm {name}` if nobody needs it, and run the command again"
+                "the engine already has a volume {name}, which this run did not create; remove it with `{client} volume rm {name}` if nobody needs it, and run the command again"
             )));
         }
         let hold = DeferredSignals::start()?;
@@ -142,7 +142,7 @@ pub struct TransferContainer<'a> {
 
 impl<'a> TransferContainer<'a> {
     /// Makes it from an image that the engine has, with these volumes mounted, and
-    /// puts a copy of the static program `program` into it, to be called with `words`.
+    /// puts a copy of the static program `program` into it, to be called with `args`.
     ///
     /// # Errors
     ///
@@ -152,10 +152,10 @@ impl<'a> TransferContainer<'a> {
         image: &ImageReference,
         mounts: &[Mount],
         program: &Path,
-        words: &[String],
+        args: &[String],
         nonce: &str,
     ) -> anyhow::Result<TransferContainer<'a>> {
-        let carrier = TransferContainer {
+        let transfer_container = TransferContainer {
             engine,
             name: ContainerName::new(CARRIER, nonce),
         };
@@ -165,31 +165,36 @@ impl<'a> TransferContainer<'a> {
             options.extend(["--mount".into(), mount.value()?.into()]);
         }
         let helper = HelperSpec {
-            command: &["create", "--interactive", "--name", carrier.name.as_str()],
+            command: &[
+                "create",
+                "--interactive",
+                "--name",
+                transfer_container.name.as_str(),
+            ],
             purpose: "carrier",
             network: "none",
             options,
             entrypoint: Some(PROGRAM),
             image: image.as_str(),
-            args: os_strings(words),
+            args: os_strings(args),
         };
         let made = engine.program().capture(&helper.arguments())?;
         if !made.succeeded() {
             return Err(Failure::engine(format!(
-                "{} could not make a container to carry files: {}",
+                "{} could not create a container to copy files: {}",
                 engine.client(),
                 made.stderr
             )));
         }
         let program = program.to_owned();
-        let target = format!("{}:/", carrier.name.as_str());
+        let target = format!("{}:/", transfer_container.name.as_str());
         let put = move |mut to: PipeWriter| {
             let mut sender = Sender::new(&mut to);
             sender.program(&program, Path::new(PROGRAM.trim_start_matches('/')))?;
             sender.finish("").map(drop)
         };
-        carrier.call(&["cp", "-", &target], put, |_| Ok(()))?;
-        Ok(carrier)
+        transfer_container.call(&["cp", "-", &target], put, |_| Ok(()))?;
+        Ok(transfer_container)
     }
 
     /// Starts our program, lets `send` write its input, and hands what it prints to
@@ -204,13 +209,13 @@ impl<'a> TransferContainer<'a> {
         send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
         take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let words = ["start", "--attach", "--interactive", self.name.as_str()];
-        self.call(&words, send, take)
+        let args = ["start", "--attach", "--interactive", self.name.as_str()];
+        self.call(&args, send, take)
     }
 
     fn call<T>(
         &self,
-        words: &[&str],
+        args: &[&str],
         send: impl FnOnce(PipeWriter) -> anyhow::Result<()> + Send + 'static,
         take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
@@ -218,14 +223,14 @@ impl<'a> TransferContainer<'a> {
         let write = move |to: PipeWriter| {
             let _ = result.send(send(to));
         };
-        let (taken, ending) = call_or(
+        let CallResult { taken, exit } = call(
             KillPolicy::Remove(self.engine.clone(), vec![self.name.clone()]),
             self.engine,
-            words,
+            args,
             Input::Stream(Box::new(write)),
             take,
         )?;
-        let code = ending.map_or(0, |ending| ending.code);
+        let code = exit.map_or(0, |exit| exit.code);
         if code != 0 {
             return Err(self.why(code, sent.try_recv().ok().and_then(Result::err)));
         }
@@ -239,27 +244,27 @@ impl<'a> TransferContainer<'a> {
         Ok(taken)
     }
 
-    /// Why a call ended with this exit code; `trouble` is what the sender met.
-    fn why(&self, code: u8, trouble: Option<anyhow::Error>) -> anyhow::Error {
+    /// Why a call ended with this exit code; `error` is what the sender met.
+    fn why(&self, code: u8, error: Option<anyhow::Error>) -> anyhow::Error {
         let client = self.engine.client();
         if let Err(gone) = self.engine.version() {
             return gone.context(GONE);
         }
-        match trouble {
+        match error {
             // A reader that went away is told by its own words.
             Some(error) if !is_broken_pipe(&error) => error,
             _ if matches!(code, failure::NOT_STARTED | failure::MISSING_PROGRAM) => {
                 Failure::with_code(
                     code,
                     format!(
-                        "our program cannot be started on the engine behind {client}: is that of another processor than this machine's?"
+                        "the helper program cannot be started on the engine behind {client}: does it have a different CPU architecture than this machine?"
                     ),
                 )
             }
             _ => Failure::with_code(
                 code,
                 format!(
-                    "files could not be carried to or from the engine behind {client}; see its message above"
+                    "files could not be copied to or from the engine behind {client}; see its message above"
                 ),
             ),
         }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::evidence::{Sha256Digest, hexadecimal};
 use crate::layout::PathInRoot;
 use crate::packages::{Backend, BuiltPackage, Package, PackageSource};
-use crate::staging::{Kind, Listing};
+use crate::staging::{ListedKind, Listing};
 
 /// A conda package that pixi built from source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ pub fn digest_of_dir(project: &Listing, dir: &Path) -> Option<Sha256Digest> {
         project
             .entries(Path::new(""))
             .filter_map(|entry| match entry.kind {
-                Kind::File { sha256, .. } => Some((entry.path, *sha256?)),
+                ListedKind::File { sha256, .. } => Some((entry.path, *sha256?)),
                 _ => None,
             })
     };

@@ -6,24 +6,19 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Sha256Digest;
-use crate::evidence::evidence_file::{self, LONGEST_LIST, LONGEST_RECORD};
-use crate::evidence::listing::{self, Without};
+use crate::evidence::evidence_file;
+use crate::evidence::listing::{self, ExcludePaths};
+use crate::evidence::lists::{Lists, broken};
 use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Manifest, Mode};
-use crate::evidence::sums;
 use crate::failure::Failure;
 use crate::layout::Product;
-use crate::staging::{self, HashPolicy, Listed};
+use crate::staging::{self, HashPolicy, ListedEntry, Listing};
 
 /// How many findings are shown.
 const SHOWN: usize = 40;
-
-/// What a bootstrap script says whose product has lists.
-const BOOTSTRAP_KNOWS_LISTS: &[u8] = b"\ncarries_manifest='yes'\n";
 
 /// How closely is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +31,18 @@ pub enum Depth {
 
 /// What was found.
 #[derive(Debug, Clone)]
-pub struct Checked {
+pub struct CheckReport {
     /// The manifest.
     pub manifest: Manifest,
     /// The digest of the product, that of its `SHA256SUMS`.
     pub digest: Sha256Digest,
+    /// The digest of `manifest.json`.
+    pub manifest_digest: Sha256Digest,
+    /// When each entry of the manifest was last written, in whole seconds since 1970; 0 where it is missing.
+    pub times: Vec<i64>,
     /// What is not as it is listed, by path.
     pub findings: Vec<CheckFinding>,
-    /// What is not listed, and lies where an install in the product leaves its
+    /// What is not listed, and is where an install in the product leaves its
     /// things. Nothing vouches for it.
     pub left_by_install: Vec<PathBuf>,
 }
@@ -53,12 +52,12 @@ pub struct Checked {
 pub enum Installs {
     /// Nothing: what is signed is what is listed.
     Refused,
-    /// Whatever lies in the places of an install: it is installed there again, by a
+    /// Whatever is in the places of an install: it is installed there again, by a
     /// bootstrap that judges it.
     Allowed,
 }
 
-impl Checked {
+impl CheckReport {
     /// # Errors
     ///
     /// Exit code 1, with each finding named, when something is not as it is
@@ -88,14 +87,32 @@ impl Checked {
             lines.push(format!("and {more} more"));
         }
         Err(Failure::general(format!(
-            "the product {} is not as its manifest.json and SHA256SUMS say; copy it again, whole, or make it again:\n  {}",
+            "the product {} is not as its manifest.json and SHA256SUMS say; copy all of it again, or make it again:\n  {}",
             product.path().display(),
             lines.join("\n  ")
         )))
     }
 }
 
-impl Checked {
+impl CheckReport {
+    /// The first entry that plain files and a list cannot carry: a pipe, a socket or a device.
+    pub fn special_entry(&self) -> Option<&Entry> {
+        self.manifest.entries.iter().find(|entry| {
+            !matches!(
+                entry.kind,
+                EntryKind::File { .. } | EntryKind::Directory { .. } | EntryKind::Link { .. }
+            )
+        })
+    }
+
+    /// The listed digest of a file; `None` when no file is listed there.
+    pub fn digest_of(&self, path: &Path) -> Option<Sha256Digest> {
+        match &entry_at(&self.manifest, path)?.kind {
+            EntryKind::File { sha256, .. } => Some(*sha256),
+            _ => None,
+        }
+    }
+
     /// The bytes of a file that was compared, which may have changed since.
     ///
     /// # Errors
@@ -103,13 +120,7 @@ impl Checked {
     /// Exit code 1 when it is not listed, has not the listed bytes or more than `limit`,
     /// or cannot be read.
     pub fn read(&self, product: &Product, path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
-        // They are sorted by these bytes.
-        let entries = &self.manifest.entries;
-        let place = entries.binary_search_by(|entry| entry.path.bytes().cmp(bytes(path)));
-        let listed = place.ok().and_then(|place| match &entries[place].kind {
-            EntryKind::File { sha256, .. } => Some(*sha256),
-            _ => None,
-        });
+        let listed = self.digest_of(path);
         let content = evidence_file::read(&product.path().join(path), limit)?.unwrap_or_default();
         if listed != Some(Sha256Digest::from(Sha256::digest(&content))) {
             let path = EncodedPath::new(path);
@@ -167,17 +178,19 @@ pub enum Difference {
 
 impl fmt::Display for CheckFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = &self.path;
+        let path = self.path.shown();
         match &self.what {
             Difference::Missing => write!(f, "missing: {path}"),
             Difference::Added => write!(f, "added: {path}"),
-            Difference::Content => write!(f, "changed: {path} (other bytes)"),
+            Difference::Content => write!(f, "changed: {path} (content differs)"),
             Difference::Size { listed, found } => {
                 write!(f, "changed: {path} ({found} bytes, {listed} are listed)")
             }
             Difference::Link { listed, found } => write!(
                 f,
-                "changed link: {path} (leads to {found}, {listed} is listed)"
+                "changed link: {path} (leads to {}, {} is listed)",
+                found.shown(),
+                listed.shown()
             ),
             Difference::Mode { listed, found } => {
                 write!(f, "changed mode: {path} ({found}, {listed} is listed)")
@@ -194,120 +207,43 @@ impl fmt::Display for CheckFinding {
 ///
 /// When a list is missing, cannot be read, is of an unknown format, or when they
 /// contradict each other; when something in the product cannot be read.
-pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<Checked>> {
-    let Some((manifest_text, sums_text)) = read_lists(product)? else {
+pub fn check(product: &Product, depth: Depth) -> anyhow::Result<Option<CheckReport>> {
+    let Some(lists) = Lists::read_both(product)? else {
         return Ok(None);
     };
-    let Lists { manifest, digest } = consistent(product, &manifest_text, &sums_text)?;
-    let (findings, left_by_install) = compare(product, &manifest, depth)?;
-    Ok(Some(Checked {
-        digest,
-        findings,
-        left_by_install,
-        manifest,
-    }))
+    let seen = see(product, &lists.manifest, depth)?;
+    Ok(Some(compare(product, lists, &seen)))
 }
 
-/// The lists of a product, whatever lies beside them.
-#[derive(Debug, Clone)]
-pub struct Lists {
-    /// The manifest.
-    pub manifest: Manifest,
-    /// The digest of the product, that of its `SHA256SUMS`.
-    pub digest: Sha256Digest,
-}
-
-impl Lists {
-    /// Reads both lists of a product, and requires that they agree; `None` when it has none, as
-    /// products of older versions.
-    ///
-    /// # Errors
-    ///
-    /// When one of them is missing or cannot be read, and when they contradict each other.
-    pub fn read_both(product: &Product) -> anyhow::Result<Option<Lists>> {
-        let Some((manifest_text, sums_text)) = read_lists(product)? else {
-            return Ok(None);
-        };
-        consistent(product, &manifest_text, &sums_text).map(Some)
-    }
-
-    /// Reads the lists of a product, of which only `manifest.json` must be there: what `SHA256SUMS`
-    /// has follows from it. `None` where there is neither.
-    ///
-    /// # Errors
-    ///
-    /// When a list cannot be read or is of an unknown format, and when they contradict each other.
-    pub fn read(product: &Product) -> anyhow::Result<Option<Lists>> {
-        let manifest_text = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
-        let sums_text = evidence_file::read(&product.sums(), LONGEST_LIST)?;
-        match (manifest_text, sums_text) {
-            (None, None) => Ok(None),
-            (None, Some(_)) => Err(broken(product, "its manifest.json is missing")),
-            (Some(manifest_text), Some(sums_text)) => {
-                consistent(product, &manifest_text, &sums_text).map(Some)
-            }
-            (Some(manifest_text), None) => {
-                let manifest = parse(product, &manifest_text)?;
-                let sums_text = sums::text(&manifest.entries, &manifest_text);
-                let digest = sums::product_digest(&sums_text);
-                Ok(Some(Lists { manifest, digest }))
-            }
+/// Looks at everything in a product that a manifest lists, or should.
+fn see(product: &Product, manifest: &Manifest, depth: Depth) -> anyhow::Result<Listing> {
+    let listed: HashMap<&[u8], &EntryKind> = match depth {
+        Depth::Quick => HashMap::new(),
+        Depth::Full => {
+            let entries = manifest.entries.iter();
+            entries
+                .map(|entry| (entry.path.bytes(), &entry.kind))
+                .collect()
         }
-    }
-}
-
-fn parse(product: &Product, manifest_text: &[u8]) -> anyhow::Result<Manifest> {
-    Manifest::parse(manifest_text)
-        .with_context(|| format!("{} cannot be used", product.manifest().display()))
-}
-
-/// Both lists, which agree.
-fn consistent(product: &Product, manifest_text: &[u8], sums_text: &[u8]) -> anyhow::Result<Lists> {
-    let manifest = parse(product, manifest_text)?;
-    let sums = sums::parse(sums_text)
-        .with_context(|| format!("{} cannot be used", product.sums().display()))?;
-    require_consistent(product, &manifest, manifest_text, &sums)?;
-    Ok(Lists {
-        manifest,
-        digest: sums::product_digest(sums_text),
-    })
-}
-
-/// The bytes of `manifest.json` and `SHA256SUMS`; `None` where a product has no lists.
-fn read_lists(product: &Product) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let manifest = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
-    let sums = evidence_file::read(&product.sums(), LONGEST_LIST)?;
-    let missing = match (manifest, sums) {
-        (Some(manifest), Some(sums)) => return Ok(Some((manifest, sums))),
-        (None, None) if is_without_lists(product)? => return Ok(None),
-        (None, None) => "its manifest.json and its SHA256SUMS are missing",
-        (None, Some(_)) => "its manifest.json is missing",
-        (Some(_), None) => "its SHA256SUMS is missing",
     };
-    Err(broken(product, missing))
+    // One of another length is changed, whatever its digest is.
+    let digests = |path: &Path, found| match listed.get(bytes(path)) {
+        Some(EntryKind::File { size, .. }) if *size == found => HashPolicy::Compute,
+        _ => HashPolicy::Skip,
+    };
+    let seen = staging::scan_tree(product.path(), &ExcludePaths(is_not_listed), &digests)?;
+    Ok(seen.listing)
 }
 
 /// What in a product is not as it is listed, by path; and what an install left there.
-fn compare(
-    product: &Product,
-    manifest: &Manifest,
-    depth: Depth,
-) -> anyhow::Result<(Vec<CheckFinding>, Vec<PathBuf>)> {
+fn compare(product: &Product, lists: Lists, seen: &Listing) -> CheckReport {
+    let Lists {
+        manifest,
+        digest,
+        manifest_digest,
+    } = lists;
     let (mut findings, mut left_by_install) = (Vec::new(), Vec::new());
-    let mut listed: HashMap<&[u8], &Entry> = manifest
-        .entries
-        .iter()
-        .map(|entry| (entry.path.bytes(), entry))
-        .collect();
-    // One of another length is changed, whatever its digest is.
-    let digests = |path: &Path, found| match listed.get(bytes(path)).map(|entry| &entry.kind) {
-        Some(EntryKind::File { size, .. }) if depth == Depth::Full && *size == found => {
-            HashPolicy::Compute
-        }
-        _ => HashPolicy::Skip,
-    };
-    let seen = staging::scan_tree(product.path(), &Without(is_not_listed), &digests)?;
-    let seen = || seen.listing.entries(Path::new(""));
+    let seen = || seen.entries(Path::new(""));
     let project = manifest.facts.project.dir.path().to_owned();
     let environments = project.join(".pixi");
     // A link in its place leads out of the product.
@@ -316,13 +252,25 @@ fn compare(
     };
     let installed = is_dir(&environments)
         && seen().any(|seen| {
-            seen.path.starts_with(&environments) && !listed.contains_key(bytes(&seen.path))
+            seen.path.starts_with(&environments) && entry_at(&manifest, &seen.path).is_none()
         });
     // A path dependency may be built in its directory, beside the project.
     let staged = manifest.facts.project.staged_dir().to_owned();
     let where_installs_write = [staged, PathBuf::from("res"), PathBuf::from("pkg-cache")];
+    let missing = |entry: &Entry| CheckFinding {
+        path: entry.path.clone(),
+        what: Difference::Missing,
+    };
+    let mut times = vec![0; manifest.entries.len()];
+    // Both are sorted by the bytes of the paths.
+    let mut listed = manifest.entries.iter().zip(&mut times).peekable();
     for seen in seen() {
-        let Some(entry) = listed.remove(bytes(&seen.path)) else {
+        let path = bytes(&seen.path);
+        while let Some((entry, _)) = listed.next_if(|(entry, _)| entry.path.bytes() < path) {
+            findings.push(missing(entry));
+        }
+        let same = listed.next_if(|(entry, _)| entry.path.bytes() == path);
+        let Some((entry, time)) = same else {
             if installed
                 && where_installs_write
                     .iter()
@@ -337,6 +285,7 @@ fn compare(
             }
             continue;
         };
+        *time = seen.time;
         let differences = differences(entry, &seen).into_iter();
         let differences = differences.filter(|what| !is_inherited(what, entry, product));
         findings.extend(differences.map(|what| CheckFinding {
@@ -346,35 +295,37 @@ fn compare(
     }
     findings.extend(uncovered(product));
     findings.extend(writable_by_everybody(product));
-    findings.extend(listed.into_values().map(|entry| CheckFinding {
-        path: entry.path.clone(),
-        what: Difference::Missing,
-    }));
+    findings.extend(listed.map(|(entry, _)| missing(entry)));
     findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
-    Ok((findings, left_by_install))
-}
-
-/// Whether a product was made without lists, as older versions did.
-///
-/// # Errors
-///
-/// When its bootstrap script cannot be read.
-pub fn is_without_lists(product: &Product) -> anyhow::Result<bool> {
-    if product.manifest().exists() || product.sums().exists() {
-        return Ok(false);
+    CheckReport {
+        manifest,
+        digest,
+        manifest_digest,
+        times,
+        findings,
+        left_by_install,
     }
-    let script =
-        evidence_file::read(&product.bootstrap_script(), LONGEST_RECORD)?.unwrap_or_default();
-    Ok(memmem::find(&script, BOOTSTRAP_KNOWS_LISTS).is_none())
 }
 
-/// Whether something is of the files that no manifest lists.
+/// What a manifest lists at a path: its entries are sorted by these bytes.
+fn entry_at<'a>(manifest: &'a Manifest, path: &Path) -> Option<&'a Entry> {
+    let entries = &manifest.entries;
+    let place = entries.binary_search_by(|entry| entry.path.bytes().cmp(bytes(path)));
+    Some(&entries[place.ok()?])
+}
+
+/// Whether something is of the files that no manifest lists, which are all at the top.
 fn is_not_listed(path: &Path) -> bool {
-    path == Product::MANIFEST || Product::UNCOVERED.iter().any(|name| path == *name)
+    let path = bytes(path);
+    !path.contains(&b'/')
+        && (path == Product::MANIFEST.as_bytes()
+            || Product::UNCOVERED
+                .iter()
+                .any(|name| path == name.as_bytes()))
 }
 
 /// What has the name of a file that no manifest lists, and is none, or one that
-/// somebody may run, or more than its owner write.
+/// another user may run, or more than its owner write.
 fn uncovered(product: &Product) -> impl Iterator<Item = CheckFinding> {
     let names = Product::UNCOVERED
         .iter()
@@ -425,63 +376,9 @@ fn is_inherited(what: &Difference, entry: &Entry, product: &Product) -> bool {
             .is_some_and(|parent| parent.mode() & SET_GROUP_ID != 0)
 }
 
-fn broken(product: &Product, why: &str) -> anyhow::Error {
-    Failure::general(format!(
-        "the product {} is not whole: {why}; copy it again, whole, or make it again",
-        product.path().display()
-    ))
-}
-
-/// `SHA256SUMS` covers the manifest, and both name the same files with the same
-/// digests.
-fn require_consistent(
-    product: &Product,
-    manifest: &Manifest,
-    manifest_text: &[u8],
-    sums: &HashMap<Vec<u8>, Sha256Digest>,
-) -> anyhow::Result<()> {
-    let digest = Sha256Digest::from(Sha256::digest(manifest_text));
-    if sums.get(Product::MANIFEST.as_bytes()) != Some(&digest) {
-        return Err(broken(
-            product,
-            "its manifest.json was changed: SHA256SUMS has another digest of it",
-        ));
-    }
-    let listed = manifest.facts.sums;
-    if listed.is_some_and(|listed| listed != sums::digest_without_manifest(&manifest.entries)) {
-        return Err(broken(
-            product,
-            "its manifest.json was changed: its digest of SHA256SUMS is not that of its entries",
-        ));
-    }
-    let mut files = 0;
-    for entry in &manifest.entries {
-        let EntryKind::File { sha256, .. } = &entry.kind else {
-            continue;
-        };
-        files += 1;
-        if sums.get(entry.path.bytes()) != Some(sha256) {
-            return Err(broken(
-                product,
-                &format!(
-                    "its SHA256SUMS was changed: manifest.json has another digest of {}",
-                    entry.path
-                ),
-            ));
-        }
-    }
-    if sums.len() != files + 1 {
-        return Err(broken(
-            product,
-            "its SHA256SUMS was changed: it names files that manifest.json does not have",
-        ));
-    }
-    Ok(())
-}
-
 /// How something that is there differs from what is listed; a digest that was not
 /// computed does not differ.
-fn differences(entry: &Entry, seen: &Listed<'_>) -> Vec<Difference> {
+fn differences(entry: &Entry, seen: &ListedEntry<'_>) -> Vec<Difference> {
     let found_mode = Mode::of(seen.mode);
     let mode = |listed: &Mode| {
         (*listed != found_mode).then_some(Difference::Mode {
@@ -496,7 +393,7 @@ fn differences(entry: &Entry, seen: &Listed<'_>) -> Vec<Difference> {
             size,
             sha256,
         },
-        staging::Kind::File {
+        staging::ListedKind::File {
             size: found,
             sha256: digest,
         },

@@ -7,8 +7,8 @@
 //! execute a file, as git has: others depend on the umask of whoever checked the project out.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Sha256Digest;
-use crate::evidence::entries::{EncodedPath, Entry, EntryKind};
+use crate::evidence::entries::{Entry, EntryKind, push_encoded};
 use crate::layout::Product;
 
 /// What the digest begins with, so that another definition gives another digest.
@@ -31,30 +31,28 @@ impl ContentDigest {
     /// in, that of its source root where it has one.
     pub fn of(staged: &Path, entries: &[Entry]) -> ContentDigest {
         let top = staged.as_os_str().as_bytes();
-        let mut lines = Vec::new();
-        let mut wheels: BTreeMap<&[u8], Vec<Vec<u8>>> = BTreeMap::new();
+        let mut lines = Lines::default();
+        let mut wheels: BTreeMap<&[u8], Lines> = BTreeMap::new();
         for entry in entries {
             match place(entry.path.bytes(), top) {
-                Some(Place::Below(dir, path)) => lines.extend(line(dir, path, &entry.kind)),
-                Some(Place::Wheel(id, path)) => {
-                    let lines = wheels.entry(id).or_default();
-                    lines.extend(line("wheel", path, &entry.kind));
+                Some(ContentLocation::Below(dir, path)) => lines.add(dir, path, &entry.kind),
+                Some(ContentLocation::Wheel(id, path)) => {
+                    let wheel = wheels.entry(id).or_default();
+                    wheel.add("wheel", path, &entry.kind);
                 }
                 None => {}
             }
         }
         // A wheel is known by what is in it.
-        lines.extend(
-            wheels
-                .into_values()
-                .map(|lines| format!("wheel {}\n", digest(&[], lines)).into_bytes()),
-        );
-        ContentDigest(digest(HEADER, lines))
+        for wheel in wheels.values() {
+            lines.add_wheel(wheel);
+        }
+        ContentDigest(lines.digest(HEADER))
     }
 }
 
 /// Where the content of a product is.
-enum Place<'a> {
+enum ContentLocation<'a> {
     /// Below a directory that has the same name in each build.
     Below(&'static str, &'a [u8]),
     /// In the directory of an unpacked wheel, whose name is random.
@@ -62,26 +60,26 @@ enum Place<'a> {
 }
 
 /// The place of what counts; `None` for all else.
-fn place<'a>(path: &'a [u8], project: &[u8]) -> Option<Place<'a>> {
+fn place<'a>(path: &'a [u8], project: &[u8]) -> Option<ContentLocation<'a>> {
     let below = |dir: &[u8]| path.strip_prefix(dir)?.strip_prefix(b"/");
     if let Some(path) = below(project) {
-        return Some(Place::Below("project", path));
+        return Some(ContentLocation::Below("project", path));
     }
     if let Some(path) = below(Product::RESOURCES.as_bytes()) {
-        return Some(Place::Below("resources", path));
+        return Some(ContentLocation::Below("resources", path));
     }
     let cached = below(Product::CACHE.as_bytes())?;
     if let Some(path) = cached.strip_prefix(b"pkgs/") {
         // Files beside the packages are locks and the like.
         let (_, inside) = split(path)?;
         let is_record = inside == b"info/repodata_record.json";
-        return (!is_record).then_some(Place::Below("conda", path));
+        return (!is_record).then_some(ContentLocation::Below("conda", path));
     }
     let (bucket, path) = split(cached.strip_prefix(b"uv-cache/")?)?;
     let (id, inside) = split(path)?;
     bucket
         .starts_with(b"archive-v")
-        .then_some(Place::Wheel(id, inside))
+        .then_some(ContentLocation::Wheel(id, inside))
 }
 
 fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -89,32 +87,58 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&path[..at], &path[at + 1..]))
 }
 
-/// A line for a file or link.
-fn line(dir: &str, path: &[u8], kind: &EntryKind) -> Option<Vec<u8>> {
-    let path = EncodedPath::new(OsStr::from_bytes(path));
-    let line = match kind {
-        EntryKind::File { mode, sha256, .. } => {
-            let executable = if mode.bits() & 0o100 == 0 {
-                "file"
-            } else {
-                "program"
-            };
-            format!("{executable} {sha256} {dir}/{path}\n")
-        }
-        EntryKind::Link { target } => format!("link {target} {dir}/{path}\n"),
-        _ => return None,
-    };
-    Some(line.into_bytes())
+/// Lines in one piece of memory: there is one for each file of a product.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    places: Vec<Range<usize>>,
 }
 
-fn digest(header: &[u8], mut lines: Vec<Vec<u8>>) -> Sha256Digest {
-    lines.sort_unstable();
-    let mut hash = Sha256::new();
-    hash.update(header);
-    for line in lines {
-        hash.update(line);
+impl Lines {
+    /// Adds a line for a file or link.
+    fn add(&mut self, dir: &str, path: &[u8], kind: &EntryKind) {
+        let (start, text) = (self.text.len(), &mut self.text);
+        match kind {
+            EntryKind::File { mode, sha256, .. } => {
+                let is_program = mode.bits() & 0o100 != 0;
+                text.extend_from_slice(if is_program { b"program " } else { b"file " });
+                text.extend_from_slice(&sha256.digits());
+            }
+            EntryKind::Link { target } => {
+                text.extend_from_slice(b"link ");
+                push_encoded(text, target.bytes());
+            }
+            _ => return,
+        }
+        text.push(b' ');
+        text.extend_from_slice(dir.as_bytes());
+        text.push(b'/');
+        push_encoded(text, path);
+        text.push(b'\n');
+        self.places.push(start..text.len());
     }
-    hash.finalize().into()
+
+    /// Adds a line for a wheel of these lines.
+    fn add_wheel(&mut self, wheel: &Lines) {
+        let start = self.text.len();
+        self.text.extend_from_slice(b"wheel ");
+        self.text.extend_from_slice(&wheel.digest(b"").digits());
+        self.text.push(b'\n');
+        self.places.push(start..self.text.len());
+    }
+
+    /// The digest of a header and of the sorted lines.
+    fn digest(&self, header: &[u8]) -> Sha256Digest {
+        let lines = self.places.iter().map(|place| &self.text[place.clone()]);
+        let mut lines: Vec<&[u8]> = lines.collect();
+        lines.sort_unstable();
+        let mut hash = Sha256::new();
+        hash.update(header);
+        for line in lines {
+            hash.update(line);
+        }
+        hash.finalize().into()
+    }
 }
 
 impl fmt::Display for ContentDigest {
@@ -140,7 +164,7 @@ impl<'de> Deserialize<'de> for ContentDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::entries::Mode;
+    use crate::evidence::entries::{EncodedPath, Mode};
 
     fn of(entries: &[(&str, &str, u32)]) -> String {
         let entries: Vec<Entry> = entries

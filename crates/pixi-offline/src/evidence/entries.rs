@@ -1,14 +1,23 @@
 //! The entries of a product, as its manifest lists them.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
+use std::num::ParseIntError;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use anyhow::Context as _;
+use memchr::memrchr;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::escape::escape;
 use crate::evidence::Sha256Digest;
+use crate::from_text;
 
 /// Something in a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,9 +166,15 @@ impl Serialize for Mode {
 
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mode = u32::from_str_radix(&text, 8).map_err(serde::de::Error::custom)?;
-        Ok(Mode::of(mode))
+        from_text::deserialize(deserializer, "permissions in octal")
+    }
+}
+
+impl FromStr for Mode {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Mode, ParseIntError> {
+        u32::from_str_radix(text, 8).map(Mode::of)
     }
 }
 
@@ -188,11 +203,26 @@ impl EncodedPath {
     pub fn bytes(&self) -> &[u8] {
         self.0.as_os_str().as_bytes()
     }
+
+    /// The path as people read it: as it is where all of it can be seen, else encoded.
+    pub fn shown(&self) -> String {
+        match self.0.to_str() {
+            Some(path) if escape(path) == path => path.to_owned(),
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for EncodedPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         percent_encode(self.bytes(), ENCODED).fmt(f)
+    }
+}
+
+/// Adds a path as a manifest writes it.
+pub(super) fn push_encoded(text: &mut Vec<u8>, path: &[u8]) {
+    for piece in percent_encode(path, ENCODED) {
+        text.extend_from_slice(piece.as_bytes());
     }
 }
 
@@ -210,10 +240,72 @@ impl Serialize for EncodedPath {
 
 impl<'de> Deserialize<'de> for EncodedPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EncodedPath, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes: Vec<u8> = percent_decode_str(&text).collect();
+        from_text::deserialize(deserializer, "a path")
+    }
+}
+
+impl FromStr for EncodedPath {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<EncodedPath, Infallible> {
+        let bytes = Cow::from(percent_decode_str(text)).into_owned();
         Ok(EncodedPath(OsString::from_vec(bytes).into()))
     }
+}
+
+/// The most bytes that the files of a product have: the offsets of Linux are signed.
+const MOST_BYTES: u64 = i64::MAX as u64;
+
+/// Requires that the entries of a list that another person may have written can be those of one
+/// directory: each has a path of its own that leads to no other place, and is in a directory that is
+/// listed, and so behind no link.
+///
+/// # Errors
+///
+/// When one does not, named.
+pub(super) fn require_sound(entries: &[Entry]) -> anyhow::Result<()> {
+    let dirs: HashSet<&[u8]> = entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, EntryKind::Directory { .. }))
+        .map(|entry| entry.path.bytes())
+        .collect();
+    let (mut before, mut known): (Option<&[u8]>, &[u8]) = (None, b"");
+    // Whoever counts bytes later need not look whether a sum fits.
+    let mut left = MOST_BYTES;
+    for entry in entries {
+        let path = entry.path.bytes();
+        let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
+        if path.contains(&0) || !path.split(|&byte| byte == b'/').all(is_name) {
+            anyhow::bail!(
+                "it lists \"{}\", which is not a path in a product",
+                entry.path
+            );
+        }
+        if before.is_some_and(|before| before >= path) {
+            anyhow::bail!("it lists {} twice, or out of order", entry.path);
+        }
+        before = Some(path);
+        let dir = memrchr(b'/', path).map_or(&b""[..], |end| &path[..end]);
+        // What is in one directory mostly follows each other.
+        if dir != known && !dir.is_empty() && !dirs.contains(dir) {
+            anyhow::bail!(
+                "it lists {}, and not the directory that this is in",
+                entry.path
+            );
+        }
+        known = dir;
+        if let EntryKind::File { size, .. } = &entry.kind {
+            left = left
+                .checked_sub(*size)
+                .context("its sizes add up to more than a file system can hold")?;
+        }
+        if let EntryKind::Link { target } = &entry.kind
+            && (target.bytes().is_empty() || target.bytes().contains(&0))
+        {
+            anyhow::bail!("it lists the link {} without a target", entry.path);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -239,6 +331,56 @@ mod tests {
         let text = serde_json::to_string(&path).unwrap();
         assert!(!text.contains('\\') && text.is_ascii(), "{text}");
         assert_eq!(serde_json::from_str::<EncodedPath>(&text).unwrap(), path);
+    }
+
+    #[test]
+    fn people_see_a_path_as_it_is_where_all_of_it_can_be_seen() {
+        for (path, shown) in [
+            ("sub/ä b.txt".as_bytes(), "sub/ä b.txt"),
+            (b"50%", "50%"),
+            (b"a\nb", "a%0Ab"),
+            ("a\u{202e}b".as_bytes(), "a%E2%80%AEb"),
+            (b"\xff", "%FF"),
+        ] {
+            let path = EncodedPath::new(OsStr::from_bytes(path));
+            assert_eq!(path.shown(), shown);
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_one_directory_is_read() {
+        let dir = |path: &str| {
+            format!("{{\"path\":\"{path}\",\"kind\":\"directory\",\"mode\":\"0755\"}}")
+        };
+        let link = |path: &str, target: &str| {
+            format!("{{\"path\":\"{path}\",\"kind\":\"link\",\"target\":\"{target}\"}}")
+        };
+        let sound = |entries: &[String]| {
+            let text = format!("[{}]", entries.join(","));
+            require_sound(&serde_json::from_str::<Vec<Entry>>(&text).unwrap())
+        };
+        sound(&[dir("a"), dir("a-b"), dir("a/b"), link("a/b/..c", "../../x")]).unwrap();
+        for (entries, why) in [
+            (vec![dir("")], "not a path"),
+            (vec![dir("/a")], "not a path"),
+            (vec![dir("a/")], "not a path"),
+            (vec![dir("..")], "not a path"),
+            (vec![dir("a"), dir("a/./b")], "not a path"),
+            (vec![dir("a"), dir("a/../b")], "not a path"),
+            (vec![dir("a%00b")], "not a path"),
+            (vec![dir("a"), dir("a")], "twice"),
+            (vec![dir("b"), dir("a")], "out of order"),
+            (vec![dir("a/b")], "the directory"),
+            (
+                vec![link("a", "/etc"), link("a/passwd", "x")],
+                "the directory",
+            ),
+            (vec![link("a", "")], "without a target"),
+            (vec![link("a", "x%00")], "without a target"),
+        ] {
+            let error = sound(&entries).unwrap_err().to_string();
+            assert!(error.contains(why), "{entries:?}: {error}");
+        }
     }
 
     #[test]

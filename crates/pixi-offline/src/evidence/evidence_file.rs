@@ -1,4 +1,4 @@
-//! Reads a file of a product that somebody may have replaced on its way: by a link,
+//! Reads a file of a product that may have been replaced on its way: by a link,
 //! a pipe that never ends, a device, or something that does not fit into memory.
 
 use std::fs::File;
@@ -20,12 +20,12 @@ pub const LONGEST_LIST: u64 = 4 << 30;
 ///
 /// # Errors
 ///
-/// When it is no regular file, has more than `limit` bytes (exit code 1), or cannot be
+/// When it is not a regular file, has more than `limit` bytes (exit code 1), or cannot be
 /// read.
 pub fn read(file: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let refuse = |why: &str| {
         Failure::general(format!(
-            "{} {why}; copy the product again, whole, or make it again",
+            "{} {why}; copy the complete product again, or make it again",
             file.display()
         ))
     };
@@ -35,7 +35,7 @@ pub fn read(file: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(opened) => File::from(opened),
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO | rustix::io::Errno::NODEV) => {
-            return Err(refuse("is no regular file"));
+            return Err(refuse("is not a regular file"));
         }
         Err(error) => {
             return Err(io::Error::from(error))
@@ -45,9 +45,9 @@ pub fn read(file: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let reading = || format!("{} cannot be read", file.display());
     let metadata = opened.metadata().with_context(reading)?;
     if !metadata.is_file() {
-        return Err(refuse("is no regular file"));
+        return Err(refuse("is not a regular file"));
     }
-    let too_long = || refuse(&format!("has more than the {limit} bytes that it may have"));
+    let too_long = || refuse(&format!("is larger than the limit of {limit} bytes"));
     if metadata.len() > limit {
         return Err(too_long());
     }
@@ -95,11 +95,11 @@ mod tests {
         assert_eq!(read(&path("gone"), 4).unwrap(), None);
         for name in ["link", "dangling", "dir", "pipe", "socket"] {
             let error = read(&path(name), 4).unwrap_err().to_string();
-            assert!(error.contains("is no regular file"), "{name}: {error}");
+            assert!(error.contains("is not a regular file"), "{name}: {error}");
         }
         for (name, limit) in [("file", 3), ("sparse", LONGEST_RECORD)] {
             let error = read(&path(name), limit).unwrap_err().to_string();
-            assert!(error.contains("has more than"), "{name}: {error}");
+            assert!(error.contains("is larger than"), "{name}: {error}");
         }
     }
 }

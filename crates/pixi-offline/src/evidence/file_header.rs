@@ -1,4 +1,4 @@
-//! What every JSON file of ours begins with: what it is, and in which format.
+//! What every JSON file of these commands begins with: what it is, and in which format.
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -29,8 +29,8 @@ impl FileHeader {
 /// # Errors
 ///
 /// When it is something else.
-pub(super) fn require(text: &[u8], kind: &str, format: u32) -> anyhow::Result<()> {
-    let header = FileHeader::of(text, kind).with_context(|| format!("it is no {kind}"))?;
+pub(crate) fn require(text: &[u8], kind: &str, format: u32) -> anyhow::Result<()> {
+    let header = FileHeader::of(text, kind).with_context(|| format!("it is not a {kind}"))?;
     anyhow::ensure!(
         header.format == format,
         "it has format {}, and this version reads {format} only; use the version of these commands that made it",

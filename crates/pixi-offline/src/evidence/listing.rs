@@ -4,32 +4,32 @@ use std::path::Path;
 
 use crate::evidence::Sha256Digest;
 use crate::evidence::manifest::{EncodedPath, Entry, EntryKind, Mode};
-use crate::staging::{self, HashPolicy, Listed, Listing, Selection};
+use crate::staging::{self, HashPolicy, ListedEntry, Listing, Selection};
 
-/// Digests that somebody has computed already, while copying for example: asked
+/// Digests that are known already, while copying for example: asked
 /// with a path below the product and the length of the file.
 pub type KnownDigests<'a> = &'a (dyn Fn(&Path, u64) -> Option<[u8; 32]> + Sync);
 
 /// What an entry is, but for a regular file: that takes a digest.
-pub(super) fn kind(listed: &Listed<'_>) -> Option<EntryKind> {
+pub(super) fn kind(listed: &ListedEntry<'_>) -> Option<EntryKind> {
     let mode = Mode::of(listed.mode);
     Some(match listed.kind {
-        staging::Kind::File { .. } => return None,
-        staging::Kind::Dir => EntryKind::Directory { mode },
-        staging::Kind::Link { leads_to } => EntryKind::Link {
+        staging::ListedKind::File { .. } => return None,
+        staging::ListedKind::Dir => EntryKind::Directory { mode },
+        staging::ListedKind::Link { leads_to } => EntryKind::Link {
             target: EncodedPath::new(leads_to),
         },
-        staging::Kind::Fifo => EntryKind::Fifo { mode },
-        staging::Kind::Socket => EntryKind::Socket { mode },
-        staging::Kind::BlockDevice => EntryKind::BlockDevice { mode },
-        staging::Kind::CharacterDevice => EntryKind::CharacterDevice { mode },
+        staging::ListedKind::Fifo => EntryKind::Fifo { mode },
+        staging::ListedKind::Socket => EntryKind::Socket { mode },
+        staging::ListedKind::BlockDevice => EntryKind::BlockDevice { mode },
+        staging::ListedKind::CharacterDevice => EntryKind::CharacterDevice { mode },
     })
 }
 
 /// Everything but what a function of the path says.
-pub(super) struct Without<F>(pub(super) F);
+pub(super) struct ExcludePaths<F>(pub(super) F);
 
-impl<F: Fn(&Path) -> bool + Sync> Selection for Without<F> {
+impl<F: Fn(&Path) -> bool + Sync> Selection for ExcludePaths<F> {
     fn excludes(&self, relative: &Path, _is_dir: bool) -> bool {
         (self.0)(relative)
     }
@@ -43,7 +43,7 @@ impl<F: Fn(&Path) -> bool + Sync> Selection for Without<F> {
 ///
 /// When something cannot be read.
 pub fn list(root: &Path, without: &[&str], known: KnownDigests<'_>) -> anyhow::Result<Vec<Entry>> {
-    let selection = Without(|path: &Path| without.iter().any(|name| path == *name));
+    let selection = ExcludePaths(|path: &Path| without.iter().any(|name| path == *name));
     let digests =
         |path: &Path, size| known(path, size).map_or(HashPolicy::Compute, HashPolicy::Reuse);
     let seen = staging::scan_tree(root, &selection, &digests)?;
@@ -58,7 +58,7 @@ pub fn entries(listing: &Listing, top: &Path) -> Vec<Entry> {
             (Some(kind), _) => kind,
             (
                 None,
-                staging::Kind::File {
+                staging::ListedKind::File {
                     size,
                     sha256: Some(sha256),
                 },

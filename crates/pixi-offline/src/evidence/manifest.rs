@@ -12,15 +12,17 @@ use crate::evidence::ContentDigest;
 use crate::evidence::Sha256Digest;
 use crate::evidence::SourceState;
 use crate::evidence::built::BuiltFacts;
+use crate::evidence::entries;
 pub use crate::evidence::entries::{EncodedPath, Entry, EntryKind, Mode};
-use crate::evidence::sums;
+use crate::evidence::file_header;
+use crate::evidence::sums::ListedSums;
 use crate::packages::Subdir;
 use crate::parallel;
 
 /// The format that this version reads and writes.
 pub const FORMAT: u32 = 1;
 
-/// What marks the file as ours.
+/// What marks the file as made by these commands.
 pub const KIND: &str = "pixi-offline product manifest";
 
 /// What `manifest.json` says.
@@ -82,6 +84,12 @@ pub struct ManifestFacts {
     /// older versions do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_digest: Option<ContentDigest>,
+}
+
+impl ManifestFacts {
+    fn is_ours(&self) -> bool {
+        self.kind == KIND && self.format == FORMAT
+    }
 }
 
 /// What was done about secrets before a product was made.
@@ -194,7 +202,7 @@ pub struct VirtualPackages {
     /// Dependencies of the needed conda packages on what a machine is, as they
     /// are locked and sorted: `__glibc >=2.17,<3.0.a0`.
     pub required: Vec<String>,
-    /// What the build was told of the machine: `CONDA_OVERRIDE_CUDA` and its
+    /// Overridden virtual packages of the build: `CONDA_OVERRIDE_CUDA` and its
     /// like, with their values.
     pub overrides: BTreeMap<String, String>,
 }
@@ -211,7 +219,7 @@ pub struct BuildInfo {
     pub engine: Option<EngineVersion>,
     /// The version of pixi, such as `0.77.0`.
     pub pixi: Option<String>,
-    /// What was run after the installation to see that it works, with a network: the words
+    /// What was run after the installation to see that it works, with a network: the arguments
     /// of a command, `pixi run smoke`; none when nothing was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<String>,
@@ -283,7 +291,7 @@ impl Manifest {
     pub fn new(facts: ManifestFacts, entries: Vec<Entry>) -> Manifest {
         let facts = ManifestFacts {
             totals: Totals::of(&entries),
-            sums: Some(sums::digest_without_manifest(&entries)),
+            sums: Some(ListedSums::of(&entries).digest()),
             content_digest: Some(ContentDigest::of(facts.project.staged_dir(), &entries)),
             ..facts
         };
@@ -353,9 +361,16 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// When it is no manifest, one of another format, or damaged.
+    /// When it is no manifest, one of another format, or damaged, and when its entries could not all
+    /// be in one directory, or not where they are named.
     pub fn parse(text: &[u8]) -> anyhow::Result<Manifest> {
-        super::file_header::require(text, KIND, FORMAT)?;
-        serde_json::from_slice(text).context("it is damaged")
+        let read = serde_json::from_slice::<Manifest>(text);
+        // The header by itself takes to read the whole text: it is what tells why one is not ours.
+        if !read.as_ref().is_ok_and(|manifest| manifest.facts.is_ours()) {
+            file_header::require(text, KIND, FORMAT)?;
+        }
+        let manifest = read.context("it is damaged")?;
+        entries::require_sound(&manifest.entries).context("it is damaged, or not ours")?;
+        Ok(manifest)
     }
 }

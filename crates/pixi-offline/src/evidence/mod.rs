@@ -6,11 +6,11 @@
 pub mod built;
 pub mod check;
 mod content;
-mod digest;
 mod entries;
 pub mod evidence_file;
-mod file_header;
+pub(crate) mod file_header;
 pub mod listing;
+pub mod lists;
 pub mod manifest;
 mod project_metadata;
 pub mod provenance;
@@ -22,13 +22,15 @@ pub mod signature;
 pub mod sums;
 mod timestamp;
 pub mod trusted_comment;
+pub mod update_mark;
 pub mod verification;
 
+pub use crate::digest::{Sha256Digest, hexadecimal};
 pub use content::ContentDigest;
-pub use digest::{Sha256Digest, hexadecimal};
 pub use project_metadata::ProjectMetadata;
+pub(crate) use record::holds_workdirs;
 pub use record::{
     BuildState, GeneratedEntry, GeneratedFiles, GitVersion, InstalledPlatform, LockRecord,
-    SourceState, WorkdirRecord, is_never_staged, is_workdir,
+    SourceState, WorkdirRecord, did_you_mean, is_never_staged, is_workdir,
 };
-pub use timestamp::rfc3339;
+pub use timestamp::{rfc3339, unix_seconds};

@@ -10,7 +10,7 @@ use crate::evidence::built::{BuiltFacts, SourceFacts};
 use crate::evidence::manifest::{BuildInfo, ManifestFacts, Tool};
 use crate::layout::Product;
 
-/// How the parameters of a build of ours are to be read; `docs/reference/evidence.md` says
+/// How the parameters of a build are to be read; `docs/reference/evidence.md` says
 /// it. It names a format, and nothing is found there.
 const BUILD_TYPE: &str = "urn:pixi-offline:make-archive-ready-product:v1";
 
@@ -57,6 +57,14 @@ pub fn complete(build: &mut BuildInfo, statement: &Value) {
     {
         image.repo_digests.extend(known);
     }
+}
+
+/// When the product with this digest was complete, in the form of RFC 3339, where a statement on it
+/// has that.
+pub fn finished<'a>(statement: &'a Value, digest: &Sha256Digest) -> Option<&'a str> {
+    let named = statement["subject"][0]["digest"]["sha256"].as_str()?;
+    let finished = &statement["predicate"]["runDetails"]["metadata"]["finishedOn"];
+    finished.as_str().filter(|_| named == digest.to_string())
 }
 
 /// The statement on the product with this digest.

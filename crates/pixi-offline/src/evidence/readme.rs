@@ -7,7 +7,8 @@ use crate::byte_size::ByteSize;
 use crate::container::Image;
 use crate::escape::{escape, one_line};
 use crate::evidence::manifest::ManifestFacts;
-use crate::product::{Facts, pasteable};
+use crate::product::Facts;
+use crate::quote::{pasteable, pasteable_line};
 
 /// Where the text of a row begins.
 const INDENT: usize = 11;
@@ -116,6 +117,10 @@ fn steps(text: &mut Text, manifest: &ManifestFacts, installation: &Facts) {
         "If there is a file SHA256SUMS.minisig, check it first, with the public key of the sender: minisign -V -p KEY.pub -m SHA256SUMS",
     );
     text.command("Install", "./bootstrap-project.sh");
+    text.prose(
+        "",
+        "Where you may only read this directory, or share it with others, add --into DIR: a copy of the project is installed in DIR, and the packages and res/ stay here. Then DIR is the directory of the next two lines.",
+    );
     text.command("Use", ". ./envs.sh");
     let dir = manifest.project.dir.path();
     match dir.to_str().filter(|name| escape(name) == *name) {
@@ -149,9 +154,12 @@ fn later(text: &mut Text) {
     );
     text.prose(
         "Update",
-        "Unpack the new product beside this one, and install it there. Then delete this one.",
+        "With an update (a directory with apply-update.sh): ./apply-update.sh DIRECTORY, with the path of this directory; then install again. With a whole product: unpack it beside this one, and install it there. Then delete this one. With --into, name the same DIR: the project that is there is moved aside, not deleted.",
     );
-    text.prose("Remove", "Delete this directory.");
+    text.prose(
+        "Remove",
+        "Delete this directory. What --into installed from it keeps its environments, and loses res/; delete DIR to remove it.",
+    );
     text.blank();
 }
 
@@ -180,13 +188,12 @@ fn about(text: &mut Text, manifest: &ManifestFacts) {
 
 /// A command as it can be pasted; `None` where there is none, or a word of it cannot be
 /// seen whole.
-fn shown_command(words: &[String]) -> Option<String> {
+fn shown_command(args: &[String]) -> Option<String> {
     let is_visible = |word: &String| escape(word) == word.as_str();
-    if words.is_empty() || !words.iter().all(is_visible) {
+    if args.is_empty() || !args.iter().all(is_visible) {
         return None;
     }
-    let words: Vec<String> = words.iter().map(|word| pasteable(word.as_ref())).collect();
-    Some(words.join(" "))
+    Some(pasteable_line(args))
 }
 
 /// Rows of a label and what belongs to it.
@@ -204,20 +211,20 @@ impl Text {
     }
 
     /// A paragraph that begins at the left.
-    fn paragraph(&mut self, words: &str) {
-        self.broken(0, "", words);
+    fn paragraph(&mut self, text: &str) {
+        self.broken(0, "", text);
     }
 
-    /// A row of words.
-    fn prose(&mut self, label: &str, words: &str) {
-        self.broken(INDENT, label, words);
+    /// A row of text.
+    fn prose(&mut self, label: &str, text: &str) {
+        self.broken(INDENT, label, text);
     }
 
     /// Words that are broken into lines.
-    fn broken(&mut self, indent: usize, label: &str, words: &str) {
+    fn broken(&mut self, indent: usize, label: &str, text: &str) {
         let mut line = format!("{label:<indent$}");
         let mut is_empty = true;
-        for word in words.split(' ') {
+        for word in text.split(' ') {
             if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.0.push_str(&line);
                 self.0.push('\n');

@@ -25,7 +25,7 @@ const FORMAT: u32 = 1;
 /// The name of a record that is being written.
 const UNFINISHED: &str = "workdir.json.new";
 
-/// What marks the file as ours.
+/// What marks the file as made by these commands.
 const KIND: &str = "pixi-offline workdir";
 
 /// How far the build of a workdir came.
@@ -144,6 +144,10 @@ pub struct WorkdirRecord {
     /// Where the project is in the directory of that name; empty when it is that directory.
     #[serde(default, skip_serializing_if = "PathInRoot::is_empty")]
     pub in_root: PathInRoot,
+    /// Where the project was: from the workdir, or `container:PATH`. It tells two projects of one
+    /// name apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_at: Option<String>,
     /// Where the workdir was mounted in the container; links in the package
     /// cache name this path.
     pub container_workdir: String,
@@ -205,6 +209,7 @@ impl WorkdirRecord {
             state: BuildState::Staged,
             project: project.to_owned(),
             in_root: PathInRoot::default(),
+            project_at: None,
             container_workdir: container_workdir.to_owned(),
             environments: vec!["default".to_owned()],
             environments_of_verification: Vec::new(),
@@ -244,15 +249,15 @@ impl WorkdirRecord {
             .map(|(environment, platform)| (&**environment, &*platform.name))
     }
 
-    /// The words of the command by which the build was verified: `pixi run smoke`; none
+    /// The arguments of the command by which the build was verified: `pixi run smoke`; none
     /// when nothing was, or it did not pass.
     pub fn tested(&self) -> Vec<String> {
-        let words = self.verification.pixi_words(self.verified_in.as_deref());
-        if words.is_empty() || self.state != BuildState::Built {
+        let args = self.verification.pixi_args(self.verified_in.as_deref());
+        if args.is_empty() || self.state != BuildState::Built {
             return Vec::new();
         }
-        let words = std::iter::once("pixi").chain(words);
-        words.map(str::to_owned).collect()
+        let args = std::iter::once("pixi").chain(args);
+        args.map(str::to_owned).collect()
     }
 
     /// The version of the pixi that built it, such as `0.77.0`.
@@ -265,7 +270,7 @@ impl WorkdirRecord {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is no record, or one of another format.
+    /// When the file cannot be read, is not a record, or one of another format.
     pub fn read(workdir: &Workdir) -> anyhow::Result<Option<WorkdirRecord>> {
         let file = workdir.record();
         let read = UntrustedDir::open(workdir.path())
@@ -278,7 +283,7 @@ impl WorkdirRecord {
             }
         };
         let header = FileHeader::of(&text, KIND)
-            .with_context(|| format!("{} is no record of a workdir", file.display()))?;
+            .with_context(|| format!("{} is not a record of a workdir", file.display()))?;
         anyhow::ensure!(
             header.format == FORMAT,
             "{} has format {}, and this version reads {FORMAT} only; use the version that made the workdir, or make it again",
@@ -322,7 +327,7 @@ impl WorkdirRecord {
     }
 }
 
-/// Whether a directory is a workdir: ours, by its record in whatever format, or by
+/// Whether a directory is a workdir, by its record in whatever format, or by
 /// holding nothing but one that a killed run had begun to write; or of the old
 /// scripts, by having their directories, their helper and nothing else.
 pub fn is_workdir(dir: &Path) -> bool {
@@ -335,13 +340,23 @@ pub fn is_workdir(dir: &Path) -> bool {
     }
 }
 
+/// What follows `is not a product` where the product in a workdir was meant, else nothing.
+pub fn did_you_mean(dir: &Path) -> String {
+    let inside = Workdir::new(dir).product();
+    match inside.bootstrap_script().is_file() {
+        true => format!("; did you mean {}?", inside.path().display()),
+        false => String::new(),
+    }
+}
+
 /// Whether a directory is never part of a project or its resources: a workdir, or the
 /// directory in which build-offline-product has its workdirs.
 pub fn is_never_staged(dir: &Path) -> bool {
     is_workdir(dir) || holds_workdirs(dir)
 }
 
-fn holds_workdirs(dir: &Path) -> bool {
+/// Whether it is the directory in which build-offline-product has its workdirs.
+pub(crate) fn holds_workdirs(dir: &Path) -> bool {
     if dir.file_name() != Some(layout::WORKDIRS.as_ref()) {
         return false;
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use spdx::{Expression, ParseMode};
 
@@ -21,7 +21,7 @@ use crate::packages::{Inventory, Package, PackageInfo, PackageSource, PythonKind
 /// How the project itself is referred to; no package URL looks like it.
 const PROJECT: &str = "project";
 
-/// Whose packages they are.
+/// The product that has these packages.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// The project's name.
@@ -177,7 +177,7 @@ fn encoded(text: &str) -> impl Display + '_ {
     utf8_percent_encode(text, ENCODED)
 }
 
-/// A licence as an SPDX expression; `None` when it is no such expression.
+/// A licence as an SPDX expression; `None` when it is not such an expression.
 pub(super) fn spdx_expression(licence: &str) -> Option<&str> {
     let mode = ParseMode {
         allow_deprecated: true,
@@ -229,7 +229,7 @@ struct Metadata<'a> {
 
 impl<'a> Metadata<'a> {
     fn of(subject: &Subject<'a>) -> Metadata<'a> {
-        let mut properties: Vec<Property> = subject
+        let mut properties: Vec<Property<'_>> = subject
             .environments
             .iter()
             .map(|name| Property::new("environment", name))
@@ -250,7 +250,7 @@ impl<'a> Metadata<'a> {
             timestamp: subject.timestamp,
             tools: Tools {
                 components: vec![Component {
-                    version: Some(env!("CARGO_PKG_VERSION")),
+                    version: Some(env!("CARGO_PKG_VERSION").into()),
                     ..Component::new("application", "pixi-offline")
                 }],
             },
@@ -268,25 +268,46 @@ struct Tools {
     components: Vec<Component<'static>>,
 }
 
-#[derive(Serialize)]
+/// The components of the text of a bill.
+///
+/// # Errors
+///
+/// When it is no such bill.
+pub(crate) fn components(text: &[u8]) -> serde_json::Result<Vec<Component<'_>>> {
+    #[derive(Deserialize)]
+    struct ComponentList<'a> {
+        #[serde(default, borrow)]
+        components: Vec<Component<'a>>,
+    }
+    serde_json::from_slice(text).map(|list: ComponentList<'_>| list.components)
+}
+
+/// A package, the project, or the program that made the bill. What is only written is not read.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Component<'a> {
+pub(crate) struct Component<'a> {
+    #[serde(skip_deserializing)]
     r#type: &'static str,
-    #[serde(rename = "bom-ref", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "bom-ref",
+        skip_deserializing,
+        skip_serializing_if = "Option::is_none"
+    )]
     reference: Option<&'a str>,
-    name: &'a str,
+    #[serde(borrow)]
+    pub(crate) name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    hashes: Vec<Hash<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    licenses: Vec<Licence<'a>>,
+    pub(crate) version: Option<Cow<'a, str>>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hashes: Vec<Hash<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) licenses: Vec<Licence<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    purl: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    external_references: Vec<ExternalReference<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    properties: Vec<Property>,
+    pub(crate) purl: Option<String>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) external_references: Vec<ExternalReference<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) properties: Vec<Property<'a>>,
 }
 
 impl<'a> Component<'a> {
@@ -294,7 +315,7 @@ impl<'a> Component<'a> {
         Component {
             r#type,
             reference: None,
-            name,
+            name: name.into(),
             version: None,
             hashes: Vec::new(),
             licenses: Vec::new(),
@@ -308,13 +329,14 @@ impl<'a> Component<'a> {
         let id = info.package.id();
         let mut component = Component::new("library", &id.name);
         component.reference = Some(reference);
-        component.version = id.version.as_deref();
+        component.version = id.version.as_deref().map(Cow::from);
         component.purl = Some(package_url(&info.package));
         for (alg, content) in [("SHA-256", &id.sha256), ("MD5", &id.md5)] {
-            let content = content.as_deref();
-            component
-                .hashes
-                .extend(content.map(|content| Hash { alg, content }));
+            let hash = content.as_deref().map(|content| Hash {
+                alg: alg.into(),
+                content: content.into(),
+            });
+            component.hashes.extend(hash);
         }
         component
             .licenses
@@ -331,17 +353,13 @@ impl<'a> Component<'a> {
             return component;
         }
         match &id.source {
-            PackageSource::Url(url) => component.external_references.push(ExternalReference {
-                r#type: "distribution",
-                url,
-                comment: None,
-            }),
+            PackageSource::Url(url) => {
+                let reference = ExternalReference::new("distribution", url, None);
+                component.external_references.push(reference);
+            }
             PackageSource::Git { repository, commit } => {
-                component.external_references.push(ExternalReference {
-                    r#type: "vcs",
-                    url: repository,
-                    comment: commit.as_ref().map(|commit| format!("commit {commit}")),
-                });
+                let reference = ExternalReference::new("vcs", repository, commit.as_deref());
+                component.external_references.push(reference);
             }
             PackageSource::Path(path) => component.properties.push(Property::new("path", path)),
         }
@@ -351,21 +369,16 @@ impl<'a> Component<'a> {
     /// What it was built from, and with what.
     fn say_source(&mut self, facts: &'a BuiltFacts) {
         for source in [Some(&facts.source), facts.build_source.as_ref()] {
-            let reference = |r#type, url, comment| ExternalReference {
-                r#type,
-                url,
-                comment,
-            };
             match source {
                 Some(SourceFacts::Path { path }) => {
                     self.properties.push(Property::new("path", path));
                 }
                 Some(SourceFacts::Git { git, commit }) => {
-                    let commit = commit.as_ref().map(|commit| format!("commit {commit}"));
-                    self.external_references.push(reference("vcs", git, commit));
+                    let reference = ExternalReference::new("vcs", git, commit.as_deref());
+                    self.external_references.push(reference);
                 }
                 Some(SourceFacts::Url { url }) => {
-                    let reference = reference("source-distribution", url, None);
+                    let reference = ExternalReference::new("source-distribution", url, None);
                     self.external_references.push(reference);
                 }
                 None => {}
@@ -386,48 +399,77 @@ impl<'a> Component<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Hash<'a> {
-    alg: &'static str,
-    content: &'a str,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Hash<'a> {
+    #[serde(borrow)]
+    pub(crate) alg: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) content: Cow<'a, str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Licence<'a> {
-    Expression(&'a str),
-    License { name: &'a str },
+pub(crate) enum Licence<'a> {
+    Expression(#[serde(borrow)] Cow<'a, str>),
+    License {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+    },
 }
 
 impl<'a> Licence<'a> {
     fn of(licence: &'a str) -> Licence<'a> {
         match spdx_expression(licence) {
-            Some(expression) => Licence::Expression(expression),
-            None => Licence::License { name: licence },
+            Some(expression) => Licence::Expression(expression.into()),
+            None => Licence::License {
+                name: licence.into(),
+            },
         }
     }
 }
 
-#[derive(Serialize)]
-struct ExternalReference<'a> {
-    r#type: &'static str,
-    url: &'a str,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ExternalReference<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) url: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Property {
-    name: String,
-    value: String,
-}
-
-impl Property {
-    fn new(name: &str, value: impl ToString) -> Property {
-        Property {
-            name: format!("pixi-offline:{name}"),
-            value: value.to_string(),
+impl<'a> ExternalReference<'a> {
+    fn new(r#type: &'a str, url: &'a str, commit: Option<&str>) -> ExternalReference<'a> {
+        ExternalReference {
+            r#type: r#type.into(),
+            url: url.into(),
+            comment: commit.map(|commit| format!("commit {commit}")),
         }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Property<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+}
+
+impl Property<'_> {
+    const PREFIX: &'static str = "pixi-offline:";
+
+    fn new(name: &str, value: impl ToString) -> Property<'static> {
+        Property {
+            name: format!("{}{name}", Property::PREFIX).into(),
+            value: value.to_string().into(),
+        }
+    }
+
+    /// The value, where the property has this name.
+    pub(crate) fn value_of(&self, name: &str) -> Option<&str> {
+        let is_it = self.name.strip_prefix(Property::PREFIX) == Some(name);
+        is_it.then_some(&*self.value)
     }
 }
 

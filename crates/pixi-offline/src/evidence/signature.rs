@@ -1,9 +1,12 @@
 //! Signatures in the format of minisign, of files that are small enough to be
 //! held in memory.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::{self, File};
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use minisign::{PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
@@ -12,6 +15,7 @@ use crate::evidence::evidence_file;
 use crate::evidence::trusted_comment::TrustedComment;
 use crate::failure::Failure;
 use crate::layout::Product;
+use crate::parallel::locked;
 
 /// The most that a file with a signature may have, in bytes; those of minisign have
 /// fewer than 9,000.
@@ -21,8 +25,8 @@ const LONGEST_SIGNATURE: u64 = 64 * 1024;
 #[derive(Clone)]
 pub struct SigningKey(SecretKey);
 
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningKey")
     }
 }
@@ -30,25 +34,9 @@ impl std::fmt::Debug for SigningKey {
 impl SigningKey {
     /// Reads a secret key of minisign; the password of one that has one is the
     /// first line of `password_file`, or is asked for at the terminal.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2 when the file is no such key, or the password is wrong or
-    /// cannot be asked for.
-    pub fn read(file: &Path, password_file: Option<&Path>) -> anyhow::Result<SigningKey> {
-        let unusable = |error: &dyn std::fmt::Display| {
-            Failure::usage(format!(
-                "--sign-key {} cannot be used: {error}",
-                file.display()
-            ))
-        };
+    fn read(file: &Path, password_file: Option<&Path>) -> anyhow::Result<SigningKey> {
         let text = read_text("--sign-key", file)?;
-        let mut key = stored_key(&text).map_err(|why| {
-            Failure::usage(format!(
-                "--sign-key {} is no secret key of minisign ({why}); make one with `minisign -G`",
-                file.display()
-            ))
-        })?;
+        let mut key = stored_key(file, &text)?;
         if key.is_encrypted() {
             let password = match password_file {
                 Some(password_file) => read_text("--sign-password-file", password_file)?
@@ -57,16 +45,16 @@ impl SigningKey {
                     .unwrap_or_default()
                     .to_owned(),
                 None => rpassword::prompt_password(format!("Password of {}: ", file.display()))
-                    .map_err(|_| unusable(&"it has a password, and there is no terminal to ask for it; give --sign-password-file"))?,
+                    .map_err(|_| unusable(file, &NO_TERMINAL))?,
             };
             key = SecretKeyBox::from(text)
                 .into_secret_key(Some(password))
-                .map_err(|error| unusable(&error))?;
+                .map_err(|error| unusable(file, &error))?;
         }
         let key = SigningKey(key);
         // One without a password has no checksum that would tell whether it is whole.
         key.sign(b"", &TrustedComment::default())
-            .map_err(|error| unusable(&error))?;
+            .map_err(|error| unusable(file, &error))?;
         Ok(key)
     }
 
@@ -89,27 +77,90 @@ impl SigningKey {
     }
 }
 
+/// Reads secret keys, and keeps those that were read: a password is asked for once in a run.
+/// Its clones share that.
+#[derive(Debug, Clone, Default)]
+pub struct SigningKeys {
+    read: Arc<Mutex<HashMap<PathBuf, SigningKey>>>,
+}
+
+impl SigningKeys {
+    /// The secret key of minisign in this file; the password of one that has one is the first
+    /// line of `password_file`, or is asked for at the terminal.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when the file is no such key, or the password is wrong or
+    /// cannot be asked for.
+    pub fn read(&self, file: &Path, password_file: Option<&Path>) -> anyhow::Result<SigningKey> {
+        let mut read = locked(&self.read);
+        if let Some(key) = read.get(file) {
+            return Ok(key.clone());
+        }
+        let key = SigningKey::read(file, password_file)?;
+        read.insert(file.to_owned(), key.clone());
+        Ok(key)
+    }
+
+    /// Looks at the key as far as that needs no question.
+    ///
+    /// # Errors
+    ///
+    /// As [`SigningKeys::read`], but for a wrong answer.
+    pub fn check(&self, file: &Path, password_file: Option<&Path>) -> anyhow::Result<()> {
+        let is_known = locked(&self.read).contains_key(file);
+        let key = stored_key(file, &read_text("--sign-key", file)?)?;
+        if is_known || password_file.is_some() || !key.is_encrypted() {
+            return self.read(file, password_file).map(drop);
+        }
+        // Where it would be asked for.
+        match File::open("/dev/tty") {
+            Ok(_) => Ok(()),
+            Err(_) => Err(unusable(file, &NO_TERMINAL)),
+        }
+    }
+}
+
+/// What to say where nobody can be asked for a password.
+const NO_TERMINAL: &str =
+    "it has a password, and there is no terminal to ask for it; give --sign-password-file";
+
+fn unusable(file: &Path, why: &dyn fmt::Display) -> anyhow::Error {
+    Failure::usage(format!(
+        "--sign-key {} cannot be used: {why}",
+        file.display()
+    ))
+}
+
 /// A key that signatures are checked with.
 #[derive(Debug, Clone)]
-pub struct VerifyingKey(PublicKey);
+pub struct VerifyingKey {
+    key: PublicKey,
+    /// The option that names it, for messages.
+    option: &'static str,
+}
 
 impl VerifyingKey {
-    /// Reads a public key of minisign.
+    /// Reads the public key of minisign that `option` names.
     ///
     /// # Errors
     ///
     /// Exit code 2 when the file is none.
-    pub fn read(file: &Path) -> anyhow::Result<VerifyingKey> {
-        let text = read_text("--verify-key", file)?;
-        PublicKeyBox::from(text)
-            .into_public_key()
-            .map(VerifyingKey)
-            .map_err(|error| {
-                Failure::usage(format!(
-                    "--verify-key {} is no public key of minisign: {error}",
-                    file.display()
-                ))
-            })
+    pub fn read(option: &'static str, file: &Path) -> anyhow::Result<VerifyingKey> {
+        let text = read_text(option, file)?;
+        let key = PublicKeyBox::from(text).into_public_key();
+        let key = key.map_err(|error| {
+            Failure::usage(format!(
+                "{option} {} is not a public key of minisign: {error}",
+                file.display()
+            ))
+        })?;
+        Ok(VerifyingKey { key, option })
+    }
+
+    /// The key as minisign writes it, for people to compare.
+    pub fn text(&self) -> String {
+        self.key.to_base64()
     }
 
     /// Checks the signature of `content`, and gives the comment that was signed
@@ -117,11 +168,11 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// When it is no signature, another key's, or one of something else.
+    /// When it is not a signature, another key's, or one of something else.
     pub fn check(&self, content: &[u8], signature: &str) -> anyhow::Result<TrustedComment> {
         let signature = SignatureBox::from_string(signature)?;
         minisign::verify(
-            &self.0,
+            &self.key,
             &signature,
             Cursor::new(content),
             true,
@@ -136,7 +187,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// Exit code 1 when file or signature are missing, are no regular files, or the
+    /// Exit code 1 when file or signature are missing, are not regular files, or the
     /// signature is another key's or one of something else.
     pub fn require_signed(
         &self,
@@ -149,19 +200,21 @@ impl VerifyingKey {
             .ok_or_else(|| refuse(format!("{} is missing", file.display())))?;
         let signature = evidence_file::read(&beside, LONGEST_SIGNATURE)?.ok_or_else(|| {
             refuse(format!(
-                "the product is not signed: {} is missing; make it with --sign-key, or leave --verify-key out",
-                beside.display()
+                "the product is not signed: {} is missing; make it with --sign-key, or leave {} out",
+                beside.display(),
+                self.option
             ))
         })?;
         let comment = String::from_utf8(signature)
-            .context("it is no text")
+            .context("it is not text")
             .and_then(|signature| self.check(&content, &signature));
         comment.map(|comment| (content, comment)).map_err(|error| {
             let name = file.file_name().unwrap_or_default();
             refuse(format!(
-                "{} is no signature of {} by the key of --verify-key: {error}",
+                "{} is not a signature of {} by the key of {}: {error}",
                 beside.display(),
-                name.display()
+                name.display(),
+                self.option
             ))
         })
     }
@@ -176,14 +229,22 @@ fn read_text(option: &str, file: &Path) -> anyhow::Result<String> {
     })
 }
 
-/// The secret key in this text, still encrypted if it is.
-fn stored_key(text: &str) -> Result<SecretKey, String> {
-    let key = text.lines().nth(1).ok_or("it has no second line")?;
-    let bytes = data_encoding::BASE64
-        .decode(key.trim().as_bytes())
-        .map_err(|error| error.to_string())?;
-    // A public key is shorter.
-    SecretKey::from_bytes(&bytes).map_err(|error| error.to_string())
+/// The secret key in the text of this file, still encrypted if it is.
+fn stored_key(file: &Path, text: &str) -> anyhow::Result<SecretKey> {
+    let decode = || {
+        let key = text.lines().nth(1).ok_or("it has no second line")?;
+        let bytes = data_encoding::BASE64
+            .decode(key.trim().as_bytes())
+            .map_err(|error| error.to_string())?;
+        // A public key is shorter.
+        SecretKey::from_bytes(&bytes).map_err(|error| error.to_string())
+    };
+    decode().map_err(|why: String| {
+        Failure::usage(format!(
+            "--sign-key {} is not a secret key of minisign ({why}); make one with `minisign -G`",
+            file.display()
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -205,10 +266,10 @@ mod tests {
         let key = SigningKey::read(&path("key"), None).unwrap();
         let comment = TrustedComment::parse("file:name\tproject:comment");
         let signature = key.sign(b"content", &comment).unwrap();
-        let public = VerifyingKey::read(&path("pub")).unwrap();
+        let public = VerifyingKey::read("--verify-key", &path("pub")).unwrap();
         assert_eq!(public.check(b"content", &signature).unwrap(), comment);
         assert!(public.check(b"Content", &signature).is_err());
-        let other = VerifyingKey::read(&path("other")).unwrap();
+        let other = VerifyingKey::read("--verify-key", &path("other")).unwrap();
         assert!(other.check(b"content", &signature).is_err());
         let forged = signature.replace("project:comment", "project:another");
         assert_ne!(forged, signature);
@@ -232,6 +293,6 @@ RWRTY0IyAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8AgAAAAAAAAAAAEAAAAAAAqmnnWCKK
         let error = SigningKey::read(&path("key"), Some(&path("wrong"))).unwrap_err();
         assert!(error.to_string().contains("Wrong password"), "{error}");
         let error = SigningKey::read(&path("right"), None).unwrap_err();
-        assert!(error.to_string().contains("no secret key"), "{error}");
+        assert!(error.to_string().contains("not a secret key"), "{error}");
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use anyhow::Context as _;
+use memchr::memchr3;
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Sha256Digest;
-use crate::evidence::entries::{EncodedPath, Entry, EntryKind};
+use crate::evidence::entries::{Entry, EntryKind};
 use crate::layout::Product;
 
 /// The text of `SHA256SUMS` for the regular files of a product, in the format of
@@ -14,17 +15,55 @@ use crate::layout::Product;
 /// with a line end or backslash in it is escaped, and its line begins with a
 /// backslash. `manifest` is the text of the manifest, which lists all but itself.
 pub fn text(entries: &[Entry], manifest: &[u8]) -> Vec<u8> {
-    let manifest_path = EncodedPath::new(Product::MANIFEST);
-    let manifest_digest = Sha256Digest::from(Sha256::digest(manifest));
-    let mut files: Vec<(&[u8], &Sha256Digest)> = files_of(entries).collect();
-    files.push((manifest_path.bytes(), &manifest_digest));
-    files.sort();
-    lines(files)
+    let digest = Sha256Digest::from(Sha256::digest(manifest));
+    ListedSums::of(entries).with_manifest(&digest)
 }
 
-/// The sha256 of [`text`] without its line of the manifest, for sorted entries.
-pub(super) fn digest_without_manifest(entries: &[Entry]) -> Sha256Digest {
-    Sha256Digest::from(Sha256::digest(lines(files_of(entries))))
+/// The lines of [`text`] but for that of the manifest, which lists all but itself.
+pub(super) struct ListedSums {
+    lines: Vec<u8>,
+    /// Where the line of the manifest goes.
+    manifest_at: usize,
+}
+
+impl ListedSums {
+    /// Those of sorted entries.
+    pub(super) fn of(entries: &[Entry]) -> ListedSums {
+        let (mut lines, mut manifest_at) = (Vec::new(), None);
+        for (path, digest) in files_of(entries) {
+            if manifest_at.is_none() && path >= Product::MANIFEST.as_bytes() {
+                manifest_at = Some(lines.len());
+            }
+            push_line(&mut lines, path, digest);
+        }
+        ListedSums {
+            manifest_at: manifest_at.unwrap_or(lines.len()),
+            lines,
+        }
+    }
+
+    pub(super) fn digest(&self) -> Sha256Digest {
+        Sha256Digest::from(Sha256::digest(&self.lines))
+    }
+
+    /// Whether a text is that of these lines and of a manifest with this digest.
+    pub(super) fn are(&self, text: &[u8], manifest_digest: &Sha256Digest) -> bool {
+        let (before, after) = self.lines.split_at(self.manifest_at);
+        text.strip_prefix(before)
+            .and_then(|text| text.strip_prefix(&*line_of_manifest(manifest_digest)))
+            == Some(after)
+    }
+
+    /// The text of these lines and of a manifest with this digest.
+    fn with_manifest(mut self, manifest_digest: &Sha256Digest) -> Vec<u8> {
+        let place = self.manifest_at..self.manifest_at;
+        self.lines.splice(place, line_of_manifest(manifest_digest));
+        self.lines
+    }
+}
+
+fn line_of_manifest(digest: &Sha256Digest) -> Vec<u8> {
+    lines([(Product::MANIFEST.as_bytes(), digest)])
 }
 
 fn files_of(entries: &[Entry]) -> impl Iterator<Item = (&[u8], &Sha256Digest)> {
@@ -34,14 +73,23 @@ fn files_of(entries: &[Entry]) -> impl Iterator<Item = (&[u8], &Sha256Digest)> {
     })
 }
 
-fn lines<'a>(files: impl IntoIterator<Item = (&'a [u8], &'a Sha256Digest)>) -> Vec<u8> {
+/// A line for each of some files, as in [`text`].
+pub fn lines<'a>(files: impl IntoIterator<Item = (&'a [u8], &'a Sha256Digest)>) -> Vec<u8> {
     let mut text = Vec::new();
     for (path, digest) in files {
-        if needs_escape(path) {
-            text.push(b'\\');
-        }
-        text.extend_from_slice(digest.to_string().as_bytes());
-        text.extend_from_slice(b"  ");
+        push_line(&mut text, path, digest);
+    }
+    text
+}
+
+fn push_line(text: &mut Vec<u8>, path: &[u8], digest: &Sha256Digest) {
+    let is_escaped = needs_escape(path);
+    if is_escaped {
+        text.push(b'\\');
+    }
+    text.extend_from_slice(&digest.digits());
+    text.extend_from_slice(b"  ");
+    if is_escaped {
         for &byte in path {
             match byte {
                 b'\\' => text.extend_from_slice(b"\\\\"),
@@ -50,15 +98,15 @@ fn lines<'a>(files: impl IntoIterator<Item = (&'a [u8], &'a Sha256Digest)>) -> V
                 _ => text.push(byte),
             }
         }
-        text.push(b'\n');
+    } else {
+        text.extend_from_slice(path);
     }
-    text
+    text.push(b'\n');
 }
 
 /// Whether a name is written with escapes, which busybox does not read.
 pub fn needs_escape(path: &[u8]) -> bool {
-    path.iter()
-        .any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'))
+    memchr3(b'\\', b'\n', b'\r', path).is_some()
 }
 
 /// What a `SHA256SUMS` says: each file's digest, by the bytes of its path.
@@ -73,8 +121,8 @@ pub(super) fn parse(text: &[u8]) -> anyhow::Result<HashMap<Vec<u8>, Sha256Digest
         .context("its last line is cut short")?
         .split(|&byte| byte == b'\n');
     for (index, line) in lines.enumerate() {
-        let (path, digest) =
-            parse_line(line).with_context(|| format!("its line {} is no checksum", index + 1))?;
+        let (path, digest) = parse_line(line)
+            .with_context(|| format!("its line {} is not a checksum", index + 1))?;
         if sums.insert(path, digest).is_some() {
             anyhow::bail!("its line {} names a file again", index + 1);
         }
@@ -114,7 +162,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
 
     use super::*;
-    use crate::evidence::entries::Mode;
+    use crate::evidence::entries::{EncodedPath, Mode};
 
     #[test]
     fn what_is_written_is_read_back() {
@@ -134,6 +182,39 @@ mod tests {
         assert_eq!(sums.len(), names.len() + 1);
         for name in names {
             assert_eq!(sums[name], Sha256Digest::from(Sha256::digest(name)));
+        }
+    }
+
+    #[test]
+    fn the_line_of_the_manifest_is_where_it_is_sorted_to() {
+        let manifest = Sha256Digest::from(Sha256::digest(b"{}"));
+        for names in [
+            &["envs.sh", "pkg-cache/a", "sbom.cdx.json"][..],
+            &["envs.sh", "manifest"],
+            &["manifest.json-", "res/x"],
+            &[],
+        ] {
+            let files = names.iter().map(|name| (*name, Sha256::digest(name)));
+            let entries: Vec<Entry> = files
+                .map(|(name, digest)| Entry {
+                    path: EncodedPath::new(name),
+                    kind: EntryKind::File {
+                        mode: Mode::of(0o644),
+                        size: 1,
+                        sha256: digest.into(),
+                    },
+                })
+                .collect();
+            let mut all = files_of(&entries).collect::<Vec<_>>();
+            all.push((Product::MANIFEST.as_bytes(), &manifest));
+            all.sort();
+            let written = text(&entries, b"{}");
+            assert_eq!(written, lines(all), "{names:?}");
+            let listed = ListedSums::of(&entries);
+            assert!(listed.are(&written, &manifest), "{names:?}");
+            assert!(!listed.are(&written, &Sha256::digest(b"").into()));
+            assert!(!listed.are(&written[1..], &manifest));
+            assert!(!listed.are(&[&written[..], b"x"].concat(), &manifest));
         }
     }
 

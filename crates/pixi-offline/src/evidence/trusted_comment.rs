@@ -43,6 +43,13 @@ impl TrustedComment {
         )
     }
 
+    /// Adds a field.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> TrustedComment {
+        self.0.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// Reads a comment, whoever wrote it; a part without a colon is kept as a field
     /// without a value.
     pub fn parse(text: &str) -> TrustedComment {

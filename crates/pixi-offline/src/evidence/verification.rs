@@ -13,7 +13,7 @@ use crate::layout::Product;
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;
 
-/// What marks the file as ours.
+/// What marks the file as made by these commands.
 const KIND: &str = "pixi-offline product verification";
 
 /// What `verification.json` says.
@@ -46,7 +46,7 @@ pub struct VerificationRecord {
     /// The environment that was verified in, when one was named.
     pub verify_environment: Option<String>,
     /// What ran in the container, in order.
-    pub ran: Vec<Ran>,
+    pub ran: Vec<PhaseRecord>,
     /// What was expected beyond exit codes of 0.
     pub expected: ExpectedResult,
     /// The network of the container.
@@ -80,10 +80,10 @@ pub struct FailureRecord {
 
 /// Something that ran in the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ran {
+pub struct PhaseRecord {
     /// Its name: `bootstrap` or `verify`.
     pub phase: String,
-    /// Its words.
+    /// Its args.
     pub command: Vec<String>,
     /// Its exit code; `None` when it did not get to its end.
     pub exit_code: Option<u8>,
@@ -125,7 +125,7 @@ pub struct NetworkRecord {
 
 /// Where attempts to reach a network were counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
+pub enum CountLocation {
     /// Nowhere.
     Not,
     /// In the container itself.
@@ -136,21 +136,21 @@ pub enum Counted {
 
 impl NetworkRecord {
     /// A container without a network.
-    pub fn none(counted: Counted) -> NetworkRecord {
+    pub fn none(counted: CountLocation) -> NetworkRecord {
         let known_by = match counted {
-            Counted::Outside => {
+            CountLocation::Outside => {
                 "the container had no network interface but loopback (--network none); the kernel's counters of packets without a way out and of datagrams to closed ports (/proc/net/snmp, /proc/net/snmp6) were read from outside, by a second container in the same network namespace in which nothing of the product runs: before the first phase, between phases, and after the container had ended"
             }
-            Counted::Inside => {
+            CountLocation::Inside => {
                 "the container had no network interface but loopback (--network none); the kernel's counters of packets without a way out and of datagrams to closed ports (/proc/net/snmp, /proc/net/snmp6) were read before and after each phase, in the container itself: no second container could be started in its network namespace"
             }
-            Counted::Not => {
+            CountLocation::Not => {
                 "the container was started without a network (--network none); it showed no /proc/net/snmp, so attempts were not counted"
             }
         };
         NetworkRecord {
             mode: "none".to_owned(),
-            attempts_counted: counted != Counted::Not,
+            attempts_counted: counted != CountLocation::Not,
             known_by: known_by.to_owned(),
         }
     }
@@ -175,7 +175,7 @@ impl VerificationRecord {
             verify_environment: None,
             ran: Vec::new(),
             expected: ExpectedResult::default(),
-            network: NetworkRecord::none(Counted::Not),
+            network: NetworkRecord::none(CountLocation::Not),
             image: None,
             engine: None,
             pixi: None,
@@ -202,9 +202,12 @@ impl VerificationRecord {
         let Some(text) = evidence_file::read(file, evidence_file::LONGEST_RECORD)? else {
             return Ok(None);
         };
-        VerificationRecord::parse(&text)
-            .map(Some)
-            .with_context(|| format!("{} is no verification that can be read", file.display()))
+        VerificationRecord::parse(&text).map(Some).with_context(|| {
+            format!(
+                "{} cannot be read as the record of a verification",
+                file.display()
+            )
+        })
     }
 
     /// Reads the bytes of a record.

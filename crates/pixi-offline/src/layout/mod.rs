@@ -1,12 +1,12 @@
-//! Where things are: the only place that spells the names inside a workdir and
-//! a product.
+//! The names inside a workdir and a product. Scripts in containers get those of a workdir
+//! as variables; the scripts of a product spell its names themselves.
 //!
 //! In: a directory. Out: the paths in it. Nothing here reads or writes files.
 
 mod project_place;
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use tar::EntryType;
 
@@ -14,10 +14,10 @@ pub use project_place::{PathInRoot, ProjectPlace};
 
 use crate::request::{ContainerPath, ProjectName};
 
-/// Where a workdir is made in somebody's container when no place is named.
+/// Where a workdir is made in the caller's container when no place is named.
 pub const WORKDIR_IN_CONTAINER: &str = "/tmp/pixi-offline-workdir";
 
-/// The default place of a workdir inside a container of ours.
+/// The default place of a workdir inside a container that these commands start.
 pub const CONTAINER_WORKDIR: &str = "/workdir";
 
 /// Names of the files that say what a directory holds as a Pixi project, in the order in
@@ -87,6 +87,15 @@ pub const HELPER: &str = "make-archive-ready-product";
 /// passed its final verification while an earlier one that has is in its place.
 const FAILED: &str = ".failed";
 
+/// The path that leads from a directory to `to`, both absolute or from the same top.
+pub fn relative_path(from: &Path, to: &Path) -> PathBuf {
+    let from: Vec<_> = from.components().collect();
+    let to: Vec<_> = to.components().collect();
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n(Component::ParentDir, from.len() - common);
+    up.chain(to[common..].iter().copied()).collect()
+}
+
 /// The place beside `directory` of one that has not passed its final verification.
 pub fn failed(dir: &Path) -> PathBuf {
     let mut name = dir.as_os_str().to_owned();
@@ -129,7 +138,7 @@ impl Workdir {
         Workdir(root.join("tmp").join(format!("workdir-{unix_seconds}")))
     }
 
-    /// The directory itself.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -269,7 +278,7 @@ pub struct Product(PathBuf);
 
 impl Product {
     /// Names that a product uses for itself, or will: no project may have one.
-    const OWN_ENTRIES: [&str; 16] = [
+    const OWN_ENTRIES: [&str; 18] = [
         Product::RESOURCES,
         Product::CACHE,
         "bin",
@@ -285,6 +294,8 @@ impl Product {
         "provenance.json.minisig",
         VERIFICATION,
         "verification.json.minisig",
+        "changes.json",
+        "changes.json.minisig",
         "report.html",
     ];
 
@@ -305,13 +316,15 @@ impl Product {
 
     /// The files of a product that `SHA256SUMS` does not cover, since they are
     /// written after it: all name its digest.
-    pub const UNCOVERED: [&str; 7] = [
+    pub const UNCOVERED: [&str; 9] = [
         "SHA256SUMS",
         "SHA256SUMS.minisig",
         "provenance.json",
         "provenance.json.minisig",
         "verification.json",
         "verification.json.minisig",
+        "changes.json",
+        "changes.json.minisig",
         "report.html",
     ];
 
@@ -325,7 +338,7 @@ impl Product {
         Product::OWN_ENTRIES.iter().any(|own| name == *own)
     }
 
-    /// The directory itself.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -405,6 +418,11 @@ impl Product {
     /// The page for the person who must approve its transfer.
     pub fn report(&self) -> PathBuf {
         self.0.join("report.html")
+    }
+
+    /// What changed since the product that was delivered before, when that was named.
+    pub fn changes(&self) -> PathBuf {
+        self.0.join("changes.json")
     }
 
     /// What its final verification found, when that was attached.

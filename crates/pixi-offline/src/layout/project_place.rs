@@ -53,6 +53,15 @@ impl PathInRoot {
         Path::new(&self.0)
     }
 
+    /// The project's path where the source root is at `root`.
+    pub fn below(&self, root: &Path) -> PathBuf {
+        match self.is_empty() {
+            // No separator at the end: scripts and lists have this path as text.
+            true => root.to_owned(),
+            false => root.join(self.path()),
+        }
+    }
+
     /// The place below the source root of a path that is relative to the project; `None`
     /// when that leads out of the root.
     pub fn resolve(&self, relative: &Path) -> Option<PathBuf> {
@@ -109,11 +118,7 @@ impl ProjectPlace {
     /// The project's path from the directory that holds the staged one: `foo` of a project
     /// that was staged alone, else `foo/apps/foo` for example.
     pub fn path(&self) -> PathBuf {
-        match self.in_root.is_empty() {
-            // No separator at the end: scripts and lists have this path as text.
-            true => PathBuf::from(self.name.as_os_str()),
-            false => self.name.as_ref().join(self.in_root.path()),
-        }
+        self.in_root.below(self.name.as_ref())
     }
 
     /// The same as text for a script.

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
-use crate::packages::package::{PackageSource, PythonKind, PythonPackage};
+use crate::packages::package::{PythonKind, PythonPackage};
+use crate::packages::package_source::PackageSource;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
 use crate::packages::wheel_name::normalized;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
+use crate::url::UrlText;
 
 /// What build backends are known to ask for when they run, beside what they are asked for.
 const ASKED_FOR_LATER: [&str; 8] = [
@@ -152,9 +154,14 @@ impl Builds {
 /// The sources in a cache of a package that uv builds again, since no wheel that was built
 /// of it has the locked version; `None` where it takes one, or has none.
 fn built_again(python: &PythonCache, package: &PythonPackage) -> Option<Vec<PathBuf>> {
-    let tied: Vec<_> = python.tied(package).map(|(_, wheel)| wheel).collect();
-    let again = !tied.is_empty() && !tied.iter().any(|wheel| wheel.is_taken_for(package));
-    again.then(|| tied.iter().flat_map(|wheel| wheel.beside.clone()).collect())
+    let matched: Vec<_> = python.matched(package).map(|(_, wheel)| wheel).collect();
+    let again = !matched.is_empty() && !matched.iter().any(|wheel| wheel.is_taken_for(package));
+    again.then(|| {
+        matched
+            .iter()
+            .flat_map(|wheel| wheel.beside.clone())
+            .collect()
+    })
 }
 
 /// The name in a requirement (PEP 508), and whether it asks for extras.
@@ -168,16 +175,13 @@ fn name_and_extras(requirement: &str) -> (&str, bool) {
 
 /// A repository's URL without the `@REVISION` at its end.
 fn without_revision(url: &str) -> &str {
-    let path = url.find("://").map_or(0, |at| at + 3);
-    let path = url[path..].find('/').map_or(url.len(), |at| path + at);
+    let path = url.len() - UrlText::new(url).path.len();
     url[path..].rfind('@').map_or(url, |at| &url[..path + at])
 }
 
 /// What of a repository's URL tells it from others.
 fn plain_url(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let UrlText { host, path, .. } = UrlText::new(url);
     let path = path.trim_end_matches('/').trim_end_matches(".git");
     format!("{host}{path}").to_lowercase()
 }

@@ -23,12 +23,12 @@ use rattler_lock::{CondaPackageData, LockedPackage};
 use rustix::fs::FileType;
 use serde_json::Value;
 
-use crate::evidence::Sha256Digest;
+use crate::digest::Sha256Digest;
 use crate::packages::conda::CondaCache;
 use crate::packages::delivered_lock::{ListOfLock, deliver};
 use crate::packages::lock::{Lock, is_file_name};
 use crate::packages::lock_cache::LockCache;
-use crate::packages::package::{CondaPackage, CondaSource};
+use crate::packages::package::{CondaPackage, CondaSource, stem_of};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// The channel of packages that were built from source, in a delivered lock: no host has
@@ -80,9 +80,20 @@ pub struct BuiltPackage {
     pub environments: BTreeSet<String>,
 }
 
+/// What a product gets for the source packages of a lock.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The lock as it is: it has none in these lists.
+    AsLocked,
+    /// The packages that they were built into.
+    Replaced(DeliveredLock),
+    /// Nothing: a line for each of which the build left nothing, or nothing that can be used.
+    Unusable(Vec<String>),
+}
+
 /// A lock without source packages in some of its lists.
 #[derive(Debug, Clone)]
-pub struct Delivered {
+pub struct DeliveredLock {
     /// The lock.
     pub lock: Lock,
     /// What stands in it for source packages.
@@ -110,7 +121,7 @@ impl BuiltPackages {
         };
         read(&mut built).with_context(|| {
             format!(
-                "{}, what the build left of the packages that pixi built from source, cannot be used",
+                "{}, the packages that pixi built from source, cannot be used",
                 dir.display()
             )
         })?;
@@ -145,7 +156,7 @@ impl BuiltPackages {
             for file in entries(dir, &place)? {
                 let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
                 let Some(stem) = name.strip_suffix(".json") else {
-                    anyhow::bail!("{} is no record", file.display());
+                    anyhow::bail!("{} is not a record", file.display());
                 };
                 if stem.ends_with(".paths") {
                     continue;
@@ -154,13 +165,13 @@ impl BuiltPackages {
                     .read(&file, RECORD_LIMIT)
                     .with_context(|| file.display().to_string())?;
                 let record: RepoDataRecord = serde_json::from_slice(&text)
-                    .with_context(|| format!("{} is no record", file.display()))?;
+                    .with_context(|| format!("{} is not a record", file.display()))?;
                 let files = dir.digest(place.join(format!("{stem}.paths.json")), RECORD_LIMIT);
                 let files = files.with_context(|| format!("the list of files of {stem}"))?;
                 // The name of a directory in the cache.
                 anyhow::ensure!(
                     is_file_name(&stem_of(&record.package_record)),
-                    "{} has a version or a build that no package can have",
+                    "{} has an invalid version or build string",
                     file.display()
                 );
                 let package = record.package_record.name.as_normalized().to_owned();
@@ -187,7 +198,7 @@ impl BuiltPackages {
     ///
     /// # Errors
     ///
-    /// When one has a record that no channel can have, or no archive.
+    /// When one has a record that is not valid in a channel, or no archive.
     pub fn packages(&self) -> anyhow::Result<Vec<(Value, String, &Path)>> {
         let mut found = BTreeMap::new();
         for installed in self.installed.values().flat_map(BTreeMap::values) {
@@ -196,7 +207,7 @@ impl BuiltPackages {
             let is_plain = !file.contains('/') && record.subdir.parse::<Subdir>().is_ok();
             anyhow::ensure!(
                 is_plain,
-                "{file:?} of {:?} can be in no channel",
+                "{file:?} of {:?} is not valid in a channel",
                 record.subdir
             );
             let digest = archive_digest(record);
@@ -208,13 +219,11 @@ impl BuiltPackages {
     }
 
     /// The lock in which the source packages of these lists, each of an environment and the
-    /// name of its platform, are the packages that they were built into; `None` where the
-    /// lists have none.
+    /// name of its platform, are the packages that they were built into.
     ///
     /// # Errors
     ///
-    /// With each source package that the build left nothing of, or nothing that can be
-    /// used, a line each; and when the lock cannot be written.
+    /// When the lock cannot be written.
     pub fn deliver(
         &self,
         lock: &Lock,
@@ -222,7 +231,7 @@ impl BuiltPackages {
         subdir: Subdir,
         cache: &CondaCache,
         locks: &LockCache,
-    ) -> anyhow::Result<Result<Option<Delivered>, Vec<String>>> {
+    ) -> anyhow::Result<Delivery> {
         let mut chosen: BTreeMap<String, Choice<'_>> = BTreeMap::new();
         let mut problems = Vec::new();
         for (environment, platform) in lists {
@@ -250,7 +259,7 @@ impl BuiltPackages {
         if !problems.is_empty() {
             problems.sort();
             problems.dedup();
-            return Ok(Err(problems));
+            return Ok(Delivery::Unusable(problems));
         }
         let replace = |list: ListOfLock<'_>, package: &LockedPackage| {
             let is_chosen = |(environment, platform): &(String, String)| {
@@ -264,10 +273,13 @@ impl BuiltPackages {
             Some(LockedPackage::Conda(CondaPackageData::from(record.clone())))
         };
         let delivered = deliver(lock, locks, &replace)?;
-        Ok(Ok(delivered.map(|lock| Delivered {
-            lock,
-            built: built.values().map(|(_, package)| package.clone()).collect(),
-        })))
+        Ok(match delivered {
+            None => Delivery::AsLocked,
+            Some(lock) => Delivery::Replaced(DeliveredLock {
+                lock,
+                built: built.values().map(|(_, package)| package.clone()).collect(),
+            }),
+        })
     }
 
     /// What an environment got of a source package.
@@ -285,7 +297,7 @@ impl BuiltPackages {
             .and_then(|all| all.get(name))
         else {
             return Err(format!(
-                "environment {environment} needs the source package {name} ({place}), and the build left none that it was built into"
+                "environment {environment} needs the source package {name} ({place}), and the build produced no package from it"
             ));
         };
         let record = &installed.record.package_record;
@@ -341,7 +353,7 @@ impl BuiltPackages {
         let mut record = installed.record.clone();
         let file = record.identifier.to_file_name();
         let url = format!("{CHANNEL}{}/{file}", record.package_record.subdir);
-        let unusable = |error: String| format!("{stem} cannot stand in a lock: {error}");
+        let unusable = |error: String| format!("{stem} is not valid in a lock file: {error}");
         record.url = url.parse().map_err(|error| unusable(format!("{error}")))?;
         record.channel = Some(CHANNEL.to_owned());
         let data = CondaPackageData::from(record.clone());
@@ -402,22 +414,16 @@ fn archive_digest(record: &PackageRecord) -> Option<Sha256Digest> {
     Some(Sha256Digest::from(sha256))
 }
 
-/// The name of a package's directory in the cache.
-fn stem_of(record: &PackageRecord) -> String {
-    let (name, version) = (record.name.as_normalized(), &record.version);
-    format!("{name}-{version}-{}", record.build)
-}
-
 /// A line of the list of backends: a name, and perhaps a version.
 fn backend(line: &str) -> Option<Backend> {
     let is_plain = |text: &&str| {
         let is_usual = |c: char| c.is_ascii_alphanumeric() || "._+-!".contains(c);
         !text.is_empty() && text.chars().all(is_usual)
     };
-    let mut words = line.split_whitespace();
+    let mut fields = line.split_whitespace();
     Some(Backend {
-        name: words.next().filter(is_plain)?.to_owned(),
-        version: words.next().filter(is_plain).map(str::to_owned),
+        name: fields.next().filter(is_plain)?.to_owned(),
+        version: fields.next().filter(is_plain).map(str::to_owned),
     })
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use crate::layout;
 use crate::staging::LinkAction;
 
 /// The conda packages of a cache.
@@ -29,7 +30,7 @@ pub(super) const NEVER_SHIPS: [&str; 9] = [
     "/uv-cache/.tmp*",
 ];
 
-/// Whether something lies in a git repository: pixi's and uv's clones and working
+/// Whether something is in a git repository: pixi's and uv's clones and working
 /// trees (`git-v0`), or any other with its `.git`.
 pub(super) fn is_git_dir(relative: &Path) -> bool {
     let mut parts = relative.iter();
@@ -48,7 +49,7 @@ pub(super) fn is_rewritten_in_place(relative: &Path) -> bool {
 }
 
 /// The links in the uv part of a cache. uv before 0.11.17 writes absolute ones,
-/// which dangle once the cache lies elsewhere; all versions since 0.1.32 follow
+/// which dangle once the cache is elsewhere; all versions since 0.1.32 follow
 /// relative ones.
 ///
 /// `cache` was filled at `origin`, an absolute path in the container. Where that
@@ -72,11 +73,12 @@ impl CacheLinks<'_> {
     pub(super) fn fate(&self, link: &Path, leads_to: &Path) -> anyhow::Result<LinkAction> {
         match self.leads_to(link, leads_to) {
             Some(wanted) if leads_to.is_absolute() => {
-                Ok(LinkAction::Rewrite(relative(link, &wanted)))
+                let dir = link.parent().unwrap_or_else(|| Path::new(""));
+                Ok(LinkAction::Rewrite(layout::relative_path(dir, &wanted)))
             }
             Some(_) => Ok(LinkAction::Keep),
             None => anyhow::bail!(
-                "the link {} in the package cache leads out of it, to {}; the product would miss that: build the workdir again with an empty cache",
+                "the link {} in the package cache leads out of it, to {}; its target would be missing from the product: build the workdir again with an empty cache",
                 link.display(),
                 leads_to.display()
             ),
@@ -123,19 +125,6 @@ fn within_cache(target: &Path, source: &Path, origin: Option<&Path>) -> Option<P
         .filter(|&at| parts[at].as_os_str() == UV_CACHE)
         .map(|at| parts[at..].iter().collect::<PathBuf>())
         .find(|inside| plain(inside) && fs::symlink_metadata(source.join(inside)).is_ok())
-}
-
-/// The text of a link at `link` that leads to `wanted`, both from the same top.
-fn relative(link: &Path, wanted: &Path) -> PathBuf {
-    let from: Vec<_> = link
-        .parent()
-        .into_iter()
-        .flat_map(Path::components)
-        .collect();
-    let to: Vec<_> = wanted.components().collect();
-    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
-    let up = std::iter::repeat_n(Component::ParentDir, from.len() - common);
-    up.chain(to[common..].iter().copied()).collect()
 }
 
 #[cfg(test)]

@@ -48,14 +48,14 @@ pub fn copy_cache(
     target: &Path,
     need: Option<&Requirements>,
     origin: Option<&Path>,
-    how: &CopyOptions,
+    options: &CopyOptions,
 ) -> anyhow::Result<CopiedCache> {
     let shipped = CacheFilter::new(cache, need, origin)?;
-    let how = CopyOptions {
+    let options = CopyOptions {
         count_left: true,
-        ..*how
+        ..*options
     };
-    let outcome = staging::copy_tree_with(cache, target, &shipped, &how)?;
+    let outcome = staging::copy_tree(cache, target, &shipped, &options)?;
     Ok(CopiedCache {
         entries: outcome.copied.entries,
         bytes: outcome.copied.bytes,

@@ -15,7 +15,7 @@ pub(super) struct CacheFilter<'a> {
     links: CacheLinks<'a>,
     /// What no offline install ever reads.
     never: Rules,
-    /// Whose the entries are; everything ships when `None`.
+    /// The package that owns each cache entry; everything ships when `None`.
     owners: Option<Owners>,
 }
 

@@ -15,7 +15,7 @@ use crate::replacement::remove_dir;
 use crate::staging::{self, HashPolicy, Rules};
 
 /// What is to be done to a cache before it can be handed over: it becomes what
-/// [`carry`](crate::packages::carry) would have copied.
+/// [`copy_cache`](crate::packages::copy_cache) would have copied.
 #[derive(Debug)]
 pub struct CacheMove {
     cache: PathBuf,

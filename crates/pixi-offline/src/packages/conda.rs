@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
-use crate::evidence::hexadecimal;
+use crate::digest::hexadecimal;
 use crate::packages::package::CondaPackage;
 use crate::packages::requirements::Requirements;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
@@ -325,7 +325,7 @@ impl PathEntry<'_> {
     /// nothing where it leads to no file.
     fn leads_elsewhere(&self, package: &Path, link: &Path, is_link: bool) -> Option<String> {
         if !is_link {
-            return Some("is no link".to_owned());
+            return Some("is not a link".to_owned());
         }
         let wanted = self.sha256.as_ref()?;
         let of_nothing = hexadecimal(&Sha256::digest([]));
@@ -337,7 +337,7 @@ impl PathEntry<'_> {
             None => of_nothing.clone(),
         };
         (found != *wanted && *wanted != of_nothing)
-            .then(|| "leads to something else than its package says (sha256)".to_owned())
+            .then(|| "has a target that does not match the sha256 in its package".to_owned())
     }
 
     fn differs(&self, package: &Path, file: &Path) -> Option<String> {
@@ -346,13 +346,13 @@ impl PathEntry<'_> {
             Err(_) => return Some("is missing".to_owned()),
         };
         if self.path_type == "directory" {
-            return (!metadata.is_dir()).then(|| "is no directory".to_owned());
+            return (!metadata.is_dir()).then(|| "is not a directory".to_owned());
         }
         if self.path_type == "softlink" {
             return self.leads_elsewhere(package, file, metadata.is_symlink());
         }
         if !metadata.is_file() {
-            return Some("is no file".to_owned());
+            return Some("is not a file".to_owned());
         }
         if let Some(size) = self.size_in_bytes
             && size != metadata.len()
@@ -362,7 +362,7 @@ impl PathEntry<'_> {
         let wanted = self.sha256.as_ref()?;
         match sha256_of(file) {
             Ok(found) if found == *wanted => None,
-            Ok(_) => Some("has another content than its package says (sha256)".to_owned()),
+            Ok(_) => Some("does not match the sha256 in its package".to_owned()),
             Err(error) => Some(format!("cannot be read: {error}")),
         }
     }
@@ -415,7 +415,7 @@ fn open(dir: &Path) -> Result<OwnedFd, String> {
         Ok(metadata) if metadata.is_dir() => {
             format!("{} cannot be opened: {error}", dir.display())
         }
-        Ok(_) => format!("{} is no directory", dir.display()),
+        Ok(_) => format!("{} is not a directory", dir.display()),
         Err(_) => "is not in the package cache".to_owned(),
     })
 }

@@ -26,7 +26,7 @@ pub struct ListOfLock<'a> {
 }
 
 /// What takes the place of a package in a list of a lock; `None` where it stays.
-pub type Replace<'a> = dyn Fn(ListOfLock<'_>, &LockedPackage) -> Option<LockedPackage> + 'a;
+pub type ReplacePackage<'a> = dyn Fn(ListOfLock<'_>, &LockedPackage) -> Option<LockedPackage> + 'a;
 
 /// The lock with some packages replaced, in format 7; `None` where none is. The text is read
 /// again and compared: it differs from the original in these packages alone.
@@ -37,7 +37,7 @@ pub type Replace<'a> = dyn Fn(ListOfLock<'_>, &LockedPackage) -> Option<LockedPa
 pub fn deliver(
     original: &Lock,
     locks: &LockCache,
-    replace: &Replace<'_>,
+    replace: &ReplacePackage<'_>,
 ) -> anyhow::Result<Option<Lock>> {
     let file = locks.file(original)?;
     // Most locks have nothing to replace: they are not built anew to learn that.
@@ -49,11 +49,11 @@ pub fn deliver(
     let delivered = locks.parse(text)?;
     let base = in_format_7(original, &file, locks)?;
     require_same(&base, &locks.file(&delivered)?, replace)
-        .context("the lock for the product could not be written so that it differs from pixi.lock in the replaced packages alone")?;
+        .context("the lock file of the product would differ from pixi.lock in more than the replaced packages")?;
     Ok(Some(delivered))
 }
 
-fn has_replaced(file: &LockFile, replace: &Replace<'_>) -> bool {
+fn has_replaced(file: &LockFile, replace: &ReplacePackage<'_>) -> bool {
     file.environments().any(|(name, environment)| {
         let lists = environment.packages_by_platform();
         lists.into_iter().any(|(platform, mut packages)| {
@@ -81,14 +81,14 @@ fn in_format_7(original: &Lock, file: &LockFile, locks: &LockCache) -> anyhow::R
 }
 
 /// The same lock with the replacements.
-fn build(file: &LockFile, replace: &Replace<'_>) -> anyhow::Result<LockFile> {
+fn build(file: &LockFile, replace: &ReplacePackage<'_>) -> anyhow::Result<LockFile> {
     let platforms = file.platforms().map(|platform| PlatformData {
         name: platform.name().clone(),
         subdir: platform.subdir(),
         virtual_packages: platform.virtual_packages().to_vec(),
     });
     let mut builder = LockFileBuilder::new().with_platforms(platforms.collect())?;
-    let mut sources = Sources {
+    let mut sources = SourcePackages {
         file,
         registered: BTreeMap::new(),
         open: BTreeSet::new(),
@@ -124,14 +124,14 @@ fn build(file: &LockFile, replace: &Replace<'_>) -> anyhow::Result<LockFile> {
 }
 
 /// The packages that are built from source, each with what it is built with.
-struct Sources<'a> {
+struct SourcePackages<'a> {
     file: &'a LockFile,
     registered: BTreeMap<String, PackageHandle>,
-    /// Those that are being registered: a lock may have them in a circle.
+    /// Packages that are being registered: a lock may have cycles.
     open: BTreeSet<String>,
 }
 
-impl Sources<'_> {
+impl SourcePackages<'_> {
     /// Registers a package, and before it those that it is built with: places in the
     /// original's list of packages say nothing in the new one.
     fn register(
@@ -151,7 +151,7 @@ impl Sources<'_> {
         }
         anyhow::ensure!(
             self.open.insert(key.clone()),
-            "pixi.lock has {key} among what it is built with itself"
+            "pixi.lock lists {key} as a build dependency of itself"
         );
         let build = self.register_all(&used.build_packages, builder)?;
         let host = self.register_all(&used.host_packages, builder)?;
@@ -218,7 +218,7 @@ fn are_same(one: (&LockedPackage, &LockFile), other: (&LockedPackage, &LockFile)
 fn require_same(
     original: &LockFile,
     delivered: &LockFile,
-    replace: &Replace<'_>,
+    replace: &ReplacePackage<'_>,
 ) -> anyhow::Result<()> {
     let (before, after) = (sorted(original), sorted(delivered));
     let names = |all: &BTreeMap<&str, Environment<'_>>| {
@@ -232,16 +232,18 @@ fn require_same(
             && one.pypi_indexes() == other.pypi_indexes()
             && one.solve_options() == other.solve_options();
         anyhow::ensure!(settings_are_same, "environment {name} has other settings");
-        require_same_lists(name, (original, one), (delivered, other), replace)?;
+        require_same_lists(name, original, one, delivered, other, replace)?;
     }
     Ok(())
 }
 
 fn require_same_lists(
     name: &str,
-    (original_file, original): (&LockFile, Environment<'_>),
-    (delivered_file, delivered): (&LockFile, Environment<'_>),
-    replace: &Replace<'_>,
+    original_file: &LockFile,
+    original: Environment<'_>,
+    delivered_file: &LockFile,
+    delivered: Environment<'_>,
+    replace: &ReplacePackage<'_>,
 ) -> anyhow::Result<()> {
     let mut after: BTreeMap<_, _> = delivered
         .packages_by_platform()

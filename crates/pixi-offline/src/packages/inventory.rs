@@ -106,7 +106,7 @@ fn dependencies(list: &[Arc<Package>]) -> Vec<(&PackageId, &PackageId)> {
         }));
         let requires = package.as_python().map(|python| &python.requires);
         found.extend(requires.into_iter().flatten().filter_map(|required| {
-            // Not what only an extra asks for that nobody asked for.
+            // Without the requirements of extras that were not requested.
             let is_asked = required.marker.evaluate_optional_environment(None, &extras);
             let name = required.name.to_string();
             let on = python.get(&*name).or_else(|| conda.get(&*name));

@@ -7,15 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Sha256Digest;
+use crate::digest::Sha256Digest;
+use crate::layout::PathInRoot;
 use crate::packages::lock::Lock;
-use crate::packages::package::PackageSource;
+use crate::packages::package_source::{PackageSource, local_path};
 use crate::untrusted_dir::UntrustedDir;
 
 /// The list of packages of a platform of a channel.
@@ -34,21 +33,27 @@ pub struct LocalChannel {
 }
 
 impl LocalChannel {
-    /// The channels of a lock that lie in the directory that is staged, `top`: the project, or
+    /// The channels of a lock that are in the directory that is staged, `top`: the project, or
     /// one that it is in. They are below its own path, or, where the project was locked
-    /// elsewhere, at the longest end of the locked path that is a channel in it.
-    pub fn of(lock: &Lock, top: &Path) -> Vec<LocalChannel> {
-        LocalChannel::found(lock, top, |_, _| true)
+    /// elsewhere, at the longest end of the locked path that is a channel in the project, at
+    /// `in_root`, or in it.
+    pub fn of(lock: &Lock, top: &Path, in_root: &PathInRoot) -> Vec<LocalChannel> {
+        LocalChannel::found(lock, top, in_root, |_, _| true)
     }
 
     /// The same before anything is staged, on the machine of the project: a channel that is
     /// there at its locked path outside of `top` is no other one in it.
-    pub fn before_staging(lock: &Lock, top: &Path) -> Vec<LocalChannel> {
-        LocalChannel::found(lock, top, is_absent_or_same)
+    pub fn before_staging(lock: &Lock, top: &Path, in_root: &PathInRoot) -> Vec<LocalChannel> {
+        LocalChannel::found(lock, top, in_root, is_absent_or_same)
     }
 
     /// `may_be` is asked whether a directory may be the channel of a locked path outside.
-    fn found(lock: &Lock, top: &Path, may_be: fn(&Path, &Path) -> bool) -> Vec<LocalChannel> {
+    fn found(
+        lock: &Lock,
+        top: &Path,
+        in_root: &PathInRoot,
+        may_be: fn(&Path, &Path) -> bool,
+    ) -> Vec<LocalChannel> {
         let real = top.canonicalize().unwrap_or_else(|_| top.to_owned());
         let found: BTreeSet<LocalChannel> = lock
             .channels()
@@ -62,9 +67,10 @@ impl LocalChannel {
                 let in_root = match below {
                     Some(below) if is_channel(&top.join(below)) => below.to_owned(),
                     _ => {
-                        let mut ends = ends_of(&locked);
-                        let end = ends.find(|end| is_channel(&top.join(end)))?;
-                        may_be(&locked, &top.join(&end)).then_some(end)?
+                        let mut places =
+                            ends_of(&locked).flat_map(|end| [in_root.path().join(&end), end]);
+                        let place = places.find(|place| is_channel(&top.join(place)))?;
+                        may_be(&locked, &top.join(&place)).then_some(place)?
                     }
                 };
                 Some(LocalChannel { locked, in_root })
@@ -75,11 +81,7 @@ impl LocalChannel {
 
     /// Whether a locked location is a package of this channel.
     pub(super) fn holds(&self, source: &PackageSource) -> bool {
-        let path = match source {
-            PackageSource::Url(url) => local_path(url),
-            PackageSource::Path(path) => Some(PathBuf::from(path)),
-            PackageSource::Git { .. } => None,
-        };
+        let path = source.path();
         path.is_some_and(|path| path.starts_with(&self.locked) && goes_down(&path))
     }
 }
@@ -87,23 +89,6 @@ impl LocalChannel {
 /// Whether a path has no `..`.
 pub(super) fn goes_down(path: &Path) -> bool {
     !path.components().any(|part| part == Component::ParentDir)
-}
-
-/// Whether a package is a file or directory of some machine.
-pub(super) fn is_local(source: &PackageSource) -> bool {
-    match source {
-        PackageSource::Url(url) => url.starts_with("file:"),
-        PackageSource::Path(path) => path.starts_with('/'),
-        PackageSource::Git { .. } => false,
-    }
-}
-
-/// The path of a `file:` URL, without a slash at its end.
-pub(super) fn local_path(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("file://")?.trim_end_matches('/');
-    // An authority other than none is another machine's.
-    path.starts_with('/')
-        .then(|| PathBuf::from(OsString::from_vec(percent_decode_str(path).collect())))
 }
 
 /// The ends of a path, the longest first; never the whole.
@@ -173,11 +158,15 @@ mod tests {
             "file:///home/colleague/demo/conda/chan/",
             "file:///x/chan/conda/chan",
         ] {
-            let found = LocalChannel::of(&lock(url), &project);
+            let found = LocalChannel::of(&lock(url), &project, &PathInRoot::default());
             assert_eq!(found.len(), 1, "{url}");
             assert_eq!(found[0].in_root, Path::new("conda/chan"), "{url}");
         }
-        let found = LocalChannel::of(&lock("file:///home/colleague/demo/conda/chan/"), &project);
+        let found = LocalChannel::of(
+            &lock("file:///home/colleague/demo/conda/chan/"),
+            &project,
+            &PathInRoot::default(),
+        );
         let holds = |text: &str| {
             let text = text.to_owned();
             found[0].holds(&match text.starts_with("file:") {
@@ -199,8 +188,25 @@ mod tests {
             "file:///x/../conda/chan/",
             &format!("{here}../../../my%20project/%2e%2e/my%20project/conda/chan"),
         ] {
-            assert_eq!(LocalChannel::of(&lock(url), &project), [], "{url}");
+            assert_eq!(
+                LocalChannel::of(&lock(url), &project, &PathInRoot::default()),
+                [],
+                "{url}"
+            );
         }
+    }
+
+    #[test]
+    fn a_channel_of_a_project_that_moved_below_a_source_root_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let in_root = PathInRoot::new(Path::new("apps/foo")).unwrap();
+        let channel = root.path().join("apps/foo/chan/noarch");
+        fs::create_dir_all(&channel).unwrap();
+        fs::write(channel.join("repodata.json"), "{}").unwrap();
+        let lock = lock("file:///home/colleague/foo/chan/");
+        let found = LocalChannel::before_staging(&lock, root.path(), &in_root);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].in_root, Path::new("apps/foo/chan"));
     }
 
     #[test]
@@ -213,11 +219,15 @@ mod tests {
         };
         write(&root.join("chan"), "{}");
         let lock = lock(&format!("file://{}/chan/", outer.display()));
-        let found = || LocalChannel::before_staging(&lock, &root).len();
+        let found = || LocalChannel::before_staging(&lock, &root, &PathInRoot::default()).len();
         assert_eq!(found(), 1, "the project moved");
         write(&outer.join("chan"), r#"{"packages": {}}"#);
         assert_eq!(found(), 0);
-        assert_eq!(LocalChannel::of(&lock, &root).len(), 1, "it was staged");
+        assert_eq!(
+            LocalChannel::of(&lock, &root, &PathInRoot::default()).len(),
+            1,
+            "it was staged"
+        );
         write(&outer.join("chan"), "{}");
         assert_eq!(found(), 1, "the project is a copy");
         fs::remove_file(outer.join("chan/noarch/repodata.json")).unwrap();

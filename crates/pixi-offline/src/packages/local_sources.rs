@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::PathInRoot;
 use crate::packages::delivered_lock::DELIVERED_FORMAT;
-use crate::packages::local_channel::{LocalChannel, is_local, local_path};
+use crate::packages::local_channel::LocalChannel;
 use crate::packages::lock::Lock;
 use crate::packages::lock_cache::LockCache;
-use crate::packages::package::{Package, PackageSource};
+use crate::packages::package::{Package, PythonKind};
+use crate::packages::package_source::PackageSource;
 use crate::packages::relative_paths::with_relative_paths;
 use crate::request::SourcePlace;
 
@@ -22,6 +23,8 @@ pub struct LocalSources {
     pub in_root: PathInRoot,
     /// The channels in it.
     pub channels: Vec<LocalChannel>,
+    /// Channels in it that Pixi cannot find there: they are not where they were locked.
+    pub moved_channels: Vec<LocalChannel>,
     /// Where the project is before it is staged, where that is known.
     pub origin: Option<ProjectOrigin>,
 }
@@ -40,7 +43,8 @@ impl LocalSources {
     pub fn of(lock: &Lock, top: &Path, in_root: &PathInRoot) -> LocalSources {
         LocalSources {
             in_root: in_root.clone(),
-            channels: LocalChannel::of(lock, top),
+            channels: LocalChannel::of(lock, top, in_root),
+            moved_channels: Vec::new(),
             origin: None,
         }
     }
@@ -51,7 +55,7 @@ impl LocalSources {
         place.unwrap_or(SourcePlace::Host).option()
     }
 
-    /// The lock that is installed: its absolute paths are relative where they lie in what is
+    /// The lock that is installed: its absolute paths are relative where they are in what is
     /// staged, the directory `top`.
     ///
     /// # Errors
@@ -98,7 +102,7 @@ impl LocalSources {
         match package {
             Package::Conda(conda) => [&conda.id.source]
                 .into_iter()
-                .filter(|source| self.lack_conda(source))
+                .filter(|source| self.lack_conda(source) && !self.has_moved(source))
                 .collect(),
             Package::CondaSource(conda) => {
                 let sources = conda.sources();
@@ -106,9 +110,20 @@ impl LocalSources {
             }
             Package::Python(python) => [&python.id.source]
                 .into_iter()
-                .filter(|source| self.lack(source) || is_local(source))
-                .filter(|source| is_made_relative || !is_local(source))
+                .filter(|source| self.lack(source) || source.is_local())
+                .filter(|source| is_made_relative || !source.is_local())
                 .collect(),
+        }
+    }
+
+    /// The source directory of a package, when it is outside.
+    pub fn source_outside<'a>(&self, package: &'a Package) -> Option<&'a PackageSource> {
+        match package {
+            Package::Python(python) if python.kind == PythonKind::Dir => {
+                Some(&python.id.source).filter(|source| self.lack(source))
+            }
+            Package::CondaSource(conda) => conda.sources().find(|source| self.lack(source)),
+            _ => None,
         }
     }
 
@@ -119,7 +134,13 @@ impl LocalSources {
 
     /// Whether what a source package is built from is outside.
     pub(super) fn lack_source(&self, source: &PackageSource) -> bool {
-        is_local(source) || self.lack(source)
+        source.is_local() || self.lack(source)
+    }
+
+    /// Whether a conda package is of a channel that is staged, and that Pixi cannot find.
+    pub(super) fn has_moved(&self, source: &PackageSource) -> bool {
+        let mut channels = self.moved_channels.iter();
+        channels.any(|channel| channel.holds(source))
     }
 
     /// Whether a conda package is outside.
@@ -130,11 +151,8 @@ impl LocalSources {
 
 /// Where a path of a lock is on the machine of the project.
 fn place_of(source: &PackageSource, project: &Path) -> Option<PathBuf> {
-    let path = match source {
-        PackageSource::Path(path) => project.join(path),
-        PackageSource::Url(url) => local_path(url)?,
-        PackageSource::Git { .. } => return None,
-    };
+    // An absolute path stays as it is.
+    let path = project.join(source.path()?);
     let mut place = PathBuf::new();
     for part in path.components() {
         match part {

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use rattler_conda_types::Subdir;
 use rattler_lock::{LockFile, Platform as RattlerPlatform};
 
-use crate::evidence::Sha256Digest;
-use crate::packages::local_channel::local_path;
-use crate::packages::package::{Package, PackageSource, PythonKind, PythonPackage};
+use crate::digest::Sha256Digest;
+use crate::packages::package::{Package, PythonKind, PythonPackage};
+use crate::packages::package_source::PackageSource;
 use crate::packages::virtual_package::{VirtualPackage, virtual_package};
 
 /// A `pixi.lock`, as [`LockCache`](super::LockCache) reads it. Cheap to clone.
@@ -63,7 +63,7 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// When a package has a name that is no file name: it would lead out of the cache.
+    /// When a package has a name that is not a file name: it would lead out of the cache.
     pub(super) fn new(digest: Sha256Digest, text: String, lock: &LockFile) -> anyhow::Result<Lock> {
         // Many lists have the same package, which rattler keeps once.
         let mut known: HashMap<*const _, Arc<Package>> = HashMap::new();
@@ -93,7 +93,7 @@ impl Lock {
             .filter_map(|package| Some(&package.as_conda()?.stem));
         if let Some(stem) = stems.filter(|stem| !is_file_name(stem)).min() {
             anyhow::bail!(
-                "the package {stem:?} has no name that a directory can have; make the lock again with pixi"
+                "the name of the package {stem:?} is not a valid directory name; make the lock again with pixi"
             );
         }
         Ok(Lock {
@@ -205,12 +205,7 @@ impl Lock {
             Package::CondaSource(conda) => conda.sources().collect(),
             other => vec![&other.id().source],
         });
-        let paths = sources.filter_map(|source| match source {
-            PackageSource::Path(path) => Some(PathBuf::from(path)),
-            PackageSource::Url(url) => local_path(url),
-            PackageSource::Git { .. } => None,
-        });
-        paths.collect()
+        sources.filter_map(PackageSource::path).collect()
     }
 
     /// The names of all Python packages in it, normalised.

@@ -11,7 +11,7 @@ use rattler_lock::LockFile;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use crate::evidence::Sha256Digest;
+use crate::digest::Sha256Digest;
 use crate::failure::Failure;
 use crate::packages::lock::Lock;
 use crate::parallel::locked;
@@ -32,7 +32,7 @@ impl LockCache {
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read; exit code 2 when it is no lock that
+    /// When it is there and cannot be read; exit code 2 when it is not a lock that
     /// this version understands. The file is named.
     pub fn read(&self, file: &Path) -> anyhow::Result<Option<Lock>> {
         match UntrustedDir::read_file(file, RECORD_LIMIT) {
@@ -48,12 +48,12 @@ impl LockCache {
         }
     }
 
-    /// Reads the lock file of somebody's project, which may be a link; `None` when there
+    /// Reads the lock file of the caller's project, which may be a link; `None` when there
     /// is none. A link to nowhere is a lock that cannot be read.
     ///
     /// # Errors
     ///
-    /// Exit code 2 when it is there and cannot be read, or is no lock that this version
+    /// Exit code 2 when it is there and cannot be read, or is not a lock that this version
     /// understands. The file is named.
     pub fn read_through_links(&self, file: &Path) -> anyhow::Result<Option<Lock>> {
         match regular_file::read(file, RECORD_LIMIT) {
@@ -61,7 +61,7 @@ impl LockCache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(file) {
                 Err(_) => Ok(None),
                 Ok(target) => Err(Failure::usage(format!(
-                    "{} is a link to {}, where nothing is; bring the lock there, or remove the link",
+                    "{} is a link to {}, which does not exist; put the lock there, or remove the link",
                     file.display(),
                     target.display()
                 ))),
@@ -73,7 +73,7 @@ impl LockCache {
     fn of_file(&self, file: &Path, bytes: Vec<u8>) -> anyhow::Result<Lock> {
         let text = String::from_utf8(bytes).map_err(|_| {
             Failure::usage(format!(
-                "{} is no lock file: it is not text",
+                "{} is not a lock file: it is not text",
                 file.display()
             ))
         })?;
@@ -90,7 +90,7 @@ impl LockCache {
     /// # Errors
     ///
     /// When it does not parse or has an unknown version, or a package in it has a
-    /// name that is no file name: it would lead out of the cache.
+    /// name that is not a file name: it would lead out of the cache.
     pub fn parse(&self, text: String) -> anyhow::Result<Lock> {
         let digest = Sha256Digest::from(Sha256::digest(&text));
         let mut parsed = locked(&self.parsed);
@@ -102,7 +102,7 @@ impl LockCache {
         }
         anyhow::ensure!(
             is_flat(&text),
-            "it opens more than {DEEPEST} brackets and does not close them; run `pixi lock`"
+            "it nests more than {DEEPEST} brackets; run `pixi lock`"
         );
         #[allow(
             clippy::disallowed_methods,
@@ -134,13 +134,13 @@ fn unreadable(file: &Path, error: io::Error) -> anyhow::Error {
     let is_circle = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
     match error.kind() {
         _ if is_circle => Failure::usage(format!(
-            "{shown} is a link that leads in a circle; bring the lock there, or remove the link"
+            "{shown} is a symbolic link loop; put the lock there, or remove the link"
         )),
         io::ErrorKind::IsADirectory
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::FileTooLarge
         | io::ErrorKind::PermissionDenied => Failure::usage(format!(
-            "{shown} is there and cannot be read as a lock: {error}; without it nobody knows what the product must hold"
+            "{shown} cannot be read as a lock file: {error}; it lists what the product must contain"
         )),
         _ => anyhow::Error::new(error).context(format!("{shown} cannot be read")),
     }
@@ -172,19 +172,18 @@ pub fn not_checked_out(text: &str) -> Option<String> {
         .any(|begin| text.starts_with(begin))
     {
         return Some(
-            "it is a pointer of Git LFS, not the file itself; bring it with `git lfs pull`"
-                .to_owned(),
+            "it is a Git LFS pointer, not the file itself; get it with `git lfs pull`".to_owned(),
         );
     }
     if text.starts_with("/annex/objects/") {
         return Some(
-            "it is a pointer of git-annex, not the file itself; bring it with `git annex get`"
+            "it is a git-annex pointer, not the file itself; get it with `git annex get`"
                 .to_owned(),
         );
     }
     if is_path(text) {
         return Some(format!(
-            "it has nothing but the path {}, as git writes a link where core.symlinks is off; put the file that is meant in its place",
+            "it contains only the path {}: git writes a symbolic link like this with core.symlinks off; replace it with the file itself",
             text.trim()
         ));
     }

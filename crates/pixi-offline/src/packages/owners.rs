@@ -1,5 +1,4 @@
-//! Whose the entries of a package cache are: which package needs them, or why else they
-//! are in a product.
+//! The package that owns each cache entry, or the reason why a product has it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -12,7 +11,7 @@ use crate::packages::conda::CondaCache;
 use crate::packages::package::PythonPackage;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
-use crate::packages::uv_cache::{CacheEntryKind, CachedWheel, Origin, buckets, children};
+use crate::packages::uv_cache::{CacheEntryKind, CachedWheel, WheelOrigin, buckets, children};
 use crate::packages::wheel_name::normalized;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -26,13 +25,13 @@ const REPOSITORIES: &str = "git-v";
 /// What uv writes at the top of its part, and at that of buckets.
 const MARKS: [&str; 4] = [".lock", ".gitignore", ".git", "CACHEDIR.TAG"];
 
-/// Whose an entry is.
+/// The owner of a cache entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum PackageOwner {
     /// A package that is needed.
     Package,
-    /// Nobody's in the list of packages, but there for this reason; and how it is named.
-    KeptReason(KeptReason, String),
+    /// Kept for this reason, with the name that is shown.
+    Kept(KeptReason, String),
 }
 
 /// Why something is in a product that belongs to no needed package.
@@ -52,7 +51,7 @@ pub enum KeptReason {
     None,
 }
 
-/// Whose the entries of a cache are, by need.
+/// The package that owns each cache entry, by need.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     /// Entries that are owned, directories with all that is in them.
@@ -62,7 +61,7 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Whose the entries of the cache at `cache` are.
+    /// The package that owns each entry of the cache at `cache`.
     pub(super) fn of(cache: &Path, need: &Requirements) -> Owners {
         let mut owners = Owners::default();
         owners.open.insert(PathBuf::new());
@@ -84,7 +83,7 @@ impl Owners {
         owners
     }
 
-    /// Whether an entry is somebody's, or a directory that leads to one that is.
+    /// Whether an entry belongs to a package, or is a directory that leads to one that does.
     pub(super) fn has(&self, relative: &Path) -> bool {
         self.owner(relative).is_some() || self.open.contains(relative)
     }
@@ -119,17 +118,17 @@ impl Owners {
         for wheel in python.wheels() {
             let named = needed.get(&*wheel.package);
             let named_here = named.into_iter().flatten();
-            let mut tied = named_here
-                .filter(|package| wheel.tie(package).is_some())
+            let mut matched = named_here
+                .filter(|package| wheel.matched_by(package).is_some())
                 .peekable();
-            let is_needed = tied.peek().is_some();
+            let is_needed = matched.peek().is_some();
             // Where uv builds the package again it writes this file anew: one that the
             // product brought would be found changed there.
-            let is_rewritten = is_needed && !tied.any(|package| wheel.is_taken_for(package));
+            let is_rewritten = is_needed && !matched.any(|package| wheel.is_taken_for(package));
             let owner = if is_needed {
                 PackageOwner::Package
             } else if let Some(reason) = why_for_builds(wheel, named.is_some(), need, builds) {
-                PackageOwner::KeptReason(reason, shown(wheel))
+                PackageOwner::Kept(reason, shown(wheel))
             } else {
                 continue;
             };
@@ -154,13 +153,13 @@ impl Owners {
                 if kind == CacheEntryKind::Dir {
                     open.push(path);
                 } else if builds.may_take(&package) || !need.is_of_others(&package) {
-                    self.add(path, PackageOwner::KeptReason(KeptReason::Page, package));
+                    self.add(path, PackageOwner::Kept(KeptReason::Page, package));
                 }
             }
         }
         for dir in buckets(cache, &[FLAT_PAGES]) {
             let name = dir.display().to_string();
-            self.add(dir, PackageOwner::KeptReason(KeptReason::Page, name));
+            self.add(dir, PackageOwner::Kept(KeptReason::Page, name));
         }
     }
 
@@ -181,7 +180,7 @@ impl Owners {
                     .lines()
                     .filter_map(|line| line.split_whitespace().last());
                 if let Some(url) = urls.find(|url| builds.takes_from(url)) {
-                    let owner = PackageOwner::KeptReason(KeptReason::Repository, url.to_owned());
+                    let owner = PackageOwner::Kept(KeptReason::Repository, url.to_owned());
                     self.add(bucket.join("checkouts").join(&id), owner.clone());
                     self.add(path, owner);
                 }
@@ -215,7 +214,7 @@ fn why_for_builds(
     need: &Requirements,
     builds: &Builds,
 ) -> Option<KeptReason> {
-    if builds.packages.is_empty() || wheel.origin == Origin::BuiltOfPath {
+    if builds.packages.is_empty() || wheel.origin == WheelOrigin::BuiltOfPath {
         return None;
     }
     if builds.may_take(&wheel.package) {
@@ -223,7 +222,10 @@ fn why_for_builds(
     }
     // A name that stands in no lock and comes from an index: a build backend may have
     // asked for it when it ran.
-    let from_index = matches!(wheel.origin, Origin::Index | Origin::BuiltOfIndex { .. });
+    let from_index = matches!(
+        wheel.origin,
+        WheelOrigin::Index | WheelOrigin::BuiltOfIndex { .. }
+    );
     (from_index && !is_needed_by_name && !need.is_of_others(&wheel.package))
         .then_some(KeptReason::PerhapsBuild)
 }
@@ -237,11 +239,11 @@ fn shown(wheel: &CachedWheel) -> String {
 
 /// What is in a product's cache beside the packages that are needed: why, and what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Strangers {
+pub struct UnlistedEntries {
     by_reason: BTreeMap<KeptReason, Vec<String>>,
 }
 
-impl Strangers {
+impl UnlistedEntries {
     /// Looks over a cache that is in a product, each entry of it. Without a need nothing
     /// can be told apart. `whole` is whether it is carried whole; `left` are paths in it
     /// that do not ship.
@@ -250,17 +252,17 @@ impl Strangers {
         need: Option<&Requirements>,
         whole: bool,
         left: &[PathBuf],
-    ) -> Strangers {
+    ) -> UnlistedEntries {
         let left: HashSet<&PathBuf> = left.iter().collect();
         let owners = need.map(|need| Owners::of(cache, need)).unwrap_or_default();
-        let mut strangers = Strangers::default();
+        let mut unlisted = UnlistedEntries::default();
         let mut open = vec![PathBuf::new()];
         while let Some(dir) = open.pop() {
             for (name, path, kind) in children(cache, &dir) {
                 match owners.owner(&path) {
                     _ if left.contains(&path) => {}
                     Some(PackageOwner::Package) => {}
-                    Some(PackageOwner::KeptReason(reason, what)) => strangers.add(*reason, what),
+                    Some(PackageOwner::Kept(reason, what)) => unlisted.add(*reason, what),
                     None if kind == CacheEntryKind::Dir && owners.open.contains(&path) => {
                         open.push(path)
                     }
@@ -268,18 +270,18 @@ impl Strangers {
                     None if dir == Path::new(PACKAGES) && name.ends_with(".lock") => {
                         let package = name.trim_end_matches(".lock");
                         if package != ".cache" && !cache.join(&dir).join(package).is_dir() {
-                            strangers.add(nobodys(whole), &path.display().to_string());
+                            unlisted.add(nobodys(whole), &path.display().to_string());
                         }
                     }
-                    None => strangers.add(nobodys(whole), &path.display().to_string()),
+                    None => unlisted.add(nobodys(whole), &path.display().to_string()),
                 }
             }
         }
-        for names in strangers.by_reason.values_mut() {
+        for names in unlisted.by_reason.values_mut() {
             names.sort();
             names.dedup();
         }
-        strangers
+        unlisted
     }
 
     fn add(&mut self, reason: KeptReason, what: &str) {

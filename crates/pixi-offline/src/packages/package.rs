@@ -1,20 +1,17 @@
 //! The packages of a lock: one model for the cache, the bill of materials and the plan.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::path::Path;
 
 use pep508_rs::Requirement;
 use rattler_conda_types::{PackageRecord, Subdir};
 use rattler_lock::{
-    CondaBinaryData, CondaPackageData, CondaSourceData, LockedPackage, PackageBuildSource,
-    PackageHashes, PypiPackageData, SourceIdentifier, UrlOrPath,
+    CondaBinaryData, CondaPackageData, CondaSourceData, LockedPackage, PackageHashes,
+    PypiPackageData, SourceIdentifier, UrlOrPath,
 };
 use rattler_redaction::strip_url_for_serialization;
 
-use crate::evidence::hexadecimal;
-use crate::layout::PathInRoot;
-use crate::packages::local_sources::LocalSources;
+use crate::digest::hexadecimal;
+use crate::packages::package_source::PackageSource;
 use crate::packages::wheel_name::WheelName;
 
 /// A package that an environment needs.
@@ -41,22 +38,6 @@ pub struct PackageId {
     pub sha256: Option<String>,
     /// The md5 of its archive, where the lock has it.
     pub md5: Option<String>,
-}
-
-/// Where a package comes from, without the credentials that a lock may have.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PackageSource {
-    /// Its archive's URL.
-    Url(String),
-    /// A git repository.
-    Git {
-        /// Its URL.
-        repository: String,
-        /// The commit.
-        commit: Option<String>,
-    },
-    /// A path, relative to the project when it lies in it.
-    Path(String),
 }
 
 /// A conda package, as a channel has it.
@@ -182,16 +163,6 @@ impl Package {
             Package::Python(python) => python.glibc(),
         }
     }
-
-    /// Where its source directory is, when `local` does not have it.
-    pub fn source_outside(&self, local: &LocalSources) -> Option<&PackageSource> {
-        let source = match self {
-            Package::Python(python) if python.kind == PythonKind::Dir => &python.id.source,
-            Package::CondaSource(conda) => return conda.source_outside(local),
-            _ => return None,
-        };
-        local.lack(source).then_some(source)
-    }
 }
 
 impl From<&LockedPackage> for Package {
@@ -239,11 +210,6 @@ impl CondaSource {
         [&self.id.source].into_iter().chain(&self.build_source)
     }
 
-    /// The first of them that `local` does not have.
-    pub(super) fn source_outside(&self, local: &LocalSources) -> Option<&PackageSource> {
-        self.sources().find(|source| local.lack(source))
-    }
-
     /// Whether what it is built for is another platform than this.
     pub(super) fn is_for_another(&self, subdir: Subdir) -> bool {
         let is_other = |name: &String| ![subdir.as_str(), "noarch"].contains(&name.as_str());
@@ -255,12 +221,7 @@ impl From<&CondaBinaryData> for CondaPackage {
     fn from(data: &CondaBinaryData) -> CondaPackage {
         let record = &data.package_record;
         CondaPackage {
-            stem: format!(
-                "{}-{}-{}",
-                record.name.as_normalized(),
-                record.version,
-                record.build
-            ),
+            stem: stem_of(record),
             id: PackageId {
                 name: record.name.as_normalized().to_owned(),
                 version: Some(record.version.to_string()),
@@ -404,75 +365,10 @@ impl PythonPackage {
     }
 }
 
-impl PackageSource {
-    /// Whether it is a path that leads out of what is staged with the project at `in_root`;
-    /// channels in directories have [`LocalChannel`](super::LocalChannel).
-    pub(super) fn leads_out(&self, in_root: &PathInRoot) -> bool {
-        let PackageSource::Path(path) = self else {
-            return false;
-        };
-        in_root.resolve(Path::new(path)).is_none()
-    }
-
-    /// The same where a relative path begins where a package's manifest is.
-    fn seen_from(self, manifest: &PackageSource) -> PackageSource {
-        match (self, manifest) {
-            (PackageSource::Path(path), PackageSource::Path(dir)) => {
-                let path = std::path::Path::new(dir).join(path);
-                PackageSource::Path(path.to_string_lossy().into_owned())
-            }
-            // It lies in the same repository or archive.
-            (PackageSource::Path(_), other) => other.clone(),
-            (own, _) => own,
-        }
-    }
-}
-
-impl From<&PackageBuildSource> for PackageSource {
-    fn from(source: &PackageBuildSource) -> PackageSource {
-        match source {
-            PackageBuildSource::Git { url, rev, .. } => PackageSource::Git {
-                repository: strip_url_for_serialization(url).to_string(),
-                commit: Some(rev.clone()),
-            },
-            PackageBuildSource::Url { url, sha256, .. } => {
-                let url = strip_url_for_serialization(url);
-                PackageSource::Url(format!("{url}#sha256={}", hexadecimal(sha256)))
-            }
-            PackageBuildSource::Path { path } => PackageSource::Path(path.to_string()),
-        }
-    }
-}
-
-impl From<&UrlOrPath> for PackageSource {
-    fn from(location: &UrlOrPath) -> PackageSource {
-        let UrlOrPath::Url(url) = location else {
-            return PackageSource::Path(location.to_string());
-        };
-        if url.scheme() == "file" {
-            return PackageSource::Url(url.to_string());
-        }
-        let stripped = strip_url_for_serialization(url).to_string();
-        match stripped.strip_prefix("git+") {
-            Some(repository) => PackageSource::Git {
-                repository: repository.to_owned(),
-                commit: url.fragment().map(str::to_owned),
-            },
-            None => PackageSource::Url(stripped),
-        }
-    }
-}
-
-impl fmt::Display for PackageSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PackageSource::Url(place) | PackageSource::Path(place) => f.write_str(place),
-            PackageSource::Git { repository, commit } => {
-                write!(f, "git+{repository}")?;
-                commit.iter().try_for_each(|commit| write!(f, "#{commit}"))
-            }
-        }
-    }
+/// The name of a conda package's directory in the cache.
+pub(super) fn stem_of(record: &PackageRecord) -> String {
+    let (name, version) = (record.name.as_normalized(), &record.version);
+    format!("{name}-{version}-{}", record.build)
 }
 
 /// The version in a dependency such as `__glibc >=2.17,<3.0.a0`.
@@ -501,34 +397,5 @@ fn kind_of(location: &UrlOrPath, is_file: bool, hash: Option<&PackageHashes>) ->
         PythonKind::SourceDistribution
     } else {
         PythonKind::Dir
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_that_leave_the_project_are_told_from_those_that_do_not() {
-        let leads_out = |text: &str| {
-            let source = match text.starts_with("file:") {
-                true => PackageSource::Url(text.to_owned()),
-                false => PackageSource::from(&text.parse::<UrlOrPath>().unwrap()),
-            };
-            source.leads_out(&PathInRoot::default())
-        };
-        for inside in [
-            "./lib",
-            "lib/a/../b",
-            "https://x/y.whl",
-            "git+https://x/../y",
-            "file:///p/chan/a.conda",
-            ".",
-        ] {
-            assert!(!leads_out(inside), "{inside}");
-        }
-        for outside in ["../lib", "./a/../../b", "/opt/lib"] {
-            assert!(leads_out(outside), "{outside}");
-        }
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::packages::conda::{is_held, sha256_of};
 use crate::packages::package::{PythonKind, PythonPackage};
 use crate::packages::requirements::Requirements;
-use crate::packages::uv_cache::{self, CachedWheel, Origin};
+use crate::packages::uv_cache::{self, CachedWheel, WheelOrigin};
 use crate::packages::wheel_name::{Interpreter, WheelName, is_build_of, normalized, same_version};
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -40,9 +40,9 @@ struct Archive {
     metadata: PathBuf,
 }
 
-/// What ties a wheel in a cache to a package of a lock.
+/// By what a wheel in a cache is matched to a package of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tie {
+pub(super) enum MatchedBy {
     /// The lock's sha256 is that of the file that was fetched, or its commit.
     Digest,
     /// The name of its file, or name and version of its source; no digest was kept.
@@ -113,7 +113,7 @@ impl PythonCache {
         let mut problems = BTreeSet::new();
         for interpreter in need.interpreters(package) {
             let mut there = self
-                .tied(package)
+                .matched(package)
                 .filter(|(_, wheel)| is_locked_by_name(package) || wheel.fits(interpreter))
                 .filter_map(|(_, wheel)| self.archives.get(wheel.archive.as_ref()?))
                 .peekable();
@@ -157,7 +157,7 @@ impl PythonCache {
             version.is_none_or(|version| same_version(version, &archive.version))
         };
         match (others.is_empty(), self.archives_of(&name).find(by_metadata)) {
-            (true, Some(_)) => "nothing in the package cache leads to it".to_owned(),
+            (true, Some(_)) => "the package cache has no pointer to it".to_owned(),
             (true, None) => "is not in the package cache (uv-cache)".to_owned(),
             (false, _) => {
                 let names: BTreeSet<String> = others
@@ -180,16 +180,17 @@ impl PythonCache {
     /// (PEP 639), else as text, else by its classifiers. `None` when there is no
     /// wheel, when it says nothing, or when several wheels say different things.
     pub fn licence(&self, package: &PythonPackage) -> Option<String> {
-        let tied: Vec<&Archive> = self
-            .tied(package)
+        let matched: Vec<&Archive> = self
+            .matched(package)
             .filter_map(|(_, wheel)| self.archives.get(wheel.archive.as_ref()?))
             .collect();
         let name = normalized(&package.id.name);
         let by_metadata = self.archives_of(&name).filter(|archive| {
             let version = package.id.version.as_ref();
-            tied.is_empty() && version.is_none_or(|version| is_build_of(&archive.version, version))
+            matched.is_empty()
+                && version.is_none_or(|version| is_build_of(&archive.version, version))
         });
-        let said: BTreeSet<Option<String>> = tied
+        let said: BTreeSet<Option<String>> = matched
             .iter()
             .copied()
             .chain(by_metadata)
@@ -203,11 +204,15 @@ impl PythonCache {
 
     /// How many needed wheels are tied to the lock by the names of their files only,
     /// because uv kept no sha256 of them.
-    pub fn tied_by_name(&self, need: &Requirements) -> u64 {
+    pub fn matched_by_name(&self, need: &Requirements) -> u64 {
         let by_name = |package: &&PythonPackage| {
             package.kind == PythonKind::Wheel
                 && !package.is_in_project()
-                && self.tied(package).map(|(tie, _)| tie).min() == Some(Tie::Name)
+                && self
+                    .matched(package)
+                    .map(|(matched_by, _)| matched_by)
+                    .min()
+                    == Some(MatchedBy::Name)
         };
         need.python.iter().filter(by_name).count() as u64
     }
@@ -233,13 +238,13 @@ impl PythonCache {
             .collect()
     }
 
-    /// The wheels that are a package of a lock, each with what ties it.
-    pub(super) fn tied<'a>(
+    /// The wheels that are a package of a lock, each with what it is matched by.
+    pub(super) fn matched<'a>(
         &'a self,
         package: &'a PythonPackage,
-    ) -> impl Iterator<Item = (Tie, &'a CachedWheel)> {
+    ) -> impl Iterator<Item = (MatchedBy, &'a CachedWheel)> {
         self.wheels_of(&normalized(&package.id.name))
-            .filter_map(|wheel| Some((wheel.tie(package)?, wheel)))
+            .filter_map(|wheel| Some((wheel.matched_by(package)?, wheel)))
     }
 }
 
@@ -249,15 +254,15 @@ fn is_locked_by_name(package: &PythonPackage) -> bool {
 }
 
 impl CachedWheel {
-    /// What ties the wheel to a package of a lock; `None` when it is not that package's.
-    pub(super) fn tie(&self, package: &PythonPackage) -> Option<Tie> {
+    /// By what the wheel is matched to a package of a lock; `None` when it is not that package's.
+    pub(super) fn matched_by(&self, package: &PythonPackage) -> Option<MatchedBy> {
         self.is_of_name(package).then_some(())?;
-        if let Origin::BuiltOfGit { .. } = self.origin {
-            return Some(Tie::Digest);
+        if let WheelOrigin::BuiltOfGit { .. } = self.origin {
+            return Some(MatchedBy::Digest);
         }
         match (&self.sha256, &package.id.sha256) {
-            (Some(found), Some(locked)) => (found == locked).then_some(Tie::Digest),
-            _ => Some(Tie::Name),
+            (Some(found), Some(locked)) => (found == locked).then_some(MatchedBy::Digest),
+            _ => Some(MatchedBy::Name),
         }
     }
 
@@ -267,7 +272,7 @@ impl CachedWheel {
             return false;
         }
         match (&self.origin, package.kind) {
-            (Origin::Index | Origin::Url, PythonKind::Wheel) => {
+            (WheelOrigin::Index | WheelOrigin::Url, PythonKind::Wheel) => {
                 let Some(name) = &self.name else { return false };
                 match package.file().as_deref().and_then(WheelName::parse) {
                     Some(locked) => name.is_same(&locked),
@@ -275,15 +280,16 @@ impl CachedWheel {
                     None => self.is_of_version(package),
                 }
             }
-            (Origin::BuiltOfIndex { version }, PythonKind::SourceDistribution) => package
+            (WheelOrigin::BuiltOfIndex { version }, PythonKind::SourceDistribution) => package
                 .id
                 .version
                 .as_ref()
                 .is_none_or(|locked| same_version(version, locked)),
-            (Origin::BuiltOfUrl | Origin::BuiltOfPath, PythonKind::SourceDistribution) => {
-                self.is_of_version(package)
-            }
-            (Origin::BuiltOfGit { commit }, PythonKind::Git) => match package.commit() {
+            (
+                WheelOrigin::BuiltOfUrl | WheelOrigin::BuiltOfPath,
+                PythonKind::SourceDistribution,
+            ) => self.is_of_version(package),
+            (WheelOrigin::BuiltOfGit { commit }, PythonKind::Git) => match package.commit() {
                 Some(locked) => commit.len() >= 7 && locked.starts_with(commit.as_str()),
                 None => true,
             },
@@ -308,7 +314,7 @@ impl CachedWheel {
     /// uv 0.11.15).
     pub(super) fn is_taken_for(&self, package: &PythonPackage) -> bool {
         match (&self.origin, &self.name, &package.id.version) {
-            (Origin::BuiltOfIndex { .. }, Some(name), Some(version)) => {
+            (WheelOrigin::BuiltOfIndex { .. }, Some(name), Some(version)) => {
                 same_version(&name.version, version)
             }
             _ => true,
@@ -413,8 +419,8 @@ fn differs(file: &Path, hash: &str) -> Option<&'static str> {
     else {
         return Some("has a hash in RECORD that cannot be read");
     };
-    (found != crate::evidence::hexadecimal(&wanted))
-        .then_some("has another content than its package says (sha256)")
+    (found != crate::digest::hexadecimal(&wanted))
+        .then_some("does not match the sha256 in its package")
 }
 
 /// What is in a directory; nothing when it cannot be read.

@@ -1,5 +1,5 @@
 //! The lock that is installed where the project's own names Python packages or source packages by
-//! absolute paths or `file:` URLs that lie in what is staged: there they are relative to the project.
+//! absolute paths or `file:` URLs that are in what is staged: there they are relative to the project.
 
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use rattler_lock::{CondaPackageData, LockedPackage, PypiPackageData, UrlOrPath};
 
 use crate::layout::PathInRoot;
 use crate::packages::delivered_lock::{DELIVERED_FORMAT, deliver};
-use crate::packages::local_channel::{goes_down, is_local, local_path};
+use crate::packages::local_channel::goes_down;
 use crate::packages::lock::Lock;
 use crate::packages::lock_cache::LockCache;
-use crate::packages::package::PackageSource;
+use crate::packages::package_source::PackageSource;
 
 /// The lock with such paths made relative; the lock itself where it has none, or has a format
 /// that the pixi that wrote it may not read after the change. `tops` are the paths of the
@@ -60,19 +60,12 @@ pub(super) fn with_relative_paths(
 
 /// Where an absolute path of a lock is in the directory that is staged.
 fn place_in(source: &PackageSource, tops: &[&Path]) -> Option<PathBuf> {
-    if !is_local(source) {
+    // What follows `#` or `?` in a URL is not part of the path.
+    let has_more = matches!(source, PackageSource::Url(url) if url.contains(['#', '?']));
+    if !source.is_local() || has_more {
         return None;
     }
-    let path = match source {
-        PackageSource::Path(path) => PathBuf::from(path),
-        // What follows these is no part of the path.
-        PackageSource::Url(url) if url.contains(['#', '?']) => return None,
-        PackageSource::Url(url) => local_path(url)?,
-        PackageSource::Git { .. } => return None,
-    };
-    if !goes_down(&path) {
-        return None;
-    }
+    let path = source.path().filter(|path| goes_down(path))?;
     let below = tops.iter().find_map(|top| path.strip_prefix(top).ok())?;
     Some(below.to_owned())
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rattler_conda_types::Subdir;
 
-use crate::packages::local_channel::is_local;
 use crate::packages::local_sources::LocalSources;
 use crate::packages::lock::Lock;
 use crate::packages::package::{CondaPackage, CondaSource, Package, PythonPackage};
@@ -107,9 +106,9 @@ impl Requirements {
     fn outside(&self, local: &LocalSources) -> Vec<String> {
         let python = self.python.iter().map(|python| &python.id);
         let python = python.filter(|id| local.lack_source(&id.source)).map(|id| {
-            if is_local(&id.source) {
+            if id.source.is_local() {
                 return format!(
-                    "{} is locked by an absolute path ({}), which does not lie in what is staged or is in a lock of pixi before 0.68: write it relative to the project in the manifest, and lock it again",
+                    "{} is locked by an absolute path ({}), which is not staged, or the lock is of pixi before 0.68: write it relative to the project in the manifest, and lock it again",
                     id.name, id.source
                 );
             }
@@ -120,9 +119,9 @@ impl Requirements {
         });
         let sources = self.sources.iter().filter_map(|conda| {
             let source = conda.sources().find(|source| local.lack_source(source))?;
-            if is_local(source) {
+            if source.is_local() {
                 return Some(format!(
-                    "source package {} is locked by an absolute path ({source}), which does not lie in what is staged: write it relative to the project in the manifest, and lock it again",
+                    "source package {} is locked by an absolute path ({source}), which is not staged: write it relative to the project in the manifest, and lock it again",
                     conda.id.name
                 ));
             }
@@ -134,6 +133,12 @@ impl Requirements {
         });
         let conda = self.conda.iter();
         let conda = conda.filter(|conda| local.lack_conda(&conda.id.source)).map(|conda| {
+            if local.has_moved(&conda.id.source) {
+                return format!(
+                    "{} comes from a channel in a directory that was locked at another path ({}), and in a running container pixi finds a channel at its locked path only: put the project where it was locked, or lock it again in the container",
+                    conda.stem, conda.id.source
+                );
+            }
             format!(
                 "{} comes from a channel in a directory outside of the project ({}), which is not staged; stage it with {}, or move it into the project and lock it again",
                 conda.stem, conda.id.source, local.option()

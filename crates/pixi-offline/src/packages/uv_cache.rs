@@ -1,7 +1,7 @@
 //! What uv's part of a package cache holds, found as uv finds it: from names, by links
 //! and pointers, to unpacked wheels.
 //!
-//! Below `wheels-v*/` lie wheels as they were fetched, in a directory of each package:
+//! Below `wheels-v*/` are wheels as they were fetched, in a directory of each package:
 //! `pypi/NAME`, `index/DIGEST/NAME`, `url/DIGEST/NAME`. Below `sdists-v*/` (until uv 0.4
 //! `built-wheels-v*/`) those that were built, in a directory of each source:
 //! `pypi/NAME/VERSION`, `index/DIGEST/NAME/VERSION`, `url/DIGEST`, `path/DIGEST`,
@@ -43,7 +43,7 @@ pub(super) struct CachedWheel {
     /// The name of its file; uv does not always keep it.
     pub(super) name: Option<WheelName>,
     /// Where it comes from.
-    pub(super) origin: Origin,
+    pub(super) origin: WheelOrigin,
     /// The sha256 of what was fetched, the wheel or its source distribution, where uv
     /// computed it.
     pub(super) sha256: Option<String>,
@@ -57,7 +57,7 @@ pub(super) struct CachedWheel {
 
 /// Where a wheel in a cache comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum WheelOrigin {
     /// Fetched from an index.
     Index,
     /// Fetched from a URL, or taken from a file.
@@ -130,7 +130,7 @@ pub(super) enum CacheEntryKind {
 }
 
 /// Name, path and kind of what is in a directory, sorted; nothing when it cannot be read.
-/// Names that are no text are none of uv's.
+/// Names that are not text are none of uv's.
 pub(super) fn children(cache: &Path, dir: &Path) -> Vec<(String, PathBuf, CacheEntryKind)> {
     let mut children: Vec<_> = UntrustedDir::entries_of(&cache.join(dir))
         .into_iter()
@@ -190,7 +190,11 @@ impl Reader<'_> {
             wheels.push(CachedWheel {
                 package: normalized(package),
                 name,
-                origin: if is_url { Origin::Url } else { Origin::Index },
+                origin: if is_url {
+                    WheelOrigin::Url
+                } else {
+                    WheelOrigin::Index
+                },
                 sha256: pointer.and_then(|pointer| pointer.sha256),
                 archive: by_pointer.or_else(by_link),
                 entries,
@@ -200,7 +204,7 @@ impl Reader<'_> {
     }
 
     /// The directories of sources in a bucket of built wheels.
-    fn sources(&self, bucket: &Path) -> Vec<(PathBuf, Origin)> {
+    fn sources(&self, bucket: &Path) -> Vec<(PathBuf, WheelOrigin)> {
         let dirs = |dir: &Path| {
             children(self.cache, dir)
                 .into_iter()
@@ -210,13 +214,13 @@ impl Reader<'_> {
         for (kind, place, _) in dirs(bucket) {
             let each = dirs(&place).map(|(_, path, _)| path);
             match kind.as_str() {
-                "url" => sources.extend(each.map(|path| (path, Origin::BuiltOfUrl))),
+                "url" => sources.extend(each.map(|path| (path, WheelOrigin::BuiltOfUrl))),
                 "path" | "editable" => {
-                    sources.extend(each.map(|path| (path, Origin::BuiltOfPath)));
+                    sources.extend(each.map(|path| (path, WheelOrigin::BuiltOfPath)));
                 }
                 "git" => sources.extend(
                     each.flat_map(|repository| dirs(&repository))
-                        .map(|(commit, path, _)| (path, Origin::BuiltOfGit { commit })),
+                        .map(|(commit, path, _)| (path, WheelOrigin::BuiltOfGit { commit })),
                 ),
                 _ => {
                     let indexes: Vec<PathBuf> = match kind.as_str() {
@@ -226,7 +230,9 @@ impl Reader<'_> {
                     let packages = indexes.iter().flat_map(|index| dirs(index));
                     let versions = packages.flat_map(|(_, package, _)| dirs(&package));
                     sources.extend(
-                        versions.map(|(version, path, _)| (path, Origin::BuiltOfIndex { version })),
+                        versions.map(|(version, path, _)| {
+                            (path, WheelOrigin::BuiltOfIndex { version })
+                        }),
                     );
                 }
             }
@@ -235,7 +241,7 @@ impl Reader<'_> {
     }
 
     /// The wheels that were built of a source.
-    fn built(&self, dir: &Path, origin: &Origin, wheels: &mut Vec<CachedWheel>) {
+    fn built(&self, dir: &Path, origin: &WheelOrigin, wheels: &mut Vec<CachedWheel>) {
         let revision = REVISIONS
             .iter()
             .map(|name| dir.join(name))
@@ -246,7 +252,7 @@ impl Reader<'_> {
                 pointer.sha256.clone(),
                 vec![path.clone()],
             ),
-            (None, Origin::BuiltOfGit { .. }) => (dir.to_owned(), None, Vec::new()),
+            (None, WheelOrigin::BuiltOfGit { .. }) => (dir.to_owned(), None, Vec::new()),
             (None, _) => return,
         };
         let lock = dir.join(".lock");

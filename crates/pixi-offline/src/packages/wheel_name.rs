@@ -196,7 +196,7 @@ fn glibc_of(tag: &str) -> Option<(u32, u32)> {
 }
 
 /// A name as PEP 503 compares it.
-pub(super) fn normalized(name: &str) -> String {
+pub fn normalized(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
     for c in name.chars() {
         match c {

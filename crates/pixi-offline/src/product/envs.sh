@@ -2,7 +2,7 @@
 # Settings for using this product by hand. Source it, then run pixi:
 #   bash, zsh:             . /path/to/product/envs.sh
 #   another POSIX shell:   PRODUCT_ROOT=/path/to/product; . "$PRODUCT_ROOT/envs.sh"
-# It works wherever the product lies, and leaves the shell's options alone.
+# It works wherever the product is, and leaves the shell's options alone.
 
 _pixi_offline_executed=
 if [ -n "${BASH_VERSION-}" ]; then
@@ -59,5 +59,9 @@ if [ -d "$_pixi_offline_root/pkg-cache" ]; then
 # USER PACKAGES
 else
   printf 'ERROR: no pkg-cache beside envs.sh; in a shell other than bash and zsh set PRODUCT_ROOT to the product first\n' >&2
+  unset _pixi_offline_file _pixi_offline_root
+  # What follows `&&` shall not run with another cache.
+  # shellcheck disable=SC2317 # reached where it was executed
+  return 2 2>/dev/null || exit 2
 fi
 unset _pixi_offline_file _pixi_offline_root

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::quote::shell_quote;
 use super::{MARK, user_packages};
 use crate::layout::{Product, ProjectPlace};
+use crate::quote::shell_quote;
 
 /// What `bootstrap-project.sh` compares with the place where it runs. Whatever
 /// is `None` was not known when the product was made, and is not compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Where the project is, when it lies in a directory that was staged with it; `None` when
+    /// Where the project is, when it is in a directory that was staged with it; `None` when
     /// it was staged alone.
     pub below_root: Option<ProjectPlace>,
     /// The environments that the product was made with, in the order in which
@@ -36,7 +36,7 @@ pub struct Facts {
     /// Whether it is known what the packages ask of the machine: then what is not
     /// said here is not asked for.
     pub requirements_known: bool,
-    /// What the build was verified with, as the words of a command; see
+    /// What the build was verified with, as the arguments of a command; see
     /// [`BuildInfo::tested`](crate::evidence::manifest::BuildInfo::tested).
     pub tested: Vec<String>,
     /// The platform in pixi.lock that was installed: `linux-64`, or the name that
@@ -50,7 +50,7 @@ pub struct Facts {
     /// first where the machine has what they ask for, in pixi's order: each the name,
     /// then after a line end each what it asks for, in the form of `virtual_packages`.
     pub preferred_platforms: Vec<String>,
-    /// What the build was told of the machine, by variable: `CONDA_OVERRIDE_CUDA`.
+    /// Overridden virtual packages of the build, by variable: `CONDA_OVERRIDE_CUDA`.
     pub overrides: BTreeMap<String, String>,
     /// The bytes that installing all environments takes beside the product.
     pub install_bytes: Option<u64>,

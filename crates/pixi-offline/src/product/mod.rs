@@ -6,7 +6,6 @@
 //! project, resources and cache is staging's.
 
 mod facts;
-mod quote;
 mod user_packages;
 
 use std::fs;
@@ -18,10 +17,10 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::layout::Product;
+use crate::quote::shell_quote;
 use crate::request::ProductVariable;
 
 pub use facts::Facts;
-pub use quote::{pasteable, quoted, shell_quote};
 
 /// The settings that every product has; the person's own follow.
 const ENVIRONMENT_SCRIPT: &str = include_str!("envs.sh");
@@ -34,6 +33,8 @@ const BOOTSTRAP_SCRIPT: &str = concat!(
     include_str!("bootstrap/modes.sh"),
     include_str!("bootstrap/environments.sh"),
     include_str!("bootstrap/machine.sh"),
+    include_str!("bootstrap/target.sh"),
+    include_str!("bootstrap/copies.sh"),
     include_str!("bootstrap/install.sh"),
 );
 

@@ -6,6 +6,7 @@ use toml_edit::DocumentMut;
 
 use crate::layout::{self, PathInRoot};
 use crate::packages::PackageSource;
+use crate::project::manifest_text::item;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// What pixi builds packages with that have no manifest of its own.
@@ -46,14 +47,12 @@ pub(crate) fn of(top: &Path, in_root: &PathInRoot, source: &PackageSource) -> Op
             continue;
         };
         let manifest: DocumentMut = str::from_utf8(&text).ok()?.parse().ok()?;
-        let table = match name {
-            layout::PYTHON_MANIFEST => manifest.get("tool").and_then(|tool| tool.get("pixi")),
-            _ => Some(manifest.as_item()),
+        let keys = ["tool", "pixi", "package", "build", "backend"];
+        let keys = match name {
+            layout::PYTHON_MANIFEST => &keys[..],
+            _ => &keys[2..],
         };
-        let package = table.and_then(|table| table.get("package"));
-        let backend = package
-            .and_then(|package| package.get("build"))
-            .and_then(|build| build.get("backend"))
+        let backend = item(&manifest, keys)
             .and_then(|backend| backend.get("name").unwrap_or(backend).as_str());
         if let Some(backend) = backend {
             return Some(backend.to_owned());

@@ -17,26 +17,27 @@ pub(crate) fn warn_of_cuda(
     environments: &[String],
     subdir: Option<Subdir>,
     variables: &[ContainerVariable],
-    engine_arguments: &[OsString],
     context: &Context,
 ) {
-    let hands_gpu = |word: &OsString| {
-        let word = word.to_string_lossy();
-        ["gpu", "nvidia", CUDA_VARIABLE]
-            .iter()
-            .any(|mark| word.contains(mark))
-    };
-    if variables.iter().any(|known| known.key() == CUDA_VARIABLE)
-        || engine_arguments.iter().any(hands_gpu)
-    {
+    if variables.iter().any(|known| known.key() == CUDA_VARIABLE) {
         return;
     }
     let Some(subdir) = subdir else { return };
     for (environment, version) in cuda_asked(lock, environments, subdir) {
         context.report.warning(format_args!(
-            "environment {environment} asks for a GPU (__cuda {version}), and a container has none unless the engine hands it one: where pixi refuses it, give --container-env {CUDA_VARIABLE}={version}, and --env {CUDA_VARIABLE}={version} for a target that has none either"
+            "environment {environment} requires a GPU (__cuda {version}), and a container has none unless the engine passes one in: where pixi refuses it, give --container-env {CUDA_VARIABLE}={version}, and --env {CUDA_VARIABLE}={version} for a target that has none either"
         ));
     }
+}
+
+/// Whether arguments for the engine's `run` hand a GPU to the container, or stand for one.
+pub(crate) fn hands_gpu(engine_arguments: &[OsString]) -> bool {
+    engine_arguments.iter().any(|arg| {
+        let arg = arg.to_string_lossy();
+        ["gpu", "nvidia", CUDA_VARIABLE]
+            .iter()
+            .any(|mark| arg.contains(mark))
+    })
 }
 
 /// The environments that ask for CUDA on all their platforms of a subdir, and the

@@ -9,14 +9,14 @@ use crate::request::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 
 /// The environments that a build installs, and those of all that it leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Resolved {
+pub(crate) struct ResolvedEnvironments {
     pub(crate) environments: Vec<String>,
     /// Those that the lock has no packages of for the platform, when all were asked
     /// for: pixi's own `--all` leaves them out, too.
     pub(crate) left_out: Vec<String>,
 }
 
-impl Resolved {
+impl ResolvedEnvironments {
     /// Names what is left out.
     pub(crate) fn say_left_out(&self, context: &Context) {
         if !self.left_out.is_empty() {
@@ -40,10 +40,10 @@ pub(crate) fn resolve(
     lock: Option<&Lock>,
     subdir: Option<Subdir>,
     manifest: &ManifestEnvironments,
-) -> anyhow::Result<Resolved> {
+) -> anyhow::Result<ResolvedEnvironments> {
     let lock = match (asked, lock) {
         (Environments::Named(names), _) => {
-            return Ok(Resolved {
+            return Ok(ResolvedEnvironments {
                 environments: names.iter().map(|name| name.as_str().to_owned()).collect(),
                 left_out: Vec::new(),
             });
@@ -75,13 +75,13 @@ pub(crate) fn resolve(
     let (environments, left_out) = (owned(environments), owned(left_out));
     require_names(&environments, "pixi.lock")?;
     require_names(&left_out, "pixi.lock")?;
-    Ok(Resolved {
+    Ok(ResolvedEnvironments {
         environments,
         left_out,
     })
 }
 
-/// Checks names of environments that were read from a file: they become words of command
+/// Checks names of environments that were read from a file: they become arguments of command
 /// lines.
 ///
 /// # Errors

@@ -43,10 +43,10 @@ impl FetchingTasks {
             let of_table = |key: &str| item.as_table_like()?.get(key);
             let command = of_table("cmd").unwrap_or(item);
             let cwd = of_table("cwd").and_then(Item::as_str).unwrap_or(".");
-            for words in commands(command) {
+            for args in commands(command) {
                 calls
                     .fetching
-                    .extend(fetches(&words, Some(&project.join(cwd)), true));
+                    .extend(fetches(&args, Some(&project.join(cwd)), true));
             }
         }
         FetchingTasks(tasks)
@@ -63,9 +63,9 @@ impl FetchingTasks {
         let (asked, mut fetching) = match verification {
             Verification::None => ("", BTreeSet::new()),
             Verification::Task(task) => (task.as_str(), BTreeSet::new()),
-            Verification::Command(words) => (
-                words.first().map_or("", String::as_str),
-                fetches(words, project, true).into_iter().collect(),
+            Verification::Command(args) => (
+                args.first().map_or("", String::as_str),
+                fetches(args, project, true).into_iter().collect(),
             ),
         };
         let verified = self.closure(asked);
@@ -75,7 +75,7 @@ impl FetchingTasks {
         if !fetching.is_empty() {
             let fetching: Vec<String> = fetching.into_iter().collect();
             context.report.warning(format_args!(
-                "the verification runs {}, which fetches what pixi.lock does not name: it passes in the build and fails without a network, in the final verification and at the target; add what it fetches to the project's dependencies, or verify something else",
+                "the verification runs {}, which fetches what is not in pixi.lock: it passes in the build and fails offline, in the final verification and at the target; add what it fetches to the project's dependencies, or verify something else",
                 fetching.join(" and ")
             ));
         }
@@ -94,7 +94,7 @@ impl FetchingTasks {
                 count => format!(" and {count} more"),
             };
             context.report.note(format_args!(
-                "these tasks fetch what pixi.lock does not name, and fail at a target without a network: {}{more}",
+                "these tasks fetch what is not in pixi.lock, and fail at a target without a network: {}{more}",
                 others[..others.len().min(NAMED)].join(", ")
             ));
         }
@@ -135,29 +135,29 @@ fn depends_on(task: &Item) -> Vec<String> {
     }
 }
 
-/// The commands in the `cmd` of a task, each as its words.
+/// The commands in the `cmd` of a task, each as its args.
 fn commands(command: &Item) -> Vec<Vec<String>> {
     if let Some(text) = command.as_str() {
         return commands_of_text(text);
     }
-    let words = command.as_array().into_iter().flatten();
-    let words: Vec<String> = words
-        .filter_map(|word| Some(word.as_str()?.to_owned()))
+    let args = command.as_array().into_iter().flatten();
+    let args: Vec<String> = args
+        .filter_map(|arg| Some(arg.as_str()?.to_owned()))
         .collect();
-    vec![words]
+    vec![args]
 }
 
-/// The commands in a text for a shell, each as its words; none where its quotes are open.
+/// The commands in a text for a shell, each as its args; none where its quotes are open.
 fn commands_of_text(text: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     for line in text.lines() {
-        for word in shlex::split(line).unwrap_or_default() {
-            let ends = matches!(word.as_str(), "&&" | "||" | "|" | ";" | "&" | "(" | ")");
-            let last = word.trim_end_matches(';');
-            if !ends && let Some(words) = commands.last_mut() {
-                words.push(last.to_owned());
+        for arg in shlex::split(line).unwrap_or_default() {
+            let ends = matches!(arg.as_str(), "&&" | "||" | "|" | ";" | "&" | "(" | ")");
+            let last = arg.trim_end_matches(';');
+            if !ends && let Some(args) = commands.last_mut() {
+                args.push(last.to_owned());
             }
-            if ends || last.len() < word.len() {
+            if ends || last.len() < arg.len() {
                 commands.push(Vec::new());
             }
         }
@@ -168,25 +168,25 @@ fn commands_of_text(text: &str) -> Vec<Vec<String>> {
 
 /// What of a command fetches. `dir` is where it runs, where that can be looked into, and `into_scripts` is whether a shell script that it runs is
 /// looked into.
-fn fetches(words: &[String], dir: Option<&Path>, into_scripts: bool) -> Vec<String> {
-    let is_setting = |word: &&String| {
-        let name = word.split_once('=').map(|(name, _)| name);
+fn fetches(args: &[String], dir: Option<&Path>, into_scripts: bool) -> Vec<String> {
+    let is_setting = |arg: &&String| {
+        let name = arg.split_once('=').map(|(name, _)| name);
         let plain = |name: &str| {
             name.bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         };
-        name.is_some_and(plain) || matches!(word.as_str(), "env" | "time" | "exec" | "command")
+        name.is_some_and(plain) || matches!(arg.as_str(), "env" | "time" | "exec" | "command")
     };
-    let mut words = words.iter().skip_while(is_setting).map(String::as_str);
-    let Some(first) = words.next() else {
+    let mut args = args.iter().skip_while(is_setting).map(String::as_str);
+    let Some(first) = args.next() else {
         return Vec::new();
     };
-    let rest: Vec<&str> = words.collect();
+    let rest: Vec<&str> = args.collect();
     let program = first.rsplit('/').next().unwrap_or(first);
-    let has = |word: &str| rest.contains(&word);
+    let has = |arg: &str| rest.contains(&arg);
     let action = rest
         .iter()
-        .find(|word| !word.starts_with('-'))
+        .find(|arg| !arg.starts_with('-'))
         .copied()
         .unwrap_or_default();
     let found = match (program, action) {
@@ -212,16 +212,16 @@ fn fetches(words: &[String], dir: Option<&Path>, into_scripts: bool) -> Vec<Stri
 }
 
 /// `pip install`, unless it takes nothing from elsewhere.
-fn pip(words: &[&str]) -> Option<String> {
-    let has = |word: &str| words.contains(&word);
+fn pip(args: &[&str]) -> Option<String> {
+    let has = |arg: &str| args.contains(&arg);
     let stays = has("--no-index") || has("--no-deps") && has("--no-build-isolation");
-    let action = words.iter().find(|word| !word.starts_with('-'))?;
+    let action = args.iter().find(|arg| !arg.starts_with('-'))?;
     (matches!(*action, "install" | "download") && !stays).then(|| format!("pip {action}"))
 }
 
 /// `uv run`, which makes an environment of the project's or of the script's own.
-fn uv_run(words: &[&str], dir: Option<&Path>) -> Option<String> {
-    let script = words.iter().find(|word| has_own_dependencies(word, dir));
+fn uv_run(args: &[&str], dir: Option<&Path>) -> Option<String> {
+    let script = args.iter().find(|arg| has_own_dependencies(arg, dir));
     if let Some(script) = script {
         return Some(format!(
             "uv run {script} (a script with dependencies of its own, PEP 723)"
@@ -229,8 +229,8 @@ fn uv_run(words: &[&str], dir: Option<&Path>) -> Option<String> {
     }
     let stays = ["--no-project", "--no-sync", "--active"];
     let asks = ["--with", "--script", "-s"];
-    let is_plain = words.iter().any(|word| stays.contains(word))
-        && !words.iter().any(|word| asks.contains(word));
+    let is_plain =
+        args.iter().any(|arg| stays.contains(arg)) && !args.iter().any(|arg| asks.contains(arg));
     (!is_plain).then(|| "uv run".to_owned())
 }
 
@@ -242,16 +242,12 @@ fn of_script(path: &str, dir: Option<&Path>) -> Vec<String> {
     };
     let first = text.lines().next().unwrap_or_default();
     let interpreter = first.strip_prefix("#!").unwrap_or_default();
-    let words: Vec<String> = interpreter.split_whitespace().map(str::to_owned).collect();
-    let has = |name: &str| {
-        words
-            .iter()
-            .any(|word| word.rsplit('/').next() == Some(name))
-    };
-    let begin = words
+    let args: Vec<String> = interpreter.split_whitespace().map(str::to_owned).collect();
+    let has = |name: &str| args.iter().any(|arg| arg.rsplit('/').next() == Some(name));
+    let begin = args
         .iter()
-        .position(|word| !word.ends_with("/env") && !word.starts_with('-'));
-    let mut called = words[begin.unwrap_or(words.len())..].to_vec();
+        .position(|arg| !arg.ends_with("/env") && !arg.starts_with('-'));
+    let mut called = args[begin.unwrap_or(args.len())..].to_vec();
     if ["uv", "uvx", "pipx", "pixi"].iter().any(|name| has(name)) {
         called.push(path.to_owned());
         return fetches(&called, dir, false);
@@ -262,16 +258,16 @@ fn of_script(path: &str, dir: Option<&Path>) -> Vec<String> {
     let commands = commands_of_text(&text);
     let found: BTreeSet<String> = commands
         .iter()
-        .flat_map(|words| fetches(words, dir, false))
+        .flat_map(|args| fetches(args, dir, false))
         .map(|found| format!("{found} in {path}"))
         .collect();
     found.into_iter().collect()
 }
 
-/// Whether a word names a script in the project that has a block of metadata with
+/// Whether an argument names a script in the project that has a block of metadata with
 /// dependencies (PEP 723).
-fn has_own_dependencies(word: &str, dir: Option<&Path>) -> bool {
-    let Some(text) = read(word, dir) else {
+fn has_own_dependencies(arg: &str, dir: Option<&Path>) -> bool {
+    let Some(text) = read(arg, dir) else {
         return false;
     };
     let block = text

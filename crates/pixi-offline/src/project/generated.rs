@@ -17,14 +17,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
+use crate::counted::counted;
 use crate::evidence::manifest::EncodedPath;
 use crate::evidence::{GeneratedEntry, GeneratedFiles, Sha256Digest, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, ContainerWorkdir, ProjectPlace, Workdir};
 use crate::parallel;
-use crate::project::stage::ProjectRules;
+use crate::project::ProjectRules;
 use crate::request::{ContainerPath, ProductVariable, ProjectName};
-use crate::staging::{self, Examples, HashPolicy, Kind, Listed, Listing, Selection as _};
+use crate::staging::{
+    self, Examples, HashPolicy, ListedEntry, ListedKind, Listing, Selection as _,
+};
 use crate::untrusted_dir::UntrustedDir;
 
 /// How long a list of generated files may be, in bytes of `workdir.json`: what runs in a
@@ -42,7 +45,7 @@ pub enum Generated {
     Drop,
 }
 
-/// The paths of a project as they were staged: for each directory what lies in it.
+/// The paths of a project as they were staged: for each directory what is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Dir>", into = "Vec<Dir>")]
 pub struct StagedPaths(HashMap<PathBuf, HashSet<OsString>>);
@@ -121,15 +124,20 @@ pub(crate) fn record(
         Ok((files, holding)) => {
             if holding.count > 0 {
                 context.report.warning(format_args!(
-                    "{} files that the build made in the project hold its path in the container, {}, which will not be there at another place: {holding}",
-                    holding.count, record.container_workdir
+                    "{} its path in the container, {}, which does not exist elsewhere: {holding}",
+                    counted(
+                        holding.count,
+                        "file that the build made in the project holds",
+                        "files that the build made in the project hold"
+                    ),
+                    record.container_workdir
                 ));
             }
             record.generated = Some(files);
         }
         Err(error) => {
             context.report.warning(format_args!(
-                "what the build made in the project is not known: {error:#}"
+                "cannot list the files that the build generated: {error:#}"
             ));
             record.generated = Some(GeneratedFiles::unknown(format!("{error:#}")));
         }
@@ -181,7 +189,7 @@ fn find(
     paths: &[Vec<u8>],
 ) -> anyhow::Result<(GeneratedFiles, Examples)> {
     let is_dir = fs::symlink_metadata(project).is_ok_and(|found| found.is_dir());
-    anyhow::ensure!(is_dir, "{} is no directory", project.display());
+    anyhow::ensure!(is_dir, "{} is not a directory", project.display());
     let seen = staging::scan_tree(project, rules, &|_, _| HashPolicy::Skip)?;
     let lock = rules.in_root().join(layout::LOCK_FILE);
     let is_new = |path: &Path| path != lock && !staged.has(path);
@@ -199,7 +207,7 @@ fn find(
     }
     let new = entries()
         .filter(|entry| is_new(&entry.path))
-        .map(|entry| (entry.path, matches!(entry.kind, Kind::Dir)));
+        .map(|entry| (entry.path, matches!(entry.kind, ListedKind::Dir)));
     let examined = parallel::par_map(new, |(path, is_dir)| {
         let content = match is_dir {
             true => None,
@@ -224,7 +232,7 @@ fn find(
 
 /// Says that a list would be too long, and which entry of the project's top holds most of it.
 fn too_many<'a>(
-    entries: impl Iterator<Item = Listed<'a>>,
+    entries: impl Iterator<Item = ListedEntry<'a>>,
     is_new: impl Fn(&Path) -> bool,
 ) -> String {
     let mut counts: HashMap<OsString, u64> = HashMap::new();
@@ -317,7 +325,7 @@ pub(crate) fn apply(
         }
         let why = known.and_then(|(_, files)| files.unknown.as_deref());
         return Err(Failure::usage(format!(
-            "what the build made in the project cannot be left out: {}; leave it out with --exclude when the workdir is made, or pack it (build-offline-product --keep-generated; make-archive-ready-product without --drop-generated)",
+            "the files that the build generated cannot be left out: {}; leave it out with --exclude when the workdir is made, or pack it (build-offline-product --keep-generated; make-archive-ready-product without --drop-generated)",
             why.unwrap_or("workdir.json does not list it")
         )));
     };
@@ -352,15 +360,24 @@ pub(crate) fn apply(
     }
     match wanted {
         Generated::Keep if holding.count > 0 => context.report.warning(format_args!(
-            "{} files that the build made in the project are packed and hold its path in the container, {}, which will not be there at another place: {holding}; --drop-generated leaves out what the build made",
-            holding.count, record.container_workdir
+            "{} its path in the container, {}, which does not exist elsewhere: {holding}; --drop-generated leaves out what the build made",
+            counted(
+                holding.count,
+                "file that the build made in the project is packed and holds",
+                "files that the build made in the project are packed and hold"
+            ),
+            record.container_workdir
         )),
         Generated::Keep => {}
         Generated::Drop => {
             if unchanged.count > 0 {
                 context.report.note(format_args!(
-                    "{} files that the build made in the project stay behind: {unchanged}; --keep-generated packs them",
-                    unchanged.count
+                    "{} left out: {unchanged}; --keep-generated packs what the build made",
+                    counted(
+                        unchanged.count,
+                        "file that the build made in the project is",
+                        "files that the build made in the project are"
+                    )
                 ));
             }
             leave_empty_dirs(project, files, rules, &mut left);
@@ -377,7 +394,7 @@ fn leave_empty_dirs(
     rules: &ProjectRules,
     left: &mut BTreeSet<PathBuf>,
 ) {
-    // The deepest first: what lies in a directory comes after it in the list.
+    // The deepest first: what is in a directory comes after it in the list.
     let dirs = files
         .entries
         .iter()
@@ -407,8 +424,8 @@ mod tests {
 
     #[test]
     fn a_path_is_found_wherever_the_reads_cut_it() {
-        struct Slow<'a>(&'a [u8], usize);
-        impl Read for Slow<'_> {
+        struct SlowReader<'a>(&'a [u8], usize);
+        impl Read for SlowReader<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 let length = self.1.min(self.0.len()).min(buffer.len());
                 buffer[..length].copy_from_slice(&self.0[..length]);
@@ -419,10 +436,10 @@ mod tests {
         let paths = [b"/workdir/project/demo".to_vec(), b"/w/out".to_vec()];
         let text = b"x=/workdir/project/demo/build\n";
         for step in 1..=text.len() {
-            let found = search(Slow(text, step), &paths).unwrap();
+            let found = search(SlowReader(text, step), &paths).unwrap();
             assert!(found.holds_path, "{step}");
             assert_eq!(found.sha256, Sha256::digest(text).into());
-            let other = search(Slow(b"/workdir/project/dem", step), &paths).unwrap();
+            let other = search(SlowReader(b"/workdir/project/dem", step), &paths).unwrap();
             assert!(!other.holds_path, "{step}");
         }
         assert!(search(&b"/w/out"[..], &paths).unwrap().holds_path);

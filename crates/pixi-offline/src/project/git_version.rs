@@ -1,25 +1,22 @@
-//! Versions that a build takes from git. Git's directory stays behind, so they are taken from it
+//! Versions that a build takes from git. Git's directory is left out, so they are taken from it
 //! when the project is staged, and are handed over by the variables that the build backends read.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::context::Context;
-use crate::evidence::{GitVersion, rfc3339};
+use crate::evidence::GitVersion;
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
-use crate::packages::Lock;
+use crate::packages::{Lock, normalized};
 use crate::project::build_backend;
-use crate::project::source_state;
+use crate::project::git_description::{GitDescription, Scheme, is_version};
+use crate::project::manifest_text::{build_requirements, item, read, read_text};
 use crate::project::source_tree::SourceTree;
 use crate::request::{ContainerVariable, ProductVariable};
-
-/// The longest manifest that is looked into, in bytes.
-const LONGEST_MANIFEST: u64 = 4 * 1024 * 1024;
 
 /// How a build backend is told a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +27,6 @@ enum Variable {
     OfAll(&'static str),
     /// Not at all.
     None,
-}
-
-/// How a tool makes a version out of a tag and the commits since then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    /// The next version's development release, as setuptools-scm's `guess-next-dev`.
-    GuessNext,
-    /// The tag alone.
-    TagOnly,
-    /// A post-release of the tag, as setuptools-scm's `post-release`.
-    Post,
-    /// A development release of a post-release, as setuptools-scm's `no-guess-dev`.
-    NoGuess,
-    /// The same, as dunamai has it.
-    Dunamai,
 }
 
 /// A tool that takes versions from git.
@@ -145,10 +127,10 @@ pub(crate) fn say(versions: &[GitVersion], variables: &[ContainerVariable], cont
         match variable {
             Some(variable) if variables.iter().any(|given| given.key() == variable) => {}
             Some(variable) => context.report.note(format_args!(
-                "{package} takes its version from git ({tool}), which stays behind: the builds get {version} by {variable}; --container-env and --env {variable}=VERSION give another"
+                "{package} takes its version from git ({tool}), which is not staged: the builds get {version} by {variable}; --container-env and --env {variable}=VERSION give another"
             )),
             None => context.report.warning(format_args!(
-                "{package} takes its version from git ({tool}), which stays behind, and {tool} reads no variable: its build fails or has another version than {version}; set the fallback that {tool} has in pyproject.toml"
+                "{package} takes its version from git ({tool}), which is not staged, and {tool} reads no variable: its build fails or has another version than {version}; set the fallback that {tool} has in pyproject.toml"
             )),
         }
     }
@@ -240,30 +222,12 @@ fn assignments(versions: &[GitVersion]) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether a text can be a version (PEP 440), as far as its characters tell.
-fn is_version(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".!+-_".contains(&byte);
-    text.len() < 256 && text.bytes().all(plain) && text.bytes().any(|byte| byte.is_ascii_digit())
-}
-
 const OF_PACKAGE: &str = "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_";
 
 /// setuptools-scm's variable for one package.
 fn variable_of_package(name: &str) -> String {
     let name = normalized(name).replace('-', "_").to_ascii_uppercase();
     format!("{OF_PACKAGE}{name}")
-}
-
-/// A package's name as PEP 503 compares names.
-pub(super) fn normalized(name: &str) -> String {
-    let mut text = String::new();
-    for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
-        if !text.is_empty() {
-            text.push('-');
-        }
-        text.push_str(&part.to_ascii_lowercase());
-    }
-    text
 }
 
 /// The directories of what is staged that may hold a Python package of the project at
@@ -302,21 +266,7 @@ fn collect_paths(table: &dyn TableLike, project: &PathInRoot, dirs: &mut BTreeSe
     }
 }
 
-/// Reads a manifest; `None` when it is none.
-pub(super) fn read(manifest: &Path) -> Option<DocumentMut> {
-    read_text(manifest)?.parse().ok()
-}
-
-/// Reads a text no longer than a manifest may be; `None` when there is none.
-pub(super) fn read_text(file: &Path) -> Option<String> {
-    let metadata = fs::metadata(file).ok()?;
-    if !metadata.is_file() || metadata.len() > LONGEST_MANIFEST {
-        return None;
-    }
-    fs::read_to_string(file).ok()
-}
-
-/// A package of which a tool makes the version.
+/// A package with a version that a tool derives from git.
 struct GitPackage {
     name: Option<String>,
     tool: &'static VersionTool,
@@ -327,19 +277,12 @@ struct GitPackage {
 
 impl GitPackage {
     fn of(manifest: &DocumentMut) -> Option<GitPackage> {
-        let at = |keys: &[&str]| {
-            let root = Some(manifest.as_item());
-            keys.iter().fold(root, |item, key| item?.get(key))
-        };
+        let at = |keys: &[&str]| item(manifest, keys);
         let text = |keys: &[&str]| at(keys).and_then(Item::as_str).map(str::to_owned);
         if at(&["project", "version"]).is_some() {
             return None;
         }
-        let requirements: Vec<String> = at(&["build-system", "requires"])?
-            .as_array()?
-            .iter()
-            .filter_map(|requirement| Some(requirement_name(requirement.as_str()?)))
-            .collect();
+        let requirements = build_requirements(manifest);
         let is_required =
             |tool: &&VersionTool| requirements.iter().any(|name| name == tool.requirement);
         let tool = TOOLS.iter().find(is_required)?;
@@ -370,15 +313,6 @@ impl GitPackage {
     }
 }
 
-/// The name that a requirement begins with.
-pub(super) fn requirement_name(requirement: &str) -> String {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let end = requirement
-        .find(|c| !is_name(c))
-        .unwrap_or(requirement.len());
-    normalized(&requirement[..end])
-}
-
 /// The name in a `setup.cfg`: the first `name = …` of its section `[metadata]`.
 fn name_in_setup_cfg(dir: &Path) -> Option<String> {
     let text = read_text(&dir.join("setup.cfg"))?;
@@ -395,191 +329,10 @@ fn name_in_setup_cfg(dir: &Path) -> Option<String> {
         })
 }
 
-/// What `git describe` says of the commit that is checked out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct GitDescription {
-    /// The version that the nearest tag names; none without a tag.
-    tag: Option<String>,
-    /// The commits since then, or all.
-    distance: u64,
-    /// The commit.
-    commit: String,
-    dirty: bool,
-}
-
-impl GitDescription {
-    fn of(dir: &Path, context: &Context) -> Option<GitDescription> {
-        let git = source_state::git(dir, context)?;
-        let line = |words: &[&str]| Some(String::from_utf8(git(words)?).ok()?.trim().to_owned());
-        let describe = [
-            "describe",
-            "--tags",
-            "--long",
-            "--dirty",
-            "--abbrev=40",
-            "--match",
-            "*[0-9]*",
-        ];
-        if let Some(described) = line(&describe) {
-            return GitDescription::parse(&described);
-        }
-        let commit = line(&["rev-parse", "--verify", "HEAD"])?;
-        let status = git(&["status", "--porcelain=v1", "--untracked-files=no"])?;
-        Some(GitDescription {
-            tag: None,
-            distance: line(&["rev-list", "--count", "HEAD"])?.parse().ok()?,
-            commit,
-            dirty: !status.is_empty(),
-        })
-    }
-
-    /// Reads `TAG-DISTANCE-gCOMMIT[-dirty]`; a tag may have hyphens.
-    fn parse(text: &str) -> Option<GitDescription> {
-        let clean = text.strip_suffix("-dirty");
-        let mut parts = clean.unwrap_or(text).rsplitn(3, '-');
-        let commit = parts.next()?.strip_prefix('g')?.to_owned();
-        let distance = parts.next()?.parse().ok()?;
-        Some(GitDescription {
-            tag: Some(version_of_tag(parts.next()?)?),
-            distance,
-            commit,
-            dirty: clean.is_some(),
-        })
-    }
-
-    /// The version, as the tools make it where nothing else is set.
-    fn version(&self, scheme: Scheme, with_local: bool, unix_seconds: u64) -> String {
-        let tag = self.tag.as_deref().unwrap_or("0.0");
-        let is_exact = self.tag.is_some() && self.distance == 0 && !self.dirty;
-        if is_exact || scheme == Scheme::TagOnly {
-            return tag.to_owned();
-        }
-        let distance = self.distance;
-        let short = self.commit.get(..9).unwrap_or(&self.commit);
-        if scheme == Scheme::Dunamai {
-            if self.tag.is_some() && distance == 0 {
-                return tag.to_owned();
-            }
-            let short = self.commit.get(..7).unwrap_or(&self.commit);
-            return format!("{tag}.post{distance}.dev0+{short}");
-        }
-        let public = match scheme {
-            Scheme::Post => format!("{tag}.post{distance}"),
-            Scheme::NoGuess => format!("{tag}.post1.dev{distance}"),
-            _ => format!("{}.dev{distance}", next_version(tag)),
-        };
-        let day = match self.dirty {
-            // The day of RFC 3339 without its hyphens.
-            true => rfc3339(unix_seconds).map(|time| format!(".d{}", time[..10].replace('-', ""))),
-            false => None,
-        };
-        match with_local {
-            true => format!("{public}+g{short}{}", day.unwrap_or_default()),
-            false => public,
-        }
-    }
-}
-
-/// The version in a tag: without a name before it, a `v`, and what follows a `+`.
-fn version_of_tag(tag: &str) -> Option<String> {
-    // `name-v1.0`: names are put before it where a repository has several packages.
-    let starts = std::iter::once(0).chain(tag.match_indices(['-', '/']).map(|(at, _)| at + 1));
-    let version = starts.map(|at| &tag[at..]).find_map(|rest| {
-        let rest = rest.strip_prefix(['v', 'V']).unwrap_or(rest);
-        rest.starts_with(|c: char| c.is_ascii_digit())
-            .then_some(rest)
-    })?;
-    let public = version.split('+').next()?;
-    // `1.0-rc1`, `1.0_rc1` and `1.0.rc1` are `1.0rc1`, as PEP 440 has it.
-    let mut text = public.to_ascii_lowercase();
-    for (long, short) in [
-        ("alpha", "a"),
-        ("beta", "b"),
-        ("preview", "rc"),
-        ("pre", "rc"),
-    ] {
-        text = text.replace(long, short);
-    }
-    for kind in ["a", "b", "rc"] {
-        for mark in ['-', '_', '.'] {
-            text = text.replace(&format!("{mark}{kind}"), kind);
-        }
-        for mark in ['-', '_', '.'] {
-            text = text.replace(&format!("{kind}{mark}"), kind);
-        }
-    }
-    let text = text.replace(['-', '_'], ".");
-    is_version(&text).then_some(text)
-}
-
-/// The version after this one: its last number is one more.
-fn next_version(version: &str) -> String {
-    let digits = version.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let (start, number) = version.split_at(version.len() - digits);
-    match number.parse::<u64>() {
-        Ok(number) => format!("{start}{}", number + 1),
-        Err(_) => format!("{version}1"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_those_that_setuptools_scm_makes() {
-        // By setuptools-scm 10.3.4 and vcs-versioning 2.6.0.
-        let version = |text: &str, scheme| {
-            let described = GitDescription::parse(text).unwrap();
-            described.version(scheme, true, 1_700_000_000)
-        };
-        let commit = "a".repeat(40);
-        let at = |tag: &str| format!("{tag}-g{commit}");
-        for (text, expected) in [
-            (at("v1.2.3-0"), "1.2.3"),
-            (at("1.2-4"), "1.3.dev4+gaaaaaaaaa"),
-            (at("v1.2.3-4"), "1.2.4.dev4+gaaaaaaaaa"),
-            (at("v1.2.0-rc1-2"), "1.2.0rc2.dev2+gaaaaaaaaa"),
-            (at("my-pkg-v2.0-1"), "2.1.dev1+gaaaaaaaaa"),
-            (at("release/2.0.1-0"), "2.0.1"),
-            (at("v1.0+local-0"), "1.0"),
-            (
-                format!("{}-dirty", at("v1.2.3-0")),
-                "1.2.4.dev0+gaaaaaaaaa.d20231114",
-            ),
-            (
-                format!("{}-dirty", at("v1.2.3-7")),
-                "1.2.4.dev7+gaaaaaaaaa.d20231114",
-            ),
-        ] {
-            assert_eq!(version(&text, Scheme::GuessNext), expected, "{text}");
-        }
-        assert_eq!(
-            version(&at("v1.2.3-4"), Scheme::Dunamai),
-            "1.2.3.post4.dev0+aaaaaaa"
-        );
-        assert_eq!(
-            version(&at("v1.2.3-4"), Scheme::Post),
-            "1.2.3.post4+gaaaaaaaaa"
-        );
-        assert_eq!(
-            version(&at("v1.2.3-4"), Scheme::NoGuess),
-            "1.2.3.post1.dev4+gaaaaaaaaa"
-        );
-        assert_eq!(version(&at("v1.2.3-4"), Scheme::TagOnly), "1.2.3");
-        let untagged = GitDescription {
-            tag: None,
-            distance: 3,
-            commit: commit.clone(),
-            dirty: false,
-        };
-        assert_eq!(
-            untagged.version(Scheme::GuessNext, true, 0),
-            "0.1.dev3+gaaaaaaaaa"
-        );
-        assert_eq!(untagged.version(Scheme::GuessNext, false, 0), "0.1.dev3");
-        assert_eq!(GitDescription::parse("not-a-version"), None);
-    }
+    use std::fs;
 
     fn tool_of(manifest: &str) -> Option<(&'static str, Variable)> {
         let package = GitPackage::of(&manifest.parse().unwrap())?;

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::context::Context;
 use crate::failure::Failure;
-use crate::packages::{LocalSources, Lock, Requirements, Subdir};
-use crate::product::pasteable;
+use crate::packages::{LocalSources, Lock, LockCache, Requirements, Subdir};
 use crate::project::lock_use::LockUse;
 use crate::project::manifest_environments::ManifestEnvironments;
+use crate::quote::pasteable;
 use crate::request::LockOption;
 
 /// What the environments need on the platform of an image.
@@ -45,38 +44,28 @@ fn advice(lock: &Lock, environments: &[String], local: &LocalSources) -> String 
     )
 }
 
-/// Requires that there is a lock where it is to be installed as it is.
-///
-/// # Errors
-///
-/// Exit code 2 when there is none.
-pub(crate) fn require_lock_to_freeze(asked: LockOption, lock: Option<&Lock>) -> anyhow::Result<()> {
-    if asked == LockOption::Frozen && lock.is_none() {
-        return Err(Failure::usage(
-            "--frozen installs pixi.lock as it is, and the project has none; leave it out, or lock the project with pixi first",
-        ));
-    }
-    Ok(())
-}
-
 /// The lock that is staged and installed: it has relative paths in the place of absolute ones that
-/// lie in what is staged, the directory `top`. Pixi writes a lock that is brought up to date.
+/// are in what is staged, the directory `top`. Pixi writes a lock that is brought up to date.
 ///
 /// # Errors
 ///
-/// When the lock cannot be written anew.
+/// Exit code 2 when it is to be installed as it is, and there is none; when it cannot be written
+/// anew.
 pub(crate) fn to_install(
     lock: Option<Lock>,
     asked: LockOption,
     local: &LocalSources,
     top: &Path,
-    context: &Context,
+    locks: &LockCache,
 ) -> anyhow::Result<Option<Lock>> {
     match lock {
         Some(lock) if asked != LockOption::Update => {
-            let lock = local.with_relative_paths(lock, top, &context.locks)?;
+            let lock = local.with_relative_paths(lock, top, locks)?;
             Ok(Some(lock))
         }
+        None if asked == LockOption::Frozen => Err(Failure::usage(
+            "--frozen installs pixi.lock as it is, and the project has none; leave it out, or lock the project with pixi first",
+        )),
         other => Ok(other),
     }
 }
@@ -122,10 +111,10 @@ fn require_comparable(
             let packages = lock.packages_on(other, &platform.name).unwrap_or_default();
             if let Some(location) = packages
                 .iter()
-                .find_map(|package| package.source_outside(local))
+                .find_map(|package| local.source_outside(package))
             {
                 return Err(Failure::usage(format!(
-                    "environment {other}, which is not asked for, needs {location}, a directory outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the directory into the project{}",
+                    "environment {other}, which was not requested, needs {location}, a directory outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the directory into the project{}",
                     advice(lock, &[other.to_owned()], local)
                 )));
             }
@@ -212,7 +201,6 @@ fn first_success<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::LockCache;
     use crate::project::environments::resolve;
     use crate::project::environments::tests::{lock, named, unknown};
     use crate::request::Environments;
@@ -260,7 +248,9 @@ mod tests {
         );
         fits(LockOption::Frozen).unwrap();
         fits(LockOption::Update).unwrap();
-        assert!(require_lock_to_freeze(LockOption::Frozen, None).is_err());
+        let frozen = LockOption::Frozen;
+        let (local, locks) = (LocalSources::default(), LockCache::default());
+        assert!(to_install(None, frozen, &local, Path::new("/demo"), &locks).is_err());
     }
 
     #[test]

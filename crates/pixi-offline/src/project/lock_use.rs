@@ -17,7 +17,7 @@ pub(crate) enum LockUse {
 
 impl LockUse {
     /// What to say of a lock that pixi refuses.
-    pub(crate) const STALE: &'static str = "pixi.lock does not fit the manifest: refresh it with pixi, or give --update-lock to have it done here, or --frozen to install the lock as it is";
+    pub(crate) const STALE: &'static str = "pixi.lock does not fit the manifest: run `pixi lock`, or give --update-lock to update it in the workdir, or --frozen to install it as it is";
 
     pub(crate) fn of(lock: Option<&Lock>, asked: LockOption) -> LockUse {
         match (lock, asked) {

@@ -6,7 +6,7 @@ use serde_yaml::Value as Yaml;
 use toml_edit::{DocumentMut, TableLike, Value};
 
 use crate::layout;
-use crate::project::git_version;
+use crate::project::manifest_text::Manifests;
 
 /// Recipes of rattler-build, where its build backend of pixi looks for them.
 const RECIPES: [&str; 4] = [
@@ -36,17 +36,17 @@ pub(super) struct NamedPath {
     pub(super) is_path: bool,
 }
 
-/// What the manifests in the directory `dir` of `root` name.
-pub(super) fn in_dir(root: &Path, dir: &Path) -> Vec<NamedPath> {
+/// What the manifests in a directory name.
+pub(super) fn in_dir(manifests: &Manifests<'_>, dir: &Path) -> Vec<NamedPath> {
     let mut named = Vec::new();
     for name in layout::PROJECT_MANIFESTS.iter().chain([&CRATE_MANIFEST]) {
-        if let Some(manifest) = git_version::read(&root.join(dir).join(name)) {
+        if let Some(manifest) = manifests.get(&dir.join(name)) {
             named.extend(in_manifest(&manifest, dir));
         }
     }
     for name in RECIPES {
         let recipe = dir.join(name);
-        let text = git_version::read_text(&root.join(&recipe));
+        let text = manifests.text(&recipe);
         if let Some(yaml) = text.and_then(|text| serde_yaml::from_str(&text).ok()) {
             let of = recipe.parent().unwrap_or(dir);
             collect_yaml("", &yaml, &mut |key, text| {
@@ -166,7 +166,7 @@ mod tests {
         write("b/recipe.yml", "source: { path: ../common }\nx: 1\n");
         write("c/recipe.yaml", "source: [unfinished\n");
         let found = |dir: &str, is_path: bool| -> Vec<(String, String)> {
-            let mut found: Vec<_> = in_dir(root.path(), Path::new(dir))
+            let mut found: Vec<_> = in_dir(&Manifests::below(root.path()), Path::new(dir))
                 .into_iter()
                 .filter(|named| named.is_path == is_path)
                 .map(|named| (named.of.display().to_string(), named.text))

@@ -10,17 +10,17 @@ use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
-use crate::packages::{LocalChannel, Lock};
-use crate::product::pasteable;
+use crate::packages::{LocalChannel, Lock, normalized};
 use crate::project::build_backend;
-use crate::project::git_version;
+use crate::project::manifest_text::{Manifests, item, requirement_name};
 use crate::project::named_paths::{self, NamedPath};
 use crate::project::project_manifest::ProjectManifest;
+use crate::quote::pasteable;
 use crate::staging::Rules;
 
 /// Why what a path leads to is not staged.
-enum Astray {
-    /// It lies outside of the root.
+enum NotStaged {
+    /// It is outside of the root.
     Outside,
     /// This link on the way is absolute: its copy leads to this machine's directory.
     Absolute(PathBuf),
@@ -32,6 +32,7 @@ const MOST_LINKS: usize = 40;
 /// The paths of a source root that are needed, relative to it; of a directory all that is in it.
 pub(super) struct NeededPaths<'a> {
     root: &'a Path,
+    manifests: Manifests<'a>,
     /// The option that named the root.
     option: &'a str,
     paths: BTreeSet<PathBuf>,
@@ -46,6 +47,7 @@ impl<'a> NeededPaths<'a> {
     pub(super) fn new(root: &'a Path, option: &'a str) -> NeededPaths<'a> {
         NeededPaths {
             root,
+            manifests: Manifests::below(root),
             option,
             paths: BTreeSet::new(),
             unread: VecDeque::new(),
@@ -89,13 +91,13 @@ impl<'a> NeededPaths<'a> {
         let mut found = BTreeSet::from([lexical]);
         let real = self.follow(path, &mut found).map_err(|why| {
             Failure::usage(match why {
-                Astray::Outside => format!(
+                NotStaged::Outside => format!(
                     "{} leads out of {} {} through a link; name a directory that holds both, or put a copy in the place of the link",
                     path.display(),
                     self.option,
                     self.root.display()
                 ),
-                Astray::Absolute(link) => format!(
+                NotStaged::Absolute(link) => format!(
                     "{} is a link with an absolute target, which its copy does not have at another place; make it relative: {}",
                     self.root.join(&link).display(),
                     self.line_for_relative(&link)
@@ -127,7 +129,7 @@ impl<'a> NeededPaths<'a> {
     }
 
     /// The real place of a path below the root, and in `links` the links on the way.
-    fn follow(&self, path: &Path, links: &mut BTreeSet<PathBuf>) -> Result<PathBuf, Astray> {
+    fn follow(&self, path: &Path, links: &mut BTreeSet<PathBuf>) -> Result<PathBuf, NotStaged> {
         let parts = |path: &Path| -> Vec<OsString> { path.iter().map(OsString::from).collect() };
         let mut ahead: VecDeque<OsString> = parts(path).into();
         let mut place = PathBuf::new();
@@ -137,7 +139,7 @@ impl<'a> NeededPaths<'a> {
                 Some(".") => continue,
                 Some("..") => {
                     if !place.pop() {
-                        return Err(Astray::Outside);
+                        return Err(NotStaged::Outside);
                     }
                     continue;
                 }
@@ -150,8 +152,8 @@ impl<'a> NeededPaths<'a> {
             links.insert(place.clone());
             if target.is_absolute() {
                 return Err(match target.starts_with(self.root) {
-                    true => Astray::Absolute(place),
-                    false => Astray::Outside,
+                    true => NotStaged::Absolute(place),
+                    false => NotStaged::Outside,
                 });
             }
             place.pop();
@@ -159,7 +161,7 @@ impl<'a> NeededPaths<'a> {
                 ahead.push_front(part);
             }
             if followed > MOST_LINKS {
-                return Err(Astray::Outside);
+                return Err(NotStaged::Outside);
             }
         }
         Ok(place)
@@ -176,7 +178,7 @@ impl<'a> NeededPaths<'a> {
     /// Adds what the manifests in a directory name by path, and what is needed of the workspace
     /// of pixi, uv or cargo that it is a member of.
     fn add_named_by(&mut self, dir: &Path) -> anyhow::Result<()> {
-        self.add_named(named_paths::in_dir(self.root, dir))?;
+        self.add_named(named_paths::in_dir(&self.manifests, dir))?;
         self.add_pixi_workspace(dir)?;
         self.add_uv_workspace(dir)?;
         self.add_cargo_workspace(dir)
@@ -192,7 +194,7 @@ impl<'a> NeededPaths<'a> {
                 continue;
             };
             let found = self.root.join(&place);
-            // Any text may look like a path. What lies below the directory is staged with it.
+            // Any text may look like a path. What is below the directory is staged with it.
             let is_needed = match is_path {
                 true => found.exists(),
                 false => !place.starts_with(of.path()) && found.is_file(),
@@ -228,8 +230,7 @@ impl<'a> NeededPaths<'a> {
     /// Adds of the cargo workspace that a crate is in what cargo reads: the manifest, the lock,
     /// and the members, each of which must be there.
     fn add_cargo_workspace(&mut self, dir: &Path) -> anyhow::Result<()> {
-        let manifest_of =
-            |dir: &Path| git_version::read(&self.root.join(dir).join(named_paths::CRATE_MANIFEST));
+        let manifest_of = |dir: &Path| self.manifests.get(&dir.join(named_paths::CRATE_MANIFEST));
         if manifest_of(dir).is_none() {
             return Ok(());
         }
@@ -275,8 +276,7 @@ impl<'a> NeededPaths<'a> {
     }
 
     fn add_uv_workspace(&mut self, dir: &Path) -> anyhow::Result<()> {
-        let manifest_of =
-            |dir: &Path| git_version::read(&self.root.join(dir).join(layout::PYTHON_MANIFEST));
+        let manifest_of = |dir: &Path| self.manifests.get(&dir.join(layout::PYTHON_MANIFEST));
         let Some(member) = manifest_of(dir) else {
             return Ok(());
         };
@@ -293,7 +293,7 @@ impl<'a> NeededPaths<'a> {
         // The workspace's sources are those of its members, too, for what they require.
         let required: BTreeSet<String> = named_paths::texts(&member)
             .iter()
-            .map(|text| git_version::requirement_name(text))
+            .map(|text| requirement_name(text))
             .collect();
         let mut sources = workspace_sources(&manifest);
         sources.retain(|name| required.contains(name));
@@ -305,7 +305,7 @@ impl<'a> NeededPaths<'a> {
                 let name = manifest_of(member);
                 let name = name.as_ref().and_then(|it| item(it, &["project", "name"]));
                 name.and_then(Item::as_str)
-                    .is_some_and(|name| sources.contains(&git_version::normalized(name)))
+                    .is_some_and(|name| sources.contains(&normalized(name)))
             })
             .collect();
         self.add(&top.join(layout::PYTHON_MANIFEST))?;
@@ -344,11 +344,6 @@ impl<'a> NeededPaths<'a> {
     }
 }
 
-fn item<'a>(manifest: &'a DocumentMut, keys: &[&str]) -> Option<&'a Item> {
-    let root = Some(manifest.as_item());
-    keys.iter().fold(root, |item, key| item?.get(key))
-}
-
 /// The names, normalised, that a manifest takes from the uv workspace: `{ workspace = true }`.
 fn workspace_sources(manifest: &DocumentMut) -> BTreeSet<String> {
     let sources = item(manifest, &["tool", "uv", "sources"]).and_then(Item::as_table_like);
@@ -357,6 +352,6 @@ fn workspace_sources(manifest: &DocumentMut) -> BTreeSet<String> {
     let of_workspace = sources.into_iter().flat_map(TableLike::iter);
     of_workspace
         .filter(|(_, source)| is_of_workspace(source))
-        .map(|(name, _)| git_version::normalized(name))
+        .map(|(name, _)| normalized(name))
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use toml_edit::{DocumentMut, Item};
+use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::evidence::Sha256Digest;
 use crate::failure::Failure;
@@ -100,13 +100,13 @@ impl ProjectManifest {
             let mut links = links.filter_map(|link| Some((link.read_link().ok()?, link)));
             if let Some((target, link)) = links.next() {
                 return Failure::usage(format!(
-                    "{} is a link to {}, where no file is; bring the manifest there, or remove the link",
+                    "{} is a link to {}, which does not exist; put the manifest there, or remove the link",
                     link.display(),
                     target.display()
                 ));
             }
             Failure::usage(format!(
-                "{} is no Pixi project: it has no {}",
+                "{} is not a Pixi project: it has no {}",
                 project.display(),
                 layout::PROJECT_MANIFESTS.join(" and no ")
             ))
@@ -125,7 +125,7 @@ impl ProjectManifest {
         }
         if !self.is_pixis {
             return Err(Failure::usage(format!(
-                "{shown} has no table [tool.pixi], and there is no pixi.toml beside it, so this is no Pixi project yet; `pixi init` makes it one"
+                "{shown} has no table [tool.pixi], and there is no pixi.toml beside it, so this is not a Pixi project yet; `pixi init` makes it one"
             )));
         }
         Ok(())
@@ -177,6 +177,33 @@ impl ProjectManifest {
         self.table(&[]).map(tasks_of).unwrap_or_default()
     }
 
+    /// The table `[tool.NAME]`, where every tool but pixi has its settings.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2 when it is no table, or when the manifest names it and cannot be read: then
+    /// nobody knows what is set.
+    pub(super) fn tool_table(&self, name: &str) -> anyhow::Result<Option<&dyn TableLike>> {
+        let shown = self.file.display();
+        let Some(document) = &self.document else {
+            return match self.text.contains(name) {
+                true => Err(Failure::usage(format!(
+                    "{shown} is not valid TOML, so the settings in [tool.{name}] cannot be read; correct it"
+                ))),
+                false => Ok(None),
+            };
+        };
+        let tools = document.get("tool").and_then(Item::as_table_like);
+        let Some(item) = tools.and_then(|tools| tools.get(name)) else {
+            return Ok(None);
+        };
+        item.as_table_like().map(Some).ok_or_else(|| {
+            Failure::usage(format!(
+                "{shown}: [tool.{name}] must be a table of settings"
+            ))
+        })
+    }
+
     fn workspace_platforms(&self) -> Option<&toml_edit::Array> {
         let workspace = self
             .table(&["workspace"])
@@ -195,7 +222,7 @@ impl ProjectManifest {
     }
 
     /// A table of pixi's.
-    fn table(&self, path: &[&str]) -> Option<&dyn toml_edit::TableLike> {
+    fn table(&self, path: &[&str]) -> Option<&dyn TableLike> {
         let top: &[&str] = if self.name == layout::PYTHON_MANIFEST {
             &["tool", "pixi"]
         } else {
@@ -228,7 +255,7 @@ fn path_here(place: &str) -> Option<String> {
 }
 
 /// Looks for `find-links` and indexes in a table and those in it: pypi-options are in several.
-fn collect_find_links(table: &dyn toml_edit::TableLike, found: &mut Vec<String>) {
+fn collect_find_links(table: &dyn TableLike, found: &mut Vec<String>) {
     for (key, item) in table.iter() {
         if ["find-links", "index-url", "extra-index-urls"].contains(&key) {
             let listed = item.as_array().into_iter().flatten();
@@ -244,13 +271,13 @@ fn collect_find_links(table: &dyn toml_edit::TableLike, found: &mut Vec<String>)
 }
 
 /// The tasks in a table of pixi's, in those of its features, and in those for targets.
-fn tasks_of(table: &dyn toml_edit::TableLike) -> Vec<(&str, &Item)> {
+fn tasks_of(table: &dyn TableLike) -> Vec<(&str, &Item)> {
     let mut tasks: Vec<(&str, &Item)> = Vec::new();
     let own = table.get("tasks").and_then(Item::as_table_like);
-    tasks.extend(own.into_iter().flat_map(toml_edit::TableLike::iter));
+    tasks.extend(own.into_iter().flat_map(TableLike::iter));
     for key in ["feature", "target"] {
         let inner = table.get(key).and_then(Item::as_table_like);
-        for (_, item) in inner.into_iter().flat_map(toml_edit::TableLike::iter) {
+        for (_, item) in inner.into_iter().flat_map(TableLike::iter) {
             tasks.extend(item.as_table_like().into_iter().flat_map(tasks_of));
         }
     }

@@ -1,5 +1,6 @@
 //! Looking for secrets before anything is copied, and what is done about them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,18 +9,17 @@ use crate::evidence;
 use crate::evidence::manifest::Secrets;
 use crate::failure::Failure;
 use crate::layout;
-use crate::project::stage::{self, ProjectRules};
+use crate::project::ProjectRules;
+use crate::project::configuration;
+use crate::project::project_rules;
 use crate::request::{ProductVariable, SecretAction, SecretPolicy, Verification};
-use crate::secret_search::{Finding, Search};
+use crate::secret_search::{Finding, Holder, Search};
 use crate::staging::{self, Rules, RulesAndSkip, Selection as _, Survey};
 
 /// How many findings are shown.
 const SHOWN: usize = 40;
 
-/// What a person can do about a finding.
-const ADVICE: &str = "take them out (out of a package cache: by building the workdir again without --reuse-cache), leave their files out with --exclude, or name what is known with --allow-secret PATTERN";
-
-/// A search that is about to be made, or none when nobody wants it.
+/// A search that is about to be made, or none with `--secrets off`.
 #[derive(Debug)]
 pub struct SecretSearch(Option<Search>);
 
@@ -39,14 +39,14 @@ impl SecretSearch {
         }))
     }
 
-    /// Looks at what [`stage::copy_project`] would copy, and gives the survey of that.
+    /// Looks at what [`copy_project`](crate::project::stage::copy_project) would copy, and gives the survey of that.
     /// The lock is read however long it is: every URL of a channel is in it.
     pub(crate) fn project(&mut self, source: &Path, rules: &ProjectRules) -> Survey {
         let mut survey = match &mut self.0 {
-            Some(search) => search.dir(source, rules),
+            Some(search) => search.dir(source, rules, Holder::File),
             None => staging::survey(source, rules, &mut |_| {}),
         };
-        let takes_configuration = stage::takes_configuration(source, rules).unwrap_or(true);
+        let takes_configuration = configuration::takes_configuration(source, rules).unwrap_or(true);
         let project = rules.project_in(source);
         if takes_configuration {
             let length = fs::metadata(project.join(layout::PROJECT_CONFIG));
@@ -65,7 +65,7 @@ impl SecretSearch {
                 _ => project.join(file).is_file() && !rules.excludes(&place, false),
             };
             if goes_along {
-                search.file(source, &place, rules.follows_links());
+                search.file(source, &place, rules.follows_links(), Holder::File);
             }
         }
         survey
@@ -73,13 +73,13 @@ impl SecretSearch {
 
     /// Looks at what is copied whole, and gives the survey of that.
     pub fn resources(&mut self, source: &Path) -> anyhow::Result<Survey> {
-        let rules = stage::without_our_traces()?;
+        let rules = project_rules::without_our_traces()?;
         let selection = RulesAndSkip {
             rules: &rules,
             skip: &evidence::is_never_staged,
         };
         Ok(match &mut self.0 {
-            Some(search) => search.dir(source, &selection),
+            Some(search) => search.dir(source, &selection, Holder::Resource),
             None => staging::survey(source, &selection, &mut |_| {}),
         })
     }
@@ -106,13 +106,13 @@ impl SecretSearch {
         }
     }
 
-    /// Looks at what is run to verify: records and logs have it word for word.
+    /// Looks at what is run to verify: records and logs have it argument for argument.
     pub(crate) fn verification(&mut self, verification: &Verification) {
         let Some(search) = &mut self.0 else { return };
         match verification {
             Verification::None => {}
-            Verification::Task(task) => search.words("--verify-task", std::slice::from_ref(task)),
-            Verification::Command(words) => search.words("--verify-run", words),
+            Verification::Task(task) => search.args("--verify-task", std::slice::from_ref(task)),
+            Verification::Command(args) => search.args("--verify-run", args),
         }
     }
 
@@ -143,7 +143,7 @@ pub(crate) fn known_places(policy: &SecretPolicy) -> anyhow::Result<Rules> {
 }
 
 /// Looks at what is run to verify, and warns or refuses as the policy says.
-pub(crate) fn look_at_verification(
+pub(crate) fn search_verification(
     policy: &SecretPolicy,
     verification: &Verification,
     context: &Context,
@@ -154,7 +154,7 @@ pub(crate) fn look_at_verification(
     refuse(policy, &findings)?;
     warn_that(
         &findings,
-        "stand word for word in the records of the verification, so have a script or a task of the project read it where it runs",
+        "will be in the records of the verification",
         context,
     );
     Ok(())
@@ -174,9 +174,10 @@ pub fn refuse(policy: &SecretPolicy, findings: &[Finding]) -> anyhow::Result<()>
         .take(SHOWN)
         .map(Finding::to_string)
         .collect();
-    lines.extend(more(findings).map(|count| format!("and {count} more")));
+    lines.extend(more(findings.len()).map(|count| format!("and {count} more")));
     Err(Failure::usage(format!(
-        "this looks like secrets, and --secrets deny was given; nothing was touched: {ADVICE}\n  {}",
+        "possible secrets were found, and --secrets deny was given; nothing was changed: {}, or accept them with --allow-secret PATTERN\n  {}",
+        cures(&findings.iter().collect::<Vec<_>>()),
         lines.join("\n  ")
     )))
 }
@@ -199,22 +200,27 @@ pub(crate) fn warn(findings: &[Finding], context: &Context) {
     warn_that(findings, "will be packed into the product", context);
 }
 
-/// Says what was found, what comes of it, and what can be done about it.
+/// Says what was found, what follows from it, and what can be done about it; what an
+/// earlier step of the run has said of the same files is not said again.
 pub fn warn_that(findings: &[Finding], consequence: &str, context: &Context) {
-    for finding in findings.iter().take(SHOWN) {
+    let is_new = |finding: &&Finding| context.report.is_new(&finding.key());
+    let new: Vec<&Finding> = findings.iter().filter(is_new).collect();
+    for finding in new.iter().take(SHOWN) {
         context
             .report
             .warning(format_args!("looks like a secret: {finding}"));
     }
-    if let Some(count) = more(findings) {
+    if let Some(count) = more(new.len()) {
         context
             .report
             .warning(format_args!("looks like secrets: and {count} more"));
     }
-    if !findings.is_empty() {
+    if !new.is_empty() {
         context.report.note(format_args!(
-            "{} possible secrets {consequence}: exclude them (--exclude), accept them (--allow-secret PATTERN), or make this an error (--secrets deny)",
-            findings.len()
+            "{} possible secret{} {consequence}: {}, accept them (--allow-secret PATTERN), or make this an error (--secrets deny)",
+            new.len(),
+            if new.len() == 1 { "" } else { "s" },
+            cures(&new)
         ));
     }
 }
@@ -229,12 +235,19 @@ pub(crate) fn warn_of_built_lock(
 ) -> anyhow::Result<()> {
     let mut search = SecretSearch::new(policy, context)?;
     if let Some(search) = &mut search.0 {
-        search.file(project, Path::new(layout::LOCK_FILE), false);
+        search.file(project, Path::new(layout::LOCK_FILE), false, Holder::File);
     }
     warn(&search.findings(), context);
     Ok(())
 }
 
-fn more(findings: &[Finding]) -> Option<usize> {
-    findings.len().checked_sub(SHOWN).filter(|count| *count > 0)
+/// What removes the findings, once for each kind of place that holds one.
+fn cures(findings: &[&Finding]) -> String {
+    let holders: BTreeSet<Holder> = findings.iter().map(|finding| finding.holder).collect();
+    let cures: Vec<&str> = holders.into_iter().map(Holder::cure).collect();
+    cures.join(", ")
+}
+
+fn more(count: usize) -> Option<usize> {
+    count.checked_sub(SHOWN).filter(|count| *count > 0)
 }

@@ -1,32 +1,13 @@
 //! What git says of the directory that a project is staged from.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::context::Context;
 use crate::evidence::{self, SourceState};
+use crate::project::git::git;
 use crate::project::source_tree::SourceTree;
-use crate::tools::Program;
-
-/// Variables that lead git to another repository than that of the directory it is
-/// called in; they are set where a hook of git calls us.
-const LEADS_ELSEWHERE: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];
-
-/// A way to ask git about the repository of a directory: what it prints, where it succeeds.
-/// `None` without git.
-pub(crate) fn git(dir: &Path, context: &Context) -> Option<impl Fn(&[&str]) -> Option<Vec<u8>>> {
-    let program = Program::find(OsStr::new("git"), &context.host).ok()?;
-    Some(move |words: &[&str]| {
-        // It must not write to the repository, nor start what that names.
-        let fixed = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C"];
-        let mut all: Vec<OsString> = fixed.iter().map(OsString::from).collect();
-        all.push(dir.into());
-        all.extend(words.iter().map(OsString::from));
-        let answer = program.capture_without(&all, &LEADS_ELSEWHERE).ok()?;
-        answer.succeeded().then_some(answer.stdout)
-    })
-}
 
 /// The commit of what is staged: that of the source root, else the project's own, where only
 /// the project is in a repository. As [`of`] otherwise.
@@ -39,7 +20,7 @@ pub(crate) fn of_tree(source: &SourceTree, context: &Context) -> Option<SourceSt
 
 /// The commit of a project, and whether the project differs from it; workdirs of
 /// ours in it do not count. `None` without git, without a repository or a commit,
-/// or where git refuses to look (a repository of somebody else's).
+/// or where git refuses to look (a repository of another user).
 fn of(project: &Path, context: &Context) -> Option<SourceState> {
     let git = git(project, context)?;
     let line = |bytes: Vec<u8>| {

@@ -4,26 +4,38 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use crate::byte_size::ByteSize;
 use crate::context::Context;
+use crate::counted;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::PathInRoot;
 use crate::packages::{LocalChannel, LocalSources, Lock, ProjectOrigin};
-use crate::product::{self, pasteable};
+use crate::product;
+use crate::project::ProjectRules;
+use crate::project::dirs;
 use crate::project::needed_paths::NeededPaths;
-use crate::project::stage::{self, ProjectRules};
+use crate::quote::pasteable;
 use crate::request::{SourcePlace, SourceRoot};
 use crate::staging::{Selection as _, Size};
 
 /// A project, and the directory that is copied.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SourceTree {
     /// The directory that is copied, or of which a part is.
     dir: PathBuf,
     /// Where the project is in it; empty when it is the project itself.
     in_root: PathInRoot,
-    /// The machine that it is on.
+    /// The machine that it is on. What comes as an answer is in a container, whatever the
+    /// container writes: no path of it leads to a directory of the host.
+    #[serde(skip, default = "in_container")]
     place: SourcePlace,
+}
+
+fn in_container() -> SourcePlace {
+    SourcePlace::Container
 }
 
 impl SourceTree {
@@ -32,8 +44,8 @@ impl SourceTree {
     ///
     /// # Errors
     ///
-    /// Exit code 2 when the root is no directory above the project, is that of the file system,
-    /// or when the project lies in a workdir below it.
+    /// Exit code 2 when the root is not a directory above the project, is that of the file system,
+    /// or when the project is in a workdir below it.
     pub(crate) fn find(
         place: SourcePlace,
         project: &Path,
@@ -50,7 +62,7 @@ impl SourceTree {
         };
         let option = place.option();
         let typed = context.host.absolute(&root.dir);
-        stage::require_dir(option, &typed)?;
+        dirs::require_dir(option, &typed)?;
         // The real paths: `..` in a manifest leads to the real directory above, too.
         let (dir, real_project) = (real(&typed), real(project));
         if dir == Path::new("/") {
@@ -60,7 +72,7 @@ impl SourceTree {
         }
         let Ok(in_root) = real_project.strip_prefix(&dir) else {
             return Err(Failure::usage(format!(
-                "{option} {}: the project {} does not lie in it; name a directory above the project, such as {}",
+                "{option} {}: the project {} is not in it; name a directory above the project, such as {}",
                 typed.display(),
                 real_project.display(),
                 real_project.parent().unwrap_or(&real_project).display()
@@ -74,7 +86,7 @@ impl SourceTree {
         });
         if let Some((ours, what)) = ours {
             return Err(Failure::usage(format!(
-                "{option} {}: {} is a {what}, and none is ever staged; take the project from where it was staged from",
+                "{option} {}: {} is a {what}, which is never staged; name the original project",
                 typed.display(),
                 ours.display()
             )));
@@ -103,18 +115,27 @@ impl SourceTree {
 
     /// The project.
     pub(crate) fn project(&self) -> PathBuf {
-        match self.in_root.is_empty() {
-            true => self.dir.clone(),
-            false => self.dir.join(self.in_root.path()),
-        }
+        self.in_root.below(&self.dir)
+    }
+
+    /// The project, where it is on this machine.
+    pub(crate) fn project_on_host(&self) -> Option<PathBuf> {
+        (self.place == SourcePlace::Host).then(|| self.project())
     }
 
     /// What of the machine's own directories goes along, by the lock of the project.
     pub(crate) fn local(&self, lock: Option<&Lock>) -> LocalSources {
-        let channels = lock.map(|lock| LocalChannel::before_staging(lock, &self.dir));
+        let channels =
+            lock.map(|lock| LocalChannel::before_staging(lock, &self.dir, &self.in_root));
+        let channels = channels.unwrap_or_default().into_iter();
+        // Nothing can be mounted into a container that runs: pixi finds a channel where it was
+        // locked, or not at all.
+        let (channels, moved_channels) = channels
+            .partition(|channel| self.place == SourcePlace::Host || channel.locked.exists());
         LocalSources {
             in_root: self.in_root.clone(),
-            channels: channels.unwrap_or_default(),
+            channels,
+            moved_channels,
             origin: Some(ProjectOrigin {
                 place: self.place,
                 dir: real(&self.project()),
@@ -188,7 +209,7 @@ impl SourceTree {
         Ok(())
     }
 
-    /// What of the root stays behind since the project does not need it, counted in files;
+    /// What of the root is left out since the project does not need it, counted in files;
     /// what the excludes leave is not among it. `None` where nothing is chosen.
     pub(crate) fn left(&self, rules: &ProjectRules) -> Option<Size> {
         if !rules.chooses_of_root() {
@@ -216,15 +237,16 @@ impl SourceTree {
         Some(left)
     }
 
-    /// The line that says how much of the root stays behind.
+    /// The line that says how much of the root is left out.
     pub(crate) fn say_left(left: Option<Size>, root: Option<&SourceRoot>) -> Option<String> {
         let (left, root) = left.zip(root)?;
         let (option, dir) = (root.option(), pasteable(root.dir.as_os_str()));
         Some(match left.entries {
             0 => format!("{option} {dir}: all of it is staged"),
             files => format!(
-                "{option} {dir}: {files} files of {} bytes stay behind, since neither the project nor its path dependencies name them; --also PATH takes a part of it, --whole-root all",
-                left.bytes
+                "{option} {dir}: left out since neither the project nor its path dependencies name it: {} of {}; --also PATH takes a part of it, --whole-root all",
+                counted::files(files),
+                ByteSize(left.bytes)
             ),
         })
     }

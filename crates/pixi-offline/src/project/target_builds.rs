@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml_edit::{DocumentMut, Item};
+use toml_edit::Item;
 
 use crate::context::Context;
+use crate::layout;
 use crate::packages::{
     LocalSources, Lock, Package, PackageSource, PythonKind, PythonPackage, Subdir,
 };
-use crate::project::git_version::requirement_name;
+use crate::project::manifest_text::{build_requirements, item, read};
 use crate::regular_file;
 use crate::untrusted_dir::UntrustedDir;
 
@@ -29,7 +30,7 @@ const BY_DEFAULT: &str = "setuptools.build_meta:__legacy__";
 /// What a build that fetches may fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Fetched {
+enum FetchKind {
     Crates,
     NpmPackages,
     CmakeSources,
@@ -37,11 +38,11 @@ enum Fetched {
 }
 
 /// Requirements of a build by which it is known that it fetches.
-const FETCHING: [(&str, Fetched); 4] = [
-    ("maturin", Fetched::Crates),
-    ("setuptools-rust", Fetched::Crates),
-    ("hatch-jupyter-builder", Fetched::NpmPackages),
-    ("jupyter-packaging", Fetched::NpmPackages),
+const FETCHING: [(&str, FetchKind); 4] = [
+    ("maturin", FetchKind::Crates),
+    ("setuptools-rust", FetchKind::Crates),
+    ("hatch-jupyter-builder", FetchKind::NpmPackages),
+    ("jupyter-packaging", FetchKind::NpmPackages),
 ];
 
 /// What CMake fetches by.
@@ -60,7 +61,7 @@ pub struct TargetBuild {
     /// Its build backend, as its `pyproject.toml` names it.
     backend: String,
     /// What its build fetches, each with the file that says so.
-    fetches: BTreeMap<Fetched, String>,
+    fetches: BTreeMap<FetchKind, String>,
 }
 
 /// The packages of a lock that are built where they are installed; `local` is what goes along
@@ -72,7 +73,7 @@ pub(crate) fn find(lock: Option<&Lock>, project: &Path, local: &LocalSources) ->
             platforms.filter_map(|platform| lock.packages_on(name, &platform.name))
         });
         let all = all.flatten();
-        all.filter(|package| package.source_outside(local).is_none())
+        all.filter(|package| local.source_outside(package).is_none())
             .filter_map(|package| built(package))
     });
     let mut seen = BTreeSet::new();
@@ -150,18 +151,9 @@ impl TargetBuild {
                 fetches: BTreeMap::new(),
             };
         }
-        let document: DocumentMut = text(&place.join("pyproject.toml"))
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default();
-        let system = document.get("build-system").and_then(Item::as_table_like);
-        let of_system = |key: &str| system.and_then(|system| system.get(key));
-        let backend = of_system("build-backend").and_then(Item::as_str);
-        let requires = of_system("requires").and_then(Item::as_array);
-        let requires: Vec<String> = requires
-            .into_iter()
-            .flatten()
-            .filter_map(|requirement| Some(requirement_name(requirement.as_str()?.trim())))
-            .collect();
+        let manifest = read(&place.join(layout::PYTHON_MANIFEST)).unwrap_or_default();
+        let backend = item(&manifest, &["build-system", "build-backend"]).and_then(Item::as_str);
+        let requires = build_requirements(&manifest);
         TargetBuild {
             package,
             backend: backend.unwrap_or(BY_DEFAULT).to_owned(),
@@ -171,10 +163,10 @@ impl TargetBuild {
 }
 
 /// What a build fetches, by the names of what it requires and by the files of its directory.
-fn fetches(requires: &[String], place: &Path, project: &Path) -> BTreeMap<Fetched, String> {
+fn fetches(requires: &[String], place: &Path, project: &Path) -> BTreeMap<FetchKind, String> {
     let mut found = BTreeMap::new();
     for (name, fetched) in FETCHING {
-        let is_there = fetched != Fetched::Crates || !has_its_crates(place, project);
+        let is_there = fetched != FetchKind::Crates || !has_its_crates(place, project);
         if requires.iter().any(|one| one == name) && is_there {
             found.insert(fetched, name.to_owned());
         }
@@ -186,11 +178,11 @@ fn fetches(requires: &[String], place: &Path, project: &Path) -> BTreeMap<Fetche
     };
     if place.join("CMakeLists.txt").is_file() || requires.iter().any(asks_for_cmake) {
         let file = cmake_file_that_fetches(place);
-        found.extend(file.map(|file| (Fetched::CmakeSources, file)));
+        found.extend(file.map(|file| (FetchKind::CmakeSources, file)));
     }
     if place.join("meson.build").is_file() {
         let file = subproject_to_fetch(place);
-        found.extend(file.map(|file| (Fetched::MesonSubprojects, file)));
+        found.extend(file.map(|file| (FetchKind::MesonSubprojects, file)));
     }
     found
 }
@@ -271,26 +263,28 @@ fn text(file: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-impl Fetched {
+impl FetchKind {
     fn what(self) -> &'static str {
         match self {
-            Fetched::Crates => "crates of Rust",
-            Fetched::NpmPackages => "packages of npm",
-            Fetched::CmakeSources => "sources by CMake",
-            Fetched::MesonSubprojects => "subprojects of Meson",
+            FetchKind::Crates => "crates of Rust",
+            FetchKind::NpmPackages => "packages of npm",
+            FetchKind::CmakeSources => "sources by CMake",
+            FetchKind::MesonSubprojects => "subprojects of Meson",
         }
     }
 
     fn advice(self) -> &'static str {
         match self {
-            Fetched::Crates => {
+            FetchKind::Crates => {
                 "vendor them in the project (`cargo vendor`, with the settings that it prints in .cargo/config.toml)"
             }
-            Fetched::NpmPackages => "have the project hold what is built of them",
-            Fetched::CmakeSources => {
+            FetchKind::NpmPackages => "add the built files to the project",
+            FetchKind::CmakeSources => {
                 "put the sources into the project (FETCHCONTENT_SOURCE_DIR_NAME names where), or take them from conda packages"
             }
-            Fetched::MesonSubprojects => "put them into the project (`meson subprojects download`)",
+            FetchKind::MesonSubprojects => {
+                "put them into the project (`meson subprojects download`)"
+            }
         }
     }
 }

@@ -32,29 +32,28 @@ const ATTEMPTS: usize = 1000;
 /// How much of a lock file is read, in bytes: a line that names its holder.
 const LONGEST_HOLDER: u64 = 4096;
 
-/// A claim for several steps, each of which claims the same directory for itself: the steps
-/// of this process get it, others do not.
+/// A lock that later steps of this process may take again.
 #[derive(Debug)]
-pub struct RunClaim(DirLock);
+pub struct RunLock(DirLock);
 
-/// The directories that a [`RunClaim`] of this process holds.
+/// The directories that a [`RunLock`] of this process holds.
 static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-impl RunClaim {
-    /// Claims `directory` for `command` until this is dropped.
-    pub fn new(dir: &Path, command: &str) -> anyhow::Result<RunClaim> {
-        let claim = DirLock::exclusive(dir, command)?;
+impl RunLock {
+    /// Locks `directory` for `command` until this is dropped.
+    pub fn new(dir: &Path, command: &str) -> anyhow::Result<RunLock> {
+        let dir_lock = DirLock::exclusive(dir, command)?;
         locked(&HELD).push(dir.to_owned());
-        Ok(RunClaim(claim))
+        Ok(RunLock(dir_lock))
     }
 
-    /// The claim, for what is replaced by the run itself.
-    pub fn claim(&self) -> &DirLock {
+    /// The lock, for what is replaced by the run itself.
+    pub fn lock(&self) -> &DirLock {
         &self.0
     }
 }
 
-impl Drop for RunClaim {
+impl Drop for RunLock {
     fn drop(&mut self) {
         let mut held = locked(&HELD);
         if let Some(place) = held.iter().position(|dir| *dir == self.0.dir) {
@@ -74,57 +73,63 @@ impl DirLock {
     /// What the name of a lock's file ends with.
     pub const ENDING: &'static str = ".pixi-offline-lock";
 
-    /// Claims `directory`, an absolute path, for `command` alone; makes the parents
+    /// Locks `directory`, an absolute path, for `command` alone; makes the parents
     /// of it that are missing. Where nothing can be made beside it, no other run
-    /// can replace it either, and the lock lies in it.
+    /// can replace it either, and the lock is in it.
     ///
     /// # Errors
     ///
     /// When another run holds it: exit code 1, naming that run. When no lock can
     /// be made at all.
     pub fn exclusive(dir: &Path, command: &str) -> anyhow::Result<DirLock> {
-        if let Some(claim) = DirLock::of_this_run(dir) {
-            return Ok(claim);
+        if let Some(dir_lock) = DirLock::of_this_run(dir) {
+            return Ok(dir_lock);
         }
-        let making = || format!("{} cannot be claimed", dir.display());
+        let making = || format!("{} cannot be locked", dir.display());
         let beside = file_beside(dir)?;
         if let Some(parent) = dir.parent() {
             fs::create_dir_all(parent)
                 .with_context(|| format!("{} cannot be made", parent.display()))?;
         }
-        let lock = match take(&beside, command, LockMode::Alone, dir)? {
-            Ok(lock) => lock,
-            Err(error) if is_refusal(&error) && dir.is_dir() => {
-                take(&dir.join(DirLock::ENDING), command, LockMode::Alone, dir)?
-                    .with_context(making)?
+        let lock = match take(&beside, command, LockMode::Alone, dir) {
+            Err(LockError::Io(error)) if is_refusal(&error) && dir.is_dir() => {
+                take(&dir.join(DirLock::ENDING), command, LockMode::Alone, dir)
             }
-            Err(error) => return Err(error).with_context(making),
+            lock => lock,
         };
+        let lock = lock.map_err(|error| match error {
+            LockError::Refused(error) => error,
+            LockError::Io(error) => anyhow::Error::new(error).context(making()),
+        })?;
         Ok(DirLock {
             dir: dir.to_owned(),
             lock: Some(lock),
         })
     }
 
-    /// Claims `directory`, which is there, together with others that only read it.
+    /// Locks `directory`, which is there, together with others that only read it.
     /// Where nothing can be made beside it, nobody is kept from changing it.
     ///
     /// # Errors
     ///
     /// When a run that changes it holds it: exit code 1, naming that run.
     pub fn shared(dir: &Path, command: &str) -> anyhow::Result<DirLock> {
-        if let Some(claim) = DirLock::of_this_run(dir) {
-            return Ok(claim);
+        if let Some(dir_lock) = DirLock::of_this_run(dir) {
+            return Ok(dir_lock);
         }
         let beside = file_beside(dir)?;
-        let lock = take(&beside, command, LockMode::WithReaders, dir)?;
+        let lock = match take(&beside, command, LockMode::WithReaders, dir) {
+            Ok(lock) => Some(lock),
+            Err(LockError::Io(_)) => None,
+            Err(LockError::Refused(error)) => return Err(error),
+        };
         Ok(DirLock {
             dir: dir.to_owned(),
-            lock: lock.ok(),
+            lock,
         })
     }
 
-    /// A claim without a lock of its own, where the run holds one on the directory.
+    /// A lock without a file of its own, where the run holds one on the directory.
     fn of_this_run(dir: &Path) -> Option<DirLock> {
         let is_held = locked(&HELD).iter().any(|held| held == dir);
         is_held.then(|| DirLock {
@@ -133,7 +138,7 @@ impl DirLock {
         })
     }
 
-    /// Whether `target` is the claimed directory or lies in it.
+    /// Whether `target` is the locked directory or is in it.
     pub fn covers(&self, target: &Path) -> bool {
         target.starts_with(&self.dir)
     }
@@ -142,7 +147,7 @@ impl DirLock {
 impl Drop for DirLock {
     fn drop(&mut self) {
         if let Some((path, file)) = &self.lock
-            // Others may share it still: the last one out takes the file along.
+            // Others may still share the lock: the last holder removes the lock file.
             && file.try_lock().is_ok()
         {
             let _ = fs::remove_file(path);
@@ -160,14 +165,28 @@ fn file_beside(dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(dir.with_file_name(file))
 }
 
-/// The outer error is a directory that is held, the inner one a file that cannot be
-/// made.
+/// Why there is no lock of a directory.
+#[derive(Debug)]
+enum LockError {
+    /// Another run holds it, or what is in the place of the lock file is not one.
+    Refused(anyhow::Error),
+    /// The file cannot be made or locked.
+    Io(io::Error),
+}
+
+impl From<anyhow::Error> for LockError {
+    fn from(error: anyhow::Error) -> LockError {
+        LockError::Refused(error)
+    }
+}
+
+/// Locks the file at `path` for a directory.
 fn take(
     path: &Path,
     command: &str,
     sharing: LockMode,
     dir: &Path,
-) -> anyhow::Result<io::Result<(PathBuf, File)>> {
+) -> Result<(PathBuf, File), LockError> {
     for _ in 0..ATTEMPTS {
         require_lock_file(path)?;
         let opened = OpenOptions::new()
@@ -183,7 +202,7 @@ fn take(
             Err(error) => {
                 // Something else may have been put there since it was looked at.
                 require_lock_file(path)?;
-                return Ok(Err(error));
+                return Err(LockError::Io(error));
             }
         };
         let locked = match sharing {
@@ -192,8 +211,8 @@ fn take(
         };
         match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(&mut file, dir)),
-            Err(TryLockError::Error(error)) => return Ok(Err(error)),
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, dir).into()),
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
         // Its holder may have removed it between our opening and our locking.
         let is_same = |ours: fs::Metadata| {
@@ -207,18 +226,19 @@ fn take(
             let _ = file
                 .set_len(0)
                 .and_then(|()| file.write_all(holder.as_bytes()));
-            return Ok(Ok((path.to_owned(), file)));
+            return Ok((path.to_owned(), file));
         }
         thread::sleep(Duration::from_millis(1));
     }
     Err(Failure::general(format!(
-        "{} is replaced again and again by other processes, so {} could not be claimed; wait until these have ended",
+        "{} is replaced again and again by other processes, so {} could not be locked; wait until these have ended",
         path.display(),
         dir.display()
-    )))
+    ))
+    .into())
 }
 
-/// Refuses what lies in a lock file's place and is not one of ours: it is neither
+/// Refuses what is in a lock file's place and is not one of ours: it is neither
 /// followed nor waited for nor written to.
 fn require_lock_file(path: &Path) -> anyhow::Result<()> {
     let Ok(there) = fs::symlink_metadata(path) else {
@@ -256,7 +276,7 @@ fn held(file: &mut File, dir: &Path) -> anyhow::Error {
         name => name,
     };
     Failure::general(format!(
-        "{} is being worked on by {holder}; wait until that has ended, or choose another place",
+        "{} is in use by {holder}; wait until that has ended, or choose another place",
         dir.display()
     ))
 }
@@ -341,8 +361,8 @@ mod tests {
         ];
         for (what, make) in make {
             make();
-            for claim in [DirLock::exclusive, DirLock::shared] {
-                let error = claim(&dir, "test").unwrap_err().to_string();
+            for lock in [DirLock::exclusive, DirLock::shared] {
+                let error = lock(&dir, "test").unwrap_err().to_string();
                 assert!(error.contains(what), "{what}: {error}");
                 assert!(error.contains(".W.pixi-offline-lock"), "{error}");
             }
@@ -358,7 +378,7 @@ mod tests {
     fn the_steps_of_a_run_get_what_the_run_holds_until_it_ends() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("W");
-        let run = RunClaim::new(&dir, "run").unwrap();
+        let run = RunLock::new(&dir, "run").unwrap();
         // Another process would not get it: the lock is the run's alone.
         let other = take(
             &file_beside(&dir).unwrap(),
@@ -366,12 +386,15 @@ mod tests {
             LockMode::WithReaders,
             &dir,
         );
-        assert!(other.unwrap_err().to_string().contains("run, process "));
+        let Err(LockError::Refused(held)) = other else {
+            panic!("{other:?}");
+        };
+        assert!(held.to_string().contains("run, process "));
         for step in [DirLock::exclusive, DirLock::shared] {
             let (one, two) = (step(&dir, "step"), step(&dir, "step"));
             assert!(one.unwrap().covers(&dir) && two.is_ok());
         }
-        assert!(run.claim().covers(&dir.join("product")));
+        assert!(run.lock().covers(&dir.join("product")));
         drop(run);
         assert!(names(root.path()).is_empty());
         let _first = DirLock::exclusive(&dir, "first").unwrap();

@@ -33,7 +33,7 @@ pub fn sweep_files(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Makes a directory that everybody may read and its owner may write, whatever the umask and
-/// the directory that it lies in.
+/// the directory that it is in.
 ///
 /// # Errors
 ///

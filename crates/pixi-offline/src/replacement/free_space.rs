@@ -25,11 +25,11 @@ impl FreeSpace {
     ///
     /// # Errors
     ///
-    /// When it cannot be asked.
+    /// When it cannot be read.
     pub fn free(place: &Path) -> anyhow::Result<FreeSpace> {
         let there = place.ancestors().find(|dir| dir.exists()).unwrap_or(place);
         let answer = statvfs(there)
-            .with_context(|| format!("the space on {} cannot be asked for", there.display()))?;
+            .with_context(|| format!("cannot read the free space of {}", there.display()))?;
         // The rest is kept back for root.
         let (blocks, inodes) = if rustix::process::geteuid().is_root() {
             (answer.f_bfree, answer.f_ffree)
@@ -79,7 +79,7 @@ impl FreeSpace {
     }
 }
 
-/// Space on a disk that stays free while somebody else decides how much is written to
+/// Space on a disk that stays free while another program decides how much is written to
 /// it: a gibibyte, or half of what is free at the beginning where that is less.
 #[derive(Debug)]
 pub struct Reserve {
@@ -92,7 +92,7 @@ impl Reserve {
     ///
     /// # Errors
     ///
-    /// When the space on it cannot be asked for.
+    /// When its free space cannot be read.
     pub fn on(place: &Path) -> anyhow::Result<Reserve> {
         const GIBIBYTE: u64 = 1 << 30;
         let free = FreeSpace::free(place)?.bytes;
@@ -151,9 +151,9 @@ pub fn require_free_space(
     }
     let inodes = free
         .entries
-        .map_or_else(String::new, |free| format!(" and {free} more entries"));
+        .map_or_else(String::new, |free| format!(" and {free} inodes"));
     Err(Failure::general(format!(
-        "there is no room at {}: {bytes} bytes in {entries} entries are needed, and there is room for {} bytes{inodes}; free some, or choose another place",
+        "not enough space on {}: {bytes} bytes and {entries} inodes are needed, {} bytes{inodes} are free; free some, or choose another place",
         place.display(),
         free.bytes,
     )))
@@ -173,7 +173,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("18446744073709551615 bytes in 3 entries"),
+                .contains("18446744073709551615 bytes and 3 inodes are needed"),
             "{error}"
         );
         if FreeSpace::free(root.path()).unwrap().entries.is_some() {

@@ -12,7 +12,7 @@ mod overwrite_guard;
 mod remove;
 mod staged_dir;
 
-pub use dir_lock::{DirLock, RunClaim};
+pub use dir_lock::{DirLock, RunLock};
 pub use file::{make_dir, replace_file, sweep_files, write_file};
 pub use free_space::{FreeSpace, Reserve, require_free_space};
 pub use overwrite_guard::{OverwriteGuard, TargetState};

@@ -1,4 +1,4 @@
-//! Where directories lie in their file systems, whatever they are mounted as, from
+//! Where directories are in their file systems, whatever they are mounted as, from
 //! Linux's `/proc/self/mountinfo` (proc(5)).
 
 use std::ffi::OsStr;
@@ -35,7 +35,7 @@ pub(super) struct MountPlace {
 }
 
 impl MountPlace {
-    /// Whether `other` is this directory or lies in it.
+    /// Whether `other` is this directory or is in it.
     pub(super) fn holds(&self, other: &MountPlace) -> bool {
         self.device == other.device && other.path.starts_with(&self.path)
     }
@@ -88,7 +88,7 @@ impl Mounts {
             .map(Mounts)
     }
 
-    /// Where the directory of a path without links lies; `None` when that cannot be
+    /// Where the directory of a path without links is; `None` when that cannot be
     /// told (in a change of root, for example).
     pub(super) fn mount_of(&self, real: &Path) -> Option<MountPlace> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -107,8 +107,8 @@ impl Mounts {
         mount?.mount_of(real)
     }
 
-    /// The first mount point that is `directory`, a path without links, or lies in
-    /// it, `but` this one. One that lies in it only by another path counts too:
+    /// The first mount point that is `directory`, a path without links, or is in
+    /// it, `but` this one. One that is in it only by another path counts too:
     /// the kernel would not let go of the directory under it.
     pub(super) fn point_at_or_below(&self, dir: &Path, but: Option<&Path>) -> Option<&Path> {
         let place = self.mount_of(dir);

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::host_env::HostEnv;
+use crate::quote::quoted;
 use crate::replacement::mounts::Mounts;
 
 /// What a directory is to us.
@@ -18,7 +19,7 @@ pub enum TargetState {
     Vacant,
     /// Made by us or by the old scripts.
     Owned,
-    /// Somebody's.
+    /// These commands did not make it.
     Foreign,
 }
 
@@ -31,7 +32,7 @@ pub struct OverwriteGuard {
     has_force: bool,
 }
 
-/// A real directory that must not go, nor any that it lies in.
+/// A real directory that must not go, nor any that it is in.
 #[derive(Debug, Clone)]
 struct Protected {
     dir: PathBuf,
@@ -57,8 +58,8 @@ impl OverwriteGuard {
         guard
     }
 
-    /// Protects a directory, an absolute path, and so each directory that it lies in,
-    /// or that a link on the way there lies in.
+    /// Protects a directory, an absolute path, and so each directory that it is in,
+    /// or that a link on the way there is in.
     pub fn protect(&mut self, dir: &Path, what: &str) {
         let real = match dir.canonicalize() {
             Ok(real) => real,
@@ -120,14 +121,14 @@ impl OverwriteGuard {
             Ok(mut entries) => entries.next().is_none(),
             Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
         };
-        let standing = if empty {
+        let target_state = if empty {
             TargetState::Vacant
         } else if ours(&real) {
             TargetState::Owned
         } else {
             TargetState::Foreign
         };
-        if standing == TargetState::Foreign && !force {
+        if target_state == TargetState::Foreign && !force {
             let force = match self.has_force {
                 true => ", or give --force to overwrite it",
                 false => "",
@@ -140,15 +141,15 @@ impl OverwriteGuard {
             && let Some(entry) = self.not_deletable(&real)
         {
             return Err(refuse(format!(
-                "holds {} which is another user's; remove it with: sudo rm -rf -- '{}'",
+                "holds {}, which belongs to another user; remove it with: sudo rm -rf -- {}",
                 entry.display(),
-                real.display().to_string().replace('\'', r"'\''"),
+                quoted(real.as_os_str()),
             )));
         }
-        Ok(standing)
+        Ok(target_state)
     }
 
-    /// Why a directory cannot be replaced where it lies.
+    /// Why a directory cannot be replaced where it is.
     fn misplaced(&self, dir: &Path, real: &Path, mounts: &Mounts) -> Option<String> {
         if dir.file_name().is_none() {
             return Some("ends in `..`; name the directory itself".into());
@@ -161,7 +162,9 @@ impl OverwriteGuard {
         };
         let through = |parent: &Path| parent.canonicalize().is_ok_and(lies_in);
         if dir.ancestors().skip(1).any(through) {
-            return Some("is reached through itself; name it by a shorter path".into());
+            return Some(
+                "is named by a path that leads through it; name it by a shorter path".into(),
+            );
         }
         let own = self.may_be_mount_point.then_some(real);
         let mount = mounts.point_at_or_below(real, own)?;
@@ -182,7 +185,7 @@ impl OverwriteGuard {
         let place = mounts.mount_of(real);
         let holds = |protected: &&Protected| {
             // By name and by inode, and by what is in it where a protected directory
-            // is reached through a mount: its name then hides where it lies.
+            // is reached through a mount: its name then hides where it is.
             protected.dir.ancestors().any(|ancestor| {
                 ancestor == real
                     || fs::metadata(ancestor).is_ok_and(|m| (m.dev(), m.ino()) == identity)
@@ -271,13 +274,11 @@ fn cannot_be_made(dir: &Path) -> Option<String> {
         .components()
         .any(|part| part == Component::ParentDir)
     {
-        return Some(
-            "goes up again from a directory that is not there; name it without `..`".into(),
-        );
+        return Some("has `..` after a directory that does not exist; name it without `..`".into());
     }
     (!there.is_dir()).then(|| {
         format!(
-            "lies below {}, which leads to no directory; choose another place",
+            "is below {}, which is not a directory; choose another place",
             there.display()
         )
     })
@@ -290,7 +291,7 @@ fn existing(dir: &Path) -> Result<Option<(PathBuf, fs::Metadata)>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return cannot_be_made(dir).map_or(Ok(None), Err);
         }
-        Err(error) => return Err(format!("cannot be looked at: {error}")),
+        Err(error) => return Err(format!("cannot be read: {error}")),
     };
     if metadata.is_symlink() {
         return Err(
@@ -298,7 +299,7 @@ fn existing(dir: &Path) -> Result<Option<(PathBuf, fs::Metadata)>, String> {
         );
     }
     if !metadata.is_dir() {
-        return Err("is there and is no directory; choose another place".into());
+        return Err("is there and is not a directory; choose another place".into());
     }
     let real = dir.canonicalize();
     let real = real.map_err(|error| format!("cannot be resolved: {error}"))?;
@@ -340,7 +341,7 @@ mod tests {
             assert_eq!(exit_code(&error), failure::USAGE);
             assert!(error.to_string().contains("precious"), "{error}");
         }
-        // One that lies inside it is nobody's loss.
+        // A directory inside a protected one may be replaced.
         fs::create_dir(precious.join("c")).unwrap();
         assert_eq!(
             guard
@@ -383,7 +384,7 @@ mod tests {
         let guard = guard(&[]);
         for (dir, part) in [
             (link.as_path(), "symbolic link"),
-            (&file, "no directory"),
+            (&file, "not a directory"),
             (Path::new("/proc"), "mount point"),
         ] {
             let error = guard.check("--workdir", dir, |_| true, true).unwrap_err();
@@ -403,9 +404,9 @@ mod tests {
             ("missing/../project", "without `..`"),
             ("missing/..", "without `..`"),
             ("project/sub/..", "precious"),
-            ("free/sub/../../free", "through itself"),
-            ("file/new", "cannot be looked at"),
-            ("dangling/new", "leads to no directory"),
+            ("free/sub/../../free", "leads through it"),
+            ("file/new", "cannot be read"),
+            ("dangling/new", "which is not a directory"),
             ("project/sub/../../missing/../new", "without `..`"),
         ] {
             let path = root.path().join(path);
@@ -423,8 +424,8 @@ mod tests {
             .unwrap_err();
         assert!(error.to_string().contains("ends in `..`"), "{error}");
         let new = root.path().join("project/../new");
-        let standing = guard.check("--workdir", &new, |_| false, false).unwrap();
-        assert_eq!(standing, TargetState::Vacant);
+        let target_state = guard.check("--workdir", &new, |_| false, false).unwrap();
+        assert_eq!(target_state, TargetState::Vacant);
     }
 
     #[test]

@@ -33,14 +33,18 @@ impl StagedDir {
     /// What the names of such directories hold.
     pub const MARK: &'static str = ".pixi-offline-new-";
 
-    /// Makes an empty directory beside `target`, an absolute path in the claimed
+    /// Makes an empty directory beside `target`, an absolute path in the locked
     /// directory or that directory itself.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or `claim` is one on another directory.
-    pub fn new(claim: &DirLock, target: &Path) -> anyhow::Result<StagedDir> {
-        anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
+    /// When it cannot be made, or `dir_lock` is of another directory.
+    pub fn new(dir_lock: &DirLock, target: &Path) -> anyhow::Result<StagedDir> {
+        anyhow::ensure!(
+            dir_lock.covers(target),
+            "{} is not locked",
+            target.display()
+        );
         let (parent, mut name) = StagedDir::parent_and_name(target)?;
         name.push(&host_env::nonce()[..12]);
         let path = parent.join(name);
@@ -53,14 +57,18 @@ impl StagedDir {
 
     /// Brings to an end what a killed run left beside `target`: deletes what it
     /// was building or deleting, and puts the old directory back where it was killed
-    /// between two renames. Nobody but the holder of the claim builds there. Gives
+    /// between two renames. Nobody but the holder of the lock builds there. Gives
     /// the number of directories that were there.
     ///
     /// # Errors
     ///
     /// When one cannot be deleted or renamed: it is named.
-    pub fn recover_stale(claim: &DirLock, target: &Path) -> anyhow::Result<u64> {
-        anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
+    pub fn recover_stale(dir_lock: &DirLock, target: &Path) -> anyhow::Result<u64> {
+        anyhow::ensure!(
+            dir_lock.covers(target),
+            "{} is not locked",
+            target.display()
+        );
         let (parent, start) = StagedDir::parent_and_name(target)?;
         let listing = || format!("{} cannot be read", parent.display());
         let mut swept = 0;
@@ -105,7 +113,7 @@ impl StagedDir {
     ///
     /// # Errors
     ///
-    /// When the data cannot be brought to the disk or the rename fails: the
+    /// When the data cannot be written to the disk or the rename fails: the
     /// target is then as it was. When the old directory cannot be deleted: the
     /// new one is in place, and the message names what is left.
     pub fn commit(self) -> anyhow::Result<()> {
@@ -129,20 +137,20 @@ impl StagedDir {
         let target = self.target.clone();
         // What is at our own name is for the provisional one to delete.
         let own = std::mem::ManuallyDrop::new(self);
-        let mut provisional = SwappedDir {
+        let mut swapped = SwappedDir {
             own: own.path.clone(),
             target,
-            way: Way::Whole(old),
+            replaced: Replaced::Whole(old),
             moved: None,
         };
-        if let (Some(kept), Way::Whole(Some(old))) = (kept, &provisional.way) {
+        if let (Some(kept), Replaced::Whole(Some(old))) = (kept, &swapped.replaced) {
             let from = old.join(kept);
             if fs::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_dir()) {
-                rename(&from, &provisional.target.join(kept))?;
-                provisional.moved = Some(kept.to_owned());
+                rename(&from, &swapped.target.join(kept))?;
+                swapped.moved = Some(kept.to_owned());
             }
         }
-        Ok(provisional)
+        Ok(swapped)
     }
 
     /// Gives where the old directory is now, if there was one.
@@ -154,15 +162,14 @@ impl StagedDir {
         exchange(&self.path, &self.target, &aside(&self.path)).map(Some)
     }
 
-    /// Replaces what is in the target, entry by entry, and leaves alone what of it is
-    /// named in `stay`: that is at no moment anywhere else. `mark` is the file that says
-    /// what the directory is; it reads `interim` until everything else has been replaced,
-    /// so that a run that is killed meanwhile leaves a directory that says that it is not
-    /// complete.
+    /// Replaces the entries of the target one by one, except the one that is named in
+    /// `stay`: it is never moved. `mark` is the file that says what the directory is; it
+    /// has the content `interim` until everything else has been replaced, so that a run
+    /// that is killed meanwhile leaves a directory that is marked as incomplete.
     ///
     /// # Errors
     ///
-    /// When the target is no directory, the data cannot be brought to the disk, or an entry
+    /// When the target is not a directory, the data cannot be written to the disk, or an entry
     /// cannot be replaced: what was replaced has come back.
     pub fn replace_entries(
         self,
@@ -188,7 +195,7 @@ impl StagedDir {
         let mut replaced = SwappedDir {
             own: own.path.clone(),
             target: own.target.clone(),
-            way: Way::Entries {
+            replaced: Replaced::Entries {
                 exchanged: Vec::new(),
                 taken: Vec::new(),
                 put: Vec::new(),
@@ -201,25 +208,29 @@ impl StagedDir {
             Ok(()) => Ok(replaced),
             Err(error) => Err(match replaced.rollback() {
                 Ok(_) => error,
-                Err(trouble) => error.context(format!("{trouble:#}")),
+                Err(rollback) => error.context(format!("{rollback:#}")),
             }),
         }
     }
 }
 
 /// Puts a directory that is complete, `from`, in the place of `target` in one step; gives
-/// where what was there is now, if anything was. The target is in the claimed directory or
+/// where what was there is now, if anything was. The target is in the locked directory or
 /// is that directory itself.
 ///
 /// # Errors
 ///
 /// When that cannot be done: both are as they were.
 pub fn put_in_place(
-    claim: &DirLock,
+    dir_lock: &DirLock,
     from: &Path,
     target: &Path,
 ) -> anyhow::Result<Option<PathBuf>> {
-    anyhow::ensure!(claim.covers(target), "{} is not claimed", target.display());
+    anyhow::ensure!(
+        dir_lock.covers(target),
+        "{} is not locked",
+        target.display()
+    );
     sync(from)?;
     if fs::symlink_metadata(target).is_err() {
         return rename(from, target).map(|()| None);
@@ -236,7 +247,7 @@ pub fn put_in_place(
 fn sync(dir: &Path) -> anyhow::Result<()> {
     let opened = File::open(dir).with_context(|| format!("{} cannot be opened", dir.display()))?;
     rustix::fs::syncfs(&opened)
-        .with_context(|| format!("{} cannot be brought to the disk", dir.display()))
+        .with_context(|| format!("{} cannot be written to the disk", dir.display()))
 }
 
 /// The name of what waits for its successor at `path`.
@@ -277,14 +288,14 @@ pub struct SwappedDir {
     /// Where the new one was built.
     own: PathBuf,
     target: PathBuf,
-    way: Way,
+    replaced: Replaced,
     /// The directory that moved from the old one into the new one.
     moved: Option<String>,
 }
 
 /// How the old directory was replaced.
 #[derive(Debug)]
-enum Way {
+enum Replaced {
     /// As a whole; with where the old one is, if there was one.
     Whole(Option<PathBuf>),
     /// Entry by entry, by their names; the old ones are in the directory that the new one
@@ -314,9 +325,9 @@ impl SwappedDir {
     ///
     /// When it cannot be deleted: the message names what is left.
     pub fn finish(self) -> anyhow::Result<()> {
-        match &self.way {
-            Way::Whole(old) => old.as_deref().map_or(Ok(()), delete),
-            Way::Entries { .. } => delete(&self.own),
+        match &self.replaced {
+            Replaced::Whole(old) => old.as_deref().map_or(Ok(()), delete),
+            Replaced::Entries { .. } => delete(&self.own),
         }
     }
 
@@ -328,15 +339,15 @@ impl SwappedDir {
     /// When it cannot be put back, or the new one not be deleted: the message names
     /// what is left where.
     pub fn rollback(self) -> anyhow::Result<bool> {
-        let old = match &self.way {
-            Way::Whole(None) => return Ok(false),
-            Way::Whole(Some(old)) => old,
-            Way::Entries { .. } => return self.give_back_entries().map(|()| true),
+        let old = match &self.replaced {
+            Replaced::Whole(None) => return Ok(false),
+            Replaced::Whole(Some(old)) => old,
+            Replaced::Entries { .. } => return self.restore_entries().map(|()| true),
         };
         if let Some(moved) = &self.moved {
             rename(&self.target.join(moved), &old.join(moved))?;
         }
-        // Two renames: the place is claimed, so that nobody looks between them. A run that
+        // Two renames: the place is locked, so that nobody looks between them. A run that
         // is killed between them leaves the old one where the next run puts it back from.
         let aside = aside(&self.own);
         if *old != aside {
@@ -350,13 +361,13 @@ impl SwappedDir {
 
     /// Replaces the entries; what was done is noted at once, for [`Self::rollback`].
     fn replace_entries(&mut self, new: &[OsString], stay: &[&str]) -> anyhow::Result<()> {
-        let Way::Entries {
+        let Replaced::Entries {
             exchanged,
             taken,
             put,
             mark,
             ..
-        } = &mut self.way
+        } = &mut self.replaced
         else {
             return Ok(());
         };
@@ -381,14 +392,14 @@ impl SwappedDir {
         rename(&self.own.join(&*mark), &self.target.join(&*mark))
     }
 
-    fn give_back_entries(self) -> anyhow::Result<()> {
-        let Way::Entries {
+    fn restore_entries(self) -> anyhow::Result<()> {
+        let Replaced::Entries {
             exchanged,
             taken,
             put,
             mark,
             old_mark,
-        } = &self.way
+        } = &self.replaced
         else {
             return Ok(());
         };
@@ -455,11 +466,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("deep/target");
         for round in ["first", "second"] {
-            let claim = DirLock::exclusive(&target, "test").unwrap();
-            let beside = StagedDir::new(&claim, &target).unwrap();
+            let dir_lock = DirLock::exclusive(&target, "test").unwrap();
+            let beside = StagedDir::new(&dir_lock, &target).unwrap();
             fs::write(beside.path().join(round), "x").unwrap();
             beside.commit().unwrap();
-            drop(claim);
+            drop(dir_lock);
             assert_eq!(entries(&target), [round]);
             assert_eq!(entries(target.parent().unwrap()), ["target"]);
         }
@@ -469,19 +480,19 @@ mod tests {
     fn a_dir_that_is_kept_moves_over() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("target");
-        let claim = DirLock::exclusive(&target, "test").unwrap();
+        let dir_lock = DirLock::exclusive(&target, "test").unwrap();
         for (round, kept) in [("first", false), ("second", true)] {
-            let beside = StagedDir::new(&claim, &target).unwrap();
+            let beside = StagedDir::new(&dir_lock, &target).unwrap();
             fs::create_dir(beside.path().join("cache")).unwrap();
             fs::write(beside.path().join(round), "x").unwrap();
-            let provisional = beside.swap(Some("cache")).unwrap();
-            assert_eq!(provisional.moved(), kept);
-            provisional.finish().unwrap();
+            let swapped = beside.swap(Some("cache")).unwrap();
+            assert_eq!(swapped.moved(), kept);
+            swapped.finish().unwrap();
             assert_eq!(entries(&target), ["cache", round]);
             fs::write(target.join("cache").join(round), "x").unwrap();
         }
         assert_eq!(entries(&target.join("cache")), ["first", "second"]);
-        drop(claim);
+        drop(dir_lock);
         assert_eq!(entries(root.path()), ["target"]);
     }
 
@@ -489,9 +500,9 @@ mod tests {
     fn a_dir_that_was_replaced_for_now_comes_back_whole() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("target");
-        let claim = DirLock::exclusive(&target, "test").unwrap();
+        let dir_lock = DirLock::exclusive(&target, "test").unwrap();
         let begin = || {
-            let beside = StagedDir::new(&claim, &target).unwrap();
+            let beside = StagedDir::new(&dir_lock, &target).unwrap();
             fs::create_dir(beside.path().join("cache")).unwrap();
             fs::write(beside.path().join("new"), "x").unwrap();
             beside.swap(Some("cache")).unwrap()
@@ -500,13 +511,13 @@ mod tests {
         fs::remove_dir_all(&target).unwrap();
         fs::create_dir_all(target.join("cache")).unwrap();
         fs::write(target.join("cache/old"), "x").unwrap();
-        let provisional = begin();
+        let swapped = begin();
         assert_eq!(entries(&target), ["cache", "new"]);
         assert_eq!(entries(&target.join("cache")), ["old"]);
-        assert!(provisional.rollback().unwrap());
+        assert!(swapped.rollback().unwrap());
         assert_eq!(entries(&target), ["cache"]);
         assert_eq!(entries(&target.join("cache")), ["old"]);
-        drop(claim);
+        drop(dir_lock);
         assert_eq!(entries(root.path()), ["target"]);
     }
 
@@ -518,20 +529,20 @@ mod tests {
             fs::write(target.join(dir).join("old"), "x").unwrap();
         }
         fs::write(target.join("mark"), "old").unwrap();
-        let claim = DirLock::exclusive(&target, "test").unwrap();
-        let beside = StagedDir::new(&claim, &target).unwrap();
+        let dir_lock = DirLock::exclusive(&target, "test").unwrap();
+        let beside = StagedDir::new(&dir_lock, &target).unwrap();
         for dir in ["both", "stays", "new only"] {
             fs::create_dir_all(beside.path().join(dir)).unwrap();
             fs::write(beside.path().join(dir).join("new"), "x").unwrap();
         }
         fs::write(beside.path().join("mark"), "new").unwrap();
-        (claim, target, beside)
+        (dir_lock, target, beside)
     }
 
     #[test]
     fn what_stays_is_never_moved_while_everything_else_is_replaced_or_comes_back() {
         let root = tempfile::tempdir().unwrap();
-        let (claim, target, beside) = with_an_entry_that_stays(root.path());
+        let (dir_lock, target, beside) = with_an_entry_that_stays(root.path());
         let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
         let stays = inode(&target.join("stays"));
         let mark = || fs::read_to_string(target.join("mark")).unwrap();
@@ -553,23 +564,23 @@ mod tests {
             (inode(&target.join("stays")), mark()),
             (stays, "old".into())
         );
-        drop(claim);
+        drop(dir_lock);
         assert_eq!(entries(root.path()), ["target"]);
 
-        let (claim, target, beside) = with_an_entry_that_stays(root.path());
+        let (dir_lock, target, beside) = with_an_entry_that_stays(root.path());
         let replaced = beside
             .replace_entries(&["stays"], "mark", b"interim")
             .unwrap();
         replaced.finish().unwrap();
         assert_eq!(entries(&target), ["both", "mark", "new only", "stays"]);
-        drop(claim);
+        drop(dir_lock);
         assert_eq!(entries(root.path()), ["target"]);
     }
 
     #[test]
     fn entries_that_cannot_all_be_replaced_come_back() {
         let root = tempfile::tempdir().unwrap();
-        let (claim, target, beside) = with_an_entry_that_stays(root.path());
+        let (dir_lock, target, beside) = with_an_entry_that_stays(root.path());
         fs::remove_file(beside.path().join("mark")).unwrap();
         let error = beside
             .replace_entries(&["stays"], "mark", b"interim")
@@ -581,7 +592,7 @@ mod tests {
         assert_eq!(entries(&target), ["both", "mark", "old only", "stays"]);
         assert_eq!(fs::read_to_string(target.join("mark")).unwrap(), "old");
         assert_eq!(entries(&target.join("both")), ["old"]);
-        drop(claim);
+        drop(dir_lock);
         assert_eq!(entries(root.path()), ["target"]);
     }
 
@@ -589,16 +600,16 @@ mod tests {
     fn a_complete_dir_is_put_in_place_of_none_and_of_an_old_one() {
         let root = tempfile::tempdir().unwrap();
         let (new, target) = (root.path().join("new"), root.path().join("target"));
-        let claim = DirLock::exclusive(&target, "test").unwrap();
+        let dir_lock = DirLock::exclusive(&target, "test").unwrap();
         for round in ["first", "second"] {
             fs::create_dir(&new).unwrap();
             fs::write(new.join(round), "x").unwrap();
-            let old = put_in_place(&claim, &new, &target).unwrap();
+            let old = put_in_place(&dir_lock, &new, &target).unwrap();
             assert_eq!(entries(&target), [round]);
             assert_eq!(old.is_some(), round == "second");
             old.into_iter().for_each(|old| remove_dir(&old).unwrap());
         }
-        drop(claim);
+        drop(dir_lock);
         assert_eq!(entries(root.path()), ["target"]);
         assert!(put_in_place(&DirLock::exclusive(&new, "test").unwrap(), &new, &target).is_err());
     }
@@ -609,13 +620,13 @@ mod tests {
         let target = root.path().join("target");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("old"), "x").unwrap();
-        let claim = DirLock::exclusive(&target, "test").unwrap();
-        let beside = StagedDir::new(&claim, &target).unwrap();
+        let dir_lock = DirLock::exclusive(&target, "test").unwrap();
+        let beside = StagedDir::new(&dir_lock, &target).unwrap();
         let closed = beside.path().join("closed");
         fs::create_dir(&closed).unwrap();
         fs::write(closed.join("file"), "x").unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
-        drop((beside, claim));
+        drop((beside, dir_lock));
         assert_eq!(entries(root.path()), ["target"]);
         assert_eq!(entries(&target), ["old"]);
     }
@@ -633,14 +644,14 @@ mod tests {
             fs::write(name(dir).join(dir), "x").unwrap();
         }
         fs::create_dir(root.path().join(format!(".other{}0123", StagedDir::MARK))).unwrap();
-        let claim = DirLock::exclusive(&target, "test").unwrap();
-        assert_eq!(StagedDir::recover_stale(&claim, &target).unwrap(), 2);
+        let dir_lock = DirLock::exclusive(&target, "test").unwrap();
+        assert_eq!(StagedDir::recover_stale(&dir_lock, &target).unwrap(), 2);
         assert_eq!(entries(&target), ["4567-old"]);
         // The target is there again: the next one that waits is of no use.
         fs::create_dir(name("89ab-old")).unwrap();
-        assert_eq!(StagedDir::recover_stale(&claim, &target).unwrap(), 1);
+        assert_eq!(StagedDir::recover_stale(&dir_lock, &target).unwrap(), 1);
         assert_eq!(entries(&target), ["4567-old"]);
-        drop(claim);
+        drop(dir_lock);
         assert_eq!(
             entries(root.path()),
             [".other.pixi-offline-new-0123", "target"]

@@ -15,23 +15,23 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Prints the lines, as long as it is there.
 #[derive(Debug)]
-pub(super) struct Heartbeat(Arc<Mutex<Silence>>);
+pub(super) struct Heartbeat(Arc<Mutex<QuietPeriod>>);
 
 impl Heartbeat {
     pub(super) fn start() -> Heartbeat {
-        let silence = Arc::new(Mutex::new(Silence::new(EVERY, Instant::now())));
-        let watched = Arc::downgrade(&silence);
+        let quiet = Arc::new(Mutex::new(QuietPeriod::new(EVERY, Instant::now())));
+        let watched = Arc::downgrade(&quiet);
         thread::spawn(move || {
-            while let Some(silence) = watched.upgrade() {
-                let line = locked(&silence).line(Instant::now());
-                drop(silence);
+            while let Some(quiet) = watched.upgrade() {
+                let line = locked(&quiet).line(Instant::now());
+                drop(quiet);
                 if let Some(line) = line {
                     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
                 }
                 thread::sleep(LOOK);
             }
         });
-        Heartbeat(silence)
+        Heartbeat(quiet)
     }
 
     /// Something was printed.
@@ -47,18 +47,18 @@ impl Heartbeat {
 
 /// How long nothing was printed.
 #[derive(Debug)]
-struct Silence {
+struct QuietPeriod {
     every: Duration,
     /// What runs, and since when.
     what: Option<(String, Instant)>,
     printed: Instant,
-    /// When the last line of ours was, if nothing was printed since.
+    /// When the last line of the heartbeat was, if nothing was printed since.
     said: Option<Instant>,
 }
 
-impl Silence {
-    fn new(every: Duration, now: Instant) -> Silence {
-        Silence {
+impl QuietPeriod {
+    fn new(every: Duration, now: Instant) -> QuietPeriod {
+        QuietPeriod {
             every,
             what: None,
             printed: now,
@@ -83,11 +83,14 @@ impl Silence {
             return None;
         }
         self.said = Some(now);
-        let minutes = |since: Instant| (now.saturating_duration_since(since).as_secs() + 30) / 60;
+        let elapsed = |since: Instant| match now.saturating_duration_since(since).as_secs() {
+            seconds @ 0..60 => format!("{seconds} s"),
+            seconds => format!("{} min", (seconds + 30) / 60),
+        };
         Some(format!(
-            "still running: {what}, for {} min; nothing was printed for {} min",
-            minutes(*begun),
-            minutes(self.printed)
+            "still running: {what}, for {}; nothing was printed for {}",
+            elapsed(*begun),
+            elapsed(self.printed)
         ))
     }
 }
@@ -100,30 +103,30 @@ mod tests {
     fn a_line_each_minute_without_one_and_none_else() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut silence = Silence::new(EVERY, start);
-        assert_eq!(silence.line(at(100)), None, "nothing runs");
-        silence.printed(at(100));
-        silence.runs("installing", at(100));
-        assert_eq!(silence.line(at(159)), None);
+        let mut quiet = QuietPeriod::new(EVERY, start);
+        assert_eq!(quiet.line(at(100)), None, "nothing runs");
+        quiet.printed(at(100));
+        quiet.runs("installing", at(100));
+        assert_eq!(quiet.line(at(159)), None);
         assert_eq!(
-            silence.line(at(160)).unwrap(),
+            quiet.line(at(160)).unwrap(),
             "still running: installing, for 1 min; nothing was printed for 1 min"
         );
-        assert_eq!(silence.line(at(161)), None);
-        assert_eq!(silence.line(at(219)), None);
+        assert_eq!(quiet.line(at(161)), None);
+        assert_eq!(quiet.line(at(219)), None);
         assert_eq!(
-            silence.line(at(220)).unwrap(),
+            quiet.line(at(220)).unwrap(),
             "still running: installing, for 2 min; nothing was printed for 2 min"
         );
-        silence.printed(at(225));
-        assert_eq!(silence.line(at(284)), None);
-        silence.runs("verifying", at(270));
+        quiet.printed(at(225));
+        assert_eq!(quiet.line(at(284)), None);
+        quiet.runs("verifying", at(270));
         assert_eq!(
-            silence.line(at(285)).unwrap(),
-            "still running: verifying, for 0 min; nothing was printed for 1 min"
+            quiet.line(at(285)).unwrap(),
+            "still running: verifying, for 15 s; nothing was printed for 1 min"
         );
         // A machine that slept says it once.
-        assert!(silence.line(at(9000)).is_some());
-        assert_eq!(silence.line(at(9001)), None);
+        assert!(quiet.line(at(9000)).is_some());
+        assert_eq!(quiet.line(at(9001)), None);
     }
 }

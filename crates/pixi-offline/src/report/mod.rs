@@ -7,6 +7,7 @@
 mod heartbeat;
 mod phases;
 mod plain;
+pub(crate) mod stdout;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -19,16 +20,20 @@ use crate::parallel::locked;
 use heartbeat::Heartbeat;
 
 pub use phases::{Format, Phases, Verbosity};
-pub(crate) use plain::Plain;
+pub(crate) use plain::PlainText;
 
 /// Where the lines of a run go.
 #[derive(Debug, Default)]
 pub struct Report {
     phases: Option<Phases>,
-    /// Where somebody waits for a line.
+    /// Where a person waits for a line.
     heartbeat: Option<Heartbeat>,
     /// Where control characters of what runs in a container are written out.
-    plain: OnceLock<Mutex<Plain>>,
+    plain: OnceLock<Mutex<PlainText>>,
+    /// Only warnings and errors are wanted of a command that does not report in phases.
+    quiet: OnceLock<()>,
+    /// The steps of such a command, with --verbose.
+    steps: OnceLock<Phases>,
 }
 
 impl Report {
@@ -37,7 +42,7 @@ impl Report {
         Report {
             phases: None,
             heartbeat: io::stderr().is_terminal().then(Heartbeat::start),
-            plain: OnceLock::new(),
+            ..Report::default()
         }
     }
 
@@ -48,8 +53,39 @@ impl Report {
         Report {
             phases: Some(phases),
             heartbeat: is_still.then(Heartbeat::start),
-            plain: OnceLock::new(),
+            ..Report::default()
         }
+    }
+
+    /// Shows as much of a command that does not report in phases as is wanted.
+    pub fn show(&self, verbosity: Verbosity) {
+        match verbosity {
+            Verbosity::Quiet => {
+                let _ = self.quiet.set(());
+            }
+            Verbosity::Normal => {}
+            Verbosity::Verbose => {
+                let _ = self.steps.set(Phases::new(Format::Text, verbosity, false));
+            }
+        }
+    }
+
+    /// Whether only warnings and errors are wanted.
+    pub fn is_quiet(&self) -> bool {
+        match &self.phases {
+            Some(phases) => phases.is_quiet(),
+            None => self.quiet.get().is_some(),
+        }
+    }
+
+    /// Whether the steps of several commands are shown as phases of one.
+    pub fn has_phases(&self) -> bool {
+        self.phases.is_some()
+    }
+
+    /// What is told of each phase or step.
+    fn told(&self) -> Option<&Phases> {
+        self.phases.as_ref().or_else(|| self.steps.get())
     }
 
     /// What was reached: `OK: …`.
@@ -59,7 +95,7 @@ impl Report {
 
     /// What to run next: `Next: …`. In phases the next one follows by itself.
     pub fn next(&self, line: impl Display) {
-        if self.phases.is_none() {
+        if self.phases.is_none() && !self.is_quiet() {
             self.line("Next: ", line);
         }
     }
@@ -72,7 +108,7 @@ impl Report {
     /// What the whole run came to: `OK: …`, unless only warnings and errors are
     /// wanted.
     pub fn result(&self, line: impl Display) {
-        if !self.phases.as_ref().is_some_and(Phases::is_quiet) {
+        if !self.is_quiet() {
             self.line("OK: ", line);
         }
     }
@@ -97,19 +133,24 @@ impl Report {
     /// Something to know that stops nothing: `NOTE: …`.
     pub fn note(&self, line: impl Display) {
         // Several steps may see the same.
-        let is_new = |phases: &Phases| !phases.is_quiet() && phases.noted(&line.to_string());
-        if self.phases.as_ref().is_none_or(is_new) {
+        let is_new = |phases: &Phases| phases.noted(&line.to_string());
+        if !self.is_quiet() && self.phases.as_ref().is_none_or(is_new) {
             self.line("NOTE: ", indented(line));
         }
     }
 
-    /// Something that may bite later: `WARNING: …`.
+    /// Prints a warning: `WARNING: …`.
     pub fn warning(&self, line: impl Display) {
         // Several steps may see the same.
         let is_new = |phases: &Phases| phases.warned(&line.to_string());
         if self.phases.as_ref().is_none_or(is_new) {
             self.line("WARNING: ", indented(line));
         }
+    }
+
+    /// Whether no earlier phase of the run has asked for this key.
+    pub fn is_new(&self, key: &str) -> bool {
+        self.phases.as_ref().is_none_or(|phases| phases.is_new(key))
     }
 
     /// The end of a failed run: `ERROR: …`, with the chain of causes.
@@ -120,11 +161,11 @@ impl Report {
     /// Help, version and other text that was asked for, on stdout.
     pub fn text(&self, text: impl Display) {
         self.printed();
-        let _ = write!(io::stdout(), "{text}");
+        stdout::write(text);
     }
 
     /// From now on control characters of what runs in a container are written out where
-    /// it is shown: it gives a terminal no orders.
+    /// it is shown: without terminal escape sequences.
     pub fn show_plainly(&self) {
         let _ = self.plain.set(Mutex::default());
     }
@@ -152,6 +193,9 @@ impl Report {
             }
             return phases.container_output(bytes);
         }
+        if self.is_quiet() {
+            return Ok(());
+        }
         self.printed();
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
@@ -159,21 +203,28 @@ impl Report {
     }
 
     /// Begins a phase, and ends the one before as one that went well. `what` is
-    /// what it does, for people.
+    /// what it does, for the line that shows what runs.
     pub fn phase(&self, name: &'static str, what: &str) {
-        if let Some(phases) = &self.phases {
-            phases.begin(name, what);
+        if let Some(told) = self.told() {
+            told.begin(name, what);
         }
-        if let Some(heartbeat) = &self.heartbeat {
-            heartbeat.runs(what);
-        }
+        self.runs(what);
         self.printed();
+    }
+
+    /// Goes on with another part of the present phase, which puts an end to the container's
+    /// [last lines](Report::last_lines).
+    pub fn part(&self, what: &str) {
+        if let Some(phases) = &self.phases {
+            phases.runs(what);
+        }
+        self.runs(what);
     }
 
     /// Says what of the present phase runs now, for the line that says so when nothing is
     /// printed.
     pub fn runs(&self, what: &str) {
-        if let Some(heartbeat) = &self.heartbeat {
+        if let Some(heartbeat) = self.heartbeat.as_ref().filter(|_| !self.is_quiet()) {
             heartbeat.runs(what);
         }
     }
@@ -199,6 +250,11 @@ impl Report {
         }
     }
 
+    /// Whether details are wanted.
+    pub fn is_verbose(&self) -> bool {
+        self.phases.as_ref().is_some_and(Phases::is_verbose)
+    }
+
     /// The last lines that came out of a container in the present phase, fit for
     /// a terminal.
     pub fn last_lines(&self) -> Vec<String> {
@@ -210,22 +266,20 @@ impl Report {
 
     /// Adds a fact to the present phase's record.
     pub fn field(&self, key: &'static str, value: impl Serialize) {
-        if let Some(phases) = &self.phases {
-            phases.field(key, serde_json::to_value(value).unwrap_or_default());
+        if let Some(told) = self.told() {
+            told.field(key, serde_json::to_value(value).unwrap_or_default());
         }
     }
 
     /// Ends the present phase with the result of the whole run, and gives the name
     /// of the phase that an error ended.
     pub fn end_phases(&self, error: Option<&anyhow::Error>) -> Option<&'static str> {
-        self.phases
-            .as_ref()
-            .and_then(|phases| phases.end_all(error))
+        self.told().and_then(|told| told.end_all(error))
     }
 
     /// A line that phases show only when asked for details: their own say as much.
     fn detail(&self, prefix: &str, line: impl Display) {
-        if self.phases.as_ref().is_none_or(Phases::is_verbose) {
+        if !self.is_quiet() && self.phases.as_ref().is_none_or(Phases::is_verbose) {
             self.line(prefix, line);
         }
     }

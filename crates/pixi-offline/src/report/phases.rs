@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 use crate::escape::escape;
 use crate::failure;
 use crate::parallel::locked;
+use crate::report::stdout;
 
-/// The version of the objects on stdout, documented in `docs/how-to/one-command.md`.
-const SCHEMA: u32 = 1;
+/// The version of the objects on stdout, documented in `docs/reference/json.md`.
+const SCHEMA: u32 = 2;
 
 /// The moving line while a container works: its last line of output.
 const SPINNER: &str = "{spinner} {prefix} {elapsed} {wide_msg}";
@@ -60,11 +61,13 @@ pub struct Phases {
 
 #[derive(Debug, Default)]
 struct State {
-    present: Option<Present>,
+    present: Option<CurrentPhase>,
     /// Every warning so far.
     warned: HashSet<String>,
     /// Every note so far.
     noted: HashSet<String>,
+    /// Every key of what was said so far.
+    keys: HashSet<String>,
     /// The line of the container's output that is not complete yet.
     line: Vec<u8>,
     /// The last complete ones of the present phase.
@@ -72,9 +75,8 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Present {
+struct CurrentPhase {
     name: &'static str,
-    what: String,
     begun: Instant,
     facts: Map<String, Value>,
     warnings: Vec<String>,
@@ -112,23 +114,29 @@ impl Phases {
         self.format == Format::Json
     }
 
+    /// Begins a phase, and ends the one before as one that went well.
     pub(super) fn begin(&self, name: &'static str, what: &str) {
         self.end_all(None);
         // Not only the time: a bar that is finished never moves again.
         self.bar.reset();
         self.bar.set_style(style(SPINNER));
-        self.bar.set_prefix(what.to_owned());
-        self.bar.set_message("");
         self.bar.enable_steady_tick(Duration::from_millis(120));
-        locked(&self.state).lines.clear();
-        locked(&self.state).line.clear();
-        locked(&self.state).present = Some(Present {
+        self.runs(what);
+        locked(&self.state).present = Some(CurrentPhase {
             name,
-            what: what.to_owned(),
             begun: Instant::now(),
             facts: Map::new(),
             warnings: Vec::new(),
         });
+    }
+
+    /// Says what of the present phase runs now; the last lines are those of this part.
+    pub(super) fn runs(&self, what: &str) {
+        self.bar.set_prefix(what.to_owned());
+        self.bar.set_message("");
+        let mut state = locked(&self.state);
+        state.lines.clear();
+        state.line.clear();
     }
 
     pub(super) fn field(&self, key: &str, value: Value) {
@@ -152,6 +160,11 @@ impl Phases {
     /// Keeps a note in mind; whether it was not given before.
     pub(super) fn noted(&self, line: &str) -> bool {
         locked(&self.state).noted.insert(line.to_owned())
+    }
+
+    /// Keeps a key in mind; whether it was not given before.
+    pub(super) fn is_new(&self, key: &str) -> bool {
+        locked(&self.state).keys.insert(key.to_owned())
     }
 
     /// Whether anybody sees the bar.
@@ -228,7 +241,7 @@ impl Phases {
             };
             let line = format!(
                 "{outcome}: {} ({:.1} s){facts}\n",
-                present.what,
+                present.name,
                 took.as_secs_f64(),
             );
             let _ = io::stderr().write_all(line.as_bytes());
@@ -250,9 +263,7 @@ impl Phases {
                 object["error"] = format!("{error:#}").into();
                 object["exit_code"] = failure::exit_code(error).into();
             }
-            // A reader that went away is no reason to stop the work: the product
-            // is what was asked for.
-            let _ = io::stdout().write_all(format!("{object}\n").as_bytes());
+            stdout::write(format_args!("{object}\n"));
         }
         error.map(|_| present.name)
     }
@@ -273,7 +284,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// A line of somebody's output as it may stand on a terminal.
+/// A line of a container's output as it may be shown on a terminal.
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let plain = console::strip_ansi_codes(&text);

@@ -1,13 +1,13 @@
-//! What runs in a container, shown so that it gives a terminal no orders.
+//! The output of containers, shown without terminal escape sequences.
 
 /// Writes control characters out, also where they are cut by reads.
 #[derive(Debug, Default)]
-pub struct Plain {
+pub struct PlainText {
     /// The beginning of a character.
     rest: Vec<u8>,
 }
 
-impl Plain {
+impl PlainText {
     /// The next bytes as text: control characters but tab and newline as `\u{1b}`, what is
     /// no UTF-8 as U+FFFD.
     pub fn text(&mut self, bytes: &[u8]) -> String {
@@ -46,7 +46,7 @@ mod tests {
         let output = [output, b"\xff\x9b1m\xe2\x82x\n"].concat();
         let expected = "a\tb\\u{d}\n\\u{1b}[2J\\u{7}\\u{9b}31m\u{e9}\u{20ac}\u{1f600}\\u{7f}\n\u{fffd}\u{fffd}1m\u{fffd}x\n";
         for size in 1..=output.len() {
-            let mut plain = Plain::default();
+            let mut plain = PlainText::default();
             let shown: String = output.chunks(size).map(|part| plain.text(part)).collect();
             assert_eq!(shown, expected, "reads of {size}");
         }

@@ -49,7 +49,7 @@ pub struct BuildRequest {
     pub excludes: Vec<OsString>,
     /// What happens to what looks like a secret.
     pub secrets: SecretPolicy,
-    /// Whether a directory that is no workdir of ours may be overwritten.
+    /// Whether a directory that these commands did not make may be overwritten.
     pub force: bool,
     /// What is done about a lock that may not fit the manifest.
     pub lock: LockOption,
@@ -93,7 +93,7 @@ impl BuildOptions {
             source_root: self.root.request(root)?,
             lock: self.workdir.lock(),
             workdir: self.workdir.workdir,
-            excludes: self.workdir.exclude,
+            excludes: self.workdir.excludes.exclude,
             secrets: self.secrets.parse(),
             force: self.workdir.force,
             reuse_cache: self.workdir.reuse_cache,

@@ -1,4 +1,4 @@
-//! What was asked for: names, words and values that are valid once they exist.
+//! What was asked for: names, args and values that are valid once they exist.
 //!
 //! In: the text of a command line. Out: types that the rest of the crate can
 //! trust. This directory does no input or output and knows nothing of where things
@@ -7,7 +7,9 @@
 mod build;
 mod contact;
 mod environments;
+mod gpus;
 mod names;
+mod network;
 mod options;
 mod platform;
 mod secrets;
@@ -18,13 +20,16 @@ mod verification;
 pub use build::{BuildOptions, BuildRequest};
 pub use contact::Contact;
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
+pub use gpus::{GpuOptions, Gpus};
 pub use names::{
     ContainerId, ContainerPath, ContainerVariable, ImageReference, OFFICIAL_IMAGE, ProductVariable,
     ProjectName,
 };
+pub use network::{NetworkOptions, NetworkRequest};
 pub use options::{
-    CacheOption, EngineOptions, EnvironmentOptions, LockOption, PlatformOptions, ProductOptions,
-    SecretOptions, SigningOptions, Transfer, TransferOptions, VerifyOptions, WorkdirOptions,
+    CacheOption, EngineOptions, EnvironmentOptions, ExcludeOptions, LockOption, PlatformOptions,
+    PreviousOptions, ProductOptions, SecretOptions, SigningOptions, Transfer, TransferOptions,
+    VerbosityOptions, VerifyOptions, WorkdirOptions, without_containers,
 };
 pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};

@@ -37,7 +37,7 @@ impl ProjectName {
         if bytes.starts_with(b"-") {
             return refuse("starts with `-` and would be taken for an option");
         }
-        // Those beyond ASCII too: U+009B begins a terminal's orders.
+        // Those beyond ASCII too: U+009B begins terminal escape sequences.
         if name.to_string_lossy().chars().any(char::is_control) {
             return refuse("holds a control character");
         }
@@ -139,7 +139,7 @@ impl ContainerId {
         let text = utf8_arg("the container's id", text)?;
         if text.is_empty() || text.starts_with('-') {
             return Err(Failure::usage(format!(
-                "--container-id {text:?} is no container; give its name or id, as `docker ps` shows it"
+                "--container-id {text:?} is not a container; give its name or id, as `docker ps` shows it"
             )));
         }
         Ok(ContainerId(text.to_owned()))
@@ -247,7 +247,8 @@ impl fmt::Display for ContainerPath {
 pub struct ContainerVariable(String);
 
 impl ContainerVariable {
-    /// Takes `KEY=VALUE` with a non-empty KEY.
+    /// Takes `KEY=VALUE` with a non-empty KEY; a KEY alone that the caller has a value of has it
+    /// by now ([`crate::commands::take_from_here`]).
     ///
     /// # Errors
     ///
@@ -259,6 +260,9 @@ impl ContainerVariable {
         })?;
         match text.split_once('=') {
             Some((key, _)) if !key.is_empty() => Ok(ContainerVariable(text.to_owned())),
+            None if !text.is_empty() => Err(Failure::usage(format!(
+                "--container-env {text}: no such variable is set here; give KEY=VALUE, or set and export it"
+            ))),
             _ => Err(Failure::usage(
                 "--container-env needs KEY=VALUE with a KEY that is not empty",
             )),

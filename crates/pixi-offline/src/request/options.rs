@@ -3,23 +3,24 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::report::Verbosity;
 use crate::request::{
-    Contact, ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations,
-    ProductVariable, ProjectName, SecretAction, SecretPolicy, TimeLimit, Verification,
+    ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations, ProjectName,
+    SecretAction, SecretPolicy, TimeLimit, Verification,
 };
 use crate::staging::LinkMode;
 
 /// Where a workdir goes, and what of the project goes into it.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Workdir")]
+#[allow(missing_docs, reason = "a flattened group has its own")]
 pub struct WorkdirOptions {
     /// Working directory for build, logs and product. An existing WORKDIR is replaced [default:
-    /// tmp/workdir-SECONDS below the git top level, else below the current directory; in
-    /// build-offline-product .pixi-offline/NAME below the current directory]
+    /// tmp/workdir-SECONDS below the git top level, else below the current directory]
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
@@ -27,29 +28,42 @@ pub struct WorkdirOptions {
     #[arg(long, value_name = "NAME")]
     pub project_name: Option<OsString>,
 
-    /// Leave out what matches this rsync pattern, besides .git/ .pixi/ .env and caches (repeatable)
-    #[arg(long, value_name = "PATTERN")]
-    pub exclude: Vec<OsString>,
+    #[command(flatten)]
+    pub excludes: ExcludeOptions,
 
-    /// Overwrite WORKDIR also when it was not made by these commands
+    /// Replace WORKDIR also when it was not made by these commands
     #[arg(long)]
     pub force: bool,
 
-    /// Let pixi bring a stale pixi.lock up to date instead of refusing it
+    /// Let pixi update a stale pixi.lock instead of refusing it
     #[arg(long, conflicts_with = "frozen")]
     pub update_lock: bool,
 
-    /// Install pixi.lock as it is, byte for byte, also when pixi calls it stale
+    /// Install pixi.lock as it is, without comparing it with the manifest
     #[arg(long)]
     pub frozen: bool,
 
-    /// Begin with the package cache of the WORKDIR that is overwritten, so that less is fetched
+    /// Start with the package cache of the WORKDIR that is replaced, so that less is downloaded
     #[arg(long)]
     pub reuse_cache: bool,
 
-    /// Keep what pixi builds from source in WORKDIR/built-packages, a channel to publish from
+    /// Keep the packages that pixi builds from source in WORKDIR/built-packages, a conda channel
     #[arg(long)]
     pub keep_built_packages: bool,
+}
+
+/// Which files of a project stay behind.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ExcludeOptions {
+    /// Leave out what matches this rsync pattern, in addition to .git/ .pixi/ .env and caches
+    /// (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<OsString>,
+
+    /// Read more patterns from FILE, one in a line as with rsync; lines that begin with `#` or `;`
+    /// are comments (repeatable; they come after those of --exclude)
+    #[arg(long, value_name = "FILE")]
+    pub exclude_from: Vec<PathBuf>,
 }
 
 /// What is done about a lock that may not fit the manifest.
@@ -103,20 +117,26 @@ pub enum CacheOption {
 #[command(next_help_heading = "Product")]
 pub struct ProductOptions {
     /// Where the product goes [default: WORKDIR/product]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, visible_alias = "product-dir", value_name = "DIR")]
     pub output: Option<PathBuf>,
 
     /// Set an environment variable for users of the product: envs.sh exports it, byte for byte
     /// (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, visible_alias = "product-env", value_name = "KEY=VALUE")]
     pub env: Vec<OsString>,
 
     /// What of the package cache goes into the product: what the environments need, or everything
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = CacheOption::Needed)]
+    #[arg(
+        long,
+        visible_alias = "package-cache",
+        value_enum,
+        value_name = "WHAT",
+        default_value_t = CacheOption::Needed
+    )]
     pub cache: CacheOption,
 
-    /// Compare every file of every package with the checksums that the packages carry
-    #[arg(long)]
+    /// Compare every file of every package with the checksums in the packages
+    #[arg(long, visible_alias = "check-hashes")]
     pub deep: bool,
 
     /// Include the pixi of the build in the product, so that the target needs only bash and coreutils;
@@ -124,55 +144,32 @@ pub struct ProductOptions {
     #[arg(long)]
     pub bundle_pixi: bool,
 
-    /// Whom the person at the target can ask, on one line: in README.txt and report.html
+    /// Contact for the people at the target, on one line: in README.txt and report.html
     #[arg(long, value_name = "TEXT")]
     pub contact: Option<OsString>,
 
-    /// How the package cache gets into the product. Beware of hardlink: product and workdir
-    /// then share each file, and pixi shares it further with the environments, so a program
-    /// that edits a file in an environment edits the cache, unnoticed
+    /// How the package cache is put into the product. With hardlink product, workdir and
+    /// installed environments share files: a program that edits a file in an environment also
+    /// edits the package cache
     #[arg(long, value_enum, value_name = "MODE", default_value_t = LinkMode::Auto)]
     pub link_mode: LinkMode,
 
-    /// Move the package cache into the product, so that the workdir has none any more: no other
-    /// product can be made of it
+    /// Move the package cache into the product; the workdir then has none, and no other product
+    /// can be made of it
     #[arg(long, conflicts_with = "link_mode")]
     pub move_cache: bool,
-}
-
-impl ProductOptions {
-    /// The variables of `--env`.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2, as [`ProductVariable::new`].
-    pub fn variables(&self) -> anyhow::Result<Vec<ProductVariable>> {
-        self.env
-            .iter()
-            .map(|text| ProductVariable::new(text))
-            .collect()
-    }
-
-    /// Whom to ask.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2, as [`Contact::new`].
-    pub fn contact(&self) -> anyhow::Result<Option<Contact>> {
-        self.contact.as_deref().map(Contact::new).transpose()
-    }
 }
 
 /// Which environments are installed.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Environments")]
 pub struct EnvironmentOptions {
-    /// Install this environment, and later have the product install it (repeatable) [default: default]
+    /// Install this environment, in the build and at the target (repeatable) [default: default]
     #[arg(long, short, value_name = "NAME")]
     pub environment: Vec<OsString>,
 
     /// Install every environment that pixi.lock has
-    #[arg(long)]
+    #[arg(long, short, visible_alias = "all")]
     pub all_environments: bool,
 }
 
@@ -207,28 +204,35 @@ pub struct VerifyOptions {
     #[arg(long, value_name = "PATH")]
     pub expect_file: Vec<OsString>,
 
-    /// Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…
+    /// Run `pixi run CMD ARG…` in the project; the last option: --verify-run -- CMD ARG…, or only
+    /// -- CMD ARG…
     #[arg(long)]
     pub verify_run: bool,
 
-    /// The command, word for word
+    /// After `--`: verify with `pixi run CMD ARG…` in the project
     #[arg(last = true, value_name = "CMD")]
-    pub verify_words: Vec<OsString>,
+    pub verify_args: Vec<OsString>,
 }
 
 impl VerifyOptions {
+    /// The arguments of the command, where one is given.
+    fn command(&self) -> Option<&[OsString]> {
+        let is_given = self.verify_run || !self.verify_args.is_empty();
+        is_given.then_some(self.verify_args.as_slice())
+    }
+
     /// The environment of `--verify-environment`.
     ///
     /// # Errors
     ///
-    /// Exit code 2 when it is no name, or there is nothing to verify.
+    /// Exit code 2 when it is not a name, or there is nothing to verify.
     pub fn environment(&self) -> anyhow::Result<Option<EnvironmentName>> {
         let name = self
             .verify_environment
             .as_deref()
             .map(EnvironmentName::new)
             .transpose()?;
-        if name.is_some() && self.verify_task.is_none() && !self.verify_run {
+        if name.is_some() && self.verify_task.is_none() && self.command().is_none() {
             return Err(Failure::usage(
                 "--verify-environment requires --verify-task or --verify-run",
             ));
@@ -242,8 +246,7 @@ impl VerifyOptions {
     ///
     /// Exit code 2, as [`Verification::new`] and [`Expectations::new`].
     pub fn parse(&self) -> anyhow::Result<(Verification, Expectations)> {
-        let command = self.verify_run.then_some(self.verify_words.as_slice());
-        let verification = Verification::new(self.verify_task.as_deref(), command)?;
+        let verification = Verification::new(self.verify_task.as_deref(), self.command())?;
         let expectations =
             Expectations::new(&self.expect_output, &self.expect_file, &verification)?;
         Ok((verification, expectations))
@@ -263,6 +266,20 @@ pub struct SigningOptions {
     pub sign_password_file: Option<PathBuf>,
 }
 
+/// The product that was delivered before.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Product")]
+pub struct PreviousOptions {
+    /// Compare with this product, or a directory with its lists: report.html has a section on what changed
+    /// since, and changes.json has it for programs
+    #[arg(long, value_name = "OLD")]
+    pub previous: Option<PathBuf>,
+
+    /// Require that OLD is signed, and check it with this public key of minisign
+    #[arg(long, value_name = "FILE", requires = "previous")]
+    pub previous_key: Option<PathBuf>,
+}
+
 /// Which engine does the work, and what its containers find in their environment.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
@@ -271,8 +288,9 @@ pub struct EngineOptions {
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<OsString>,
 
-    /// Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Set a variable in the containers, such as CONDA_OVERRIDE_CUDA or a proxy; KEY alone has the
+    /// value that it has here (repeatable)
+    #[arg(long, value_name = "KEY[=VALUE]")]
     pub container_env: Vec<OsString>,
 
     /// End what runs in a container when one phase of it (install, bootstrap, verification), or one
@@ -280,8 +298,7 @@ pub struct EngineOptions {
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<OsString>,
 
-    /// Show what runs in the containers with its control characters written out, so that it gives
-    /// the terminal no orders; logs keep every byte
+    /// Escape control characters in the container output that is shown; logs keep every byte
     #[arg(long)]
     pub plain_output: bool,
 }
@@ -315,7 +332,7 @@ impl EngineOptions {
 pub struct PlatformOptions {
     /// Require this platform of the image, such as linux/amd64 [default: what
     /// the engine has or takes]
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, visible_alias = "platform", value_name = "PLATFORM")]
     pub container_platform: Option<OsString>,
 }
 
@@ -355,16 +372,49 @@ pub struct TransferOptions {
     pub transfer: Transfer,
 }
 
+/// How much is shown.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "What is shown")]
+pub struct VerbosityOptions {
+    /// Show warnings and errors only; what runs in containers goes to the logs alone
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Show each step with its time and what it found, and what runs in containers
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+impl VerbosityOptions {
+    /// What these options mean.
+    pub fn parse(self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
+}
+
+/// The options of [`VerbosityOptions`] in the help of a command that starts no container.
+pub fn without_containers(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "quiet" => argument.help("Show warnings and errors only"),
+        "verbose" => argument.help("Show each step with its time and what it found"),
+        _ => argument,
+    }
+}
+
 /// What happens to what looks like a secret.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Secrets")]
 pub struct SecretOptions {
-    /// Where something that will be copied looks like a secret: say so and go on, refuse to start,
-    /// or do not look
+    /// What to do about possible secrets in what will be copied: warn, refuse to start, or do not
+    /// search
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = SecretAction::Warn)]
     pub secrets: SecretAction,
 
-    /// Pass over what matches this rsync pattern, a path as in --exclude (repeatable)
+    /// Accept possible secrets that match this rsync pattern, a path as in --exclude (repeatable)
     #[arg(long, value_name = "PATTERN")]
     pub allow_secret: Vec<OsString>,
 }

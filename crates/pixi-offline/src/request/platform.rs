@@ -32,7 +32,7 @@ impl ContainerPlatform {
             !part.is_empty() && part.chars().all(plain)
         };
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(is_word) {
-            return Err(refused("is no platform"));
+            return Err(refused("is not a platform"));
         }
         if parts[0] != "linux" {
             return Err(refused(

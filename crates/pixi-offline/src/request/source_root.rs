@@ -37,6 +37,14 @@ impl SourcePlace {
             SourcePlace::Container => "--source-root-in-container",
         }
     }
+
+    /// The option that names a project there.
+    pub(crate) fn project_option(self) -> &'static str {
+        match self {
+            SourcePlace::Host => "--project-dir",
+            SourcePlace::Container => "--project-path-in-container",
+        }
+    }
 }
 
 /// A directory that the project is in, and that is staged with it.
@@ -65,7 +73,7 @@ impl SourceRootOptions {
     /// # Errors
     ///
     /// Exit code 2 for an option that needs a source root where there is none, and for a path
-    /// that does not lie below it.
+    /// that is not below it.
     pub fn request(
         self,
         dir: Option<(SourcePlace, PathBuf)>,

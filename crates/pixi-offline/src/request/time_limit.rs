@@ -40,7 +40,7 @@ impl TimeLimit {
                 duration,
             }),
             None => Err(refuse(
-                "it is no time; give a number with its unit, such as 90s, 15m or 2h".to_owned(),
+                "it is not a time; give a number with its unit, such as 90s, 15m or 2h".to_owned(),
             )),
         }
     }

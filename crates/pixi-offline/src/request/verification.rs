@@ -14,9 +14,9 @@ use crate::request::DEFAULT_ENVIRONMENT;
 pub enum Verification {
     /// Nothing was asked for.
     None,
-    /// `pixi run T`, T as one word.
+    /// `pixi run T`, T as one argument.
     Task(String),
-    /// `pixi run CMD ARG…`, word for word.
+    /// `pixi run CMD ARG…`, argument for argument.
     Command(Vec<String>),
 }
 
@@ -25,14 +25,14 @@ impl Verification {
     ///
     /// # Errors
     ///
-    /// Exit code 2 when both are given, the task is empty, or a word is not
+    /// Exit code 2 when both are given, the task is empty, or an argument is not
     /// UTF-8 (the engine's client would change it).
     pub fn new(task: Option<&OsStr>, command: Option<&[OsString]>) -> anyhow::Result<Verification> {
-        let text = |word: &OsStr| {
-            word.to_str().map(str::to_owned).ok_or_else(|| {
+        let text = |arg: &OsStr| {
+            arg.to_str().map(str::to_owned).ok_or_else(|| {
                 Failure::usage(format!(
-                    "a word of the verification is not UTF-8: {}; put it into a script or a task of the project",
-                    word.display()
+                    "an argument of the verification is not UTF-8: {}; put it into a script or a task of the project",
+                    arg.display()
                 ))
             })
         };
@@ -44,11 +44,8 @@ impl Verification {
                 "--verify-task is empty; give the name of a task of the project",
             )),
             (Some(task), None) => Ok(Verification::Task(text(task)?)),
-            (None, Some(words)) => Ok(Verification::Command(
-                words
-                    .iter()
-                    .map(|word| text(word))
-                    .collect::<Result<_, _>>()?,
+            (None, Some(args)) => Ok(Verification::Command(
+                args.iter().map(|arg| text(arg)).collect::<Result<_, _>>()?,
             )),
             (None, None) => Ok(Verification::None),
         }
@@ -75,16 +72,16 @@ impl Verification {
         *self != Verification::None
     }
 
-    /// The words after `pixi` (`run …`), in `environment` where that is not the
+    /// The arguments after `pixi` (`run …`), in `environment` where that is not the
     /// default one; empty when nothing is to be run.
-    pub fn pixi_words<'a>(&'a self, environment: Option<&'a str>) -> Vec<&'a str> {
+    pub fn pixi_args<'a>(&'a self, environment: Option<&'a str>) -> Vec<&'a str> {
         let option = environment.filter(|name| *name != DEFAULT_ENVIRONMENT);
         let option = option.into_iter().flat_map(|name| ["-e", name]);
         let run = std::iter::once("run").chain(option);
         match self {
             Verification::None => Vec::new(),
             Verification::Task(task) => run.chain([task.as_str()]).collect(),
-            Verification::Command(words) => run.chain(words.iter().map(String::as_str)).collect(),
+            Verification::Command(args) => run.chain(args.iter().map(String::as_str)).collect(),
         }
     }
 }
@@ -159,16 +156,16 @@ fn expected_file(file: &OsStr) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    fn words(words: &[&str]) -> Vec<OsString> {
-        words.iter().map(OsString::from).collect()
+    fn args(args: &[&str]) -> Vec<OsString> {
+        args.iter().map(OsString::from).collect()
     }
 
     #[test]
     fn at_most_one_form_and_no_empty_task() {
-        assert!(Verification::new(Some(OsStr::new("t")), Some(&words(&["x"]))).is_err());
+        assert!(Verification::new(Some(OsStr::new("t")), Some(&args(&["x"]))).is_err());
         assert!(Verification::new(Some(OsStr::new("")), None).is_err());
         assert_eq!(
-            Verification::new(None, None).unwrap().pixi_words(None),
+            Verification::new(None, None).unwrap().pixi_args(None),
             [""; 0]
         );
     }
@@ -176,27 +173,27 @@ mod tests {
     #[test]
     fn words_reach_pixi_as_they_are() {
         let task = Verification::new(Some(OsStr::new("my task")), None).unwrap();
-        assert_eq!(task.pixi_words(None), ["run", "my task"]);
-        assert_eq!(task.pixi_words(Some("default")), ["run", "my task"]);
+        assert_eq!(task.pixi_args(None), ["run", "my task"]);
+        assert_eq!(task.pixi_args(Some("default")), ["run", "my task"]);
         assert_eq!(
-            task.pixi_words(Some("test")),
+            task.pixi_args(Some("test")),
             ["run", "-e", "test", "my task"]
         );
-        let command = Verification::new(None, Some(&words(&["", "--", "$x", "a\nb"]))).unwrap();
-        assert_eq!(command.pixi_words(None), ["run", "", "--", "$x", "a\nb"]);
+        let command = Verification::new(None, Some(&args(&["", "--", "$x", "a\nb"]))).unwrap();
+        assert_eq!(command.pixi_args(None), ["run", "", "--", "$x", "a\nb"]);
     }
 
     #[test]
     fn expectations_need_a_verification_and_paths_that_stay_inside() {
         let task = Verification::Task("t".into());
-        assert!(Expectations::new(&words(&["x"]), &[], &Verification::None).is_err());
-        assert!(Expectations::new(&words(&[""]), &[], &task).is_err());
+        assert!(Expectations::new(&args(&["x"]), &[], &Verification::None).is_err());
+        assert!(Expectations::new(&args(&[""]), &[], &task).is_err());
         for bad in ["", "/etc/passwd", "../x", "a/../../x", "a\nb"] {
             assert!(
-                Expectations::new(&[], &words(&[bad]), &task).is_err(),
+                Expectations::new(&[], &args(&[bad]), &task).is_err(),
                 "{bad:?}"
             );
         }
-        assert!(Expectations::new(&[], &words(&["a/b c"]), &task).is_ok());
+        assert!(Expectations::new(&[], &args(&["a/b c"]), &task).is_ok());
     }
 }

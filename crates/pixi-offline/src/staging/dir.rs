@@ -1,4 +1,4 @@
-//! What lies in one directory.
+//! What is in one directory.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -64,12 +64,12 @@ pub(super) struct DirEntries {
     buffer: Vec<u8>,
     /// The names, each with a NUL at its end.
     names: Vec<u8>,
-    found: Vec<Found>,
+    found: Vec<ListedName>,
 }
 
 /// One entry, as the directory lists it.
 #[derive(Clone, Copy)]
-struct Found {
+struct ListedName {
     inode: u64,
     name: usize,
     kind: FileType,
@@ -94,7 +94,7 @@ impl DirEntries {
                     if name == b".\0" || name == b"..\0" {
                         continue;
                     }
-                    self.found.push(Found {
+                    self.found.push(ListedName {
                         inode: entry.ino(),
                         name: self.names.len(),
                         kind: entry.file_type(),

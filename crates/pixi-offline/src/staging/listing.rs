@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Every entry below the top of a tree. It takes about 30 bytes for each beside
+/// Every entry below the top of a tree. It takes about 40 bytes for each beside
 /// its own name, and 32 more where there is a digest: the names of the directories
 /// above are kept once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,18 +16,20 @@ pub struct Listing {
 
 /// One entry of a [`Listing`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed<'a> {
+pub struct ListedEntry<'a> {
     /// The path below the top.
     pub path: PathBuf,
     /// Permissions, setuid, setgid and sticky bits. Linux gives links 0o777.
     pub mode: u32,
+    /// When it was last written, in whole seconds since 1970.
+    pub time: i64,
     /// What it is.
-    pub kind: Kind<'a>,
+    pub kind: ListedKind<'a>,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind<'a> {
+pub enum ListedKind<'a> {
     /// A directory.
     Dir,
     /// A regular file.
@@ -67,11 +69,12 @@ struct Record {
     name: u32,
     name_length: u16,
     mode: u16,
-    what: What,
+    time: i64,
+    what: RecordKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum RecordKind {
     Dir { number: u32 },
     File { size: u64 },
     HashedFile { size: u64, digest: u32 },
@@ -84,7 +87,7 @@ enum What {
 
 /// What is told of an entry when it is added.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum New<'a> {
+pub(super) enum NewEntry<'a> {
     Dir { number: u32 },
     File { size: u64, sha256: Option<[u8; 32]> },
     Link { leads_to: &'a [u8] },
@@ -97,38 +100,39 @@ pub(super) enum New<'a> {
 impl ListedDir {
     /// Adds an entry. One that does not fit, in a directory whose names are 4 GiB
     /// together, is no longer an entry that any file system here can hold.
-    pub(super) fn add(&mut self, name: &[u8], mode: u32, new: New<'_>) {
+    pub(super) fn add(&mut self, name: &[u8], mode: u32, time: i64, new: NewEntry<'_>) {
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let at = number(self.text.len());
         self.text.extend_from_slice(name);
         let what = match new {
-            New::Dir { number } => What::Dir { number },
-            New::File { size, sha256: None } => What::File { size },
-            New::File {
+            NewEntry::Dir { number } => RecordKind::Dir { number },
+            NewEntry::File { size, sha256: None } => RecordKind::File { size },
+            NewEntry::File {
                 size,
                 sha256: Some(digest),
             } => {
                 self.digests.push(digest);
-                What::HashedFile {
+                RecordKind::HashedFile {
                     size,
                     digest: number(self.digests.len() - 1),
                 }
             }
-            New::Link { leads_to } => {
+            NewEntry::Link { leads_to } => {
                 self.text.extend_from_slice(leads_to);
-                What::Link {
+                RecordKind::Link {
                     length: number(leads_to.len()),
                 }
             }
-            New::Fifo => What::Fifo,
-            New::Socket => What::Socket,
-            New::BlockDevice => What::BlockDevice,
-            New::CharacterDevice => What::CharacterDevice,
+            NewEntry::Fifo => RecordKind::Fifo,
+            NewEntry::Socket => RecordKind::Socket,
+            NewEntry::BlockDevice => RecordKind::BlockDevice,
+            NewEntry::CharacterDevice => RecordKind::CharacterDevice,
         };
         self.entries.push(Record {
             name: at,
             name_length: name.len() as u16,
             mode: (mode & 0o7777) as u16,
+            time,
             what,
         });
     }
@@ -150,7 +154,7 @@ impl ListedDir {
         let numbers = 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         let dirs = numbers
             .clone()
-            .filter(|&number| matches!(self.entries[number as usize].what, What::Dir { .. }));
+            .filter(|&number| matches!(self.entries[number as usize].what, RecordKind::Dir { .. }));
         order.extend(numbers.map(|number| (number, false)));
         order.extend(dirs.map(|number| (number, true)));
         // Two runs, the first of them sorted: quick for a merge sort.
@@ -213,11 +217,11 @@ impl Listing {
             let name = |record: &Record| record.name(&dir.text).cmp(wanted);
             let found = dir.entries.binary_search_by(name).ok()?;
             match (dir.entries[found].what, parts.next()) {
-                (What::Dir { number }, Some(next)) => {
+                (RecordKind::Dir { number }, Some(next)) => {
                     dir = self.dirs.get(number as usize)?.as_ref()?;
                     part = next;
                 }
-                (What::HashedFile { size: had, digest }, None) if had == size => {
+                (RecordKind::HashedFile { size: had, digest }, None) if had == size => {
                     return Some(dir.digests[digest as usize]);
                 }
                 _ => return None,
@@ -227,7 +231,7 @@ impl Listing {
 
     /// The entries, sorted by the bytes of their paths, each path below `top`,
     /// which may be empty.
-    pub fn entries<'a>(&'a self, top: &Path) -> impl Iterator<Item = Listed<'a>> + use<'a> {
+    pub fn entries<'a>(&'a self, top: &Path) -> impl Iterator<Item = ListedEntry<'a>> + use<'a> {
         let mut entries = Entries {
             listing: self,
             path: top.to_owned(),
@@ -261,9 +265,9 @@ impl Entries<'_> {
 }
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Listed<'a>;
+    type Item = ListedEntry<'a>;
 
-    fn next(&mut self) -> Option<Listed<'a>> {
+    fn next(&mut self) -> Option<ListedEntry<'a>> {
         loop {
             let (dir, order) = self.open.last_mut()?;
             let dir = *dir;
@@ -277,32 +281,33 @@ impl<'a> Iterator for Entries<'a> {
             let record = &dir.entries[number as usize];
             let name = OsStr::from_bytes(record.name(&dir.text));
             let kind = match record.what {
-                What::Dir { number } if inside => {
+                RecordKind::Dir { number } if inside => {
                     self.path.push(name);
                     self.enter(number);
                     continue;
                 }
-                What::Dir { .. } => Kind::Dir,
-                What::File { size } => Kind::File { size, sha256: None },
-                What::HashedFile { size, digest } => Kind::File {
+                RecordKind::Dir { .. } => ListedKind::Dir,
+                RecordKind::File { size } => ListedKind::File { size, sha256: None },
+                RecordKind::HashedFile { size, digest } => ListedKind::File {
                     size,
                     sha256: Some(&dir.digests[digest as usize]),
                 },
-                What::Link { length } => {
+                RecordKind::Link { length } => {
                     let from = record.name as usize + usize::from(record.name_length);
                     let text = &dir.text[from..][..length as usize];
-                    Kind::Link {
+                    ListedKind::Link {
                         leads_to: Path::new(OsStr::from_bytes(text)),
                     }
                 }
-                What::Fifo => Kind::Fifo,
-                What::Socket => Kind::Socket,
-                What::BlockDevice => Kind::BlockDevice,
-                What::CharacterDevice => Kind::CharacterDevice,
+                RecordKind::Fifo => ListedKind::Fifo,
+                RecordKind::Socket => ListedKind::Socket,
+                RecordKind::BlockDevice => ListedKind::BlockDevice,
+                RecordKind::CharacterDevice => ListedKind::CharacterDevice,
             };
-            return Some(Listed {
+            return Some(ListedEntry {
                 path: self.path.join(name),
                 mode: record.mode.into(),
+                time: record.time,
                 kind,
             });
         }
@@ -315,32 +320,33 @@ mod tests {
 
     #[test]
     fn entries_come_by_the_bytes_of_their_whole_paths() {
-        let file = New::File {
+        let file = NewEntry::File {
             size: 1,
             sha256: None,
         };
         let mut top = ListedDir::default();
-        top.add(b"a0", 0o644, file);
-        top.add(b"a", 0o755, New::Dir { number: 2 });
-        top.add(b"a-b", 0o644, file);
-        top.add(b"a.b", 0o755, New::Dir { number: 1 });
-        top.add(b"unread", 0o755, New::Dir { number: 3 });
+        top.add(b"a0", 0o644, 7, file);
+        top.add(b"a", 0o755, 7, NewEntry::Dir { number: 2 });
+        top.add(b"a-b", 0o644, 7, file);
+        top.add(b"a.b", 0o755, 7, NewEntry::Dir { number: 1 });
+        top.add(b"unread", 0o755, 7, NewEntry::Dir { number: 3 });
         top.finish();
         let mut inner = ListedDir::default();
-        inner.add(b"z", 0o600, New::Link { leads_to: b"../a" });
+        inner.add(b"z", 0o600, 7, NewEntry::Link { leads_to: b"../a" });
         inner.add(
             b"\xff",
             0o600,
-            New::File {
+            -1,
+            NewEntry::File {
                 size: 7,
                 sha256: Some([9; 32]),
             },
         );
-        inner.add(b"b", 0o4755, New::Fifo);
+        inner.add(b"b", 0o4755, 7, NewEntry::Fifo);
         inner.finish();
         let listing = Listing::new([(2, inner.clone()), (0, top), (1, inner)]);
         assert_eq!(listing.len(), 11);
-        let listed: Vec<Listed<'_>> = listing.entries(Path::new("top")).collect();
+        let listed: Vec<ListedEntry<'_>> = listing.entries(Path::new("top")).collect();
         let paths: Vec<&[u8]> = listed
             .iter()
             .map(|entry| entry.path.as_os_str().as_bytes())
@@ -362,12 +368,13 @@ mod tests {
             ]
         );
         assert!(paths.is_sorted());
-        assert_eq!(listed[3].mode, 0o4755);
-        assert_eq!(listed[3].kind, Kind::Fifo);
+        assert_eq!((listed[3].mode, listed[3].time), (0o4755, 7));
+        assert_eq!(listed[5].time, -1);
+        assert_eq!(listed[3].kind, ListedKind::Fifo);
         let leads_to = Path::new("../a");
-        assert_eq!(listed[4].kind, Kind::Link { leads_to });
+        assert_eq!(listed[4].kind, ListedKind::Link { leads_to });
         let sha256 = Some(&[9; 32]);
-        assert_eq!(listed[5].kind, Kind::File { size: 7, sha256 });
+        assert_eq!(listed[5].kind, ListedKind::File { size: 7, sha256 });
         let digest = |path: &[u8], size| listing.digest(Path::new(OsStr::from_bytes(path)), size);
         assert_eq!(digest(b"a/\xff", 7), Some([9; 32]));
         for (path, size) in [

@@ -1,7 +1,7 @@
 //! Copying directory trees as `rsync -a SRC/ DST/` would, without rsync.
 //!
 //! What comes in: a source directory, a target that is not there yet (or an empty
-//! directory), and the [`Rules`] that say what stays behind, in rsync's own pattern
+//! directory), and the [`Rules`] that say what is left out, in rsync's own pattern
 //! language. What goes out: the copy, and what was really done ([`CopyStats`]).
 //!
 //! What this directory must not know: anything of pixi, of workdirs and products,
@@ -23,11 +23,9 @@ mod scan;
 mod selection;
 mod survey;
 
-pub use copy::{
-    CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode, copy_tree, copy_tree_with,
-};
+pub use copy::{CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode, copy_tree};
 pub use file::copy_file;
-pub use listing::{Kind, Listed, Listing};
+pub use listing::{ListedEntry, ListedKind, Listing};
 pub use pattern::Pattern;
 pub use rules::{PatternError, RuleVerdict, Rules};
 pub use scan::{Digests, HashPolicy, TreeScan, scan_tree};

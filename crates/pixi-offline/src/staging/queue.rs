@@ -47,7 +47,7 @@ impl<T> Queue<T> {
     /// Does tasks until none is left and no thread can add one any more.
     pub(super) fn work(&self, mut act: impl FnMut(T)) {
         while let Some(task) = self.take() {
-            let busy = Busy(self);
+            let busy = TaskGuard(self);
             act(task);
             drop(busy);
         }
@@ -88,9 +88,9 @@ impl<T> Queue<T> {
 
 /// A task in hand. Dropped, also by a panic, it is done: else the others would
 /// wait for it for ever.
-struct Busy<'a, T>(&'a Queue<T>);
+struct TaskGuard<'a, T>(&'a Queue<T>);
 
-impl<T> Drop for Busy<'_, T> {
+impl<T> Drop for TaskGuard<'_, T> {
     fn drop(&mut self) {
         let mut state = locked(&self.0.state);
         state.busy -= 1;

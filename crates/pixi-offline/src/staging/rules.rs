@@ -12,7 +12,7 @@ use super::pattern::Pattern;
 pub enum RuleVerdict {
     /// It is copied.
     Include,
-    /// It stays behind; a directory is not even entered.
+    /// It is left out; a directory is not even entered.
     Exclude,
 }
 
@@ -86,7 +86,7 @@ impl Rules {
         self.first_match(relative, is_dir).map(|rule| rule.verdict)
     }
 
-    /// Whether `relative` stays behind.
+    /// Whether `relative` is left out.
     pub fn excludes(&self, relative: &Path, is_dir: bool) -> bool {
         self.decide(relative, is_dir) == Some(RuleVerdict::Exclude)
     }

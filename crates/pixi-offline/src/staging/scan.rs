@@ -14,7 +14,7 @@ use super::copy::ExcludedStats;
 use super::copy::content::{ContentError, FileCopier};
 use super::copy::copy_error::changed;
 use super::dir::{DirEntries, begins_with, child, open_dir, path_of};
-use super::listing::{ListedDir, Listing, New};
+use super::listing::{ListedDir, Listing, NewEntry};
 use super::queue::Queue;
 use super::selection::{LinkAction, Selection};
 use crate::parallel;
@@ -22,7 +22,7 @@ use crate::parallel;
 /// What is to be done about the digest of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashPolicy {
-    /// Nobody wants it.
+    /// It is not needed.
     Skip,
     /// It is known already.
     Reuse([u8; 32]),
@@ -42,7 +42,7 @@ pub struct TreeScan {
     pub listing: Listing,
     /// How much that is.
     pub kept: ExcludedStats,
-    /// What the selection leaves, without what lies in such a directory.
+    /// What the selection leaves, without what is in such a directory.
     pub left: Vec<PathBuf>,
     /// Links that are to have another text, and that.
     pub links: Vec<(PathBuf, PathBuf)>,
@@ -69,7 +69,7 @@ pub fn scan_tree(
         digests,
         queue: Queue::new((Box::default(), 0)),
         dirs: AtomicU32::new(1),
-        trouble: Mutex::default(),
+        first_error: Mutex::default(),
     };
     let results = parallel::on_all_cores(|| {
         let mut worker = ScanWorker {
@@ -85,8 +85,8 @@ pub fn scan_tree(
         job.queue.work(|task| worker.dir(task));
         (worker.seen, worker.dirs)
     });
-    let trouble = job.trouble.into_inner();
-    if let Some((_, error)) = trouble.unwrap_or_else(PoisonError::into_inner) {
+    let first_error = job.first_error.into_inner();
+    if let Some((_, error)) = first_error.unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
     let mut all = TreeScan::default();
@@ -115,7 +115,7 @@ struct ScanJob<'a> {
     queue: Queue<ScanTask>,
     dirs: AtomicU32,
     /// The first by path.
-    trouble: Mutex<Option<(Vec<u8>, anyhow::Error)>>,
+    first_error: Mutex<Option<(Vec<u8>, anyhow::Error)>>,
 }
 
 struct ScanWorker<'a> {
@@ -177,7 +177,7 @@ impl ScanWorker<'_> {
             FileType::Directory => {
                 let number = job.dirs.fetch_add(1, Ordering::Relaxed);
                 self.found.push((self.path.as_slice().into(), number));
-                New::Dir { number }
+                NewEntry::Dir { number }
             }
             FileType::RegularFile
                 if job
@@ -191,7 +191,7 @@ impl ScanWorker<'_> {
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
                 self.seen.kept.bytes += size;
                 let sha256 = self.digest(dir, name, size)?;
-                New::File { size, sha256 }
+                NewEntry::File { size, sha256 }
             }
             FileType::Symlink => {
                 text = rustix::fs::readlinkat(dir, name, text)
@@ -208,15 +208,16 @@ impl ScanWorker<'_> {
                         return Ok(());
                     }
                 }
-                New::Link { leads_to: &text }
+                NewEntry::Link { leads_to: &text }
             }
-            FileType::Fifo => New::Fifo,
-            FileType::Socket => New::Socket,
-            FileType::BlockDevice => New::BlockDevice,
-            _ => New::CharacterDevice,
+            FileType::Fifo => NewEntry::Fifo,
+            FileType::Socket => NewEntry::Socket,
+            FileType::BlockDevice => NewEntry::BlockDevice,
+            _ => NewEntry::CharacterDevice,
         };
         self.seen.kept.entries += 1;
-        self.listed.add(name.to_bytes(), stat.st_mode, new);
+        self.listed
+            .add(name.to_bytes(), stat.st_mode, stat.st_mtime, new);
         Ok(())
     }
 
@@ -255,10 +256,13 @@ impl ScanWorker<'_> {
     }
 
     fn record_error(&mut self, error: anyhow::Error) {
-        let trouble = self.job.trouble.lock();
-        let mut trouble = trouble.unwrap_or_else(PoisonError::into_inner);
-        if trouble.as_ref().is_none_or(|(path, _)| self.path < *path) {
-            *trouble = Some((self.path.clone(), error));
+        let first_error = self.job.first_error.lock();
+        let mut first_error = first_error.unwrap_or_else(PoisonError::into_inner);
+        if first_error
+            .as_ref()
+            .is_none_or(|(path, _)| self.path < *path)
+        {
+            *first_error = Some((self.path.clone(), error));
         }
     }
 }

@@ -8,14 +8,14 @@ use super::rules::Rules;
 /// Decides about the entries of one tree. Several threads ask at the same time,
 /// and in no order.
 ///
-/// Paths are relative to the top of the tree unless told otherwise. What lies in
-/// a directory that stays behind is not asked about.
+/// Paths are relative to the top of the tree unless told otherwise. What is in
+/// a directory that is left out is not asked about.
 pub trait Selection: Sync {
-    /// Whether an entry stays behind. `is_dir` is about the entry itself, so it is
+    /// Whether an entry is left out. `is_dir` is about the entry itself, so it is
     /// false for a link to a directory.
     fn excludes(&self, relative: &Path, is_dir: bool) -> bool;
 
-    /// Whether a regular file that is not excluded stays behind for what it holds:
+    /// Whether a regular file that is not excluded is left out for what it holds:
     /// `begins_with` reads the start of it.
     fn excludes_content(&self, relative: &Path, begins_with: &dyn Fn(&[u8]) -> bool) -> bool {
         let _ = (relative, begins_with);
@@ -54,7 +54,7 @@ pub trait Selection: Sync {
     }
 
     /// Whether a file must be one of its own and never a hard link, since
-    /// somebody will write to it in place.
+    /// a program will write to it in place.
     fn must_not_share(&self, relative: &Path) -> bool {
         let _ = relative;
         false
@@ -68,7 +68,7 @@ pub enum LinkAction {
     Keep,
     /// Its copy leads here.
     Rewrite(PathBuf),
-    /// It stays behind.
+    /// It is left out.
     Skip,
 }
 

@@ -36,11 +36,11 @@ pub struct Survey {
     /// How many regular files are among that.
     pub files: u64,
     /// For each rule that keeps something back, how many entries it meets; what
-    /// lies in a directory that is left counts with that directory.
+    /// is in a directory that is left counts with that directory.
     pub left: BTreeMap<String, u64>,
     /// Directories that the selection skips, from the source's top.
     pub skipped: Vec<String>,
-    /// Links that would be copied and lead out of the tree, or to what stays behind,
+    /// Links that would be copied and lead out of the tree, or to what is left out,
     /// whether something is there or not; each as `link -> target`.
     pub links_out: Examples,
     /// Files that hold a Git LFS pointer in place of their content.
@@ -99,7 +99,7 @@ pub struct SurveyedFile<'a> {
 
 /// Looks at what [`copy_tree`](crate::staging::copy_tree) would do with `source`
 /// by `selection`, and shows each regular file that it would copy to `visit`. What
-/// cannot be looked at counts nothing: the copy will name it. Nothing is there where
+/// cannot be read counts nothing: the copy will name it. Nothing is there where
 /// `source` is not.
 pub fn survey(
     source: &Path,
@@ -111,7 +111,7 @@ pub fn survey(
     };
     let mut survey = Survey::default();
     survey.size.entries = 1;
-    let tree = Tree {
+    let tree = SelectedTree {
         root: &root,
         selection,
     };
@@ -129,7 +129,7 @@ pub fn survey(
             let relative = dir.join(entry.file_name());
             match tree.fate(&relative, SurveyedKind::of(kind)) {
                 Fate::Kept => {}
-                Fate::ExcludedStats => {
+                Fate::Excluded => {
                     let rule = selection.deciding(&relative, kind.is_dir());
                     let rule = rule.or_else(|| selection.deciding(&relative, true));
                     let rule = rule.unwrap_or_default().display().to_string();
@@ -242,18 +242,18 @@ impl SurveyedKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Kept,
-    ExcludedStats,
+    Excluded,
     Skipped,
 }
 
 /// A tree on this machine and the selection of its copy.
-struct Tree<'a> {
+struct SelectedTree<'a> {
     /// Its absolute path, without links.
     root: &'a Path,
     selection: &'a dyn Selection,
 }
 
-impl Tree<'_> {
+impl SelectedTree<'_> {
     fn fate(&self, relative: &Path, kind: SurveyedKind) -> Fate {
         let selection = self.selection;
         let path = || self.root.join(relative);
@@ -268,7 +268,7 @@ impl Tree<'_> {
                 SurveyedKind::Dir | SurveyedKind::Other => false,
             };
         if is_left {
-            Fate::ExcludedStats
+            Fate::Excluded
         } else if kind == SurveyedKind::Dir && selection.skips(&path()) {
             Fate::Skipped
         } else {
@@ -285,7 +285,7 @@ impl Tree<'_> {
         is_copied.then_some(file)
     }
 
-    /// Whether a link leads out of the tree, or to what stays behind of it. Links on
+    /// Whether a link leads out of the tree, or to what is left out of it. Links on
     /// the way are followed; where they lead in a circle the link leads nowhere.
     fn leads_out(&self, link: &Path, target: &Path) -> bool {
         const MOST_LINKS: usize = 40;
@@ -340,9 +340,9 @@ impl Tree<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The part of the path that was decided on: itself, or the first directory above
-    /// it that stays behind.
+    /// it that is left out.
     pub decided: PathBuf,
-    /// Whether the path stays behind.
+    /// Whether the path is left out.
     pub left: bool,
     /// The rule that decided, as it was given; `None` when none matched, which
     /// keeps a path.
@@ -382,7 +382,7 @@ pub fn explain(
     }
 }
 
-/// Whether an entry stays behind. What it is, is looked up in `source` where that can be.
+/// Whether an entry is left out. What it is, is looked up in `source` where that can be.
 fn stays_behind(
     source: Option<&Path>,
     relative: &Path,
@@ -394,7 +394,7 @@ fn stays_behind(
     match found {
         Some((root, metadata)) => {
             let kind = SurveyedKind::of(metadata.file_type());
-            Tree { root, selection }.fate(relative, kind) == Fate::ExcludedStats
+            SelectedTree { root, selection }.fate(relative, kind) == Fate::Excluded
         }
         None => selection.excludes(relative, is_dir),
     }
@@ -405,7 +405,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::staging::{Rules, RulesAndSkip, copy_tree};
+    use crate::staging::{CopyOptions, Rules, RulesAndSkip, copy_tree};
 
     #[test]
     fn what_is_surveyed_is_what_is_copied() {
@@ -428,7 +428,9 @@ mod tests {
             seen.push((file.relative.to_owned(), file.length));
         });
         let size = survey.size;
-        let copied = copy_tree(&source, &root.path().join("target"), &rules, &skip).unwrap();
+        let target = root.path().join("target");
+        let copied = copy_tree(&source, &target, &selection, &CopyOptions::default());
+        let copied = copied.unwrap().copied;
         // The top directory takes an inode too.
         assert_eq!(
             (size.bytes, size.entries),

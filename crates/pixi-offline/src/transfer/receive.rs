@@ -25,36 +25,18 @@ const LONGEST_HEADER: u64 = 1 << 20;
 
 /// What came out of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Received {
+pub struct ReceiveStats {
     /// Entries made.
     pub entries: u64,
     /// Content of regular files, in bytes.
     pub bytes: u64,
     /// Content that was there already and was not in the stream, in bytes.
-    pub spared: u64,
-}
-
-/// Unpacks a stream into `directory`, which is there and empty.
-///
-/// Times keep their nanoseconds where the stream has them, directories get their
-/// modes and times last, everything belongs to the caller. Modes lose setuid
-/// and setgid: the file's owner is another one now.
-///
-/// # Errors
-///
-/// When the stream is cut (its last entry is not the one named after `mark`), is
-/// no tar stream, holds an entry that would lie outside of `directory` or below
-/// something that the stream did not make as a directory, holds anything but
-/// directories, files and links, or has a header longer than a mebibyte; when an
-/// entry cannot be written. What was unpacked until then is left for the caller
-/// to remove.
-pub fn receive(from: impl Read, dir: &Path, mark: &str) -> anyhow::Result<Received> {
-    receive_as(from, dir, mark, &Expected::default()).map(|(received, _)| received)
+    pub bytes_skipped: u64,
 }
 
 /// What is known of a stream beforehand.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Expected<'a> {
+pub struct ExpectedStream<'a> {
     /// Directories of this machine that have files already whose content the stream may
     /// leave out, each with the start of the paths that are looked for in it. Such a
     /// file becomes another name of the one that is there, or where that cannot be a
@@ -76,20 +58,29 @@ pub struct LeftBehind {
 /// How many names of [`LeftBehind`] are kept.
 const NAMED: usize = 5;
 
-/// As [`receive`], of a stream of which something is known beforehand.
+/// Unpacks a stream into `directory`, which is there and empty.
+///
+/// Times keep their nanoseconds where the stream has them, directories get their
+/// modes and times last, everything belongs to the caller. Modes lose setuid
+/// and setgid: the file's owner is another one now.
 ///
 /// # Errors
 ///
-/// As [`receive`]; when a file that is there already is not, is there through a link
+/// When the stream is cut (its last entry is not the one named after `end_marker`), is
+/// no tar stream, holds an entry that would be outside of `directory` or below
+/// something that the stream did not make as a directory, holds anything but
+/// directories, files and links, or has a header longer than a mebibyte; when an
+/// entry cannot be written; when a file that is there already is not, is there through a link
 /// only, or has not the size and time that the stream names; when a name at the top is
-/// of another kind than expected.
-pub fn receive_as(
+/// of another kind than expected. What was unpacked until then is left for the caller
+/// to remove.
+pub fn receive(
     from: impl Read,
     dir: &Path,
-    mark: &str,
-    expected: &Expected<'_>,
-) -> anyhow::Result<(Received, LeftBehind)> {
-    let end = last_entry(mark);
+    end_marker: &str,
+    expected: &ExpectedStream<'_>,
+) -> anyhow::Result<(ReceiveStats, LeftBehind)> {
+    let end = last_entry(end_marker);
     let mut receiver = Receiver {
         dir,
         top: expected.top,
@@ -104,7 +95,7 @@ pub fn receive_as(
             .context("a directory that is there already cannot be read")?,
         made: MadeDirs::within(PATHS_OF_DIRS),
         unfinished: Vec::new(),
-        received: Received::default(),
+        received: ReceiveStats::default(),
         buffer: vec![0; PIECE],
     };
     let left = Rc::new(Cell::new(LONGEST_HEADER));
@@ -143,7 +134,7 @@ impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.left.get();
         if left == 0 {
-            return Err(io::Error::other("a header is longer than any that is sent"));
+            return Err(io::Error::other("a header is longer than the limit"));
         }
         let most = buffer
             .len()
@@ -170,7 +161,7 @@ const PATHS_OF_DIRS: u64 = 1 << 30;
 /// What a directory takes in memory beside its path, in bytes.
 const DIR: u64 = 256;
 
-/// The directories that a stream made, of which there are as many as its sender likes.
+/// The directories that a stream made. The sender decides how many there are.
 struct MadeDirs {
     paths: HashSet<PathBuf>,
     /// How many bytes more may be kept.
@@ -195,7 +186,7 @@ impl MadeDirs {
         self.left = self
             .left
             .checked_sub(bytes)
-            .context("the stream has more directories than are taken from one")?;
+            .context("the stream has too many directories")?;
         self.paths.insert(path.to_owned());
         Ok(())
     }
@@ -215,7 +206,7 @@ struct Receiver<'a> {
     /// link is ever followed.
     made: MadeDirs,
     unfinished: Vec<(PathBuf, u32, Option<Timestamps>)>,
-    received: Received,
+    received: ReceiveStats,
     buffer: Vec<u8>,
 }
 
@@ -314,7 +305,7 @@ impl Receiver<'_> {
             }
             (EntryType::Regular, Some(same)) => {
                 self.take_same(&same, time, mode, &path)?;
-                self.received.spared += same.size;
+                self.received.bytes_skipped += same.size;
             }
             (EntryType::Regular, None) => {
                 let mut file = OpenOptions::new()
@@ -356,13 +347,15 @@ impl Receiver<'_> {
         let is_plain = |part| matches!(part, Component::Normal(_));
         let found = found
             .filter(|_| same.path.components().all(is_plain))
-            .with_context(|| format!("it is to be {:?}, which is nowhere here", same.path))?;
-        // Not through a link: the stream may be somebody else's, and so may what was sent.
+            .with_context(|| {
+                format!("it is a link to {:?}, which does not exist here", same.path)
+            })?;
+        // Not through a link: another user may have made the stream, and what was sent.
         let metadata = fs::symlink_metadata(&found)
             .ok()
             .filter(|metadata| metadata.is_file())
             .filter(|_| found.canonicalize().is_ok_and(|real| real == found))
-            .with_context(|| format!("{} is no file", found.display()))?;
+            .with_context(|| format!("{} is not a file", found.display()))?;
         let is_same = metadata.len() == same.size
             && time.as_ref().is_some_and(|time| {
                 let time = &time.last_modification;
@@ -469,6 +462,9 @@ mod tests {
         assert_eq!(kept, 10);
         assert!(made.contains(Path::new("")) && made.contains(Path::new("9")));
         let error = made.insert(Path::new("more")).unwrap_err();
-        assert!(error.to_string().contains("more directories"), "{error:#}");
+        assert!(
+            error.to_string().contains("too many directories"),
+            "{error:#}"
+        );
     }
 }

@@ -15,22 +15,22 @@ use crate::transfer::{DEDUP_REF, SAME_SIZE, last_entry};
 use crate::untrusted_dir::UntrustedDir;
 
 /// Writes what is in `directory` (not the directory itself) as a tar stream that ends
-/// with an entry named after `mark`, without what `rules` exclude.
-pub fn send(dir: &Path, rules: &Rules, to: impl Write, mark: &str) -> anyhow::Result<()> {
+/// with an entry named after `end_marker`, without what `rules` exclude.
+pub fn send(dir: &Path, rules: &Rules, to: impl Write, end_marker: &str) -> anyhow::Result<()> {
     let mut sender = Sender::new(to);
     sender.dir(dir, Path::new(""), rules, &|_, _| None)?;
-    sender.finish(mark).map(drop)
+    sender.finish(end_marker).map(drop)
 }
 
 /// What went into a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct SendStats {
     /// Entries.
     pub entries: u64,
     /// Content of regular files, in bytes.
     pub bytes: u64,
     /// Content that the receiver has already and that was not sent, in bytes.
-    pub spared: u64,
+    pub bytes_skipped: u64,
 }
 
 /// Writes trees as one tar stream.
@@ -45,7 +45,7 @@ pub struct Sent {
 /// stream takes no more.
 pub struct Sender<W: Write> {
     archive: Builder<W>,
-    sent: Sent,
+    sent: SendStats,
 }
 
 impl<W: Write> Sender<W> {
@@ -53,7 +53,7 @@ impl<W: Write> Sender<W> {
     pub fn new(to: W) -> Sender<W> {
         Sender {
             archive: Builder::new(to),
-            sent: Sent::default(),
+            sent: SendStats::default(),
         }
     }
 
@@ -65,7 +65,7 @@ impl<W: Write> Sender<W> {
     ///
     /// # Errors
     ///
-    /// As said of the stream.
+    /// When the stream cannot be written, or something changes while it is read.
     pub fn dir(
         &mut self,
         dir: &Path,
@@ -102,7 +102,7 @@ impl<W: Write> Sender<W> {
         Ok(())
     }
 
-    /// Adds a directory or file of ours, empty, of the mode 0755 or 0644.
+    /// Adds a directory or file of these commands, empty, of the mode 0755 or 0644.
     ///
     /// # Errors
     ///
@@ -117,11 +117,26 @@ impl<W: Write> Sender<W> {
             .with_context(|| format!("{} cannot be sent", name.display()))
     }
 
-    /// Adds a program of ours.
+    /// Adds a file with this content, of the mode 0644.
     ///
     /// # Errors
     ///
-    /// As said of the stream.
+    /// When the stream takes no more.
+    pub fn file(&mut self, name: &Path, content: &[u8]) -> anyhow::Result<()> {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        self.archive
+            .append_data(&mut header, name, content)
+            .with_context(|| format!("{} cannot be sent", name.display()))
+    }
+
+    /// Adds a program.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be written, or something changes while it is read.
     pub fn program(&mut self, file: &Path, name: &Path) -> anyhow::Result<()> {
         let content = File::open(file)?;
         let length = content.metadata()?.len();
@@ -134,19 +149,19 @@ impl<W: Write> Sender<W> {
             .with_context(|| format!("{} cannot be sent", file.display()))
     }
 
-    /// Ends the stream with an entry named after `mark`.
+    /// Ends the stream with an entry named after `end_marker`.
     ///
     /// # Errors
     ///
     /// When the stream takes no more.
-    pub fn finish(mut self, mark: &str) -> anyhow::Result<Sent> {
-        self.empty(EntryType::Regular, Path::new(&last_entry(mark)))
+    pub fn finish(mut self, end_marker: &str) -> anyhow::Result<SendStats> {
+        self.empty(EntryType::Regular, Path::new(&last_entry(end_marker)))
             .and_then(|()| Ok(self.archive.into_inner()?.flush()?))
             .context("the stream cannot be ended")?;
         Ok(self.sent)
     }
 
-    /// Adds an entry; `file` is where it lies below a directory, if it was a regular file
+    /// Adds an entry; `file` is where it is below a directory, if it was a regular file
     /// when it was listed.
     fn append(
         &mut self,
@@ -199,7 +214,7 @@ impl<W: Write> Sender<W> {
                 (DEDUP_REF, there.as_bytes()),
                 (SAME_SIZE, length.as_bytes()),
             ])?;
-            self.sent.spared += metadata.len();
+            self.sent.bytes_skipped += metadata.len();
             return Ok(self.archive.append_data(&mut header, name, io::empty())?);
         }
         header.set_size(length);

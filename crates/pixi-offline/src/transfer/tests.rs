@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,6 +8,11 @@ use tar::{Builder, EntryType, Header};
 
 use super::*;
 use crate::staging::Rules;
+
+/// Unpacks a stream of which nothing is known beforehand.
+fn receive_all(from: impl Read, dir: &Path, mark: &str) -> anyhow::Result<ReceiveStats> {
+    receive(from, dir, mark, &ExpectedStream::default()).map(|(received, _)| received)
+}
 
 fn sent(dir: &Path) -> Vec<u8> {
     let mut stream = Vec::new();
@@ -49,7 +55,7 @@ fn tree() -> tempfile::TempDir {
 fn a_tree_arrives_as_it_was_but_for_setuid() {
     let tree = tree();
     let target = tempfile::tempdir().unwrap();
-    let received = receive(&sent(tree.path())[..], target.path(), "mark").unwrap();
+    let received = receive_all(&sent(tree.path())[..], target.path(), "mark").unwrap();
     assert_eq!(received.entries, 8);
     assert_eq!(received.bytes, 70_000 + 7 + 1);
     let at = |name: &str| fs::symlink_metadata(target.path().join(name)).unwrap();
@@ -75,12 +81,12 @@ fn a_cut_stream_is_an_error_wherever_it_is_cut() {
     for length in (0..stream.len() - 1024).step_by(997) {
         let target = tempfile::tempdir().unwrap();
         assert!(
-            receive(&stream[..length], target.path(), "mark").is_err(),
+            receive_all(&stream[..length], target.path(), "mark").is_err(),
             "cut at {length}"
         );
     }
     let target = tempfile::tempdir().unwrap();
-    assert!(receive(&stream[..], target.path(), "another mark").is_err());
+    assert!(receive_all(&stream[..], target.path(), "another mark").is_err());
 }
 
 /// A stream with one entry of a raw name, after a link `link` to `/tmp`.
@@ -131,7 +137,7 @@ fn nothing_is_made_outside_or_through_a_link_and_nothing_but_dirs_files_and_link
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("target");
         fs::create_dir(&target).unwrap();
-        let error = receive(&hostile(name, kind)[..], &target, "mark").unwrap_err();
+        let error = receive_all(&hostile(name, kind)[..], &target, "mark").unwrap_err();
         assert!(format!("{error:#}").contains(text), "{name:?}: {error:#}");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
         assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "only the link");
@@ -160,12 +166,12 @@ fn what_the_receiver_has_is_not_sent_and_becomes_the_same_file() {
     let stream = sent_as_known(here.path());
     assert!(stream.len() < 1 << 14, "{}", stream.len());
     let there = [(Path::new("had"), here.path())];
-    let expected = Expected {
+    let expected = ExpectedStream {
         there: &there,
         top: None,
     };
-    let (received, _) = receive_as(&stream[..], target.path(), "mark", &expected).unwrap();
-    assert_eq!((received.bytes, received.spared), (0, 1 << 20));
+    let (received, _) = super::receive(&stream[..], target.path(), "mark", &expected).unwrap();
+    assert_eq!((received.bytes, received.bytes_skipped), (0, 1 << 20));
     let inode = |path: &Path| fs::metadata(path).unwrap().ino();
     let arrived = target.path().join("at/sub/large");
     assert_eq!(inode(&arrived), inode(&here.path().join("sub/large")));
@@ -180,26 +186,26 @@ fn only_a_file_that_is_there_unchanged_and_through_no_link_is_taken() {
     let stream = sent_as_known(&had);
     let receive = |there: &[(&Path, &Path)]| {
         let target = tempfile::tempdir().unwrap();
-        let expected = Expected { there, top: None };
-        let error = receive_as(&stream[..], target.path(), "mark", &expected).unwrap_err();
+        let expected = ExpectedStream { there, top: None };
+        let error = super::receive(&stream[..], target.path(), "mark", &expected).unwrap_err();
         assert!(!target.path().join("at/sub/file").exists());
         format!("{error:#}")
     };
     let there = [(Path::new("had"), had.as_path())];
-    assert!(receive(&[]).contains("nowhere here"));
-    assert!(receive(&[(Path::new("other"), &had)]).contains("nowhere here"));
+    assert!(receive(&[]).contains("does not exist here"));
+    assert!(receive(&[(Path::new("other"), &had)]).contains("does not exist here"));
     // Of the same size, and changed.
     fs::write(had.join("sub/file"), "CONTENT").unwrap();
     assert!(receive(&there).contains("has changed"));
     fs::remove_file(had.join("sub/file")).unwrap();
-    assert!(receive(&there).contains("is no file"));
+    assert!(receive(&there).contains("is not a file"));
     symlink("/etc/passwd", had.join("sub/file")).unwrap();
-    assert!(receive(&there).contains("is no file"));
+    assert!(receive(&there).contains("is not a file"));
     fs::rename(had.join("sub"), root.path().join("elsewhere")).unwrap();
     fs::remove_file(root.path().join("elsewhere/file")).unwrap();
     fs::write(root.path().join("elsewhere/file"), "content").unwrap();
     symlink(root.path().join("elsewhere"), had.join("sub")).unwrap();
-    assert!(receive(&there).contains("is no file"));
+    assert!(receive(&there).contains("is not a file"));
 }
 
 /// A stream with these entries, each a kind, a path and what a link leads to.
@@ -229,12 +235,12 @@ fn names_at_the_top_that_are_not_expected_stay_behind_and_others_must_be_of_thei
     let top: &[(&str, EntryType)] = &[("out", Directory), ("workdir.json", Regular)];
     let receive = |entries: &[(EntryType, &str, &str)]| {
         let target = tempfile::tempdir().unwrap();
-        let expected = Expected {
+        let expected = ExpectedStream {
             top: Some(top),
-            ..Expected::default()
+            ..ExpectedStream::default()
         };
         let stream = stream_of(entries);
-        let result = receive_as(&stream[..], target.path(), "mark", &expected);
+        let result = super::receive(&stream[..], target.path(), "mark", &expected);
         let mut names: Vec<_> = fs::read_dir(target.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

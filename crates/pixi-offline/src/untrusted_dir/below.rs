@@ -1,4 +1,4 @@
-//! Opening what lies below a directory, by its path there, in one call of the system
+//! Opening what is below a directory, by its path there, in one call of the system
 //! where there is one for it.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// Opens what lies at a path below `top` that was listed before: no component of the
+/// Opens what is at a path below `top` that was listed before: no component of the
 /// path is followed that has become a link meanwhile.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Removing a tree that somebody hostile made.
+//! Removing a tree that an attacker made.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::{for_each_name, open_dir_at};
 use crate::host_env;
 
-/// How many directories of one tree are open at a time. What lies deeper is moved to
+/// How many directories of one tree are open at a time. What is deeper is moved to
 /// the top first, so that a tree of 100,000 levels takes neither as many descriptors
 /// nor as much stack.
 const DEPTH: usize = 32;
@@ -78,7 +78,7 @@ impl OpenTree {
     }
 }
 
-/// Removes what is no directory; gives whether it was none.
+/// Removes what is not a directory; gives whether it was none.
 fn remove_file(dir: &OwnedFd, name: &CStr) -> io::Result<bool> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
@@ -103,7 +103,7 @@ pub(super) fn open(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> 
         result => result?,
     };
     if rustix::fs::fstat(&dir)?.st_mode & 0o700 != 0o700 {
-        // What follows says more where it is somebody else's.
+        // What follows says more where it belongs to another user.
         let _ = rustix::fs::fchmod(&dir, all);
     }
     Ok(dir)

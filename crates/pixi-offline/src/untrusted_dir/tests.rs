@@ -20,16 +20,16 @@ const KINDS: [&str; 7] = [
     "device",
 ];
 
-struct Place {
+struct HostileFixture {
     root: TempDir,
     before: Vec<(String, String)>,
     dir: UntrustedDir,
 }
 
-impl Place {
+impl HostileFixture {
     /// A directory `dir` with such an entry in it; `None` for a device that only root
     /// can make.
-    fn with(kind: &str) -> Option<Place> {
+    fn with(kind: &str) -> Option<HostileFixture> {
         let root = tempfile::tempdir().unwrap();
         let outside = root.path().join("outside");
         fs::create_dir_all(outside.join("sub")).unwrap();
@@ -51,7 +51,7 @@ impl Place {
             }
             _ => unreachable!("{kind}"),
         }
-        Some(Place {
+        Some(HostileFixture {
             before: tree(&outside),
             dir: UntrustedDir::open(&root.path().join("dir")).unwrap(),
             root,
@@ -101,7 +101,7 @@ fn tree(dir: &Path) -> Vec<(String, String)> {
 #[allow(clippy::disallowed_macros, reason = "a test says what it cannot try")]
 fn each(mut act: impl FnMut(&str, &UntrustedDir)) {
     for kind in KINDS {
-        let Some(place) = Place::with(kind) else {
+        let Some(place) = HostileFixture::with(kind) else {
             println!("only root makes a {kind}");
             continue;
         };
@@ -121,7 +121,7 @@ fn nothing_but_a_regular_file_is_read() {
         dir.open_file("it").unwrap_err();
         dir.digest("it", RECORD_LIMIT).unwrap_err();
     });
-    let place = Place::with("fifo").unwrap();
+    let place = HostileFixture::with("fifo").unwrap();
     place.dir.create_dir("sub").unwrap();
     place.dir.read("sub", 1).unwrap_err();
     let missing = place.dir.read("missing", 1).unwrap_err();
@@ -184,7 +184,7 @@ fn an_entry_is_renamed_and_removed_as_itself() {
 
 #[test]
 fn a_link_in_the_place_of_a_file_that_was_listed_is_not_followed() {
-    let place = Place::with("link to a file").unwrap();
+    let place = HostileFixture::with("link to a file").unwrap();
     place.dir.create_file("listed").unwrap();
     let mut swapped = false;
     place
@@ -206,7 +206,7 @@ fn a_link_in_the_place_of_a_file_that_was_listed_is_not_followed() {
 
 #[test]
 fn a_directory_that_is_open_stays_what_it_was() {
-    let place = Place::with("link to a directory").unwrap();
+    let place = HostileFixture::with("link to a directory").unwrap();
     let sub = place.dir.create_dir("sub").unwrap();
     place.dir.rename("sub", &place.dir, "moved").unwrap();
     place.dir.rename("it", &place.dir, "sub").unwrap();
@@ -217,7 +217,7 @@ fn a_directory_that_is_open_stays_what_it_was() {
 
 #[test]
 fn what_is_read_is_bounded_before_it_is_read() {
-    let place = Place::with("fifo").unwrap();
+    let place = HostileFixture::with("fifo").unwrap();
     let file = place.dir.create_file("sparse").unwrap();
     file.set_len(1 << 40).unwrap();
     let begun = Instant::now();
@@ -239,7 +239,7 @@ fn what_is_read_is_bounded_before_it_is_read() {
 
 #[test]
 fn names_of_every_length_and_none_that_leads_out() {
-    let place = Place::with("fifo").unwrap();
+    let place = HostileFixture::with("fifo").unwrap();
     let longest = "n".repeat(255);
     place.dir.replace_file(&longest, b"x").unwrap();
     assert_eq!(place.dir.read(&longest, 1).unwrap(), b"x");
@@ -265,7 +265,7 @@ fn names_of_every_length_and_none_that_leads_out() {
 
 #[test]
 fn a_hostile_tree_is_removed() {
-    let place = Place::with("link to a directory").unwrap();
+    let place = HostileFixture::with("link to a directory").unwrap();
     let mut deep = place.dir.create_dir("tree").unwrap();
     place.dir.rename("it", &deep, "it").unwrap();
     let closed = deep.create_dir("closed").unwrap();

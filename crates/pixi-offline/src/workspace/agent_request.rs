@@ -8,25 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::Counting;
 use crate::context::Context;
-use crate::evidence::{GitVersion, SourceState};
-use crate::packages::LocalSources;
-use crate::project::fetching_tasks::FetchingTasks;
+use crate::evidence::SourceState;
 use crate::project::generated::StagedPaths;
-use crate::project::manifest_environments::ManifestEnvironments;
-use crate::project::target_builds::TargetBuild;
+use crate::project::inspection::ProjectInspection;
 use crate::request::{LockOption, SecretAction, SourceRoot};
-use crate::secret_search::Finding;
-use crate::staging::{Size, Survey};
 
-/// The first word of a call that is an order and no command line.
+/// The first argument of a call that is a request to the agent and no command line.
 pub const AGENT_ARGUMENT: &str = "--inside-container";
 
 /// What the host's side asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentRequest {
-    /// Look at what would be staged, and touch nothing; answers with [`ProjectInspection`].
-    Look(Staging),
+    /// Inspect what would be staged, and touch nothing; answers with [`Inspected`].
+    Inspect(Staging),
     /// Make the container's workdir and stage project and resources in it;
     /// answers with [`Staged`].
     Stage(Staging),
@@ -35,7 +30,7 @@ pub enum AgentRequest {
         /// The workdir.
         workdir: PathBuf,
         /// What the stream's last entry is named after.
-        mark: String,
+        end_marker: String,
     },
     /// Copy a tree into an empty directory; nobody listens meanwhile.
     Copy {
@@ -46,7 +41,7 @@ pub enum AgentRequest {
     },
     /// Fill a volume from a stream, or make a stream of one: what exactly is said on
     /// the input.
-    Carry,
+    Transfer,
     /// Tell, for each line of the input, how often something tried to reach a network.
     CountAttempts,
     /// Delete the workdir.
@@ -57,14 +52,14 @@ pub enum AgentRequest {
 }
 
 impl AgentRequest {
-    /// The arguments by which a program of ours is asked for it.
+    /// The arguments by which the agent is asked for it.
     ///
     /// # Errors
     ///
     /// When a path in it is not UTF-8.
     pub(crate) fn arguments(&self) -> anyhow::Result<[String; 2]> {
-        let order = serde_json::to_string(self)?;
-        Ok([AGENT_ARGUMENT.to_owned(), order])
+        let request = serde_json::to_string(self)?;
+        Ok([AGENT_ARGUMENT.to_owned(), request])
     }
 }
 
@@ -98,56 +93,33 @@ pub struct Staging {
 pub(crate) fn counting(context: &Context) -> anyhow::Result<Counting> {
     Ok(Counting {
         program: context.host.program.clone(),
-        words: AgentRequest::CountAttempts.arguments()?.into(),
+        args: AgentRequest::CountAttempts.arguments()?.into(),
     })
 }
 
-/// The answer to [`AgentRequest::Look`].
+/// The answer to [`AgentRequest::Inspect`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProjectInspection {
-    /// The name of the project's manifest.
-    pub manifest: String,
+pub(crate) struct Inspected {
+    pub(crate) project: ProjectInspection,
     /// The text of the project's lock.
-    pub lock: Option<String>,
-    /// The environments of the manifest.
-    pub environments: ManifestEnvironments,
-    /// The directory that is staged: the project, or the source root.
-    pub source: PathBuf,
-    /// What goes along of the container's own directories.
-    pub local: LocalSources,
-    /// What of a source root stays behind.
-    pub left: Option<Size>,
-    /// What looks like a secret, refused or not wanted to be known none.
-    pub secrets: Vec<Finding>,
-    /// Whether the resources are a directory.
-    pub resources: bool,
-    /// The versions of the project's packages that come from git.
-    pub git_versions: Vec<GitVersion>,
-    /// The tasks that fetch something when they run.
-    pub tasks: FetchingTasks,
-    /// The packages that are built wherever the product is installed.
-    pub builds: Vec<TargetBuild>,
-    /// What of the project would be copied.
-    pub project_survey: Survey,
-    /// What of the resources would be.
-    pub resources_survey: Survey,
+    pub(crate) lock: Option<String>,
 }
 
 /// The answer to [`AgentRequest::Stage`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Staged {
+pub(crate) struct Staged {
     /// What was seen before, with the lock that is staged.
-    pub inspected: ProjectInspection,
+    pub(crate) inspected: Inspected,
     /// Whether an earlier package cache stayed.
-    pub cache_reused: bool,
+    pub(crate) cache_reused: bool,
     /// The git commit of the project, where git is there and knows one.
-    pub source: Option<SourceState>,
+    pub(crate) source: Option<SourceState>,
     /// What of the project is staged.
-    pub paths: StagedPaths,
+    pub(crate) paths: StagedPaths,
 }
 
-/// What stays behind of a workdir that is sent: the environments that the build
-/// installed, gigabytes that mean nothing at another path. The project may lie deep in what was
+/// What is left out of a workdir that is sent: the environments that the build
+/// installed, gigabytes that mean nothing at another path. The project may be deep in what was
 /// staged, and nothing else that was has a `.pixi/`.
 pub(crate) const ENVIRONMENTS: [&str; 2] =
     ["+ /project/**/.pixi/config.toml", "/project/**/.pixi/*"];

@@ -1,11 +1,11 @@
 //! The directory that a container has as its out directory, and how its files come
-//! into ours.
+//! into the one here.
 //!
 //! Only this machine writes the logs and the record of a run. What runs in the
 //! container gets a directory of its own (`VERIFY_OUT_DIR`), hidden in the out
 //! directory; when the container is gone, its regular files and directories move to
 //! where people look for them. A link, a fifo, a socket or a device could mislead or
-//! hold up whoever reads them there, and stays behind.
+//! hold up whoever reads them there, and is left out.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
@@ -38,13 +38,13 @@ const OWN: &str = ".pixi-offline-";
 /// What the names start with under which an earlier run kept what it could not move.
 const SET_ASIDE: &str = ".pixi-offline-left-";
 
-/// The container's out directory, hidden in ours; removed with this value.
+/// The container's out directory, hidden in the one here; removed with this value.
 pub(crate) struct ContainerOut {
     out: UntrustedDir,
 }
 
 impl ContainerOut {
-    /// Makes it, empty, in an out directory that this run has claimed. What a killed
+    /// Makes it, empty, in an out directory that this run has locked. What a killed
     /// run left of the name goes.
     ///
     /// # Errors
@@ -142,21 +142,21 @@ pub(crate) fn move_out(
     kept: &[PathBuf],
     context: &Context,
 ) -> anyhow::Result<()> {
-    let mut bringing = Bringing {
+    let mut transfer = OutTransfer {
         kept: kept.iter().filter_map(|file| file.file_name()).collect(),
         reserve: Reserve::on(out.path())?,
         left: 0,
         named: Vec::new(),
     };
     dir.open_dir(from)
-        .and_then(|from| bringing.contents(&from, out, Path::new(""), 0, false))
+        .and_then(|from| transfer.contents(&from, out, Path::new(""), 0, false))
         .with_context(|| {
             format!(
-                "what the container left in its out directory cannot be brought into {}",
+                "cannot move the files of the container's out directory to {}",
                 out.path().display()
             )
         })?;
-    bringing.warn(context);
+    transfer.warn(context);
     Ok(())
 }
 
@@ -173,14 +173,14 @@ pub(crate) fn warn_of_left(left: &LeftBehind, context: &Context) {
             more => format!(" and {more} more"),
         };
         context.report.warning(format_args!(
-            "{} entries that are no part of it stay in the container: {}{more}",
+            "{} entries that are not part of a workdir stay in the container: {}{more}",
             left.count,
             names.join(", ")
         ));
     }
 }
 
-struct Bringing<'a> {
+struct OutTransfer<'a> {
     /// Names in the out directory that only we write.
     kept: Vec<&'a OsStr>,
     /// What stays free where files are copied from another file system.
@@ -191,7 +191,7 @@ struct Bringing<'a> {
     named: Vec<String>,
 }
 
-impl Bringing<'_> {
+impl OutTransfer<'_> {
     /// Brings what is in a directory; `is_mixed` is whether it was looked through
     /// already, and something in it cannot come along.
     fn contents(
@@ -247,7 +247,7 @@ impl Bringing<'_> {
         }
     }
 
-    /// Copies a file as long as the disk keeps its reserve: how large it is was not ours
+    /// Copies a file as long as the disk keeps its reserve: how large it is was not for this command
     /// to choose. None is left half.
     fn copy(&self, from: &UntrustedDir, to: &UntrustedDir, name: &OsStr) -> io::Result<()> {
         let (file, mut left) = from.open_file(name)?;
@@ -282,7 +282,7 @@ impl Bringing<'_> {
         }
         let child = match from.open_dir_as_owner(name) {
             Ok(child) => child,
-            // A disk that breaks is no reason to leave it and go on.
+            // I/O errors are returned, so that a failing disk is not mistaken for a missing file.
             Err(error) if is_of_the_disk(&error) => return Err(error),
             Err(_) => {
                 self.leave(path, "cannot be opened");
@@ -305,7 +305,7 @@ impl Bringing<'_> {
         self.contents(&child, &to.open_dir(name)?, path, depth + 1, is_mixed)
     }
 
-    /// Takes out of a directory what stays behind; gives whether all of it could be
+    /// Takes out of a directory what is left out; gives whether all of it could be
     /// looked at, and may be moved as it is.
     fn without_what_stays(
         &mut self,
@@ -349,7 +349,7 @@ impl Bringing<'_> {
             more => format!(" and {more} more"),
         };
         context.report.warning(format_args!(
-            "{} of the entries that the container left in $VERIFY_OUT_DIR stay behind: {}{more}; only regular files and directories are kept, and none in the place of a log",
+            "{} of the entries that the container left in $VERIFY_OUT_DIR are not kept: {}{more}; only regular files and directories are kept, and none in the place of a log",
             self.left,
             self.named.join(", ")
         ));
@@ -400,17 +400,17 @@ mod tests {
         fs::create_dir(&from).unwrap();
         fs::create_dir(&out).unwrap();
         fill(&from);
-        let mut bringing = Bringing {
+        let mut transfer = OutTransfer {
             kept: Vec::new(),
             reserve: Reserve::on(root.path()).unwrap(),
             left: 0,
             named: Vec::new(),
         };
         let (from, out) = (UntrustedDir::open(&from), UntrustedDir::open(&out));
-        bringing
+        transfer
             .contents(&from.unwrap(), &out.unwrap(), Path::new(""), 0, false)
             .unwrap();
-        let left = bringing.left;
+        let left = transfer.left;
         (root, left)
     }
 
@@ -446,13 +446,13 @@ mod tests {
         let file = from.create_file("sparse").unwrap();
         file.set_len(3 * PIECE + 1).unwrap();
         let copy = |reserve| {
-            let bringing = Bringing {
+            let transfer = OutTransfer {
                 kept: Vec::new(),
                 reserve,
                 left: 0,
                 named: Vec::new(),
             };
-            bringing.copy(&from, &to, "sparse".as_ref())
+            transfer.copy(&from, &to, "sparse".as_ref())
         };
         let error = copy(Reserve::of(root.path(), u64::MAX)).unwrap_err();
         assert!(is_of_the_disk(&error), "{error}");

@@ -2,21 +2,25 @@
 //! is installed: a dry run asks it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::container::{RunningContainer, scripts};
+use crate::container::{RunningContainer, not_shared, scripts};
+use crate::digest::Sha256Digest;
 use crate::failure::{self, Failure};
 use crate::layout::PathInRoot;
 use crate::project::lock_use::LockUse;
 use crate::project::source_tree::SourceTree;
-use crate::request::{ContainerVariable, utf8_arg};
-use crate::tools::Captured;
+use crate::request::{ContainerVariable, Transfer, utf8_arg};
+use crate::tools::CapturedOutput;
 use crate::workspace::NewContainer;
-use crate::workspace::pixi_words::PixiWords;
+use crate::workspace::pixi_messages::PixiMessages;
 use crate::workspace::script_result;
 
 /// Where the project is in the container that is asked.
 const PROJECT: &str = "/pixi-offline/project";
+
+/// What the script prints first where the directory is not the one that is meant.
+const ELSEWHERE: &str = "elsewhere";
 
 /// The exit code of timeout(1).
 const TIMED_OUT: u8 = 124;
@@ -27,8 +31,8 @@ pub(crate) struct Question<'a> {
     pub(crate) manifest: &'a str,
     /// An environment that is installed.
     pub(crate) environment: &'a str,
-    /// The sha256 of its manifest, where it is known.
-    pub(crate) sha256: Option<String>,
+    /// The sha256 of its manifest.
+    pub(crate) sha256: &'a Sha256Digest,
     /// How the install would treat its lock.
     pub(crate) lock_use: LockUse,
     /// Whether the lock has a package that is fetched with git.
@@ -53,7 +57,7 @@ pub(crate) struct PixiCheck {
 }
 
 impl PixiCheck {
-    /// One that nobody was asked for.
+    /// No pixi was asked.
     pub(crate) fn not_made(why: impl Into<String>) -> PixiCheck {
         PixiCheck {
             unknown: Some(why.into()),
@@ -69,10 +73,10 @@ impl PixiCheck {
         };
         match (&self.unknown, self.lock_fits) {
             (Some(why), _) => {
-                format!("{pixi}: whether it takes manifest and lock is not known: {why}")
+                format!("{pixi}: whether it accepts manifest and lock is not known: {why}")
             }
-            (None, true) => format!("{pixi}: it takes the manifest, and pixi.lock fits"),
-            (None, false) => format!("{pixi}: it takes the manifest"),
+            (None, true) => format!("{pixi}: it accepts the manifest, and pixi.lock is up to date"),
+            (None, false) => format!("{pixi}: it accepts the manifest"),
         }
     }
 }
@@ -83,16 +87,47 @@ impl Question<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Question::classify`], and when the engine's client cannot be started.
+    /// As [`Question::classify`]; when files are to be mounted, and the engine does not see them
+    /// (1); when the engine's client cannot be started.
     pub(crate) fn ask_image(
         &self,
         container: &NewContainer<'_>,
         source: &SourceTree,
+        transfer: Transfer,
     ) -> anyhow::Result<PixiCheck> {
         let script = scripts::CHECK_PROJECT;
-        let words = self.words(PROJECT, source.in_root());
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let answer = container.ask(source.dir(), PROJECT, self.variables, script, &words)?;
+        let args = self.args(PROJECT, source.in_root(), &self.sha256.to_string());
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let answer = container.ask(source.dir(), PROJECT, self.variables, script, &args)?;
+        if answer.code == failure::ENGINE {
+            let refusal = refusal(&answer.stderr);
+            let is_unseen = refusal.contains(&source.dir().display().to_string());
+            if is_unseen && transfer == Transfer::Mount {
+                return Err(Failure::general(not_shared(
+                    container.engine,
+                    source.dir(),
+                    refusal,
+                )));
+            }
+            // The build copies the files in the first case, and has a network in the second.
+            if !is_unseen && !refusal.contains("network") {
+                return Err(Failure::engine(format!(
+                    "{} cannot create a container of image {}: {refusal}",
+                    container.engine.client(),
+                    container.image,
+                )));
+            }
+        }
+        let is_elsewhere =
+            answers(&answer).is_some_and(|text| text.lines().next() == Some(ELSEWHERE));
+        if is_elsewhere && transfer == Transfer::Mount {
+            let message = "it is another directory there";
+            return Err(Failure::general(not_shared(
+                container.engine,
+                source.dir(),
+                message,
+            )));
+        }
         self.classify(&answer)
     }
 
@@ -104,30 +139,31 @@ impl Question<'_> {
     pub(crate) fn ask_container(
         &self,
         container: &RunningContainer,
-        source: &Path,
-        in_root: &PathInRoot,
+        source: &SourceTree,
     ) -> anyhow::Result<PixiCheck> {
-        let source = utf8_arg("the project's path in the container", source.as_os_str())?;
-        let words = self.words(source, in_root);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let answer = container.ask(self.variables, scripts::CHECK_PROJECT, &words)?;
+        let dir = source.dir().as_os_str();
+        let dir = utf8_arg("the project's path in the container", dir)?;
+        // The files are the container's own: nothing is compared.
+        let args = self.args(dir, source.in_root(), "");
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let answer = container.ask(self.variables, scripts::CHECK_PROJECT, &args)?;
         self.classify(&answer)
     }
 
-    fn words(&self, source: &str, in_root: &PathInRoot) -> Vec<String> {
+    fn args(&self, source: &str, in_root: &PathInRoot, sha256: &str) -> Vec<String> {
         let flag = |is_set| if is_set { "yes" } else { "" };
-        let fixed = [
-            source,
-            in_root.as_str(),
-            self.manifest,
-            self.sha256.as_deref().unwrap_or_default(),
-            self.environment,
-            flag(self.lock_use == LockUse::Locked),
-            flag(self.needs_git),
-        ];
+        let variables = scripts::assignments(&[
+            ("source", source),
+            ("in_root", in_root.as_str()),
+            ("manifest", self.manifest),
+            ("sha256", sha256),
+            ("environment", self.environment),
+            ("compares", flag(self.lock_use == LockUse::Locked)),
+            ("needs_git", flag(self.needs_git)),
+        ]);
         let places = self.local_paths.iter();
         let places = places.filter_map(|path| in_root.resolve(path)?.to_str().map(str::to_owned));
-        fixed.map(str::to_owned).into_iter().chain(places).collect()
+        std::iter::once(variables).chain(places).collect()
     }
 
     /// What the answer means.
@@ -136,13 +172,11 @@ impl Question<'_> {
     ///
     /// What the build would end with: 127 for a program that is missing, pixi's exit code
     /// where it refuses the manifest or a lock that does not fit.
-    fn classify(&self, answer: &Captured) -> anyhow::Result<PixiCheck> {
-        let text = String::from_utf8_lossy(&answer.stdout);
-        let mark = format!("{}\n", scripts::ANSWERS);
-        let Some((_, text)) = text.split_once(&mark) else {
-            let words = answer.stderr.lines().last().unwrap_or_default();
+    fn classify(&self, answer: &CapturedOutput) -> anyhow::Result<PixiCheck> {
+        let Some(text) = answers(answer) else {
+            let message = refusal(&answer.stderr);
             let why = format!(
-                "the container that was to tell ended with {}: {words}",
+                "the container of the check ended with exit code {}: {message}",
                 answer.code
             );
             return Ok(PixiCheck::not_made(why));
@@ -153,8 +187,8 @@ impl Question<'_> {
         }
         let Some(version) = first.strip_prefix("pixi ") else {
             return Ok(PixiCheck::not_made(match first {
-                "elsewhere" => "the engine does not see this machine's files",
-                _ => "the container has no place for temporary files",
+                ELSEWHERE => "the engine does not see this machine's files",
+                _ => "the container has no directory for temporary files",
             }));
         };
         let version = version.strip_prefix("pixi ").unwrap_or(version);
@@ -167,7 +201,7 @@ impl Question<'_> {
         }
         let (manifest, lock) = match text.split_once("\nlock ") {
             Some((manifest, lock)) => (manifest, Some(lock)),
-            None => (text, None),
+            None => (&*text, None),
         };
         let (code, said) = ended(
             manifest
@@ -179,7 +213,7 @@ impl Question<'_> {
             Some(code) if code != TIMED_OUT => {
                 return Err(self.refused_manifest(&check, code, &said));
             }
-            _ => check.unknown = Some("it did not tell in time".to_owned()),
+            _ => check.unknown = Some("it did not answer in time".to_owned()),
         }
         if let Some((code, said)) = lock.map(ended) {
             match code {
@@ -187,7 +221,7 @@ impl Question<'_> {
                 // It lists what is locked after it has compared the lock.
                 Some(_) if said.find_no_packages() => check.lock_fits = true,
                 Some(_) if said.blame_sources_alone() => {
-                    check.unknown = Some("it asks the backends of the source packages, and without a network it has none".to_owned());
+                    check.unknown = Some("it needs the build backends of the source packages, which it cannot fetch without a network".to_owned());
                 }
                 Some(code) if said.blame_the_lock() => return Err(stale(code, &said)),
                 _ => {
@@ -201,12 +235,12 @@ impl Question<'_> {
         Ok(check)
     }
 
-    fn refused_manifest(&self, check: &PixiCheck, code: u8, said: &PixiWords) -> anyhow::Error {
+    fn refused_manifest(&self, check: &PixiCheck, code: u8, said: &PixiMessages) -> anyhow::Error {
         let version = check.pixi.as_deref().unwrap_or_default();
         Failure::with_code(
             code,
             format!(
-                "pixi {version} of the image refuses {}: use an image with a pixi that it is for, or set the file right; pixi says:{}",
+                "pixi {version} of the image refuses {}: use an image with a suitable pixi, or correct the file; pixi prints:{}",
                 self.manifest,
                 said.shown()
             ),
@@ -238,13 +272,33 @@ pub(crate) fn require_new_enough(version: &str) -> anyhow::Result<()> {
     )))
 }
 
-/// The exit code and the words after it.
-fn ended(text: &str) -> (Option<u8>, PixiWords) {
-    let (code, said) = text.split_once('\n').unwrap_or((text, ""));
-    (code.trim().parse().ok(), PixiWords::from_text(said))
+/// What the script printed after its mark; the profile of a login shell may print, too.
+fn answers(answer: &CapturedOutput) -> Option<String> {
+    let text = String::from_utf8_lossy(&answer.stdout);
+    let mark = format!("{}\n", scripts::ANSWERS);
+    text.split_once(&mark).map(|(_, text)| text.to_owned())
 }
 
-fn stale(code: u8, said: &PixiWords) -> anyhow::Error {
+/// The line in which the engine or its client says why there is no container: docker's last one
+/// only names its help.
+fn refusal(stderr: &str) -> &str {
+    let mut lines = stderr.lines().filter(|line| !line.trim().is_empty());
+    let of_engine = lines
+        .clone()
+        .find(|line| line.contains("Error response from daemon:"));
+    let is_help = |line: &&str| line.starts_with("Run '") || line.starts_with("See '");
+    of_engine
+        .or_else(|| lines.rfind(|line| !is_help(line)))
+        .unwrap_or_default()
+}
+
+/// The exit code and the arguments after it.
+fn ended(text: &str) -> (Option<u8>, PixiMessages) {
+    let (code, said) = text.split_once('\n').unwrap_or((text, ""));
+    (code.trim().parse().ok(), PixiMessages::from_text(said))
+}
+
+fn stale(code: u8, said: &PixiMessages) -> anyhow::Error {
     let reasons: String = said
         .why_stale()
         .iter()

@@ -71,9 +71,9 @@ pub(crate) fn require_success(outcome: &Outcome, phases: &[Phase<'_>]) -> anyhow
         };
         let end = match code {
             _ if outcome.out_of_memory.iter().any(|name| name == phase.name) => format!(
-                "failed with exit code {code}: it ran out of memory, and the kernel killed a process of it; give the container more, or free some"
+                "failed with exit code {code}: it ran out of memory, and the kernel killed one of its processes; give the container more memory, or free some"
             ),
-            // Linux has signals 1 to 64; a higher code is somebody's own.
+            // Linux has signals 1 to 64; a higher code is the program's own.
             129..=192 => format!(
                 "was killed by signal {} (exit code {code})",
                 code - failure::SIGNAL_BASE

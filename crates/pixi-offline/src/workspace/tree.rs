@@ -8,7 +8,7 @@ use super::volumes::VolumeSpec;
 use crate::container::{self, Mount};
 
 /// The directories that a new container works in.
-pub(crate) struct Tree {
+pub(crate) struct ContainerTree {
     /// The directory in the container that they are below; a volume stands for it.
     pub(crate) root: String,
     pub(crate) dirs: Vec<TreeDir>,
@@ -31,7 +31,7 @@ pub(crate) enum DirRole {
     /// It only reads it.
     Read,
     /// It only reads it, at a place that is not below the tree's root.
-    ReadElsewhere,
+    ReadOutsideRoot,
     /// It leaves files for people in it, which is empty at first.
     Out,
 }
@@ -50,7 +50,7 @@ impl TreeDir {
     }
 }
 
-impl Tree {
+impl ContainerTree {
     pub(super) fn out(&self) -> Option<&TreeDir> {
         self.dirs.iter().find(|dir| dir.role == DirRole::Out)
     }
@@ -72,18 +72,18 @@ impl Tree {
     pub(super) fn mounts(&self) -> Vec<Mount> {
         let mount = |dir: &TreeDir| match dir.role {
             DirRole::Write | DirRole::Out => Mount::writable(&dir.source, &dir.target),
-            DirRole::Read | DirRole::ReadElsewhere => Mount::read_only(&dir.source, &dir.target),
+            DirRole::Read | DirRole::ReadOutsideRoot => Mount::read_only(&dir.source, &dir.target),
         };
         self.dirs.iter().map(mount).collect()
     }
 
-    /// One volume for the root, and one for each directory elsewhere.
+    /// One volume for the root, and one for each directory outside of it.
     pub(super) fn volume_specs(&self, nonce: &str) -> Vec<VolumeSpec> {
         let mut root = VolumeSpec {
             target: self.root.clone(),
             ..VolumeSpec::default()
         };
-        let mut elsewhere = Vec::new();
+        let mut outside_root = Vec::new();
         for dir in &self.dirs {
             match dir.role {
                 DirRole::Write | DirRole::Read => {
@@ -96,14 +96,14 @@ impl Tree {
                         self.name(dir).join(container::nonce_file(nonce)),
                     ),
                 ]),
-                DirRole::ReadElsewhere => elsewhere.push(VolumeSpec {
+                DirRole::ReadOutsideRoot => outside_root.push(VolumeSpec {
                     target: dir.target.clone(),
                     read_only: true,
                     dirs: vec![(PathBuf::new(), dir.source.clone())],
-                    empty: Vec::new(),
+                    ..VolumeSpec::default()
                 }),
             }
         }
-        std::iter::once(root).chain(elsewhere).collect()
+        std::iter::once(root).chain(outside_root).collect()
     }
 }

@@ -1,5 +1,4 @@
-//! What a command does as its own delegate in a carrier: it fills volumes from a
-//! stream, and makes streams of them.
+//! The agent side of a volume transfer: unpacks and sends tar streams.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -13,24 +12,24 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::staging::Rules;
-use crate::transfer::{self, Expected, Sender};
+use crate::transfer::{self, ExpectedStream, Sender};
 
-/// Where the carrier keeps which files it has put into volumes.
+/// Where the transfer container keeps which files it has put into volumes.
 const FILLED: &str = "/.pixi-offline-filled";
 
-/// What the carrier is sent for; the first line of its input.
+/// What the transfer container is sent for; the first line of its input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TransferRequest {
     /// Unpack the stream that follows into a directory, and answer with
-    /// [`transfer::Received`].
+    /// [`transfer::ReceiveStats`].
     Fill {
         /// The directory, there and empty.
         dir: PathBuf,
         /// Where files are that the stream leaves out.
         there: Option<PathBuf>,
         /// What the stream's last entry is named after.
-        mark: String,
+        end_marker: String,
     },
     /// Print the size, time of change and path of each file in a directory, a NUL after
     /// each: nothing where the directory is not.
@@ -43,10 +42,10 @@ pub(crate) enum TransferRequest {
     Empty {
         /// The directory.
         dir: PathBuf,
-        /// Patterns of what stays behind.
+        /// Patterns of what is left out.
         leave_out: Vec<String>,
         /// What the stream's last entry is named after.
-        mark: String,
+        end_marker: String,
     },
 }
 
@@ -54,11 +53,7 @@ pub(crate) enum TransferRequest {
 /// and nanoseconds.
 pub(super) type Stamp = (u64, i64, i64);
 
-/// Does what the first line of the input says.
-///
-/// # Errors
-///
-/// As the work itself.
+/// Executes the request in the first line of the input.
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut stdin = io::stdin().lock();
     let mut line = String::new();
@@ -66,13 +61,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let request = serde_json::from_str(&line).context("there is nothing to do")?;
     let mut stdout = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     match request {
-        TransferRequest::Fill { dir, there, mark } => {
+        TransferRequest::Fill {
+            dir,
+            there,
+            end_marker,
+        } => {
             let there = there.as_deref().map(|there| (Path::new(""), there));
-            let expected = Expected {
+            let expected = ExpectedStream {
                 there: there.as_slice(),
                 top: None,
             };
-            let (received, _) = transfer::receive_as(stdin, &dir, &mark, &expected)?;
+            let (received, _) = transfer::receive(stdin, &dir, &end_marker, &expected)?;
             remember(&dir)?;
             serde_json::to_writer(&mut stdout, &received)?;
         }
@@ -80,7 +79,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         TransferRequest::Empty {
             dir,
             leave_out,
-            mark,
+            end_marker,
         } => {
             let mut rules = Rules::new();
             for pattern in &leave_out {
@@ -92,7 +91,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 let known = filled.get(&dir.join(path))?;
                 (*known == identity(metadata)).then(|| path.to_owned())
             })?;
-            sender.finish(&mark)?;
+            sender.finish(&end_marker)?;
         }
     }
     stdout.flush().context("the answer cannot be given")
@@ -159,14 +158,14 @@ fn write_line(to: &mut impl Write, numbers: (u64, i64, i64), path: &Path) -> io:
 /// When it is none.
 pub(super) fn lines(text: &[u8]) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
     let line = |line: &[u8]| -> Option<(PathBuf, Stamp)> {
-        let mut words = line.splitn(4, |byte| *byte == b' ');
-        let mut number = || std::str::from_utf8(words.next()?).ok();
+        let mut fields = line.splitn(4, |byte| *byte == b' ');
+        let mut number = || std::str::from_utf8(fields.next()?).ok();
         let numbers = (
             number()?.parse().ok()?,
             number()?.parse().ok()?,
             number()?.parse().ok()?,
         );
-        Some((PathBuf::from(OsStr::from_bytes(words.next()?)), numbers))
+        Some((PathBuf::from(OsStr::from_bytes(fields.next()?)), numbers))
     };
     text.split(|byte| *byte == 0)
         .filter(|text| !text.is_empty())

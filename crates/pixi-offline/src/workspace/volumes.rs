@@ -14,14 +14,15 @@ use tar::EntryType;
 use super::volume_agent::{self, Stamp, TransferRequest};
 use crate::container::{self, Engine, Mount, TransferContainer, Volume};
 use crate::context::Context;
+use crate::counted;
 use crate::request::ImageReference;
 use crate::staging::Rules;
-use crate::transfer::{self, Expected, Received, Sender, Sent};
+use crate::transfer::{self, ExpectedStream, ReceiveStats, SendStats, Sender};
 use crate::workspace::agent_request::AgentRequest;
 use crate::workspace::container_out;
 
 /// What goes into one volume.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct VolumeSpec {
     /// Where the volume is in the container.
     pub(super) target: String,
@@ -32,6 +33,8 @@ pub(super) struct VolumeSpec {
     pub(super) dirs: Vec<(PathBuf, PathBuf)>,
     /// Empty directories and files beside them.
     pub(super) empty: Vec<(EntryType, PathBuf)>,
+    /// Files of these commands by their names, with their content, which may be secret.
+    pub(super) files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// The mounts of volumes that are not yet filled, for this run's nonce.
@@ -63,29 +66,29 @@ pub(super) struct BaseVolume {
 /// Volumes on the engine, filled from this machine.
 pub(super) struct RemoteVolumes<'a> {
     // Before the volumes: one that a container has cannot be removed.
-    carrier: TransferContainer<'a>,
+    transfer_container: TransferContainer<'a>,
     volumes: Vec<Volume>,
 }
 
-/// Where the carrier has a volume.
+/// Where the transfer container has a volume.
 fn mount_point(number: usize) -> String {
     format!("/.pixi-offline/{number}")
 }
 
 impl<'a> RemoteVolumes<'a> {
-    /// Makes the volumes, and fills them. `program` is a program of ours
-    /// that serves as the delegate.
+    /// Makes the volumes, and fills them. `program` is one of these commands, which
+    /// runs as the agent.
     ///
     /// # Errors
     ///
     /// 128+n after a signal; 125 when the engine refuses or goes away, 1 when its disk is
     /// full: nothing is left on it then.
-    pub(super) fn there(
+    pub(super) fn create(
         engine: &'a Engine,
         image: &ImageReference,
         program: &Path,
         volume_specs: Vec<VolumeSpec>,
-        there: Option<&BaseVolume>,
+        base: Option<&BaseVolume>,
         nonce: &str,
         context: &Context,
     ) -> anyhow::Result<RemoteVolumes<'a>> {
@@ -96,23 +99,27 @@ impl<'a> RemoteVolumes<'a> {
             mounts.push(Mount::volume(volume.name(), mount_point(number)));
             volumes.push(volume);
         }
-        if let Some(there) = there {
+        if let Some(base) = base {
             let place = mount_point(volume_specs.len());
-            mounts.push(Mount::volume(there.volume.name(), place).only_read());
+            mounts.push(Mount::volume(base.volume.name(), place).only_read());
         }
-        let words = AgentRequest::Carry.arguments()?;
-        let carrier = TransferContainer::make(engine, image, &mounts, program, &words, nonce)?;
-        let carried = RemoteVolumes { carrier, volumes };
-        let reference = there.map(|there| {
+        let args = AgentRequest::Transfer.arguments()?;
+        let transfer_container =
+            TransferContainer::make(engine, image, &mounts, program, &args, nonce)?;
+        let remote_volumes = RemoteVolumes {
+            transfer_container,
+            volumes,
+        };
+        let reference = base.map(|base| {
             let place = mount_point(volume_specs.len());
-            (there, Path::new(&place).join(there.dir))
+            (base, Path::new(&place).join(base.dir))
         });
         for (number, volume_spec) in volume_specs.into_iter().enumerate() {
-            carried.not_interrupted()?;
+            remote_volumes.not_interrupted()?;
             let reference = reference.as_ref().filter(|_| number == 0);
-            carried.fill(number, volume_spec, reference, context)?;
+            remote_volumes.fill(number, volume_spec, reference, context)?;
         }
-        Ok(carried)
+        Ok(remote_volumes)
     }
 
     fn fill(
@@ -126,13 +133,13 @@ impl<'a> RemoteVolumes<'a> {
             Some((_, dir)) => self.list(dir)?,
             None => HashMap::new(),
         };
-        let like = reference.map(|(there, _)| there.like.clone());
+        let like = reference.map(|(base, _)| base.like.clone());
         let begun = Instant::now();
-        let mark = context.nonce();
+        let end_marker = context.nonce();
         let request = TransferRequest::Fill {
             dir: mount_point(number).into(),
             there: reference.map(|(_, dir)| dir.clone()),
-            mark: mark.clone(),
+            end_marker: end_marker.clone(),
         };
         let (tell, told) = std::sync::mpsc::channel();
         let write = move |to: PipeWriter| {
@@ -151,20 +158,23 @@ impl<'a> RemoteVolumes<'a> {
             for (kind, name) in &volume_spec.empty {
                 sender.empty(*kind, name)?;
             }
-            let sent = sender.finish(&mark)?;
+            for (name, content) in &volume_spec.files {
+                sender.file(name, content)?;
+            }
+            let sent = sender.finish(&end_marker)?;
             to.flush()?;
             let _ = tell.send(sent);
             Ok(())
         };
-        let received: Received = self.carrier.request(write, |stream| {
+        let received: ReceiveStats = self.transfer_container.request(write, |stream| {
             let answer = container::read_answer(stream)?;
             // An empty one is told by the exit code.
             Ok(serde_json::from_slice(&answer).unwrap_or_default())
         })?;
         let sent = told.recv().context("the stream was not written")?;
         say(
-            "carried to the engine",
-            &Sent {
+            "copied to the engine",
+            &SendStats {
                 entries: received.entries,
                 ..sent
             },
@@ -178,7 +188,7 @@ impl<'a> RemoteVolumes<'a> {
         let request = TransferRequest::List {
             dir: dir.to_owned(),
         };
-        self.carrier.request(
+        self.transfer_container.request(
             move |mut to| put(&request, &mut to),
             |stream| {
                 let listing = container::read_answer(stream)?;
@@ -195,9 +205,9 @@ impl<'a> RemoteVolumes<'a> {
     ///
     /// # Errors
     ///
-    /// As [`RemoteVolumes::there`], and when something cannot be written here or is of
+    /// As [`RemoteVolumes::create`], and when something cannot be written here or is of
     /// another kind.
-    pub(super) fn back(
+    pub(super) fn fetch(
         &self,
         number: usize,
         into: &Path,
@@ -208,27 +218,27 @@ impl<'a> RemoteVolumes<'a> {
     ) -> anyhow::Result<()> {
         self.not_interrupted()?;
         let begun = Instant::now();
-        let mark = context.nonce();
+        let end_marker = context.nonce();
         let request = TransferRequest::Empty {
             dir: mount_point(number).into(),
             leave_out,
-            mark: mark.clone(),
+            end_marker: end_marker.clone(),
         };
-        let expected = Expected {
+        let expected = ExpectedStream {
             there: here,
             top: Some(top),
         };
-        let (received, left) = self.carrier.request(
+        let (received, left) = self.transfer_container.request(
             move |mut to| put(&request, &mut to),
-            |stream| transfer::receive_as(stream, into, &mark, &expected),
+            |stream| transfer::receive(stream, into, &end_marker, &expected),
         )?;
         container_out::warn_of_left(&left, context);
-        let sent = Sent {
+        let sent = SendStats {
             entries: received.entries,
             bytes: received.bytes,
-            spared: received.spared,
+            bytes_skipped: received.bytes_skipped,
         };
-        say("carried back", &sent, begun.elapsed(), context);
+        say("copied back", &sent, begun.elapsed(), context);
         Ok(())
     }
 
@@ -247,9 +257,9 @@ impl<'a> RemoteVolumes<'a> {
     ///
     /// When there were no volumes.
     pub(super) fn into_first_volume(self) -> anyhow::Result<Volume> {
-        drop(self.carrier);
+        drop(self.transfer_container);
         let first = self.volumes.into_iter().next();
-        first.context("nothing was carried")
+        first.context("nothing was copied")
     }
 }
 
@@ -258,14 +268,14 @@ fn put(request: &TransferRequest, to: &mut impl std::io::Write) -> anyhow::Resul
     Ok(to.write_all(b"\n")?)
 }
 
-fn say(what: &str, sent: &Sent, elapsed: Duration, context: &Context) {
-    let spared = match sent.spared {
+fn say(what: &str, sent: &SendStats, elapsed: Duration, context: &Context) {
+    let skipped = match sent.bytes_skipped {
         0 => String::new(),
-        spared => format!(", {} more were there already", HumanBytes(spared)),
+        bytes => format!(", {} not sent again", HumanBytes(bytes)),
     };
     context.report.note(format_args!(
-        "{what}: {} entries, {}{spared}, in {:.1} s",
-        sent.entries,
+        "{what}: {}, {}{skipped}, in {:.1} s",
+        counted::entries(sent.entries),
         HumanBytes(sent.bytes),
         elapsed.as_secs_f64()
     ));

@@ -16,9 +16,9 @@ use clap::Args;
 use testbed::images::{Change, derived_image};
 
 use crate::build;
-use page::{Findings, Section};
+use page::{BenchSection, Findings};
 use place::FileSystem;
-use races::{CONTAINER, Ground};
+use races::{CONTAINER, SectionRun};
 
 /// What is measured.
 #[derive(Debug, Args)]
@@ -62,7 +62,7 @@ pub struct Options {
 /// When a part cannot be built, set up or run.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let load = page::load()?;
-    for (program, package) in [("rsync", "rsync"), ("sync", "coreutils")] {
+    for (program, package) in [("rsync", "rsync"), ("sync", "coreutils"), ("zstd", "zstd")] {
         testbed::ensure_debian_package(program, package)?;
     }
     let programs = build::release(&["xtask"])?;
@@ -75,8 +75,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         singles: Vec::new(),
         growth: Vec::new(),
     };
-    let measure = |section, file_system, image: &str| -> anyhow::Result<Section> {
-        Ground {
+    let measure = |section, file_system, image: &str| -> anyhow::Result<BenchSection> {
+        SectionRun {
             programs,
             section,
             file_system,
@@ -106,6 +106,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     findings.singles.push(singles::help(programs, rounds)?);
     findings.singles.push(singles::lock(programs, rounds)?);
+    findings.singles.push(singles::carried(programs)?);
     if options.engine {
         let image = image()?;
         findings

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tree::{DIRS_IN_PACKAGE, FILES_IN_PACKAGE};
 
 /// Some work, beside a program that people know.
-pub struct Row {
+pub struct RaceRow {
     pub work: String,
     pub against: String,
     pub ours: Duration,
@@ -19,17 +19,17 @@ pub struct Row {
 }
 
 /// What was measured on one file system.
-pub struct Section {
+pub struct BenchSection {
     pub title: &'static str,
     /// The tree, for people.
     pub tree: String,
-    pub rows: Vec<Row>,
+    pub rows: Vec<RaceRow>,
     /// What bounds what can be had.
     pub limits: Vec<(String, Duration)>,
 }
 
 /// A number with the limit that it must keep.
-pub struct Single {
+pub struct SingleMeasurement {
     pub what: String,
     pub found: String,
     pub target: String,
@@ -42,7 +42,7 @@ pub struct Growth {
     pub files: u64,
     pub ours: Duration,
     pub peer: Duration,
-    /// The most memory that ours had, in bytes.
+    /// The most memory that this command had, in bytes.
     pub memory: u64,
 }
 
@@ -52,12 +52,12 @@ pub struct Findings {
     pub rounds: usize,
     /// What else the machine did before: its load average of a minute.
     pub load: String,
-    pub sections: Vec<Section>,
-    pub singles: Vec<Single>,
+    pub sections: Vec<BenchSection>,
+    pub singles: Vec<SingleMeasurement>,
     pub growth: Vec<Growth>,
 }
 
-impl Row {
+impl RaceRow {
     /// `time` as a part of the peer's.
     fn part(&self, time: Duration) -> f64 {
         time.as_secs_f64() / self.peer.as_secs_f64()
@@ -106,7 +106,7 @@ const NOTES: &str = "## Notes\n";
 /// The page, in Markdown, with what people wrote into the old one.
 pub fn text(findings: &Findings, old: &str) -> anyhow::Result<String> {
     let mut page = format!(
-        "# Performance\n\nThis page is written by `cargo xtask bench`, but for the [notes](#notes) at its end.\n\n\
+        "# Performance\n\nThe [notes](#notes) at the end begin with one sentence for a reader; the rest is written by `cargo xtask bench`.\n\n\
          The tree is a workdir whose package cache has {} files in {} directories, with links. Both sides run \
          in turn, {} rounds; the times are medians. But on tmpfs both wait until all is written (`sync -f`), as a product does before it takes its place.\n\n\
          - {}; its load average before the run was {}\n- {}\n- {}\n",
@@ -121,7 +121,7 @@ pub fn text(findings: &Findings, old: &str) -> anyhow::Result<String> {
     for section in &findings.sections {
         write!(page, "\n## On {}\n\n{}.\n", section.title, section.tree)?;
         let heads = ["work", "ours", "peer", "ratio", "target", "met"];
-        table(&mut page, &heads, section.rows.iter().map(Row::cells));
+        table(&mut page, &heads, section.rows.iter().map(RaceRow::cells));
         if !section.limits.is_empty() {
             let cells = |(name, taken): &(String, Duration)| vec![name.clone(), seconds(*taken)];
             table(
@@ -139,8 +139,8 @@ pub fn text(findings: &Findings, old: &str) -> anyhow::Result<String> {
         }
     }
     page.push_str("\n## Single numbers\n");
-    let cells = |single: &Single| {
-        let Single {
+    let cells = |single: &SingleMeasurement| {
+        let SingleMeasurement {
             what,
             found,
             target,

@@ -11,23 +11,26 @@ use pixi_offline::evidence::check::{Depth, check};
 use pixi_offline::layout::{DEFAULT_EXCLUDES, PathInRoot, Product};
 use pixi_offline::packages::{CondaCache, LocalSources, LockCache, Requirements, Subdir};
 use pixi_offline::parallel;
-use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, copy_tree, copy_tree_with, scan_tree};
+use pixi_offline::staging::{CopyOptions, HashPolicy, Rules, RulesAndSkip, copy_tree, scan_tree};
 use pixi_offline::transfer;
 
-use super::tree::{Files, workdir};
+use super::tree::{Files, Packages, workdir};
 
 /// What the last entry of a stream is named after.
 const MARK: &str = "bench";
 
 /// What `cargo xtask bench` starts of itself.
 #[derive(Debug, Subcommand)]
-pub enum Part {
+pub enum BenchPart {
     /// Make a workdir
     Make {
         dir: PathBuf,
         packages: u64,
         #[arg(long, value_enum, default_value = "as-in-caches")]
         files: Files,
+        /// One of so many packages is of the next version
+        #[arg(long)]
+        newer_each: Option<u64>,
     },
     /// Copy a tree as a project is staged
     Stage { source: PathBuf, target: PathBuf },
@@ -50,47 +53,64 @@ pub enum Part {
     Check { product: PathBuf },
 }
 
-impl Part {
+impl BenchPart {
     /// Does it, and says how much memory that took at most.
     pub fn run(&self) -> anyhow::Result<()> {
         match self {
-            Part::Make {
+            BenchPart::Make {
                 dir,
                 packages,
                 files,
-            } => workdir(dir, *packages, *files)?,
-            Part::Stage { source, target } => {
+                newer_each,
+            } => {
+                let packages = Packages {
+                    count: *packages,
+                    files: *files,
+                    newer_each: *newer_each,
+                };
+                workdir(dir, packages)?;
+            }
+            BenchPart::Stage { source, target } => {
                 let mut rules = Rules::new();
                 for pattern in DEFAULT_EXCLUDES {
                     rules.push(pattern.as_ref())?;
                 }
-                copy_tree(source, target, &rules, &pixi_offline::evidence::is_workdir)?;
+                let selection = RulesAndSkip {
+                    rules: &rules,
+                    skip: &pixi_offline::evidence::is_workdir,
+                };
+                copy_tree(source, target, &selection, &CopyOptions::default())?;
             }
-            Part::Listed { source, target } => {
-                let how = CopyOptions {
+            BenchPart::Listed { source, target } => {
+                let options = CopyOptions {
                     list: true,
                     hash: true,
                     ..CopyOptions::default()
                 };
-                let outcome = copy_tree_with(source, target, &Rules::new(), &how)?;
+                let outcome = copy_tree(source, target, &Rules::new(), &options)?;
                 let listed = outcome.listing.entries(Path::new("")).count();
                 anyhow::ensure!(listed as u64 == outcome.copied.entries, "{listed}");
             }
-            Part::Lock { workdir, alone } => lock(workdir, *alone)?,
-            Part::Hash { dir } => {
+            BenchPart::Lock { workdir, alone } => lock(workdir, *alone)?,
+            BenchPart::Hash { dir } => {
                 scan_tree(dir, &Rules::new(), &|_, _| HashPolicy::Compute)?;
             }
-            Part::Send { dir } => {
+            BenchPart::Send { dir } => {
                 let stdout = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
                 transfer::send(dir, &Rules::new(), stdout, MARK)?;
                 // Stdout is the stream's.
                 return Ok(());
             }
-            Part::Receive { dir } => {
+            BenchPart::Receive { dir } => {
                 fs::create_dir(dir)?;
-                transfer::receive(io::stdin().lock(), dir, MARK)?;
+                transfer::receive(
+                    io::stdin().lock(),
+                    dir,
+                    MARK,
+                    &transfer::ExpectedStream::default(),
+                )?;
             }
-            Part::Check { product } => {
+            BenchPart::Check { product } => {
                 let checked = check(&Product::new(product), Depth::Full)?;
                 let findings = checked.context("the product has no lists")?.findings;
                 anyhow::ensure!(findings.is_empty(), "{findings:?}");

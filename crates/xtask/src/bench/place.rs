@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use duct::cmd;
 
 /// A file system to measure on, gone when it is dropped.
-pub struct Place {
+pub struct BenchPlace {
     pub file_system: FileSystem,
-    /// A directory on it that is ours.
+    /// A directory on it that the benchmark made.
     pub dir: PathBuf,
     mounted: Vec<PathBuf>,
     scratch: tempfile::TempDir,
@@ -43,13 +43,13 @@ impl FileSystem {
     }
 
     /// Makes it; in memory it holds this many bytes.
-    pub fn place(self, bytes: u64) -> anyhow::Result<Place> {
+    pub fn place(self, bytes: u64) -> anyhow::Result<BenchPlace> {
         let scratch = tempfile::Builder::new()
             .prefix("pixi-offline-bench-")
             .tempdir()?;
         let dir = scratch.path().join("here");
         fs::create_dir(&dir)?;
-        let mut place = Place {
+        let mut place = BenchPlace {
             file_system: self,
             dir,
             mounted: Vec::new(),
@@ -65,7 +65,7 @@ impl FileSystem {
             FileSystem::Btrfs => ("mkfs.btrfs", "btrfs-progs", &["-q"]),
             FileSystem::Tmpfs | FileSystem::Disk => return Ok(place),
         };
-        // In a file that lies on the tmpfs.
+        // In a file that is on the tmpfs.
         let image = place.dir.join("image").display().to_string();
         fs::File::create(&image)?.set_len(bytes)?;
         let program = testbed::ensure_debian_package(program, package)?;
@@ -80,7 +80,7 @@ impl FileSystem {
     }
 }
 
-impl Place {
+impl BenchPlace {
     /// A directory on the disk, gone with this.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for BenchPlace {
     fn drop(&mut self) {
         for dir in self.mounted.drain(..).rev() {
             // Lazily: the kernel lets go of a loop's file a moment after its file system.

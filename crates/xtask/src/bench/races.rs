@@ -11,8 +11,8 @@ use pixi_offline::layout::DEFAULT_EXCLUDES;
 use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 use serde::Deserialize;
 
-use super::page::{Row, Section};
-use super::place::{FileSystem, Place};
+use super::page::{BenchSection, RaceRow};
+use super::place::{BenchPlace, FileSystem};
 use super::tree::FILES_IN_PACKAGE;
 
 /// Where the section of containers is measured: not a file system of its own.
@@ -36,23 +36,23 @@ struct Race {
     set_up: String,
     #[serde(default)]
     before: String,
-    peer: Option<Side>,
+    peer: Option<RacedCommand>,
     #[serde(default)]
     row: Vec<Work>,
     #[serde(default)]
-    limit: Vec<Side>,
+    limit: Vec<RacedCommand>,
     #[serde(default)]
     tear_down: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Side {
+struct RacedCommand {
     name: String,
     run: String,
 }
 
-/// Work of ours that the peer does too.
+/// Work of these commands that the peer does too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Work {
@@ -65,14 +65,14 @@ struct Work {
 }
 
 /// Runs scripts of sh that know where things are.
-pub struct Shell {
+pub struct BenchShell {
     environment: Vec<(&'static str, OsString)>,
 }
 
-impl Shell {
+impl BenchShell {
     /// For scripts that work on `place` with so many files in the cache, and find the commands
     /// in `programs`.
-    pub fn new(programs: &Path, place: &Place, files: u64) -> Shell {
+    pub fn new(programs: &Path, place: &BenchPlace, files: u64) -> BenchShell {
         let workdir = place.dir.join("W");
         let mut path = programs.as_os_str().to_owned();
         path.push(":");
@@ -88,6 +88,7 @@ impl Shell {
             ("CACHE", workdir.join("pixi-cache").into()),
             ("PRODUCT", workdir.join("product").into()),
             ("W", workdir.into()),
+            ("NEXT", place.dir.join("next").into()),
             ("TARGET", place.dir.join("target").into()),
             ("HERE", place.dir.clone().into()),
             ("SCRATCH", place.scratch().into()),
@@ -95,11 +96,11 @@ impl Shell {
             ("PACKAGES", (files / FILES_IN_PACKAGE).to_string().into()),
             ("SYNC", sync.into()),
         ];
-        Shell { environment }
+        BenchShell { environment }
     }
 
     /// With one more name that scripts know.
-    pub fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Shell {
+    pub fn with(mut self, name: &'static str, value: impl Into<OsString>) -> BenchShell {
         self.environment.push((name, value.into()));
         self
     }
@@ -161,7 +162,7 @@ pub fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 /// A section of the page that is to be measured.
-pub struct Ground<'a> {
+pub struct SectionRun<'a> {
     pub programs: &'a Path,
     /// The name of a file system, or [`CONTAINER`].
     pub section: &'static str,
@@ -173,17 +174,18 @@ pub struct Ground<'a> {
     pub image: String,
 }
 
-impl Ground<'_> {
+impl SectionRun<'_> {
     /// Makes the file system with the tree on it, and has all races of the section.
-    pub fn measure(&self) -> anyhow::Result<Section> {
-        // Three copies of the tree at most, and what the file system takes for itself.
-        let place = self.file_system.place(self.files * 50_000)?;
+    pub fn measure(&self) -> anyhow::Result<BenchSection> {
+        // Three copies of the tree at most, or two and a tree of twice the size with its archives; and what the
+        // file system takes for itself.
+        let place = self.file_system.place(self.files * 90_000)?;
         let memory = FileSystem::Tmpfs.place(self.files * 40_000)?;
-        let shell = Shell::new(self.programs, &place, self.files)
+        let shell = BenchShell::new(self.programs, &place, self.files)
             .with("MEMORY", &memory.dir)
             .with("IMAGE", &self.image);
         shell.run("xtask bench-part make \"$W\" \"$PACKAGES\"")?;
-        let mut section = Section {
+        let mut section = BenchSection {
             title: match self.section {
                 CONTAINER => "tmpfs, from a container",
                 name => name,
@@ -211,7 +213,12 @@ impl Ground<'_> {
             }
     }
 
-    fn race(&self, race: &Race, shell: &Shell, section: &mut Section) -> anyhow::Result<()> {
+    fn race(
+        &self,
+        race: &Race,
+        shell: &BenchShell,
+        section: &mut BenchSection,
+    ) -> anyhow::Result<()> {
         let is_here = |work: &&Work| work.on.as_ref().is_none_or(|only| only == self.section);
         let works: Vec<&Work> = race.row.iter().filter(is_here).collect();
         let ours = works.iter().map(|work| (&work.work, &work.run));
@@ -226,7 +233,7 @@ impl Ground<'_> {
         let (peer, limits) = others.split_at(usize::from(race.peer.is_some()));
         for (work, ours) in works.iter().zip(ours) {
             let side = race.peer.as_ref().context("a row without a peer")?;
-            section.rows.push(Row {
+            section.rows.push(RaceRow {
                 work: work.work.clone(),
                 against: side.name.clone(),
                 ours: *ours,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use duct::cmd;
 
-use super::page::{Growth, Single};
+use super::page::{Growth, SingleMeasurement};
 use super::place::FileSystem;
-use super::races::{Shell, median, timed};
+use super::races::{BenchShell, median, timed};
 use super::tree::FILES_IN_PACKAGE;
 
 /// How long `--help` may take.
@@ -24,6 +24,31 @@ const ADDED: Duration = Duration::from_millis(200);
 /// The memory that a million entries may take, in bytes.
 const MEMORY: u64 = 300_000_000;
 
+/// The part of the bytes of changed files that an update may have.
+const CARRIED: f64 = 1.05;
+
+/// A product, and another one in which one of fifty packages changed, with an update between both.
+const UPDATED: &str = r#"xtask bench-part make "$W" "$PACKAGES" &&
+    make-archive-ready-product --workdir "$W" && mv "$PRODUCT" "$HERE/old" &&
+    for file in "$CACHE"/pkgs/package-00007-*/*/module_*.py; do
+        [ -h "$file" ] || ! [ -s "$file" ] || printf x 1<>"$file"
+    done &&
+    make-archive-ready-product --workdir "$W" &&
+    make-product-update --from "$HERE/old" --product-dir "$PRODUCT" --output "$HERE/update""#;
+
+/// The bytes of the contents in an update.
+const CONTENTS: &str = r#"find "$HERE/update/files" -type f -printf '%s\n' |
+    awk '{ all += $1 } END { print all + 0 }'"#;
+
+/// The bytes of everything in an update.
+const WHOLE: &str = r#"find "$HERE/update" -type f -printf '%s\n' |
+    awk '{ all += $1 } END { print all + 0 }'"#;
+
+/// The bytes of the files that changed, as rsync counts them, but for the lists.
+const CHANGED: &str = r#"rsync -an --checksum --stats --no-human-readable --compare-dest="$HERE/old" \
+    --exclude=/manifest.json --exclude=/SHA256SUMS --exclude=/sbom.cdx.json --exclude=/provenance.json \
+    "$PRODUCT/" "$TARGET/" | awk '/^Total transferred file size/ { print $5 }'"#;
+
 /// Makes a tree where only the number of files matters.
 const MAKE: &str = "xtask bench-part make \"$W\" \"$PACKAGES\" --files tiny";
 
@@ -32,12 +57,12 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// The start of the command that people wait for most.
-pub fn help(programs: &Path, rounds: usize) -> anyhow::Result<Single> {
+pub fn help(programs: &Path, rounds: usize) -> anyhow::Result<SingleMeasurement> {
     // Without a shell, which takes as long to start.
     let command = cmd!(programs.join("make-archive-ready-product"), "--help");
     let times: anyhow::Result<Vec<_>> = (0..rounds * 4).map(|_| timed(&command)).collect();
     let taken = median(times?);
-    Ok(Single {
+    Ok(SingleMeasurement {
         what: "start-up, `--help`".to_owned(),
         found: format!("{:.1} ms", milliseconds(taken)),
         target: format!("under {} ms", HELP.as_millis()),
@@ -45,11 +70,37 @@ pub fn help(programs: &Path, rounds: usize) -> anyhow::Result<Single> {
     })
 }
 
+/// The bytes of an update where one of fifty packages changed, beside those of the files that changed.
+pub fn carried(programs: &Path) -> anyhow::Result<SingleMeasurement> {
+    let place = FileSystem::Tmpfs.place(1 << 30)?;
+    let shell = BenchShell::new(programs, &place, 50 * FILES_IN_PACKAGE);
+    shell.run(UPDATED)?;
+    let bytes = |script: &str| -> anyhow::Result<f64> {
+        let text = shell.script(script).read()?;
+        text.trim()
+            .parse()
+            .with_context(|| format!("{script} printed {text:?}"))
+    };
+    let (ours, changed) = (bytes(CONTENTS)?, bytes(CHANGED)?);
+    Ok(SingleMeasurement {
+        what: "an update where 1 of 50 packages changed, without lists".to_owned(),
+        found: format!(
+            "{:.2} MB of the {:.2} MB that changed, {:.2}; {:.2} MB with lists and plan",
+            ours / 1e6,
+            changed / 1e6,
+            ours / changed,
+            bytes(WHOLE)? / 1e6
+        ),
+        target: format!("at most {CARRIED}"),
+        met: ours <= CARRIED * changed,
+    })
+}
+
 /// Reading a lock of a thousand packages and looking whether the cache has each of
 /// their files.
-pub fn lock(programs: &Path, rounds: usize) -> anyhow::Result<Single> {
+pub fn lock(programs: &Path, rounds: usize) -> anyhow::Result<SingleMeasurement> {
     let place = FileSystem::Tmpfs.place(4 << 30)?;
-    let shell = Shell::new(programs, &place, 1000 * FILES_IN_PACKAGE);
+    let shell = BenchShell::new(programs, &place, 1000 * FILES_IN_PACKAGE);
     shell.run(MAKE)?;
     // What rattler_lock takes, on one processor, bounds the whole.
     let sides = [
@@ -60,7 +111,7 @@ pub fn lock(programs: &Path, rounds: usize) -> anyhow::Result<Single> {
         ),
     ];
     let taken = shell.race("", &sides, rounds)?;
-    Ok(Single {
+    Ok(SingleMeasurement {
         what: "reading a lock of 1,000 packages and looking for each of their 100,000 files"
             .to_owned(),
         found: format!(
@@ -74,11 +125,11 @@ pub fn lock(programs: &Path, rounds: usize) -> anyhow::Result<Single> {
 }
 
 /// What create-workdir-from-host adds to a plain run of the same.
-pub fn added(programs: &Path, image: &str, rounds: usize) -> anyhow::Result<Single> {
+pub fn added(programs: &Path, image: &str, rounds: usize) -> anyhow::Result<SingleMeasurement> {
     const CREATE: &str = "exec create-workdir-from-host --image \"$IMAGE\" \
                           --project-dir \"$HERE/source/project/demo\" --workdir \"$W\"";
     let place = FileSystem::Disk.place(0)?;
-    let shell = Shell::new(programs, &place, 0).with("IMAGE", image);
+    let shell = BenchShell::new(programs, &place, 0).with("IMAGE", image);
     shell.run("xtask bench-part make \"$HERE/source\" 1 --files tiny")?;
     let plain = "exec docker run --rm --entrypoint bash \"$IMAGE\" -lc 'pixi --version && pixi install --locked'";
     let sides = [
@@ -99,7 +150,7 @@ pub fn added(programs: &Path, image: &str, rounds: usize) -> anyhow::Result<Sing
     shell.run(traced)?;
     let trace = fs::read_to_string(place.scratch().join("trace"))?;
     let is_start = |line: &&str| line.contains("/docker\"") && line.ends_with("= 0");
-    Ok(Single {
+    Ok(SingleMeasurement {
         what: format!(
             "what create-workdir-from-host adds to a `docker run --rm` of the same ({:.0} ms), with {} calls of the engine's client where that has 1 (a question takes {:.0} ms)",
             milliseconds(taken[1]),
@@ -119,7 +170,7 @@ pub fn growth(programs: &Path, most: u64, rounds: usize) -> anyhow::Result<Vec<G
         eprintln!("{files} files");
         // Each takes a page and an inode, twice.
         let place = FileSystem::Tmpfs.place(files * 2 * 8192)?;
-        let shell = Shell::new(programs, &place, files);
+        let shell = BenchShell::new(programs, &place, files);
         shell.run(MAKE)?;
         let sides = [
             ("staging", "xtask bench-part stage \"$CACHE\" \"$TARGET\""),
@@ -152,14 +203,14 @@ pub fn growth(programs: &Path, most: u64, rounds: usize) -> anyhow::Result<Vec<G
 
 /// The memory of the largest of these trees, and whether time grows no faster than the number
 /// of files.
-pub fn of_growth(growth: &[Growth]) -> Vec<Single> {
+pub fn of_growth(growth: &[Growth]) -> Vec<SingleMeasurement> {
     let (Some(first), Some(last)) = (growth.first(), growth.last()) else {
         return Vec::new();
     };
     let each = |at: &Growth| at.ours.as_secs_f64() / at.files as f64;
     let grown = each(last) / each(first);
     vec![
-        Single {
+        SingleMeasurement {
             what: format!(
                 "memory for {} files, copied with a listing and digests",
                 last.files
@@ -168,7 +219,7 @@ pub fn of_growth(growth: &[Growth]) -> Vec<Single> {
             target: format!("under {} MB", MEMORY / 1_000_000),
             met: last.memory < MEMORY,
         },
-        Single {
+        SingleMeasurement {
             what: format!("time for each file, {} against {}", last.files, first.files),
             found: format!("{grown:.2} times"),
             target: "1, with 0.25 for noise".to_owned(),

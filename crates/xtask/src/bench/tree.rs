@@ -37,6 +37,8 @@ pub enum Files {
     /// As in package caches: many small ones, a few large, ten kilobytes in the middle
     /// of their sum.
     AsInCaches,
+    /// The same with content that compresses as packages do: words, and a quarter of noise.
+    Words,
     /// A hundred bytes each, where only their number matters.
     Tiny,
     /// The same, and half of them have names that lists have to encode.
@@ -53,18 +55,43 @@ const ODD_NAMES: [&str; 6] = [
     "a b",
 ];
 
+/// Which packages a workdir has.
+#[derive(Debug, Clone, Copy)]
+pub struct Packages {
+    pub count: u64,
+    pub files: Files,
+    /// Each of so many is one of the next version, with other bytes in every file. The others are the
+    /// same to the byte as in a workdir without.
+    pub newer_each: Option<u64>,
+}
+
 /// Makes a workdir with one project and, in its package cache, packages of
 /// [`FILES_IN_PACKAGE`] files each, all of which the project's lock needs.
-pub fn workdir(dir: &Path, packages: u64, files: Files) -> anyhow::Result<()> {
+pub fn workdir(dir: &Path, packages: Packages) -> anyhow::Result<()> {
     let mut rng = Rng::with_seed(7);
-    let pool: Vec<u8> = (0..1 << 21).map(|_| rng.u8(..)).collect();
+    let pool = match packages.files {
+        Files::Words => words(&mut rng),
+        Files::AsInCaches | Files::Tiny | Files::TinyWithOddNames => {
+            (0..1 << 21).map(|_| rng.u8(..)).collect()
+        }
+    };
     let cache = dir.join("pixi-cache/pkgs");
     fs::create_dir_all(dir.join("project/demo"))?;
     fs::create_dir_all(&cache)?;
     let (mut listed, mut locked) = (String::new(), String::new());
-    for number in 0..packages {
-        let name = format!("package-{number:05}-1.0-0");
-        package(&cache.join(&name), &mut rng, &pool, files)
+    for number in 0..packages.count {
+        let is_newer = packages
+            .newer_each
+            .is_some_and(|each| number % each == each - 1);
+        let version = if is_newer { "1.1" } else { "1.0" };
+        let name = format!("package-{number:05}-{version}-0");
+        // As many numbers are drawn for both versions.
+        let pool = if is_newer {
+            &pool[1..]
+        } else {
+            &pool[..pool.len() - 1]
+        };
+        package(&cache.join(&name), &mut rng, pool, packages.files)
             .with_context(|| format!("{name} cannot be made"))?;
         let url = format!("https://conda.example/chan/linux-64/{name}.conda");
         let sha256 = hexadecimal(&Sha256::digest(&name));
@@ -116,7 +143,7 @@ fn package(dir: &Path, rng: &mut Rng, pool: &[u8], files: Files) -> anyhow::Resu
             continue;
         }
         let size = match files {
-            Files::AsInCaches => some_size(rng),
+            Files::AsInCaches | Files::Words => some_size(rng),
             Files::Tiny | Files::TinyWithOddNames => 100,
         };
         let start = rng.usize(..=pool.len() - size);
@@ -136,6 +163,29 @@ fn package(dir: &Path, rng: &mut Rng, pool: &[u8], files: Files) -> anyhow::Resu
     let paths = json!({"paths": paths, "paths_version": 1});
     fs::write(dir.join("info/paths.json"), paths.to_string())?;
     Ok(())
+}
+
+/// Content with the redundancy of programs and texts, longer than the windows of compressors.
+fn words(rng: &mut Rng) -> Vec<u8> {
+    let mut noise = |least: usize, most: usize, letters: std::ops::RangeInclusive<u8>| -> Vec<u8> {
+        let length = rng.usize(least..=most);
+        (0..length).map(|_| rng.u8(letters.clone())).collect()
+    };
+    let dictionary: Vec<Vec<u8>> = (0..4096).map(|_| noise(3, 12, b'a'..=b'z')).collect();
+    let mut pool = Vec::with_capacity(64 << 20);
+    while pool.len() < 64 << 20 {
+        for _ in 0..24 {
+            // Few words are common.
+            let place = f64::from(u32::from_le_bytes(
+                noise(4, 4, 0..=255).try_into().unwrap_or_default(),
+            )) / f64::from(u32::MAX);
+            let word = &dictionary[(place.powi(3) * 4095.0) as usize];
+            pool.extend_from_slice(word);
+            pool.push(b' ');
+        }
+        pool.extend(noise(20, 60, 0..=255));
+    }
+    pool
 }
 
 /// A length in bytes: the logarithm is spread evenly, so that the median is about two

@@ -45,8 +45,8 @@ pub fn write(members: &[Member], dir: &Path, time: u64) -> anyhow::Result<PathBu
         "pixi-offline_{}_{architecture}.deb",
         env!("CARGO_PKG_VERSION")
     ));
-    let words = ["--root-owner-group", "-Zxz", "--build"].map(PathBuf::from);
-    cmd("dpkg-deb", words.into_iter().chain([tree, file.clone()]))
+    let args = ["--root-owner-group", "-Zxz", "--build"].map(PathBuf::from);
+    cmd("dpkg-deb", args.into_iter().chain([tree, file.clone()]))
         .env("SOURCE_DATE_EPOCH", time.to_string())
         .stdout_to_stderr()
         .run()

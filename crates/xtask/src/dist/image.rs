@@ -57,13 +57,13 @@ pub fn build(members: &[Member], options: &ImageOptions) -> anyhow::Result<Strin
     }
     fs::set_permissions(&top, fs::Permissions::from_mode(0o755))?;
     let base = format!("BASE={}", options.base);
-    let mut words = vec!["build", "--tag", &options.tag, "--build-arg", &base];
+    let mut args = vec!["build", "--tag", &options.tag, "--build-arg", &base];
     // docker hands the value of one that is set to the build, and keeps it out of the image.
     for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
-        words.extend(["--build-arg", proxy]);
+        args.extend(["--build-arg", proxy]);
     }
-    words.push(".");
-    cmd("docker", words)
+    args.push(".");
+    cmd("docker", args)
         .dir(context.path())
         .stdout_to_stderr()
         .run()
@@ -132,7 +132,7 @@ mod tests {
         let run = [
             "run", "--rm", "-v", &socket, "-v", &mount, "-w", &dir, &image,
         ];
-        let words = [
+        let args = [
             "build",
             "--image",
             &pixi,
@@ -143,7 +143,7 @@ mod tests {
             "--verify-task",
             "smoke",
         ];
-        let printed = cmd("docker", run.iter().chain(&words))
+        let printed = cmd("docker", run.iter().chain(&args))
             .stderr_to_stdout()
             .unchecked()
             .read()

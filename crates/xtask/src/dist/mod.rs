@@ -21,7 +21,7 @@ const LEVEL: i32 = 15;
 /// What is made.
 #[derive(Debug, clap::Subcommand)]
 pub enum Form {
-    /// One archive, to be unpacked into a prefix such as ~/.local (what is made without a word)
+    /// One archive, to be unpacked into a prefix such as ~/.local (what is made without an argument)
     Archive,
     /// A package for Debian and Ubuntu
     Deb,
@@ -270,10 +270,10 @@ mod tests {
         let unpacked = dir.path().join("source");
         fs::create_dir(&unpacked).unwrap();
         let strip = ["--strip-components=1", "--zstd", "-xf"].map(PathBuf::from);
-        let words = strip
+        let args = strip
             .into_iter()
             .chain([source, "-C".into(), unpacked.clone()]);
-        cmd("tar", words).run().unwrap();
+        cmd("tar", args).run().unwrap();
         let prefix = dir.path().join("prefix");
         fs::create_dir(&prefix).unwrap();
         cmd("sh", ["-ec", conda::SCRIPT])
@@ -312,13 +312,13 @@ mod tests {
         .run();
         assert!(checked.is_ok(), "{checked:?}");
         for command in build::COMMANDS {
-            let words = [
+            let args = [
                 root.as_os_str(),
                 format!("/bin/{command}").as_ref(),
                 "--help".as_ref(),
             ]
             .map(std::ffi::OsStr::to_owned);
-            let help = cmd("chroot", words).read().unwrap();
+            let help = cmd("chroot", args).read().unwrap();
             assert!(help.contains("Usage:"), "{help}");
             for file in [
                 format!("share/man/man1/{command}.1"),

@@ -11,7 +11,7 @@ use crate::build;
 
 /// A program of tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
+pub struct TestProgram {
     /// What cargo calls it: `docs` say.
     pub name: String,
     pub file: PathBuf,
@@ -19,19 +19,19 @@ pub struct Program {
     pub dir: PathBuf,
 }
 
-/// The words for `cargo test`, taken apart.
+/// The arguments for `cargo test`, taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Words {
+pub struct TestArgs {
     /// Those that say what is built.
     pub build: Vec<String>,
     /// Those that say which tests are chosen, and how.
     pub choice: Vec<String>,
 }
 
-impl Words {
-    /// As cargo does: a word that no option before it takes is a filter, and all after `--` is
+impl TestArgs {
+    /// As cargo does: an argument that no option before it takes is a filter, and all after `--` is
     /// for the test programs.
-    pub fn of(words: &[String]) -> Words {
+    pub fn of(args: &[String]) -> TestArgs {
         const TAKE_A_VALUE: [&str; 14] = [
             "-p",
             "--package",
@@ -49,20 +49,20 @@ impl Words {
             "--color",
         ];
         let (mut build, mut choice) = (Vec::new(), Vec::new());
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            if word == "--" {
-                choice.extend(words.by_ref().cloned());
-            } else if word.starts_with('-') {
-                build.push(word.clone());
-                if TAKE_A_VALUE.contains(&word.as_str()) {
-                    build.extend(words.next().cloned());
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            if arg == "--" {
+                choice.extend(args.by_ref().cloned());
+            } else if arg.starts_with('-') {
+                build.push(arg.clone());
+                if TAKE_A_VALUE.contains(&arg.as_str()) {
+                    build.extend(args.next().cloned());
                 }
             } else {
-                choice.push(word.clone());
+                choice.push(arg.clone());
             }
         }
-        Words { build, choice }
+        TestArgs { build, choice }
     }
 }
 
@@ -70,7 +70,7 @@ impl Words {
 ///
 /// # Errors
 /// When cargo fails.
-pub fn build(words: &Words) -> anyhow::Result<Vec<Program>> {
+pub fn build(args: &TestArgs) -> anyhow::Result<Vec<TestProgram>> {
     let usual = [
         "test",
         "--workspace",
@@ -79,7 +79,7 @@ pub fn build(words: &Words) -> anyhow::Result<Vec<Program>> {
         "json-render-diagnostics",
     ];
     let usual = usual.into_iter().map(str::to_owned);
-    let built = cmd(build::cargo(), usual.chain(words.build.iter().cloned()))
+    let built = cmd(build::cargo(), usual.chain(args.build.iter().cloned()))
         .dir(build::workspace())
         .stdout_capture()
         .run()
@@ -91,12 +91,12 @@ pub fn build(words: &Words) -> anyhow::Result<Vec<Program>> {
 }
 
 /// The test program that a line of cargo's tells of.
-fn program(line: &str) -> Option<Program> {
+fn program(line: &str) -> Option<TestProgram> {
     let message: Value = serde_json::from_str(line).ok()?;
     if message["profile"]["test"] != true {
         return None;
     }
-    Some(Program {
+    Some(TestProgram {
         name: message["target"]["name"].as_str()?.to_owned(),
         file: message["executable"].as_str()?.into(),
         dir: Path::new(message["manifest_path"].as_str()?)
@@ -108,8 +108,8 @@ fn program(line: &str) -> Option<Program> {
 /// How long a program may take to list its tests.
 const LISTING: Duration = Duration::from_secs(60);
 
-impl Program {
-    /// The names of its tests that the words choose.
+impl TestProgram {
+    /// The names of its tests that the arguments choose.
     ///
     /// # Errors
     /// When it does not list them.
@@ -137,27 +137,27 @@ impl Program {
 mod tests {
     use super::*;
 
-    fn owned(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
+    fn owned(args: &[&str]) -> Vec<String> {
+        args.iter().map(|arg| (*arg).to_owned()).collect()
     }
 
     #[test]
     fn words_are_for_the_build_or_for_the_choice() {
-        let words = |words: &[&str]| Words::of(&owned(words));
-        let of = |build: &[&str], choice: &[&str]| Words {
+        let args = |args: &[&str]| TestArgs::of(&owned(args));
+        let of = |build: &[&str], choice: &[&str]| TestArgs {
             build: owned(build),
             choice: owned(choice),
         };
-        assert_eq!(words(&["the_guide"]), of(&[], &["the_guide"]));
+        assert_eq!(args(&["the_guide"]), of(&[], &["the_guide"]));
         assert_eq!(
-            words(&["-p", "testbed", "--test", "docs", "the_guide"]),
+            args(&["-p", "testbed", "--test", "docs", "the_guide"]),
             of(&["-p", "testbed", "--test", "docs"], &["the_guide"])
         );
         assert_eq!(
-            words(&["--package=testbed", "--", "a", "--skip", "b"]),
+            args(&["--package=testbed", "--", "a", "--skip", "b"]),
             of(&["--package=testbed"], &["a", "--skip", "b"])
         );
-        assert_eq!(words(&[]), Words::default());
+        assert_eq!(args(&[]), TestArgs::default());
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         let line = r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/Cargo.toml","target":{"name":"docs"},"profile":{"test":true},"executable":"/t/docs-1"}"#;
         assert_eq!(
             program(line),
-            Some(Program {
+            Some(TestProgram {
                 name: "docs".to_owned(),
                 file: "/t/docs-1".into(),
                 dir: "/w/tests".into(),

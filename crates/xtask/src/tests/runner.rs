@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use testbed::limit::Limit;
 
-use super::programs::Program;
+use super::programs::TestProgram;
 
 /// A test that is to be run.
 #[derive(Debug, Clone)]
 pub struct Test<'a> {
-    pub program: &'a Program,
+    pub program: &'a TestProgram,
     pub name: String,
-    /// Run with no pixi but the one from the crates registry, whatever lies here beside it.
+    /// Run with no pixi but the one from the crates registry, whatever is here beside it.
     pub registry_only: bool,
 }
 
@@ -63,7 +63,7 @@ impl Runner {
     /// # Errors
     /// When one cannot be started.
     pub fn run(&self, mut tests: Vec<Test<'_>>) -> anyhow::Result<Vec<End>> {
-        let mut times = Times::read();
+        let mut times = TestTimes::read();
         // One that is new may be long.
         tests.sort_by_key(|test| times.last(&test.title()).unwrap_or(Duration::MAX));
         let tests = Mutex::new(tests);
@@ -146,21 +146,21 @@ impl End {
 }
 
 /// How long the tests took when they last ran here, kept in the cache directory.
-struct Times {
+struct TestTimes {
     file: Option<PathBuf>,
     seconds: BTreeMap<String, f64>,
 }
 
-impl Times {
+impl TestTimes {
     /// Nothing where there are none, or none that can be read: they only order the tests.
-    fn read() -> Times {
+    fn read() -> TestTimes {
         let file = testbed::cache_dir().ok().map(|dir| dir.join("test-times"));
         let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
         let line = |line: &str| {
             let (seconds, test) = line.split_once('\t')?;
             Some((test.to_owned(), seconds.parse().ok()?))
         };
-        Times {
+        TestTimes {
             seconds: text
                 .iter()
                 .flat_map(|text| text.lines().filter_map(line))
@@ -192,13 +192,13 @@ impl Times {
 mod tests {
     use super::*;
 
-    fn script(text: &str) -> (tempfile::TempDir, Program) {
+    fn script(text: &str) -> (tempfile::TempDir, TestProgram) {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("program");
         fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-        let program = Program {
+        let program = TestProgram {
             name: "program".to_owned(),
             file,
             dir: dir.path().to_owned(),

@@ -424,7 +424,7 @@ fn without_the_tools_of_gnu_a_check_never_ends_as_if_all_was_compared() {
     let bash = testbed::ensure_debian_package("bash", "bash").unwrap();
     symlink(bash, bin.join("bash")).unwrap();
     symlink(sandbox.bin().join("pixi"), bin.join("pixi")).unwrap();
-    let check = |words: &[&str]| {
+    let check = |args: &[&str]| {
         let mut command = sandbox.program("timeout");
         let script = product.join("bootstrap-project.sh");
         Run::of(
@@ -433,7 +433,7 @@ fn without_the_tools_of_gnu_a_check_never_ends_as_if_all_was_compared() {
                 .arg("env")
                 .arg(format!("PATH={}", bin.display()))
                 .arg(script)
-                .args(words),
+                .args(args),
         )
     };
     copy(&sandbox, &whole, &product, None);

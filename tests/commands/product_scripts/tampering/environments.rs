@@ -15,7 +15,7 @@ fn plant(product: &Path) {
 fn planted_is_deleted(sandbox: &Sandbox, product: &Path) {
     bootstrap_as(None, sandbox, product, &["--check"])
         .code(2)
-        .prints("that were not installed here, and nothing vouches for them");
+        .prints("that were not installed here and are in no list");
     let lists = Product::new(product);
     let checked = check::check(&lists, Depth::Full).unwrap().unwrap();
     assert!(

@@ -22,7 +22,7 @@ const PLAIN_USER: &str = "4242";
 const TRAP: &str = "#!/bin/bash\necho ran >>\"${PIXI_OFFLINE_TRAP:?}\"\necho 'pixi 0.77.0'\n";
 
 /// A product with an entry of each kind in each place, and no pixi of its own.
-fn product_with_all_kinds() -> (Sandbox, PathBuf) {
+pub(super) fn product_with_all_kinds() -> (Sandbox, PathBuf) {
     let (mut sandbox, product) = product_that_knows("P", &facts());
     fs::set_permissions(sandbox.root(), fs::Permissions::from_mode(0o1777)).unwrap();
     for dir in ["demo/src", "res/data", "pkg-cache/pkgs/a-1-0"] {
@@ -59,7 +59,7 @@ fn change_mode(file: &Path, add: u32, remove: u32) {
     fs::set_permissions(file, fs::Permissions::from_mode((mode | add) & !remove)).unwrap();
 }
 
-/// Removes whatever lies there.
+/// Removes whatever is there.
 fn remove(file: &Path) {
     match fs::symlink_metadata(file).unwrap().is_dir() {
         true => fs::remove_dir_all(file).unwrap(),
@@ -81,10 +81,10 @@ fn put(kind: &str, file: &Path) {
         "fifo" => make_fifo(file),
         "socket" => drop(std::os::unix::net::UnixListener::bind(file).unwrap()),
         "device" => {
-            let words = ["-m", "644"];
+            let args = ["-m", "644"];
             let zero = ["c", "1", "5"];
             let made = Command::new("mknod")
-                .args(words)
+                .args(args)
                 .arg(file)
                 .args(zero)
                 .status_in_time();
@@ -95,7 +95,12 @@ fn put(kind: &str, file: &Path) {
 }
 
 /// Runs bootstrap as root, or as another user where root does not look.
-fn bootstrap_as(user: Option<&str>, sandbox: &Sandbox, product: &Path, words: &[&str]) -> Run {
+pub(super) fn bootstrap_as(
+    user: Option<&str>,
+    sandbox: &Sandbox,
+    product: &Path,
+    args: &[&str],
+) -> Run {
     let setpriv = testbed::ensure_debian_package("setpriv", "util-linux").unwrap();
     let mut command = sandbox.program("timeout");
     command.args(["-k", "1", "300"]);
@@ -103,11 +108,7 @@ fn bootstrap_as(user: Option<&str>, sandbox: &Sandbox, product: &Path, words: &[
         command.arg(setpriv);
         command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
     }
-    Run::of(
-        command
-            .arg(product.join("bootstrap-project.sh"))
-            .args(words),
-    )
+    Run::of(command.arg(product.join("bootstrap-project.sh")).args(args))
 }
 
 fn copy(sandbox: &Sandbox, from: &Path, to: &Path, owner: Option<&str>) {
@@ -132,7 +133,7 @@ fn is_plain(run: &Run) {
 }
 
 /// The users that a product is checked as.
-fn users() -> Vec<Option<&'static str>> {
+pub(super) fn users() -> Vec<Option<&'static str>> {
     if rustix::process::geteuid().is_root() {
         vec![None, Some(PLAIN_USER)]
     } else {
@@ -154,6 +155,7 @@ fn no_program_of_the_product_is_run_whatever_is_on_path() {
     }
     let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let inside = product.join("demo/src").display().to_string();
+    let into = sandbox.root().join("copy").display().to_string();
     for first in [
         ".",
         "",
@@ -166,13 +168,13 @@ fn no_program_of_the_product_is_run_whatever_is_on_path() {
     ] {
         let own = sandbox.bin().display().to_string();
         sandbox.set("PATH", format!("{first}:{own}:{usual}:"));
-        for words in [&["--check"][..], &[]] {
+        for args in [&["--check"][..], &[], &["--into", &into]] {
             let run = Run::of(
                 sandbox
                     .program("bash")
                     .current_dir(&product)
                     .arg("./bootstrap-project.sh")
-                    .args(words),
+                    .args(args),
             );
             run.code(2);
             assert!(

@@ -6,11 +6,11 @@ use super::*;
 fn sleeping(real: &Real, container: &Container) -> Running {
     let script = format!("cat >/home/me/demo/sleep.py <<'END'\n{SLEEP}\nEND\n");
     container.sh(&script).success();
-    let words = ["--verify-run", "--", "python", "sleep.py"];
-    Running::until_it_prints(&mut container.command(real, &words), "asleep")
+    let args = ["--verify-run", "--", "python", "sleep.py"];
+    Running::until_it_prints(&mut container.command(real, &args), "asleep")
 }
 
-/// Asserts that nothing of ours runs or lies in the container soon.
+/// Asserts that nothing of ours runs or is in the container soon.
 #[track_caller]
 fn left_as_it_was(container: &Container, what: &str) {
     let look = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -o 'sleep.p[y]\\|[.]pixi-offline-.*'; \
@@ -94,7 +94,7 @@ fn kill_9_of_the_client_ends_only_what_it_had_started_in_a_running_container() {
     container
         .sh("head -c 100000000 /dev/urandom >/home/me/demo/big")
         .success();
-    let words = |verify: bool| -> &[&str] {
+    let args = |verify: bool| -> &[&str] {
         if verify {
             &["--verify-run", "--", "python", "sleep.py"]
         } else {
@@ -102,7 +102,7 @@ fn kill_9_of_the_client_ends_only_what_it_had_started_in_a_running_container() {
         }
     };
     for moment in MOMENTS {
-        let mut command = container.command(&real, words(false));
+        let mut command = container.command(&real, args(false));
         let running = Running::until_it_calls(&mut command, moment);
         send("KILL", running.call(moment).expect("its client"));
         let (code, stderr) = running.end();
@@ -134,8 +134,8 @@ fn a_reader_that_goes_away_ends_what_runs_in_a_running_container() {
     container
         .sh("echo \"while True: print('line', flush=True)\" >/home/me/demo/sleep.py")
         .success();
-    let words = ["--verify-run", "--", "python", "sleep.py"];
-    let mut command = container.command(&real, &words);
+    let args = ["--verify-run", "--", "python", "sleep.py"];
+    let mut command = container.command(&real, &args);
     let (code, stderr) = Running::until_head_ends(&mut command).end();
     assert_eq!(code, 141, "{stderr}");
     left_as_it_was(&container, "a closed stdout");
@@ -155,6 +155,6 @@ fn a_container_that_goes_in_the_middle_is_said_and_the_old_workdir_stays() {
     container.docker("kill").success();
     let (code, stderr) = running.end();
     assert_eq!(code, 137);
-    assert!(stderr.contains("stopped while we worked in it"), "{stderr}");
+    assert!(stderr.contains("stopped during the work in it"), "{stderr}");
     assert_eq!(fs::read(real.path("W/workdir.json")).unwrap(), before);
 }

@@ -115,7 +115,7 @@ fn a_dry_run_looks_into_a_container_and_leaves_it_as_it_was() {
     for image in images() {
         let (real, container) =
             Container::with_project_locked_by(&image.reference, &image.reference, &[]);
-        let words = |more: &'static str| {
+        let args = |more: &'static str| {
             let fixed = [
                 "--container-id",
                 &container.name,
@@ -128,15 +128,15 @@ fn a_dry_run_looks_into_a_container_and_leaves_it_as_it_was() {
             real.sandbox.run("build-offline-product", fixed)
         };
         let before = container.files();
-        words("--dry-run")
+        args("--dry-run")
             .success()
             .prints("left out by .env: 1")
             .prints(" conda packages, 0 Python packages")
-            .prints("it takes the manifest, and pixi.lock fits\n");
+            .prints("it accepts the manifest, and pixi.lock is up to date\n");
         container
             .sh(r#"sed -i 's/^"many-files" = .*/"many-files" = ">=99"/' /home/me/demo/pixi.toml"#)
             .success();
-        words("--dry-run")
+        args("--dry-run")
             .code(1)
             .says("pixi.lock does not fit the manifest")
             .says("out of date because");
@@ -151,7 +151,7 @@ fn a_project_that_exists_only_in_a_container_installs_elsewhere_offline() {
         let (real, container) =
             Container::with_project_locked_by(&image.reference, &image.reference, &[]);
         let before = container.files();
-        let words = [
+        let args = [
             "--resources-path-in-container",
             "/home/me/data",
             "--clean",
@@ -165,20 +165,20 @@ fn a_project_that_exists_only_in_a_container_installs_elsewhere_offline() {
             "-c",
             "import os; print(open(os.environ['PRODUCT_RES_DIR'] + '/model.bin').read()); open(os.environ['VERIFY_OUT_DIR'] + '/proof', 'w')",
         ];
-        let run = container.create(&real, &[&words[..], &["--verify-task", "where"]].concat());
+        let run = container.create(&real, &[&args[..], &["--verify-task", "where"]].concat());
         run.code(1).says("left no proof");
         fs::remove_dir_all(real.path("W")).unwrap();
-        // 0.15.2 would expand quotes and brackets in the words.
+        // 0.15.2 would expand quotes and brackets in the arguments.
         if image.version.minor >= 77 {
             container
-                .create(&real, &[&words[..], &verification].concat())
+                .create(&real, &[&args[..], &verification].concat())
                 .success()
                 .prints("weights");
             assert!(real.path("W/out/proof").exists());
         } else {
-            let words = &words[..3];
+            let args = &args[..3];
             container
-                .create(&real, &[words, &["--verify-task", "where"]].concat())
+                .create(&real, &[args, &["--verify-task", "where"]].concat())
                 .success();
         }
         let after = container.files();
@@ -356,7 +356,7 @@ fn shells_that_swallow_our_script_are_no_success_in_a_running_container() {
         container.sh(variant.command()).success();
         let run = container.create(&real, &["--verify-task", "where"]);
         assert_ne!(run.code, 0, "{variant:?}: {run}");
-        run.says("did not run our script");
+        run.says("did not run the build script");
         assert!(!real.path("W/workdir.json").exists() || real.make::<&str>(&[]).code != 0);
     }
     testbed::ran(

@@ -4,18 +4,18 @@ use std::ffi::{OsStr, OsString};
 
 use clap::ValueEnum as _;
 
-use crate::commands::final_verify_product;
-use crate::commands::make_product;
+use crate::commands::final_verify_product::VerifyRequest;
+use crate::commands::make_product::{ProductChoices, ProductRequest};
 use crate::layout::Workdir;
-use crate::product::pasteable;
 use crate::project::Generated;
+use crate::quote::pasteable_line;
 use crate::request::{
-    Contact, ContainerPlatform, EnvironmentName, ProjectName, SecretAction, SigningOptions,
-    Transfer, Verification,
+    Contact, ContainerPlatform, EnvironmentName, PreviousOptions, ProjectName, SecretAction,
+    SigningOptions, Transfer, Verification,
 };
 use crate::staging::LinkMode;
 
-/// A command line that can be pasted, put together word by word.
+/// A command line that can be pasted, put together argument by argument.
 struct CommandLine(Vec<OsString>);
 
 impl CommandLine {
@@ -40,100 +40,148 @@ impl CommandLine {
     }
 
     fn signing(&mut self, signing: &SigningOptions) {
-        self.option_if("--sign-key", signing.sign_key.as_ref());
-        self.option_if("--sign-password-file", signing.sign_password_file.as_ref());
+        let SigningOptions {
+            sign_key,
+            sign_password_file,
+        } = signing;
+        self.option_if("--sign-key", sign_key.as_ref());
+        self.option_if("--sign-password-file", sign_password_file.as_ref());
     }
 
     fn pasteable(&self) -> String {
-        let words: Vec<String> = self.0.iter().map(|word| pasteable(word)).collect();
-        words.join(" ")
+        pasteable_line(&self.0)
     }
 }
 
 /// The command that makes the same product, but for the values of variables,
 /// which are not shown.
-pub(super) fn make_command(make: &make_product::ProductRequest) -> String {
+pub(super) fn make_command(make: &ProductRequest) -> String {
+    // Without `..`: a new field has its option here, or a reason to have none.
+    let ProductRequest {
+        workdir,
+        project_name,
+        excludes,
+        secrets,
+        choices,
+    } = make;
+    let ProductChoices {
+        output,
+        force,
+        contact,
+        variables: _,
+        generated,
+        deep,
+        full_cache,
+        bundle_pixi,
+        link_mode,
+        move_cache,
+        signing,
+        previous: PreviousOptions {
+            previous,
+            previous_key,
+        },
+    } = choices;
     let mut line = CommandLine::of("make-archive-ready-product");
-    line.option("--workdir", &make.workdir);
+    line.option("--workdir", workdir);
     line.option_if(
         "--project-name",
-        make.project_name.as_ref().map(ProjectName::as_os_str),
+        project_name.as_ref().map(ProjectName::as_os_str),
     );
-    line.option_if("--output", make.output.as_ref());
-    line.flag_if("--force", make.force && make.output.is_some());
-    for pattern in &make.excludes {
+    line.option_if("--output", output.as_ref());
+    line.flag_if("--force", *force && output.is_some());
+    for pattern in excludes {
         line.option("--exclude", pattern);
     }
-    line.flag_if("--drop-generated", make.generated == Generated::Drop);
-    line.flag_if("--deep", make.deep);
-    line.option_if("--cache", make.full_cache.then_some("full"));
+    line.flag_if("--drop-generated", *generated == Generated::Drop);
+    line.flag_if("--deep", *deep);
+    line.option_if("--cache", full_cache.then_some("full"));
     line.flag_if(
         "--bundle-pixi",
-        make.bundle_pixi.is_wanted_of(&Workdir::new(&make.workdir)),
+        bundle_pixi.is_wanted_of(&Workdir::new(workdir)),
     );
-    line.option_if("--contact", make.contact.as_ref().map(Contact::as_str));
-    line.flag_if("--move-cache", make.move_cache);
-    let mode = make.link_mode.to_possible_value();
-    let mode = mode.filter(|_| make.link_mode != LinkMode::default());
+    line.option_if("--contact", contact.as_ref().map(Contact::as_str));
+    line.flag_if("--move-cache", *move_cache);
+    let mode = link_mode.to_possible_value();
+    let mode = mode.filter(|_| *link_mode != LinkMode::default());
     line.option_if("--link-mode", mode.as_ref().map(|mode| mode.get_name()));
     line.option_if(
         "--secrets",
-        match make.secrets.action {
+        match secrets.action {
             SecretAction::Warn => None,
             SecretAction::Deny => Some("deny"),
             SecretAction::Off => Some("off"),
         },
     );
-    for pattern in &make.secrets.known {
+    for pattern in &secrets.known {
         line.option("--allow-secret", pattern);
     }
-    line.signing(&make.signing);
+    line.signing(signing);
+    line.option_if("--previous", previous.as_ref());
+    line.option_if("--previous-key", previous_key.as_ref());
     line.pasteable()
 }
 
 /// The command of a final verification, but for the values of variables.
-pub(super) fn verify_command(verify: &final_verify_product::VerifyRequest) -> String {
+pub(super) fn verify_command(verify: &VerifyRequest) -> String {
+    let VerifyRequest {
+        image,
+        platform,
+        product_dir,
+        out_dir,
+        project_name,
+        in_place,
+        verify_environment,
+        attach,
+        verify_key,
+        // What it is about was looked at in the build.
+        secrets: _,
+        signing,
+        verification,
+        expectations,
+        engine,
+        timeout,
+        variables: _,
+        gpus,
+        transfer,
+    } = verify;
     let mut line = CommandLine::of("final-verify-product");
-    line.option("--image", verify.image.as_str());
-    line.option("--product-dir", &verify.product_dir);
-    line.option("--out-dir", &verify.out_dir);
+    line.option("--image", image.as_str());
+    line.option("--product-dir", product_dir);
+    line.option("--out-dir", out_dir);
     line.option_if(
         "--project-name",
-        verify.project_name.as_ref().map(ProjectName::as_os_str),
+        project_name.as_ref().map(ProjectName::as_os_str),
     );
-    line.flag_if("--attach", verify.attach);
-    line.option_if("--engine", verify.engine.as_ref());
-    line.option_if(
-        "--timeout",
-        verify.timeout.as_ref().map(ToString::to_string),
-    );
+    line.flag_if("--in-place", *in_place);
+    line.flag_if("--attach", *attach);
+    line.option_if("--verify-key", verify_key.as_ref());
+    line.option_if("--engine", engine.as_ref());
+    line.option_if("--timeout", timeout.as_ref().map(ToString::to_string));
     line.option_if(
         "--container-platform",
-        verify.platform.as_ref().map(ContainerPlatform::as_str),
+        platform.as_ref().map(ContainerPlatform::as_str),
     );
-    let transfer = verify.transfer.to_possible_value();
-    let transfer = transfer.filter(|_| verify.transfer != Transfer::default());
-    line.option_if("--transfer", transfer.as_ref().map(|how| how.get_name()));
-    line.signing(&verify.signing);
+    line.option_if("--gpus", gpus.as_ref().map(ToString::to_string));
+    let how = transfer.to_possible_value();
+    let how = how.filter(|_| *transfer != Transfer::default());
+    line.option_if("--transfer", how.as_ref().map(|how| how.get_name()));
+    line.signing(signing);
     line.option_if(
         "--verify-environment",
-        verify
-            .verify_environment
-            .as_ref()
-            .map(EnvironmentName::as_str),
+        verify_environment.as_ref().map(EnvironmentName::as_str),
     );
-    for text in verify.expectations.output() {
+    for text in expectations.output() {
         line.option("--expect-output", text);
     }
-    for file in verify.expectations.files() {
+    for file in expectations.files() {
         line.option("--expect-file", file);
     }
-    match &verify.verification {
+    match verification {
         Verification::None => {}
         Verification::Task(task) => line.option("--verify-task", task),
-        Verification::Command(words) => {
+        Verification::Command(args) => {
             line.option("--verify-run", "--");
-            line.0.extend(words.iter().map(OsString::from));
+            line.0.extend(args.iter().map(OsString::from));
         }
     }
     line.pasteable()
@@ -142,13 +190,13 @@ pub(super) fn verify_command(verify: &final_verify_product::VerifyRequest) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{Expectations, ImageReference, SecretPolicy};
+    use crate::request::{Expectations, Gpus, ImageReference, SecretPolicy};
 
     #[test]
     fn the_command_to_go_on_with_has_every_option_of_the_verification() {
-        let words = ["python", "-c", "print('a b')"].map(OsString::from);
-        let verification = Verification::new(None, Some(&words)).unwrap();
-        let request = final_verify_product::VerifyRequest {
+        let args = ["python", "-c", "print('a b')"].map(OsString::from);
+        let verification = Verification::new(None, Some(&args)).unwrap();
+        let request = VerifyRequest {
             image: ImageReference::new(OsStr::new("img:1")).unwrap(),
             platform: Some(ContainerPlatform::new(OsStr::new("linux/amd64")).unwrap()),
             product_dir: "/w d/product".into(),
@@ -168,12 +216,13 @@ mod tests {
             engine: Some("podman".into()),
             timeout: None,
             variables: Vec::new(),
+            gpus: Some(Gpus::All),
             transfer: Transfer::Copy,
         };
         assert_eq!(
             verify_command(&request),
             "final-verify-product --image img:1 --product-dir '/w d/product' --out-dir '/w d/proof' \
-             --project-name demo --attach --engine podman --container-platform linux/amd64 --transfer copy \
+             --project-name demo --attach --engine podman --container-platform linux/amd64 --gpus all --transfer copy \
              --sign-key key --verify-environment test --expect-output a --expect-file b \
              --verify-run -- python -c 'print('\\''a b'\\'')'"
         );

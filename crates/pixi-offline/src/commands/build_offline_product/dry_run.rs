@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use serde_json::{Value, json};
 
-use super::request::OfflineProductRequest;
+use super::request::{OfflineProductRequest, OptionOrigin, OptionValue};
 use super::requests::planned_verification;
 use super::source_plan::SourcePlan;
 use crate::byte_size::ByteSize;
@@ -14,11 +14,12 @@ use crate::commands::environment_selection::EnvironmentSelection;
 use crate::commands::final_verify_product::{self, VerifyRequest};
 use crate::container::Engine;
 use crate::context::Context;
+use crate::counted;
 use crate::packages::{Inventory, Subdir, subdir_of_image};
-use crate::product::pasteable;
+use crate::project::inspection::ProjectInspection;
 use crate::project::source_tree::SourceTree;
-use crate::request::SourceRoot;
-use crate::secret_search::Finding;
+use crate::quote::{pasteable, pasteable_line};
+use crate::request::{BuildRequest, SecretAction, SourceRoot};
 use crate::staging::{Size, Survey};
 use crate::workspace::pixi_check::PixiCheck;
 
@@ -36,10 +37,12 @@ pub(super) fn show(
     request: &OfflineProductRequest,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let PlanText { facts, lines } = match source {
+    let mut plan = match source {
         SourcePlan::Host(build) => of_host(build, request, context)?,
         SourcePlan::Container(build) => of_container(build, request, context)?,
     };
+    say_options(&mut plan, &request.options);
+    let PlanText { facts, lines, .. } = plan;
     context.report.print_document("plan", &facts, &lines);
     Ok(())
 }
@@ -48,6 +51,8 @@ pub(super) fn show(
 struct PlanText {
     facts: Value,
     lines: Vec<String>,
+    /// Whether people see the engine's command lines, which programs always get.
+    shows_commands: bool,
 }
 
 impl PlanText {
@@ -62,26 +67,28 @@ impl PlanText {
         context: &Context,
     ) -> anyhow::Result<()> {
         if let Some(verify) = planned {
-            let words = final_verify_product::planned_arguments(&verify, engine, context)?;
-            self.command(engine, "the final verification, without a network", &words);
+            let args = final_verify_product::planned_arguments(&verify, engine, context)?;
+            self.command(engine, "the final verification, without a network", &args);
         }
         Ok(())
     }
 
-    fn command(&mut self, engine: &Engine, what: &str, words: &[std::ffi::OsString]) {
-        let shown: Vec<String> = std::iter::once(OsStr::new(&engine.client()))
-            .chain(words.iter().map(AsRef::as_ref))
-            .map(shown_word)
-            .collect();
-        self.say(format!("{what}:\n  {}", shown.join(" ")));
-        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    fn command(&mut self, engine: &Engine, what: &str, args: &[std::ffi::OsString]) {
+        if self.shows_commands {
+            let shown: Vec<String> = std::iter::once(OsStr::new(&engine.client()))
+                .chain(args.iter().map(AsRef::as_ref))
+                .map(shown_arg)
+                .collect();
+            self.say(format!("{what}:\n  {}", shown.join(" ")));
+        }
+        let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
         if let Some(commands) = self.facts.as_object_mut().map(|facts| {
             facts
                 .entry("commands")
                 .or_insert_with(|| Value::Array(Vec::new()))
         }) && let Some(commands) = commands.as_array_mut()
         {
-            commands.push(json!(words));
+            commands.push(json!(args));
         }
     }
 }
@@ -91,45 +98,36 @@ fn of_host(
     request: &OfflineProductRequest,
     context: &Context,
 ) -> anyhow::Result<PlanText> {
-    build.warn_of_cuda(context);
-    build.warn_of_target(context);
-    let (staged, selection) = (&build.project, &build.selection);
-    let resources = build.resources.size;
+    build.warn_beyond_plan(context);
+    let (project, selection) = (&build.project, &build.selection);
+    let source = project.source.project();
     let workdir = build.place.workdir.path().display();
     let mut text = PlanText {
         facts: json!({
-            "project": build.source.project().display().to_string(),
+            "project": source.display().to_string(),
             "name": build.project_place.name.to_string(),
             "workdir": workdir.to_string(),
-            "staged": {"entries": staged.size.entries, "bytes": staged.size.bytes},
-            "resources": {"entries": resources.entries, "bytes": resources.bytes},
-            "environments": selection.resolved.environments,
-            "environments_left": selection.resolved.left_out,
             "engine": build.version,
             "image": build.image,
         }),
         lines: Vec::new(),
+        shows_commands: context.report.is_verbose(),
     };
     text.say(format!(
         "project {} ({}), into {workdir}",
-        build.source.project().display(),
+        source.display(),
         build.project_place.name,
     ));
     let image = build.image.as_ref();
     let platform = image.and_then(|image| subdir_of_image(&image.platform));
-    say_project(&mut text, (staged, &build.resources), &build.secrets);
-    say_root(
-        &mut text,
-        build.left,
-        build.request.build.source_root.as_ref(),
-    );
+    say_project(&mut text, project, &build.request.build);
     let download = say_packages(&mut text, selection, platform)?;
     say_check(&mut text, &build.ask_pixi()?);
-    let needed =
-        COPIES * (staged.size.bytes + resources.bytes + download) + build.place.helper.size().bytes;
+    let staged = project.project_survey.size.bytes + project.resources_survey.size.bytes;
+    let needed = COPIES * (staged + download) + build.place.helper.size().bytes;
     text.facts["disk_bytes_at_least"] = json!(needed);
     text.say(format!(
-        "disk: {} at least, and what the packages grow by when they are unpacked",
+        "disk: at least {}, plus what unpacked packages take more than packed ones",
         ByteSize(needed)
     ));
     text.say(match image {
@@ -147,19 +145,17 @@ fn of_host(
     Ok(text)
 }
 
-/// A program of ours looks in the container, as it does for the build, and is removed again.
+/// The agent looks in the container, as it does for the build, and is removed again.
 fn of_container(
     build: &ContainerBuildPlan<'_>,
     request: &OfflineProductRequest,
     context: &Context,
 ) -> anyhow::Result<PlanText> {
-    let (inspected, selection, check) = build.inspect(context)?;
-    build.warn(&inspected, &selection, context);
+    let (project, selection, check) = build.inspect(context)?;
+    build.warn_beyond_plan(&project, &selection, context);
     let source = build.request;
     let workdir = build.place.workdir.path().display();
     let image = build.image.as_ref();
-    let size =
-        |survey: &Survey| json!({"entries": survey.size.entries, "bytes": survey.size.bytes});
     let mut text = PlanText {
         facts: json!({
             "container": build.container.id(),
@@ -167,31 +163,26 @@ fn of_container(
             "name": build.name.to_string(),
             "workdir": workdir.to_string(),
             "container_workdir": source.build.container_workdir.as_str(),
-            "staged": size(&inspected.project_survey),
-            "resources": size(&inspected.resources_survey),
-            "environments": selection.resolved.environments,
-            "environments_left": selection.resolved.left_out,
             "engine": build.version,
             "image": image,
         }),
         lines: Vec::new(),
+        shows_commands: context.report.is_verbose(),
     };
     text.say(format!(
-        "project {} ({}) in container {} of image {}, into {workdir}, by way of {} there",
+        "project {} ({}) in container {} of image {}, into {workdir}, built in {} there",
         source.project.display(),
         build.name,
         build.container.id(),
         image.map_or("unknown", |image| image.reference.as_str()),
         source.build.container_workdir
     ));
-    let surveys = (&inspected.project_survey, &inspected.resources_survey);
-    say_project(&mut text, surveys, &inspected.secrets);
-    say_root(&mut text, inspected.left, source.build.source_root.as_ref());
+    say_project(&mut text, &project, &source.build);
     say_packages(&mut text, &selection, selection.platform)?;
     say_check(&mut text, &check);
     text.command(
         &build.engine,
-        "the build, by a copy of this program that is brought there and by a shell",
+        "the build, by a copy of this program in the container",
         &build.build_arguments(),
     );
     let planned = planned_verification(request, image, &build.place.workdir, &build.name, context)?;
@@ -200,29 +191,71 @@ fn of_container(
 }
 
 /// Says what is copied, and what in it looks like a secret.
-fn say_project(plan: &mut PlanText, (project, resources): (&Survey, &Survey), secrets: &[Finding]) {
+fn say_project(plan: &mut PlanText, inspection: &ProjectInspection, request: &BuildRequest) {
+    let project = &inspection.project_survey;
+    let resources = &inspection.resources_survey;
     say_staged(plan, project);
     say_warnings(plan, "project", project);
+    plan.facts["resources"] = size_facts(resources.size);
     if resources.size.entries > 0 {
         plan.say(format!(
-            "resources: {} entries, {}",
-            resources.size.entries,
+            "resources: {}, {}",
+            counted::entries(resources.size.entries),
             ByteSize(resources.size.bytes)
         ));
     }
     say_warnings(plan, "resources", resources);
-    let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
+    let secrets: Vec<String> = inspection.secrets.iter().map(ToString::to_string).collect();
+    let is_off = request.secrets.action == SecretAction::Off;
     plan.facts["secrets"] = json!(secrets);
     plan.say(match secrets.len() {
-        0 => "secrets: nothing that looks like one, or not looked for".to_owned(),
+        _ if is_off => "secrets: not searched for (--secrets off)".to_owned(),
+        0 => "secrets: none found".to_owned(),
         count => format!(
             "secrets: {count} that look like one\n  {}",
             secrets.join("\n  ")
         ),
     });
+    say_root(plan, inspection.left, request.source_root.as_ref());
 }
 
-/// Says how much of a source root stays behind.
+fn size_facts(size: Size) -> Value {
+    json!({"entries": size.entries, "bytes": size.bytes})
+}
+
+/// Says where the options that a manifest can set are from.
+fn say_options(plan: &mut PlanText, options: &[OptionValue]) {
+    let texts = |option: &OptionValue| -> Vec<String> {
+        let values = option.values.iter();
+        values
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect()
+    };
+    let facts = options.iter().map(|option| {
+        json!({"option": option.option, "values": texts(option), "origin": option.origin.to_string()})
+    });
+    plan.facts["options"] = facts.collect();
+    let mut text = "options, and where they are from:".to_owned();
+    for option in options
+        .iter()
+        .filter(|option| option.origin != OptionOrigin::Default)
+    {
+        text.push_str(&format!(
+            "\n  {} {}: {}",
+            option.option,
+            pasteable_line(&option.values),
+            option.origin
+        ));
+    }
+    let unset = options
+        .iter()
+        .filter(|option| option.origin == OptionOrigin::Default);
+    let unset: Vec<&str> = unset.map(|option| option.option).collect();
+    text.push_str(&format!("\n  default: {}", unset.join(", ")));
+    plan.say(text);
+}
+
+/// Says how much of a source root is left out.
 fn say_root(plan: &mut PlanText, left: Option<Size>, root: Option<&SourceRoot>) {
     if let Some(line) = SourceTree::say_left(left, root) {
         plan.facts["left_of_source_root"] = json!(left);
@@ -247,8 +280,8 @@ fn say_staged(plan: &mut PlanText, staged: &Survey) {
         .map(|(rule, entries)| json!({"pattern": rule, "entries": entries}))
         .collect();
     let mut text = format!(
-        "staged: {} entries, {}",
-        staged.size.entries,
+        "staged: {}, {}",
+        counted::entries(staged.size.entries),
         ByteSize(staged.size.bytes)
     );
     for (rule, entries) in &staged.left {
@@ -260,6 +293,7 @@ fn say_staged(plan: &mut PlanText, staged: &Survey) {
         text.push_str(&format!("\n  left out as a workdir: {path}"));
     }
     plan.say(text);
+    plan.facts["staged"] = size_facts(staged.size);
     plan.facts["left"] = json!(left);
     plan.facts["workdirs_left"] = json!(staged.skipped);
 }
@@ -270,7 +304,7 @@ fn say_warnings(plan: &mut PlanText, what: &str, survey: &Survey) {
         (
             "links_out",
             &survey.links_out,
-            "links that lead out of what is copied, or to what stays behind",
+            "links that lead out of what is copied, or to files that are left out",
         ),
         (
             "lfs_pointers",
@@ -291,11 +325,13 @@ fn say_packages(
     selection: &EnvironmentSelection,
     platform: Option<Subdir>,
 ) -> anyhow::Result<u64> {
+    let resolved = &selection.resolved;
+    plan.facts["environments"] = json!(resolved.environments);
+    plan.facts["environments_left"] = json!(resolved.left_out);
     let Some(lock) = &selection.lock else {
         plan.say("packages: not known, since the project has no pixi.lock".to_owned());
         return Ok(0);
     };
-    let resolved = &selection.resolved;
     let environments = &resolved.environments;
     let inventory = Inventory::of(lock, environments, platform);
     let packages = inventory.packages();
@@ -327,8 +363,12 @@ fn say_packages(
             format!(", {some} that pixi builds from source")
         }
     };
+    let of_unknown_size = match unknown {
+        0 => String::new(),
+        some => format!(" and {some} packages of unknown size"),
+    };
     plan.say(format!(
-        "environments {}: {conda} conda packages{from_source}, {python} Python packages; {} to fetch, and {unknown} packages of which the lock does not say the size",
+        "environments {}: {conda} conda packages{from_source}, {python} Python packages; {}{of_unknown_size} to fetch",
         environments.join(", "),
         ByteSize(download),
     ));
@@ -341,11 +381,11 @@ fn say_packages(
     Ok(download)
 }
 
-/// A word of a command as it is shown: a script of ours by its length only.
-fn shown_word(word: &OsStr) -> String {
-    let lines = word.as_encoded_bytes().split(|byte| *byte == b'\n').count();
+/// An argument of a command as it is shown: a script by its length only.
+fn shown_arg(arg: &OsStr) -> String {
+    let lines = arg.as_encoded_bytes().split(|byte| *byte == b'\n').count();
     if lines > 3 {
         return format!("'…{lines} lines of shell, whole with --format json…'");
     }
-    pasteable(word)
+    pasteable(arg)
 }

@@ -11,8 +11,12 @@ use crate::context::Context;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
+use crate::product::is_product;
+use crate::project::ProjectRules;
+use crate::project::configuration;
+use crate::project::dirs;
+use crate::project::project_rules;
 use crate::project::source_tree::SourceTree;
-use crate::project::stage::{self, ProjectRules};
 use crate::request::SourcePlace;
 use crate::staging;
 
@@ -79,7 +83,7 @@ impl Asked {
             Source::Container(source) => return Asked::in_container(source, rules),
         };
         let project = context.host.absolute(&host.project_dir);
-        stage::require_dir("--project-dir", &project)?;
+        dirs::require_dir("--project-dir", &project)?;
         let source = SourceTree::find(SourcePlace::Host, &project, root, context)?;
         if !source.in_root().is_empty() {
             let lock = project.join(layout::LOCK_FILE);
@@ -106,7 +110,7 @@ impl Asked {
         let top = root.map_or(project, |root| &root.dir).clone();
         let in_root = project.strip_prefix(&top).map_err(|_| {
             Failure::usage(format!(
-                "--source-root-in-container {}: the project {} does not lie in it; name a directory above the project",
+                "--source-root-in-container {}: the project {} is not in it; name a directory above the project",
                 top.display(),
                 project.display()
             ))
@@ -157,7 +161,7 @@ impl Asked {
                     false => ("source root", "with `..` at its start only"),
                 };
                 Failure::usage(format!(
-                    "--explain {} is no path in the {what} {}; give one below it, {how}",
+                    "--explain {} is not a path in the {what} {}; give one below it, {how}",
                     path.display(),
                     self.top.display()
                 ))
@@ -174,9 +178,9 @@ struct Why {
 }
 
 impl Why {
-    /// Whether it stays behind since the project does not need it of the source root.
+    /// Whether it is left out since the project does not need it of the source root.
     fn is_not_needed(&self) -> bool {
-        self.rule.as_deref() == Some(OsStr::new(stage::NOT_NEEDED))
+        self.rule.as_deref() == Some(OsStr::new(project_rules::NOT_NEEDED))
     }
 
     fn of(relative: &Path, is_dir: bool, asked: &Asked) -> Why {
@@ -187,7 +191,7 @@ impl Why {
             ..
         } = asked;
         let configuration = asked.in_root.path().join(layout::PROJECT_CONFIG);
-        let is_taken = || stage::takes_configuration(top, rules).unwrap_or(true);
+        let is_taken = || configuration::takes_configuration(top, rules).unwrap_or(true);
         if relative == configuration && *is_here && is_taken() {
             return Why {
                 staged: true,
@@ -201,31 +205,33 @@ impl Why {
             left,
             rule,
         } = staging::explain(is_here.then_some(top.as_path()), relative, is_dir, rules);
-        let workdir = relative
+        let skipped = relative
             .ancestors()
             .filter(|path| *is_here && !path.as_os_str().is_empty())
-            .find(|path| evidence::is_workdir(&top.join(path)));
-        if let (false, Some(workdir)) = (left, workdir) {
+            .find_map(|path| Some((path, kind_of_skipped(&top.join(path))?)));
+        if let (false, Some((dir, kind))) = (left, skipped) {
             return Why {
                 staged: false,
                 rule: None,
-                decided: workdir.to_owned(),
+                decided: dir.to_owned(),
                 line: format!(
-                    "stays behind: {} is a workdir, and none is ever staged",
-                    workdir.display()
+                    "is left out: {} is {kind}, which is never staged",
+                    dir.display()
                 ),
             };
         }
         let line = match (left, rule.as_deref().map(OsStr::display)) {
-            (true, Some(_)) if rule.as_deref() == Some(OsStr::new(stage::NOT_NEEDED)) => format!(
-                "stays behind: the project does not need it of the source root; --also {} takes it",
-                relative.display()
-            ),
+            (true, Some(_)) if rule.as_deref() == Some(OsStr::new(project_rules::NOT_NEEDED)) => {
+                format!(
+                    "is left out: the project does not need it; --also {} adds it",
+                    relative.display()
+                )
+            }
             (true, Some(rule)) if decided != relative => format!(
-                "stays behind: {rule} leaves its directory {}",
+                "is left out: {rule} excludes its directory {}",
                 decided.display()
             ),
-            (true, Some(rule)) => format!("stays behind: {rule}"),
+            (true, Some(rule)) => format!("is left out: {rule}"),
             (_, Some(rule)) => format!("is staged: {rule}"),
             (_, None) => "is staged: no pattern matches it".to_owned(),
         };
@@ -235,6 +241,17 @@ impl Why {
             decided,
             line,
         }
+    }
+}
+
+/// What a directory is that is never staged.
+fn kind_of_skipped(dir: &Path) -> Option<&'static str> {
+    if evidence::holds_workdirs(dir) {
+        Some("the directory of workdirs")
+    } else if evidence::is_workdir(dir) {
+        Some("a workdir")
+    } else {
+        is_product(dir).then_some("a product")
     }
 }
 

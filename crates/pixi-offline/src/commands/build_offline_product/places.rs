@@ -8,8 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::COMMAND;
-use super::request::{OfflineProductRequest, asked_out_dir, asked_product};
+use super::request::{COMMAND, OfflineProductRequest, asked_out_dir, asked_product};
 use crate::commands::make_product::MadeProduct;
 use crate::context::Context;
 use crate::evidence::evidence_file::{self, LONGEST_LIST};
@@ -17,7 +16,7 @@ use crate::evidence::verification::VerificationRecord;
 use crate::evidence::verification::Verified;
 use crate::evidence::{WorkdirRecord, sums};
 use crate::layout::{self, OfflineLogs, Product, Workdir};
-use crate::replacement::{DirLock, RunClaim, StagedDir, put_in_place, remove_dir};
+use crate::replacement::{DirLock, RunLock, StagedDir, put_in_place, remove_dir};
 
 /// The places of a run.
 pub(super) struct Places {
@@ -51,27 +50,30 @@ impl Places {
         }
     }
 
-    /// Claims the places for the whole run, and puts back what a killed run had moved
+    /// Locks the places for the whole run, and puts back what a killed run had moved
     /// away.
     ///
     /// # Errors
     ///
     /// When another run holds one of them.
-    pub(super) fn claim(&self) -> anyhow::Result<Vec<RunClaim>> {
-        let mut claims = vec![RunClaim::new(self.workdir.path(), COMMAND)?];
+    pub(super) fn lock(&self) -> anyhow::Result<Vec<RunLock>> {
+        let mut run_locks = vec![RunLock::new(self.workdir.path(), COMMAND)?];
         if !self.product.starts_with(self.workdir.path()) {
-            claims.push(RunClaim::new(&self.product, COMMAND)?);
+            run_locks.push(RunLock::new(&self.product, COMMAND)?);
         }
         for place in [&self.product, &self.logs] {
-            let Some(claim) = claims.iter().find(|claim| claim.claim().covers(place)) else {
+            let Some(run_lock) = run_locks
+                .iter()
+                .find(|run_lock| run_lock.lock().covers(place))
+            else {
                 continue;
             };
             if place.parent().is_some_and(Path::is_dir) {
-                StagedDir::recover_stale(claim.claim(), place)?;
+                StagedDir::recover_stale(run_lock.lock(), place)?;
             }
         }
         self.finish_logs()?;
-        Ok(claims)
+        Ok(run_locks)
     }
 
     /// Puts the logs of a product that has passed in their place, where a run was killed
@@ -89,8 +91,8 @@ impl Places {
         let record = Product::new(&self.product).verification();
         let product = VerificationRecord::read(&record)?.and_then(|record| record.product_digest);
         if product.is_some() && of(&new) == product && of(&self.logs) != product {
-            let claim = DirLock::exclusive(self.workdir.path(), COMMAND)?;
-            put_in_place(&claim, &new, &self.logs)?;
+            let dir_lock = DirLock::exclusive(self.workdir.path(), COMMAND)?;
+            put_in_place(&dir_lock, &new, &self.logs)?;
         }
         Ok(())
     }
@@ -160,18 +162,18 @@ impl Places {
             if new == *place {
                 continue;
             }
-            let claimed = match place.starts_with(self.workdir.path()) {
+            let locked_dir = match place.starts_with(self.workdir.path()) {
                 true => self.workdir.path(),
                 false => place,
             };
-            let claim = DirLock::exclusive(claimed, COMMAND)?;
-            let old = put_in_place(&claim, &new, place)?;
-            if let Some(trouble) = old.and_then(|old| Some((remove_dir(&old).err()?, old))) {
+            let dir_lock = DirLock::exclusive(locked_dir, COMMAND)?;
+            let old = put_in_place(&dir_lock, &new, place)?;
+            if let Some((error, old)) = old.and_then(|old| Some((remove_dir(&old).err()?, old))) {
                 context.report.warning(format_args!(
                     "what was in {} before cannot be deleted and is left in {}: {:#}",
                     place.display(),
-                    trouble.1.display(),
-                    trouble.0
+                    old.display(),
+                    error
                 ));
             }
         }

@@ -1,19 +1,19 @@
 //! What a product is asked for.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commands::create_workdir_from_container::{self, ContainerBuildRequest};
 use crate::commands::create_workdir_from_host::{self, HostBuildRequest};
-use crate::commands::make_product::BundlePixi;
+use crate::commands::make_product::ProductChoices;
 use crate::context::Context;
 use crate::layout::Workdir;
-use crate::project::Generated;
-use crate::request::{
-    BuildRequest, Contact, ImageReference, ProductVariable, ProjectName, SigningOptions, Transfer,
-};
-use crate::staging::LinkMode;
+use crate::request::{BuildRequest, Gpus, ImageReference, ProjectName, Transfer};
+
+/// The command's name.
+pub(super) const COMMAND: &str = "build-offline-product";
 
 /// Where the project is.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ impl Source {
     }
 
     /// The project's name.
-    fn name(&self, context: &Context) -> anyhow::Result<ProjectName> {
+    pub(super) fn name(&self, context: &Context) -> anyhow::Result<ProjectName> {
         match self {
             Source::Host(source) => create_workdir_from_host::name_of(
                 source,
@@ -57,12 +57,48 @@ pub struct OfflineProductRequest {
     /// Where the logs of the final verification go; `proof/` in the workdir when
     /// `None`.
     pub out_dir: Option<PathBuf>,
+    /// The GPUs that the containers get.
+    pub gpus: Option<Gpus>,
     /// How the engine reaches the product.
     pub transfer: Transfer,
     /// The directory of workdirs, where no place for the workdir was named.
     pub workdirs: Option<PathBuf>,
     /// The archive that the product is packed into when it has passed.
     pub archive: Option<Arc<dyn ProductArchive>>,
+    /// The options that a manifest can set, for a dry run to show.
+    pub options: Vec<OptionValue>,
+}
+
+/// An option, and where its values are from.
+#[derive(Debug, Clone)]
+pub struct OptionValue {
+    /// The option, as it is typed.
+    pub option: &'static str,
+    /// Its values; none when it was not given.
+    pub values: Vec<OsString>,
+    /// Where they are from.
+    pub origin: OptionOrigin,
+}
+
+/// Where the value of an option is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OptionOrigin {
+    /// The command line.
+    CommandLine,
+    /// The settings in this manifest.
+    Manifest(String),
+    /// It was not given.
+    Default,
+}
+
+impl fmt::Display for OptionOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OptionOrigin::CommandLine => "command line",
+            OptionOrigin::Manifest(manifest) => manifest,
+            OptionOrigin::Default => "default",
+        })
+    }
 }
 
 /// An archive that a product can be packed into. It was checked before anything began that its place is free.
@@ -105,33 +141,6 @@ impl OfflineProductRequest {
         }
         Ok(request)
     }
-}
-
-/// The part of a product's request that does not follow from the steps before.
-#[derive(Debug, Clone, Default)]
-pub struct ProductChoices {
-    /// Where the product goes; `product/` in the workdir when `None`.
-    pub output: Option<PathBuf>,
-    /// Whom the person at the target asks.
-    pub contact: Option<Contact>,
-    /// Variables that `envs.sh` exports.
-    pub variables: Vec<ProductVariable>,
-    /// What becomes of the files that the build made in the project.
-    pub generated: Generated,
-    /// Whether every file of every needed package is read and compared.
-    pub deep: bool,
-    /// Whether the cache is carried whole.
-    pub full_cache: bool,
-    /// Whether the pixi that built the workdir goes along.
-    pub bundle_pixi: BundlePixi,
-    /// How the package cache gets into the product.
-    pub link_mode: LinkMode,
-    /// Whether it is moved there instead.
-    pub move_cache: bool,
-    /// What product and proof are signed with.
-    pub signing: SigningOptions,
-    /// Whether another directory at `output` may be overwritten.
-    pub force: bool,
 }
 
 pub(super) fn asked_out_dir(request: &OfflineProductRequest, workdir: &Path) -> PathBuf {

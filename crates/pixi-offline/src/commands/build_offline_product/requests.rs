@@ -16,27 +16,16 @@ pub(super) fn product_of(
     made: &BuiltWorkdir,
     places: &Places,
 ) -> make_product::ProductRequest {
-    let choices = &request.product;
-    let (output, force) = match places.has_passed() {
-        true => (Some(places.new_product()), false),
-        false => (choices.output.clone(), choices.force),
-    };
+    let mut choices = request.product.clone();
+    if places.has_passed() {
+        (choices.output, choices.force) = (Some(places.new_product()), false);
+    }
     make_product::ProductRequest {
         workdir: made.workdir.clone(),
         project_name: Some(made.project.name.clone()),
-        contact: choices.contact.clone(),
-        variables: choices.variables.clone(),
         excludes: request.source.build().excludes.clone(),
-        generated: choices.generated,
         secrets: request.source.build().secrets.clone(),
-        deep: choices.deep,
-        full_cache: choices.full_cache,
-        bundle_pixi: choices.bundle_pixi,
-        link_mode: choices.link_mode,
-        move_cache: choices.move_cache,
-        signing: choices.signing.clone(),
-        output,
-        force,
+        choices,
     }
 }
 
@@ -45,12 +34,15 @@ pub(super) fn verification_of(
     made: &BuiltWorkdir,
     places: &Places,
 ) -> anyhow::Result<final_verify_product::VerifyRequest> {
-    let image = final_image(request, made.record.image.as_ref())?.ok_or_else(|| {
-        Failure::usage(
-            "the image of the container is not known; name one for the final verification with --image",
-        )
-    })?;
+    let image = final_image(request, made.record.image.as_ref())?.ok_or_else(unknown_image)?;
     Ok(verification_in(request, image, &made.project.name, places))
+}
+
+/// What to say of a container whose image the engine does not have.
+pub(super) fn unknown_image() -> anyhow::Error {
+    Failure::usage(
+        "the image of the container is not known; name one for the final verification with --image",
+    )
 }
 
 /// The image of the final verification: the one that was named, else that of the
@@ -96,7 +88,8 @@ pub(super) fn planned_verification(
         .map(|image| verification_in(request, image, project, &places)))
 }
 
-fn verification_in(
+/// The final verification in this image.
+pub(super) fn verification_in(
     request: &OfflineProductRequest,
     image: ImageReference,
     project: &ProjectName,
@@ -125,6 +118,7 @@ fn verification_in(
         engine: build.engine.clone(),
         timeout: build.timeout.clone(),
         variables: build.variables.clone(),
+        gpus: request.gpus.clone(),
         transfer: request.transfer,
     }
 }

@@ -1,14 +1,16 @@
 //! The build of a product's source, from this machine or out of a container.
 
+use super::places::Places;
 use super::request::{OfflineProductRequest, Source};
+use super::requests::{planned_verification, unknown_image, verification_in};
 use crate::commands::BuiltWorkdir;
 use crate::commands::create_workdir_from_container::ContainerBuildPlan;
 use crate::commands::create_workdir_from_host::HostBuildPlan;
-use crate::container::KeptVolume;
+use crate::commands::final_verify_product;
 use crate::context::Context;
 use crate::evidence::WorkdirRecord;
 use crate::failure::Failure;
-use crate::layout::PathInRoot;
+use crate::layout::Workdir;
 use crate::project::git_version;
 
 /// The build of a source: all is decided, and nothing is touched.
@@ -20,12 +22,12 @@ pub(super) enum SourcePlan<'a> {
 }
 
 impl<'a> SourcePlan<'a> {
-    /// Decides.
+    /// Makes the plan.
     ///
     /// # Errors
     ///
-    /// As the build, for what is wrong before anything is touched; when the engine does not
-    /// have the image of the final verification, which fetches nothing.
+    /// Those errors of the build that are found before anything is changed, and those of the
+    /// final verification that need no product.
     pub(super) fn new(
         request: &'a OfflineProductRequest,
         context: &Context,
@@ -34,69 +36,95 @@ impl<'a> SourcePlan<'a> {
             Source::Host(source) => {
                 let plan = HostBuildPlan::new(source, context)?;
                 if request.workdirs.is_some() {
-                    require_same_project(&plan)?;
+                    require_same_project(&plan.place.workdir, &plan.project_at())?;
                 }
                 // The product needs variables of its own: known now, and not after the build.
-                git_version::for_product(&plan.git_versions, &request.product.variables)?;
-                return Ok(SourcePlan::Host(Box::new(plan)));
+                git_version::for_product(&plan.project.git_versions, &request.product.variables)?;
+                SourcePlan::Host(Box::new(plan))
             }
-            Source::Container(source) => source,
+            Source::Container(source) => {
+                let plan = ContainerBuildPlan::new(source, context)?
+                    .with_product_variables(&request.product.variables);
+                if request.workdirs.is_some() {
+                    require_same_project(&plan.place.workdir, &plan.project_at())?;
+                }
+                SourcePlan::Container(Box::new(plan))
+            }
         };
-        let plan = ContainerBuildPlan::new(source, context)?;
-        let (image, of_whom, is_there) = match &request.image {
-            Some(image) => (
-                image.clone(),
-                "--image",
-                plan.engine.image(image)?.is_some(),
-            ),
-            None => (
-                plan.container.image()?,
-                "the container's image",
-                plan.image.is_some(),
-            ),
-        };
-        if !is_there {
-            return Err(Failure::engine(format!(
-                "{of_whom} {image} is not on this engine, and the final verification fetches nothing; bring it with `{} pull` or name another with --image",
-                plan.engine.client()
-            )));
-        }
-        Ok(SourcePlan::Container(Box::new(plan)))
+        source.require_verification(request, context)?;
+        Ok(source)
     }
 
-    /// Builds the workdir; what is named in `stay` of the one that is replaced stays. Gives
-    /// the volume, too, that it was built in where it was copied to the engine.
+    /// Requires what the final verification needs besides a product, so that it refuses
+    /// nothing of that after a build of an hour.
+    fn require_verification(
+        &self,
+        request: &OfflineProductRequest,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let (engine, built, place, name) = match self {
+            SourcePlan::Host(plan) => {
+                let name = &plan.project_place.name;
+                (&plan.engine, &plan.image, &plan.place, name)
+            }
+            SourcePlan::Container(plan) => (&plan.engine, &plan.image, &plan.place, &plan.name),
+        };
+        let planned = planned_verification(request, built.as_ref(), &place.workdir, name, context)?;
+        let verify = match (planned, self) {
+            (Some(verify), _) => verify,
+            (None, SourcePlan::Host(_)) => return Err(unknown_image()),
+            // The engine does not have it, and is asked for it by its name below.
+            (None, SourcePlan::Container(plan)) => {
+                let places = Places::of(request, &place.workdir, context);
+                verification_in(request, plan.container.image()?, name, &places)
+            }
+        };
+        final_verify_product::planned_arguments(&verify, engine, context)?;
+        match (self, built) {
+            // The build has the engine fetch it, and looks at it then.
+            (SourcePlan::Host(_), None) => Ok(()),
+            _ => final_verify_product::require_image(&verify, engine).map(drop),
+        }
+    }
+
+    /// Requires room for what is staged on this machine.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1, as the build.
+    pub(super) fn require_space(&self) -> anyhow::Result<()> {
+        match self {
+            SourcePlan::Host(plan) => plan.require_space(),
+            SourcePlan::Container(_) => Ok(()),
+        }
+    }
+
+    /// Builds the workdir; what is named in `stay` of the one that is replaced stays.
     pub(super) fn execute(
         self,
         stay: Vec<String>,
         context: &Context,
-    ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
+    ) -> anyhow::Result<BuiltWorkdir> {
         match self {
             SourcePlan::Host(plan) => plan.with_stay(stay).execute(context),
-            SourcePlan::Container(plan) => Ok((plan.with_stay(stay).execute(context)?, None)),
+            SourcePlan::Container(plan) => plan.with_stay(stay).execute(context),
         }
     }
 }
 
 /// The default workdir has the name of the project: it must not be that of another project of
 /// the same name, whose product would be replaced.
-fn require_same_project(plan: &HostBuildPlan<'_>) -> anyhow::Result<()> {
-    let workdir = &plan.place.workdir;
-    let Some(record) = WorkdirRecord::read(workdir)? else {
-        return Ok(());
-    };
-    let in_root = plan.source.in_root();
-    if record.in_root == *in_root {
-        return Ok(());
+fn require_same_project(workdir: &Workdir, project_at: &str) -> anyhow::Result<()> {
+    let record = WorkdirRecord::read(workdir)?;
+    match record.and_then(|record| record.project_at) {
+        Some(recorded) if recorded != project_at => {
+            let place = workdir.path().join(&recorded).canonicalize();
+            let place = place.map_or(recorded, |place| place.display().to_string());
+            Err(Failure::usage(format!(
+                "the default workdir {} belongs to another project of this name ({place}); choose another one with --workdir",
+                workdir.path().display(),
+            )))
+        }
+        _ => Ok(()),
     }
-    let shown = |in_root: &PathInRoot| match in_root.is_empty() {
-        true => "a project without a source root".to_owned(),
-        false => format!("the project at {in_root} in its source root"),
-    };
-    Err(Failure::usage(format!(
-        "the default workdir {} is that of {}, and this is {}; name another one with --workdir",
-        workdir.path().display(),
-        shown(&record.in_root),
-        shown(in_root)
-    )))
 }

@@ -9,7 +9,7 @@ use crate::commands::final_verify_product::VerifyRequest;
 use crate::commands::make_product::MadeProduct;
 use crate::escape::one_line;
 use crate::evidence::verification::VerificationRecord;
-use crate::product::pasteable;
+use crate::quote::{pasteable, pasteable_line};
 
 /// What was made and tested, a line for each, and as the last line what to type next.
 pub(super) fn lines(
@@ -18,6 +18,7 @@ pub(super) fn lines(
     verify: &VerifyRequest,
     places: &Places,
     archive: Option<&dyn ProductArchive>,
+    next: &str,
 ) -> String {
     let facts = &product.facts;
     let unknown = || "unknown".to_owned();
@@ -46,9 +47,8 @@ pub(super) fn lines(
         false => "the installation only".to_owned(),
         true => {
             let ran = record.ran.iter().find(|ran| ran.phase == "verify");
-            let words = ran.map_or(&[][..], |ran| &ran.command);
-            let words: Vec<String> = words.iter().map(|word| pasteable(word.as_ref())).collect();
-            format!("the installation, and {}", one_line(&words.join(" ")))
+            let args = ran.map_or(&[][..], |ran| &ran.command);
+            format!("the installation, and {}", one_line(&pasteable_line(args)))
         }
     };
     let mut rows = vec![
@@ -80,7 +80,7 @@ pub(super) fn lines(
     }
     text.push_str(&match archive {
         Some(archive) => check(archive),
-        None => next(&product.path, &facts.project.name),
+        None => format!("Next: {next}"),
     });
     text
 }
@@ -96,24 +96,6 @@ fn check(archive: &dyn ProductArchive) -> String {
         pasteable(dir.as_os_str()),
         pasteable(name)
     )
-}
-
-/// How to pack the product, from the directory that it is in.
-fn next(product: &Path, project: &str) -> String {
-    let (Some(dir), Some(name)) = (product.parent(), product.file_name()) else {
-        return format!("Next: copy {}", shown(product));
-    };
-    let archive = format!("{project}.tar");
-    let words = [
-        "tar".as_ref(),
-        "-C".as_ref(),
-        dir.as_os_str(),
-        "-cf".as_ref(),
-        archive.as_ref(),
-        name,
-    ];
-    let words: Vec<String> = words.into_iter().map(pasteable).collect();
-    format!("Next: {}", words.join(" "))
 }
 
 fn shown(path: &Path) -> String {

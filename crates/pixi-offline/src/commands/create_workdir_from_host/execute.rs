@@ -1,15 +1,17 @@
 //! How a planned build of a project on this machine is done.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use super::{COMMAND, HostBuildPlan, platform_of};
-use crate::commands::build::BuildElsewhere;
+use crate::commands::build::DetachedBuild;
 use crate::commands::environment_selection::EnvironmentSelection;
 use crate::commands::new_workdir::{self, BuiltWorkdir};
 use crate::container::{self, KeptVolume, Probe};
 use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
-use crate::failure::{self, Failure};
+use crate::interruption::{self, Interruptible};
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::project::generated::{self, StagedPaths};
@@ -26,17 +28,10 @@ impl<'a> HostBuildPlan<'a> {
         self
     }
 
-    /// Does it. Where the workdir was copied to the engine, the volume that it was built in
-    /// is kept for a step that needs the same packages there.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`].
-    pub(crate) fn execute(
-        mut self,
-        context: &Context,
-    ) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
-        self.warn(context)?;
+    /// Executes the plan.
+    pub(crate) fn execute(mut self, context: &Context) -> anyhow::Result<BuiltWorkdir> {
+        self.warn_as_in_plan(context);
+        self.warn_beyond_plan(context);
         container::remove_stale(&self.engine);
         if self.image.is_none() {
             // Before the old workdir goes: the name may be wrong.
@@ -53,38 +48,53 @@ impl<'a> HostBuildPlan<'a> {
         container::fetch(&self.engine, image, platform, &context.report)?;
         self.image = self.engine.image(image)?;
         let platform = platform_of(request, self.image.as_ref(), &self.version);
-        let (lock, manifest) = (self.selection.lock.take(), self.manifest.environments());
+        let (lock, manifest) = (self.selection.lock.take(), &self.project.environments);
         self.selection = EnvironmentSelection::new(&request.build, lock, platform, manifest)?;
         self.require_image_that_fits()
     }
 
-    fn make(&self, context: &Context) -> anyhow::Result<(BuiltWorkdir, Option<KeptVolume>)> {
+    /// Requires room for what is staged.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 with what is needed and what is there.
+    pub(crate) fn require_space(&self) -> anyhow::Result<()> {
+        let mut sources = vec![self.project.source.dir()];
+        sources.extend(self.resources_dir.as_deref());
+        require_free_space(self.place.workdir.path(), &sources, || {
+            let size = self.size();
+            (size.bytes, size.entries)
+        })
+    }
+
+    fn make(&self, context: &Context) -> anyhow::Result<BuiltWorkdir> {
         // STEP 3: stage beside the workdir.
         context.report.phase("stage", "staging the project");
         let mut record = self.record(context)?;
         let workdir = &self.place.workdir;
-        let claim = self.place.claim(COMMAND)?;
-        let mut sources = vec![self.source.dir()];
-        sources.extend(self.resources_dir.as_deref());
-        require_free_space(workdir.path(), &sources, || {
-            let size = self.size();
-            (size.bytes, size.entries)
-        })?;
-        let beside = StagedDir::new(&claim, workdir.path())?;
+        let dir_lock = self.place.lock(COMMAND)?;
+        self.require_space()?;
+        let beside = StagedDir::new(&dir_lock, workdir.path())?;
         // Before gigabytes are staged for an engine that does not see them.
+        let files: Vec<&Path> = self.access.named().collect();
         let probe = Probe {
             writable: beside.path(),
             shown: workdir.path(),
-            others: &[],
+            others: &files,
         };
         let is_copied = self
             .container()
             .needs_copies(self.request.transfer, &probe, context)?;
-        let staged = self.stage(&Workdir::new(beside.path()), &record, context)?;
+        let staged = {
+            let _watch = Interruptible::start()?;
+            let staged = self.stage(&Workdir::new(beside.path()), &record, context)?;
+            interruption::check()?;
+            staged
+        };
 
         // STEP 4: install and verify in a container with network.
         let volume = if is_copied {
-            Some(self.build_copy(&claim, &beside, &staged, &mut record, context)?)
+            Some(self.build_copy(&dir_lock, &beside, &staged, &mut record, context)?)
         } else {
             self.build_in_place(beside, &staged, &mut record, context)?;
             None
@@ -93,13 +103,13 @@ impl<'a> HostBuildPlan<'a> {
         // STEP 5: say what is there and what comes next.
         self.place
             .announce(&self.project_place.name, &record, context);
-        let made = BuiltWorkdir {
+        Ok(BuiltWorkdir {
             workdir: workdir.path().to_owned(),
             project: self.project_place.clone(),
             record,
             engine: self.engine.clone(),
-        };
-        Ok((made, volume))
+            volume,
+        })
     }
 
     /// Copies project, resources and helper into a new workdir.
@@ -113,21 +123,24 @@ impl<'a> HostBuildPlan<'a> {
         record.write(new)?;
         stage::make_dirs(new)?;
         context.report.progress_of(|| self.size().bytes);
-        let how = CopyOptions {
+        let options = CopyOptions {
             progress: Some(&|bytes| context.report.progress(bytes)),
             ..CopyOptions::default()
         };
-        let how_to_list = CopyOptions { list: true, ..how };
+        let list_options = CopyOptions {
+            list: true,
+            ..options
+        };
         let staged = new.staged(&self.project_place.name);
         let CopyOutcome {
             mut copied,
             listing,
             ..
         } = stage::copy_project(
-            self.source.dir(),
+            self.project.source.dir(),
             &staged,
             &self.rules,
-            &how_to_list,
+            &list_options,
             context,
         )?;
         let lock = self.selection.lock.as_ref();
@@ -135,7 +148,7 @@ impl<'a> HostBuildPlan<'a> {
         new_workdir::write_own_lock(new, lock.and_then(Lock::own))?;
         match &self.resources_dir {
             Some(resources) => {
-                let more = stage::copy_dir(resources, &new.resources(), &how, context)?.copied;
+                let more = stage::copy_dir(resources, &new.resources(), &options, context)?.copied;
                 copied.entries += more.entries;
                 copied.bytes += more.bytes;
             }
@@ -158,7 +171,7 @@ impl<'a> HostBuildPlan<'a> {
         let workdir = &self.place.workdir;
         let (request, build) = (&self.request.build, self.build());
         let kept = request.reuse_cache.then_some(layout::CACHE);
-        let (provisional, is_kept) = self.place.put_for_now(beside, kept, record)?;
+        let (swapped, is_kept) = self.place.swap(beside, kept, record)?;
         if request.reuse_cache {
             new_workdir::say_reused(is_kept, context);
         }
@@ -167,7 +180,7 @@ impl<'a> HostBuildPlan<'a> {
         context
             .report
             .phase("build", self.request.build.verification.build_phase());
-        let tree = build.tree(workdir, workdir.cache(), &self.local.channels);
+        let tree = build.tree(workdir, workdir.cache(), &self.project.local.channels);
         let workspace = Workspace::open(self.container(), tree, false, None, context)?;
         let built = build.run_in_place(&workspace, workdir, record, context);
         if record.state != BuildState::Staged {
@@ -175,7 +188,7 @@ impl<'a> HostBuildPlan<'a> {
             generated::record(workdir, place, &self.rules, staged, record, context);
             record.write(workdir)?;
         }
-        self.finish(provisional, built, context)?;
+        self.finish(swapped, built, context)?;
         if record.lock.built != record.lock.staged {
             let project = workdir.project(&self.project_place);
             secrets::warn_of_built_lock(&request.secrets, &project, context)?;
@@ -187,7 +200,7 @@ impl<'a> HostBuildPlan<'a> {
     /// place. One in which a script failed is brought, too.
     fn build_copy(
         &self,
-        claim: &DirLock,
+        dir_lock: &DirLock,
         beside: &StagedDir,
         staged: &StagedPaths,
         record: &mut WorkdirRecord,
@@ -206,16 +219,16 @@ impl<'a> HostBuildPlan<'a> {
         }
         let cache = if is_reused { old } else { here.cache() };
         let build = self.build();
-        let tree = build.tree(&here, cache, &self.local.channels);
+        let tree = build.tree(&here, cache, &self.project.local.channels);
         let workspace = Workspace::open(self.container(), tree, true, None, context)?;
-        let elsewhere = BuildElsewhere {
+        let detached = DetachedBuild {
             place: &self.place,
-            claim,
+            dir_lock,
             rules: &self.rules,
             secrets: &request.secrets,
             staged,
         };
-        build.run_elsewhere(&workspace, &elsewhere, record, context)?;
+        build.run_detached(&workspace, &detached, record, context)?;
         let volume = workspace.keep_volume()?;
         volume.context("the workdir was not copied")
     }
@@ -232,19 +245,16 @@ impl<'a> HostBuildPlan<'a> {
             return replaced.finish();
         };
         if self.engine.version().is_ok() {
-            if let Err(trouble) = replaced.finish() {
-                context.report.warning(format_args!("{trouble:#}"));
+            if let Err(error) = replaced.finish() {
+                context.report.warning(format_args!("{error:#}"));
             }
             return Err(error);
         }
         let fate = match replaced.rollback() {
             Ok(true) => format!("; {} is as it was", self.place.workdir.path().display()),
             Ok(false) => String::new(),
-            Err(trouble) => format!("; and the workdir that was here: {trouble:#}"),
+            Err(error) => format!("; and the workdir that was here: {error:#}"),
         };
-        Err(Failure::with_code(
-            failure::exit_code(&error),
-            format!("the engine went away: {error:#}{fate}"),
-        ))
+        Err(error.context(format!("the engine went away{fate}")))
     }
 }

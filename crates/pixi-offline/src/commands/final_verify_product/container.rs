@@ -4,38 +4,40 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::COMMAND;
-use super::request::VerifyRequest;
+use super::request::{COMMAND, VerifyRequest};
+use super::require_mountable;
 use crate::container::scripts::{self, Script};
 use crate::container::{Engine, Network, Pull, Tmpfs};
 use crate::context::Context;
 use crate::layout::OfflineLogs;
-use crate::request::{EnvironmentName, ProjectName, Transfer};
+use crate::request::{EnvironmentName, ProjectName};
 use crate::staging;
 use crate::workspace::agent_request;
-use crate::workspace::{DirRole, NewContainer, ScriptPlace, ScriptRun, Tree, TreeDir};
+use crate::workspace::{ContainerTree, DirRole, NewContainer, ScriptPlace, ScriptRun, TreeDir};
 
 /// What a file takes in memory beyond its content, in bytes: a page of its last
 /// partial content, and the kernel's own structures.
 const MEMORY_PER_ENTRY: u64 = 6 * 1024;
 
-/// The words that the engine's client would get.
+/// The arguments that the engine's client would get, but for `--tmpfs`.
+///
+/// # Errors
+///
+/// As the run, for what cannot be said to the client.
 pub(crate) fn planned_arguments(
     request: &VerifyRequest,
     engine: &Engine,
     context: &Context,
 ) -> anyhow::Result<Vec<OsString>> {
     let product_dir = context.host.absolute(&request.product_dir);
-    let logs = OfflineLogs::new(context.host.absolute(&request.out_dir));
-    // How much memory an engine elsewhere has is not asked for a plan.
-    let memory = match request.transfer {
-        Transfer::Auto | Transfer::Mount => context.host.available_memory,
-        Transfer::Copy => 0,
-    };
+    let out_dir = context.host.absolute(&request.out_dir);
+    require_mountable(&product_dir, &out_dir)?;
+    let logs = OfflineLogs::new(out_dir);
     let script = |place: ScriptPlace<'_>| script(request, place.nonce);
     let run = ScriptRun {
         variables: &request.variables,
-        tmpfs: tmpfs_for(request, &product_dir, memory),
+        // Its size follows from the product, which is not there yet.
+        tmpfs: None,
         script: &script,
     };
     let tree = tree(request, &product_dir, &logs);
@@ -56,17 +58,24 @@ pub(super) fn container_for<'a>(
         network: Network::None,
         pull: Pull::Never,
         counting: Some(agent_request::counting(context)?),
+        gpus: request.gpus.as_ref(),
+        // There is no network to reach anything through.
+        access: None,
     })
 }
 
 /// Product and out directory, which are in one directory inside the container.
-pub(super) fn tree(request: &VerifyRequest, product_dir: &Path, logs: &OfflineLogs) -> Tree {
+pub(super) fn tree(
+    request: &VerifyRequest,
+    product_dir: &Path,
+    logs: &OfflineLogs,
+) -> ContainerTree {
     let (role, target) = match request.in_place {
         true => (DirRole::Write, scripts::PRODUCT),
         false => (DirRole::Read, scripts::PRODUCT_SOURCE),
     };
     let root = Path::new(scripts::OUT).parent();
-    Tree {
+    ContainerTree {
         root: root.map_or(String::new(), |root| root.display().to_string()),
         dirs: vec![
             TreeDir::new(DirRole::Out, logs.container_out(), scripts::OUT),
@@ -85,10 +94,15 @@ pub(super) fn script(request: &VerifyRequest, nonce: &str) -> anyhow::Result<Scr
     Ok(Script::new(
         scripts::FINAL_VERIFY,
         nonce,
-        [how, name, chosen, &expected],
+        &[
+            ("how", how),
+            ("name", name),
+            ("environment", chosen),
+            ("expected_files", &expected),
+        ],
         request
             .verification
-            .pixi_words(environment.map(EnvironmentName::as_str)),
+            .pixi_args(environment.map(EnvironmentName::as_str)),
     ))
 }
 

@@ -4,9 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::request::{
-    ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, ImageReference,
+    ContainerPlatform, ContainerVariable, EnvironmentName, Expectations, Gpus, ImageReference,
     ProjectName, SecretPolicy, SigningOptions, TimeLimit, Transfer, Verification,
 };
+
+/// The command's name.
+pub(super) const COMMAND: &str = "final-verify-product";
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -30,7 +33,7 @@ pub struct VerifyRequest {
     pub attach: bool,
     /// The key that the product must be signed with.
     pub verify_key: Option<PathBuf>,
-    /// What happens to what looks like a secret in the words of the verification.
+    /// What happens to what looks like a secret in the args of the verification.
     pub secrets: SecretPolicy,
     /// What the record is signed with.
     pub signing: SigningOptions,
@@ -44,6 +47,8 @@ pub struct VerifyRequest {
     pub timeout: Option<TimeLimit>,
     /// Variables for the container.
     pub variables: Vec<ContainerVariable>,
+    /// The GPUs that the container gets.
+    pub gpus: Option<Gpus>,
     /// How the engine reaches the product.
     pub transfer: Transfer,
 }

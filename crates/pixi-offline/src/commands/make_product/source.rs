@@ -12,8 +12,8 @@ use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
 use crate::failure::Failure;
 use crate::layout::{self, Product, ProjectPlace, Workdir};
+use crate::project::dirs;
 use crate::project::project_manifest::ProjectManifest;
-use crate::project::stage;
 use crate::request::ProjectName;
 use crate::untrusted_dir::{UntrustedDir, name_of};
 
@@ -23,7 +23,7 @@ use crate::untrusted_dir::{UntrustedDir, name_of};
 ///
 /// Exit code 2 when it has no projects.
 pub(super) fn open(workdir: &Workdir) -> anyhow::Result<UntrustedDir> {
-    stage::require_dir("--workdir", workdir.path())?;
+    dirs::require_dir("--workdir", workdir.path())?;
     let dir = UntrustedDir::open(workdir.path())
         .with_context(|| format!("{} cannot be read", workdir.path().display()))?;
     require_own(&dir, Path::new(layout::PROJECT))?;
@@ -49,11 +49,11 @@ pub(super) fn require_built(
     match record.map(|record| record.state) {
         Some(BuildState::Built) => {}
         Some(BuildState::Installed) => {
-            context.report.warning("the verification of this workdir did not succeed; the product is made all the same");
+            context.report.warning("the verification of this workdir failed; the product is made anyway");
         }
         Some(BuildState::Staged) => {
             return Err(Failure::usage(format!(
-                "the build of {} did not come to its end, so its package cache is not whole; see {} and create the workdir again",
+                "the build of {} did not finish, so its package cache is incomplete; see {} and create the workdir again",
                 workdir.path().display(),
                 workdir.install_log().display()
             )));
@@ -84,7 +84,7 @@ pub(super) fn require_whole(
         require_own(dir, &source)?;
     }
     let project = workdir.project(place);
-    stage::require_dir("the staged project", &project)?;
+    dirs::require_dir("the staged project", &project)?;
     ProjectManifest::require(&project)?;
     let cache = workdir.cache();
     if cache.is_dir() {
@@ -110,19 +110,7 @@ pub(super) fn require_movable(
     target: &Product,
     record: Option<&WorkdirRecord>,
 ) -> anyhow::Result<()> {
-    let device = |path: &Path| {
-        let metadata = fs::symlink_metadata(path).ok()?;
-        metadata.is_dir().then(|| metadata.dev())
-    };
-    // The product's own place, or the first directory above it that is there.
-    let place = target.path().ancestors().skip(1).find_map(device);
-    let same = device(&workdir.cache()).is_some_and(|cache| Some(cache) == place);
-    if !same {
-        return Err(Failure::usage(format!(
-            "--move-cache: {} is a link or on another file system than the product; leave --move-cache out",
-            workdir.cache().display()
-        )));
-    }
+    require_one_device(&workdir.cache(), target.path())?;
     if record.is_none() {
         return Err(Failure::usage(format!(
             "--move-cache: {} has no workdir.json that could say where the package cache is; leave --move-cache out",
@@ -132,6 +120,30 @@ pub(super) fn require_movable(
     Ok(())
 }
 
+/// Requires that `cache` can be renamed into a product in this place, by the directories that
+/// are there: a directory on the way that is missing is made on the same file system.
+///
+/// # Errors
+///
+/// Exit code 2 when they are on two file systems.
+pub(crate) fn require_one_device(cache: &Path, product: &Path) -> anyhow::Result<()> {
+    let device = |path: &Path| {
+        let found = fs::metadata(path).ok()?;
+        found.is_dir().then(|| found.dev())
+    };
+    let of_cache = cache.ancestors().find_map(device);
+    // What is in the product's own place is replaced.
+    let of_product = product.ancestors().skip(1).find_map(device);
+    if of_cache.is_some() && of_cache == of_product {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--move-cache: {} is on another file system than the product {}; leave --move-cache out",
+        cache.display(),
+        product.display()
+    )))
+}
+
 /// Requires that a source of the product is a directory in the workdir itself, if it is
 /// there: a container may have put a link in its place, and the product would hold what
 /// that leads to.
@@ -139,11 +151,11 @@ fn require_own(workdir: &UntrustedDir, source: &Path) -> anyhow::Result<()> {
     let path = workdir.path().join(source);
     let kind = workdir
         .kind(source)
-        .with_context(|| format!("{} cannot be looked at", path.display()))?;
+        .with_context(|| format!("{} cannot be read", path.display()))?;
     match kind {
         None | Some(FileType::Directory) => Ok(()),
         Some(FileType::Symlink) => Err(Failure::usage(format!(
-            "{0} is a symbolic link, and a product is made only of what lies in the workdir; if you made the link yourself, put a copy of the directory in its place (`cp -aL {0} {0}.copy && rm {0} && mv {0}.copy {0}`), else create the workdir again",
+            "{0} is a symbolic link, and a product is made only of what is in the workdir; if you made the link yourself, put a copy of the directory in its place (`cp -aL {0} {0}.copy && rm {0} && mv {0}.copy {0}`), else create the workdir again",
             path.display()
         ))),
         Some(kind) => Err(Failure::usage(format!(

@@ -1,33 +1,36 @@
 
 # Installs the staged project and verifies it, both with network.
 
-where=$1
-workdir=$2
-name=$3
-install_options=$4
-environments=$5
-expected_files=$6
-brought=$7
-needs_git=$8
-shift 8
+# `mounted` when the workdir is the host's, else `inside`; then the names in the workdir.
+: "${where?}" "${workdir?}" "${project_dir?}" "${resources_dir?}" "${cache_dir?}" "${out_dir?}"
+# The project, the options of `pixi install`, the environments (one space between), the
+# expected files (one a line).
+: "${name?}" "${install_options?}" "${environments?}" "${expected_files?}"
+# The agent to remove when the host is gone; `git` when that is needed; the directory with
+# certificates and logins, and the variables that may be set for these (one space between).
+: "${agent?}" "${needs_git?}" "${network_files?}" "${network_variables?}"
+# The arguments are those of pixi for the verification.
 
-out=$workdir/out
-give_back=$workdir
-give_back_entries='project resources pixi-cache out'
-# In a container that is somebody's the workdir is its own, not the host's.
+agent_path=$agent
+out=$workdir/$out_dir
+chown_dir=$workdir
+chown_paths="$project_dir $resources_dir $cache_dir $out_dir"
+# In a container of the caller the workdir is its own, not the host's.
 [ "$where" = inside ] || check_out_dir
 
-export PIXI_CACHE_DIR="$workdir/pixi-cache"
-export PRODUCT_RES_DIR="$workdir/resources"
+export PIXI_CACHE_DIR="$workdir/$cache_dir"
+export PRODUCT_RES_DIR="$workdir/$resources_dir"
 export VERIFY_OUT_DIR="$out"
 
 need pixi
 # pixi would say so only when it comes to the package, after everything else.
 [ -z "$needs_git" ] || need git
-say "pixi $(pixi --version 2>/dev/null)"
-cd -- "$workdir/project/$name" || exit
+pixi_version=$(pixi --version 2>/dev/null)
+say "pixi $pixi_version"
+use_network_files "$network_files" "$network_variables"
+cd -- "$workdir/$project_dir/$name" || exit
 
-# What pixi builds from source lies in the project. The archives of an environment, with
+# What pixi builds from source is in the project. The archives of an environment, with
 # their records and lists of files, go to the package cache's directory: what a product
 # carries is made of them. The cache has one package of a name, version and build, so the
 # list is taken before another environment is installed.
@@ -74,7 +77,7 @@ install() {
   for environment in $environments; do
     option="-e $environment"
     [ "$environment" != default ] || option=
-    # shellcheck disable=SC2086 # options of ours, none with a space in it
+    # shellcheck disable=SC2086 # options of this script, none with a space in it
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH-315532800} PYTHONHASHSEED=${PYTHONHASHSEED-0} \
       pixi install $install_options $option && keep_built "$environment" || return
   done

@@ -2,20 +2,16 @@
 # Asks pixi what it makes of a project: whether it takes the manifest, and whether the lock
 # fits. It works on copies of these two in a directory of its own, with links to the rest
 # of the project, where nothing is written.
-shift
-source=$1
-# Where the project is in what is staged; empty when it is that.
-in_root=$2
-manifest=$3
-# Of the manifest; empty where nobody knows it.
-sha256=$4
-# One that is to be installed: the lock is compared whole whichever is listed.
-environment=$5
-# Whether the lock is compared, and whether git is needed: empty means no.
-compares=$6
-needs_git=$7
-# What is left are paths that the lock names, from the top of what is staged.
-shift 7
+# $1 is the shell, $2 has the variables as assignments; the other arguments are paths that
+# the lock names, from the top of the staged tree.
+eval "$2"
+shift 2
+# The staged tree, the path of the project in it (empty at the top), the name of the
+# manifest and its sha256 (empty when it is not known).
+: "${source?}" "${in_root?}" "${manifest?}" "${sha256?}"
+# An environment to be installed (pixi compares the whole lock with any); whether the lock
+# is compared and whether git is needed: empty means no.
+: "${environment?}" "${compares?}" "${needs_git?}"
 project=$source${in_root:+/$in_root}
 # Pixi 0.15 does not know the name `default`.
 [ "$environment" != default ] || environment=
@@ -53,7 +49,7 @@ trap 'exit 143' HUP INT TERM
 mkdir "$scratch/project"
 cd -- "$scratch/project" || exit 1
 ln -s -- "$source"/* . 2>/dev/null
-# Makes what lies at a path, and the directories on the way, no links: pixi compares real
+# Makes what is at a path, and the directories on the way, no links: pixi compares real
 # paths, and what is beside the project stays where the project looks for it.
 uncover() {
   rest=$1 here=$scratch/project there=$source

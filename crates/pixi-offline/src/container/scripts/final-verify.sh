@@ -1,17 +1,16 @@
 
 # Installs a product where there is no network, and verifies it.
 
-how=$1
-name=$2
-environment=$3
-expected_files=$4
-shift 4
+# `copy` or `in-place`; the project, or nothing; `chosen` when the arguments name an
+# environment; the expected files (one a line).
+: "${how?}" "${name?}" "${environment?}" "${expected_files?}"
+# The arguments are those of pixi for the verification.
 
 product=/product
 out=/pixi-offline/out
-give_back=/
-give_back_entries='pixi-offline/out'
-[ "$how" = in-place ] && give_back_entries="$give_back_entries product"
+chown_dir=/
+chown_paths='pixi-offline/out'
+[ "$how" = in-place ] && chown_paths="$chown_paths product"
 check_out_dir
 
 # Without a network there is no proxy either. The engine's configuration may have
@@ -22,22 +21,22 @@ unset HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY \
 # The product's own scripts are bash scripts.
 need bash
 
-# With the program of ours that the host may have laid there, in half the time. Where it
+# With the agent that the host may have put there, in half the time. Where it
 # cannot be started (an image for another processor, a mount without programs), or there
 # is something at the place already, the image's own does it.
 copy_product() {
-  if [ -z "$(ls -A "$product")" ] && "$copier" --version >/dev/null 2>&1; then
-    "$copier" --inside-container "{\"copy\": {\"from\": \"/pixi-offline/product\", \"to\": \"$product\"}}"
+  if [ -z "$(ls -A "$product")" ] && "$copy_agent" --version >/dev/null 2>&1; then
+    "$copy_agent" --inside-container "{\"copy\": {\"from\": \"/pixi-offline/product\", \"to\": \"$product\"}}"
   else
     cp -a /pixi-offline/product/. "$product/"
   fi
 }
 
-copier=$out/.pixi-offline-new-copier
+copy_agent=$out/.pixi-offline-new-copier
 if [ "$how" = copy ]; then
   mkdir -p "$product" && phase copy copy_product || exit
 fi
-rm -f "$copier"
+rm -f "$copy_agent"
 
 cd "$product" || exit
 if command -v pixi >/dev/null 2>&1; then
@@ -84,11 +83,11 @@ phase_offline() {
 # The host reads the same counters from outside, where it can: now, after the
 # bootstrap and when this container has ended.
 wait_for_host start
-phase_offline bootstrap ./bootstrap-project.sh ${name:+--project-name "$name"} || exit
+phase_offline bootstrap env PIXI_OFFLINE_NEXT=no ./bootstrap-project.sh ${name:+--project-name "$name"} || exit
 
 if [ $# -gt 0 ]; then
   wait_for_host bootstrap
-  # What the product installs, and where the project is below it: it may lie deep in the
+  # What the product installs, and where the project is below it: it may be deep in the
   # directory that was staged with it.
   # shellcheck disable=SC2016 # expanded there
   asked=$(unset PIXI_OFFLINE_PROJECT && bash -c '. "$1/envs.sh" >/dev/null 2>&1; printf "%s\n%s" "${PIXI_OFFLINE_ENVIRONMENTS:-default}" "${PIXI_OFFLINE_PROJECT:-$2}"' \

@@ -4,14 +4,15 @@
 use std::ffi::OsString;
 
 use crate::container::protocol::Tokens;
+use crate::quote::quoted;
 
 /// Finds a shell and hands over to the script proper.
 const LAUNCH: &str = include_str!("launch.sh");
 
 /// What every script proper begins with.
 macro_rules! script {
-    ($file:literal) => {
-        concat!(include_str!("session.sh"), include_str!($file))
+    ($($file:literal),+) => {
+        concat!(include_str!("session.sh"), $(include_str!($file)),+)
     };
 }
 
@@ -24,33 +25,26 @@ pub struct ScriptText {
     phases: &'static [&'static str],
 }
 
-/// Installs the staged project online and verifies it.
-/// Input of all of them: a line of tokens (see [`signal`](super::protocol)), then an empty
-/// line for each time that it says it is ready; its end ends the script.
-/// Words: `mounted` when the workdir is the host's (else `inside`), workdir,
-/// project name, `pixi install` options, environments (one space between),
-/// expected files (one a line), the program of ours to remove when nobody listens
-/// any more or nothing, then the words after `pixi` for the verification.
+/// Installs the staged project online and verifies it. Each script names its variables at
+/// its top. Input of all of them: a line of tokens (see [`protocol`](super::protocol)), then an
+/// empty line for each time that it is ready; its end ends the script.
 pub const BUILD: ScriptText = ScriptText {
-    text: script!("build.sh"),
+    text: script!("network.sh", "build.sh"),
     phases: &["install", "verify"],
 };
 
 /// Installs a product without a network and verifies it.
-/// Words: `copy` or `in-place`, project name or nothing, `chosen` when the words
-/// for pixi name an environment, expected files (one a line), then the words after `pixi` for the verification.
 pub const FINAL_VERIFY: ScriptText = ScriptText {
     text: script!("final-verify.sh"),
     phases: &["copy", "bootstrap", "verify"],
 };
 
 /// Takes a program from its input into a container.
-/// Words: the program's name and size in bytes, then the directories to try.
+/// Arguments: the program's name and size in bytes, then the directories to try.
 pub const UPLOAD: &str = include_str!("upload.sh");
 
-/// Asks pixi what it makes of a project's manifest and lock; writes nothing into the
-/// project. Words: the project, its manifest's name and sha256 (or nothing), whether the lock
-/// is compared and whether git is needed (or nothing).
+/// Asks pixi whether it accepts a project's manifest and lock; writes nothing into the
+/// project. Arguments: its variables as [`assignments`], then paths that the lock names.
 /// Output: after [`ANSWERS`] `elsewhere`, `unwritable`, `missing PROGRAM`, or `pixi VERSION`
 /// and then `manifest CODE` and `lock CODE`, each followed by what pixi said.
 pub const CHECK_PROJECT: &str = include_str!("check-project.sh");
@@ -58,11 +52,11 @@ pub const CHECK_PROJECT: &str = include_str!("check-project.sh");
 /// The line that the answer of [`CHECK_PROJECT`] begins after.
 pub const ANSWERS: &str = "pixi-offline answers:";
 
-/// The words after `sh` that have a script run as those of [`Script`] are: in a login shell.
-pub(super) fn question(script: &str, words: &[&str]) -> Vec<OsString> {
+/// The arguments after `sh` that have a script run as those of [`Script`] are: in a login shell.
+pub(super) fn question(script: &str, args: &[&str]) -> Vec<OsString> {
     ["-c", LAUNCH, "question", script]
         .iter()
-        .chain(words)
+        .chain(args)
         .map(OsString::from)
         .collect()
 }
@@ -85,31 +79,39 @@ pub const PRODUCT: &str = "/product";
 /// Where [`FINAL_VERIFY`] finds the out directory.
 pub const OUT: &str = "/pixi-offline/out";
 
-/// A script with the words it is given.
+/// Shell assignments, one a line: `name='value'`.
+pub fn assignments(variables: &[(&str, &str)]) -> String {
+    let lines = variables.iter();
+    let lines = lines.map(|(name, value)| format!("{name}={}\n", quoted(value.as_ref())));
+    lines.collect()
+}
+
+/// A script with its variables and arguments.
 #[derive(Debug, Clone)]
 pub struct Script {
     text: ScriptText,
     nonce: String,
     tokens: Tokens,
-    words: Vec<OsString>,
+    args: Vec<OsString>,
 }
 
 impl Script {
-    /// A script of ours, the run's nonce, its own words and those for pixi. It gets
+    /// A script, the run's nonce, its variables and the arguments for pixi. It gets
     /// tokens that no other script has.
-    pub fn new<'a, 'b>(
+    pub fn new<'a>(
         text: ScriptText,
         nonce: &str,
-        own: impl IntoIterator<Item = &'a str>,
-        pixi: impl IntoIterator<Item = &'b str>,
+        variables: &[(&str, &str)],
+        pixi: impl IntoIterator<Item = &'a str>,
     ) -> Script {
-        let words = own.into_iter().map(OsString::from);
-        let words = words.chain(pixi.into_iter().map(OsString::from)).collect();
+        // Apart from the text: each argument has a limit of 128 KiB.
+        let variables = assignments(variables);
+        let args = std::iter::once(variables.into()).chain(pixi.into_iter().map(OsString::from));
         Script {
             text,
             nonce: nonce.to_owned(),
             tokens: Tokens::random(),
-            words,
+            args: args.collect(),
         }
     }
 
@@ -119,7 +121,7 @@ impl Script {
         &self.nonce
     }
 
-    /// What its signals carry. It reads them from its input.
+    /// The tokens of its events. It reads them from its input.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
     }
@@ -129,13 +131,13 @@ impl Script {
         self.text.phases
     }
 
-    /// The words after `sh`.
+    /// The arguments after `sh`.
     pub fn shell_arguments(&self) -> Vec<OsString> {
         let fixed = ["-c", LAUNCH, "pixi-offline", self.text.text, &self.nonce];
         fixed
             .into_iter()
             .map(OsString::from)
-            .chain(self.words.iter().cloned())
+            .chain(self.args.iter().cloned())
             .collect()
     }
 }

@@ -1,18 +1,20 @@
 #!/bin/sh
 # shellcheck disable=SC2317
-# The beginning of every script of ours in a container: how it talks to the
+# The beginning of every script in a container: how it talks to the
 # host, how it ends, and who owns what it leaves.
 
 # Neither shown nor exported, whatever the image has set: what comes now is secret.
 set +avx
 unset tokens token credential_token
-# Tokens for what is said to the host, two for each signal, which are in no command
-# line and no environment; see protocol.rs. Only builtins of the shell see them.
+# Tokens for the events, two for each, which are in no command line and no environment;
+# see protocol.rs. Only builtins of the shell see them.
 IFS= read -r tokens <&9 || exit 1
 
 shell=$1
 nonce=$2
-shift 2
+# The variables of the script, as assignments.
+eval "$3"
+shift 3
 
 # The next token: that for a success, or with `failure` that for one.
 take_token() {
@@ -36,8 +38,7 @@ take_token success
 credential_token=$token
 
 # The engine's configuration puts proxies into the environment, with user and
-# password: the host keeps out of its logs what it is told here. A signal is no
-# longer than 8 KiB.
+# password: the host masks these in its logs. An event is no longer than 8 KiB.
 env | while IFS= read -r variable; do
   case $variable in
     *://*@*)
@@ -71,22 +72,22 @@ unset RATTLER_CACHE_DIR PIXI_CACHE_CONDA_PACKAGES_DIR PIXI_CACHE_REPODATA_DIR \
   PIXI_PROJECT_MANIFEST PIXI_PROJECT_NAME PIXI_PROJECT_ROOT PIXI_PROJECT_VERSION
 
 out=
-give_back=
+chown_dir=
 child=
 watchdog=
-# A program of ours, in a directory of its own, that nobody else would remove.
-brought=
+# The agent, in a directory of its own, that nobody else would remove.
+agent_path=
 
 # What container root made belongs to whoever owns the out directory; things that
 # were staged with another owner keep it (chown would also take their setuid).
 # Nothing is staged into the out directory: all of it changes hands, so that the host
 # can move it.
-return_files() {
+restore_ownership() {
   [ -n "$out" ] && [ "$(id -u)" = 0 ] || return 0
   owner=$(stat -c %u:%g "$out" 2>/dev/null) || return 0
   case $owner in 0:*) return 0 ;; esac
-  # shellcheck disable=SC2086 # a list of paths of ours, none with a space
-  (cd "$give_back" 2>/dev/null && set -- $give_back_entries &&
+  # shellcheck disable=SC2086 # a list of paths of this script, none with a space
+  (cd "$chown_dir" 2>/dev/null && set -- $chown_paths &&
     { chown -hR --from=0 "$owner" "$@" 2>/dev/null ||
       find "$@" -user 0 -exec chown -h "$owner" {} + 2>/dev/null; })
   chown -hR "$owner" "$out" 2>/dev/null
@@ -95,7 +96,7 @@ return_files() {
 ended() {
   code=$?
   trap '' TERM INT HUP
-  return_files
+  restore_ownership
   say_number finished "$code"
   [ -n "$watchdog" ] && kill -KILL "$watchdog" 2>/dev/null
   exit "$code"
@@ -104,7 +105,7 @@ ended() {
 interrupted() {
   trap '' TERM INT HUP
   say interrupted failure
-  [ -z "$brought" ] || rm -rf -- "${brought%/*}"
+  [ -z "$agent_path" ] || rm -rf -- "${agent_path%/*}"
   if [ -n "$child" ]; then
     kill -KILL -- "-$child" 2>/dev/null || kill -KILL "$child" 2>/dev/null
   fi

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Takes a program from its input into a container that is somebody's: into the
+# Takes a program from its input into a container of the caller: into the
 # first place where a file can be made and run. Says where on its output.
 name=$1
 size=$2
 shift 2
 # Other users of the container see our words, and must not get at the program: it
-# lies in a directory of its own that nobody else can enter, made here and now.
+# is in a directory of its own that nobody else can enter, made here and now.
 umask 077
 set -C
 for dir in "$@"; do

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::Approval;
 use super::escaped::Escaped;
-use super::sections::counted;
+use super::markup::number_of;
 use crate::byte_size::ByteSize;
 use crate::evidence::manifest::{Entry, EntryKind, Manifest};
 use crate::layout::Product;
@@ -36,7 +36,7 @@ struct Share {
 
 /// A part of a product, in the order in which they are shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+enum ProductPart {
     Project,
     Resources,
     Conda,
@@ -46,15 +46,15 @@ enum Part {
     Other,
 }
 
-impl Part {
-    const ALL: [(Part, &'static str); 7] = [
-        (Part::Project, "Project"),
-        (Part::Resources, "Resources"),
-        (Part::Conda, "Conda packages"),
-        (Part::Python, "Python packages"),
-        (Part::Cache, "Rest of the package cache"),
-        (Part::Pixi, "Pixi"),
-        (Part::Other, "Scripts and evidence"),
+impl ProductPart {
+    const ALL: [(ProductPart, &'static str); 7] = [
+        (ProductPart::Project, "Project"),
+        (ProductPart::Resources, "Resources"),
+        (ProductPart::Conda, "Conda packages"),
+        (ProductPart::Python, "Python packages"),
+        (ProductPart::Cache, "Rest of the package cache"),
+        (ProductPart::Pixi, "Pixi"),
+        (ProductPart::Other, "Scripts and evidence"),
     ];
 }
 
@@ -63,7 +63,7 @@ impl Bytes {
         let product = Product::new("");
         let (cache, resources) = (product.cache(), product.resources());
         let wheels = Wheels::among(&manifest.entries, &cache);
-        let mut parts: BTreeMap<Part, u64> = BTreeMap::new();
+        let mut parts: BTreeMap<ProductPart, u64> = BTreeMap::new();
         let mut packages: BTreeMap<String, u64> = BTreeMap::new();
         for entry in &manifest.entries {
             let EntryKind::File { size, .. } = &entry.kind else {
@@ -71,15 +71,15 @@ impl Bytes {
             };
             let path = entry.path.path();
             let (part, package) = if path.starts_with(manifest.facts.project.staged_dir()) {
-                (Part::Project, None)
+                (ProductPart::Project, None)
             } else if path.starts_with(&resources) {
-                (Part::Resources, None)
+                (ProductPart::Resources, None)
             } else if let Ok(path) = path.strip_prefix(&cache) {
                 in_cache(path, &wheels)
             } else if path == product.pixi() {
-                (Part::Pixi, None)
+                (ProductPart::Pixi, None)
             } else {
-                (Part::Other, None)
+                (ProductPart::Other, None)
             };
             *parts.entry(part).or_default() += size;
             if let Some(package) = package {
@@ -95,7 +95,7 @@ impl Bytes {
         let others = largest.split_off(largest.len().min(SHOWN));
         Bytes {
             total: manifest.facts.totals.bytes,
-            parts: Part::ALL
+            parts: ProductPart::ALL
                 .into_iter()
                 .map(|(part, name)| Share {
                     name: name.to_owned(),
@@ -109,7 +109,7 @@ impl Bytes {
 }
 
 /// What a file of the package cache belongs to, by its path there.
-fn in_cache(path: &Path, wheels: &Wheels<'_>) -> (Part, Option<String>) {
+fn in_cache(path: &Path, wheels: &Wheels<'_>) -> (ProductPart, Option<String>) {
     let mut names = path.iter();
     match (
         names.next().and_then(OsStr::to_str),
@@ -117,17 +117,18 @@ fn in_cache(path: &Path, wheels: &Wheels<'_>) -> (Part, Option<String>) {
         names.next(),
     ) {
         // Files beside the packages are locks and lists.
-        (Some("pkgs"), Some(package), Some(_)) => {
-            (Part::Conda, Some(package.to_string_lossy().into_owned()))
-        }
+        (Some("pkgs"), Some(package), Some(_)) => (
+            ProductPart::Conda,
+            Some(package.to_string_lossy().into_owned()),
+        ),
         (Some("uv-cache"), Some(bucket), Some(id)) if Wheels::is_bucket(bucket) => {
-            (Part::Python, wheels.0.get(&(bucket, id)).cloned())
+            (ProductPart::Python, wheels.0.get(&(bucket, id)).cloned())
         }
-        _ => (Part::Cache, None),
+        _ => (ProductPart::Cache, None),
     }
 }
 
-/// The names of unpacked wheels: they lie in directories with meaningless ones.
+/// The names of unpacked wheels: they are in directories with meaningless ones.
 struct Wheels<'a>(BTreeMap<(&'a OsStr, &'a OsStr), String>);
 
 impl<'a> Wheels<'a> {
@@ -178,7 +179,7 @@ pub(super) fn where_the_bytes_are(approval: &Approval<'_>) -> Markup {
             }
         }
         table {
-            caption { (ByteSize(bytes.total)) " in all, of files as they lie in the product" }
+            caption { (ByteSize(bytes.total)) " in all, of files as they are in the product" }
             thead { tr { th scope="col" { "Part" } th.number scope="col" { "Size" } th.number scope="col" { "Share" } } }
             tbody {
                 @for (place, (part, (_, width))) in bytes.parts.iter().zip(&widths).enumerate() {
@@ -209,7 +210,7 @@ pub(super) fn where_the_bytes_are(approval: &Approval<'_>) -> Markup {
                     }
                     @if bytes.others.0 > 0 {
                         tr {
-                            th scope="row" { (counted(bytes.others.0 as u64, "more package")) }
+                            th scope="row" { (number_of(bytes.others.0 as u64, "more package")) }
                             td.number { (ByteSize(bytes.others.1)) }
                             td {}
                         }

@@ -6,7 +6,7 @@ use maud::{Markup, Render, html};
 use crate::escape::escape;
 
 /// A text from a project, a package or a log.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl Render for Escaped<'_> {
     fn render(&self) -> Markup {

@@ -6,16 +6,27 @@
 
 mod bytes;
 mod escaped;
+mod markup;
 mod packages;
 mod sections;
 
-use maud::{DOCTYPE, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::evidence::Sha256Digest;
 use crate::evidence::manifest::{Manifest, Secrets};
 use crate::evidence::verification::Verified;
-use crate::packages::{Inventory, Strangers};
-use escaped::Escaped;
+use crate::packages::{Inventory, UnlistedEntries};
+pub(crate) use escaped::Escaped;
+pub(crate) use markup::{grouped, list, number_of};
+
+/// A section that is made elsewhere: of a comparison with another product.
+#[derive(Debug, Clone)]
+pub struct ReportSection {
+    /// Its heading.
+    pub title: String,
+    /// What is below it.
+    pub content: Markup,
+}
 
 /// What the page tells of.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +38,7 @@ pub struct Approval<'a> {
     /// The packages of its environments; `None` when the lock could not be asked.
     pub inventory: Option<&'a Inventory>,
     /// What its package cache holds beside these.
-    pub strangers: &'a Strangers,
+    pub unlisted: &'a UnlistedEntries,
     /// What its `verification.json` is worth.
     pub verified: &'a Verified,
     /// What was done about secrets; `None` when that is not known.
@@ -38,6 +49,8 @@ pub struct Approval<'a> {
     pub verification_signed: bool,
     /// Whether `provenance.json` has one.
     pub provenance_signed: bool,
+    /// What changed since the product that was delivered before, when that was named.
+    pub changes: Option<&'a ReportSection>,
 }
 
 /// Only the style below may be used, and nothing may be loaded: a page that was
@@ -69,7 +82,7 @@ pub fn text(approval: &Approval<'_>) -> String {
                     }
                 }
                 nav aria-label="Contents" {
-                    ul { @for (id, title) in sections::TITLES { li { a href={ "#" (id) } { (title) } } } }
+                    ul { @for (id, title) in sections::titles(approval) { li { a href={ "#" (id) } { (title) } } } }
                 }
                 main { (sections::all(approval)) }
             }

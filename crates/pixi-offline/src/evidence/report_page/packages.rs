@@ -6,10 +6,11 @@ use maud::{Markup, html};
 
 use super::Approval;
 use super::escaped::Escaped;
-use super::sections::{counted, grouped, list, or_unknown};
+use super::markup::{grouped, list, number_of, or_unknown};
 use crate::evidence::built::BuiltFacts;
 use crate::evidence::sbom::shown_kind;
 use crate::packages::{KeptReason, Package, PackageInfo, PackageSource};
+use crate::url::UrlText;
 
 pub(super) fn environments(approval: &Approval<'_>) -> Markup {
     let facts = &approval.manifest.facts;
@@ -100,7 +101,7 @@ pub(super) fn packages(approval: &Approval<'_>) -> Markup {
 fn package_table(environment: &str, packages: &[&PackageInfo], built: &[BuiltFacts]) -> Markup {
     html! {
         details open {
-            summary { (counted(packages.len() as u64, "package")) }
+            summary { (number_of(packages.len() as u64, "package")) }
             div.scroll role="region" aria-label={ "Packages of " (environment) } tabindex="0" {
                 table.packages {
                     thead { tr {
@@ -126,7 +127,7 @@ fn package_table(environment: &str, packages: &[&PackageInfo], built: &[BuiltFac
 }
 
 fn unknown_packages() -> Markup {
-    html! { p { "Not known: the product has no lock that could be asked." } }
+    html! { p { "Not known: the product has no readable lock file." } }
 }
 
 /// Where a package comes from, short: the file is in the bill of materials.
@@ -162,16 +163,20 @@ fn origin(package: &Package, built: &[BuiltFacts]) -> Markup {
 
 /// The host of a URL; the URL itself when it has none.
 fn host(url: &str) -> &str {
-    url.split_once("://")
-        .and_then(|(_, rest)| rest.split('/').next())
-        .filter(|host| !host.is_empty())
-        .unwrap_or(url)
+    match UrlText::new(url) {
+        UrlText {
+            scheme: Some(_),
+            host,
+            ..
+        } if !host.is_empty() => host,
+        _ => url,
+    }
 }
 
 /// What no package of the list needs, and why it is there.
 pub(super) fn cache(approval: &Approval<'_>) -> Markup {
     let packages = &approval.manifest.facts.packages;
-    let mut there = approval.strangers.iter().peekable();
+    let mut there = approval.unlisted.iter().peekable();
     html! {
         @if there.peek().is_none() {
             p { "Nothing: every entry of it belongs to a package of the list above." }
@@ -182,12 +187,12 @@ pub(super) fn cache(approval: &Approval<'_>) -> Markup {
         }
         @if let Some(count @ 1..) = packages.wheels_by_name {
             p {
-                (counted(count, "wheel")) " of the list above are known by the names of their files only: the cache has no sha256 of them that could be compared with the lock's."
+                (number_of(count, "wheel")) " of the list above are known by the names of their files only: the cache has no sha256 of them that could be compared with the lock's."
             }
         }
         @if let Some(count @ 1..) = packages.conda_by_name {
             p {
-                (counted(count, "conda package")) " of the list above have no checksums of their files, as was usual before 2017."
+                (number_of(count, "conda package")) " of the list above have no checksums of their files, as was usual before 2017."
             }
         }
     }
@@ -195,20 +200,16 @@ pub(super) fn cache(approval: &Approval<'_>) -> Markup {
 
 fn because(reason: KeptReason) -> &'static str {
     match reason {
-        KeptReason::Build => {
-            "Packages that something asks for which is built where the product is installed:"
-        }
+        KeptReason::Build => "Build requirements of packages that are built at the target:",
         KeptReason::PerhapsBuild => {
-            "Packages of no environment of the lock, which a build where the product is installed may ask for:"
+            "Packages that are in no environment and that a build at the target may need:"
         }
-        KeptReason::Page => {
-            "Index pages that a build where the product is installed looks packages up in:"
-        }
+        KeptReason::Page => "Index pages in which a build at the target looks up packages:",
         KeptReason::Repository => {
-            "Git repositories, with their history, that a build where the product is installed takes packages from:"
+            "Git repositories, with their history, from which a build at the target takes packages:"
         }
         KeptReason::Whole => {
-            "Entries that no environment needs; the cache was carried whole (--cache full, or what is needed was not known):"
+            "Entries that no environment needs; the whole cache was packed (--cache full, or what is needed was not known):"
         }
         KeptReason::None => "Entries that belong to no package, and should not be there:",
     }

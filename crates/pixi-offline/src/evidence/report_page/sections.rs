@@ -5,19 +5,20 @@ use maud::{Markup, html};
 use super::Approval;
 use super::bytes::where_the_bytes_are;
 use super::escaped::Escaped;
+use super::markup::{facts_table, list, number_of, or_unknown};
 use super::packages::{cache, environments, licences, packages};
 use crate::byte_size::ByteSize;
 use crate::container::Image;
 use crate::evidence::Sha256Digest;
 use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::manifest::Secrets;
-use crate::evidence::verification::{Ran, VerificationRecord, Verified};
+use crate::evidence::verification::{PhaseRecord, VerificationRecord, Verified};
 use crate::layout::{self, Product};
 use crate::packages::Subdir;
-use crate::product::pasteable;
+use crate::quote::{pasteable, pasteable_line};
 
-/// The sections that have a heading: the name in a link, and the heading.
-pub(super) const TITLES: [(&str, &str); 12] = [
+/// The sections of every page: the name in a link, and the heading.
+const TITLES: [(&str, &str); 12] = [
     ("product", "What it is"),
     ("verification", "Was it verified?"),
     ("check", "How to check this"),
@@ -32,7 +33,14 @@ pub(super) const TITLES: [(&str, &str); 12] = [
     ("digests", "Digests"),
 ];
 
+/// The sections of this page: the name in a link, and the heading.
+pub(super) fn titles<'a>(approval: &Approval<'a>) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let changes = approval.changes.map(|changes| ("changes", &*changes.title));
+    changes.into_iter().chain(TITLES)
+}
+
 pub(super) fn all(approval: &Approval<'_>) -> Markup {
+    let changes = approval.changes.map(|changes| changes.content.clone());
     let contents = [
         what_it_is(approval),
         verification(approval),
@@ -49,7 +57,7 @@ pub(super) fn all(approval: &Approval<'_>) -> Markup {
     ];
     html! {
         (outcome(approval))
-        @for ((id, title), content) in TITLES.into_iter().zip(contents) {
+        @for ((id, title), content) in titles(approval).zip(changes.into_iter().chain(contents)) {
             section aria-labelledby=(id) {
                 h2 id=(id) { (title) }
                 (content)
@@ -97,7 +105,7 @@ fn sentence(approval: &Approval<'_>) -> Markup {
                     ". The attached verification names "
                     @match digest {
                         Some(digest) => { "the product " code { (Escaped(digest)) } "." }
-                        None => "no product that could be told from another.",
+                        None => "no product digest.",
                     }
                 }
                 Verified::Failed(record) => { ". With the network off, " (tried(record)) (when(record)) " failed." }
@@ -130,7 +138,9 @@ fn proved(approval: &Approval<'_>) -> Markup {
 fn tried(record: &VerificationRecord) -> Markup {
     match record.ran.iter().find(|ran| ran.phase == "verify") {
         Some(ran) => html! { "its install and the verification " (command(ran)) },
-        None => html! { "its install (no verification was asked for, or it did not come to that)" },
+        None => {
+            html! { "its install (no verification command was given, or the run ended before it)" }
+        }
     }
 }
 
@@ -150,7 +160,7 @@ fn worth(approval: &Approval<'_>) -> Markup {
     html! {
         p {
             @if approval.verification_signed {
-                "A signature lies beside " code { "verification.json" } ", and this page cannot tell whether it is right: "
+                "A signature is beside " code { "verification.json" } ", which this page cannot check: "
                 a href="#check" { "check it" } " with the key of someone you trust."
             } @else {
                 strong { "Unsigned." } " Anyone who can write to the product can write this verdict. "
@@ -183,18 +193,18 @@ fn what_it_is(approval: &Approval<'_>) -> Markup {
             ("Environments", list(&facts.environments)),
             ("Packages", html! {
                 @match (packages.conda, packages.python) {
-                    (None, None) => "not known: there is no lock that could be asked",
+                    (None, None) => "not known: no readable lock file",
                     (conda, python) => {
-                        (counted(conda.unwrap_or_default(), "conda package")) ", "
-                        (counted(python.unwrap_or_default(), "Python package"))
+                        (number_of(conda.unwrap_or_default(), "conda package")) ", "
+                        (number_of(python.unwrap_or_default(), "Python package"))
                     }
                 }
-                @if packages.whole_cache { "; the package cache is carried whole, whatever is needed" }
+                @if packages.whole_cache { "; it has the whole package cache" }
             }),
             ("Size", html! {
-                (ByteSize(totals.bytes)) " in " (counted(totals.files, "file"))
-                @if totals.links > 0 { ", " (counted(totals.links, "symbolic link")) }
-                @if totals.others > 0 { ", " (counted(totals.others, "other entry")) }
+                (ByteSize(totals.bytes)) " in " (number_of(totals.files, "file"))
+                @if totals.links > 0 { ", " (number_of(totals.links, "symbolic link")) }
+                @if totals.others > 0 { ", " (number_of(totals.others, "other entry")) }
             }),
             ("Git commit", html! {
                 @match &facts.project.git {
@@ -234,8 +244,8 @@ fn verification(approval: &Approval<'_>) -> Markup {
         return html! {
             p {
                 @match approval.verified {
-                    Verified::Never => "No. Nobody has shown yet that it installs without a network.",
-                    _ => "No. What is attached was found of another product, and says nothing of this one.",
+                    Verified::Never => "No. No final verification is attached.",
+                    _ => "No. The attached verification belongs to another product.",
                 }
             }
         };
@@ -258,7 +268,7 @@ fn verification(approval: &Approval<'_>) -> Markup {
                             th scope="row" { (Escaped(&ran.phase)) }
                             td { (command(ran)) }
                             td { @match ran.exit_code { Some(code) => (code), None => "did not end" } }
-                            td { @match ran.network_attempts { Some(count) => (count), None => "not counted" } }
+                            td { @match ran.network_attempts { Some(count) => (count), None => "not number_of" } }
                             td { @match &ran.log {
                                 Some(log) => { (Escaped(&log.name)) " " code { "sha256:" (log.sha256) } }
                                 None => "none",
@@ -302,11 +312,11 @@ fn how_to_check(approval: &Approval<'_>) -> Markup {
             li {
                 "Who made it. "
                 @if approval.sums_signed {
-                    "The signed comment that is printed names project, version, platform and date: a right signature of an older "
-                    "product, or of another project, is right, too."
+                    "The signed comment that is printed names project, version, platform and date: a signature of an older "
+                    "product or of another project is valid as well."
                     pre { "minisign -V -p KEY.pub -m SHA256SUMS\n" }
                 } @else {
-                    code { "SHA256SUMS" } " is not signed: only the digest, from someone you trust, tells that nothing was changed on the way."
+                    code { "SHA256SUMS" } " is not signed: only the digest, from someone you trust, proves that nothing was changed on the way."
                 }
                 pre { "sha256sum SHA256SUMS    # must print the digest that you were told\n# this page says: " (approval.digest) "\n" }
             }
@@ -324,7 +334,7 @@ fn how_to_check(approval: &Approval<'_>) -> Markup {
                 }
             }
             li {
-                "Only now something of the product itself: additions, links, modes, and what lies in " code { ".pixi/" } ". It installs nothing."
+                "Only now something of the product itself: additions, links, modes, and what is in " code { ".pixi/" } ". It installs nothing."
                 pre { "./bootstrap-project.sh --check\n" }
             }
         }
@@ -337,12 +347,7 @@ fn how_to_check(approval: &Approval<'_>) -> Markup {
 
 fn how_to_install(facts: &ManifestFacts) -> Markup {
     let dir = pasteable(facts.project.dir.path().as_os_str());
-    let words: Vec<String> = facts
-        .build
-        .tested
-        .iter()
-        .map(|word| pasteable(word.as_ref()))
-        .collect();
+    let args = pasteable_line(&facts.build.tested);
     html! {
         p {
             "At the target, in the directory of the product; "
@@ -353,7 +358,7 @@ fn how_to_install(facts: &ManifestFacts) -> Markup {
         }
         pre {
             "./bootstrap-project.sh\n. ./envs.sh\ncd " (Escaped(&dir)) "\n"
-            @if words.is_empty() { "pixi task list\n" } @else { (Escaped(&words.join(" "))) "\n" }
+            @if args.is_empty() { "pixi task list\n" } @else { (Escaped(&args)) "\n" }
         }
     }
 }
@@ -396,7 +401,11 @@ fn left_out(facts: &ManifestFacts) -> Markup {
     html! {
         p { "Left out of every project, but for " code { ".pixi/config.toml" } ": " (list(&layout::DEFAULT_EXCLUDES)) }
         p { "Left out of this one too (patterns of rsync): " (list(&facts.build.excludes)) }
-        p { "Everything else in the project's directory is in the product." }
+        p {
+            "Also left out, where the directory has them: " code { ".pixi-offline" }
+            ", workdirs and products of these commands; and, unless they were asked for, files that the build generated there. "
+            "Everything else in the project's directory is in the product."
+        }
     }
 }
 
@@ -443,77 +452,11 @@ fn digests(approval: &Approval<'_>) -> Markup {
     }
 }
 
-/// A table of facts, each with its name.
-fn facts_table(rows: &[(&str, Markup)]) -> Markup {
-    html! {
-        table.facts { tbody { @for (name, value) in rows {
-            tr { th scope="row" { (name) } td { (value) } }
-        } } }
-    }
-}
-
-pub(super) fn or_unknown(text: Option<&str>, before: &str, unknown: &str) -> Markup {
-    html! {
-        @match text {
-            Some(text) => { (before) (Escaped(text)) }
-            None => (unknown),
-        }
-    }
-}
-
-/// Texts in a row, each told from the next.
-pub(super) fn list<T: AsRef<str>>(texts: &[T]) -> Markup {
-    html! {
-        @for (place, text) in texts.iter().enumerate() {
-            @if place > 0 { ", " }
-            code { (Escaped(text.as_ref())) }
-        }
-        @if texts.is_empty() { "none" }
-    }
-}
-
 fn reference(image: Option<&Image>) -> Option<&str> {
     image.map(|image| image.reference.as_str())
 }
 
-/// The words of a command, so that a shell takes them as they were.
-fn command(ran: &Ran) -> Markup {
-    let words = ran.command.iter();
-    let words: Vec<String> = words.map(|word| pasteable(word.as_ref())).collect();
-    html! { code { (Escaped(&words.join(" "))) } }
-}
-
-/// A number and what it counts.
-pub(super) fn counted(number: u64, of: &str) -> String {
-    let number_shown = grouped(number);
-    match (number, of.strip_suffix('y')) {
-        (1, _) => format!("{number_shown} {of}"),
-        (_, Some(stem)) => format!("{number_shown} {stem}ies"),
-        (_, None) => format!("{number_shown} {of}s"),
-    }
-}
-
-/// A number with its digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_and_words_follow_them() {
-        assert_eq!(counted(1, "package"), "1 package");
-        assert_eq!(counted(0, "package"), "0 packages");
-        assert_eq!(counted(1_234_567, "other entry"), "1,234,567 other entries");
-    }
+/// The arguments of a command, so that a shell takes them as they were.
+fn command(ran: &PhaseRecord) -> Markup {
+    html! { code { (Escaped(&pasteable_line(&ran.command))) } }
 }

@@ -3,7 +3,7 @@ use std::fs;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::evidence::hexadecimal;
+use crate::digest::hexadecimal;
 
 /// A lock of two environments: `root` depends on `lib`, and both are built from source.
 const LOCK: &str = "version: 7
@@ -38,11 +38,11 @@ packages:
 ";
 
 /// What a build leaves, laid out as its script does.
-struct Left(tempfile::TempDir);
+struct BuildOutput(tempfile::TempDir);
 
-impl Left {
-    fn new() -> Left {
-        Left(tempfile::tempdir().unwrap())
+impl BuildOutput {
+    fn new() -> BuildOutput {
+        BuildOutput(tempfile::tempdir().unwrap())
     }
 
     fn dir(&self) -> PathBuf {
@@ -56,7 +56,7 @@ impl Left {
     }
 
     /// A package that an environment got, of an archive and a list of files.
-    fn built(&self, environment: &str, name: &str, archive: &str, files: &str) -> &Left {
+    fn built(&self, environment: &str, name: &str, archive: &str, files: &str) -> &BuildOutput {
         let stem = format!("{name}-1.0-h0_0");
         let sha256 = hexadecimal(&Sha256::digest(archive));
         let key = &sha256[..8];
@@ -81,7 +81,7 @@ impl Left {
     }
 
     /// What becomes of the lock for these environments.
-    fn deliver(&self, environments: &[&str]) -> Result<Option<Delivered>, Vec<String>> {
+    fn deliver(&self, environments: &[&str]) -> Result<Option<DeliveredLock>, Vec<String>> {
         let locks = LockCache::default();
         let lock = locks.parse(LOCK.to_owned()).unwrap();
         let lists = environments
@@ -90,18 +90,21 @@ impl Left {
         let lists: Vec<_> = lists.collect();
         let cache = CondaCache::new(self.0.path());
         let built = BuiltPackages::read(&self.dir()).unwrap();
-        built
-            .deliver(&lock, &lists, Subdir::Linux64, &cache, &locks)
-            .unwrap()
+        match built.deliver(&lock, &lists, Subdir::Linux64, &cache, &locks) {
+            Ok(Delivery::AsLocked) => Ok(None),
+            Ok(Delivery::Replaced(delivered)) => Ok(Some(delivered)),
+            Ok(Delivery::Unusable(problems)) => Err(problems),
+            Err(error) => panic!("{error:#}"),
+        }
     }
 }
 
 #[test]
 fn what_was_built_stands_in_the_lock_for_what_it_was_built_from() {
-    let left = Left::new();
+    let left = BuildOutput::new();
     left.built("default", "lib", "archive", "[1]")
         .built("default", "root", "other", "[2]");
-    let Delivered { lock, built } = left.deliver(&["default"]).unwrap().unwrap();
+    let DeliveredLock { lock, built } = left.deliver(&["default"]).unwrap().unwrap();
     let text = lock.text();
     for package in ["lib", "root"] {
         let line = format!("      - conda: {CHANNEL}linux-64/{package}-1.0-h0_0.conda\n");
@@ -128,7 +131,7 @@ fn what_was_built_stands_in_the_lock_for_what_it_was_built_from() {
 
 #[test]
 fn archives_of_one_name_are_one_package_where_their_files_are_the_same() {
-    let left = Left::new();
+    let left = BuildOutput::new();
     left.built("default", "lib", "archive", "[1]")
         .built("default", "root", "other", "[2]");
     left.built("test", "lib", "archive built again", "[1]");
@@ -138,7 +141,7 @@ fn archives_of_one_name_are_one_package_where_their_files_are_the_same() {
     mark.extend(Sha256::digest("archive built again"));
     fs::create_dir(left.0.path().join("pkgs")).unwrap();
     fs::write(left.0.path().join("pkgs/lib-1.0-h0_0.lock"), mark).unwrap();
-    let Delivered { lock, built } = left.deliver(&["default", "test"]).unwrap().unwrap();
+    let DeliveredLock { lock, built } = left.deliver(&["default", "test"]).unwrap().unwrap();
     assert_eq!(built[0].sha256, again);
     assert_eq!(built[0].environments.len(), 2);
     assert_eq!(lock.text().matches("lib-1.0-h0_0.conda").count(), 3);
@@ -154,7 +157,7 @@ fn archives_of_one_name_are_one_package_where_their_files_are_the_same() {
 
 #[test]
 fn what_the_build_did_not_leave_is_named() {
-    let left = Left::new();
+    let left = BuildOutput::new();
     let problems = left.deliver(&["default", "test"]).unwrap_err();
     assert_eq!(problems.len(), 3, "{problems:?}");
     assert!(problems[0].contains("lib (src/lib)"), "{problems:?}");
@@ -179,7 +182,7 @@ fn what_the_build_did_not_leave_is_named() {
             "of another name",
         ),
     ] {
-        let left = Left::new();
+        let left = BuildOutput::new();
         left.built("default", "lib", "archive", "[1]")
             .built("default", "root", "other", "[2]");
         let path = left.dir().join(place);
@@ -202,14 +205,14 @@ fn what_the_build_did_not_leave_is_named() {
 
 #[test]
 fn what_a_build_does_not_leave_is_not_used() {
-    let read = |prepare: &dyn Fn(&Left)| {
-        let left = Left::new();
+    let read = |prepare: &dyn Fn(&BuildOutput)| {
+        let left = BuildOutput::new();
         left.built("default", "lib", "archive", "[1]");
         prepare(&left);
         format!("{:#}", BuiltPackages::read(&left.dir()).unwrap_err())
     };
     let link = |place: &'static str| {
-        move |left: &Left| {
+        move |left: &BuildOutput| {
             let path = left.dir().join(place);
             let _ = fs::remove_file(&path);
             let _ = fs::remove_dir_all(&path);
@@ -236,14 +239,14 @@ fn what_a_build_does_not_leave_is_not_used() {
         let text = fs::read_to_string(&file).unwrap();
         fs::write(file, text.replace("h0_0", "h/../../../tmp/x")).unwrap();
     });
-    assert!(error.contains("that no package can have"), "{error}");
+    assert!(error.contains("invalid version or build string"), "{error}");
     let nothing = BuiltPackages::read(Path::new("/nonexistent")).unwrap();
     assert!(nothing.archives.is_empty());
 }
 
 #[test]
 fn backends_are_names_and_versions() {
-    let left = Left::new();
+    let left = BuildOutput::new();
     left.write(
         "backends",
         "pixi-build-python 0.4.1\npixi-build-cmake\n\nbad<name> 1\npixi-build-python 0.4.1\nx 1;2\n",

@@ -306,7 +306,7 @@ fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
             .map(|stem| format!("{stem}-1.0-h0_0"))
             .collect()
     };
-    let told = |words: &[&str]| names(words);
+    let told = |args: &[&str]| names(args);
     // What a hash map gives differs from one reading to the next.
     for _ in 0..50 {
         let lock = parse(v7()).unwrap();
@@ -314,13 +314,9 @@ fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
             platforms(&lock, "default"),
             ["linux-64", "gpu-box", "p2", "osx-arm64"]
         );
-        let chosen = |installed: &[&str], words: &[&str]| {
-            let found = lock.installed_platform(
-                "default",
-                Subdir::Linux64,
-                &stems(installed),
-                &told(words),
-            );
+        let chosen = |installed: &[&str], args: &[&str]| {
+            let found =
+                lock.installed_platform("default", Subdir::Linux64, &stems(installed), &told(args));
             found.map(|platform| platform.name.as_str())
         };
         assert_eq!(chosen(&["a"], &[]), Some("linux-64"));
@@ -654,7 +650,7 @@ fn two_archives_that_share_a_place_in_the_cache_are_refused_by_their_addresses()
             (String::new(), String::new()),
         ] {
             let said = both(&[(new, &one), (other, &two)]).unwrap_err();
-            let is_named = [new, other, advice].iter().all(|word| said.contains(word));
+            let is_named = [new, other, advice].iter().all(|arg| said.contains(arg));
             assert!(is_named, "{said}");
         }
         // A mirror has the same archive at another address.

@@ -82,7 +82,7 @@ pattern_of() {
   printf '%s' "${path//\[/\\[}"
 }
 
-# What is there, in the same forms. The environments in .pixi/ are no part of the
+# What is there, in the same forms. The environments in .pixi/ are not part of the
 # product; of the files that no list has, those are left out that cannot do harm.
 found_entries() {
   local name kind size inside bare=() kinds=()
@@ -120,6 +120,10 @@ has_tools_for_entries() {
 # empty or KIND//….
 compare_entry() {
   local path=$1 listed=$2 found=$3 kind=${2%%//*} shown
+  if [ "$copying" = yes ] && [ -z "$listed" ]; then
+    # Nothing but what is listed is copied.
+    case $path in "$project_name"/* | pkg-cache/*) return ;; esac
+  fi
   if [ "$path" = "$project_path/.pixi" ] && is_place_for_environments "$kind" "$found"; then return; fi
   if [ "$installed" = yes ]; then
     # What a person did since is the person's: pixi's cache grows, too.
@@ -272,7 +276,7 @@ compare_entries() {
     if [ -k "$root" ] && [ ! -O "$root" ] && [ "$EUID" != 0 ]; then
       # Somebody else's, as the place that an engine mounts for a user who is not root:
       # what is listed can neither be removed there nor replaced.
-      warning "$root can be written by everybody, and belongs to somebody else: what is added there later is not noticed"
+      warning "$root can be written by everybody and belongs to another user: later additions are not detected"
     else
       refuse_file . 'changed mode' ": the directory of the product can be written by everybody; chmod o-w"
     fi

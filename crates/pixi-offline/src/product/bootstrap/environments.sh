@@ -7,8 +7,8 @@ find_mark() {
   local machine='' place
   mark=
   read -r machine 2>/dev/null </etc/machine-id || read -r machine 2>/dev/null </var/lib/dbus/machine-id || :
-  place=$(stat -c $'device=%d\ninode=%i\nbirth=%W' -- "$root/" 2>/dev/null) || return 0
-  mark="pixi-offline: what is in this directory was installed by bootstrap-project.sh, in the product that these lines tell"$'\n'"machine=$machine"$'\n'"$place"$'\n'"path=$root"
+  place=$(stat -c $'device=%d\ninode=%i\nbirth=%W' -- "$target/" 2>/dev/null) || return 0
+  mark="pixi-offline: what is in this directory was installed by bootstrap-project.sh, in the product that these lines tell"$'\n'"machine=$machine"$'\n'"$place"$'\n'"path=$target"
 }
 
 # Sets installed, and strangers: how many entries of .pixi/ nothing vouches for,
@@ -36,9 +36,9 @@ look_into_environments() {
 check_installed() {
   if [ "$strangers" = 0 ]; then return; fi
   if [ -L "$project/.pixi" ]; then
-    problem "$shown_project/.pixi leads to a directory with $strangers entries, $first_stranger for example, that were not installed here, and nothing vouches for them; empty that directory, or remove the link"
+    problem "$shown_project/.pixi leads to a directory with $strangers entries, $first_stranger for example, that were not installed here and are in no list; empty that directory, or remove the link"
   elif [ "$checking" = yes ]; then
-    problem "$shown_project/.pixi holds $strangers entries, $first_stranger for example, that were not installed here, and nothing vouches for them; run ./bootstrap-project.sh, which deletes them and installs anew"
+    problem "$shown_project/.pixi holds $strangers entries, $first_stranger for example, that were not installed here and are in no list; run ./bootstrap-project.sh, which deletes them and installs anew"
   fi
 }
 
@@ -51,11 +51,11 @@ remove_strangers() {
     if [ "$entry" = "$dir/config.toml" ]; then continue; fi
     if [ -e "$entry" ] || [ -L "$entry" ]; then entries+=("$entry"); fi
   done
-  # What they were installed from lies beside the listed files of the cache.
+  # What they were installed from is beside the listed files of the cache.
   for entry in ${added_to_cache[@]+"${added_to_cache[@]}"}; do entries+=("$root/$entry"); done
   # In pieces that fit on a command line.
   for ((index = 0; index < ${#entries[@]}; index += 500)); do
-    rm -rf -- "${entries[@]:index:500}" || fail 2 "$shown_project/.pixi or pkg-cache cannot be rid of them; delete what is in .pixi and start again"
+    rm -rf -- "${entries[@]:index:500}" || fail 2 "cannot delete these entries of $shown_project/.pixi or pkg-cache; delete what is in .pixi and start again"
   done
 }
 
@@ -107,7 +107,7 @@ check_old_environments() {
       all_from_here=no
       printf -v shown '%q was installed for %q and does not work here' "$environment" "$other_path"
       if [ -L "$project/.pixi" ] || [ -L "$project/$dir" ] || [ -L "$environment" ]; then
-        problem "$shown; it lies behind a symbolic link, so remove it yourself"
+        problem "$shown; it is behind a symbolic link, so remove it yourself"
         continue
       fi
       from_elsewhere+=("$environment")

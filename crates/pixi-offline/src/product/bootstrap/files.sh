@@ -122,7 +122,7 @@ require_same_sums() {
   refuse_file SHA256SUMS changed " and manifest.json do not have the same digests of the same files: $shown"
 }
 
-# Refuses names that lead out of the product: what lies there may have no end.
+# Refuses names that lead out of the product: what is there may have no end.
 require_names_in_product() {
   if grep -a -q -E '^\\?[0-9a-f]{64}  (/|(.*/)?\.\.(/|$))' -- "$root/SHA256SUMS"; then
     refuse_file SHA256SUMS changed " names files that are not in the product"
@@ -204,7 +204,7 @@ compare_bytes() {
     refuse_file "$path" changed " does not have the bytes that SHA256SUMS says"
   done <<<"$output"
   if [ "$code" != 0 ] && [ "$failed" = 0 ]; then
-    refuse_file SHA256SUMS changed " has lines that are no checksums, or sha256sum failed"
+    refuse_file SHA256SUMS changed " has lines that are not checksums, or sha256sum failed"
   fi
   bytes_compared=yes
   if [ "$how" = plain ]; then require_readable_sums; fi
@@ -275,8 +275,9 @@ compare_first_bytes() {
 # compared: whether nothing was left out for want of a tool.
 check_files() {
   local difference
-  declare -gA refused=()
-  unread_first=no bytes_compared=no product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no no_links=no
+  declare -gA refused
+  refused=()
+  unread_first=no bytes_compared=no product_digest='' compared=yes entries_compared=no own_listed=0 refused_more=0 only_modes_differ=no no_links=no without_modes=no
   compare_with_lists
   # --any-files goes on where a list cannot be followed, and nothing was compared with it.
   if [ "$bytes_compared" = no ]; then compared=no; fi
@@ -284,6 +285,8 @@ check_files() {
   if [ "$no_links" = yes ]; then
     problem "none of the symbolic links of the product is here: it was copied over a file system, or by a program, that keeps no links (FAT, exFAT, some network shares, zip); carry it as an archive made with tar, and unpack that here"
   fi
+  # That one line has the cause and the cure; beside it there may be one of the product's own directory.
+  if [ "$without_modes" = yes ] && { [ ${#refused[@]} = 1 ] || [ "${#refused[@]}${refused[x.]-}" = 2yes ]; }; then return; fi
   difference="$((${#refused[@]} + refused_more)) entries do not match"
   if [ "$difference" = '1 entries do not match' ]; then difference='1 entry does not match'; fi
   problem "$difference the manifest of the product; copy the product again, as a whole, or make it again (--any-files goes on all the same)"

@@ -5,6 +5,8 @@
 # and written by nobody whom the caller's own umask keeps out.
 find_umask() {
   local mode open=$((8#055)) shared
+  readable_umask=$(umask)
+  if [ "$copying" = yes ]; then return; fi
   for mode in $(stat -c %a -- "$root/" "$project/" 2>/dev/null); do open=$((open & 8#$mode)); done
   shared=$(((~open & 8#055) | (8#$(umask) & 8#022)))
   printf -v readable_umask '%04o' "$shared"
@@ -15,18 +17,23 @@ find_umask() {
 check_writable() {
   local dir all=yes environment shown
   local dirs=("$root/pkg-cache" "$project")
-  if [ "$place" != "$project" ]; then dirs+=("$place"); fi
+  if [ "$copying" = yes ]; then dirs=(); fi
+  if [ "$copying" = yes ] || [ "$place" != "$project" ]; then dirs+=("$place"); fi
   for dir in "${dirs[@]}"; do
     if [ ! -d "$dir" ] || [ -w "$dir" ]; then continue; fi
     all=no
     printf -v shown '%q' "$dir"
-    if [ "$checking" = no ]; then
-      problem "$shown is not writable for this user; copy the product to a place that is"
+    if [ "$copying" = yes ]; then
+      problem "$shown is not writable for this user; name another directory with --into"
+    elif [ "$checking" = no ]; then
+      problem "$shown is not writable for this user; install where this user may write: ./bootstrap-project.sh --into DIR"
     else
-      note "$shown is not writable for this user, who can check the product, and use what is installed; installing takes a copy where this user may write"
+      note "$shown is not writable for this user, who can check the product, use what is installed, and install elsewhere: ./bootstrap-project.sh --into DIR"
     fi
   done
-  if [ "$all" = yes ]; then
+  if [ "$all" = yes ] && [ "$copying" = yes ]; then
+    ok "$shown_target can be written"
+  elif [ "$all" = yes ]; then
     ok "the product is writable"
   elif [ "$checking" = yes ] && wanted_are_installed; then
     for environment in "${wanted[@]}"; do
@@ -42,6 +49,8 @@ check_writable() {
 # What to do without a pixi.
 say_which_pixi() {
   local machine=${architecture:-x86_64}
+  # The permissions are told of, and with them the pixi of the product can be run.
+  if [ "$bundled_pixi" = yes ] && [ "$without_modes" = yes ] && [ -f "$root/bin/pixi" ]; then return; fi
   if [ "$bundled_pixi" = yes ]; then
     problem "pixi not found ($pixi): bin/pixi of the product is missing; copy the product again, as a whole, or name a pixi with --pixi PATH"
   else
@@ -150,15 +159,16 @@ check_git() {
   elif command -v git >/dev/null 2>&1; then
     ok "git is there"
   else
-    problem "git is not there, and the project has a git dependency that is installed with it; install git"
+    problem "git is missing, and the project has a git dependency that is installed with it; install git"
   fi
 }
 
-# pixi puts the environment on PATH, which is divided by colons.
+# pixi puts the environment on PATH, which is divided by colons, and expands variables in it.
 check_path_characters() {
   case $project in
-    *:*) warning "$shown_project has a colon in its path: pixi installs there, but \`pixi run\` finds no program of the environment; move the product" ;;
-    *) ok "no colon in the path" ;;
+    *:*) warning "$shown_project has a colon in its path: pixi installs there, but \`pixi run\` finds no program of the environment; $elsewhere" ;;
+    *[$]*) warning "$shown_project has a dollar sign in its path: pixi installs there, but \`pixi run\` finds no program of the environment; $elsewhere" ;;
+    *) ok "no colon and no dollar sign in the path" ;;
   esac
 }
 
@@ -169,7 +179,7 @@ check_path_length() {
     prefix=$project/.pixi/envs/$environment
     if [ ${#prefix} -gt "$limit" ]; then
       fits=no
-      problem "the path of environment $environment would have ${#prefix} characters, and packages have room for $limit; move the product to a shorter path: $shown_project/.pixi/envs/$environment"
+      problem "the path of environment $environment would have ${#prefix} characters, and packages have room for $limit; $elsewhere, at a shorter path: $shown_project/.pixi/envs/$environment"
     fi
   done
   if [ "$fits" = yes ]; then ok "the paths of the environments have at most $limit characters"; fi
@@ -191,7 +201,7 @@ check_programs_may_run() {
   elif "$program" >/dev/null 2>&1; then
     ok "programs may be started below the project"
   else
-    problem "programs below $shown_project cannot be started (is it mounted noexec?); copy the product to a place where they can"
+    problem "programs below $shown_project cannot be started (is it mounted noexec?); $elsewhere"
   fi
   rm -f -- "$program"
 }
@@ -205,38 +215,39 @@ left_at_place() {
 }
 
 check_space() {
-  local left mib=1048576
+  local left mib=1048576 needed=$((${install_bytes:-0} + copy_bytes))
   if [ -z "$install_bytes" ]; then
     not_recorded space
   elif wanted_are_installed; then
     ok "space: the environments are there already"
   elif ! left=$(left_at_place -Pk); then
     not_checked "space: df does not tell"
-  elif [ $((left * 1024)) -lt "$install_bytes" ]; then
-    problem "the file system of $shown_project has $((left * 1024 / mib)) MiB left, and installing takes $((install_bytes / mib + 1)) MiB; make room, or copy the product elsewhere"
+  elif [ $((left * 1024)) -lt "$needed" ]; then
+    problem "the file system of $shown_project has $((left * 1024 / mib)) MiB left, and installing takes $((needed / mib + 1)) MiB; make room, or $elsewhere"
   else
-    ok "space: $((left * 1024 / mib)) MiB left, $((install_bytes / mib + 1)) MiB needed"
+    ok "space: $((left * 1024 / mib)) MiB left, $((needed / mib + 1)) MiB needed"
   fi
 }
 
 check_inodes() {
-  local left
+  local left needed=$((${install_entries:-0} + copy_entries))
   if [ -z "$install_entries" ]; then
     not_recorded inodes
   elif wanted_are_installed; then
     ok "inodes: the environments are there already"
   elif ! left=$(left_at_place -Pi); then
     not_checked "inodes: df does not tell, or the file system has no fixed number of them"
-  elif [ "$left" -lt "$install_entries" ]; then
-    problem "the file system of $shown_project has $left inodes left, and installing takes $install_entries; make room, or copy the product elsewhere"
+  elif [ "$left" -lt "$needed" ]; then
+    problem "the file system of $shown_project has $left inodes left, and installing takes $needed; make room, or $elsewhere"
   else
-    ok "inodes: $left left, $install_entries needed"
+    ok "inodes: $left left, $needed needed"
   fi
 }
 
 # Where pixi and the packages put what they need for a moment. A product may set it.
 check_temporary_dir() {
-  local dir=${TMPDIR-} set_by=environment shown
+  local dir=${TMPDIR-} set_by=environment shown from=$project
+  if [ ! -d "$from" ]; then from=$place; fi
   if may_be_run && [ -f "$root/envs.sh" ]; then
     # shellcheck disable=SC2016 # expanded there
     shown=$(bash -c 'PRODUCT_ROOT=$1; . "$1/envs.sh" >/dev/null 2>&1; printf "%s." "${TMPDIR-}"' bootstrap "$root" 2>/dev/null) || shown=$dir.
@@ -246,14 +257,14 @@ check_temporary_dir() {
     dir=/tmp set_by=default
   fi
   printf -v shown '%q' "$dir"
-  if (cd -- "$project" && [ -d "$dir" ] && [ -w "$dir" ] && [ -x "$dir" ]) 2>/dev/null; then
+  if (cd -- "$from" && [ -d "$dir" ] && [ -w "$dir" ] && [ -x "$dir" ]) 2>/dev/null; then
     ok "temporary files go into $shown"
   elif [ "$set_by" = default ]; then
     problem "there is no directory /tmp that this user may write into, and pixi needs one for temporary files; set TMPDIR to one: export TMPDIR=DIR"
   elif [ "$set_by" = product ]; then
-    problem "TMPDIR, which the product sets, is $shown, and that is no directory that this user may write into; make it: mkdir -p $shown"
+    problem "TMPDIR, which the product sets, is $shown, and that is not a directory that this user may write into; make it: mkdir -p $shown"
   else
-    problem "TMPDIR is $shown, and that is no directory that this user may write into; unset TMPDIR, or make it: mkdir -p $shown"
+    problem "TMPDIR is $shown, and that is not a directory that this user may write into; unset TMPDIR, or make it: mkdir -p $shown"
   fi
 }
 
@@ -344,7 +355,7 @@ check_virtual_packages() {
   local one name met=() unknown=() lacking code
   if [ ${#virtual_packages[@]} = 0 ] && [ ${#preferred_platforms[@]} = 0 ]; then
     if [ "$requirements_known" = yes ]; then
-      ok "the packages ask nothing of the machine"
+      ok "the packages have no requirements on the machine"
     else
       not_recorded "what the packages ask of the machine"
     fi
@@ -372,7 +383,7 @@ check_virtual_packages() {
     esac
   done
   if [ ${#unknown[@]} -gt 0 ]; then not_checked "whether this machine has ${unknown[*]}"; fi
-  if [ ${#met[@]} -gt 0 ]; then ok "this machine has what the packages ask for: ${met[*]}"; fi
+  if [ ${#met[@]} -gt 0 ]; then ok "this machine meets the requirements of the packages: ${met[*]}"; fi
   for one in ${preferred_platforms[@]+"${preferred_platforms[@]}"}; do check_preferred_platform "$one"; done
 }
 

@@ -6,14 +6,16 @@
 # `narrower` when only fewer may write; `inherited` for a directory that got its
 # set-group-ID bit from the one that it is in, as it may; else `other`.
 judge_mode() {
-  local listed=$((8#$2)) found=$((8#$3)) gained lost
+  local listed=$((8#$2)) found=$((8#$3)) gained lost unused=$((8#022))
+  # Who installs elsewhere only reads the product.
+  if [ "$copying" = yes ]; then unused=$((8#222)); fi
   gained=$((found & ~listed)) lost=$((listed & ~found)) REPLY=other
   if [ "$1" = directory ] && ((gained & 02000)) && [ "${4-}" = yes ]; then
     REPLY=inherited gained=$((gained & ~02000))
   fi
   if ((gained & 06022 || lost & 0500)) || { [ "$1" = file ] && ((gained & 0111)); }; then
     REPLY=worse
-  elif [ "$REPLY" = other ] && ((gained == 0 && (lost & ~0022) == 0)); then
+  elif [ "$REPLY" = other ] && ((gained == 0 && (lost & ~unused) == 0)); then
     REPLY=narrower
   fi
 }
@@ -216,7 +218,8 @@ compare_modes() {
   if [ "$worse" -gt 1 ] || [ "$other_modes" -gt 1 ]; then find_medium; fi
   if [ "$worse" -gt 0 ] && [ "$alike" = one ]; then
     show_example "${worse_ways[0]#* }"
-    refuse_file '' 'changed mode of all files and directories' "$shown, and so has every other; the product lies on a file system without permissions, or was copied from one (vfat, exfat, a share); unpack it from its archive on one that keeps them"
+    without_modes=yes
+    refuse_file '' 'changed mode of all files and directories' "$shown, and so has every other: the product was copied without permissions, or is on a file system that has none (vfat, exfat, a share); copy it with 'cp -a' or 'rsync -a', or unpack it from its archive, on a file system that keeps them"
   else
     if [ "$worse" -gt 0 ]; then refuse_worse_modes; fi
     warn_of_other_modes
@@ -244,7 +247,7 @@ warn_of_other_modes() {
   if [ "$alike" = '' ]; then
     warning "the permissions of $other_modes files or directories are not as listed: $shown"
   elif [ "$alike" = one ]; then
-    warning "every file and every directory has the same permissions, $shown for example: the product lies on a file system without permissions, or was copied from one (vfat, exfat, an image, a share); unpack it from its archive on one that keeps them"
+    warning "every file and every directory has the same permissions, $shown for example: the product is on a file system without permissions, or was copied from one (vfat, exfat, an image, a share); unpack it from its archive on one that keeps them"
   else
     warning "the permissions of $other_modes files or directories lack the same bits ($alike), as a copy made under another umask does, $shown for example; copy it with 'cp -a', or unpack it with 'tar -xp', where other users shall read it"
   fi

@@ -54,9 +54,8 @@ impl Attributes {
     }
 }
 
-/// Who runs, and what the system gives to what they make. Calls that would
-/// change nothing are left out: of the calls for a small file each is a
-/// noticeable part.
+/// Effective user, group and umask; skips calls that change nothing: each call
+/// for a small file costs a noticeable part of the time.
 pub(super) struct MetadataWriter {
     pub(super) as_root: bool,
     user: u32,
@@ -67,7 +66,7 @@ pub(super) struct MetadataWriter {
     exact_modes: AtomicBool,
 }
 
-/// Who owns what is made in a directory, when that is known.
+/// Owner of a directory that the copy created.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct InheritedOwner {
     owner: u32,
@@ -112,16 +111,16 @@ impl MetadataWriter {
         self.as_root || dir.st_uid == self.user
     }
 
-    /// Whose a directory is that we have made.
-    pub(super) fn inherited_owner(&self, made: &Stat) -> Option<InheritedOwner> {
+    /// Owner of a directory that the copy created.
+    pub(super) fn owner_of(&self, made: &Stat) -> Option<InheritedOwner> {
         Some(InheritedOwner {
             owner: made.st_uid,
             group: made.st_gid,
         })
     }
 
-    /// Who owns what is made in a directory that we have just made.
-    pub(super) fn heirs(&self, dir: &Stat) -> Option<InheritedOwner> {
+    /// Owner of entries in a directory that the copy created, when that is known.
+    pub(super) fn inherited_owner(&self, dir: &Stat) -> Option<InheritedOwner> {
         // Which group it is depends on the mount and the directory's setgid bit, but it
         // is one of these two.
         (dir.st_uid == self.user && dir.st_gid == self.group).then_some(InheritedOwner {
@@ -131,13 +130,13 @@ impl MetadataWriter {
     }
 
     /// The owner and group to ask for, or `None` when they are so already. A plain
-    /// user cannot give files away, but can give them to another group of theirs.
+    /// user cannot give files away, but can give them to another group that they are in.
     fn to_ask(
         &self,
         wanted: &Attributes,
-        heirs: Option<InheritedOwner>,
+        inherited_owner: Option<InheritedOwner>,
     ) -> Option<(Option<Uid>, Gid)> {
-        let same = heirs.is_some_and(|made| {
+        let same = inherited_owner.is_some_and(|made| {
             made.group == wanted.group && (made.owner == wanted.owner || !self.as_root)
         });
         (!same).then(|| {
@@ -152,12 +151,12 @@ impl MetadataWriter {
         &self,
         file: impl AsFd,
         wanted: &Attributes,
-        heirs: Option<InheritedOwner>,
+        inherited_owner: Option<InheritedOwner>,
         mode_is_set: bool,
     ) -> io::Result<()> {
         let file = file.as_fd();
         let mut mode_is_set = mode_is_set;
-        if let Some((owner, group)) = self.to_ask(wanted, heirs) {
+        if let Some((owner, group)) = self.to_ask(wanted, inherited_owner) {
             self.complete(
                 rustix::fs::fchown(file, owner, Some(group)),
                 || rustix::fs::fstat(file),
@@ -174,17 +173,17 @@ impl MetadataWriter {
     }
 
     /// The same for an entry that is not to be opened; a link itself is meant.
-    pub(super) fn dress_at(
+    pub(super) fn apply_metadata_at(
         &self,
         dir: impl AsFd,
         name: impl Arg + Copy,
         wanted: &Attributes,
-        heirs: Option<InheritedOwner>,
+        inherited_owner: Option<InheritedOwner>,
         is_link: bool,
     ) -> io::Result<()> {
         let dir = dir.as_fd();
         let itself = AtFlags::SYMLINK_NOFOLLOW;
-        if let Some((owner, group)) = self.to_ask(wanted, heirs) {
+        if let Some((owner, group)) = self.to_ask(wanted, inherited_owner) {
             self.complete(
                 rustix::fs::chownat(dir, name, owner, Some(group), itself),
                 || rustix::fs::statat(dir, name, itself),

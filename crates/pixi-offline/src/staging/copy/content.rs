@@ -19,7 +19,7 @@ const BUFFER: usize = 128 * 1024;
 /// copy_file_range(2) first puts up a pipe. Measured on tmpfs and ext4.
 const BY_HAND: u64 = 64 * 1024;
 
-/// The most that a file may hold that says it is empty, in bytes: one that somebody
+/// The most that a file may hold whose size is reported as 0, in bytes: one that somebody
 /// writes to as fast as it is read would have no end.
 const LONGEST_UNTOLD: u64 = 64 << 20;
 
@@ -32,7 +32,7 @@ pub(in crate::staging) enum ContentError {
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::staging) struct Content {
+pub(in crate::staging) struct FileData {
     pub(in crate::staging) length: u64,
     pub(in crate::staging) sha256: Option<[u8; 32]>,
 }
@@ -46,19 +46,19 @@ pub(in crate::staging) struct FileCopier {
 impl FileCopier {
     /// Copies all that is in `reader` to the empty file `writer`. `expected` is
     /// the length that the file had when it was opened; what is added to it
-    /// meanwhile stays behind.
+    /// meanwhile is left out.
     pub(in crate::staging) fn copy(
         &mut self,
         reader: &OwnedFd,
         writer: &OwnedFd,
         expected: u64,
         hash: bool,
-    ) -> Result<Content, ContentError> {
+    ) -> Result<FileData, ContentError> {
         let mut copied = 0;
         if !hash && expected > BY_HAND {
             match by_kernel(reader, writer, expected, &mut copied) {
                 Ok(()) => {
-                    return Ok(Content {
+                    return Ok(FileData {
                         length: copied,
                         sha256: None,
                     });
@@ -79,10 +79,10 @@ impl FileCopier {
         &mut self,
         reader: &OwnedFd,
         expected: u64,
-    ) -> Result<Content, ContentError> {
+    ) -> Result<FileData, ContentError> {
         if expected == 0 {
             let sha256 = Some(Sha256::new().finalize().into());
-            return Ok(Content { length: 0, sha256 });
+            return Ok(FileData { length: 0, sha256 });
         }
         self.by_hand(reader, None, 0, expected, true)
     }
@@ -94,7 +94,7 @@ impl FileCopier {
         mut length: u64,
         expected: u64,
         hash: bool,
-    ) -> Result<Content, ContentError> {
+    ) -> Result<FileData, ContentError> {
         self.buffer.resize(BUFFER, 0);
         let mut sha256 = hash.then(Sha256::new);
         loop {
@@ -118,7 +118,7 @@ impl FileCopier {
                 return Err(ContentError::Reading(changed()));
             }
             if read == 0 || length == expected {
-                return Ok(Content {
+                return Ok(FileData {
                     length,
                     sha256: sha256.map(|sha256| sha256.finalize().into()),
                 });

@@ -47,7 +47,7 @@ pub(in crate::staging) fn changed() -> io::Error {
     io::Error::other("it changed while it was being read")
 }
 
-/// The troubles that did not stop the copy: all counted, and of those the first
+/// The errors that did not stop the copy: all counted, and of those the first
 /// few by path kept, whichever thread met them when.
 #[derive(Default)]
 pub(super) struct ErrorSummary {
@@ -56,9 +56,9 @@ pub(super) struct ErrorSummary {
 }
 
 impl ErrorSummary {
-    pub(super) fn add(&mut self, relative: &[u8], trouble: CopyError) {
+    pub(super) fn add(&mut self, relative: &[u8], error: CopyError) {
         self.count += 1;
-        let new = (Box::from(relative), trouble);
+        let new = (Box::from(relative), error);
         let place = self.first.partition_point(|known| *known <= new);
         self.first.insert(place, new);
         self.first.truncate(NAMED);
@@ -69,7 +69,7 @@ impl ErrorSummary {
             return Ok(());
         }
         bail!(
-            "{} of the entries of {} could not be copied to {}; exclude them, or set this right:{self}",
+            "{} of the entries of {} could not be copied to {}; exclude them, or fix this:{self}",
             self.count,
             source.display(),
             target.display()
@@ -79,8 +79,8 @@ impl ErrorSummary {
 
 impl fmt::Display for ErrorSummary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (_, trouble) in &self.first {
-            write!(formatter, "\n  {}", trouble.text)?;
+        for (_, error) in &self.first {
+            write!(formatter, "\n  {}", error.text)?;
         }
         match self.count - self.first.len() as u64 {
             0 => Ok(()),

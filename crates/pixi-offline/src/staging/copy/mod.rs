@@ -26,8 +26,7 @@ use anyhow::{Context as _, bail};
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::listing::Listing;
-use super::rules::Rules;
-use super::selection::{RulesAndSkip, Selection};
+use super::selection::Selection;
 use crate::untrusted_dir::open_below;
 use worker::Job;
 
@@ -74,7 +73,7 @@ pub struct CopyOptions<'a> {
     /// Whether it has the digests of all files, which are then computed while
     /// they are copied.
     pub hash: bool,
-    /// Whether what stays behind is counted, which looks into excluded directories.
+    /// Whether what is left out is counted, which looks into excluded directories.
     pub count_left: bool,
     /// Told the length of each regular file when it is done, in bytes, by several
     /// threads.
@@ -84,7 +83,7 @@ pub struct CopyOptions<'a> {
     pub below: Option<&'a Path>,
 }
 
-/// What came of a copy that was made by [`copy_tree_with`].
+/// What came of a copy that was made by [`copy_tree`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CopyOutcome {
     /// What was made.
@@ -98,7 +97,7 @@ pub struct CopyOutcome {
     pub not_shared: u64,
 }
 
-/// What stays behind.
+/// What is left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExcludedStats {
     /// Entries.
@@ -107,7 +106,7 @@ pub struct ExcludedStats {
     pub bytes: u64,
 }
 
-/// Makes `target` a copy of the directory `source`, without what `rules` exclude.
+/// Makes `target` a copy of what `selection` keeps of the directory `source`.
 ///
 /// `target` must be absent (its parent must be there) or an empty directory. The
 /// result is what `rsync -a SOURCE/ TARGET/` makes:
@@ -118,12 +117,13 @@ pub struct ExcludedStats {
 ///   for a plain user.
 /// - Root keeps owner and group, of links too. A plain user keeps a group that
 ///   they are in.
-/// - Hard links become separate files. Extended attributes and ACLs are not copied.
+/// - Hard links become separate files, but with [`LinkMode::Hardlink`], where everything of a
+///   file is what it was. Extended attributes and ACLs are not copied.
 /// - A `source` that is a link is followed.
 ///
-/// `skip` is asked for each directory below the root that the rules keep, with its
-/// absolute path (no link is left in it). When it says true, the directory is
-/// neither made nor read. `target` itself, when it lies inside `source`, is
+/// The selection is asked for each directory below the root that it keeps whether it is
+/// skipped, with its absolute path (no link is left in it). A directory that is skipped is
+/// neither made nor read. `target` itself, when it is inside `source`, is
 /// always left out.
 ///
 /// # Errors
@@ -131,40 +131,21 @@ pub struct ExcludedStats {
 /// What cannot be read, has vanished, or cannot be made does not stop the copy:
 /// the rest is done, and the error at the end counts all and names the first
 /// few by path. A target that takes no more (full, over quota, read-only, I/O
-/// error) stops it at once. Whatever was made until then stays.
+/// error) stops it at once. Whatever was made until then stays. Those of [`Selection::link`].
 pub fn copy_tree(
     source: &Path,
     target: &Path,
-    rules: &Rules,
-    skip: &(dyn Fn(&Path) -> bool + Sync),
-) -> anyhow::Result<CopyStats> {
-    let selection = RulesAndSkip { rules, skip };
-    copy_tree_with(source, target, &selection, &CopyOptions::default())
-        .map(|outcome| outcome.copied)
-}
-
-/// As [`copy_tree`], for any selection and way to do it.
-///
-/// With [`LinkMode::Hardlink`] hard links stay what they are, and everything of a
-/// file is what it was.
-///
-/// # Errors
-///
-/// As [`copy_tree`]. Those of [`Selection::link`].
-pub fn copy_tree_with(
-    source: &Path,
-    target: &Path,
     selection: &dyn Selection,
-    how: &CopyOptions,
+    options: &CopyOptions,
 ) -> anyhow::Result<CopyOutcome> {
     let reading = || format!("{} cannot be read", source.display());
-    let (root, from) = open_source(source, how.below).with_context(reading)?;
+    let (root, from) = open_source(source, options.below).with_context(reading)?;
     let top = rustix::fs::fstat(&from).with_context(reading)?;
     if FileType::from_raw_mode(top.st_mode) != FileType::Directory {
         bail!("{} is not a directory", source.display());
     }
     prepare(target)?;
-    Job::new(source, &root, from, target, selection, how)?.run()
+    Job::new(source, &root, from, target, selection, options)?.run()
 }
 
 /// The absolute path of a source, without links, and the source itself.

@@ -12,17 +12,18 @@ use super::content::{ContentError, FileCopier};
 use super::copy_error::{CopyError, takes_no_more};
 use super::worker::{CreatedEntry, EntryPlace as Entry, Worker};
 use super::*;
+use crate::staging::{Rules, RulesAndSkip};
 
 /// A directory with an empty `source` in it, and a target that is not there.
-struct Place {
+struct CopyFixture {
     dir: tempfile::TempDir,
 }
 
-impl Place {
-    fn new() -> Place {
+impl CopyFixture {
+    fn new() -> CopyFixture {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("source")).expect("a source");
-        Place { dir }
+        CopyFixture { dir }
     }
 
     fn source(&self, relative: &str) -> PathBuf {
@@ -45,7 +46,7 @@ impl Place {
         for pattern in patterns {
             rules.push(OsStr::new(pattern)).expect("a good pattern");
         }
-        copy_tree(&self.source(""), &self.target(""), &rules, &|_| false)
+        copy_but(&self.source(""), &self.target(""), &rules, &|_| false)
     }
 
     fn copied(&self) -> CopyStats {
@@ -55,6 +56,17 @@ impl Place {
     fn found(&self, relative: &str) -> Metadata {
         fs::symlink_metadata(self.target(relative)).expect(relative)
     }
+}
+
+/// Copies what the rules keep, but for the directories that `skip` names.
+fn copy_but(
+    source: &Path,
+    target: &Path,
+    rules: &Rules,
+    skip: &(dyn Fn(&Path) -> bool + Sync),
+) -> anyhow::Result<CopyStats> {
+    let selection = RulesAndSkip { rules, skip };
+    copy_tree(source, target, &selection, &CopyOptions::default()).map(|outcome| outcome.copied)
 }
 
 /// Joins without the slash at the end that an empty `relative` would leave.
@@ -107,10 +119,10 @@ fn deal<T>(
     as_root: bool,
     act: impl FnOnce(&mut Worker<'_>, &Entry<'_>) -> T,
 ) -> T {
-    let (rules, how) = (Rules::new(), CopyOptions::default());
+    let (rules, options) = (Rules::new(), CopyOptions::default());
     let open = |path: &Path| OwnedFd::from(File::open(path).expect("a directory"));
     let from = open(source);
-    let mut job = Job::new(source, source, from, target, &rules, &how).expect("a job");
+    let mut job = Job::new(source, source, from, target, &rules, &options).expect("a job");
     job.maker.as_root = as_root;
     let name = CString::new(name).expect("a name");
     let mut worker = Worker::new(&job);
@@ -118,7 +130,7 @@ fn deal<T>(
     let entry = Entry {
         from: &open(source),
         to: &open(target),
-        heirs: None,
+        inherited_owner: None,
         device: 0,
         name: &name,
     };
@@ -127,7 +139,7 @@ fn deal<T>(
 
 #[test]
 fn content_is_copied_and_the_account_is_right() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("a/b/small", "text");
     place.file("empty", "");
     fs::write(place.source("large"), vec![5; 3_000_000]).expect("a file");
@@ -152,7 +164,7 @@ fn content_is_copied_and_the_account_is_right() {
 
 #[test]
 fn modes_are_kept_setuid_and_sticky_too() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let modes = [0o644, 0o600, 0o444, 0o755, 0o4755, 0o6711, 0o2644, 0o1644];
     for wanted in modes {
         set_mode(&place.file(&format!("{wanted:o}"), "x"), wanted);
@@ -175,7 +187,7 @@ fn modes_are_kept_setuid_and_sticky_too() {
 
 #[test]
 fn times_are_kept_to_the_nanosecond_of_files_dirs_and_links() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("dir/file", "x");
     symlink("nowhere", place.source("link")).expect("a link");
     let wanted = [
@@ -196,7 +208,7 @@ fn times_are_kept_to_the_nanosecond_of_files_dirs_and_links() {
 #[test]
 fn a_time_in_the_present_second_is_kept_too() {
     // rsync leaves these nanoseconds as they come.
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("dir/file", "x");
     symlink("file", place.source("dir/link")).expect("a link");
     place.copied();
@@ -208,7 +220,7 @@ fn a_time_in_the_present_second_is_kept_too() {
 
 #[test]
 fn the_top_dir_gets_the_looks_of_the_source_also_when_it_was_there() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     set_mode(&place.source(""), 0o2750);
     set_time(&place.source(""), 12, 34);
     fs::create_dir(place.target("")).expect("an empty target");
@@ -219,7 +231,7 @@ fn the_top_dir_gets_the_looks_of_the_source_also_when_it_was_there() {
 
 #[test]
 fn root_keeps_owner_and_group_of_links_too_and_the_setuid_bit() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let file = place.file("dir/file", "x");
     symlink("file", place.source("dir/link")).expect("a link");
     let (owner, group) = if is_root() {
@@ -242,7 +254,7 @@ fn root_keeps_owner_and_group_of_links_too_and_the_setuid_bit() {
 
 #[test]
 fn links_are_copied_as_they_are() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("dir/file", "x");
     let latin = OsStr::from_bytes(b"caf\xe9/\xff");
     let links = [
@@ -268,7 +280,7 @@ fn links_are_copied_as_they_are() {
 
 #[test]
 fn fifos_and_sockets_are_made_again() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     for (name, kind) in [("fifo", FileType::Fifo), ("socket", FileType::Socket)] {
         make_node(&place.source(name), kind);
         set_mode(&place.source(name), 0o1622);
@@ -287,7 +299,7 @@ fn fifos_and_sockets_are_made_again() {
 fn devices_are_made_again_by_root_and_skipped_for_a_plain_user() {
     // A plain user cannot make one to be copied, so looks at the system's.
     let devices = Path::new("/dev");
-    let place = Place::new();
+    let place = CopyFixture::new();
     let target = place.target("");
     fs::create_dir(&target).expect("a target");
     if is_root() {
@@ -304,7 +316,7 @@ fn devices_are_made_again_by_root_and_skipped_for_a_plain_user() {
     }
     let skipped = deal(devices, &target, "null", false, |worker, entry| {
         assert_eq!(
-            worker.other(entry).expect("no trouble"),
+            worker.other(entry).expect("no error"),
             CreatedEntry::Nothing
         );
         worker.gathered.copied.skipped.clone()
@@ -317,7 +329,7 @@ fn devices_are_made_again_by_root_and_skipped_for_a_plain_user() {
 
 #[test]
 fn hard_links_become_separate_files() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let one = place.file("one", "same");
     fs::hard_link(one, place.source("two")).expect("a hard link");
     let copied = place.copied();
@@ -328,7 +340,7 @@ fn hard_links_become_separate_files() {
 
 #[test]
 fn extended_attributes_stay_behind() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let file = place.file("file", "x");
     let set = rustix::fs::setxattr(
         &file,
@@ -350,12 +362,12 @@ fn extended_attributes_stay_behind() {
 
 #[test]
 fn a_source_that_is_a_link_is_followed() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("file", "x");
     set_mode(&place.source(""), 0o711);
     let link = place.dir.path().join("link");
     symlink("source", &link).expect("a link");
-    copy_tree(&link, &place.target(""), &Rules::new(), &|_| false).expect("a copy");
+    copy_but(&link, &place.target(""), &Rules::new(), &|_| false).expect("a copy");
     assert!(place.found("").is_dir());
     assert_eq!(mode(&place.found("")), 0o711);
     assert!(place.found("file").is_file());
@@ -363,7 +375,7 @@ fn a_source_that_is_a_link_is_followed() {
 
 #[test]
 fn names_need_not_be_utf_8() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let name = OsStr::from_bytes(b"caf\xe9\n");
     fs::write(place.source("").join(name), "x").expect("a file");
     place.copied();
@@ -372,7 +384,7 @@ fn names_need_not_be_utf_8() {
 
 #[test]
 fn files_that_begin_with_a_dot_and_ignore_files_mean_nothing() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     for name in [".gitignore", ".ignore", ".rgignore", ".git/info/exclude"] {
         place.file(name, "*\n");
     }
@@ -382,7 +394,7 @@ fn files_that_begin_with_a_dot_and_ignore_files_mean_nothing() {
 
 #[test]
 fn an_excluded_dir_is_not_entered() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("cache/deep/kept.txt", "x");
     place.file("kept.txt", "x");
     place.file("a/b/cache/x", "x");
@@ -399,7 +411,7 @@ fn an_excluded_dir_is_not_entered() {
 
 #[test]
 fn the_caller_is_asked_for_kept_dirs_and_can_leave_one_out() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     for path in ["a/x", "work/deep/x", "b/work/x", "no/x", "z"] {
         place.file(path, "x");
     }
@@ -407,7 +419,7 @@ fn the_caller_is_asked_for_kept_dirs_and_can_leave_one_out() {
     let asked = Mutex::new(Vec::new());
     let mut rules = Rules::new();
     rules.push(OsStr::new("no")).expect("a pattern");
-    let copied = copy_tree(&place.source(""), &place.target(""), &rules, &|dir| {
+    let copied = copy_but(&place.source(""), &place.target(""), &rules, &|dir| {
         let relative = dir.strip_prefix(&root).expect("an absolute path");
         asked.lock().expect("a list").push(relative.to_path_buf());
         relative == Path::new("work")
@@ -425,11 +437,11 @@ fn the_caller_is_asked_for_kept_dirs_and_can_leave_one_out() {
 
 #[test]
 fn a_target_inside_the_source_is_not_copied_into_itself() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("sub/file", "x");
     let target = place.source("sub/target");
     let copied =
-        copy_tree(&place.source(""), &target, &Rules::new(), &|_| false).expect("a copy that ends");
+        copy_but(&place.source(""), &target, &Rules::new(), &|_| false).expect("a copy that ends");
     assert!(target.join("sub/file").exists());
     assert!(!target.join("sub/target").exists());
     assert_eq!(copied.skipped[0].0, Path::new("sub/target"));
@@ -437,10 +449,10 @@ fn a_target_inside_the_source_is_not_copied_into_itself() {
 
 #[test]
 fn sources_and_targets_that_cannot_be_are_refused() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let file = place.file("file", "x");
     let copy = |source: &Path, target: &Path| {
-        let result = copy_tree(source, target, &Rules::new(), &|_| false);
+        let result = copy_but(source, target, &Rules::new(), &|_| false);
         format!("{:#}", result.expect_err("a refusal"))
     };
     let text = copy(&file, &place.target(""));
@@ -461,13 +473,13 @@ fn what_cannot_be_read_is_named_and_the_rest_is_copied() {
     if is_root() {
         return; // Root can read everything; the staging oracle covers it as a plain user.
     }
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("a", "x");
     set_mode(&place.file("secret", "x"), 0);
     place.file("closed/x", "x");
     set_mode(&place.source("closed"), 0);
     place.file("z", "x");
-    let text = format!("{:#}", place.copy(&[]).expect_err("two troubles"));
+    let text = format!("{:#}", place.copy(&[]).expect_err("two errors"));
     set_mode(&place.source("closed"), 0o700);
     assert!(text.starts_with("2 of the entries of "), "{text}");
     assert!(
@@ -486,13 +498,13 @@ fn what_cannot_be_read_is_named_and_the_rest_is_copied() {
 
 #[test]
 fn what_vanishes_is_counted_and_the_first_few_are_named() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     for number in 0..20 {
         place.file(&format!("{number:02}/file"), "x");
     }
     // When the walk comes to the first directory it has listed them all.
     let first = Mutex::new(None);
-    let result = copy_tree(
+    let result = copy_but(
         &place.source(""),
         &place.target(""),
         &Rules::new(),
@@ -510,7 +522,7 @@ fn what_vanishes_is_counted_and_the_first_few_are_named() {
             false
         },
     );
-    let text = format!("{:#}", result.expect_err("19 troubles"));
+    let text = format!("{:#}", result.expect_err("19 errors"));
     assert!(text.starts_with("19 of the entries of "), "{text}");
     assert_eq!(
         text.matches("cannot be read: No such file").count(),
@@ -527,7 +539,7 @@ fn what_vanishes_is_counted_and_the_first_few_are_named() {
 
 #[test]
 fn a_file_that_became_another_kind_is_not_followed_or_waited_for() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     fs::create_dir(place.target("")).expect("a target");
     symlink("/etc/passwd", place.source("link")).expect("a link");
     make_node(&place.source("fifo"), FileType::Fifo);
@@ -536,8 +548,8 @@ fn a_file_that_became_another_kind_is_not_followed_or_waited_for() {
         let result = deal(&source, &target, name, is_root(), |worker, entry| {
             worker.file(entry)
         });
-        let trouble = result.expect_err("a trouble");
-        assert!(!trouble.stops, "{}", trouble.text);
+        let error = result.expect_err("an error");
+        assert!(!error.stops, "{}", error.text);
         assert!(!place.target(name).exists());
     }
 }
@@ -558,7 +570,7 @@ fn errors_after_which_nothing_fits_stop_the_copy() {
 
 #[test]
 fn a_failing_copy_of_content_tells_which_side_failed() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let large = place.source("large");
     fs::write(&large, vec![5; 1_000_000]).expect("a file");
     let small = place.file("small", "x");
@@ -584,7 +596,7 @@ fn a_failing_copy_of_content_tells_which_side_failed() {
 
 #[test]
 fn deep_trees_are_copied() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let deep = "d/".repeat(500) + "file";
     place.file(&deep, "x");
     assert_eq!(place.copied().entries, 501);
@@ -593,9 +605,9 @@ fn deep_trees_are_copied() {
 
 /// Copies `source` while directories are swapped for links to somebody else's: by `swap`,
 /// once the walk has listed the directory and before it comes to those in it.
-fn copied_while(place: &Place, swap: impl Fn() + Sync) -> anyhow::Result<CopyStats> {
+fn copied_while(place: &CopyFixture, swap: impl Fn() + Sync) -> anyhow::Result<CopyStats> {
     let swapped = Mutex::new(false);
-    copy_tree(
+    copy_but(
         &place.source(""),
         &place.target(""),
         &Rules::new(),
@@ -612,7 +624,7 @@ fn copied_while(place: &Place, swap: impl Fn() + Sync) -> anyhow::Result<CopySta
 
 #[test]
 fn a_dir_that_becomes_a_link_meanwhile_is_not_read_through() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("dir/inner/deep/own", "ours");
     let other = place.dir.path().join("other");
     fs::create_dir_all(other.join("inner/deep")).expect("directories");
@@ -628,7 +640,7 @@ fn a_dir_that_becomes_a_link_meanwhile_is_not_read_through() {
 
 #[test]
 fn a_dir_of_the_copy_that_becomes_a_link_is_not_written_through() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("dir/inner/deep/own", "ours");
     set_mode(&place.source("dir/inner"), 0o511);
     let other = place.dir.path().join("other");
@@ -656,7 +668,7 @@ fn a_dir_of_the_copy_that_becomes_a_link_is_not_written_through() {
 
 #[test]
 fn a_file_that_says_it_is_empty_and_has_no_end_ends() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     let writer = OwnedFd::from(File::create(place.source("writer")).expect("a file"));
     let endless = OwnedFd::from(File::open("/dev/zero").expect("a device"));
     let mut copier = FileCopier::default();
@@ -670,7 +682,7 @@ fn a_file_that_says_it_is_empty_and_has_no_end_ends() {
 
 #[test]
 fn a_source_is_not_reached_through_a_link_below_what_the_caller_trusts() {
-    let place = Place::new();
+    let place = CopyFixture::new();
     place.file("project/demo/own", "ours");
     let other = place.dir.path().join("other");
     fs::create_dir_all(other.join("demo")).expect("directories");
@@ -685,7 +697,7 @@ fn a_source_is_not_reached_through_a_link_below_what_the_caller_trusts() {
     let copy = |source: &str| {
         let _ = fs::remove_dir_all(place.target(""));
         let (source, target) = (place.source(source), place.target(""));
-        copy_tree_with(&source, &target, &Rules::new(), &options)
+        copy_tree(&source, &target, &Rules::new(), &options)
     };
     copy("project/demo").expect("a copy");
     assert!(place.target("own").is_file());

@@ -12,13 +12,14 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, InheritedOwner, MetadataWriter};
-use super::content::{Content, ContentError, FileCopier, ReflinkSupport};
+use super::content::{ContentError, FileCopier, FileData, ReflinkSupport};
 use super::copy_error::{CopyError, ErrorSummary, changed};
 use super::{CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode};
+use crate::interruption;
 use crate::parallel;
 use crate::parallel::locked;
 use crate::staging::dir::{DIR, DirEntries, begins_with, child, open_dir, path_of};
-use crate::staging::listing::{ListedDir, Listing, New};
+use crate::staging::listing::{ListedDir, Listing, NewEntry};
 use crate::staging::queue::Queue;
 use crate::staging::selection::{LinkAction, Selection};
 
@@ -30,14 +31,14 @@ pub(super) struct Job<'a> {
     root: &'a Path,
     target: &'a Path,
     selection: &'a dyn Selection,
-    how: &'a CopyOptions<'a>,
+    options: &'a CopyOptions<'a>,
     from: OwnedFd,
     to: OwnedFd,
-    /// Device and inode of the target, which may lie inside the source.
+    /// Device and inode of the target, which may be inside the source.
     target_id: (u64, u64),
     pub(super) maker: MetadataWriter,
     clones: ReflinkSupport,
-    queue: Queue<Task>,
+    queue: Queue<CopyTask>,
     /// Directories have numbers in the listing.
     dirs: AtomicU32,
     ends: Mutex<SharedState>,
@@ -46,7 +47,7 @@ pub(super) struct Job<'a> {
 /// What is only known at the end.
 #[derive(Default)]
 struct SharedState {
-    troubles: ErrorSummary,
+    errors: ErrorSummary,
     /// What stopped the copy.
     stopped: Option<CopyError>,
     /// A link that must not be, the first by path.
@@ -57,15 +58,15 @@ struct SharedState {
 }
 
 /// A directory whose entries are to be dealt with.
-struct Task {
+struct CopyTask {
     relative: Box<[u8]>,
-    what: ToDo,
+    what: TaskKind,
 }
 
-enum ToDo {
-    /// It is made; these are the looks that it gets at the end.
-    Copy { looks: Attributes, number: u32 },
-    /// It stays behind and is counted.
+enum TaskKind {
+    /// The directory exists; its metadata is set last.
+    Copy { metadata: Attributes, number: u32 },
+    /// It is left out and counted.
     Count,
 }
 
@@ -76,9 +77,9 @@ impl<'a> Job<'a> {
         from: OwnedFd,
         target: &'a Path,
         selection: &'a dyn Selection,
-        how: &'a CopyOptions<'a>,
+        options: &'a CopyOptions<'a>,
     ) -> anyhow::Result<Job<'a>> {
-        let looks = rustix::fs::fstat(&from)
+        let metadata = rustix::fs::fstat(&from)
             .with_context(|| format!("{} cannot be read", source.display()))?;
         let using = || format!("{} cannot be used", target.display());
         let to = rustix::fs::open(target, DIR, Mode::empty()).with_context(using)?;
@@ -88,16 +89,16 @@ impl<'a> Job<'a> {
             root,
             target,
             selection,
-            how,
+            options,
             from,
             target_id: (found.st_dev, found.st_ino),
             maker: MetadataWriter::new(&to),
             to,
             clones: ReflinkSupport::default(),
-            queue: Queue::new(Task {
+            queue: Queue::new(CopyTask {
                 relative: Box::default(),
-                what: ToDo::Copy {
-                    looks: (&looks).into(),
+                what: TaskKind::Copy {
+                    metadata: (&metadata).into(),
                     number: 0,
                 },
             }),
@@ -113,6 +114,7 @@ impl<'a> Job<'a> {
             self.queue.work(|task| worker.dir(task));
             worker.gathered
         });
+        interruption::check()?;
         let Job {
             source,
             target,
@@ -121,15 +123,15 @@ impl<'a> Job<'a> {
             ..
         } = self;
         let mut ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(trouble) = ends.stopped {
+        if let Some(error) = ends.stopped {
             anyhow::bail!(
                 "{}; the copy of {} to {} was stopped",
-                trouble.text,
+                error.text,
                 source.display(),
                 target.display()
             );
         }
-        // The deepest first: to what lies in a closed directory leads no way.
+        // The deepest first: to what is in a closed directory leads no way.
         ends.modes.sort_unstable();
         for (relative, mode) in ends.modes.iter().rev() {
             let mode = Mode::from_raw_mode(*mode);
@@ -138,11 +140,11 @@ impl<'a> Job<'a> {
                 path => open_dir(&to, path).and_then(|dir| rustix::fs::fchmod(dir, mode)),
             };
             if let Err(error) = set {
-                let trouble = CopyError::writing(&below(target, relative), error.into());
-                ends.troubles.add(relative, trouble);
+                let error = CopyError::writing(&below(target, relative), error.into());
+                ends.errors.add(relative, error);
             }
         }
-        ends.troubles.into_result(source, target)?;
+        ends.errors.into_result(source, target)?;
         if let Some((_, error)) = ends.refused {
             return Err(error);
         }
@@ -186,12 +188,12 @@ pub(super) enum CreatedEntry {
     Nothing,
 }
 
-/// Where an entry lies, and where its copy goes.
+/// Where an entry is, and where its copy goes.
 pub(super) struct EntryPlace<'a> {
     pub(super) from: &'a OwnedFd,
     pub(super) to: &'a OwnedFd,
     /// Who owns what is made there.
-    pub(super) heirs: Option<InheritedOwner>,
+    pub(super) inherited_owner: Option<InheritedOwner>,
     /// The device of the target.
     pub(super) device: u64,
     pub(super) name: &'a CStr,
@@ -207,7 +209,7 @@ pub(super) struct Worker<'a> {
     pub(super) path: Vec<u8>,
     listed: ListedDir,
     /// The directories that were found in the one that is being read.
-    found: Vec<Task>,
+    found: Vec<CopyTask>,
     /// Whether a file was looked at that was made with its mode.
     knows_modes: bool,
 }
@@ -226,29 +228,29 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Deals with everything that lies in a directory, and finishes it. The directories
+    /// Deals with everything that is in a directory, and finishes it. The directories
     /// in it are made here, and filled by whoever takes them from the queue.
-    fn dir(&mut self, task: Task) {
+    fn dir(&mut self, task: CopyTask) {
         self.path.clear();
         self.path.extend_from_slice(&task.relative);
         match task.what {
-            ToDo::Copy { looks, number } => {
-                if let Err(trouble) = self.copy_dir(&looks, number) {
+            TaskKind::Copy { metadata, number } => {
+                if let Err(error) = self.copy_dir(&metadata, number) {
                     self.path.truncate(task.relative.len());
-                    self.record_error(trouble);
+                    self.record_error(error);
                 }
             }
-            ToDo::Count => self.count_dir(),
+            TaskKind::Count => self.count_dir(),
         }
         self.job.queue.add(&mut self.found);
     }
 
-    fn copy_dir(&mut self, looks: &Attributes, number: u32) -> Result<(), CopyError> {
+    fn copy_dir(&mut self, metadata: &Attributes, number: u32) -> Result<(), CopyError> {
         let job = self.job;
         let top = self.path.is_empty();
         let to = open_dir(&job.to, &self.path).map_err(|error| self.writing(error.into()))?;
         let made = rustix::fs::fstat(&to).map_err(|error| self.writing(error.into()))?;
-        let heirs = job.maker.heirs(&made);
+        let inherited_owner = job.maker.inherited_owner(&made);
         let from = open_dir(&job.from, &self.path);
         let mut entries = std::mem::take(&mut self.entries);
         let read = match &from {
@@ -256,12 +258,15 @@ impl<'a> Worker<'a> {
             Err(error) => Err(*error),
         };
         if let Err(error) = read {
-            let trouble = self.reading(error.into());
-            self.record_error(trouble);
+            let error = self.reading(error.into());
+            self.record_error(error);
         }
         if let Ok(from) = &from {
             let length = self.path.len();
             for (name, kind) in entries.iter() {
+                if interruption::check().is_err() {
+                    job.queue.stop();
+                }
                 if job.queue.is_stopped() {
                     break;
                 }
@@ -269,39 +274,39 @@ impl<'a> Worker<'a> {
                 let place = EntryPlace {
                     from,
                     to: &to,
-                    heirs,
+                    inherited_owner,
                     device: made.st_dev,
                     name,
                 };
                 match self.entry(&place, kind) {
                     Ok(CreatedEntry::Entry) => self.gathered.copied.entries += 1,
                     Ok(CreatedEntry::Nothing) => {}
-                    Err(trouble) => self.record_error(trouble),
+                    Err(error) => self.record_error(error),
                 }
             }
             self.path.truncate(length);
         }
         self.entries = entries;
-        if job.how.list {
+        if job.options.list {
             let mut listed = std::mem::take(&mut self.listed);
             listed.finish();
             self.gathered.dirs.push((number, listed));
         }
 
         // Filling it changed its time. What is made in the directories below does not.
-        let mut looks = *looks;
-        let closes = looks.mode() & 0o100 == 0 && !self.found.is_empty();
+        let mut metadata = *metadata;
+        let closes = metadata.mode() & 0o100 == 0 && !self.found.is_empty();
         // A directory that was there and is another user's keeps its own; who may write into it
         // may fill it.
         if top && !job.maker.may_change(&made) {
             return Ok(());
         }
         if top || closes {
-            let mode = looks.set_mode(0o700);
+            let mode = metadata.set_mode(0o700);
             locked(&job.ends).modes.push((self.path.clone(), mode));
         }
         job.maker
-            .apply_metadata(&to, &looks, job.maker.inherited_owner(&made), false)
+            .apply_metadata(&to, &metadata, job.maker.owner_of(&made), false)
             .map_err(|error| self.writing(error))
     }
 
@@ -343,11 +348,11 @@ impl<'a> Worker<'a> {
         rustix::fs::mkdirat(place.to, place.name, Mode::RWXU)
             .map_err(|error| self.writing(error.into()))?;
         let number = job.dirs.fetch_add(1, Ordering::Relaxed);
-        self.list(place, &stat, New::Dir { number });
-        self.found.push(Task {
+        self.list(place, &stat, NewEntry::Dir { number });
+        self.found.push(CopyTask {
             relative: self.path.as_slice().into(),
-            what: ToDo::Copy {
-                looks: (&stat).into(),
+            what: TaskKind::Copy {
+                metadata: (&stat).into(),
                 number,
             },
         });
@@ -364,9 +369,9 @@ impl<'a> Worker<'a> {
             self.leave(place, FileType::RegularFile);
             return Ok(CreatedEntry::Nothing);
         }
-        let own = job.how.link_mode == LinkMode::Hardlink
+        let own = job.options.link_mode == LinkMode::Hardlink
             && job.selection.must_not_share(path_of(&self.path));
-        if job.how.link_mode == LinkMode::Hardlink && !own {
+        if job.options.link_mode == LinkMode::Hardlink && !own {
             if let Some(made) = self.link_file(place)? {
                 return Ok(made);
             }
@@ -382,8 +387,8 @@ impl<'a> Worker<'a> {
             return Err(self.reading(changed()));
         }
 
-        let looks = Attributes::from(&stat);
-        let mode = job.maker.mode_at_creation(&looks);
+        let metadata = Attributes::from(&stat);
+        let mode = job.maker.mode_at_creation(&metadata);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let first_mode = mode.unwrap_or(Mode::RUSR | Mode::WUSR);
         let writer = rustix::fs::openat(place.to, place.name, flags, first_mode)
@@ -396,21 +401,23 @@ impl<'a> Worker<'a> {
                     None => Ok(false),
                 };
                 mode_is_set
-                    .and_then(|set| job.maker.apply_metadata(&writer, &looks, place.heirs, set))
+                    .and_then(|set| {
+                        job.maker
+                            .apply_metadata(&writer, &metadata, place.inherited_owner, set)
+                    })
                     .map_err(|error| self.writing(error))?;
                 Ok(content)
             });
         let content = done.inspect_err(|_| {
-            // Half a file is worse than none. When it cannot go either, the
-            // trouble that is reported anyway is the one that matters.
+            // Remove the partial file. The error of the copy is the one to report.
             let _ = rustix::fs::unlinkat(place.to, place.name, AtFlags::empty());
         })?;
         self.account(place, &stat, content);
         Ok(CreatedEntry::Entry)
     }
 
-    /// Whether a file got the mode that it was made with: looked at once by each
-    /// thread, since mounts may have ideas of their own.
+    /// Whether a file got the mode that it was made with: checked once by each
+    /// thread, since mount options can change modes.
     fn got_mode(&mut self, asked: Mode, made: &OwnedFd) -> io::Result<bool> {
         if self.knows_modes {
             return Ok(true);
@@ -425,10 +432,10 @@ impl<'a> Worker<'a> {
         reader: &OwnedFd,
         stat: &Stat,
         writer: &OwnedFd,
-    ) -> Result<Content, CopyError> {
+    ) -> Result<FileData, CopyError> {
         let job = self.job;
         let size = size_of(stat);
-        let may_clone = matches!(job.how.link_mode, LinkMode::Auto | LinkMode::Clone);
+        let may_clone = matches!(job.options.link_mode, LinkMode::Auto | LinkMode::Clone);
         if may_clone && size > 0 {
             let cloned = job
                 .clones
@@ -437,9 +444,9 @@ impl<'a> Worker<'a> {
             if cloned {
                 return self.hash_original(reader, stat);
             }
-            self.gathered.not_shared += u64::from(job.how.link_mode == LinkMode::Clone);
+            self.gathered.not_shared += u64::from(job.options.link_mode == LinkMode::Clone);
         }
-        let hash = job.how.hash;
+        let hash = job.options.hash;
         self.copier
             .copy(reader, writer, size, hash)
             .map_err(|error| match error {
@@ -449,11 +456,11 @@ impl<'a> Worker<'a> {
     }
 
     /// The content of a file that the copy shares: read only when that is asked for.
-    fn hash_original(&mut self, reader: &OwnedFd, stat: &Stat) -> Result<Content, CopyError> {
+    fn hash_original(&mut self, reader: &OwnedFd, stat: &Stat) -> Result<FileData, CopyError> {
         let length = size_of(stat);
-        if !self.job.how.hash {
+        if !self.job.options.hash {
             let sha256 = None;
-            return Ok(Content { length, sha256 });
+            return Ok(FileData { length, sha256 });
         }
         let content = self.copier.hash(reader, length).map_err(|error| {
             let (ContentError::Reading(error) | ContentError::Writing(error)) = error;
@@ -486,14 +493,14 @@ impl<'a> Worker<'a> {
         ) {
             Ok(()) => {}
             // Another mount of the same device, a file with all the names that it can
-            // have, somebody else's file (fs.protected_hardlinks), no such links here.
+            // have, a file of another user (fs.protected_hardlinks), no such links here.
             Err(Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
                 return Ok(None);
             }
             Err(Errno::NOENT) => return Err(self.reading(Errno::NOENT.into())),
             Err(error) => return Err(self.writing(error.into())),
         }
-        let content = if self.job.how.hash {
+        let content = if self.job.options.hash {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             rustix::fs::openat(place.to, place.name, flags, Mode::empty())
                 .map_err(|error| self.reading(error.into()))
@@ -502,7 +509,7 @@ impl<'a> Worker<'a> {
                     let _ = rustix::fs::unlinkat(place.to, place.name, AtFlags::empty());
                 })?
         } else {
-            Content {
+            FileData {
                 length: size_of(&stat),
                 sha256: None,
             }
@@ -511,15 +518,15 @@ impl<'a> Worker<'a> {
         Ok(Some(CreatedEntry::Entry))
     }
 
-    fn account(&mut self, place: &EntryPlace<'_>, stat: &Stat, content: Content) {
+    fn account(&mut self, place: &EntryPlace<'_>, stat: &Stat, content: FileData) {
         self.gathered.copied.files += 1;
         self.gathered.copied.bytes += content.length;
-        if let Some(progress) = self.job.how.progress {
+        if let Some(progress) = self.job.options.progress {
             progress(content.length);
         }
-        let Content { length, sha256 } = content;
+        let FileData { length, sha256 } = content;
         let size = length;
-        self.list(place, stat, New::File { size, sha256 });
+        self.list(place, stat, NewEntry::File { size, sha256 });
     }
 
     /// Copies a link, a fifo, a socket or a device.
@@ -565,17 +572,23 @@ impl<'a> Worker<'a> {
         let maker = &self.job.maker;
         made.map_err(io::Error::from)
             .and_then(|()| {
-                maker.dress_at(place.to, place.name, &(&stat).into(), place.heirs, is_link)
+                maker.apply_metadata_at(
+                    place.to,
+                    place.name,
+                    &(&stat).into(),
+                    place.inherited_owner,
+                    is_link,
+                )
             })
             .map_err(|error| self.writing(error))?;
         let new = match kind {
-            FileType::Symlink => New::Link {
+            FileType::Symlink => NewEntry::Link {
                 leads_to: &leads_to,
             },
-            FileType::Fifo => New::Fifo,
-            FileType::Socket => New::Socket,
-            FileType::BlockDevice => New::BlockDevice,
-            _ => New::CharacterDevice,
+            FileType::Fifo => NewEntry::Fifo,
+            FileType::Socket => NewEntry::Socket,
+            FileType::BlockDevice => NewEntry::BlockDevice,
+            _ => NewEntry::CharacterDevice,
         };
         self.list(place, &stat, new);
         Ok(CreatedEntry::Entry)
@@ -586,9 +599,10 @@ impl<'a> Worker<'a> {
         rustix::fs::mknodat(place.to, place.name, kind, mode, device)
     }
 
-    fn list(&mut self, place: &EntryPlace<'_>, stat: &Stat, new: New<'_>) {
-        if self.job.how.list {
-            self.listed.add(place.name.to_bytes(), stat.st_mode, new);
+    fn list(&mut self, place: &EntryPlace<'_>, stat: &Stat, new: NewEntry<'_>) {
+        if self.job.options.list {
+            self.listed
+                .add(place.name.to_bytes(), stat.st_mode, stat.st_mtime, new);
         }
     }
 
@@ -598,9 +612,9 @@ impl<'a> Worker<'a> {
         CreatedEntry::Nothing
     }
 
-    /// Counts an entry that stays behind, if that is wanted.
+    /// Counts an entry that is left out, if that is wanted.
     fn leave(&mut self, place: &EntryPlace<'_>, kind: FileType) {
-        if self.job.how.count_left {
+        if self.job.options.count_left {
             self.count(place.from, place.name, kind);
         }
     }
@@ -608,9 +622,9 @@ impl<'a> Worker<'a> {
     fn count(&mut self, dir: &OwnedFd, name: &CStr, kind: FileType) {
         self.gathered.left.entries += 1;
         match kind {
-            FileType::Directory => self.found.push(Task {
+            FileType::Directory => self.found.push(CopyTask {
                 relative: self.path.as_slice().into(),
-                what: ToDo::Count,
+                what: TaskKind::Count,
             }),
             FileType::RegularFile => {
                 let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -620,8 +634,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Counts what lies in a directory that stays behind; what cannot be read there
-    /// is nobody's concern.
+    /// Counts what is in a directory that is left out; unreadable entries there
+    /// are ignored.
     fn count_dir(&mut self) {
         let Ok(dir) = open_dir(&self.job.from, &self.path) else {
             return;
@@ -645,14 +659,14 @@ impl<'a> Worker<'a> {
         CopyError::writing(&below(self.job.target, &self.path), error)
     }
 
-    /// Notes a trouble; one that stops the copy stops it for all.
-    fn record_error(&mut self, trouble: CopyError) {
+    /// Notes an error; one that stops the copy stops it for all.
+    fn record_error(&mut self, error: CopyError) {
         let mut ends = locked(&self.job.ends);
-        if trouble.stops {
-            ends.stopped.get_or_insert(trouble);
+        if error.stops {
+            ends.stopped.get_or_insert(error);
             self.job.queue.stop();
         } else {
-            ends.troubles.add(&self.path, trouble);
+            ends.errors.add(&self.path, error);
         }
     }
 

@@ -32,6 +32,12 @@ pub fn pasteable(word: &OsStr) -> String {
     }
 }
 
+/// The arguments of a command as they can be pasted into a shell.
+pub fn pasteable_line(args: impl IntoIterator<Item: AsRef<OsStr>>) -> String {
+    let args = args.into_iter().map(|arg| pasteable(arg.as_ref()));
+    args.collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 use sha2::digest::Output;
+
+use crate::from_text;
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
@@ -29,11 +30,18 @@ impl From<[u8; 32]> for Sha256Digest {
     }
 }
 
-impl fmt::Display for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Sha256Digest {
+    /// Its 64 lower-case hexadecimal digits.
+    pub fn digits(&self) -> [u8; 64] {
         let mut digits = [0; 64];
         data_encoding::HEXLOWER.encode_mut(&self.0, &mut digits);
-        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+        digits
+    }
+}
+
+impl fmt::Display for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -64,7 +72,7 @@ pub struct NoDigest;
 
 impl fmt::Display for NoDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is no sha256 digest of 64 lower-case hexadecimal digits")
+        f.write_str("it is not a sha256 digest of 64 lower-case hexadecimal digits")
     }
 }
 
@@ -78,22 +86,8 @@ impl Serialize for Sha256Digest {
 
 impl<'de> Deserialize<'de> for Sha256Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sha256Digest, D::Error> {
-        deserializer.deserialize_str(Digits)
-    }
-}
-
-/// Reads a digest without a copy of its text.
-struct Digits;
-
-impl Visitor<'_> for Digits {
-    type Value = Sha256Digest;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sha256 digest of 64 lower-case hexadecimal digits")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sha256Digest, E> {
-        text.parse().map_err(E::custom)
+        let expected = "a sha256 digest of 64 lower-case hexadecimal digits";
+        from_text::deserialize(deserializer, expected)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Packages that pixi builds from source, in a workdir laid out as a build leaves it.
 
+mod build;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use testbed::sandbox::{Run, Sandbox, names};
-
-use crate::fake::Fake;
+use testbed::sandbox::{Run, Sandbox};
 
 /// `app`, the project itself, depends on `lib`, in a directory of it; `tool` comes from a git
 /// repository. `lib` is locked for another platform, too, and `gone` in an environment that
@@ -156,8 +156,8 @@ impl Workdir {
     }
 
     fn make(&self, more: &[&str]) -> Run {
-        let words = ["--workdir", "W"].into_iter().chain(more.iter().copied());
-        self.sandbox.run("make-archive-ready-product", words)
+        let args = ["--workdir", "W"].into_iter().chain(more.iter().copied());
+        self.sandbox.run("make-archive-ready-product", args)
     }
 
     fn read(&self, place: &str) -> String {
@@ -321,11 +321,11 @@ fn what_the_build_did_not_leave_is_named_and_the_old_product_stays() {
     for (place, said) in [
         (
             "pixi-offline-built",
-            "lib (src/lib), and the build left none",
+            "lib (src/lib), and the build produced no package from it",
         ),
         (
             "pixi-offline-built/environments/default/lib-1.0-h0_0.json",
-            "lib (src/lib), and the build left none",
+            "lib (src/lib), and the build produced no package from it",
         ),
         (
             "pixi-offline-built/artifacts-v0/lib",
@@ -384,12 +384,9 @@ fn bootstrap_refuses_to_compare_its_lock_with_the_manifest() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&pixi, mode).unwrap();
     let script = workdir.path("W/product/bootstrap-project.sh");
-    let bootstrap = |words: &[&str]| {
+    let bootstrap = |args: &[&str]| {
         let mut command = workdir.sandbox.program(&script);
-        command
-            .args(["--any-pixi", "--pixi"])
-            .arg(&pixi)
-            .args(words);
+        command.args(["--any-pixi", "--pixi"]).arg(&pixi).args(args);
         Run::of(&mut command)
     };
     bootstrap(&["--", "--locked"])
@@ -408,99 +405,4 @@ fn a_project_of_the_name_of_the_original_lock_is_refused() {
     )
     .unwrap();
     workdir.make(&[]).code(2).says("pixi.lock.original");
-}
-
-/// A fake whose project has a source package.
-fn fake_with_source(pixi: &str) -> Fake {
-    let fake = Fake::new().with(json!({"pixi_check": format!("pixi pixi {pixi}\nmanifest 0\n")}));
-    fake.sandbox.write("demo/pixi.lock", LOCK);
-    fake
-}
-
-#[test]
-fn a_pixi_whose_locks_are_older_is_refused_before_the_build() {
-    for (pixi, code) in [
-        ("0.67.2", 2),
-        ("0.68.0", 0),
-        ("0.77.0", 0),
-        ("1.0.0", 0),
-        ("odd", 0),
-    ] {
-        let fake = fake_with_source(pixi);
-        let run = fake.create::<&str>(&[]);
-        run.code(code);
-        if code == 0 {
-            continue;
-        }
-        run.says("the pixi of the image, 0.67.2")
-            .says("0.68 or later");
-        assert!(!fake.sandbox.work().join("W").exists());
-        let dry = Run::of(fake.sandbox.command("build-offline-product").args([
-            "--image",
-            "img:1",
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-            "--dry-run",
-        ]));
-        dry.code(2).says("0.68 or later");
-    }
-}
-
-#[test]
-fn what_was_built_is_kept_as_a_channel_where_that_was_asked_for() {
-    let fake = fake_with_source("0.77.0");
-    fake.create::<&str>(&[]).success();
-    // What the build of the fake would leave: it writes nothing itself.
-    let left = Workdir::new();
-    let built = "W/pixi-cache/pixi-offline-built";
-    let copy = |place: &str| {
-        let content = fs::read(left.path(built).join(place)).unwrap();
-        fake.sandbox.write(Path::new(built).join(place), content);
-    };
-    for name in ["app", "lib"] {
-        copy(&format!("artifacts-v0/{name}/key/{name}-1.0-h0_0.conda"));
-        for kind in ["json", "paths.json"] {
-            copy(&format!("environments/default/{name}-1.0-h0_0.{kind}"));
-        }
-    }
-    let run = fake.create(&["--reuse-cache", "--keep-built-packages"]);
-    run.success()
-        .says("Packages built from source: 2, in the channel");
-    let channel = fake.sandbox.work().join("W/built-packages");
-    assert_eq!(names(&channel), ["linux-64", "noarch"]);
-    assert_eq!(
-        names(&channel.join("linux-64")),
-        ["app-1.0-h0_0.conda", "lib-1.0-h0_0.conda", "repodata.json"]
-    );
-    assert_eq!(names(&channel.join("noarch")), ["repodata.json"]);
-    let archive = fs::read_to_string(channel.join("linux-64/lib-1.0-h0_0.conda")).unwrap();
-    assert_eq!(archive, ARCHIVE_OF_LIB);
-    let repodata = fs::read_to_string(channel.join("linux-64/repodata.json")).unwrap();
-    let repodata: Value = serde_json::from_str(&repodata).unwrap();
-    assert_eq!(repodata["info"]["subdir"], "linux-64");
-    let lib = &repodata["packages.conda"]["lib-1.0-h0_0.conda"];
-    assert_eq!(lib["name"], "lib");
-    assert_eq!(
-        lib["sha256"],
-        format!("{:x}", Sha256::digest(ARCHIVE_OF_LIB))
-    );
-    assert_eq!(repodata["packages"], json!({}));
-    fake.create(&["--reuse-cache"]).success();
-    assert!(!channel.exists(), "not asked for");
-    fake.create(&["--keep-built-packages"])
-        .success()
-        .says("pixi built no package from source");
-}
-
-#[test]
-fn a_lock_that_pixi_calls_stale_may_only_lack_a_backend() {
-    let stale = "Error:   \u{d7} lock file not up-to-date with the workspace\n";
-    let failing = |fake: Fake| fake.with(json!({"phases": [["install", stale, 1]]}));
-    let told = "a build backend of the project's source packages";
-    let with_source = failing(fake_with_source("0.77.0")).create::<&str>(&[]);
-    with_source.code(1).says("--update-lock").says(told);
-    let without = failing(Fake::new()).create::<&str>(&[]);
-    without.code(1).says("--update-lock").says_not(told);
 }

@@ -1,0 +1,76 @@
+//! Reads the manifests of any tool, and what stands in them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use toml_edit::{DocumentMut, Item, Value};
+
+use crate::packages::normalized;
+use crate::regular_file;
+
+/// The longest manifest that is looked into, in bytes.
+const LONGEST_MANIFEST: u64 = 4 * 1024 * 1024;
+
+/// The manifests of a directory of projects, each parsed once.
+pub(super) struct Manifests<'a> {
+    root: &'a Path,
+    parsed: RefCell<HashMap<PathBuf, Option<Rc<DocumentMut>>>>,
+}
+
+impl<'a> Manifests<'a> {
+    /// None yet of the directory `root`.
+    pub(super) fn below(root: &'a Path) -> Manifests<'a> {
+        Manifests {
+            root,
+            parsed: RefCell::default(),
+        }
+    }
+
+    /// The manifest at a path below the root; `None` when it is none.
+    pub(super) fn get(&self, file: &Path) -> Option<Rc<DocumentMut>> {
+        let mut parsed = self.parsed.borrow_mut();
+        let known = parsed.entry(file.to_owned());
+        let known = known.or_insert_with(|| read(&self.root.join(file)).map(Rc::new));
+        known.clone()
+    }
+
+    /// The text at a path below the root.
+    pub(super) fn text(&self, file: &Path) -> Option<String> {
+        read_text(&self.root.join(file))
+    }
+}
+
+/// Reads a manifest; `None` when it is none.
+pub(super) fn read(manifest: &Path) -> Option<DocumentMut> {
+    read_text(manifest)?.parse().ok()
+}
+
+/// Reads a text no longer than a manifest may be; `None` when there is none.
+pub(super) fn read_text(file: &Path) -> Option<String> {
+    String::from_utf8(regular_file::read(file, LONGEST_MANIFEST).ok()?).ok()
+}
+
+/// What stands in a manifest under these keys, one in the other.
+pub(super) fn item<'a>(manifest: &'a DocumentMut, keys: &[&str]) -> Option<&'a Item> {
+    let root = Some(manifest.as_item());
+    keys.iter().fold(root, |item, key| item?.get(key))
+}
+
+/// The names of what the build of a Python package requires.
+pub(super) fn build_requirements(manifest: &DocumentMut) -> Vec<String> {
+    let requires = item(manifest, &["build-system", "requires"]).and_then(Item::as_array);
+    let requires = requires.into_iter().flatten().filter_map(Value::as_str);
+    requires.map(requirement_name).collect()
+}
+
+/// The name that a requirement begins with.
+pub(super) fn requirement_name(requirement: &str) -> String {
+    let requirement = requirement.trim_start();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let end = requirement
+        .find(|c| !is_name(c))
+        .unwrap_or(requirement.len());
+    normalized(&requirement[..end])
+}
