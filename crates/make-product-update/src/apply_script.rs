@@ -7,9 +7,9 @@ pub(crate) const APPLY_SCRIPT: &str = concat!(
     include_str!("apply/update.sh"),
     include_str!("apply/paths.sh"),
     include_str!("apply/old.sh"),
-    include_str!("apply/own.sh"),
+    include_str!("apply/own_files.sh"),
     include_str!("apply/copy.sh"),
     include_str!("apply/compare.sh"),
-    include_str!("apply/place.sh"),
+    include_str!("apply/swap.sh"),
     include_str!("apply/main.sh"),
 );

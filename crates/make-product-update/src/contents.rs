@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use pixi_offline::cancellation;
 use pixi_offline::context::Context;
 use pixi_offline::evidence::Sha256Digest;
 use pixi_offline::evidence::manifest::{EncodedPath, Entry, EntryKind, Mode};
 use pixi_offline::failure::Failure;
-use pixi_offline::interruption;
 use pixi_offline::parallel;
 use pixi_offline::replacement::make_dir;
 use pixi_offline::untrusted_dir::UntrustedDir;
@@ -52,7 +52,7 @@ pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<NewCon
 
 impl NewContent<'_> {
     /// Where it is in an update.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn path_in_update(&self) -> String {
         let name = self.digest.to_string();
         format!("{FILES}/{}/{name}", &name[..2])
     }
@@ -60,7 +60,7 @@ impl NewContent<'_> {
     /// The file as a list has it.
     pub(crate) fn entry(&self) -> Entry {
         Entry {
-            path: EncodedPath::new(self.place()),
+            path: EncodedPath::new(self.path_in_update()),
             kind: EntryKind::File {
                 mode: Mode::of(0o644),
                 size: self.size,
@@ -92,7 +92,7 @@ pub(crate) fn copy(
         if has_failed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let copied = copy_one(content, from, &to.join(content.place()));
+        let copied = copy_one(content, from, &to.join(content.path_in_update()));
         has_failed.fetch_or(copied.is_err(), Ordering::Relaxed);
         context.report.progress(content.size);
         copied
@@ -106,7 +106,7 @@ fn make_dirs(contents: &[NewContent<'_>], to: &Path) -> anyhow::Result<()> {
     make_dir(&files).with_context(|| making(&files))?;
     let mut dirs: Vec<PathBuf> = contents
         .iter()
-        .filter_map(|content| Some(to.join(content.place()).parent()?.to_owned()))
+        .filter_map(|content| Some(to.join(content.path_in_update()).parent()?.to_owned()))
         .collect();
     dirs.dedup();
     for dir in dirs {
@@ -124,7 +124,7 @@ fn copy_one(content: &NewContent<'_>, from: &UntrustedDir, to: &Path) -> anyhow:
     let (mut hash, mut length) = (Sha256::new(), 0);
     loop {
         buffer.clear();
-        interruption::check()?;
+        cancellation::check()?;
         let read = (&mut source).take(PIECE).read_to_end(&mut buffer);
         match read.with_context(reading)? as u64 {
             0 => break,

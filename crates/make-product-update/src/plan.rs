@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use pack_product::PackPlan;
 use pixi_offline::byte_size::ByteSize;
+use pixi_offline::cancellation::{self, Interruptible};
 use pixi_offline::context::Context;
 use pixi_offline::counted::{self, counted};
 use pixi_offline::evidence::manifest::ManifestFacts;
 use pixi_offline::evidence::signature::{SigningKey, VerifyingKey};
 use pixi_offline::evidence::update_mark::{is_update, update_around};
 use pixi_offline::failure::Failure;
-use pixi_offline::interruption::{self, Interruptible};
 use pixi_offline::parallel;
 use pixi_offline::project::require_dir;
 use pixi_offline::replacement::{DirLock, OverwriteGuard, StagedDir, TargetState};
@@ -220,7 +220,7 @@ impl UpdatePlan {
             key: self.key.as_ref(),
         };
         let entries = update.write(staged.path(), context)?;
-        interruption::check()?;
+        cancellation::check()?;
         drop(watch);
         staged.commit()?;
         self.report(&update.description, context);

@@ -77,7 +77,7 @@ pub(crate) fn all(
             (format!("{dir}/kept"), fields(&trees.apart)),
             (format!("{dir}/moved"), moved(sources)),
             (format!("{dir}/renamed"), renamed(sources)),
-            (format!("{dir}/new"), brought(sources)),
+            (format!("{dir}/new"), new_files(sources)),
             (format!("{dir}/links"), links(sources)),
             (
                 format!("{dir}/old-links"),
@@ -149,37 +149,37 @@ fn facts(new: &NewProduct, description: &Description, files: &[ExpectedFile<'_>]
     let totals = Totals::of(&new.manifest().entries);
     let facts = &new.manifest().facts;
     let mut records = Records::default();
-    records.fact("format", FORMAT);
-    records.fact("project", &facts.project.name);
-    records.fact("version", description.to.version.as_deref().unwrap_or(""));
+    records.field("format", FORMAT);
+    records.field("project", &facts.project.name);
+    records.field("version", description.to.version.as_deref().unwrap_or(""));
     let platform = facts.platform.map(|platform| platform.to_string());
-    records.fact("platform", platform.unwrap_or_default());
-    records.fact("to", new.checked.digest);
-    records.fact("made", new.made.as_deref().unwrap_or(""));
-    records.fact("files", files.len());
-    records.fact("directories", totals.directories);
-    records.fact("links", totals.links);
-    records.fact("bytes", files.iter().map(|file| file.size).sum::<u64>());
+    records.field("platform", platform.unwrap_or_default());
+    records.field("to", new.checked.digest);
+    records.field("made", new.made.as_deref().unwrap_or(""));
+    records.field("files", files.len());
+    records.field("directories", totals.directories);
+    records.field("links", totals.links);
+    records.field("bytes", files.iter().map(|file| file.size).sum::<u64>());
     records.into_bytes()
 }
 
 fn base_facts(base: &Base, facts: &BaseFacts) -> Vec<u8> {
     let mut records = Records::default();
-    records.fact("from", base.lists.digest);
-    records.fact("version", facts.product.version.as_deref().unwrap_or(""));
-    records.fact("made", base.made.as_deref().unwrap_or(""));
+    records.field("from", base.lists.digest);
+    records.field("version", facts.product.version.as_deref().unwrap_or(""));
+    records.field("made", base.made.as_deref().unwrap_or(""));
     let newer = match facts.newer {
         Some(true) => "yes",
         Some(false) => "no",
         None => "unknown",
     };
-    records.fact("newer", newer);
-    records.fact("kept", facts.kept);
-    records.fact("moved", facts.moved);
-    records.fact("renamed", facts.renamed);
-    records.fact("new", facts.new);
-    records.fact("links", facts.links);
-    records.fact("new-bytes", facts.new_bytes);
+    records.field("newer", newer);
+    records.field("kept", facts.kept);
+    records.field("moved", facts.moved);
+    records.field("renamed", facts.renamed);
+    records.field("new", facts.new);
+    records.field("links", facts.links);
+    records.field("new-bytes", facts.new_bytes);
     records.into_bytes()
 }
 
@@ -229,7 +229,7 @@ fn renamed(sources: &UpdateSources<'_>) -> Vec<u8> {
 }
 
 /// Files whose content the update brings: its digest, its size, the mode that it gets, and its path.
-fn brought(sources: &UpdateSources<'_>) -> Vec<u8> {
+fn new_files(sources: &UpdateSources<'_>) -> Vec<u8> {
     let mut records = Records::default();
     for entry in &sources.new {
         if let EntryKind::File { mode, size, sha256 } = &entry.kind {

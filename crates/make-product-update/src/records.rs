@@ -13,7 +13,7 @@ impl Records {
     }
 
     /// Adds a name and a value. A NUL in a text that a product brings begins no field of its own.
-    pub(crate) fn fact(&mut self, name: &str, value: impl ToString) {
+    pub(crate) fn field(&mut self, name: &str, value: impl ToString) {
         self.add(name);
         self.add(value.to_string().replace('\0', "\u{fffd}"));
     }

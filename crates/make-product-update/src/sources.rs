@@ -67,7 +67,7 @@ impl<'a> UpdateSources<'a> {
         let mut several = Vec::new();
         for entry in rest {
             match places.of_same(entry) {
-                [] => sources.bring(entry),
+                [] => sources.add_new(entry),
                 [one] => sources.copy(CopiedEntry {
                     old: one,
                     new: entry,
@@ -88,7 +88,7 @@ impl<'a> UpdateSources<'a> {
                 .or_else(|| places.nearest(entry));
             match old {
                 Some(old) => sources.copy(CopiedEntry { old, new: entry }),
-                None => sources.bring(entry),
+                None => sources.add_new(entry),
             }
         }
         for moved in sources.moved.values_mut() {
@@ -129,7 +129,7 @@ impl<'a> UpdateSources<'a> {
         }
     }
 
-    fn bring(&mut self, entry: &'a Entry) {
+    fn add_new(&mut self, entry: &'a Entry) {
         match entry.kind {
             EntryKind::Link { .. } => self.links.push(entry),
             _ => self.new.push(entry),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pack_product::{ArchiveContents, PackPlan};
+use pixi_offline::cancellation;
 use pixi_offline::context::Context;
 use pixi_offline::evidence::evidence_file::{self, LONGEST_LIST};
 use pixi_offline::evidence::manifest::{EncodedPath, Entry, EntryKind, Mode};
@@ -15,7 +16,6 @@ use pixi_offline::evidence::sums;
 use pixi_offline::evidence::trusted_comment::TrustedComment;
 use pixi_offline::evidence::update_mark::DESCRIPTION;
 use pixi_offline::failure::Failure;
-use pixi_offline::interruption;
 use pixi_offline::layout::Product;
 use pixi_offline::parallel;
 use pixi_offline::replacement::{make_dir, require_free_space, write_file};
@@ -74,12 +74,12 @@ impl Update<'_> {
             (README.to_owned(), readme::text(&self.description).into()),
             (SCRIPT.to_owned(), APPLY_SCRIPT.into()),
         ]);
-        self.require_room(to, &files)?;
+        self.require_free_space(to, &files)?;
         context.report.progress_of(|| self.description.bytes);
         let product = UntrustedDir::open(self.new.product.path())?;
         contents::copy(&self.contents, &product, to, context)?;
         let written = parallel::par_map(&files, |(name, content)| {
-            interruption::check()?;
+            cancellation::check()?;
             write_below(to, name, content)?;
             Ok(file_entry(name, content))
         });
@@ -162,7 +162,7 @@ impl Update<'_> {
         Ok(())
     }
 
-    fn require_room(&self, to: &Path, files: &[UpdateFile]) -> anyhow::Result<()> {
+    fn require_free_space(&self, to: &Path, files: &[UpdateFile]) -> anyhow::Result<()> {
         let written = files.iter().map(|(_, content)| content.len() as u64);
         let bytes = self.description.bytes + written.sum::<u64>();
         let entries = (self.contents.len() + files.len()) as u64;

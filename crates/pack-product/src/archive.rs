@@ -10,12 +10,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use pixi_offline::cancellation;
 use pixi_offline::context::Context;
 use pixi_offline::evidence::Sha256Digest;
 use pixi_offline::evidence::check::CheckReport;
 use pixi_offline::evidence::manifest::{Entry, EntryKind, Mode};
 use pixi_offline::failure::Failure;
-use pixi_offline::interruption;
 use pixi_offline::layout::Product;
 use pixi_offline::untrusted_dir::UntrustedDir;
 use sha2::{Digest as _, Sha256};
@@ -118,7 +118,7 @@ pub(crate) fn write(
     for entry in contents.entries {
         stream.entry(entry)?;
     }
-    stream.end().with_context(|| writing(archive))
+    stream.finish().with_context(|| writing(archive))
 }
 
 /// A tar stream that is being written.
@@ -217,7 +217,7 @@ impl<W: Write> Stream<'_, W> {
         self.put(&ZEROS[..missing as usize])
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> io::Result<()> {
         self.put(&ZEROS[..2 * BLOCK as usize])?;
         self.fill(RECORD)?;
         self.hand_over()?;
@@ -291,7 +291,7 @@ impl<W: Write> Stream<'_, W> {
         let archive = self.archive;
         let (mut hash, mut left) = (Sha256::new(), size);
         while left > 0 {
-            interruption::check()?;
+            cancellation::check()?;
             let free_space = self.free_space(left).with_context(|| writing(archive))?;
             let length = match file.read(free_space) {
                 Ok(0) => return Err(changed(path)),

@@ -27,7 +27,7 @@ pub(crate) fn is_script(content: &[u8]) -> bool {
 }
 
 /// The page of an archive with these parts.
-pub(crate) fn page(name: &str, parts: &[&str]) -> String {
+pub(crate) fn join_text(name: &str, parts: &[&str]) -> String {
     let files = match parts {
         [first, .., last] => format!("{} parts, {first} to {last}", parts.len()),
         _ => format!("one part, {}", parts.concat()),
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_page_has_the_names_of_its_archive_and_every_part() {
-        let page = page(
+        let page = join_text(
             "my demo.tar.zst",
             &["my demo.tar.zst.001", "my demo.tar.zst.002"],
         );
@@ -112,7 +112,7 @@ mod tests {
         assert!(!is_page(b"mine"));
         assert!(is_script(SCRIPT.1.as_bytes()));
         assert!(!is_script(b"#!/bin/sh\nset -eu\n"));
-        let page = super::page("a.tar", &["a.tar.001"]);
+        let page = super::join_text("a.tar", &["a.tar.001"]);
         assert!(page.contains("is in one part, a.tar.001.\n"), "{page}");
         assert!(page.contains("     tar xf a.tar\n"), "{page}");
     }

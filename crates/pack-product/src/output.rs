@@ -318,7 +318,7 @@ impl NewArchive {
             let lines: String = lines.collect();
             write_list(&output.dir, &place.part_sums(), lines.as_bytes())?;
             let names: Vec<&str> = output.parts.iter().map(|part| &*part.name).collect();
-            let page = joining::page(&place.name, &names);
+            let page = joining::join_text(&place.name, &names);
             for (name, content) in [SCRIPT, (PAGE, &page)] {
                 write_list(&output.dir, Path::new(name), content.as_bytes())?;
             }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pixi_offline::byte_size::ByteSize;
+use pixi_offline::cancellation::Interruptible;
 use pixi_offline::commands::build_offline_product::ProductArchive;
 use pixi_offline::context::Context;
 use pixi_offline::counted::{self, counted};
@@ -17,7 +18,6 @@ use pixi_offline::evidence::update_mark::update_around;
 use pixi_offline::evidence::verification::Verified;
 use pixi_offline::evidence::{did_you_mean, is_workdir};
 use pixi_offline::failure::Failure;
-use pixi_offline::interruption::Interruptible;
 use pixi_offline::layout::Product;
 use pixi_offline::project::require_dir;
 use pixi_offline::quote::pasteable_line;

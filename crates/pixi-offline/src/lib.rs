@@ -5,6 +5,7 @@
 //! `docs/architecture.md` in the repository describes all modules and their order.
 
 pub mod byte_size;
+pub mod cancellation;
 pub mod commands;
 pub mod comparison;
 pub mod container;
@@ -17,7 +18,6 @@ pub mod evidence;
 pub mod failure;
 mod from_text;
 pub mod host_env;
-pub mod interruption;
 pub mod layout;
 mod network_access;
 pub mod packages;

@@ -7,14 +7,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
 
 use crate::build;
 use programs::{TestArgs, TestProgram};
-use runner::{End, Runner, Test};
+use runner::{Runner, Test, TestResult};
 
 /// Tests that may be left out on some machine, one a line, with the reason.
 const ALLOWED_SKIPS: &str = include_str!("../../../tests/allowed-skips.txt");
@@ -57,6 +61,15 @@ pub struct Account {
     pub skipped: BTreeMap<String, String>,
 }
 
+/// A shell has what it starts in its background ignore Ctrl-C, and children inherit that; the tests
+/// send one. A signal with a handler is at its default in a new program, and so it is here.
+fn give_children_default_signals() -> anyhow::Result<()> {
+    for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
+        flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)))?;
+    }
+    Ok(())
+}
+
 /// Sets up the real parts, builds the release binaries, runs the tests of the workspace that
 /// `args` choose, each in a process of its own, and lists the slowest and what was skipped.
 ///
@@ -64,6 +77,7 @@ pub struct Account {
 /// When a part cannot be set up, a test fails, or a test that must run was skipped.
 pub fn run(args: &[String], length: Length) -> anyhow::Result<Account> {
     let since = Instant::now();
+    give_children_default_signals()?;
     let args = TestArgs::of(args);
     let (parts, binaries, programs) = set_up(&args)?;
     println!(
@@ -92,14 +106,14 @@ pub fn run(args: &[String], length: Length) -> anyhow::Result<Account> {
         limit: length.limit(),
         at_once: at_once(),
     };
-    let ends = runner.run(tests)?;
+    let results = runner.run(tests)?;
 
     let mut account = Account::default();
-    for end in &ends {
-        let name = end.name.rsplit("::").next().unwrap_or(&end.name);
+    for result in &results {
+        let name = result.name.rsplit("::").next().unwrap_or(&result.name);
         // One that runs twice must pass twice.
         let passed = account.passed.entry(name.to_owned()).or_insert(true);
-        *passed &= end.passed;
+        *passed &= result.passed;
     }
     for line in fs::read_to_string(cases.path())?.lines() {
         if let Some((test, count)) = line.split_once('\t') {
@@ -111,8 +125,8 @@ pub fn run(args: &[String], length: Length) -> anyhow::Result<Account> {
         account.skipped.insert(test.to_owned(), reason.to_owned());
     }
     let unexpected = print_skipped(&account.skipped);
-    tell_slowest(&ends);
-    require_all_passed(&ends, since)?;
+    tell_slowest(&results);
+    require_all_passed(&results, since)?;
     anyhow::ensure!(
         unexpected == 0,
         "{unexpected} tests were skipped that tests/allowed-skips.txt does not allow"
@@ -209,25 +223,25 @@ fn print_skipped(skipped: &BTreeMap<String, String>) -> usize {
     unexpected
 }
 
-fn tell_slowest(ends: &[End]) {
-    let mut slowest: Vec<&End> = ends.iter().collect();
-    slowest.sort_by_key(|end| std::cmp::Reverse(end.took));
+fn tell_slowest(results: &[TestResult]) {
+    let mut slowest: Vec<&TestResult> = results.iter().collect();
+    slowest.sort_by_key(|result| std::cmp::Reverse(result.took));
     slowest.truncate(SLOWEST);
     println!("\nthe slowest tests:");
-    for end in slowest {
-        println!("{:>9.2} s  {}", end.took.as_secs_f64(), end.title);
+    for result in slowest {
+        println!("{:>9.2} s  {}", result.took.as_secs_f64(), result.title);
     }
 }
 
-fn require_all_passed(ends: &[End], since: Instant) -> anyhow::Result<()> {
-    let failed: Vec<&str> = ends
+fn require_all_passed(results: &[TestResult], since: Instant) -> anyhow::Result<()> {
+    let failed: Vec<&str> = results
         .iter()
-        .filter(|end| !end.passed)
-        .map(|end| end.title.as_str())
+        .filter(|result| !result.passed)
+        .map(|result| result.title.as_str())
         .collect();
     println!(
         "\n{} tests passed, {} failed, in {}",
-        ends.len() - failed.len(),
+        results.len() - failed.len(),
         failed.len(),
         in_words(since.elapsed())
     );

@@ -2,7 +2,7 @@
 # ---- The new product, made beside the old one.
 
 # Requires room for it; where the file system shares what is copied, the new files alone take room.
-require_room() {
+require_free_space() {
   local needed=${facts[bytes]} entries=$((facts[files] + facts[directories] + facts[links])) room inodes
   # Blocks are not filled to their ends.
   needed=$((needed + entries * 2048))

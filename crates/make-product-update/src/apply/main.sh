@@ -95,7 +95,7 @@ apply_to_old() {
     note 'an earlier run had made the new product: it is as it is listed, and is used'
   else
     if is_real_dir "$ready"; then remove_product "$ready" "$new_short"; fi
-    require_room
+    require_free_space
     say "Making the new product beside it …"
     make_product
     say 'Comparing every byte of it …'
@@ -285,7 +285,7 @@ main() {
   if is_plain_file "$target/SHA256SUMS" && [ "$restoring" = no ]; then begin_list_of_old; fi
   require_paths_of_plan
   if [ "$only_look" = yes ]; then
-    look
+    preflight
     return
   fi
   require_place
@@ -323,7 +323,7 @@ remove_after_apply() {
 }
 
 # Everything that is found before something is written.
-look() {
+preflight() {
   find_state
   if [ "$state" = new ]; then
     say "OK: $shown_target is the new product already (sha256:$to)"
@@ -338,7 +338,7 @@ look() {
   take_list_of_old
   require_files_of_old
   require_place
-  require_room
+  require_free_space
   tell_own_files
   describe_product '' "$to"
   say "OK: $shown_target can become $REPLY"

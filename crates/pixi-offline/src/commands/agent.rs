@@ -147,7 +147,7 @@ impl StagingPlan {
         let inspection = project.inspect(resources.as_deref(), search, context)?;
         secrets::refuse(&policy, &inspection.secrets)?;
         let lock = project.lock.as_ref();
-        let lock = lock.map(|lock| lock.own().unwrap_or(lock).text().to_owned());
+        let lock = lock.map(|lock| lock.own_lock().unwrap_or(lock).text().to_owned());
         Ok(StagingPlan {
             project,
             resources,

@@ -172,7 +172,7 @@ impl<'a> ContainerBuildPlan<'a> {
         container::remove_stale(&self.engine);
         let agent = self.upload(context)?;
         let request = AgentRequest::Inspect(self.staging.clone());
-        let inspected: Inspected = answer(&agent.run(&request.arguments()?)?)?;
+        let inspected: Inspected = parse_answer(&agent.run(&request.arguments()?)?)?;
         let Inspected { project, lock } = inspected;
         let selection = self.select(&project, lock, context)?;
         let variables = self.variables(&project.git_versions)?;
@@ -279,7 +279,7 @@ impl<'a> ContainerBuildPlan<'a> {
                 let _ = self.clean(None, context);
             }
         })?;
-        let staged: Staged = answer(&staged)?;
+        let staged: Staged = parse_answer(&staged)?;
         if request.build.reuse_cache {
             new_workdir::say_reused(staged.cache_reused, context);
         }
@@ -377,7 +377,7 @@ impl<'a> ContainerBuildPlan<'a> {
 }
 
 /// The answer of an agent.
-fn answer<T: DeserializeOwned>(text: &[u8]) -> anyhow::Result<T> {
+fn parse_answer<T: DeserializeOwned>(text: &[u8]) -> anyhow::Result<T> {
     serde_json::from_slice(text).context("cannot read the answer from the container")
 }
 

@@ -91,7 +91,7 @@ impl EnvironmentSelection {
                 .is_some_and(|lock| lock.builds_conda_packages(environments)),
             keeps_built_packages: request.keep_built_packages,
             local_paths: lock.map_or_else(Default::default, Lock::local_paths),
-            own_lock: lock.and_then(Lock::own),
+            own_lock: lock.and_then(Lock::own_lock),
             environments,
             verified: &self.verified,
             verification: &request.verification,
@@ -106,7 +106,7 @@ impl EnvironmentSelection {
         if self.lock.is_none() {
             new_workdir::warn_without_lock(context);
         }
-        if self.lock.as_ref().and_then(Lock::own).is_some() {
+        if self.lock.as_ref().and_then(Lock::own_lock).is_some() {
             context.report.note("pixi.lock has absolute paths of Python packages, which are staged: the build and the product get it with relative paths, installed as it is (--frozen), without a comparison with the manifest");
         }
     }

@@ -1,19 +1,20 @@
 //! From a built workdir to the product in it.
 
 mod contents;
-mod place;
 mod plan;
+mod product_place;
 mod request;
 mod source;
 
 use std::path::{Path, PathBuf};
 
 use self::contents::{Content, copy, entries_of_moved, move_cache, require_space};
-pub(crate) use self::place::ProductPlace;
 use self::plan::{LockedWorkdir, ProductPlan};
+pub(crate) use self::product_place::ProductPlace;
 pub use self::request::{BundlePixi, ProductChoices, ProductRequest};
 pub(crate) use self::source::require_one_device;
 use crate::byte_size::ByteSize;
+use crate::cancellation::{self, Interruptible};
 use crate::commands::bundled_pixi;
 use crate::commands::html_report::ProductPackages;
 use crate::commands::previous::Previous;
@@ -24,7 +25,6 @@ use crate::counted;
 use crate::evidence::Sha256Digest;
 use crate::evidence::manifest::ManifestFacts;
 use crate::evidence::readme;
-use crate::interruption::{self, Interruptible};
 use crate::layout::Product;
 use crate::packages::{CacheMove, CopiedCache, UnlistedEntries};
 use crate::product::{self, Facts};
@@ -85,7 +85,7 @@ impl ProductPlan<'_> {
             previous.as_ref(),
             context,
         )?;
-        interruption::check()?;
+        cancellation::check()?;
         drop(watch);
         beside.commit()?;
         if let Some(cache_move) = &content.cache_move {

@@ -200,7 +200,7 @@ pub(crate) fn record_project(
     record.environments.clone_from(environments);
     record.verified_in = Some(selection.verified.clone());
     record.lock.staged = lock.map(|lock| *lock.digest());
-    record.lock.own = lock.and_then(Lock::own).map(|own| *own.digest());
+    record.lock.own = lock.and_then(Lock::own_lock).map(|own| *own.digest());
     record.lock.frozen |= record.lock.own.is_some();
 }
 

@@ -213,29 +213,29 @@ impl CachePlan {
     }
 
     /// What of the needed packages decides what is carried; all is when `None`.
-    fn carried(&self) -> Option<&Requirements> {
+    fn included(&self) -> Option<&Requirements> {
         self.need.as_ref().filter(|_| !self.full)
     }
 
     /// Copies what is carried of the cache.
     pub(crate) fn copy(&self, target: &Path, options: &CopyOptions) -> anyhow::Result<CopiedCache> {
         let origin = self.origin.as_deref();
-        packages::copy_cache(&self.cache, target, self.carried(), origin, options)
+        packages::copy_cache(&self.cache, target, self.included(), origin, options)
     }
 
     /// Prepares the cache to be moved into the product as it is there.
     pub(crate) fn prepare_move(&self) -> anyhow::Result<(CacheMove, CopiedCache)> {
-        CacheMove::prepare(&self.cache, self.carried(), self.origin.as_deref())
+        CacheMove::prepare(&self.cache, self.included(), self.origin.as_deref())
     }
 
     /// The small files of the cache that are carried and tell of requests.
     pub(crate) fn pointers(&self) -> anyhow::Result<Vec<PathBuf>> {
-        packages::pointers(&self.cache, self.carried())
+        packages::pointers(&self.cache, self.included())
     }
 
     /// What the copy of the cache will take.
     pub(crate) fn size(&self) -> Size {
-        packages::size(&self.cache, self.carried(), self.origin.as_deref())
+        packages::size(&self.cache, self.included(), self.origin.as_deref())
     }
 
     /// The lock of the project.

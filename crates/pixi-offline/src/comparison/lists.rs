@@ -86,7 +86,7 @@ impl ProductLists {
         &self.packages
     }
 
-    pub(super) fn verified(&self) -> Option<&Verified> {
+    pub(super) fn verification(&self) -> Option<&Verified> {
         self.verified.as_ref()
     }
 
@@ -133,7 +133,7 @@ impl ProductLists {
             content_digest: self.content_digest().to_string(),
             files: facts.totals.files,
             bytes: facts.totals.bytes,
-            verified: settings::verification(self.verified()),
+            verified: settings::verification(self.verification()),
             signed_by: None,
         }
     }

@@ -5,9 +5,9 @@
 //! with the product that was delivered before; `page.rs` shows it in `report.html`.
 
 mod entries;
+mod html;
 mod lists;
 mod packages;
-mod page;
 mod settings;
 mod text;
 
@@ -156,7 +156,7 @@ impl Comparison {
     /// The section of `report.html` on it; `verified` is what is known of the new product now,
     /// `is_signed` whether `changes.json` has a signature beside it, right or wrong.
     pub fn section(&self, verified: &Verified, is_signed: bool) -> ReportSection {
-        page::section(self, verified, is_signed)
+        html::section(self, verified, is_signed)
     }
 
     /// Whether anything differs that is compared.

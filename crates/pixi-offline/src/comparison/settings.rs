@@ -113,7 +113,7 @@ fn all(lists: &ProductLists) -> Vec<(&'static str, Vec<String>)> {
         ("secrets searched for", yes_or_no(secrets.searched)),
         ("secrets allowed", secrets.known),
         ("secrets found", secrets.findings),
-        (VERIFIED, verification(lists.verified())),
+        (VERIFIED, verification(lists.verification())),
         (
             "made with",
             vec![format!("{} {}", facts.tool.name, facts.tool.version)],

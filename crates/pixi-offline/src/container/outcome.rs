@@ -150,17 +150,17 @@ mod tests {
 
     const PHASES: [&str; 3] = ["copy", "bootstrap", "verify"];
 
-    /// The number of the signal that is refused, counted from 0.
-    fn refused(signals: &[&str]) -> Option<usize> {
+    /// The number of the event that is refused, counted from 0.
+    fn refused(events: &[&str]) -> Option<usize> {
         let mut outcome = Outcome::default();
-        signals
+        events
             .iter()
             .position(|text| outcome.on_event(ScriptEvent::parse(text), &PHASES).is_err())
     }
 
     #[test]
     fn what_our_scripts_say_is_heard() {
-        for signals in [
+        for events in [
             &[
                 "credential A=b",
                 "started bash",
@@ -192,13 +192,13 @@ mod tests {
             &["started sh", "unreadable-file netrc", "finished 1"],
             &["started sh", "pixi", "pixi", "finished 127"],
         ] {
-            assert_eq!(refused(signals), None, "{signals:?}");
+            assert_eq!(refused(events), None, "{events:?}");
         }
     }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        for signals in [
+        for events in [
             &["begin copy"][..],
             &["started bash", "started bash"],
             &["started bash", "begin other"],
@@ -238,7 +238,7 @@ mod tests {
             &["started bash", "end copy 256"],
             &["started bash", "hello"],
         ] {
-            assert_eq!(refused(signals), Some(signals.len() - 1), "{signals:?}");
+            assert_eq!(refused(events), Some(events.len() - 1), "{events:?}");
         }
     }
 }

@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_read_back() {
-        for signal in [
+        for event in [
             ScriptEvent::Started("bash".into()),
             ScriptEvent::OutDirIsNotOurs,
             ScriptEvent::MissingProgram("pixi".into()),
@@ -231,7 +231,7 @@ mod tests {
             ScriptEvent::Unknown("end install 256".into()),
             ScriptEvent::Unknown("finished".into()),
         ] {
-            assert_eq!(ScriptEvent::parse(&signal.to_string()), signal);
+            assert_eq!(ScriptEvent::parse(&event.to_string()), event);
         }
     }
 

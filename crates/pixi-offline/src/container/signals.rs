@@ -12,10 +12,10 @@ use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{emulate_default_handler, unregister};
 
+use crate::cancellation::{SIGNALS, restore_defaults, suspend_defaults};
 use crate::container::engine::Engine;
 use crate::container::spec::ContainerName;
 use crate::failure::{self, Failure};
-use crate::interruption::{SIGNALS, restore_defaults, suspend_defaults};
 use crate::parallel::locked;
 use crate::request::TimeLimit;
 use crate::tools::Killer;

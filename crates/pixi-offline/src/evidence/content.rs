@@ -34,7 +34,7 @@ impl ContentDigest {
         let mut lines = Lines::default();
         let mut wheels: BTreeMap<&[u8], Lines> = BTreeMap::new();
         for entry in entries {
-            match place(entry.path.bytes(), top) {
+            match location(entry.path.bytes(), top) {
                 Some(ContentLocation::Below(dir, path)) => lines.add(dir, path, &entry.kind),
                 Some(ContentLocation::Wheel(id, path)) => {
                     let wheel = wheels.entry(id).or_default();
@@ -59,8 +59,8 @@ enum ContentLocation<'a> {
     Wheel(&'a [u8], &'a [u8]),
 }
 
-/// The place of what counts; `None` for all else.
-fn place<'a>(path: &'a [u8], project: &[u8]) -> Option<ContentLocation<'a>> {
+/// The location of what counts; `None` for all else.
+fn location<'a>(path: &'a [u8], project: &[u8]) -> Option<ContentLocation<'a>> {
     let below = |dir: &[u8]| path.strip_prefix(dir)?.strip_prefix(b"/");
     if let Some(path) = below(project) {
         return Some(ContentLocation::Below("project", path));

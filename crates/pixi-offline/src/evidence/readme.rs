@@ -19,7 +19,7 @@ const WIDTH: usize = 80;
 /// The text of the file: `manifest` says what the product is, `installation` what it
 /// takes to install it.
 pub fn text(manifest: &ManifestFacts, installation: &Facts) -> String {
-    let mut text = Text::default();
+    let mut text = ReadmeText::default();
     text.paragraph(&title(manifest));
     text.blank();
     text.paragraph(
@@ -55,7 +55,7 @@ fn title(manifest: &ManifestFacts) -> String {
     title
 }
 
-fn requirements(text: &mut Text, manifest: &ManifestFacts, installation: &Facts) {
+fn requirements(text: &mut ReadmeText, manifest: &ManifestFacts, installation: &Facts) {
     let machine = match &installation.architecture {
         Some(architecture) => format!("Linux on {architecture}"),
         None => "Linux".to_owned(),
@@ -109,7 +109,7 @@ fn requirements(text: &mut Text, manifest: &ManifestFacts, installation: &Facts)
 }
 
 /// What to type, in the order in which it is typed.
-fn steps(text: &mut Text, manifest: &ManifestFacts, installation: &Facts) {
+fn steps(text: &mut ReadmeText, manifest: &ManifestFacts, installation: &Facts) {
     text.command("Check", "sha256sum -c --quiet SHA256SUMS");
     text.command("", "./bootstrap-project.sh --check");
     text.prose(
@@ -143,7 +143,7 @@ fn steps(text: &mut Text, manifest: &ManifestFacts, installation: &Facts) {
 }
 
 /// What may be done with an installed product.
-fn later(text: &mut Text) {
+fn later(text: &mut ReadmeText) {
     text.prose(
         "Move",
         "Environments work only at the path where they were installed. Move or copy the whole directory, then install again at the new place.",
@@ -163,7 +163,7 @@ fn later(text: &mut Text) {
     text.blank();
 }
 
-fn about(text: &mut Text, manifest: &ManifestFacts) {
+fn about(text: &mut ReadmeText, manifest: &ManifestFacts) {
     let image = manifest.build.image.as_ref();
     let image = image.map_or_else(String::new, |Image { reference, .. }| {
         format!(" in the image {}", one_line(reference))
@@ -198,9 +198,9 @@ fn shown_command(args: &[String]) -> Option<String> {
 
 /// Rows of a label and what belongs to it.
 #[derive(Default)]
-struct Text(String);
+struct ReadmeText(String);
 
-impl Text {
+impl ReadmeText {
     fn blank(&mut self) {
         self.0.push('\n');
     }

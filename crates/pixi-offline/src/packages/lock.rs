@@ -118,7 +118,7 @@ impl Lock {
 
     /// The project's own lock, where this one has relative paths in the place of absolute ones.
     /// Pixi cannot compare such a lock with the manifest: `--frozen` installs it.
-    pub fn own(&self) -> Option<&Lock> {
+    pub fn own_lock(&self) -> Option<&Lock> {
         self.own.as_deref()
     }
 

@@ -125,7 +125,7 @@ mod tests {
             let relative = ["../../libs/bar", "../../vendor/w-1.0-py3-none-any.whl"];
             assert_eq!(paths, relative.map(PathBuf::from));
             assert!(!made.text().contains("/mono/"), "{}", made.text());
-            assert_eq!(made.own().map(Lock::text), Some(own.text()));
+            assert_eq!(made.own_lock().map(Lock::text), Some(own.text()));
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
         ] {
             let (own, made) = own_and_made(relative, wheel, version);
             assert_eq!(made.text(), own.text(), "{wheel}");
-            assert!(made.own().is_none(), "{wheel}");
+            assert!(made.own_lock().is_none(), "{wheel}");
         }
     }
 

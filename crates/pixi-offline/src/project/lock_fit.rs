@@ -26,13 +26,13 @@ pub(crate) fn require_installable(
         Failure::usage(format!(
             "this project cannot be installed without a network from a product:\n  {}{}",
             problems.join("\n  "),
-            advice(lock, environments, local)
+            hint(lock, environments, local)
         ))
     })
 }
 
 /// The option that would have staged what is outside of the project, in a line of its own.
-fn advice(lock: &Lock, environments: &[String], local: &LocalSources) -> String {
+fn hint(lock: &Lock, environments: &[String], local: &LocalSources) -> String {
     let root = local.source_root(lock, environments);
     let Some((root, origin)) = root.zip(local.origin.as_ref()) else {
         return String::new();
@@ -115,7 +115,7 @@ fn require_comparable(
             {
                 return Err(Failure::usage(format!(
                     "environment {other}, which was not requested, needs {location}, a directory outside of the project, which is not staged; pixi compares the whole lock with the manifest and would not find it: give --frozen to install pixi.lock as it is, or move the directory into the project{}",
-                    advice(lock, &[other.to_owned()], local)
+                    hint(lock, &[other.to_owned()], local)
                 )));
             }
         }

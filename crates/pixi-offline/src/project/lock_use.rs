@@ -24,7 +24,7 @@ impl LockUse {
             (None, _) | (Some(_), LockOption::Update) => LockUse::Write,
             (Some(_), LockOption::Frozen) => LockUse::Frozen,
             (Some(lock), LockOption::Check)
-                if lock.names_local_channel() || lock.own().is_some() =>
+                if lock.names_local_channel() || lock.own_lock().is_some() =>
             {
                 LockUse::Frozen
             }

@@ -27,7 +27,7 @@ use anyhow::Context as _;
 ///
 /// When it cannot be written.
 pub(crate) fn replace_lock(project: &Path, lock: Option<&Lock>) -> anyhow::Result<()> {
-    match lock.filter(|lock| lock.own().is_some()) {
+    match lock.filter(|lock| lock.own_lock().is_some()) {
         // It may be a link, which is not followed.
         Some(lock) => replace_file(&project.join(layout::LOCK_FILE), lock.text().as_bytes()),
         None => Ok(()),

@@ -112,7 +112,7 @@ pub(crate) fn say(
                 "the build of {} fetches {} ({file}): it passes here and fails where the product is installed without a network; {}, or depend on a wheel of it",
                 build.package,
                 fetched.what(),
-                fetched.advice()
+                fetched.hint()
             ));
         }
     }
@@ -273,7 +273,7 @@ impl FetchKind {
         }
     }
 
-    fn advice(self) -> &'static str {
+    fn hint(self) -> &'static str {
         match self {
             FetchKind::Crates => {
                 "vendor them in the project (`cargo vendor`, with the settings that it prints in .cargo/config.toml)"

@@ -1,11 +1,11 @@
 //! `cargo xtask bench`: how fast the commands are, beside the programs that people
 //! know, and the page that says so.
 
-mod page;
+mod file_system;
 pub mod part;
-mod place;
 mod plot;
 mod races;
+mod results_page;
 mod singles;
 mod tree;
 
@@ -16,9 +16,9 @@ use clap::Args;
 use testbed::images::{Change, derived_image};
 
 use crate::build;
-use page::{BenchSection, Findings};
-use place::FileSystem;
+use file_system::FileSystem;
 use races::{CONTAINER, SectionRun};
+use results_page::{BenchSection, Findings};
 
 /// What is measured.
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ pub struct Options {
 /// # Errors
 /// When a part cannot be built, set up or run.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let load = page::load()?;
+    let load = results_page::load()?;
     for (program, package) in [("rsync", "rsync"), ("sync", "coreutils"), ("zstd", "zstd")] {
         testbed::ensure_debian_package(program, package)?;
     }
@@ -106,7 +106,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     findings.singles.push(singles::help(programs, rounds)?);
     findings.singles.push(singles::lock(programs, rounds)?);
-    findings.singles.push(singles::carried(programs)?);
+    findings.singles.push(singles::update_bytes(programs)?);
     if options.engine {
         let image = image()?;
         findings
@@ -144,12 +144,12 @@ fn image() -> anyhow::Result<String> {
 /// Writes what is known so far: a run that is ended before its time has a page, too.
 fn write(findings: &Findings, options: &Options) -> anyhow::Result<()> {
     if options.only_checks {
-        print!("{}", page::text(findings, "")?);
+        print!("{}", results_page::text(findings, "")?);
         return Ok(());
     }
     let page = build::workspace().join(&options.page);
     let old = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, page::text(findings, &old)?)?;
+    fs::write(&page, results_page::text(findings, &old)?)?;
     if !findings.growth.is_empty() {
         fs::write(page.with_extension("svg"), plot::svg(&findings.growth))?;
     }

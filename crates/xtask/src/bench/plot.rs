@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::page::Growth;
+use super::results_page::Growth;
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 400.0;

@@ -11,8 +11,8 @@ use pixi_offline::layout::DEFAULT_EXCLUDES;
 use pixi_offline::staging::{HashPolicy, Rules, scan_tree};
 use serde::Deserialize;
 
-use super::page::{BenchSection, RaceRow};
-use super::place::{BenchPlace, FileSystem};
+use super::file_system::{BenchPlace, FileSystem};
+use super::results_page::{BenchSection, RaceRow};
 use super::tree::FILES_IN_PACKAGE;
 
 /// Where the section of containers is measured: not a file system of its own.
@@ -179,8 +179,8 @@ impl SectionRun<'_> {
     pub fn measure(&self) -> anyhow::Result<BenchSection> {
         // Three copies of the tree at most, or two and a tree of twice the size with its archives; and what the
         // file system takes for itself.
-        let place = self.file_system.place(self.files * 90_000)?;
-        let memory = FileSystem::Tmpfs.place(self.files * 40_000)?;
+        let place = self.file_system.make_dir(self.files * 90_000)?;
+        let memory = FileSystem::Tmpfs.make_dir(self.files * 40_000)?;
         let shell = BenchShell::new(self.programs, &place, self.files)
             .with("MEMORY", &memory.dir)
             .with("IMAGE", &self.image);

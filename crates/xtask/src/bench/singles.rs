@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use duct::cmd;
 
-use super::page::{Growth, SingleMeasurement};
-use super::place::FileSystem;
+use super::file_system::FileSystem;
 use super::races::{BenchShell, median, timed};
+use super::results_page::{Growth, SingleMeasurement};
 use super::tree::FILES_IN_PACKAGE;
 
 /// How long `--help` may take.
@@ -71,8 +71,8 @@ pub fn help(programs: &Path, rounds: usize) -> anyhow::Result<SingleMeasurement>
 }
 
 /// The bytes of an update where one of fifty packages changed, beside those of the files that changed.
-pub fn carried(programs: &Path) -> anyhow::Result<SingleMeasurement> {
-    let place = FileSystem::Tmpfs.place(1 << 30)?;
+pub fn update_bytes(programs: &Path) -> anyhow::Result<SingleMeasurement> {
+    let place = FileSystem::Tmpfs.make_dir(1 << 30)?;
     let shell = BenchShell::new(programs, &place, 50 * FILES_IN_PACKAGE);
     shell.run(UPDATED)?;
     let bytes = |script: &str| -> anyhow::Result<f64> {
@@ -99,7 +99,7 @@ pub fn carried(programs: &Path) -> anyhow::Result<SingleMeasurement> {
 /// Reading a lock of a thousand packages and looking whether the cache has each of
 /// their files.
 pub fn lock(programs: &Path, rounds: usize) -> anyhow::Result<SingleMeasurement> {
-    let place = FileSystem::Tmpfs.place(4 << 30)?;
+    let place = FileSystem::Tmpfs.make_dir(4 << 30)?;
     let shell = BenchShell::new(programs, &place, 1000 * FILES_IN_PACKAGE);
     shell.run(MAKE)?;
     // What rattler_lock takes, on one processor, bounds the whole.
@@ -128,7 +128,7 @@ pub fn lock(programs: &Path, rounds: usize) -> anyhow::Result<SingleMeasurement>
 pub fn added(programs: &Path, image: &str, rounds: usize) -> anyhow::Result<SingleMeasurement> {
     const CREATE: &str = "exec create-workdir-from-host --image \"$IMAGE\" \
                           --project-dir \"$HERE/source/project/demo\" --workdir \"$W\"";
-    let place = FileSystem::Disk.place(0)?;
+    let place = FileSystem::Disk.make_dir(0)?;
     let shell = BenchShell::new(programs, &place, 0).with("IMAGE", image);
     shell.run("xtask bench-part make \"$HERE/source\" 1 --files tiny")?;
     let plain = "exec docker run --rm --entrypoint bash \"$IMAGE\" -lc 'pixi --version && pixi install --locked'";
@@ -169,7 +169,7 @@ pub fn growth(programs: &Path, most: u64, rounds: usize) -> anyhow::Result<Vec<G
     let stage = |files: u64| {
         eprintln!("{files} files");
         // Each takes a page and an inode, twice.
-        let place = FileSystem::Tmpfs.place(files * 2 * 8192)?;
+        let place = FileSystem::Tmpfs.make_dir(files * 2 * 8192)?;
         let shell = BenchShell::new(programs, &place, files);
         shell.run(MAKE)?;
         let sides = [

@@ -70,7 +70,7 @@ pub struct Packages {
 pub fn workdir(dir: &Path, packages: Packages) -> anyhow::Result<()> {
     let mut rng = Rng::with_seed(7);
     let pool = match packages.files {
-        Files::Words => words(&mut rng),
+        Files::Words => compressible_text(&mut rng),
         Files::AsInCaches | Files::Tiny | Files::TinyWithOddNames => {
             (0..1 << 21).map(|_| rng.u8(..)).collect()
         }
@@ -166,7 +166,7 @@ fn package(dir: &Path, rng: &mut Rng, pool: &[u8], files: Files) -> anyhow::Resu
 }
 
 /// Content with the redundancy of programs and texts, longer than the windows of compressors.
-fn words(rng: &mut Rng) -> Vec<u8> {
+fn compressible_text(rng: &mut Rng) -> Vec<u8> {
     let mut noise = |least: usize, most: usize, letters: std::ops::RangeInclusive<u8>| -> Vec<u8> {
         let length = rng.usize(least..=most);
         (0..length).map(|_| rng.u8(letters.clone())).collect()

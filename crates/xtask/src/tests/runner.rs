@@ -26,7 +26,7 @@ pub struct Test<'a> {
 
 /// How a test ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct End {
+pub struct TestResult {
     /// The test, with its program and how it was run.
     pub title: String,
     /// Its name in the program.
@@ -62,19 +62,19 @@ impl Runner {
     ///
     /// # Errors
     /// When one cannot be started.
-    pub fn run(&self, mut tests: Vec<Test<'_>>) -> anyhow::Result<Vec<End>> {
+    pub fn run(&self, mut tests: Vec<Test<'_>>) -> anyhow::Result<Vec<TestResult>> {
         let mut times = TestTimes::read();
         // One that is new may be long.
         tests.sort_by_key(|test| times.last(&test.title()).unwrap_or(Duration::MAX));
         let tests = Mutex::new(tests);
-        let ends = Mutex::new(Vec::new());
+        let results = Mutex::new(Vec::new());
         let work = || -> anyhow::Result<()> {
             loop {
                 let next = tests.lock().expect("no worker panics").pop();
                 let Some(test) = next else { return Ok(()) };
-                let end = self.run_one(&test)?;
-                end.print();
-                ends.lock().expect("no worker panics").push(end);
+                let result = self.run_one(&test)?;
+                result.print();
+                results.lock().expect("no worker panics").push(result);
             }
         };
         thread::scope(|scope| {
@@ -82,12 +82,12 @@ impl Runner {
             let mut ended = workers.into_iter().map(|worker| worker.join());
             ended.try_for_each(|end| end.expect("no worker panics"))
         })?;
-        let ends = ends.into_inner().expect("no worker panics");
-        times.keep(&ends);
-        Ok(ends)
+        let results = results.into_inner().expect("no worker panics");
+        times.keep(&results);
+        Ok(results)
     }
 
-    fn run_one(&self, test: &Test<'_>) -> anyhow::Result<End> {
+    fn run_one(&self, test: &Test<'_>) -> anyhow::Result<TestResult> {
         let printed = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
         let append = || File::options().append(true).open(printed.path());
         let mut command = Command::new(&test.program.file);
@@ -114,7 +114,7 @@ impl Runner {
         if let Some(why) = &reached {
             output.push_str(&format!("\nthe test {why}"));
         }
-        Ok(End {
+        Ok(TestResult {
             title: test.title(),
             name: test.name.clone(),
             passed: status.success() && reached.is_none() && ran_one(&output),
@@ -129,7 +129,7 @@ fn ran_one(output: &str) -> bool {
     output.contains("test result: ok. 1 passed;")
 }
 
-impl End {
+impl TestResult {
     fn print(&self) {
         let took = self.took.as_secs_f64();
         let mut text = format!(
@@ -173,10 +173,10 @@ impl TestTimes {
         Duration::try_from_secs_f64(*self.seconds.get(test)?).ok()
     }
 
-    fn keep(&mut self, ends: &[End]) {
-        let new = ends
+    fn keep(&mut self, results: &[TestResult]) {
+        let new = results
             .iter()
-            .map(|end| (end.title.clone(), end.took.as_secs_f64()));
+            .map(|result| (result.title.clone(), result.took.as_secs_f64()));
         self.seconds.extend(new);
         let lines = self.seconds.iter();
         let text: String = lines
@@ -206,7 +206,7 @@ mod tests {
         (dir, program)
     }
 
-    fn end_of(text: &str, limit: Duration) -> End {
+    fn end_of(text: &str, limit: Duration) -> TestResult {
         let (_dir, program) = script(text);
         let runner = Runner {
             environment: Vec::new(),
@@ -234,10 +234,14 @@ mod tests {
 
     #[test]
     fn a_test_that_never_ends_is_ended_and_shows_what_it_waited_for_and_printed() {
-        let end = end_of("echo begun; sleep 985; true", Duration::from_millis(300));
-        assert!(!end.passed);
+        let result = end_of("echo begun; sleep 985; true", Duration::from_millis(300));
+        assert!(!result.passed);
         for part in ["begun\n", "did not end within 0.3 s", "sleep 985"] {
-            assert!(end.output.contains(part), "no {part:?} in {}", end.output);
+            assert!(
+                result.output.contains(part),
+                "no {part:?} in {}",
+                result.output
+            );
         }
     }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::{COMMAND, HostBuildPlan, platform_of};
+use crate::cancellation::{self, Interruptible};
 use crate::commands::build::DetachedBuild;
 use crate::commands::environment_selection::EnvironmentSelection;
 use crate::commands::new_workdir::{self, BuiltWorkdir};
 use crate::container::{self, KeptVolume, Probe};
 use crate::context::Context;
 use crate::evidence::{BuildState, WorkdirRecord};
-use crate::interruption::{self, Interruptible};
 use crate::layout::{self, Workdir};
 use crate::packages::Lock;
 use crate::project::generated::{self, StagedPaths};
@@ -88,7 +88,7 @@ impl<'a> HostBuildPlan<'a> {
         let staged = {
             let _watch = Interruptible::start()?;
             let staged = self.stage(&Workdir::new(beside.path()), &record, context)?;
-            interruption::check()?;
+            cancellation::check()?;
             staged
         };
 
@@ -145,7 +145,7 @@ impl<'a> HostBuildPlan<'a> {
         )?;
         let lock = self.selection.lock.as_ref();
         stage::replace_lock(&new.project(&self.project_place), lock)?;
-        new_workdir::write_own_lock(new, lock.and_then(Lock::own))?;
+        new_workdir::write_own_lock(new, lock.and_then(Lock::own_lock))?;
         match &self.resources_dir {
             Some(resources) => {
                 let more = stage::copy_dir(resources, &new.resources(), &options, context)?.copied;

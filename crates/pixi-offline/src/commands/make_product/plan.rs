@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::place::ProductPlace;
+use super::product_place::ProductPlace;
 use super::request::{BundlePixi, COMMAND, ProductRequest};
 use super::source;
 use crate::commands::bundled_pixi;

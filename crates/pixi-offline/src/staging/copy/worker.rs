@@ -15,7 +15,7 @@ use super::attributes::{Attributes, InheritedOwner, MetadataWriter};
 use super::content::{ContentError, FileCopier, FileData, ReflinkSupport};
 use super::copy_error::{CopyError, ErrorSummary, changed};
 use super::{CopyOptions, CopyOutcome, CopyStats, ExcludedStats, LinkMode};
-use crate::interruption;
+use crate::cancellation;
 use crate::parallel;
 use crate::parallel::locked;
 use crate::staging::dir::{DIR, DirEntries, begins_with, child, open_dir, path_of};
@@ -114,7 +114,7 @@ impl<'a> Job<'a> {
             self.queue.work(|task| worker.dir(task));
             worker.gathered
         });
-        interruption::check()?;
+        cancellation::check()?;
         let Job {
             source,
             target,
@@ -264,7 +264,7 @@ impl<'a> Worker<'a> {
         if let Ok(from) = &from {
             let length = self.path.len();
             for (name, kind) in entries.iter() {
-                if interruption::check().is_err() {
+                if cancellation::check().is_err() {
                     job.queue.stop();
                 }
                 if job.queue.is_stopped() {

@@ -43,7 +43,7 @@ impl FileSystem {
     }
 
     /// Makes it; in memory it holds this many bytes.
-    pub fn place(self, bytes: u64) -> anyhow::Result<BenchPlace> {
+    pub fn make_dir(self, bytes: u64) -> anyhow::Result<BenchPlace> {
         let scratch = tempfile::Builder::new()
             .prefix("pixi-offline-bench-")
             .tempdir()?;
