@@ -84,3 +84,27 @@ fn each_item_of_a_type_that_the_page_names_exists() {
         assert!(!is_ours || has(&ways), "{code}");
     }
 }
+
+#[test]
+fn each_file_and_directory_that_the_page_names_exists() {
+    let mut paths = files("crates", &["rs", "sh"]);
+    paths.extend(files("tests", &["rs", "toml"]));
+    paths.extend(files("docs", &["md"]));
+    paths.extend(files("scripts-compat", &["sh"]));
+    for code in page().split('`').skip(1).step_by(2) {
+        let path = code.trim_end_matches('/');
+        let is_file = [".rs", ".sh"].iter().any(|end| path.ends_with(end));
+        let is_path = path
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+        // Paths of a workdir or a product, which are not in the repository.
+        let is_made_by_a_run = path.starts_with("WORKDIR") || path == ".pixi";
+        if !is_path || is_made_by_a_run || !is_file && !code.ends_with('/') {
+            continue;
+        }
+        let is_there = |file: &PathBuf| {
+            file.ends_with(path) || format!("/{}", file.display()).contains(&format!("/{path}/"))
+        };
+        assert!(paths.iter().any(is_there), "{code}");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! In: the `manifest.json` and `sbom.cdx.json` of both. Out: a [`Comparison`], for people and for
 //! programs. No other file of a product is opened. `changes.json` in a product is the comparison
-//! with the product that was delivered before; `page.rs` shows it in `report.html`.
+//! with the product that was delivered before; `html.rs` shows it in `report.html`.
 
 mod entries;
 mod html;
