@@ -10,7 +10,6 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
-use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, names};
 
 use crate::fake::{Fake, LOCK};
