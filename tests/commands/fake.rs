@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use testbed::limit::{InTime as _, Started};
-use testbed::sandbox::{Run, Sandbox, binary};
+use testbed::sandbox::{Run, Sandbox, binary, words};
 
 /// What create-workdir-from-host takes to build the small project into `work/W`.
 pub const CREATE: [&str; 6] = [
@@ -132,14 +132,7 @@ impl Fake {
 
     /// Runs final-verify-product on the product of `work/W`, logs in `work/O`.
     pub fn verify(&self, more: &[&str]) -> Run {
-        let usual = [
-            "--image",
-            "img:1",
-            "--product-dir",
-            "W/product",
-            "--out-dir",
-            "O",
-        ];
+        let usual = words("--image img:1 --product-dir W/product --out-dir O");
         self.sandbox
             .run("final-verify-product", usual.iter().chain(more))
     }

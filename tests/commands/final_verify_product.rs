@@ -1,7 +1,7 @@
 use std::fs;
 
 use serde_json::json;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::fake::Fake;
 
@@ -11,14 +11,7 @@ fn product(fake: &Fake) {
 }
 
 fn verify(fake: &Fake, more: &[&str]) -> Run {
-    let usual = [
-        "--image",
-        "img:1",
-        "--product-dir",
-        "P",
-        "--out-dir",
-        "O/deep",
-    ];
+    let usual = words("--image img:1 --product-dir P --out-dir O/deep");
     fake.sandbox
         .run("final-verify-product", usual.iter().chain(more))
 }
@@ -273,14 +266,7 @@ fn a_container_that_contradicts_itself_has_not_passed() {
 fn a_verification_may_name_its_environment() {
     let fake = Fake::new();
     product(&fake);
-    let args = [
-        "--project-name",
-        "demo",
-        "--verify-environment",
-        "test",
-        "--verify-task",
-        "t",
-    ];
+    let args = words("--project-name demo --verify-environment test --verify-task t");
     verify(&fake, &args).success();
     assert_eq!(
         fake.run_call().1,

@@ -1,6 +1,6 @@
 //! What the commands have in common: the help, `-q` and `-v`, and options by their second names.
 
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::fake::Fake;
 
@@ -28,20 +28,10 @@ fn the_short_help_of_build_offline_product_is_one_page_with_three_examples() {
     let options = listed(&short.success().stdout);
     assert_eq!(
         options,
-        [
-            "--source-root",
-            "--resources-dir",
-            "--image",
-            "--workdir",
-            "--exclude",
-            "--environment",
-            "--verify-task",
-            "--expect-output",
-            "--archive",
-            "--dry-run",
-            "--quiet",
-            "--verbose",
-        ],
+        words(
+            "--source-root --resources-dir --image --workdir --exclude --environment \
+             --verify-task --expect-output --archive --dry-run --quiet --verbose"
+        ),
         "{short}"
     );
     assert_eq!(short.stdout.matches("\n  $ ").count(), 3, "{short}");
@@ -121,15 +111,7 @@ fn quiet_leaves_warnings_and_errors() {
     std::fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
     let run = fake.create(&["-q"]);
     run.success().says("WARNING: ").says_not("OK: ");
-    let image = [
-        "-q",
-        "--product-dir",
-        "missing",
-        "--base-image",
-        "b",
-        "--tag",
-        "t",
-    ];
+    let image = words("-q --product-dir missing --base-image b --tag t");
     fake.sandbox
         .run("make-production-image", image)
         .code(2)
@@ -280,18 +262,10 @@ fn two_hyphens_begin_a_verification_and_second_names_are_the_same_options() {
         );
     }
     let build = |args: &[&str]| fake.run("build-offline-product", args);
-    let args = [
-        "--logs-dir",
-        "L",
-        "--product-dir",
-        "P",
-        "--no-cache",
-        "--check-hashes",
-        "--package-cache",
-        "full",
-        "--product-env",
-        "A=b",
-    ];
+    let args = words(
+        "--logs-dir L --product-dir P --no-cache --check-hashes --package-cache full \
+         --product-env A=b",
+    );
     build(&args).success();
     assert!(fake.path("L/bootstrap.offline.log").exists());
     assert!(fake.path("P/envs.sh").exists());

@@ -209,6 +209,11 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
+/// The arguments in a command line; none of them has a space in it.
+pub fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
 /// The file of a program of this workspace: in `PIXI_OFFLINE_BIN_DIR` (the
 /// release build, when `cargo xtask test` runs), else beside the test's directory.
 ///

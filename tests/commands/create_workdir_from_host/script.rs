@@ -1,6 +1,7 @@
 //! What the script in the container is told, and what its end means.
 
 use super::*;
+use testbed::sandbox::words;
 
 /// The variables of a build of `demo` in this workdir of the container.
 fn variables(workdir: &str) -> String {
@@ -252,14 +253,9 @@ fn expected_output_must_appear() {
     let fake = Fake::new();
     fake.create(&["--expect-output", "verified", "--verify-task", "t"])
         .success();
-    let run = fake.create(&[
-        "--expect-output",
-        "verified",
-        "--expect-output",
-        "gold",
-        "--verify-task",
-        "t",
-    ]);
+    let run = fake.create(&words(
+        "--expect-output verified --expect-output gold --verify-task t",
+    ));
     run.code(1).says("did not print \"gold\"");
     assert_eq!(record(&fake)["state"], "installed");
 }

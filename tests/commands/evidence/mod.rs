@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use testbed::limit::InTime as _;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::fake::Fake;
 
@@ -309,15 +309,9 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     let fake = made(&[]).with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
     let product = fake.path("W/product");
     let before = names(&product);
-    let run = fake.verify(&[
-        "--project-name",
-        "demo",
-        "--expect-output",
-        "verified",
-        "--attach",
-        "--verify-task",
-        "t",
-    ]);
+    let run = fake.verify(&words(
+        "--project-name demo --expect-output verified --attach --verify-task t",
+    ));
     let digest = format!("sha256:{}", digest_of(&product.join("SHA256SUMS")));
     run.success()
         .says(&format!("Product digest: {digest}"))

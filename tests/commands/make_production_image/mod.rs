@@ -11,7 +11,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
 use testbed::limit::InTime as _;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::fake::{Fake, LOCK};
 
@@ -40,14 +40,7 @@ fn verified(fake: Fake) -> Fake {
 }
 
 fn make(fake: &Fake, more: &[&str]) -> Run {
-    let usual = [
-        "--product-dir",
-        "W/product",
-        "--build-image",
-        "img:1",
-        "--base-image",
-        "base:1",
-    ];
+    let usual = words("--product-dir W/product --build-image img:1 --base-image base:1");
     fake.sandbox
         .run("make-production-image", usual.iter().chain(more))
 }
@@ -237,18 +230,7 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
 #[test]
 fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
     let fake = made(json!({"verify": 3}));
-    let args = [
-        "--tag",
-        "demo:1",
-        "--cmd",
-        "serve",
-        "--save",
-        "image.tar",
-        "--verify-run",
-        "--",
-        "check",
-        "--x",
-    ];
+    let args = words("--tag demo:1 --cmd serve --save image.tar --verify-run -- check --x");
     make(&fake, &args)
         .code(3)
         .prints("verifying")

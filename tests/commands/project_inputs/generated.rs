@@ -1,6 +1,7 @@
 //! What a build makes in the project.
 
 use super::*;
+use testbed::sandbox::words;
 
 /// A build that makes files in the project, beside the environments.
 fn building() -> Fake {
@@ -56,12 +57,7 @@ fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
     fake.create(&[""; 0])
         .success()
         .says("WARNING: pixi.toml names a path below /workdir,");
-    let args = [
-        "--env",
-        "A=/elsewhere",
-        "--env",
-        "B=x:/workdir/resources/secret",
-    ];
+    let args = words("--env A=/elsewhere --env B=x:/workdir/resources/secret");
     let run = make(&fake, &args);
     run.success()
         .says("WARNING: --env B names a path below /workdir,")

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use testbed::images::Variant;
 use testbed::project::Manifest;
+use testbed::sandbox::words;
 
 use crate::production_image::parts::{
     Name, added, base, docker, make, nothing_is_left, project, verified,
@@ -278,16 +279,8 @@ fn copy_takes_what_it_names_and_says_what_the_activation_lacks() {
     assert!(!name.exists());
     nothing_is_left(&real);
 
-    let verify = [
-        "--cmd",
-        "python",
-        "--cmd",
-        "src/deep/er/main.py",
-        "--verify-run",
-        "--",
-        "printenv",
-        "FROM_SCRIPT",
-    ];
+    let verify =
+        words("--cmd python --cmd src/deep/er/main.py --verify-run -- printenv FROM_SCRIPT");
     make(
         &real,
         &[&copies[..], &["--user", "1000:1000"], &verify].concat(),

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use testbed::ensure_debian_package;
 use testbed::limit::{InTime as _, Started};
 use testbed::project::Manifest;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::real::{Real, channel, image};
 
@@ -72,13 +72,9 @@ impl Company {
         certificate("company", &["-addext", "basicConstraints=critical,CA:TRUE"]);
         let name = format!("subjectAltName=IP:{address}");
         let signed = ["-CA", "company.pem", "-CAkey", "company.key"];
-        let leaf = [
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-addext",
-            &name,
-        ];
-        certificate("site", &[signed, leaf].concat());
+        let leaf = format!("-addext basicConstraints=critical,CA:FALSE -addext {name}");
+        let leaf = words(&leaf);
+        certificate("site", &[&signed[..], &leaf].concat());
 
         fs::create_dir(real.path("served")).unwrap();
         symlink(&channel().dir, real.path("served/channel")).unwrap();

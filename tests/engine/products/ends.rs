@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::process::Command;
 
 use testbed::project::Manifest;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::real::{Real, at_the_target, containers_of, image};
 use crate::running::{Running, SLEEP, SOON, gone_soon, send, until};
@@ -27,14 +27,7 @@ fn a_verification_that_fails_with_7_gives_7() {
         .prints("to seven")
         .says("W/out/verify.log");
     real.make::<&str>(&[]).success().says("WARNING");
-    let args = [
-        "--project-name",
-        "demo",
-        "--verify-run",
-        "--",
-        "python",
-        "seven.py",
-    ];
+    let args = words("--project-name demo --verify-run -- python seven.py");
     real.verify(&args)
         .code(7)
         .prints("to seven")

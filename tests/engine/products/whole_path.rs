@@ -3,6 +3,7 @@
 use std::fs;
 
 use testbed::project::Manifest;
+use testbed::sandbox::words;
 
 use crate::listing::listing;
 use crate::real::{Real, at_the_target, image, images};
@@ -190,13 +191,7 @@ fn in_place_installs_into_the_product_itself() {
     let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    let args = [
-        "--in-place",
-        "--project-name",
-        "demo",
-        "--verify-task",
-        "where",
-    ];
+    let args = words("--in-place --project-name demo --verify-task where");
     real.verify(&args)
         .success()
         .prints("/product/demo/.pixi/envs/default");
@@ -217,35 +212,18 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
     real.sandbox.write("data/model.bin", "weights");
     let python = "import os, shutil; shutil.copy(os.environ['PRODUCT_RES_DIR'] + '/model.bin', os.environ['VERIFY_OUT_DIR'] + '/seen')";
     real.sandbox.write("demo/check.py", python);
-    let args = [
-        "--expect-file",
-        "seen",
-        "--verify-run",
-        "--",
-        "python",
-        "check.py",
-    ];
-    let create: Vec<&str> = ["--resources-dir", "data"]
-        .into_iter()
-        .chain(args)
-        .collect();
-    real.create(&create).success();
+    let args = words("--expect-file seen --verify-run -- python check.py");
+    real.create(&[&["--resources-dir", "data"], &args[..]].concat())
+        .success();
     assert_eq!(
         fs::read_to_string(real.path("W/out/seen")).unwrap(),
         "weights"
     );
     real.make::<&str>(&[]).success();
-    let verify: Vec<&str> = ["--project-name", "demo"].into_iter().chain(args).collect();
-    real.verify(&verify).success();
+    real.verify(&[&["--project-name", "demo"], &args[..]].concat())
+        .success();
     assert_eq!(fs::read_to_string(real.path("O/seen")).unwrap(), "weights");
-    let args = [
-        "--project-name",
-        "demo",
-        "--expect-file",
-        "never",
-        "--verify-task",
-        "where",
-    ];
+    let args = words("--project-name demo --expect-file never --verify-task where");
     real.verify(&args).code(1).says("left no never");
     real.create(&["--expect-file", "never", "--verify-task", "where"])
         .code(1)
