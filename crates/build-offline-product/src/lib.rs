@@ -21,9 +21,9 @@ use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::project::Generated;
 use pixi_offline::report::{Format, Phases, Report};
 use pixi_offline::request::{
-    BuildOptions, BuildRequest, ContainerId, GpuOptions, Gpus, ImageReference, NetworkOptions,
-    OFFICIAL_IMAGE, PlatformOptions, PreviousOptions, ProductOptions, SigningOptions, SourcePlace,
-    TransferOptions, VerbosityOptions,
+    BuildOptions, BuildRequest, ContainerId, ContainerOptions, Gpus, ImageReference,
+    NetworkOptions, OFFICIAL_IMAGE, PreviousOptions, ProductOptions, SigningOptions, SourcePlace,
+    VerbosityOptions, one,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -223,10 +223,7 @@ pub struct Options {
     pub archive: ArchiveOptions,
 
     #[command(flatten)]
-    pub platform: PlatformOptions,
-
-    #[command(flatten)]
-    pub transfer: TransferOptions,
+    pub container: ContainerOptions,
 
     #[command(flatten)]
     pub network: NetworkOptions,
@@ -239,9 +236,6 @@ pub struct Options {
         help_heading = "Network of the build"
     )]
     pub no_proxies: bool,
-
-    #[command(flatten)]
-    pub gpus: GpuOptions,
 
     /// Pass ARG to the engine's `run` for the build container (repeatable)
     #[arg(
@@ -295,7 +289,7 @@ impl Options {
         let Some(container) = &self.container_id else {
             return Ok(());
         };
-        if self.platform.container_platform.is_some() {
+        if self.container.container_platform.is_some() {
             return Err(Failure::usage(
                 "--container-platform is for --project-dir: the platform of --container-id is that of its container; leave it out",
             ));
@@ -313,12 +307,12 @@ impl Options {
         self.require_of_container()?;
         take_from_here(&mut self.build, context)?;
         let options = settings::take(&mut self, context)?;
-        let image = self.image.as_deref().map(ImageReference::new).transpose()?;
+        let image = one(&self.image, ImageReference::new)?;
         let archive = self
             .archive
             .plan(&self.signing, self.build.workdir.force, context)?;
         let product = self.choices()?;
-        let gpus = self.gpus.parse()?;
+        let gpus = self.container.gpus.parse()?;
         let source = match (&self.container_id, &self.project_path_in_container) {
             (None, None) => {
                 Source::Host(self.on_this_machine(image.as_ref(), gpus.clone(), context)?)
@@ -338,7 +332,7 @@ impl Options {
             product,
             out_dir: self.out_dir,
             gpus,
-            transfer: self.transfer.transfer,
+            transfer: self.container.transfer,
             workdirs: None,
             options,
             archive: archive.map(|plan| Arc::new(plan) as Arc<dyn ProductArchive>),
@@ -373,7 +367,7 @@ impl Options {
         let project = self.project.as_ref().or(self.project_dir.as_ref());
         let root = self.source_root.clone();
         Ok(HostBuildRequest {
-            platform: self.platform.parse()?,
+            platform: self.container.platform()?,
             image: match (image, &context.host.pixi_image) {
                 (Some(image), _) => image.clone(),
                 (None, Some(image)) => ImageReference::new(image)?,
@@ -385,7 +379,7 @@ impl Options {
             gpus,
             engine_arguments: self.engine_arg.clone(),
             build: self.build(CONTAINER_WORKDIR, root.map(|dir| (SourcePlace::Host, dir)))?,
-            transfer: self.transfer.transfer,
+            transfer: self.container.transfer,
         })
     }
 

@@ -296,10 +296,6 @@ fn previous_of(
 
 /// Looks at what the later steps need, so that none of them refuses it after a
 /// build of an hour; touches nothing.
-///
-/// # Errors
-///
-/// As those steps.
 fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
     let choices = &request.product;
     let workdir = asked_workdir(request, context);

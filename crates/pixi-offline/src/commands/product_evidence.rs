@@ -53,18 +53,8 @@ fn why_locks_differ(plan: &CachePlan, record: Option<&WorkdirRecord>) -> String 
     )
 }
 
-/// The time that signatures and statements name, in seconds since 1970.
-pub(crate) fn signing_time(context: &Context) -> u64 {
-    let given = context.host.source_date_epoch;
-    given.unwrap_or_else(|| context.now())
-}
-
 /// What is known of a product whose files are all there but the evidence; it
 /// counts nothing yet.
-///
-/// # Errors
-///
-/// When the project in it cannot be read.
 pub(crate) fn facts(
     product: &Product,
     place: &ProjectPlace,
@@ -224,11 +214,6 @@ impl Evidence<'_> {
     /// Lists a product that is otherwise complete: writes `manifest.json`,
     /// `SHA256SUMS`, `provenance.json` and the signatures of the last two, and gives the
     /// manifest and the product's digest.
-    ///
-    /// # Errors
-    ///
-    /// When something in the product cannot be read, or the evidence cannot be
-    /// written.
     pub(crate) fn write(
         self,
         product: &Product,
@@ -245,7 +230,7 @@ impl Evidence<'_> {
         let digest = sums::product_digest(&sums_text);
         write_file(&product.manifest(), &manifest_text)?;
         write_file(&product.sums(), &sums_text)?;
-        let now = signing_time(context);
+        let now = context.signing_time();
         let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
             let Some(key) = self.signing_key else {
                 return Ok(());

@@ -52,10 +52,6 @@ impl Places {
 
     /// Locks the places for the whole run, and puts back what a killed run had moved
     /// away.
-    ///
-    /// # Errors
-    ///
-    /// When another run holds one of them.
     pub(super) fn lock(&self) -> anyhow::Result<Vec<RunLock>> {
         let mut run_locks = vec![RunLock::new(self.workdir.path(), COMMAND)?];
         if !self.product.starts_with(self.workdir.path()) {
