@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -174,6 +174,18 @@ impl Fake {
         let args = runs.remove(0);
         let script = args.iter().position(|arg| arg == "-c").expect("a script");
         (args[..script].to_vec(), args[script + 5..].to_vec())
+    }
+
+    /// The text of a file below `work/`.
+    #[track_caller]
+    pub fn read(&self, file: impl AsRef<Path>) -> String {
+        self.sandbox.read(file)
+    }
+
+    /// The JSON in a file below `work/`.
+    #[track_caller]
+    pub fn json(&self, file: impl AsRef<Path>) -> Value {
+        self.sandbox.json(file)
     }
 
     /// A path below `work/`.

@@ -1,6 +1,6 @@
 //! What the commands have in common: the help, `-q` and `-v`, and options by their second names.
 
-use testbed::sandbox::{Run, words};
+use testbed::sandbox::{Run, has, words};
 
 use crate::fake::Fake;
 
@@ -77,16 +77,10 @@ fn the_help_of_a_shared_option_fits_the_command() {
         assert_eq!(is_told, starts_containers, "{command}: {verbose}");
     }
     let update = help("make-product-update");
-    assert!(
-        update.contains("Pack the update into this file"),
-        "{update}"
-    );
+    has(&update, "Pack the update into this file");
     assert!(!update.contains("Pack the product"), "{update}");
     let build = help("build-offline-product");
-    assert!(
-        build.contains("After `--`: verify with `pixi run CMD"),
-        "{build}"
-    );
+    has(&build, "After `--`: verify with `pixi run CMD");
 }
 
 #[test]
@@ -234,8 +228,7 @@ fn two_hyphens_begin_a_verification_and_second_names_are_the_same_options() {
         &["--verify-run", "--", "python", "-q"],
     ] {
         fake.create(args).success();
-        let record = std::fs::read_to_string(fake.path("W/workdir.json")).unwrap();
-        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        let record = fake.json("W/workdir.json");
         assert_eq!(
             record["verification"]["command"],
             serde_json::json!(["python", "-q"]),

@@ -216,7 +216,7 @@ fn logins_are_masked_in_stdout_and_log() {
     let run = fake.create(&FILES);
     run.success().prints("Bearer *** or ***@h or ***\n");
     shows_no_secret(&run);
-    let log = fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap();
+    let log = fake.read("W/out/pixi-install.log");
     assert_eq!(log, "Bearer *** or ***@h or ***\n");
 }
 

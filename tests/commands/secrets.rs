@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use testbed::sandbox::{Run, names, words};
+use testbed::sandbox::{Run, has, names, words};
 
 use crate::create_workdir_from_container::Container;
 use crate::fake::{Fake, LOCK};
@@ -269,10 +269,7 @@ fn credentials_of_a_running_container_are_masked_too() {
         .prints("HTTPS_PROXY=http://***@proxy.corp.net\n");
     shows_no_value(&run);
     let log = fs::read_to_string(container.fake.path("W/out/verify.log")).unwrap();
-    assert!(
-        log.contains("HTTPS_PROXY=http://***@proxy.corp.net\n"),
-        "{log}"
-    );
+    has(&log, "HTTPS_PROXY=http://***@proxy.corp.net\n");
     assert!(!log.contains("Ahf7Oiqu"), "{log}");
 }
 

@@ -83,6 +83,19 @@ impl Sandbox {
         file
     }
 
+    /// The text of a file below `work/`.
+    #[track_caller]
+    pub fn read(&self, file: impl AsRef<Path>) -> String {
+        let file = self.work().join(file);
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    }
+
+    /// The JSON in a file below `work/`.
+    #[track_caller]
+    pub fn json(&self, file: impl AsRef<Path>) -> serde_json::Value {
+        serde_json::from_str(&self.read(file)).expect("it is JSON")
+    }
+
     /// A command of ours, not started.
     pub fn command(&self, name: &str) -> Command {
         self.program(binary(name))
@@ -209,7 +222,13 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// The arguments in a command line; none of them has a space in it.
+/// Requires a part of a text, which is shown without it.
+#[track_caller]
+pub fn has(text: &str, part: &str) {
+    assert!(text.contains(part), "no {part:?} in {text}");
+}
+
+/// The words of a line, such as a command line; none of them has a space in it.
 pub fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }

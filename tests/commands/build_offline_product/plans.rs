@@ -15,7 +15,7 @@ fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
     fake.sandbox.write("data/model.bin", "weights");
     fake.sandbox
         .write("demo/id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
-    let lock = fs::read_to_string(fake.path("demo/pixi.lock")).unwrap();
+    let lock = fake.read("demo/pixi.lock");
     let package = "http://conda.example/chan/linux-64/a-1-0.conda";
     let lock = lock
         .replacen(

@@ -118,8 +118,7 @@ fn the_platform_is_handed_to_the_engine_and_another_is_refused_before_anything_i
         args.windows(2)
             .any(|pair| pair == ["--platform", "linux/amd64"])
     );
-    let record = fs::read_to_string(fake.path("W/workdir.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let record = fake.json("W/workdir.json");
     assert_eq!(record["image"]["platform"], "linux/amd64");
 
     // The image is another one.
@@ -152,7 +151,7 @@ fn without_a_verification_the_log_says_so() {
     fake.create::<&str>(&[])
         .success()
         .says("NOTE: no verification was given: only the installation is tested");
-    let log = fs::read_to_string(fake.path("W/out/verify.log")).unwrap();
+    let log = fake.read("W/out/verify.log");
     assert_eq!(log, "No verification requested.\n");
     assert_eq!(fake.run_call().1, [variables("/workdir")]);
 }
@@ -175,10 +174,7 @@ fn the_exit_code_of_the_container_command_is_ours() {
             .says("\n    boo")
             .says_not("--update-lock");
         assert_eq!(record(&fake)["state"], "staged");
-        assert_eq!(
-            fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap(),
-            "boo\n"
-        );
+        assert_eq!(fake.read("W/out/pixi-install.log"), "boo\n");
     }
 }
 

@@ -1,12 +1,13 @@
 //! The build stage takes the product that the Dockerfile names and no other.
 
 use super::*;
+use testbed::sandbox::words;
 
 /// The part of the build stage's script that compares the product, to be run on this
 /// machine with `root` in the place of the stage's directory.
 fn comparison(fake: &Fake, root: &str) -> std::path::PathBuf {
     make(fake, &["--emit-dockerfile", "E", "--force"]).success();
-    let script = fs::read_to_string(fake.path("E/build.sh")).unwrap();
+    let script = fake.read("E/build.sh");
     let (compares, _) = script
         .split_once("# ---- The project at its place.")
         .unwrap();
@@ -21,7 +22,7 @@ fn comparison(fake: &Fake, root: &str) -> std::path::PathBuf {
 
 /// The product's digest, as the Dockerfile has it.
 fn digest_in_dockerfile(fake: &Fake) -> String {
-    let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
+    let text = fake.read("E/Dockerfile");
     let line = text.lines().find(|line| line.starts_with("RUN ")).unwrap();
     let args: Vec<String> = serde_json::from_str(&line[4..]).unwrap();
     args[5].clone()
@@ -72,25 +73,9 @@ fn the_build_stage_takes_the_product_that_the_dockerfile_names_and_no_other() {
     let busybox = testbed::ensure_debian_package("busybox", "busybox").unwrap();
     let applets = fake.path("applets");
     fs::create_dir(&applets).unwrap();
-    for name in [
-        "sh",
-        "sed",
-        "cut",
-        "sort",
-        "uniq",
-        "head",
-        "find",
-        "grep",
-        "sha256sum",
-        "od",
-        "awk",
-        "tr",
-        "rm",
-        "rmdir",
-        "readlink",
-        "cat",
-        "stat",
-    ] {
+    for name in
+        words("sh sed cut sort uniq head find grep sha256sum od awk tr rm rmdir readlink cat stat")
+    {
         symlink(&busybox, applets.join(name)).unwrap();
     }
     let run = |shell: &str, path: Option<&std::path::Path>, change: &dyn Fn(&std::path::Path)| {

@@ -15,8 +15,7 @@ fn building() -> Fake {
 }
 
 fn generated(fake: &Fake) -> Value {
-    let record: Value =
-        serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap();
+    let record = fake.json("W/workdir.json");
     record["generated"].clone()
 }
 
@@ -37,13 +36,7 @@ fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
         .collect();
     assert_eq!(
         paths,
-        [
-            "build",
-            "build/CMakeCache.txt",
-            "build/sub",
-            "build/sub/empty.o",
-            "src/_version.py"
-        ]
+        words("build build/CMakeCache.txt build/sub build/sub/empty.o src/_version.py")
     );
     assert_eq!(listed["entries"][0]["sha256"], Value::Null);
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -206,15 +199,6 @@ esac
         .says(": build/CMakeCache.txt");
     assert_eq!(
         names(&product),
-        [
-            ".env.d",
-            ".pixi",
-            "build",
-            "excluded",
-            "made-by-the-verification",
-            "pixi.lock",
-            "pixi.toml",
-            "src"
-        ]
+        words(".env.d .pixi build excluded made-by-the-verification pixi.lock pixi.toml src")
     );
 }

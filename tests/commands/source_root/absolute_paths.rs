@@ -65,7 +65,7 @@ fn absolute_paths_in_the_root_are_relative_in_the_lock_that_is_installed() {
     let fake = monorepo();
     let own = absolute_lock(&fake.path("mono"));
     fake.sandbox.write("mono/apps/foo/pixi.lock", &own);
-    let read = |path: &str| fs::read_to_string(fake.path(path)).unwrap();
+    let read = |path: &str| fake.read(path);
     // The second run overwrites the first.
     for is_first in [true, false] {
         create(&fake, &[])

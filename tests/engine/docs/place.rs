@@ -59,14 +59,10 @@ impl Place {
                 sandbox.set(name, value);
             }
         }
-        for command in [
-            "build-offline-product",
-            "create-workdir-from-container",
-            "create-workdir-from-host",
-            "final-verify-product",
-            "make-archive-ready-product",
-            "pixi-offline",
-        ] {
+        for command in words(
+            "build-offline-product create-workdir-from-container create-workdir-from-host \
+             final-verify-product make-archive-ready-product pixi-offline",
+        ) {
             std::os::unix::fs::symlink(binary(command), sandbox.bin().join(command)).unwrap();
         }
         for (program, package) in [("minisign", "minisign"), ("ssh-keygen", "openssh-client")] {

@@ -102,14 +102,7 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
         if young {
             run.prints(&format!("STAGE=it's \"prod\" in {app}/.pixi/envs/prod\n"));
         }
-        for gone in [
-            "PIXI_EXE",
-            "PIXI_CACHE_DIR",
-            "PIXI_PROMPT",
-            "PS1=",
-            "PRODUCT_ROOT",
-            "pixi-offline",
-        ] {
+        for gone in words("PIXI_EXE PIXI_CACHE_DIR PIXI_PROMPT PS1= PRODUCT_ROOT pixi-offline") {
             assert!(!run.stdout.contains(gone), "{gone}\n{run}");
         }
         let path = run

@@ -253,10 +253,7 @@ fn a_project_in_a_container_the_whole_way() {
     // The image of the container is that of the final verification.
     let proof = &phases(&run)["verify"];
     assert_eq!(proof["verification"]["image"]["id"], proof["image"]["id"]);
-    assert_eq!(
-        fs::read_to_string(real.path("product of the box/res/model.bin")).unwrap(),
-        "weights"
-    );
+    assert_eq!(real.read("product of the box/res/model.bin"), "weights");
     at_the_target(
         &real.image,
         &real.path("product of the box"),

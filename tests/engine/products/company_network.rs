@@ -98,7 +98,7 @@ impl Company {
 
         let url = format!("https://{address}:{port}/channel");
         for file in ["demo/pixi.toml", "demo/pixi.lock"] {
-            let text = fs::read_to_string(real.path(file)).unwrap();
+            let text = real.read(file);
             fs::write(real.path(file), text.replace(&channel().url, &url)).unwrap();
         }
         let login = serde_json::json!({"username": "joe", "password": PASSWORD});
@@ -179,7 +179,7 @@ fn a_company_network_leaves_no_trace_by_each_transport() {
         .concat(),
     );
     copied.success().says("HTTPS_PROXY=http://***@");
-    let through = fs::read_to_string(real.path("proxy.log")).unwrap();
+    let through = real.read("proxy.log");
     assert!(through.contains("through the proxy"), "{through}");
     company.leaves_no_trace(&copied);
     testbed::ran(NAME, 2);

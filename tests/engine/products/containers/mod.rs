@@ -211,16 +211,8 @@ fn a_failing_verification_keeps_its_code_and_brings_its_logs() {
         .success();
     let run = container.create(&real, &["--verify-run", "--", "python", "seven.py"]);
     run.code(7).prints("seven").says("W/out");
-    assert!(
-        fs::read_to_string(real.path("W/out/verify.log"))
-            .unwrap()
-            .contains("seven")
-    );
-    assert!(
-        !fs::read_to_string(real.path("W/out/pixi-install.log"))
-            .unwrap()
-            .is_empty()
-    );
+    assert!(real.read("W/out/verify.log").contains("seven"));
+    assert!(!real.read("W/out/pixi-install.log").is_empty());
     container.sh("true").success();
     // Again, over what the failed run left on both sides.
     container
