@@ -99,67 +99,8 @@ pub struct Options {
     #[arg(value_name = "DIR")]
     pub project: Option<PathBuf>,
 
-    /// The Pixi project: the same as DIR
-    #[arg(long, value_name = "DIR", help_heading = "Project")]
-    pub project_dir: Option<PathBuf>,
-
-    /// The running container that the project is in, by name or id
-    #[arg(
-        long,
-        value_name = "CONTAINER",
-        requires = "project_path_in_container",
-        help_heading = "Project"
-    )]
-    pub container_id: Option<OsString>,
-
-    /// The Pixi project in the container
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "container_id",
-        help_heading = "Project"
-    )]
-    pub project_path_in_container: Option<PathBuf>,
-
-    /// A directory above the project: what the project needs of it is staged, too
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with = "container_id",
-        help_heading = "Project"
-    )]
-    pub source_root: Option<PathBuf>,
-
-    /// A directory in the container above the project
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "container_id",
-        help_heading = "Project"
-    )]
-    pub source_root_in_container: Option<PathBuf>,
-
-    /// A directory of data that is packed with the project, copied whole
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with = "container_id",
-        help_heading = "Project"
-    )]
-    pub resources_dir: Option<PathBuf>,
-
-    /// A directory of data in the container that is packed with the project
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "container_id",
-        help_heading = "Project"
-    )]
-    pub resources_path_in_container: Option<PathBuf>,
-
-    /// Take nothing from the table [tool.pixi-offline] of the project's manifest
-    #[arg(long, help_heading = "Project")]
-    pub no_settings: bool,
+    #[command(flatten)]
+    pub source: SourceOptions,
 
     /// An image that has pixi and bash [default: $PIXI_IMAGE, else ghcr.io/prefix-dev/pixi:0.77.0;
     /// with --container-id its own]
@@ -250,6 +191,43 @@ pub struct Options {
     pub show: ShowOptions,
 }
 
+/// The project, on this machine or in a running container.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Project")]
+pub struct SourceOptions {
+    /// The Pixi project: the same as DIR
+    #[arg(long, value_name = "DIR")]
+    pub project_dir: Option<PathBuf>,
+
+    /// The running container that the project is in, by name or id
+    #[arg(long, value_name = "CONTAINER", requires = "project_path_in_container")]
+    pub container_id: Option<OsString>,
+
+    /// The Pixi project in the container
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub project_path_in_container: Option<PathBuf>,
+
+    /// A directory above the project: what the project needs of it is staged, too
+    #[arg(long, value_name = "DIR", conflicts_with = "container_id")]
+    pub source_root: Option<PathBuf>,
+
+    /// A directory in the container above the project
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub source_root_in_container: Option<PathBuf>,
+
+    /// A directory of data that is packed with the project, copied whole
+    #[arg(long, value_name = "DIR", conflicts_with = "container_id")]
+    pub resources_dir: Option<PathBuf>,
+
+    /// A directory of data in the container that is packed with the project
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub resources_path_in_container: Option<PathBuf>,
+
+    /// Take nothing from the table [tool.pixi-offline] of the project's manifest
+    #[arg(long)]
+    pub no_settings: bool,
+}
+
 /// What is shown, and whether anything is done.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
@@ -286,7 +264,7 @@ impl ShowOptions {
 impl Options {
     /// Requires that nothing is asked of the caller's container that it has by itself.
     fn require_of_container(&self) -> anyhow::Result<()> {
-        let Some(container) = &self.container_id else {
+        let Some(container) = &self.source.container_id else {
             return Ok(());
         };
         if self.container.container_platform.is_some() {
@@ -313,7 +291,10 @@ impl Options {
             .plan(&self.signing, self.build.workdir.force, context)?;
         let product = self.choices()?;
         let gpus = self.container.gpus.parse()?;
-        let source = match (&self.container_id, &self.project_path_in_container) {
+        let source = match (
+            &self.source.container_id,
+            &self.source.project_path_in_container,
+        ) {
             (None, None) => {
                 Source::Host(self.on_this_machine(image.as_ref(), gpus.clone(), context)?)
             }
@@ -364,8 +345,8 @@ impl Options {
         gpus: Option<Gpus>,
         context: &Context,
     ) -> anyhow::Result<HostBuildRequest> {
-        let project = self.project.as_ref().or(self.project_dir.as_ref());
-        let root = self.source_root.clone();
+        let project = self.project.as_ref().or(self.source.project_dir.as_ref());
+        let root = self.source.source_root.clone();
         Ok(HostBuildRequest {
             platform: self.container.platform()?,
             image: match (image, &context.host.pixi_image) {
@@ -374,7 +355,7 @@ impl Options {
                 (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
             },
             project_dir: project.map_or_else(|| ".".into(), PathBuf::clone),
-            resources_dir: self.resources_dir.clone(),
+            resources_dir: self.source.resources_dir.clone(),
             network: self.network.clone().request(!self.no_proxies),
             gpus,
             engine_arguments: self.engine_arg.clone(),
@@ -389,12 +370,12 @@ impl Options {
         container: &OsStr,
         project: &Path,
     ) -> anyhow::Result<ContainerBuildRequest> {
-        let root = self.source_root_in_container.clone();
+        let root = self.source.source_root_in_container.clone();
         let root = root.map(|dir| (SourcePlace::Container, dir));
         Ok(ContainerBuildRequest {
             container: ContainerId::new(container)?,
             project: project.to_owned(),
-            resources: self.resources_path_in_container.clone(),
+            resources: self.source.resources_path_in_container.clone(),
             clean: self.clean,
             build: self.build(WORKDIR_IN_CONTAINER, root)?,
         })

@@ -114,7 +114,7 @@ impl<'a> ProductPlan<'a> {
         )?;
         let (findings, size) = secrets_in(search, request, &workdir, &staged, &rules, &cache)?;
         secrets::warn(&findings, context);
-        if cache.original_lock().is_some() {
+        if cache.original_lock.is_some() {
             rules.leave_out(layout::LOCK_FILE);
         }
         Ok(ProductPlan {
