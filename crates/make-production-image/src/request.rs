@@ -226,11 +226,21 @@ impl CopiedPath {
 /// A `KEY=VALUE` in an image's configuration: a variable or a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSetting {
-    key: String,
-    value: String,
+    /// The name.
+    pub key: String,
+    /// The value: one line.
+    pub value: String,
 }
 
 impl ImageSetting {
+    /// A setting of this name.
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> ImageSetting {
+        ImageSetting {
+            key: key.into(),
+            value: value.into(),
+        }
+    }
+
     /// Takes the variable of an `--env`.
     ///
     /// # Errors
@@ -280,20 +290,7 @@ impl ImageSetting {
                 "{option} {key}: the value holds a control character, which a Dockerfile cannot contain"
             )));
         }
-        Ok(ImageSetting {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        })
-    }
-
-    /// The name.
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The value: one line.
-    pub fn value(&self) -> &str {
-        &self.value
+        Ok(ImageSetting::new(key, value))
     }
 }
 
