@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use testbed::sandbox::{Run, Sandbox, binary, names};
+use testbed::sandbox::{Run, Sandbox, binary, names, words};
 
 use crate::fake::{CREATE, Fake};
 use crate::make_product_update::{USUAL, delivered};
@@ -73,13 +73,7 @@ const SIZES: [&str; 14] = [
 
 /// What is in the way of archives.
 fn with_archives(sandbox: &Sandbox) {
-    for file in [
-        "there.tar",
-        "parts.tar.001",
-        "listed.tar.sha256",
-        "join.sh",
-        "dir.tar/file",
-    ] {
+    for file in words("there.tar parts.tar.001 listed.tar.sha256 join.sh dir.tar/file") {
         sandbox.write(file, "mine");
     }
 }

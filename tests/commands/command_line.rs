@@ -1,6 +1,7 @@
 //! What the commands share: options, exit codes, messages.
 
 use crate::fake::Fake;
+use testbed::sandbox::words;
 
 const COMMANDS: [&str; 4] = [
     "create-workdir-from-host",
@@ -95,14 +96,7 @@ fn a_missing_engine_is_said_right_after_the_command_line_is_read() {
     let fake = Fake::new();
     std::fs::remove_file(fake.sandbox.bin().join("docker")).unwrap();
     // The project is missing too, but that is looked at later.
-    let args = [
-        "--image",
-        "i",
-        "--project-dir",
-        "missing",
-        "--engine",
-        "no-such-engine",
-    ];
+    let args = words("--image i --project-dir missing --engine no-such-engine");
     fake.sandbox
         .run("create-workdir-from-host", args)
         .code(127)

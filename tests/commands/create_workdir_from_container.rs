@@ -64,7 +64,7 @@ impl Container {
     }
 
     fn record(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.fake.path("W/workdir.json")).unwrap()).unwrap()
+        self.fake.json("W/workdir.json")
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use testbed::limit::InTime as _;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::create_workdir_from_container::Container;
 use crate::fake::Fake;
@@ -72,14 +72,10 @@ impl Drop for Shown {
 /// A project, resources, directories around them, and what leads to them.
 fn furnish(fake: &Fake) -> Vec<Shown> {
     let sandbox = &fake.sandbox;
-    for file in [
-        "outer/inner/project/pixi.toml",
-        "outer/inner/project/src/main.py",
-        "store/deep/resources/model",
-        "mine/thesis.txt",
-        "around/under/file",
-        "links/keep",
-    ] {
+    for file in words(
+        "outer/inner/project/pixi.toml outer/inner/project/src/main.py \
+         store/deep/resources/model mine/thesis.txt around/under/file links/keep",
+    ) {
         sandbox.write(file, "[project]\nname = 'p'\n");
     }
     for dir in ["empty", "view", "other", "around/under/mount"] {

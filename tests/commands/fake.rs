@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use testbed::limit::{InTime as _, Started};
-use testbed::sandbox::{Run, Sandbox, binary};
+use testbed::sandbox::{Run, Sandbox, binary, words};
 
 /// What create-workdir-from-host takes to build the small project into `work/W`.
 pub const CREATE: [&str; 6] = [
@@ -132,14 +132,7 @@ impl Fake {
 
     /// Runs final-verify-product on the product of `work/W`, logs in `work/O`.
     pub fn verify(&self, more: &[&str]) -> Run {
-        let usual = [
-            "--image",
-            "img:1",
-            "--product-dir",
-            "W/product",
-            "--out-dir",
-            "O",
-        ];
+        let usual = words("--image img:1 --product-dir W/product --out-dir O");
         self.sandbox
             .run("final-verify-product", usual.iter().chain(more))
     }
@@ -181,6 +174,18 @@ impl Fake {
         let args = runs.remove(0);
         let script = args.iter().position(|arg| arg == "-c").expect("a script");
         (args[..script].to_vec(), args[script + 5..].to_vec())
+    }
+
+    /// The text of a file below `work/`.
+    #[track_caller]
+    pub fn read(&self, file: impl AsRef<Path>) -> String {
+        self.sandbox.read(file)
+    }
+
+    /// The JSON in a file below `work/`.
+    #[track_caller]
+    pub fn json(&self, file: impl AsRef<Path>) -> Value {
+        self.sandbox.json(file)
     }
 
     /// A path below `work/`.

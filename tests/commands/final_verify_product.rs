@@ -1,7 +1,5 @@
-use std::fs;
-
 use serde_json::json;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::fake::Fake;
 
@@ -11,14 +9,7 @@ fn product(fake: &Fake) {
 }
 
 fn verify(fake: &Fake, more: &[&str]) -> Run {
-    let usual = [
-        "--image",
-        "img:1",
-        "--product-dir",
-        "P",
-        "--out-dir",
-        "O/deep",
-    ];
+    let usual = words("--image img:1 --product-dir P --out-dir O/deep");
     fake.sandbox
         .run("final-verify-product", usual.iter().chain(more))
 }
@@ -64,14 +55,8 @@ fn the_product_is_mounted_read_only_without_a_network() {
     }
     let variables = "how='copy'\nname='demo'\nenvironment=''\nexpected_files=''\n";
     assert_eq!(script, [variables, "run", "a b", ""]);
-    assert_eq!(
-        fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap(),
-        "installed\n"
-    );
-    assert_eq!(
-        fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap(),
-        "verified\n"
-    );
+    assert_eq!(fake.read("O/deep/bootstrap.offline.log"), "installed\n");
+    assert_eq!(fake.read("O/deep/verify.offline.log"), "verified\n");
 }
 
 #[test]
@@ -92,7 +77,7 @@ fn in_place_is_the_old_way() {
         script,
         ["how='in-place'\nname=''\nenvironment=''\nexpected_files=''\n"]
     );
-    let log = fs::read_to_string(fake.path("O/deep/verify.offline.log")).unwrap();
+    let log = fake.read("O/deep/verify.offline.log");
     assert_eq!(log, "No verification requested.\n");
 }
 
@@ -160,14 +145,13 @@ fn plain_output_gives_the_terminal_no_orders_and_the_log_keeps_them() {
             "{run}"
         );
     }
-    let log = fs::read_to_string(fake.path("O/deep/bootstrap.offline.log")).unwrap();
+    let log = fake.read("O/deep/bootstrap.offline.log");
     assert_eq!(log, order);
 }
 
 /// What the record says of the network.
 fn network(fake: &Fake) -> serde_json::Value {
-    let text = fs::read(fake.path("O/deep/verification.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let record = fake.json("O/deep/verification.json");
     record["network"].clone()
 }
 
@@ -263,8 +247,7 @@ fn a_container_that_contradicts_itself_has_not_passed() {
         verify(&fake, &[])
             .code(1)
             .says("the output of the container contradicts itself");
-        let text = fs::read(fake.path("O/deep/verification.json")).unwrap();
-        let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let record = fake.json("O/deep/verification.json");
         assert_eq!(record["outcome"], "failed", "{signals:?}");
     }
 }
@@ -273,14 +256,7 @@ fn a_container_that_contradicts_itself_has_not_passed() {
 fn a_verification_may_name_its_environment() {
     let fake = Fake::new();
     product(&fake);
-    let args = [
-        "--project-name",
-        "demo",
-        "--verify-environment",
-        "test",
-        "--verify-task",
-        "t",
-    ];
+    let args = words("--project-name demo --verify-environment test --verify-task t");
     verify(&fake, &args).success();
     assert_eq!(
         fake.run_call().1,

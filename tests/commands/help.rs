@@ -1,6 +1,6 @@
 //! What the commands have in common: the help, `-q` and `-v`, and options by their second names.
 
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, has, words};
 
 use crate::fake::Fake;
 
@@ -28,20 +28,10 @@ fn the_short_help_of_build_offline_product_is_one_page_with_three_examples() {
     let options = listed(&short.success().stdout);
     assert_eq!(
         options,
-        [
-            "--source-root",
-            "--resources-dir",
-            "--image",
-            "--workdir",
-            "--exclude",
-            "--environment",
-            "--verify-task",
-            "--expect-output",
-            "--archive",
-            "--dry-run",
-            "--quiet",
-            "--verbose",
-        ],
+        words(
+            "--source-root --resources-dir --image --workdir --exclude --environment \
+             --verify-task --expect-output --archive --dry-run --quiet --verbose"
+        ),
         "{short}"
     );
     assert_eq!(short.stdout.matches("\n  $ ").count(), 3, "{short}");
@@ -87,16 +77,10 @@ fn the_help_of_a_shared_option_fits_the_command() {
         assert_eq!(is_told, starts_containers, "{command}: {verbose}");
     }
     let update = help("make-product-update");
-    assert!(
-        update.contains("Pack the update into this file"),
-        "{update}"
-    );
+    has(&update, "Pack the update into this file");
     assert!(!update.contains("Pack the product"), "{update}");
     let build = help("build-offline-product");
-    assert!(
-        build.contains("After `--`: verify with `pixi run CMD"),
-        "{build}"
-    );
+    has(&build, "After `--`: verify with `pixi run CMD");
 }
 
 #[test]
@@ -121,15 +105,7 @@ fn quiet_leaves_warnings_and_errors() {
     std::fs::remove_file(fake.path("demo/pixi.lock")).unwrap();
     let run = fake.create(&["-q"]);
     run.success().says("WARNING: ").says_not("OK: ");
-    let image = [
-        "-q",
-        "--product-dir",
-        "missing",
-        "--base-image",
-        "b",
-        "--tag",
-        "t",
-    ];
+    let image = words("-q --product-dir missing --base-image b --tag t");
     fake.sandbox
         .run("make-production-image", image)
         .code(2)
@@ -252,8 +228,7 @@ fn two_hyphens_begin_a_verification_and_second_names_are_the_same_options() {
         &["--verify-run", "--", "python", "-q"],
     ] {
         fake.create(args).success();
-        let record = std::fs::read_to_string(fake.path("W/workdir.json")).unwrap();
-        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        let record = fake.json("W/workdir.json");
         assert_eq!(
             record["verification"]["command"],
             serde_json::json!(["python", "-q"]),
@@ -280,18 +255,10 @@ fn two_hyphens_begin_a_verification_and_second_names_are_the_same_options() {
         );
     }
     let build = |args: &[&str]| fake.run("build-offline-product", args);
-    let args = [
-        "--logs-dir",
-        "L",
-        "--product-dir",
-        "P",
-        "--no-cache",
-        "--check-hashes",
-        "--package-cache",
-        "full",
-        "--product-env",
-        "A=b",
-    ];
+    let args = words(
+        "--logs-dir L --product-dir P --no-cache --check-hashes --package-cache full \
+         --product-env A=b",
+    );
     build(&args).success();
     assert!(fake.path("L/bootstrap.offline.log").exists());
     assert!(fake.path("P/envs.sh").exists());

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::fake::Fake;
 use testbed::limit::InTime as _;
+use testbed::sandbox::has;
 
 #[test]
 fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
@@ -32,7 +33,7 @@ fn a_signal_ends_the_container_and_gives_128_plus_its_number() {
         assert!(stderr.contains("interrupted by signal"), "{stderr}");
         assert!(fake.calls().iter().any(|call| call[0] == "rm"));
         // The install was through: what is there is said to be installed.
-        let record = std::fs::read_to_string(fake.path("W/workdir.json")).unwrap();
+        let record = fake.read("W/workdir.json");
         assert!(record.contains("\"state\": \"installed\""), "{record}");
         // The next run accepts what is left.
         fake.with(json!({"hang": false}))
@@ -83,16 +84,13 @@ fn a_phase_that_takes_too_long_is_ended_and_named() {
             .code(124)
             .says(&format!("phase {phase} took longer than --timeout 1500ms"));
         assert!(fake.calls().iter().any(|call| call[0] == "rm"));
-        let record = std::fs::read_to_string(fake.path("W/workdir.json")).unwrap();
+        let record = fake.read("W/workdir.json");
         let state = if phase == "install" {
             "staged"
         } else {
             "installed"
         };
-        assert!(
-            record.contains(&format!("\"state\": \"{state}\"")),
-            "{record}"
-        );
+        has(&record, &format!("\"state\": \"{state}\""));
         // The next run accepts what is left.
         fake.with(json!({"hang_in": null}))
             .create(&["--timeout", "1h"])

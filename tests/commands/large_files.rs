@@ -3,7 +3,7 @@
 use std::fs;
 
 use testbed::ensure_debian_package;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::package_cache::Workdir;
 
@@ -95,14 +95,7 @@ fn an_update_names_a_file_that_fat_cannot_hold_and_says_what_carries_it() {
         fs::write(package.join(file), text).unwrap();
     }
     workdir.make(&[]).success();
-    let words = [
-        "--from",
-        "W/product",
-        "--product-dir",
-        "NEW",
-        "--output",
-        "U",
-    ];
+    let words = words("--from W/product --product-dir NEW --output U");
     workdir
         .update(&[&words[..], &["--dry-run"]].concat())
         .success()

@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-use testbed::sandbox::{Run, Sandbox, binary, names};
+use testbed::sandbox::{Run, Sandbox, binary, names, words};
 
 fn workdir() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -36,19 +36,10 @@ fn the_product_holds_what_the_contract_says() {
     run.says("NOTE: the workdir has no workdir.json");
     assert_eq!(
         names(&product),
-        [
-            "README.txt",
-            "SHA256SUMS",
-            "bootstrap-project.sh",
-            "demo",
-            "envs.sh",
-            "manifest.json",
-            "pkg-cache",
-            "provenance.json",
-            "report.html",
-            "res",
-            "sbom.cdx.json"
-        ]
+        words(
+            "README.txt SHA256SUMS bootstrap-project.sh demo envs.sh manifest.json pkg-cache \
+             provenance.json report.html res sbom.cdx.json"
+        )
     );
     assert_eq!(
         names(&product.join("demo")),
@@ -299,7 +290,7 @@ fn the_readme_is_made_from_what_the_product_is_and_the_same_each_time() {
         fake.sandbox
             .run("make-archive-ready-product", args)
             .success();
-        fs::read_to_string(fake.path("W/product/README.txt")).unwrap()
+        fake.read("W/product/README.txt")
     };
     let text = readme(&[]);
     for line in [
@@ -317,7 +308,7 @@ fn the_readme_is_made_from_what_the_product_is_and_the_same_each_time() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     assert_eq!(readme(&["--force"]), text);
-    let sums = fs::read_to_string(fake.path("W/product/SHA256SUMS")).unwrap();
+    let sums = fake.read("W/product/SHA256SUMS");
     assert!(sums.contains("  README.txt\n"), "{sums}");
     fake.sandbox
         .write("W/pixi-cache/pixi-offline-bin/pixi", "pixi");

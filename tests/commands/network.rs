@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::json;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::fake::Fake;
 
@@ -121,12 +121,8 @@ fn files_are_mounted_read_only_outside_of_the_workdir_for_the_build_alone() {
 
     // Nowhere on this side, but where they were; nothing is left beside.
     let grep = |text: &str| {
-        let found = Run::of(fake.sandbox.program("grep").args([
-            "-rlF",
-            "--exclude-dir=helpers",
-            text,
-            "W",
-        ]));
+        let args = ["-rlF", "--exclude-dir=helpers", text, "W"];
+        let found = Run::of(fake.sandbox.program("grep").args(args));
         assert_eq!((found.code, found.stdout.as_str()), (1, ""), "{found}");
     };
     for text in [
@@ -174,12 +170,7 @@ fn create_workdir_from_host_takes_the_same_files_and_no_proxy_by_itself() {
 #[test]
 fn a_variable_of_the_callers_is_left_as_it_is() {
     let fake = with_files();
-    let own = [
-        "--container-env",
-        "SSL_CERT_FILE=/mine.pem",
-        "--container-env",
-        "NETRC=/mine",
-    ];
+    let own = words("--container-env SSL_CERT_FILE=/mine.pem --container-env NETRC=/mine");
     fake.create(&[&FILES[..], &own].concat()).success();
     let (_, script) = fake.run_call();
     let left = VARIABLES
@@ -225,7 +216,7 @@ fn logins_are_masked_in_stdout_and_log() {
     let run = fake.create(&FILES);
     run.success().prints("Bearer *** or ***@h or ***\n");
     shows_no_secret(&run);
-    let log = fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap();
+    let log = fake.read("W/out/pixi-install.log");
     assert_eq!(log, "Bearer *** or ***@h or ***\n");
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use testbed::ensure_debian_package;
 use testbed::limit::InTime as _;
-use testbed::sandbox::names;
+use testbed::sandbox::{has, names, words};
 
 use crate::make_product_update::by_form::tree;
 use crate::package_cache::Workdir;
@@ -160,16 +160,10 @@ fn parts_are_checked_and_joined() {
         .pack(&["--split", "1M", "W/product", "disc/demo.tar.gz"])
         .success()
         .says("in 4 parts");
-    let expected = [
-        "JOIN.txt",
-        "demo.tar.gz.001",
-        "demo.tar.gz.002",
-        "demo.tar.gz.003",
-        "demo.tar.gz.004",
-        "demo.tar.gz.parts.sha256",
-        "demo.tar.gz.sha256",
-        "join.sh",
-    ];
+    let expected = words(
+        "JOIN.txt demo.tar.gz.001 demo.tar.gz.002 demo.tar.gz.003 demo.tar.gz.004 \
+         demo.tar.gz.parts.sha256 demo.tar.gz.sha256 join.sh",
+    );
     assert_eq!(names(&workdir.path("disc")), expected);
     for part in &expected[1..4] {
         assert_eq!(
@@ -301,10 +295,7 @@ fn hidden_archives_cut_lists_and_leftovers_of_ended_runs_are_joined() {
     let output = workdir.sh("disc", "sh join.sh");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     succeeds(&output);
-    assert!(
-        told.contains("joining.999999999 is of another run"),
-        "{told}"
-    );
+    has(&told, "joining.999999999 is of another run");
     assert!(left.exists());
     workdir.pack(&["W/product", "whole.tar"]).success();
     let joined = fs::read(workdir.path("disc/.demo.tar")).unwrap();
@@ -369,13 +360,7 @@ fn stale_parts_of_an_earlier_run_go() {
     pack(&["--force"]).success();
     assert_eq!(
         names(&workdir.path("disc")),
-        [
-            "JOIN.txt",
-            "demo.tar",
-            "demo.tar.sha256",
-            "demo.tar.txt",
-            "join.sh"
-        ]
+        words("JOIN.txt demo.tar demo.tar.sha256 demo.tar.txt join.sh")
     );
 }
 

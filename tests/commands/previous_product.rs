@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use testbed::ensure_debian_package;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::fake::Fake;
 use crate::package_cache::Workdir;
@@ -128,12 +128,7 @@ fn what_cannot_be_compared_is_refused_and_the_product_stays() {
     refused(&["--previous", "GONE"], 2, "--previous");
     refused(&["--previous", "W/project"], 2, "has no manifest.json");
     refused(&["--previous-key", "key.pub"], 2, "--previous");
-    let args = [
-        "--previous",
-        "OLD",
-        "--previous-key",
-        "W/project/demo/pixi.toml",
-    ];
+    let args = words("--previous OLD --previous-key W/project/demo/pixi.toml");
     refused(&args, 2, "is not a public key of minisign");
     let manifest = workdir.path("OLD/manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
@@ -208,15 +203,7 @@ fn the_section_outlives_the_verification_that_is_attached() {
     build(&["--output", "P"]).success();
     fs::rename(fake.path("P"), fake.path("OLD")).unwrap();
     fake.sandbox.write("demo/new.py", "");
-    build(&[
-        "--output",
-        "P",
-        "--previous",
-        "OLD",
-        "--verify-task",
-        "smoke",
-    ])
-    .success();
+    build(&words("--output P --previous OLD --verify-task smoke")).success();
     let product = fake.path("P");
     let settings = changes(&product)["settings"].to_string();
     assert!(!settings.contains("verified"), "{settings}");
@@ -227,15 +214,7 @@ fn the_section_outlives_the_verification_that_is_attached() {
     // A later verification, on another machine for example, has only the product.
     fs::remove_dir_all(fake.path("OLD")).unwrap();
     let attach = |more: &[&str]| {
-        let usual = [
-            "--image",
-            "img:1",
-            "--product-dir",
-            "P",
-            "--out-dir",
-            "O",
-            "--attach",
-        ];
+        let usual = words("--image img:1 --product-dir P --out-dir O --attach");
         fake.sandbox
             .run("final-verify-product", usual.iter().chain(more))
     };
@@ -289,15 +268,7 @@ fn another_project_is_refused_before_a_container_starts_and_by_a_dry_run() {
     fs::rename(fake.path("demo"), fake.path("domo")).unwrap();
     let before = fake.calls().len();
     for more in [&[][..], &["--dry-run"]] {
-        let args = [
-            "domo",
-            "--image",
-            "img:1",
-            "--workdir",
-            "V",
-            "--previous",
-            "OLD",
-        ];
+        let args = words("domo --image img:1 --workdir V --previous OLD");
         fake.sandbox
             .run("build-offline-product", args.iter().chain(more))
             .code(2)

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, has, names, words};
 
 use crate::create_workdir_from_container::Container;
 use crate::fake::{Fake, LOCK};
@@ -156,16 +156,8 @@ fn off_is_silent_and_what_is_known_is_passed_over() {
     furnish(&fake);
     let run = fake.create(&with(&USUAL, &["--secrets", "off"]));
     run.success().says_not("looks like");
-    let known = [
-        "--secrets",
-        "deny",
-        "--allow-secret",
-        ".env*",
-        "--allow-secret",
-        "/pixi.*",
-        "--allow-secret",
-        ".pixi/",
-    ];
+    let known =
+        words("--secrets deny --allow-secret .env* --allow-secret /pixi.* --allow-secret .pixi/");
     let run = fake.create(&with(&USUAL, &known));
     run.code(2).says(PLACES[5]);
     for place in &PLACES[..5] {
@@ -176,16 +168,7 @@ fn off_is_silent_and_what_is_known_is_passed_over() {
         &["--allow-secret", "notes.txt"],
     ));
     run.success().says_not("looks like");
-    let args = [
-        "--workdir",
-        "W",
-        "--env",
-        "API_TOKEN=Eithoh7e",
-        "--secrets",
-        "deny",
-        "--allow-secret",
-        "*",
-    ];
+    let args = words("--workdir W --env API_TOKEN=Eithoh7e --secrets deny --allow-secret *");
     let run = fake.sandbox.run("make-archive-ready-product", args);
     run.success().says_not("looks like");
     let run = fake.create(&["--allow-secret", "!"]);
@@ -279,20 +262,14 @@ fn credentials_of_a_running_container_are_masked_too() {
     let pixi = container.fake.sandbox.bin().join("pixi");
     let text = fs::read_to_string(&pixi).unwrap();
     fs::write(&pixi, text.replace("echo verified", "env; echo verified")).unwrap();
-    let run = container.create(&[
-        "--container-env",
-        "HTTPS_PROXY=http://joe:Ahf7Oiqu@proxy.corp.net",
-        "--verify-task",
-        "t",
-    ]);
+    let run = container.create(&words(
+        "--container-env HTTPS_PROXY=http://joe:Ahf7Oiqu@proxy.corp.net --verify-task t",
+    ));
     run.success()
         .prints("HTTPS_PROXY=http://***@proxy.corp.net\n");
     shows_no_value(&run);
     let log = fs::read_to_string(container.fake.path("W/out/verify.log")).unwrap();
-    assert!(
-        log.contains("HTTPS_PROXY=http://***@proxy.corp.net\n"),
-        "{log}"
-    );
+    has(&log, "HTTPS_PROXY=http://***@proxy.corp.net\n");
     assert!(!log.contains("Ahf7Oiqu"), "{log}");
 }
 
@@ -325,16 +302,7 @@ fn args_of_a_verification_are_searched_before_anything_is_touched() {
         fake.sandbox
             .run("make-archive-ready-product", ["--workdir", "W"])
             .success();
-        let usual = [
-            "--image",
-            "img:1",
-            "--product-dir",
-            "W/product",
-            "--out-dir",
-            "O",
-            "--project-name",
-            "demo",
-        ];
+        let usual = words("--image img:1 --product-dir W/product --out-dir O --project-name demo");
         let verified = |more: &[&str]| {
             let args = with(&with(&usual, more), &verify);
             fake.sandbox.run("final-verify-product", args)

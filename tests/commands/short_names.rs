@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use testbed::limit::{COMMAND, Started};
-use testbed::sandbox::{Run, Sandbox, binary};
+use testbed::sandbox::{Run, Sandbox, binary, words};
 
 /// Stands in for a command: prints the words, waits for a signal where it is asked to, and
 /// ends with a code of its own.
@@ -39,17 +39,11 @@ fn executable(file: &std::path::Path, text: &str) {
 #[test]
 fn a_short_name_is_the_command_beside_it_word_for_word() {
     let sandbox = Sandbox::new();
-    let commands = [
-        "build-offline-product",
-        "create-workdir-from-host",
-        "create-workdir-from-container",
-        "make-archive-ready-product",
-        "final-verify-product",
-        "make-production-image",
-        "compare-products",
-        "make-product-update",
-        "pack-product",
-    ];
+    let commands = words(
+        "build-offline-product create-workdir-from-host create-workdir-from-container \
+         make-archive-ready-product final-verify-product make-production-image compare-products \
+         make-product-update pack-product",
+    );
     let place = place(&sandbox, &commands);
     // Of the same name, and not beside it.
     executable(&sandbox.bin().join(commands[0]), "#!/bin/sh\nexit 1\n");

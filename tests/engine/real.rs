@@ -63,6 +63,12 @@ impl Real {
         real
     }
 
+    /// The text of a file below `work/`.
+    #[track_caller]
+    pub fn read(&self, file: impl AsRef<Path>) -> String {
+        self.sandbox.read(file)
+    }
+
     /// A path below `work/`.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.sandbox.work().join(name)

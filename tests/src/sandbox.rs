@@ -83,6 +83,19 @@ impl Sandbox {
         file
     }
 
+    /// The text of a file below `work/`.
+    #[track_caller]
+    pub fn read(&self, file: impl AsRef<Path>) -> String {
+        let file = self.work().join(file);
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    }
+
+    /// The JSON in a file below `work/`.
+    #[track_caller]
+    pub fn json(&self, file: impl AsRef<Path>) -> serde_json::Value {
+        serde_json::from_str(&self.read(file)).expect("it is JSON")
+    }
+
     /// A command of ours, not started.
     pub fn command(&self, name: &str) -> Command {
         self.program(binary(name))
@@ -207,6 +220,17 @@ pub fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Requires a part of a text, which is shown without it.
+#[track_caller]
+pub fn has(text: &str, part: &str) {
+    assert!(text.contains(part), "no {part:?} in {text}");
+}
+
+/// The words of a line, such as a command line; none of them has a space in it.
+pub fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
 }
 
 /// The file of a program of this workspace: in `PIXI_OFFLINE_BIN_DIR` (the

@@ -21,9 +21,9 @@ use pixi_offline::layout::{CONTAINER_WORKDIR, WORKDIR_IN_CONTAINER};
 use pixi_offline::project::Generated;
 use pixi_offline::report::{Format, Phases, Report};
 use pixi_offline::request::{
-    BuildOptions, BuildRequest, ContainerId, GpuOptions, Gpus, ImageReference, NetworkOptions,
-    OFFICIAL_IMAGE, PlatformOptions, PreviousOptions, ProductOptions, SigningOptions, SourcePlace,
-    TransferOptions, VerbosityOptions,
+    BuildOptions, BuildRequest, ContainerId, ContainerOptions, Gpus, ImageReference,
+    NetworkOptions, OFFICIAL_IMAGE, PreviousOptions, ProductOptions, SigningOptions, SourcePlace,
+    VerbosityOptions, one,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -99,67 +99,8 @@ pub struct Options {
     #[arg(value_name = "DIR")]
     pub project: Option<PathBuf>,
 
-    /// The Pixi project: the same as DIR
-    #[arg(long, value_name = "DIR", help_heading = "Project")]
-    pub project_dir: Option<PathBuf>,
-
-    /// The running container that the project is in, by name or id
-    #[arg(
-        long,
-        value_name = "CONTAINER",
-        requires = "project_path_in_container",
-        help_heading = "Project"
-    )]
-    pub container_id: Option<OsString>,
-
-    /// The Pixi project in the container
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "container_id",
-        help_heading = "Project"
-    )]
-    pub project_path_in_container: Option<PathBuf>,
-
-    /// A directory above the project: what the project needs of it is staged, too
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with = "container_id",
-        help_heading = "Project"
-    )]
-    pub source_root: Option<PathBuf>,
-
-    /// A directory in the container above the project
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "container_id",
-        help_heading = "Project"
-    )]
-    pub source_root_in_container: Option<PathBuf>,
-
-    /// A directory of data that is packed with the project, copied whole
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with = "container_id",
-        help_heading = "Project"
-    )]
-    pub resources_dir: Option<PathBuf>,
-
-    /// A directory of data in the container that is packed with the project
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "container_id",
-        help_heading = "Project"
-    )]
-    pub resources_path_in_container: Option<PathBuf>,
-
-    /// Take nothing from the table [tool.pixi-offline] of the project's manifest
-    #[arg(long, help_heading = "Project")]
-    pub no_settings: bool,
+    #[command(flatten)]
+    pub source: SourceOptions,
 
     /// An image that has pixi and bash [default: $PIXI_IMAGE, else ghcr.io/prefix-dev/pixi:0.77.0;
     /// with --container-id its own]
@@ -223,10 +164,7 @@ pub struct Options {
     pub archive: ArchiveOptions,
 
     #[command(flatten)]
-    pub platform: PlatformOptions,
-
-    #[command(flatten)]
-    pub transfer: TransferOptions,
+    pub container: ContainerOptions,
 
     #[command(flatten)]
     pub network: NetworkOptions,
@@ -240,9 +178,6 @@ pub struct Options {
     )]
     pub no_proxies: bool,
 
-    #[command(flatten)]
-    pub gpus: GpuOptions,
-
     /// Pass ARG to the engine's `run` for the build container (repeatable)
     #[arg(
         long,
@@ -254,6 +189,43 @@ pub struct Options {
 
     #[command(flatten)]
     pub show: ShowOptions,
+}
+
+/// The project, on this machine or in a running container.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Project")]
+pub struct SourceOptions {
+    /// The Pixi project: the same as DIR
+    #[arg(long, value_name = "DIR")]
+    pub project_dir: Option<PathBuf>,
+
+    /// The running container that the project is in, by name or id
+    #[arg(long, value_name = "CONTAINER", requires = "project_path_in_container")]
+    pub container_id: Option<OsString>,
+
+    /// The Pixi project in the container
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub project_path_in_container: Option<PathBuf>,
+
+    /// A directory above the project: what the project needs of it is staged, too
+    #[arg(long, value_name = "DIR", conflicts_with = "container_id")]
+    pub source_root: Option<PathBuf>,
+
+    /// A directory in the container above the project
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub source_root_in_container: Option<PathBuf>,
+
+    /// A directory of data that is packed with the project, copied whole
+    #[arg(long, value_name = "DIR", conflicts_with = "container_id")]
+    pub resources_dir: Option<PathBuf>,
+
+    /// A directory of data in the container that is packed with the project
+    #[arg(long, value_name = "DIR", requires = "container_id")]
+    pub resources_path_in_container: Option<PathBuf>,
+
+    /// Take nothing from the table [tool.pixi-offline] of the project's manifest
+    #[arg(long)]
+    pub no_settings: bool,
 }
 
 /// What is shown, and whether anything is done.
@@ -292,10 +264,10 @@ impl ShowOptions {
 impl Options {
     /// Requires that nothing is asked of the caller's container that it has by itself.
     fn require_of_container(&self) -> anyhow::Result<()> {
-        let Some(container) = &self.container_id else {
+        let Some(container) = &self.source.container_id else {
             return Ok(());
         };
-        if self.platform.container_platform.is_some() {
+        if self.container.container_platform.is_some() {
             return Err(Failure::usage(
                 "--container-platform is for --project-dir: the platform of --container-id is that of its container; leave it out",
             ));
@@ -313,13 +285,16 @@ impl Options {
         self.require_of_container()?;
         take_from_here(&mut self.build, context)?;
         let options = settings::take(&mut self, context)?;
-        let image = self.image.as_deref().map(ImageReference::new).transpose()?;
+        let image = one(&self.image, ImageReference::new)?;
         let archive = self
             .archive
             .plan(&self.signing, self.build.workdir.force, context)?;
         let product = self.choices()?;
-        let gpus = self.gpus.parse()?;
-        let source = match (&self.container_id, &self.project_path_in_container) {
+        let gpus = self.container.gpus.parse()?;
+        let source = match (
+            &self.source.container_id,
+            &self.source.project_path_in_container,
+        ) {
             (None, None) => {
                 Source::Host(self.on_this_machine(image.as_ref(), gpus.clone(), context)?)
             }
@@ -338,7 +313,7 @@ impl Options {
             product,
             out_dir: self.out_dir,
             gpus,
-            transfer: self.transfer.transfer,
+            transfer: self.container.transfer,
             workdirs: None,
             options,
             archive: archive.map(|plan| Arc::new(plan) as Arc<dyn ProductArchive>),
@@ -370,22 +345,22 @@ impl Options {
         gpus: Option<Gpus>,
         context: &Context,
     ) -> anyhow::Result<HostBuildRequest> {
-        let project = self.project.as_ref().or(self.project_dir.as_ref());
-        let root = self.source_root.clone();
+        let project = self.project.as_ref().or(self.source.project_dir.as_ref());
+        let root = self.source.source_root.clone();
         Ok(HostBuildRequest {
-            platform: self.platform.parse()?,
+            platform: self.container.platform()?,
             image: match (image, &context.host.pixi_image) {
                 (Some(image), _) => image.clone(),
                 (None, Some(image)) => ImageReference::new(image)?,
                 (None, None) => ImageReference::new(OFFICIAL_IMAGE.as_ref())?,
             },
             project_dir: project.map_or_else(|| ".".into(), PathBuf::clone),
-            resources_dir: self.resources_dir.clone(),
+            resources_dir: self.source.resources_dir.clone(),
             network: self.network.clone().request(!self.no_proxies),
             gpus,
             engine_arguments: self.engine_arg.clone(),
             build: self.build(CONTAINER_WORKDIR, root.map(|dir| (SourcePlace::Host, dir)))?,
-            transfer: self.transfer.transfer,
+            transfer: self.container.transfer,
         })
     }
 
@@ -395,12 +370,12 @@ impl Options {
         container: &OsStr,
         project: &Path,
     ) -> anyhow::Result<ContainerBuildRequest> {
-        let root = self.source_root_in_container.clone();
+        let root = self.source.source_root_in_container.clone();
         let root = root.map(|dir| (SourcePlace::Container, dir));
         Ok(ContainerBuildRequest {
             container: ContainerId::new(container)?,
             project: project.to_owned(),
-            resources: self.resources_path_in_container.clone(),
+            resources: self.source.resources_path_in_container.clone(),
             clean: self.clean,
             build: self.build(WORKDIR_IN_CONTAINER, root)?,
         })

@@ -17,8 +17,8 @@ use crate::Options;
 /// So are the environments, and a source root with what is taken of it.
 pub(crate) fn take(options: &mut Options, context: &Context) -> anyhow::Result<Vec<OptionValue>> {
     let given = values(options);
-    let settings = match options.container_id {
-        None if !options.no_settings => read(options, context)?,
+    let settings = match options.source.container_id {
+        None if !options.source.no_settings => read(options, context)?,
         _ => None,
     };
     let Some(settings) = settings else {
@@ -42,7 +42,10 @@ pub(crate) fn take(options: &mut Options, context: &Context) -> anyhow::Result<V
 }
 
 fn read(options: &Options, context: &Context) -> anyhow::Result<Option<Settings>> {
-    let project = options.project.as_ref().or(options.project_dir.as_ref());
+    let project = options
+        .project
+        .as_ref()
+        .or(options.source.project_dir.as_ref());
     let project = context
         .host
         .absolute(project.map_or(Path::new("."), PathBuf::as_path));
@@ -55,15 +58,15 @@ fn read(options: &Options, context: &Context) -> anyhow::Result<Option<Settings>
         return Ok(None);
     };
     // What the command line replaces must not be looked at: it may be what is wrong.
-    if options.source_root.is_some() {
+    if options.source.source_root.is_some() {
         settings.source_root = None;
         settings.also = Vec::new();
         settings.whole_root = false;
     }
-    if options.resources_dir.is_some() {
+    if options.source.resources_dir.is_some() {
         settings.resources_dir = None;
     }
-    let root = options.source_root.as_ref();
+    let root = options.source.source_root.as_ref();
     let root = root.map(|root| context.host.absolute(root));
     settings.resolve(&project, root.as_deref(), context)?;
     Ok(Some(settings))
@@ -72,8 +75,8 @@ fn read(options: &Options, context: &Context) -> anyhow::Result<Option<Settings>
 fn apply(options: &mut Options, settings: Settings) {
     let build = &mut options.build;
     let or = |given: &mut Option<_>, set| *given = given.take().or(set);
-    or(&mut options.resources_dir, settings.resources_dir);
-    or(&mut options.source_root, settings.source_root);
+    or(&mut options.source.resources_dir, settings.resources_dir);
+    or(&mut options.source.source_root, settings.source_root);
     if build.root.also.is_empty() && !build.root.whole_root {
         build.root.also = settings.also;
         build.root.whole_root = settings.whole_root;
@@ -117,10 +120,10 @@ fn values(options: &Options) -> Vec<(&'static str, Vec<OsString>)> {
     let text = |text: &Option<OsString>| text.iter().cloned().collect();
     let flag = |is_set: bool| is_set.then(|| OsString::from("true")).into_iter().collect();
     vec![
-        ("--source-root", path(&options.source_root)),
+        ("--source-root", path(&options.source.source_root)),
         ("--also", paths(&build.root.also)),
         ("--whole-root", flag(build.root.whole_root)),
-        ("--resources-dir", path(&options.resources_dir)),
+        ("--resources-dir", path(&options.source.resources_dir)),
         ("--project-name", text(&build.workdir.project_name)),
         ("--exclude", build.workdir.excludes.exclude.clone()),
         ("--environment", build.environments.environment.clone()),

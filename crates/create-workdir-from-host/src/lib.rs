@@ -9,8 +9,7 @@ use pixi_offline::commands::take_from_here;
 use pixi_offline::context::Context;
 use pixi_offline::layout::CONTAINER_WORKDIR;
 use pixi_offline::request::{
-    BuildOptions, GpuOptions, ImageReference, NetworkOptions, PlatformOptions, SourcePlace,
-    TransferOptions, VerbosityOptions,
+    BuildOptions, ContainerOptions, ImageReference, NetworkOptions, SourcePlace, VerbosityOptions,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -54,16 +53,10 @@ pub struct Options {
     pub build: BuildOptions,
 
     #[command(flatten)]
-    pub platform: PlatformOptions,
-
-    #[command(flatten)]
-    pub transfer: TransferOptions,
+    pub container: ContainerOptions,
 
     #[command(flatten)]
     pub network: NetworkOptions,
-
-    #[command(flatten)]
-    pub gpus: GpuOptions,
 
     /// Pass ARG to the engine's `run` for the build container (repeatable)
     #[arg(long, value_name = "ARG", help_heading = "Container engine")]
@@ -79,17 +72,17 @@ impl TryFrom<Options> for HostBuildRequest {
     fn try_from(options: Options) -> anyhow::Result<HostBuildRequest> {
         Ok(HostBuildRequest {
             image: ImageReference::new(&options.image)?,
-            platform: options.platform.parse()?,
+            platform: options.container.platform()?,
             project_dir: options.project_dir,
             resources_dir: options.resources_dir,
             build: options.build.request(
                 &options.container_workdir_path,
                 options.source_root.map(|dir| (SourcePlace::Host, dir)),
             )?,
-            transfer: options.transfer.transfer,
+            transfer: options.container.transfer,
             // This command passes no variable on that it was not told to.
             network: options.network.request(false),
-            gpus: options.gpus.parse()?,
+            gpus: options.container.gpus.parse()?,
             engine_arguments: options.engine_arg,
         })
     }

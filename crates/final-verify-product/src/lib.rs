@@ -9,8 +9,8 @@ use pixi_offline::commands::variables_from_here;
 use pixi_offline::container::Engine;
 use pixi_offline::context::Context;
 use pixi_offline::request::{
-    EngineOptions, GpuOptions, ImageReference, PlatformOptions, ProjectName, SecretOptions,
-    SigningOptions, TransferOptions, VerbosityOptions, VerifyOptions,
+    ContainerOptions, ContainerVariable, EngineOptions, ImageReference, ProjectName, SecretOptions,
+    SigningOptions, TimeLimit, VerbosityOptions, VerifyOptions, each, one,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -68,13 +68,7 @@ pub struct Options {
     pub engine: EngineOptions,
 
     #[command(flatten)]
-    pub platform: PlatformOptions,
-
-    #[command(flatten)]
-    pub transfer: TransferOptions,
-
-    #[command(flatten)]
-    pub gpus: GpuOptions,
+    pub container: ContainerOptions,
 
     #[command(flatten)]
     pub verify: VerifyOptions,
@@ -90,16 +84,8 @@ fn image_and_project(
     is_verified: bool,
     context: &Context,
 ) -> anyhow::Result<(ImageReference, Option<ProjectName>, Option<Engine>)> {
-    let image = options
-        .image
-        .as_deref()
-        .map(ImageReference::new)
-        .transpose()?;
-    let project = options
-        .project_name
-        .as_deref()
-        .map(ProjectName::new)
-        .transpose()?;
+    let image = one(&options.image, ImageReference::new)?;
+    let project = one(&options.project_name, ProjectName::new)?;
     let wanted = match (&image, &project) {
         (None, _) => "--image",
         (Some(_), None) if is_verified => "--project-name",
@@ -126,7 +112,7 @@ impl Options {
             image_and_project(&options, verification.is_requested(), context)?;
         let request = VerifyRequest {
             image,
-            platform: options.platform.parse()?,
+            platform: options.container.platform()?,
             product_dir: options.product_dir,
             out_dir: options.out_dir,
             project_name,
@@ -138,11 +124,11 @@ impl Options {
             verify_environment: options.verify.environment()?,
             verification,
             expectations,
-            variables: options.engine.variables()?,
-            timeout: options.engine.time_limit()?,
+            variables: each(&options.engine.container_env, ContainerVariable::new)?,
+            timeout: one(&options.engine.timeout, TimeLimit::new)?,
             engine: options.engine.engine,
-            gpus: options.gpus.parse()?,
-            transfer: options.transfer.transfer,
+            gpus: options.container.gpus.parse()?,
+            transfer: options.container.transfer,
         };
         Ok((request, engine))
     }

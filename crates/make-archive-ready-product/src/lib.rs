@@ -11,7 +11,7 @@ use pixi_offline::context::Context;
 use pixi_offline::project::Generated;
 use pixi_offline::request::{
     ExcludeOptions, PreviousOptions, ProductOptions, ProjectName, SecretOptions, SigningOptions,
-    VerbosityOptions, without_containers,
+    VerbosityOptions, one, without_containers,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -78,11 +78,7 @@ impl TryFrom<Options> for ProductRequest {
     fn try_from(options: Options) -> anyhow::Result<ProductRequest> {
         Ok(ProductRequest {
             workdir: options.workdir,
-            project_name: options
-                .project_name
-                .as_deref()
-                .map(ProjectName::new)
-                .transpose()?,
+            project_name: one(&options.project_name, ProjectName::new)?,
             excludes: options.excludes.exclude,
             secrets: options.secrets.parse(),
             choices: ProductChoices {

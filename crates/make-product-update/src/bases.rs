@@ -5,15 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use pixi_offline::commands::signed_product::SignedProduct;
+use pixi_offline::commands::listed_product::ListedProduct;
 use pixi_offline::context::Context;
-use pixi_offline::counted;
-use pixi_offline::evidence::check::{self, CheckReport, Depth, Installs};
+use pixi_offline::evidence::check::CheckReport;
 use pixi_offline::evidence::evidence_file::{self, LONGEST_RECORD};
 use pixi_offline::evidence::lists::Lists;
 use pixi_offline::evidence::manifest::Manifest;
 use pixi_offline::evidence::signature::VerifyingKey;
-use pixi_offline::evidence::{Sha256Digest, did_you_mean, is_workdir, provenance, unix_seconds};
+use pixi_offline::evidence::{Sha256Digest, did_you_mean, provenance, unix_seconds};
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
 use pixi_offline::project::require_dir;
@@ -39,33 +38,13 @@ impl NewProduct {
         key: Option<&VerifyingKey>,
         context: &Context,
     ) -> anyhow::Result<NewProduct> {
-        let product = Product::new(dir);
-        let reading = match dir.parent() {
-            Some(workdir) if is_workdir(workdir) => Some(DirLock::shared(workdir, crate::COMMAND)?),
-            _ => None,
-        };
-        let signed = key
-            .map(|key| SignedProduct::require(&product, key))
-            .transpose()?;
-        let Some(checked) = check::check(&product, Depth::Quick)? else {
-            return Err(Failure::usage(format!(
-                "--product-dir {} has no manifest.json and no SHA256SUMS, so it is not a product, or an older version made it{}; make the product again",
-                dir.display(),
-                did_you_mean(dir)
-            )));
-        };
-        if let Some(signed) = signed {
-            signed.require_is(&product, &checked, context)?;
-        }
-        checked.require_as_listed(&product, Installs::Allowed)?;
+        let named = ("--product-dir ", dir);
+        let ListedProduct {
+            product,
+            checked,
+            reading,
+        } = ListedProduct::open(named, key, "update", crate::COMMAND, context)?;
         require_portable(&checked)?;
-        match checked.left_by_install.len() {
-            0 => {}
-            left => context.report.note(format_args!(
-                "left out of the update: {} that an install left in the product",
-                counted::entries(left)
-            )),
-        }
         Ok(NewProduct {
             made: made(&product, &checked.manifest, &checked.digest)?,
             product,
@@ -145,10 +124,6 @@ fn made(
 }
 
 /// The time of a regular file of a product, in whole seconds since 1970.
-///
-/// # Errors
-///
-/// When it cannot be looked at, or is not a regular file.
 pub(crate) fn time_of(file: &Path) -> anyhow::Result<i64> {
     let found = fs::symlink_metadata(file)
         .with_context(|| format!("{} cannot be looked at", file.display()))?;

@@ -96,10 +96,6 @@ impl Description {
     }
 
     /// The bytes of the file.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written as JSON.
     pub(crate) fn to_json(&self) -> anyhow::Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');

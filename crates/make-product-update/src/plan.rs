@@ -9,7 +9,7 @@ use pixi_offline::cancellation::{self, Interruptible};
 use pixi_offline::context::Context;
 use pixi_offline::counted::{self, counted};
 use pixi_offline::evidence::manifest::ManifestFacts;
-use pixi_offline::evidence::signature::{SigningKey, VerifyingKey};
+use pixi_offline::evidence::signature::SigningKey;
 use pixi_offline::evidence::update_mark::{is_update, update_around};
 use pixi_offline::failure::Failure;
 use pixi_offline::parallel;
@@ -72,10 +72,7 @@ impl UpdatePlan {
             require_apart(("--product-dir", &product_dir), ("--from", dir))?;
         }
         let key = context.signing_key(&request.signing)?;
-        let verify_key = request.verify_key.as_ref();
-        let verify_key = verify_key
-            .map(|file| VerifyingKey::read("--verify-key", &absolute(file)))
-            .transpose()?;
+        let verify_key = context.verifying_key("--verify-key", request.verify_key.as_ref())?;
         require_place(&output, request.force, &product_dir, &from, context)?;
         if let Some(archive) = &request.archive {
             for dir in from.iter().chain([&product_dir, &output]) {

@@ -173,9 +173,8 @@ impl Update<'_> {
         let Some(key) = self.key else {
             return Ok(());
         };
-        let now = context.host.source_date_epoch;
-        let now = now.unwrap_or_else(|| context.now());
-        let signature = key.sign(content, &self.comment(file, now))?;
+        let comment = self.comment(file, context.signing_time());
+        let signature = key.sign(content, &comment)?;
         write_file(&Product::signature_of(file), signature.as_bytes())
     }
 

@@ -145,11 +145,8 @@ pub fn look_for_secrets(
             search.pointer(&cache, &record);
         }
         for one in &request.variables {
-            search.variable(
-                &format!("--env {}", one.key()),
-                one.key(),
-                one.value().as_bytes(),
-            );
+            let place = format!("--env {}", one.key);
+            search.variable(&place, &one.key, one.value.as_bytes());
         }
         for label in &dockerfile.labels {
             let place = format!("label {}", label.key);

@@ -8,7 +8,7 @@ use pixi_offline::product::{USER_PACKAGES, is_user_variable};
 use pixi_offline::request::{EnvironmentName, ImageReference};
 
 use crate::activation::BASE_PATH;
-use crate::labels::{Label, PRODUCT_DIGEST};
+use crate::labels::PRODUCT_DIGEST;
 use crate::request::{AppDir, CopiedPath, ExposedPort, ImageRequest, ImageSetting};
 
 /// All that a Dockerfile depends on.
@@ -27,7 +27,7 @@ pub struct Dockerfile<'a> {
     /// The digest of the product.
     pub product_digest: Sha256Digest,
     /// The labels, that of the product among them.
-    pub labels: Vec<Label>,
+    pub labels: Vec<ImageSetting>,
     /// What activation sets whatever runs in the image, each with its value.
     pub activated: Vec<(String, String)>,
     /// Overridden virtual packages of the build: `CONDA_OVERRIDE_CUDA` and its like.
@@ -139,7 +139,7 @@ impl Dockerfile<'_> {
         }
         // The entry point unsets what leads to packages of a user's own, but not these.
         let given = &self.request.variables;
-        let kept: Vec<&str> = given.iter().map(ImageSetting::key).collect();
+        let kept: Vec<&str> = given.iter().map(|one| one.key.as_str()).collect();
         let chosen = kept.contains(&USER_PACKAGES);
         let kept: Vec<&str> = kept
             .into_iter()
@@ -148,7 +148,7 @@ impl Dockerfile<'_> {
         if !kept.is_empty() && !chosen {
             variables.push(set(USER_PACKAGES, &kept.join(" ")));
         }
-        variables.extend(given.iter().map(|one| set(one.key(), one.value())));
+        variables.extend(given.iter().map(|one| set(&one.key, &one.value)));
         variables
     }
 }
@@ -231,8 +231,8 @@ mod tests {
             environment: &EnvironmentName::new(OsStr::new("prod")).unwrap(),
             product_digest: Sha256Digest::from([0; 32]),
             labels: vec![
-                Label::new("a.b", "c \"d\""),
-                Label::new(PRODUCT_DIGEST, "sha256:00"),
+                ImageSetting::new("a.b", "c \"d\""),
+                ImageSetting::new(PRODUCT_DIGEST, "sha256:00"),
             ],
             activated: vec![
                 ("PATH".into(), format!("/app/bin:{BASE_PATH}")),

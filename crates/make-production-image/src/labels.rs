@@ -11,25 +11,6 @@ use crate::request::ImageSetting;
 /// The label with the digest of the product that an image was made from.
 pub const PRODUCT_DIGEST: &str = "io.github.pixi-offline.product.digest";
 
-/// A label.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
-    /// Its key.
-    pub key: String,
-    /// Its value.
-    pub value: String,
-}
-
-impl Label {
-    /// A label.
-    pub fn new(key: impl Into<String>, value: impl Into<String>) -> Label {
-        Label {
-            key: key.into(),
-            value: value.into(),
-        }
-    }
-}
-
 /// An address without the login that it may have: a label can be read by everybody.
 fn without_login(address: &str) -> String {
     let url = UrlText::new(address);
@@ -49,7 +30,7 @@ pub fn labels(
     environment: &EnvironmentName,
     base: &ImageReference,
     asked: &[ImageSetting],
-) -> Vec<Label> {
+) -> Vec<ImageSetting> {
     let revision = facts.project.git.as_ref().map(|state| {
         let mark = if state.dirty == Some(true) {
             "-dirty"
@@ -61,29 +42,29 @@ pub fn labels(
     let lock = facts.project.lock.as_ref();
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut labels = vec![
-        Label::new("org.opencontainers.image.title", &facts.project.name),
-        Label::new("org.opencontainers.image.version", known(&project.version)),
-        Label::new(
+        ImageSetting::new("org.opencontainers.image.title", &facts.project.name),
+        ImageSetting::new("org.opencontainers.image.version", known(&project.version)),
+        ImageSetting::new(
             "org.opencontainers.image.source",
             without_login(&known(&project.source)),
         ),
-        Label::new("org.opencontainers.image.revision", known(&revision)),
-        Label::new("org.opencontainers.image.base.name", base.as_str()),
-        Label::new("io.github.pixi-offline.environment", environment.as_str()),
-        Label::new(
+        ImageSetting::new("org.opencontainers.image.revision", known(&revision)),
+        ImageSetting::new("org.opencontainers.image.base.name", base.as_str()),
+        ImageSetting::new("io.github.pixi-offline.environment", environment.as_str()),
+        ImageSetting::new(
             "io.github.pixi-offline.lock.digest",
             lock.map(|lock| format!("sha256:{}", lock.sha256))
                 .unwrap_or_default(),
         ),
-        Label::new(PRODUCT_DIGEST, format!("sha256:{digest}")),
+        ImageSetting::new(PRODUCT_DIGEST, format!("sha256:{digest}")),
     ];
     // What comes out of a product is one line of words in a Dockerfile, whatever it is.
     for label in &mut labels {
         label.value = one_line(&label.value);
     }
     for setting in asked {
-        labels.retain(|label| label.key != setting.key());
-        labels.push(Label::new(setting.key(), setting.value()));
+        labels.retain(|label| label.key != setting.key);
+        labels.push(setting.clone());
     }
     labels
 }

@@ -26,7 +26,8 @@ use clap::Parser;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
 use pixi_offline::request::{
-    EnvironmentName, GpuOptions, ImageReference, SecretOptions, VerbosityOptions, utf8_arg,
+    EnvironmentName, GpuOptions, ImageReference, SecretOptions, VerbosityOptions, each, one,
+    utf8_arg,
 };
 
 use crate::product::CheckedProduct;
@@ -229,20 +230,20 @@ impl TryFrom<Options> for ImageRequest {
         let arg = |what: &'static str| move |text: &OsStr| Ok(utf8_arg(what, text)?.to_owned());
         Ok(ImageRequest {
             product_dir: options.product_dir,
-            build_image: one(options.build_image, ImageReference::new).context("--build-image")?,
+            build_image: one(&options.build_image, ImageReference::new).context("--build-image")?,
             base_image: ImageReference::new(&options.base_image).context("--base-image")?,
             purpose,
-            environment: one(options.environment, EnvironmentName::new)?,
+            environment: one(&options.environment, EnvironmentName::new)?,
             app: AppDir::new("--app-dir", &options.app_dir)?,
             copies: each(&options.copy, CopiedPath::new)?,
-            resources: one(options.resources_dir, |text| {
+            resources: one(&options.resources_dir, |text| {
                 AppDir::new("--resources-dir", text)
             })?,
             ports: each(&options.expose, ExposedPort::new)?,
             variables: each(&options.env, ImageSetting::variable)?,
             labels: each(&options.label, ImageSetting::label)?,
-            user: one(options.user, ImageUser::new)?,
-            healthcheck: one(options.healthcheck, arg("--healthcheck"))?,
+            user: one(&options.user, ImageUser::new)?,
+            healthcheck: one(&options.healthcheck, arg("--healthcheck"))?,
             command: each(&command, arg("an argument of the command"))?,
             unverified: options.unverified,
             verify_key: options.verify_key,
@@ -251,22 +252,6 @@ impl TryFrom<Options> for ImageRequest {
             engine: options.engine,
         })
     }
-}
-
-/// The value of an option that may be left out.
-fn one<T>(
-    text: Option<OsString>,
-    read: impl Fn(&OsStr) -> anyhow::Result<T>,
-) -> anyhow::Result<Option<T>> {
-    text.map(|text| read(&text)).transpose()
-}
-
-/// The values of an option that can be repeated.
-fn each<T>(
-    texts: &[OsString],
-    read: impl Fn(&OsStr) -> anyhow::Result<T>,
-) -> anyhow::Result<Vec<T>> {
-    texts.iter().map(|text| read(text)).collect()
 }
 
 /// Makes the image, or writes what makes it.

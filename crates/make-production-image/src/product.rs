@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use pixi_offline::commands::listed_product::lock_workdir_of;
 use pixi_offline::commands::lock_of;
 use pixi_offline::commands::signed_product::{SignedProduct, require_signed_verification};
 use pixi_offline::context::Context;
 use pixi_offline::evidence::check::{self, CheckReport, Depth, Installs};
-use pixi_offline::evidence::is_workdir;
 use pixi_offline::evidence::manifest::{Entry, ManifestFacts};
 use pixi_offline::evidence::signature::VerifyingKey;
 use pixi_offline::evidence::verification::{VerificationRecord, Verified};
@@ -52,15 +52,8 @@ impl CheckedProduct {
         let product_dir = context.host.absolute(&request.product_dir);
         require_dir("--product-dir", &product_dir)?;
         let product = Product::new(&product_dir);
-        let dir_lock = match product_dir.parent() {
-            Some(workdir) if is_workdir(workdir) => Some(DirLock::shared(workdir, crate::COMMAND)?),
-            _ => None,
-        };
-        let key = request
-            .verify_key
-            .as_ref()
-            .map(|file| VerifyingKey::read("--verify-key", &context.host.absolute(file)))
-            .transpose()?;
+        let dir_lock = lock_workdir_of(&product_dir, crate::COMMAND)?;
+        let key = context.verifying_key("--verify-key", request.verify_key.as_ref())?;
         // Nothing else of the product is read before its signature is right.
         let signed = key
             .as_ref()

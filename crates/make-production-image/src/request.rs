@@ -1,13 +1,15 @@
 //! What a production image shall be.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use pixi_offline::failure::Failure;
 use pixi_offline::request::{
     ContainerPath, EnvironmentName, Gpus, ImageReference, SecretPolicy, utf8_arg,
 };
+use pixi_offline::text_values;
+
+text_values!(ImageTag, CopiedPath, ExposedPort, ImageUser);
 
 /// What was asked for; paths as they were typed.
 #[derive(Debug, Clone)]
@@ -125,17 +127,6 @@ impl ImageTag {
             "--tag {text:?} is not a name for an image; give NAME[:TAG] in lower case, such as weather:1.0"
         )))
     }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ImageTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// The project's directory in an image. Its text stands in a Dockerfile and in scripts
@@ -193,7 +184,7 @@ impl AppDir {
     }
 }
 
-/// Something of the project that goes into an image: a relative path.
+/// Something of the project that goes into an image: a relative path, without `.` and slashes at its ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopiedPath(String);
 
@@ -230,21 +221,26 @@ impl CopiedPath {
             Some(_) => Ok(CopiedPath(parts.join("/"))),
         }
     }
-
-    /// The path as text, without `.` and slashes at its ends.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// A `KEY=VALUE` in an image's configuration: a variable or a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSetting {
-    key: String,
-    value: String,
+    /// The name.
+    pub key: String,
+    /// The value: one line.
+    pub value: String,
 }
 
 impl ImageSetting {
+    /// A setting of this name.
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> ImageSetting {
+        ImageSetting {
+            key: key.into(),
+            value: value.into(),
+        }
+    }
+
     /// Takes the variable of an `--env`.
     ///
     /// # Errors
@@ -294,20 +290,7 @@ impl ImageSetting {
                 "{option} {key}: the value holds a control character, which a Dockerfile cannot contain"
             )));
         }
-        Ok(ImageSetting {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        })
-    }
-
-    /// The name.
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The value: one line.
-    pub fn value(&self) -> &str {
-        &self.value
+        Ok(ImageSetting::new(key, value))
     }
 }
 
@@ -339,11 +322,6 @@ impl ExposedPort {
             "--expose {text:?} is not a port; give PORT, FIRST-LAST or PORT/udp"
         )))
     }
-
-    /// The port as a Dockerfile says it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// The user that an image runs as: `1000`, `1000:1000`, or names that its base knows.
@@ -369,11 +347,6 @@ impl ImageUser {
         Err(Failure::usage(format!(
             "--user {text:?} is not a user; give UID, UID:GID, or a name that the base image knows"
         )))
-    }
-
-    /// The user as a Dockerfile says it.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 
     /// Whether it may run in the group of root: a number without a group does, where the

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 use pixi_offline::context::Context;
-use pixi_offline::request::{SigningOptions, VerbosityOptions, without_containers};
+use pixi_offline::request::{SigningOptions, VerbosityOptions, one, without_containers};
 
 pub use archive::ArchiveContents;
 pub use compression::Compression;
@@ -99,7 +99,7 @@ impl ArchiveOptions {
         };
         let request = PackRequest {
             file: file.clone(),
-            split: self.split.as_deref().map(PartSize::new).transpose()?,
+            split: one(&self.split, PartSize::new)?,
             force,
             signing: signing.clone(),
             record: RecordRule::Later,
@@ -117,10 +117,9 @@ impl ArchiveOptions {
 /// when the archive cannot be written.
 pub fn run(options: Options, context: &Context) -> anyhow::Result<()> {
     context.report.show(options.verbosity.parse());
-    let split = options.split.as_deref().map(PartSize::new).transpose()?;
     let request = PackRequest {
         file: options.file,
-        split,
+        split: one(&options.split, PartSize::new)?,
         force: options.force,
         signing: options.signing,
         record: match options.unverified {

@@ -7,12 +7,13 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use pixi_offline::evidence::Sha256Digest;
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
+use pixi_offline::parallel::locked;
 use pixi_offline::replacement::{remove_dir, write_file};
 use sha2::{Digest as _, Sha256};
 
@@ -138,10 +139,6 @@ impl ArchivePlace {
     }
 
     /// The archive, its parts and the lists of an earlier run.
-    ///
-    /// # Errors
-    ///
-    /// When the directory cannot be read.
     pub(crate) fn earlier(&self) -> anyhow::Result<Vec<PathBuf>> {
         let dir = self.dir();
         let mut found = Vec::new();
@@ -264,10 +261,6 @@ pub(crate) struct PackedArchive {
 
 impl NewArchive {
     /// Begins to write beside the place. What a killed run left there is removed.
-    ///
-    /// # Errors
-    ///
-    /// When nothing can be written there.
     pub(crate) fn begin(place: &ArchivePlace) -> anyhow::Result<NewArchive> {
         let dir = place.incomplete();
         let making = || format!("{} cannot be made", dir.display());
@@ -289,8 +282,7 @@ impl NewArchive {
 
     /// Removes what was written.
     pub(crate) fn discard(&self) {
-        let output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = remove_dir(&output.dir);
+        let _ = remove_dir(&locked(&self.0).dir);
     }
 
     /// Puts everything in its place; `sign` gives the signature of the list of digests.
@@ -302,7 +294,7 @@ impl NewArchive {
         &self,
         sign: impl FnOnce(&Path, &[u8]) -> anyhow::Result<Option<String>>,
     ) -> anyhow::Result<PackedArchive> {
-        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = locked(&self.0);
         let output = &mut *output;
         let place = output.place.clone();
         output
@@ -385,8 +377,7 @@ fn named(path: &Path) -> &OsStr {
 
 impl Write for NewArchive {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        output.write(bytes)
+        locked(&self.0).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

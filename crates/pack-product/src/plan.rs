@@ -9,14 +9,14 @@ use anyhow::Context as _;
 use pixi_offline::byte_size::ByteSize;
 use pixi_offline::cancellation::Interruptible;
 use pixi_offline::commands::build_offline_product::ProductArchive;
+use pixi_offline::commands::listed_product::ListedProduct;
 use pixi_offline::context::Context;
-use pixi_offline::counted::{self, counted};
-use pixi_offline::evidence::check::{self, CheckReport, Depth, Installs};
+use pixi_offline::counted::counted;
+use pixi_offline::evidence::check::CheckReport;
 use pixi_offline::evidence::manifest::Totals;
 use pixi_offline::evidence::trusted_comment::TrustedComment;
 use pixi_offline::evidence::update_mark::update_around;
 use pixi_offline::evidence::verification::Verified;
-use pixi_offline::evidence::{did_you_mean, is_workdir};
 use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
 use pixi_offline::project::require_dir;
@@ -166,14 +166,11 @@ impl PackPlan {
         self.require_outside(&product_dir)?;
         // A password is asked for before the work, and not in the middle of it.
         context.signing_key(&self.signing)?;
-        let product = Product::new(&product_dir);
-        let _reading = match product_dir.parent() {
-            Some(workdir) if is_workdir(workdir) => Some(DirLock::shared(workdir, COMMAND)?),
-            _ => None,
-        };
-        let checked = as_listed(&product, context)?;
-        self.require_record(&product, &checked, context)?;
-        let contents = ArchiveContents::of_product(&product, &checked)?;
+        let named = ("", &*product_dir);
+        let listed = ListedProduct::open(named, None, "archive", COMMAND, context)?;
+        let (product, checked) = (&listed.product, &listed.checked);
+        self.require_record(product, checked, context)?;
+        let contents = ArchiveContents::of_product(product, checked)?;
         let about = (&checked.manifest.facts, &checked.digest);
         let comment = |file: &Path, now| TrustedComment::of(file, now, Some(about));
         self.pack_contents(&contents, comment, context)
@@ -227,11 +224,9 @@ impl PackPlan {
         let _watch = Interruptible::start()?;
         let new = NewArchive::begin(&self.place)?;
         let sign = |file: &Path, content: &[u8]| {
-            let now = context.host.source_date_epoch;
-            let now = now.unwrap_or_else(|| context.now());
+            let comment = comment(file, context.signing_time());
             let key = key.as_ref();
-            key.map(|key| key.sign(content, &comment(file, now)))
-                .transpose()
+            key.map(|key| key.sign(content, &comment)).transpose()
         };
         let packed = self.write(&new, contents, sign, context);
         if packed.is_err() {
@@ -340,24 +335,4 @@ fn args_of(signing: &SigningOptions) -> Vec<OsString> {
         Some([name.into(), file.clone().into_os_string()])
     });
     given.flatten().collect()
-}
-
-/// The lists of a product that is as they say, but for the bytes of its files.
-fn as_listed(product: &Product, context: &Context) -> anyhow::Result<CheckReport> {
-    let Some(checked) = check::check(product, Depth::Quick)? else {
-        return Err(Failure::usage(format!(
-            "{} has no manifest.json and no SHA256SUMS, so it is not a product, or an older version made it{}; make the product again",
-            product.path().display(),
-            did_you_mean(product.path())
-        )));
-    };
-    checked.require_as_listed(product, Installs::Allowed)?;
-    match checked.left_by_install.len() {
-        0 => {}
-        left => context.report.note(format_args!(
-            "left out of the archive: {} that an install left in the product",
-            counted::entries(left)
-        )),
-    }
-    Ok(checked)
 }

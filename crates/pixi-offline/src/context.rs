@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::evidence::signature::{SigningKey, SigningKeys};
+use crate::evidence::signature::{SigningKey, SigningKeys, VerifyingKey};
 use crate::failure::Failure;
 use crate::host_env::{self, HostEnv};
 use crate::packages::LockCache;
@@ -63,6 +63,20 @@ impl Context {
         }
     }
 
+    /// The public key of `option`, when one was named.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`VerifyingKey::read`].
+    pub fn verifying_key(
+        &self,
+        option: &'static str,
+        file: Option<&PathBuf>,
+    ) -> anyhow::Result<Option<VerifyingKey>> {
+        file.map(|file| VerifyingKey::read(option, &self.host.absolute(file)))
+            .transpose()
+    }
+
     /// The key and the file with its password.
     fn key_files(
         &self,
@@ -83,6 +97,12 @@ impl Context {
     /// is in [`HostEnv::unix_seconds`].
     pub fn now(&self) -> u64 {
         host_env::now()
+    }
+
+    /// The time that signatures and statements name, in seconds since 1970.
+    pub fn signing_time(&self) -> u64 {
+        let given = self.host.source_date_epoch;
+        given.unwrap_or_else(|| self.now())
     }
 
     /// 32 random hexadecimal digits, which nobody can guess and no other run has.

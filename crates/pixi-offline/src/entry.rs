@@ -321,18 +321,8 @@ mod tests {
 
     #[test]
     fn the_last_single_value_wins_and_repeatable_ones_add_up() {
-        let args = [
-            "--image",
-            "a",
-            "--exclude",
-            "-x",
-            "--image",
-            "b",
-            "--exclude",
-            "y",
-            "--force",
-            "--force",
-        ];
+        let args = "--image a --exclude -x --image b --exclude y --force --force";
+        let args: Vec<&str> = args.split(' ').collect();
         let options = sample(&args).unwrap();
         assert_eq!(options.image, "b");
         assert_eq!(options.exclude, ["-x", "y"]);

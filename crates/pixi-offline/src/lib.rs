@@ -31,6 +31,7 @@ pub mod report;
 pub mod request;
 pub mod secret_search;
 pub mod staging;
+mod text_values;
 pub mod tools;
 pub mod transfer;
 pub mod untrusted_dir;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::make_product_update::by_form::{Entry, differing, product_digest, tree};
 use crate::make_product_update::{USUAL, delivered};
@@ -345,16 +345,7 @@ fn evidence_and_signatures_of_the_new_product_are_in_it() {
     let mut key = workdir.sandbox.program(minisign);
     Run::of(key.args(["-G", "-W", "-p", "builder.pub", "-s", "builder.key"])).success();
     workdir.make(&signed[..2]).success();
-    let args = [
-        "--from",
-        "OLD",
-        "--product-dir",
-        "W/product",
-        "--output",
-        "U",
-        "--sign-key",
-        "builder.key",
-    ];
+    let args = words("--from OLD --product-dir W/product --output U --sign-key builder.key");
     workdir.update(&args).success();
     copy(&workdir.path("OLD"), &workdir.path("opt/weather"));
     Run::of(

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use testbed::limit::Started;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use super::{Delivery, copy};
 use crate::make_product_update::by_form::product_digest;
@@ -265,16 +265,7 @@ fn the_second_run_stops_at_once_and_a_dead_one_holds_nobody_up() {
 fn nothing_of_the_product_or_the_update_is_run_and_a_tool_that_dies_is_no_success() {
     let delivery = Delivery::new();
     let evil = "#!/bin/sh\ntouch /evil-was-run \"$HOME/evil\"\nexit 0\n";
-    let tools = [
-        "sha256sum",
-        "stat",
-        "cp",
-        "sort",
-        "mv",
-        "mkdir",
-        "readlink",
-        "pwd",
-    ];
+    let tools = words("sha256sum stat cp sort mv mkdir readlink pwd");
     for tool in tools {
         for dir in ["here", "opt/weather/demo"] {
             let file = delivery

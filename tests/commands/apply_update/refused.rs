@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use super::{Delivery, copy, list_anew};
 use crate::make_product_update::by_form::{fields, groups, plan_of, product_digest, tree};
@@ -52,16 +52,9 @@ fn an_update_that_was_changed_is_refused_by_the_name_of_what_changed() {
         }
     }
     // What is added anywhere.
-    for added in [
-        "x",
-        ".hidden",
-        "files/x",
-        "files/00/x",
-        "plan/x",
-        "product/x",
-        "product/envs.sh",
-        "plan/0123456789ab/kept",
-    ] {
+    for added in words(
+        "x .hidden files/x files/00/x plan/x product/x product/envs.sh plan/0123456789ab/kept",
+    ) {
         delivery.workdir.sandbox.write(format!("U/{added}"), "");
         delivery.refuses(&["opt/weather"], 1, &["added to the update: ", added]);
         fs::remove_file(update.join(added)).unwrap();

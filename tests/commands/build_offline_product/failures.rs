@@ -1,6 +1,7 @@
 //! Phases that fail: which one, and the commands that go on.
 
 use super::*;
+use testbed::sandbox::words;
 
 #[test]
 fn a_failed_phase_says_which_and_how_to_go_on() {
@@ -56,14 +57,7 @@ fn a_log_of_the_workdir_that_is_not_named_is_found() {
 #[test]
 fn a_refused_product_names_the_commands_that_go_on() {
     let fake = Fake::new();
-    let args = [
-        "--bundle-pixi",
-        "--verify-run",
-        "--",
-        "python",
-        "-c",
-        "print(1)",
-    ];
+    let args = words("--bundle-pixi --verify-run -- python -c print(1)");
     // What only another build can put right is not offered to be done again.
     build(&fake, &args)
         .code(2)

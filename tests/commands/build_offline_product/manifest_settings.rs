@@ -48,11 +48,10 @@ fn settings_take_the_place_of_options_and_are_recorded_as_these() {
     );
     assert!(fake.path("W/resources/model.bin").exists());
     assert!(!fake.path("W/project/weather/notes.md").exists());
-    let record: Value =
-        serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap();
+    let record = fake.json("W/workdir.json");
     assert_eq!(record["excludes"], json!(["*.md"]), "{record}");
     assert_eq!(record["environments"], json!(["test"]));
-    let readme = fs::read_to_string(fake.path("W/product/README.txt")).unwrap();
+    let readme = fake.read("W/product/README.txt");
     assert!(readme.contains("ops@example"), "{readme}");
     // The arguments come through as they stand, and by no shell of ours.
     for call in fake.calls().iter().filter(|call| call[0] == "run") {

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::create_workdir_from_container::Container;
 use crate::fake::Fake;
@@ -197,14 +197,7 @@ fn one_run_asks_the_engine_each_thing_once() {
     for image in [None, Some("img:1")] {
         let mut fake = Fake::new();
         fake.sandbox.set("PIXI_IMAGE", "img:1");
-        let args = [
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-            "--verify-task",
-            "smoke",
-        ];
+        let args = words("--project-dir demo --workdir W --verify-task smoke");
         let args = args
             .into_iter()
             .chain(image.into_iter().flat_map(|name| ["--image", name]));

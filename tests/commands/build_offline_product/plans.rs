@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use testbed::python::commit_with_tag;
+use testbed::sandbox::words;
 
 use super::*;
 use crate::fake::LOCK;
@@ -14,7 +15,7 @@ fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
     fake.sandbox.write("data/model.bin", "weights");
     fake.sandbox
         .write("demo/id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
-    let lock = fs::read_to_string(fake.path("demo/pixi.lock")).unwrap();
+    let lock = fake.read("demo/pixi.lock");
     let package = "http://conda.example/chan/linux-64/a-1-0.conda";
     let lock = lock
         .replacen(
@@ -31,15 +32,7 @@ fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
         );
     fake.sandbox.write("demo/pixi.lock", lock);
     let before = listing(fake.sandbox.root());
-    let args = [
-        "--dry-run",
-        "--exclude",
-        "*.md",
-        "--resources-dir",
-        "data",
-        "--verify-task",
-        "t",
-    ];
+    let args = words("--dry-run --exclude *.md --resources-dir data --verify-task t");
     let run = build(&fake, &args);
     for part in [
         "left out by *.md: 1",
@@ -123,13 +116,7 @@ fn a_dry_run_tells_the_plan_touches_nothing_and_starts_nothing() {
 #[test]
 fn the_planned_commands_are_those_of_the_run() {
     let fake = Fake::new();
-    let args = [
-        "--container-env",
-        "A=b",
-        "--engine-arg=--cpus=1",
-        "--verify-task",
-        "t",
-    ];
+    let args = words("--container-env A=b --engine-arg=--cpus=1 --verify-task t");
     let dry = build(
         &fake,
         &[&["--dry-run", "--format", "json"], &args[..]].concat(),
@@ -180,14 +167,9 @@ fn a_path_is_explained() {
     let explain = |path: &str| {
         build(
             &fake,
-            &[
-                "--exclude",
-                "/data/raw/",
-                "--exclude",
-                "*.tmp",
-                "--explain",
-                path,
-            ],
+            &words(&format!(
+                "--exclude /data/raw/ --exclude *.tmp --explain {path}"
+            )),
         )
     };
     for (path, said) in [
@@ -547,13 +529,10 @@ fn environments_that_are_left_out_are_in_the_plan_alone() {
 #[test]
 fn a_dry_run_asks_once_in_a_container_that_cannot_write_the_project() {
     let fake = Fake::new();
-    let args = [
-        "--dry-run",
-        "--container-env",
-        "CONDA_OVERRIDE_CUDA=12",
-        "--engine-arg=--cpus=1",
-        "--engine-arg=--net=host",
-    ];
+    let args = words(
+        "--dry-run --container-env CONDA_OVERRIDE_CUDA=12 --engine-arg=--cpus=1 \
+         --engine-arg=--net=host",
+    );
     build(&fake, &args).success();
     let calls = fake.calls();
     let asked: Vec<&Vec<String>> = calls.iter().filter(|call| call[0] == "run").collect();

@@ -155,8 +155,7 @@ fn a_cache_that_was_moved_is_told_where_the_product_is_in_the_end() {
     let fake = Fake::new();
     for _ in ["first", "second"] {
         build(&fake, &["--move-cache"]).success();
-        let record = fs::read(fake.path("W/workdir.json")).unwrap();
-        let record: Value = serde_json::from_slice(&record).unwrap();
+        let record = fake.json("W/workdir.json");
         let cache = fake.path("W/product/pkg-cache");
         assert_eq!(record["cache_moved"], cache.display().to_string());
         assert!(cache.is_dir() && !fake.path("W/pixi-cache").exists());
@@ -181,7 +180,7 @@ fn without_options_the_project_is_the_current_dir_and_the_workdir_stays_the_same
 
     run(&[]).success();
     assert!(workdir.join("product/demo/pixi.toml").exists());
-    let ignored = fs::read_to_string(fake.path("demo/.pixi-offline/.gitignore")).unwrap();
+    let ignored = fake.read("demo/.pixi-offline/.gitignore");
     assert!(ignored.ends_with("\n*\n"), "{ignored}");
     let staged = names(&workdir.join("project/demo"));
     assert!(!staged.contains(&".pixi-offline".to_owned()), "{staged:?}");
@@ -268,7 +267,7 @@ fn a_product_is_packed_when_it_has_passed_and_not_before() {
     let file = fake.path("demo.tar.zst").display().to_string();
     assert_eq!(packed["archive"], file);
     assert_eq!(packed["bytes"], archive_of(&fake).len());
-    let list = fs::read_to_string(fake.path("demo.tar.zst.sha256")).unwrap();
+    let list = fake.read("demo.tar.zst.sha256");
     let digest = packed["sha256"].as_str().unwrap();
     assert_eq!(list, format!("{digest}  demo.tar.zst\n"));
     assert_eq!(packed["product_digest"], verify.unwrap()["product_digest"]);

@@ -11,7 +11,7 @@ use testbed::sandbox::{binary, names};
 use crate::fake::{CREATE, Fake, LOCK, WORKDIR};
 
 fn record(fake: &Fake) -> Value {
-    serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap()
+    fake.json("W/workdir.json")
 }
 
 #[test]
@@ -94,10 +94,7 @@ fn a_lock_that_changed_is_said_and_both_digests_are_recorded() {
         .says("WARNING: pixi.lock was changed");
     let record = record(&fake);
     assert_ne!(record["lock"]["staged"], record["lock"]["built"]);
-    assert_eq!(
-        fs::read_to_string(fake.path("demo/pixi.lock")).unwrap(),
-        LOCK
-    );
+    assert_eq!(fake.read("demo/pixi.lock"), LOCK);
 }
 
 #[test]
@@ -349,15 +346,12 @@ fn detached_environments_are_taken_out_of_the_copy() {
     fake.create::<&str>(&[])
         .success()
         .says("detached-environments was taken out");
-    let staged = fs::read_to_string(fake.path("W/project/demo/.pixi/config.toml")).unwrap();
+    let staged = fake.read("W/project/demo/.pixi/config.toml");
     assert!(
         !staged.contains("detached") && staged.contains("index.example"),
         "{staged}"
     );
-    assert_eq!(
-        fs::read_to_string(fake.path("demo/.pixi/config.toml")).unwrap(),
-        text
-    );
+    assert_eq!(fake.read("demo/.pixi/config.toml"), text);
     // A link to somebody's own is not written through.
     let own = fake.sandbox.write("shared.toml", text);
     fs::remove_file(fake.path("demo/.pixi/config.toml")).unwrap();
@@ -367,8 +361,8 @@ fn detached_environments_are_taken_out_of_the_copy() {
         .says("detached-environments was taken out");
     assert_eq!(fs::read_to_string(own).unwrap(), text);
     assert!(
-        !fs::read_to_string(fake.path("W/project/demo/.pixi/config.toml"))
-            .unwrap()
+        !fake
+            .read("W/project/demo/.pixi/config.toml")
             .contains("detached")
     );
     fs::remove_file(fake.path("demo/.pixi/config.toml")).unwrap();

@@ -1,6 +1,7 @@
 //! What the script in the container is told, and what its end means.
 
 use super::*;
+use testbed::sandbox::words;
 
 /// The variables of a build of `demo` in this workdir of the container.
 fn variables(workdir: &str) -> String {
@@ -117,8 +118,7 @@ fn the_platform_is_handed_to_the_engine_and_another_is_refused_before_anything_i
         args.windows(2)
             .any(|pair| pair == ["--platform", "linux/amd64"])
     );
-    let record = fs::read_to_string(fake.path("W/workdir.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let record = fake.json("W/workdir.json");
     assert_eq!(record["image"]["platform"], "linux/amd64");
 
     // The image is another one.
@@ -151,7 +151,7 @@ fn without_a_verification_the_log_says_so() {
     fake.create::<&str>(&[])
         .success()
         .says("NOTE: no verification was given: only the installation is tested");
-    let log = fs::read_to_string(fake.path("W/out/verify.log")).unwrap();
+    let log = fake.read("W/out/verify.log");
     assert_eq!(log, "No verification requested.\n");
     assert_eq!(fake.run_call().1, [variables("/workdir")]);
 }
@@ -174,10 +174,7 @@ fn the_exit_code_of_the_container_command_is_ours() {
             .says("\n    boo")
             .says_not("--update-lock");
         assert_eq!(record(&fake)["state"], "staged");
-        assert_eq!(
-            fs::read_to_string(fake.path("W/out/pixi-install.log")).unwrap(),
-            "boo\n"
-        );
+        assert_eq!(fake.read("W/out/pixi-install.log"), "boo\n");
     }
 }
 
@@ -252,14 +249,9 @@ fn expected_output_must_appear() {
     let fake = Fake::new();
     fake.create(&["--expect-output", "verified", "--verify-task", "t"])
         .success();
-    let run = fake.create(&[
-        "--expect-output",
-        "verified",
-        "--expect-output",
-        "gold",
-        "--verify-task",
-        "t",
-    ]);
+    let run = fake.create(&words(
+        "--expect-output verified --expect-output gold --verify-task t",
+    ));
     run.code(1).says("did not print \"gold\"");
     assert_eq!(record(&fake)["state"], "installed");
 }

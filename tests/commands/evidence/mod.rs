@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use testbed::limit::InTime as _;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::fake::Fake;
 
@@ -240,14 +240,9 @@ fn the_same_workdir_gives_the_same_evidence() {
     let mut fake = built();
     fake.sandbox.set("SOURCE_DATE_EPOCH", "1700000000");
     let read = |fake: &Fake| {
-        [
-            "manifest.json",
-            "SHA256SUMS",
-            "sbom.cdx.json",
-            "report.html",
-            "provenance.json",
-        ]
-        .map(|name| fs::read_to_string(fake.path("W/product").join(name)).unwrap())
+        let names = "manifest.json SHA256SUMS sbom.cdx.json report.html provenance.json";
+        let read = |name| fake.read(Path::new("W/product").join(name));
+        names.split(' ').map(read).collect::<Vec<_>>()
     };
     make(&fake, &[]).success();
     let first = read(&fake);
@@ -309,15 +304,9 @@ fn the_record_of_a_verification_is_enough_to_tell_what_was_verified() {
     let fake = made(&[]).with(json!({"attempts": {"bootstrap": 0, "verify": 2}}));
     let product = fake.path("W/product");
     let before = names(&product);
-    let run = fake.verify(&[
-        "--project-name",
-        "demo",
-        "--expect-output",
-        "verified",
-        "--attach",
-        "--verify-task",
-        "t",
-    ]);
+    let run = fake.verify(&words(
+        "--project-name demo --expect-output verified --attach --verify-task t",
+    ));
     let digest = format!("sha256:{}", digest_of(&product.join("SHA256SUMS")));
     run.success()
         .says(&format!("Product digest: {digest}"))

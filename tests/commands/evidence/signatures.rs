@@ -1,6 +1,7 @@
 //! Signatures: made with minisign and by us, and refused.
 
 use super::*;
+use testbed::sandbox::words;
 
 /// A pair of keys of the real minisign in `work/`, without a password.
 fn keys(fake: &Fake, name: &str) {
@@ -32,19 +33,13 @@ fn a_signed_product_is_checked_with_minisign_and_by_us() {
     }
     minisign("W/product", "SHA256SUMS", "other.pub").code(1);
 
-    fake.verify(&[
-        "--verify-key",
-        "mine.pub",
-        "--attach",
-        "--sign-key",
-        "mine.key",
-    ])
-    .success()
-    .says("Signed comment: timestamp:")
-    .says(&format!(
-        " project:demo platform:linux-64 product:sha256:{digest}"
-    ))
-    .says_not("not signed");
+    fake.verify(&words("--verify-key mine.pub --attach --sign-key mine.key"))
+        .success()
+        .says("Signed comment: timestamp:")
+        .says(&format!(
+            " project:demo platform:linux-64 product:sha256:{digest}"
+        ))
+        .says_not("not signed");
     for dir in ["O", "W/product"] {
         minisign(dir, "verification.json", "mine.pub")
             .success()
@@ -103,13 +98,7 @@ fn a_right_signature_of_another_product_is_refused_by_what_it_names() {
     let digest = digest_of(&fake.path("W/product/SHA256SUMS"));
     let check = || fake.verify(&["--verify-key", "mine.pub"]);
     check().success().says(" project:demo version:1.4 beta ");
-    let attach = [
-        "--attach",
-        "--verify-key",
-        "mine.pub",
-        "--sign-key",
-        "mine.key",
-    ];
+    let attach = words("--attach --verify-key mine.pub --sign-key mine.key");
     fake.verify(&attach).success();
 
     let fits = format!("project:demo\tversion:1.4 beta\tproduct:sha256:{digest}");

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use testbed::ensure_debian_package;
 use testbed::limit::output;
+use testbed::sandbox::words;
 
 /// What touches the disk, or leads to it.
 const CALLS: &str = "openat,mkdir,mkdirat,copy_file_range,ioctl,write,ftruncate,utimensat,chmod,fchmod,\
@@ -211,14 +212,8 @@ pub fn terminate_twice(command: &Command, log: &Path, point: &Point) -> Output {
 
 /// Runs a command that may not open this file; whether it tried.
 pub fn without(command: &Command, log: &Path, file: &str) -> (Output, bool) {
-    let args = [
-        "-P",
-        file,
-        "-e",
-        "trace=openat",
-        "-e",
-        "inject=openat:error=EACCES",
-    ];
+    let args = format!("-P {file} -e trace=openat -e inject=openat:error=EACCES");
+    let args = words(&args);
     let output = output(&mut strace(log, command, &args));
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
     (output, text.contains("(INJECTED)"))

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::fake::{CREATE, Fake};
 
@@ -113,14 +113,7 @@ fn full_disks_and_read_only_ones_are_said_in_one_line_and_nothing_is_half_made()
 
     // The logs of a final verification.
     mounted.remount("ro");
-    let verify = [
-        "--image",
-        "img:1",
-        "--product-dir",
-        "disk/W/product",
-        "--out-dir",
-        "disk/O",
-    ];
+    let verify = words("--image img:1 --product-dir disk/W/product --out-dir disk/O");
     let texts = ["Read-only file system", "/disk/"];
     refused(&fake, &disk, "final-verify-product", &verify, &texts);
     testbed::ran(test, 6);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::fake::{CREATE, Fake};
+use testbed::sandbox::words;
 
 #[test]
 fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
@@ -15,14 +16,7 @@ fn the_second_run_on_a_workdir_stops_at_once_and_names_the_first() {
         ("make-archive-ready-product", &["--workdir", "W"]),
         (
             "final-verify-product",
-            &[
-                "--image",
-                "img:1",
-                "--product-dir",
-                "W/product",
-                "--out-dir",
-                "O",
-            ],
+            &words("--image img:1 --product-dir W/product --out-dir O"),
         ),
     ];
     for (command, args) in second {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::fake::{Fake, LOCK};
 
 fn record(fake: &Fake) -> Value {
-    serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap()
+    fake.json("W/workdir.json")
 }
 
 #[test]
@@ -62,16 +62,12 @@ fn a_frozen_lock_is_recorded_and_stays_byte_for_byte() {
     assert!(!fake.path("W").exists());
     fake.create(&["--frozen"]).success();
     assert_eq!(record(&fake)["lock"]["frozen"], true);
-    assert_eq!(
-        fs::read_to_string(fake.path("W/project/demo/pixi.lock")).unwrap(),
-        LOCK
-    );
+    assert_eq!(fake.read("W/project/demo/pixi.lock"), LOCK);
     let run = fake
         .sandbox
         .run("make-archive-ready-product", ["--workdir", "W"]);
     run.success();
-    let manifest = fs::read(fake.path("W/product/manifest.json")).unwrap();
-    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let manifest = fake.json("W/product/manifest.json");
     assert_eq!(manifest["project"]["lock"]["frozen"], true);
     // A task that changes the lock behind our back.
     let fake = Fake::new().with(json!({"writes": {"/workdir/project/demo/pixi.lock": "changed"}}));
@@ -256,8 +252,7 @@ fn the_manifest_may_have_any_of_pixis_names() {
     fake.sandbox
         .run("make-archive-ready-product", ["--workdir", "W"])
         .success();
-    let manifest = fs::read(fake.path("W/product/manifest.json")).unwrap();
-    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let manifest = fake.json("W/product/manifest.json");
     assert_eq!(manifest["project"]["manifest"]["name"], "mojoproject.toml");
     fs::remove_file(fake.path("demo/pyproject.toml")).unwrap();
     fake.create::<&str>(&[]).success();

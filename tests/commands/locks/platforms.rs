@@ -1,6 +1,7 @@
 //! Locks of several platforms: which one is installed, recorded and packed.
 
 use super::*;
+use testbed::sandbox::{has, words};
 
 /// A lock with two platforms of one subdir, and an environment for each of three tasks.
 fn lock_with_platforms() -> String {
@@ -127,23 +128,13 @@ fn a_product_of_two_platforms_is_read_for_the_one_that_pixi_chose() {
         assert!(in_bill(package) && !in_bill(other), "{bill}");
 
         fake.verify(&["--attach"]).success();
-        let args = [
-            "--product-dir",
-            "W/product",
-            "--build-image",
-            "img:1",
-            "--base-image",
-            "img:1",
-            "--emit-dockerfile",
-            "E",
-        ];
-        run("make-production-image", &args).success();
-        let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
-        let variable = |name: &str| format!("OF_{}=\"", name.to_uppercase());
-        assert!(
-            text.contains("PIXI_ENVIRONMENT_PLATFORMS=\"gpu,linux-64\""),
-            "{text}"
+        let args = words(
+            "--product-dir W/product --build-image img:1 --base-image img:1 --emit-dockerfile E",
         );
+        run("make-production-image", &args).success();
+        let text = fake.read("E/Dockerfile");
+        let variable = |name: &str| format!("OF_{}=\"", name.to_uppercase());
+        has(&text, "PIXI_ENVIRONMENT_PLATFORMS=\"gpu,linux-64\"");
         assert!(text.contains(&variable(package)), "{text}");
         assert!(!text.contains(&variable(other)), "{text}");
     }
@@ -201,13 +192,7 @@ fn an_environment_of_another_platform_is_refused_before_anything_runs() {
         assert!(!fake.path("W").exists());
     };
     refused(&["--environment", "mac"]);
-    refused(&[
-        "--environment",
-        "default",
-        "--environment",
-        "mac",
-        "--frozen",
-    ]);
+    refused(&words("--environment default --environment mac --frozen"));
     refused(&["--environment", "mac", "--update-lock"]);
     fake.run(
         "build-offline-product",

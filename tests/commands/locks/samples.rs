@@ -1,6 +1,7 @@
 //! Real projects, in a directory that `PIXI_LOCK_SAMPLES` names.
 
 use super::*;
+use testbed::sandbox::words;
 
 /// The words of each reason to refuse a project that names what cannot be.
 const CANNOT_BE: [&str; 6] = [
@@ -39,14 +40,7 @@ fn each_real_project_is_accepted_or_refused_for_what_cannot_be() {
     let fake = Fake::new();
     for project in projects {
         for more in [None, Some("--all-environments")] {
-            let args = [
-                "--image",
-                "img:1",
-                "--workdir",
-                "W",
-                "--dry-run",
-                "--project-dir",
-            ];
+            let args = words("--image img:1 --workdir W --dry-run --project-dir");
             let args = args.iter().map(OsStr::new).chain([project.as_os_str()]);
             let args = args.chain(more.map(OsStr::new));
             let run = fake.sandbox.run("build-offline-product", args);

@@ -13,7 +13,7 @@ use std::process::Command;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use testbed::limit::InTime as _;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::package_cache::Workdir;
 use by_form::{apply, differing, facts, fields, groups, plan_of, tree};
@@ -256,14 +256,7 @@ fn the_lists_of_an_old_product_are_enough() {
     let workdir = delivered();
     let manifest = fs::read(workdir.path("OLD/manifest.json")).unwrap();
     workdir.sandbox.write("LISTS/manifest.json", manifest);
-    let words = [
-        "--from",
-        "LISTS",
-        "--product-dir",
-        "W/product",
-        "--output",
-        "U",
-    ];
+    let words = words("--from LISTS --product-dir W/product --output U");
     workdir.update(&words).success();
     apply(
         &workdir.path("U"),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use super::by_form::{apply, differing, tree};
 use super::{delivered, with_manifest};
@@ -15,14 +15,9 @@ const NOBODY: u32 = 65534;
 
 fn update_as_nobody(workdir: &Workdir, product: &str) -> Run {
     let mut command = as_plain_user(&workdir.sandbox, "make-product-update");
-    Run::of(command.args([
-        "--from",
-        "OLD",
-        "--product-dir",
-        product,
-        "--output",
-        "own/U",
-    ]))
+    Run::of(command.args(words(&format!(
+        "--from OLD --product-dir {product} --output own/U"
+    ))))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::*;
 /// machine with `root` in the place of the stage's directory.
 fn comparison(fake: &Fake, root: &str) -> PathBuf {
     make(fake, &["--emit-dockerfile", "E", "--force"]).success();
-    let script = fs::read_to_string(fake.path("E/build.sh")).unwrap();
+    let script = fake.read("E/build.sh");
     let (compares, _) = script
         .split_once("# ---- The project at its place.")
         .unwrap();
@@ -24,7 +24,7 @@ fn comparison(fake: &Fake, root: &str) -> PathBuf {
 
 /// The product's digest, as the Dockerfile has it.
 fn digest_in_dockerfile(fake: &Fake) -> String {
-    let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
+    let text = fake.read("E/Dockerfile");
     let line = text.lines().find(|line| line.starts_with("RUN ")).unwrap();
     let args: Vec<String> = serde_json::from_str(&line[4..]).unwrap();
     args[5].clone()

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, has, names, words};
 
 use crate::fake::{Fake, LOCK};
 
@@ -39,14 +39,7 @@ fn verified(fake: Fake) -> Fake {
 }
 
 fn make(fake: &Fake, more: &[&str]) -> Run {
-    let usual = [
-        "--product-dir",
-        "W/product",
-        "--build-image",
-        "img:1",
-        "--base-image",
-        "base:1",
-    ];
+    let usual = words("--product-dir W/product --build-image img:1 --base-image base:1");
     fake.sandbox
         .run("make-production-image", usual.iter().chain(more))
 }
@@ -101,10 +94,7 @@ fn an_image_is_built_then_named_and_what_was_unfinished_goes() {
     let calls = fake.calls();
     for look in calls.iter().filter(|call| call[0] == "run") {
         let args = look.join(" ");
-        assert!(
-            args.contains("--network none --pull never --entrypoint sh"),
-            "{args}"
-        );
+        has(&args, "--network none --pull never --entrypoint sh");
         assert!(args.starts_with("run --rm "), "{args}");
     }
     let build = calls.iter().find(|call| call[0] == "build").unwrap();
@@ -202,7 +192,7 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
         names(&fake.path("E")),
         [".dockerignore", "Dockerfile", "build.sh", "entrypoint.sh"]
     );
-    let text = fs::read_to_string(fake.path("E/Dockerfile")).unwrap();
+    let text = fake.read("E/Dockerfile");
     let sums = Run::of(
         fake.sandbox
             .program("sha256sum")
@@ -236,18 +226,7 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
 #[test]
 fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
     let fake = made(json!({"verify": 3}));
-    let args = [
-        "--tag",
-        "demo:1",
-        "--cmd",
-        "serve",
-        "--save",
-        "image.tar",
-        "--verify-run",
-        "--",
-        "check",
-        "--x",
-    ];
+    let args = words("--tag demo:1 --cmd serve --save image.tar --verify-run -- check --x");
     make(&fake, &args)
         .code(3)
         .prints("verifying")
@@ -264,10 +243,7 @@ fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
         .nth(2)
         .unwrap()
         .join(" ");
-    assert!(
-        run.contains("--network none --pull never --read-only"),
-        "{run}"
-    );
+    has(&run, "--network none --pull never --read-only");
     assert!(run.ends_with("sha256:b111d check --x"), "{run}");
     assert!(context(&fake)["Dockerfile"].1.contains("CMD [\"serve\"]"));
 
@@ -276,11 +252,8 @@ fn what_is_verified_is_not_the_command_and_decides_before_the_name() {
         .success()
         .says("OK: saved to: ")
         .says("Archive digest: sha256:");
-    assert_eq!(
-        fs::read_to_string(fake.path("image.tar")).unwrap(),
-        "an archive"
-    );
-    let sums = fs::read_to_string(fake.path("image.tar.sha256")).unwrap();
+    assert_eq!(fake.read("image.tar"), "an archive");
+    let sums = fake.read("image.tar.sha256");
     assert!(sums.ends_with("  image.tar\n"), "{sums}");
     let mut check = fake.sandbox.program("sha256sum");
     Run::of(check.args(["--check", "image.tar.sha256"])).success();

@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use testbed::sandbox::{Run, Sandbox};
+use testbed::sandbox::{Run, Sandbox, words};
 
 const ARCHIVE_SHA: [&str; 3] = [
     "aa00000000000000000000000000000000000000000000000000000000000000",
@@ -118,14 +118,10 @@ packages:
             "idna-id",
             "wheels-v6/pypi/idna/3.20-py3-none-any",
         );
-        for other in [
-            "repodata/x.json",
-            "http-cache/x",
-            "uv-cache/simple-v21/pypi/six.rkyv",
-            "uv-cache/builds-v0/x",
-            "uv-cache/interpreter-v4/x",
-            "pixi-offline-bin/pixi",
-        ] {
+        for other in words(
+            "repodata/x.json http-cache/x uv-cache/simple-v21/pypi/six.rkyv \
+             uv-cache/builds-v0/x uv-cache/interpreter-v4/x pixi-offline-bin/pixi",
+        ) {
             workdir
                 .sandbox
                 .write(Path::new("W/pixi-cache").join(other), "x");
@@ -254,24 +250,20 @@ fn only_what_the_environments_need_is_shipped() {
         .says("left out as not needed: ");
     assert_eq!(
         workdir.shipped(),
-        [
-            "pkgs/a-1.0-0.lock",
-            "pkgs/a-1.0-0/bin/link",
-            "pkgs/a-1.0-0/bin/tool",
-            "pkgs/a-1.0-0/info/index.json",
-            "pkgs/a-1.0-0/info/paths.json",
-            "pkgs/a-1.0-0/share/data",
-            "uv-cache/archive-v0/docopt-id/docopt-0.6.2.dist-info/RECORD",
-            "uv-cache/archive-v0/docopt-id/docopt.py",
-            "uv-cache/archive-v0/six-id/six-1.17.0.dist-info/RECORD",
-            "uv-cache/archive-v0/six-id/six.py",
-            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any",
-            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any.whl",
-            "uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/src/pyproject.toml",
-            "uv-cache/sdists-v9/pypi/docopt/0.6.2/revision.http",
-            "uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any",
-            "uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any.http",
-        ]
+        words(
+            "pkgs/a-1.0-0.lock pkgs/a-1.0-0/bin/link pkgs/a-1.0-0/bin/tool \
+             pkgs/a-1.0-0/info/index.json pkgs/a-1.0-0/info/paths.json pkgs/a-1.0-0/share/data \
+             uv-cache/archive-v0/docopt-id/docopt-0.6.2.dist-info/RECORD \
+             uv-cache/archive-v0/docopt-id/docopt.py \
+             uv-cache/archive-v0/six-id/six-1.17.0.dist-info/RECORD \
+             uv-cache/archive-v0/six-id/six.py \
+             uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any \
+             uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/docopt-0.6.2-py3-none-any.whl \
+             uv-cache/sdists-v9/pypi/docopt/0.6.2/rev/src/pyproject.toml \
+             uv-cache/sdists-v9/pypi/docopt/0.6.2/revision.http \
+             uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any \
+             uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any.http"
+        )
     );
     let link = "W/product/pkg-cache/uv-cache/wheels-v6/pypi/six/1.17.0-py3-none-any/six.py";
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Python packages: which wheel belongs to which package of the lock.
 
 use super::*;
+use testbed::sandbox::words;
 
 #[test]
 fn a_wheel_is_tied_to_the_lock_by_name_and_sha256() {
@@ -190,15 +191,7 @@ fn names_that_differ_from_the_lock_are_found_by_uvs_pointers() {
     });
     workdir.make(&["--deep"]).success();
     workdir.ships(
-        &[
-            "calver-id/",
-            "lockloc-id/",
-            "zeros-id/",
-            "plus-id/",
-            "flash-id/",
-            "fromgit-id/",
-            "rev/src/setup.py",
-        ],
+        &words("calver-id/ lockloc-id/ zeros-id/ plus-id/ flash-id/ fromgit-id/ rev/src/setup.py"),
         &["torch2.3-py3-none-any.whl"],
     );
     // uv builds it again where it is installed, and the build may ask for more.

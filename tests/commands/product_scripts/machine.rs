@@ -164,7 +164,7 @@ fn a_git_dependency_needs_git() {
                 ..facts()
             },
         );
-        (with_programs_only(sandbox, &TOOLS), product)
+        (with_programs_only(sandbox, &words(TOOLS)), product)
     };
     let (sandbox, product) = knows(true);
     refused(&sandbox, &product, "git is missing");

@@ -23,7 +23,7 @@ use pixi_offline::evidence::{listing, sums};
 use pixi_offline::layout::Product;
 use pixi_offline::product::{Facts, write_scripts};
 use testbed::limit::InTime as _;
-use testbed::sandbox::{Run, Sandbox, names};
+use testbed::sandbox::{Run, Sandbox, names, words};
 
 /// A pixi that tells how it was called, and what the test says that it finds.
 const PIXI: &str = r#"#!/bin/bash
@@ -91,48 +91,13 @@ fn list_again(product: &Path) {
 }
 
 /// What bootstrap needs of a machine, besides bash, to find out all that it does.
-const TOOLS: [&str; 22] = [
-    "cat",
-    "chmod",
-    "comm",
-    "cut",
-    "df",
-    "find",
-    "grep",
-    "head",
-    "mkdir",
-    "mktemp",
-    "paste",
-    "rm",
-    "sha256sum",
-    "sort",
-    "stat",
-    "tail",
-    "timeout",
-    "tr",
-    "uname",
-    "uniq",
-    "wc",
-    "bash",
-];
+const TOOLS: &str = "cat chmod comm cut df find grep head mkdir mktemp paste rm sha256sum sort stat tail \
+    timeout tr uname uniq wc bash";
 
 /// What a shell exports whose user has functions of the names of builtins and programs, and
 /// options that change what a script means.
 pub fn callers_shell() -> Vec<(String, &'static str)> {
-    let names = [
-        "unset",
-        "read",
-        "set",
-        "declare",
-        "sort",
-        "sha256sum",
-        "stat",
-        "cp",
-        "mv",
-        "fail",
-        "ls",
-        "find",
-    ];
+    let names = words("unset read set declare sort sha256sum stat cp mv fail ls find");
     let named = |name| (format!("BASH_FUNC_{name}%%"), "() { echo mine; }");
     let cd = ("BASH_FUNC_cd%%", "() { builtin cd \"$@\" && ls; }");
     let options = [
@@ -141,7 +106,7 @@ pub fn callers_shell() -> Vec<(String, &'static str)> {
         ("SHELLOPTS", "keyword:noglob:noclobber"),
     ];
     let options = options.map(|(name, value)| (name.to_owned(), value));
-    names.map(named).into_iter().chain(options).collect()
+    names.into_iter().map(named).chain(options).collect()
 }
 
 fn write_program(file: &Path, script: &str) {

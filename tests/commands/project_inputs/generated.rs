@@ -1,6 +1,7 @@
 //! What a build makes in the project.
 
 use super::*;
+use testbed::sandbox::words;
 
 /// A build that makes files in the project, beside the environments.
 fn building() -> Fake {
@@ -14,8 +15,7 @@ fn building() -> Fake {
 }
 
 fn generated(fake: &Fake) -> Value {
-    let record: Value =
-        serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap();
+    let record = fake.json("W/workdir.json");
     record["generated"].clone()
 }
 
@@ -36,13 +36,7 @@ fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
         .collect();
     assert_eq!(
         paths,
-        [
-            "build",
-            "build/CMakeCache.txt",
-            "build/sub",
-            "build/sub/empty.o",
-            "src/_version.py"
-        ]
+        words("build build/CMakeCache.txt build/sub build/sub/empty.o src/_version.py")
     );
     assert_eq!(listed["entries"][0]["sha256"], Value::Null);
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -56,12 +50,7 @@ fn what_a_build_made_is_listed_and_what_holds_its_path_is_named() {
     fake.create(&[""; 0])
         .success()
         .says("WARNING: pixi.toml names a path below /workdir,");
-    let args = [
-        "--env",
-        "A=/elsewhere",
-        "--env",
-        "B=x:/workdir/resources/secret",
-    ];
+    let args = words("--env A=/elsewhere --env B=x:/workdir/resources/secret");
     let run = make(&fake, &args);
     run.success()
         .says("WARNING: --env B names a path below /workdir,")
@@ -210,15 +199,6 @@ esac
         .says(": build/CMakeCache.txt");
     assert_eq!(
         names(&product),
-        [
-            ".env.d",
-            ".pixi",
-            "build",
-            "excluded",
-            "made-by-the-verification",
-            "pixi.lock",
-            "pixi.toml",
-            "src"
-        ]
+        words(".env.d .pixi build excluded made-by-the-verification pixi.lock pixi.toml src")
     );
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use testbed::python::commit_with_tag;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::create_workdir_from_container::Container;
 use crate::fake::{Fake, LOCK};
@@ -194,14 +194,7 @@ fn pixi_in_a_container_never_installs_through_a_link_of_the_project() {
 #[test]
 fn links_that_lie_in_the_container_before_the_build_are_never_followed() {
     let victim_is_untouched = |victim: &Path| assert_eq!(names(victim), ["mine"]);
-    for name in [
-        "project",
-        "resources",
-        "pixi-cache",
-        "out",
-        "pixi-cache/pkgs",
-        "workdir.json.new",
-    ] {
+    for name in words("project resources pixi-cache out pixi-cache/pkgs workdir.json.new") {
         let container = Container::new();
         let victim = container.fake.sandbox.root().join("victim");
         fs::create_dir(&victim).unwrap();

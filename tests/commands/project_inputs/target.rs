@@ -1,6 +1,7 @@
 //! What is built or fetched at the target is said when the workdir is made.
 
 use super::*;
+use testbed::sandbox::words;
 
 const SYSTEM: &str = "[build-system]\nrequires = ['maturin>=1']\nbuild-backend = 'maturin'\n";
 
@@ -61,14 +62,7 @@ fn the_same_is_said_of_a_project_in_a_container() {
     lay(&container.fake);
     expect(container.create(&["--verify-task", "smoke"]).success());
     // In the container: that this machine has such a script as well counts for nothing.
-    let args = [
-        "--verify-run",
-        "--",
-        "uv",
-        "run",
-        "--no-project",
-        "demo/tools/tell.py",
-    ];
+    let args = words("--verify-run -- uv run --no-project demo/tools/tell.py");
     let run = container.create(&[&["--force"], &args[..]].concat());
     run.success().says_not("the verification runs");
 }
@@ -80,14 +74,7 @@ fn the_final_verification_names_the_package_whose_build_failed() {
     make(&fake, &[]).success();
     let said = "Error:   \u{d7} Failed to prepare distributions\n  \u{251c}\u{2500}\u{25b6} Failed to build `native @\n  \u{2502}   file:///pixi-offline/product/demo/native`\n  \u{2570}\u{2500}\u{25b6} error: failed to get `pyo3`\n";
     let fake = fake.with(json!({"phases": [["bootstrap", said, 1]]}));
-    let args = [
-        "--image",
-        "img:1",
-        "--product-dir",
-        "W/product",
-        "--out-dir",
-        "O",
-    ];
+    let args = words("--image img:1 --product-dir W/product --out-dir O");
     fake.sandbox
         .run("final-verify-product", args)
         .code(1)

@@ -40,8 +40,7 @@ fn a_version_from_git_is_handed_to_the_builds_and_to_the_target() {
     ] {
         assert!(options.contains(&variable.to_owned()), "{options:?}");
     }
-    let record: Value =
-        serde_json::from_slice(&fs::read(fake.path("W/workdir.json")).unwrap()).unwrap();
+    let record = fake.json("W/workdir.json");
     assert_eq!(record["git_versions"][0]["version"], "1.4.0");
     assert_eq!(record["git_versions"][1]["package"], "tool");
     make(&fake, &["--env", "A=b"]).success();

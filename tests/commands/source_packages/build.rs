@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use super::{ARCHIVE_OF_LIB, LOCK, Workdir};
 use crate::fake::Fake;
@@ -35,15 +35,9 @@ fn a_pixi_whose_locks_are_older_is_refused_before_the_build() {
         run.says("the pixi of the image, 0.67.2")
             .says("0.68 or later");
         assert!(!fake.sandbox.work().join("W").exists());
-        let dry = Run::of(fake.sandbox.command("build-offline-product").args([
-            "--image",
-            "img:1",
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-            "--dry-run",
-        ]));
+        let dry = Run::of(fake.sandbox.command("build-offline-product").args(words(
+            "--image img:1 --project-dir demo --workdir W --dry-run",
+        )));
         dry.code(2).says("0.68 or later");
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use testbed::sandbox::names;
+use testbed::sandbox::{names, words};
 
 use super::{LOCK, create, make, monorepo};
 use crate::create_workdir_from_container::Container;
@@ -65,7 +65,7 @@ fn absolute_paths_in_the_root_are_relative_in_the_lock_that_is_installed() {
     let fake = monorepo();
     let own = absolute_lock(&fake.path("mono"));
     fake.sandbox.write("mono/apps/foo/pixi.lock", &own);
-    let read = |path: &str| fs::read_to_string(fake.path(path)).unwrap();
+    let read = |path: &str| fake.read(path);
     // The second run overwrites the first.
     for is_first in [true, false] {
         create(&fake, &[])
@@ -114,14 +114,8 @@ fn absolute_paths_in_the_root_are_relative_in_the_lock_that_is_installed() {
     fake.sandbox.write("alone/pixi.lock", lock);
     symlink("alone", fake.path("linked")).unwrap();
     for project in ["alone", "linked"] {
-        let here = [
-            "--image",
-            "img:1",
-            "--project-dir",
-            project,
-            "--workdir",
-            "A",
-        ];
+        let here = format!("--image img:1 --project-dir {project} --workdir A");
+        let here = words(&here);
         fake.sandbox.run("create-workdir-from-host", here).success();
         let staged = read(&format!("A/project/{project}/pixi.lock"));
         assert!(staged.contains(&format!("- pypi: ./{wheel}\n")), "{staged}");

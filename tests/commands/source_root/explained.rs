@@ -2,6 +2,7 @@
 
 use super::{CREATE, create, monorepo};
 use crate::fake::Fake;
+use testbed::sandbox::words;
 
 #[test]
 fn a_path_of_the_root_is_explained_as_the_run_stages_it() {
@@ -80,18 +81,11 @@ fn a_path_of_the_root_is_explained_as_the_run_stages_it() {
 fn a_path_of_a_root_in_a_container_is_explained_as_far_as_it_is_known_here() {
     let fake = Fake::new();
     let explain = |path: &str, more: &[&str]| {
-        let args = [
-            "--container-id",
-            "c1",
-            "--project-path-in-container",
-            "/src/apps/foo",
-            "--source-root-in-container",
-            "/src",
-            "--exclude",
-            "/data",
-            "--explain",
-            path,
-        ];
+        let args = format!(
+            "--container-id c1 --project-path-in-container /src/apps/foo \
+             --source-root-in-container /src --exclude /data --explain {path}"
+        );
+        let args = words(&args);
         let args = args.iter().chain(more);
         fake.sandbox.run("build-offline-product", args)
     };

@@ -8,7 +8,7 @@ mod versions;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use testbed::sandbox::{Run, Sandbox, names};
+use testbed::sandbox::{Run, Sandbox, names, words};
 
 use crate::create_workdir_from_container::Container;
 use crate::fake::Fake;
@@ -149,14 +149,7 @@ fn more_is_taken_by_name_or_all_and_the_excludes_hold_for_the_root() {
         .says("work/mono/.env.local: file of environment variables");
     assert_eq!(
         names(&staged),
-        [
-            ".env.local",
-            "apps",
-            "libs",
-            "pyproject.toml",
-            "tools",
-            "vendor"
-        ]
+        words(".env.local apps libs pyproject.toml tools vendor")
     );
     assert_eq!(names(&staged.join("apps")), ["foo", "other"]);
     create(&fake, &["--whole-root", "--secrets", "deny"])
@@ -172,19 +165,10 @@ fn a_product_has_the_project_at_its_place_and_bootstrap_installs_it_there() {
     let product = fake.path("W/product");
     assert_eq!(
         names(&product),
-        [
-            "README.txt",
-            "SHA256SUMS",
-            "bootstrap-project.sh",
-            "envs.sh",
-            "foo",
-            "manifest.json",
-            "pkg-cache",
-            "provenance.json",
-            "report.html",
-            "res",
-            "sbom.cdx.json"
-        ]
+        words(
+            "README.txt SHA256SUMS bootstrap-project.sh envs.sh foo manifest.json pkg-cache \
+             provenance.json report.html res sbom.cdx.json"
+        )
     );
     let manifest = fs::read_to_string(product.join("manifest.json")).unwrap();
     assert!(manifest.contains("\"folder\": \"foo/apps/foo\""));
@@ -429,18 +413,9 @@ fn what_the_manifests_of_the_build_backends_name_is_staged() {
         ("rust", &["core", "macros", "member"]),
         (
             "",
-            &[
-                "Cargo.lock",
-                "Cargo.toml",
-                "apps",
-                "common",
-                "libs",
-                "pyproject.toml",
-                "rust",
-                "shared",
-                "tools",
-                "vendor",
-            ],
+            &words(
+                "Cargo.lock Cargo.toml apps common libs pyproject.toml rust shared tools vendor",
+            ),
         ),
     ] {
         assert_eq!(names(&staged.join(dir)), there, "{dir}");

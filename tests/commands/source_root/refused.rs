@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use super::{CREATE, LOCK, create, monorepo};
 
@@ -72,16 +72,10 @@ fn the_source_root_is_never_overwritten_and_no_workdir_in_it_is_staged() {
         ["bar.py", "pyproject.toml"]
     );
     // A project in a workdir is none to stage.
-    let args = [
-        "--image",
-        "img:1",
-        "--project-dir",
-        "mono/libs/bar/W/project/foo/apps/foo",
-        "--source-root",
-        "mono",
-        "--workdir",
-        "W",
-    ];
+    let args = words(
+        "--image img:1 --project-dir mono/libs/bar/W/project/foo/apps/foo --source-root mono \
+         --workdir W",
+    );
     fake.sandbox
         .run("create-workdir-from-host", args)
         .code(2)
@@ -121,14 +115,8 @@ fn a_product_in_the_root_or_the_project_is_not_staged() {
 fn a_path_that_leads_out_is_refused_with_the_source_root_that_holds_it() {
     let fake = monorepo();
     let build = |project: &str, more: &[&str]| {
-        let args = [
-            "--image",
-            "img:1",
-            "--workdir",
-            "W",
-            "--project-dir",
-            project,
-        ];
+        let args = format!("--image img:1 --workdir W --project-dir {project}");
+        let args = words(&args);
         let args = args.iter().chain(more);
         fake.sandbox.run("create-workdir-from-host", args)
     };

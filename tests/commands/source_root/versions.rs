@@ -1,7 +1,5 @@
 //! Versions and commits that git has of the root and of what is in it.
 
-use std::fs;
-
 use testbed::python::commit_with_tag;
 use testbed::sandbox::Run;
 
@@ -16,7 +14,7 @@ fn the_commit_of_the_project_is_recorded_where_its_root_is_no_repository() {
     let mut git = fake.sandbox.program("git");
     let head = Run::of(git.arg("-C").arg(&project).args(["rev-parse", "HEAD"]));
     create(&fake, &[]).success();
-    let record = fs::read_to_string(fake.path("W/workdir.json")).unwrap();
+    let record = fake.read("W/workdir.json");
     assert!(record.contains(head.success().stdout.trim()), "{record}");
 }
 

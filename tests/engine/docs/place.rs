@@ -6,7 +6,7 @@ use semver::Version;
 use testbed::images::PixiImage;
 use testbed::limit::InTime as _;
 use testbed::project::{Manifest, lock_project};
-use testbed::sandbox::{Run, Sandbox, binary};
+use testbed::sandbox::{Run, Sandbox, binary, words};
 use testbed::{Parts, SecondEngine, ensure_debian_package, ensure_podman};
 
 use crate::docs::root;
@@ -59,14 +59,10 @@ impl Place {
                 sandbox.set(name, value);
             }
         }
-        for command in [
-            "build-offline-product",
-            "create-workdir-from-container",
-            "create-workdir-from-host",
-            "final-verify-product",
-            "make-archive-ready-product",
-            "pixi-offline",
-        ] {
+        for command in words(
+            "build-offline-product create-workdir-from-container create-workdir-from-host \
+             final-verify-product make-archive-ready-product pixi-offline",
+        ) {
             std::os::unix::fs::symlink(binary(command), sandbox.bin().join(command)).unwrap();
         }
         for (program, package) in [("minisign", "minisign"), ("ssh-keygen", "openssh-client")] {
@@ -144,14 +140,7 @@ impl Place {
                 self.sandbox.work().display()
             );
             let mut docker = self.sandbox.program("docker");
-            docker.args([
-                "run",
-                "--rm",
-                "--interactive",
-                "--network",
-                "none",
-                "--mount",
-            ]);
+            docker.args(words("run --rm --interactive --network none --mount"));
             docker.args([&mount, "--entrypoint", "bash", &self.image.reference]);
             let mut shell = Shell::start(docker, self.instead());
             let bring = "mkdir -p /any/path /home/ada; cp -a /carried/. /home/ada; cd /home/ada; \

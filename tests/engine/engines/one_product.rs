@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use testbed::SecondEngine;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::engines::place::{Called, Place};
 
@@ -31,14 +31,8 @@ fn the_same_project_is_the_same_product_from_every_engine_mounted_and_carried() 
         ("podman", "", "copy", "podman-carried"),
     ] {
         place.real.sandbox.set("DOCKER_HOST", host);
-        let args = [
-            "--engine",
-            engine,
-            "--transfer",
-            transfer,
-            "--output",
-            output,
-        ];
+        let args = format!("--engine {engine} --transfer {transfer} --output {output}");
+        let args = words(&args);
         let more = ["--fresh", "--format", "json", "--verify-task", "where"];
         let run = place.real.build(&[&args[..], &more].concat());
         let proof: Value =

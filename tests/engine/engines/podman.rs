@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 use testbed::images::ensure_base_image;
 use testbed::project::Manifest;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::engines::place::{Called, Place};
 use crate::running::{Running, SLEEP, SOON, until};
@@ -29,15 +29,9 @@ fn the_three_commands_make_and_verify_a_product_with_podman() {
     let id = record["image"]["id"].as_str().unwrap();
     assert!(id.starts_with("sha256:") && id.len() == 71, "{id}");
     real.make::<&str>(&[]).success();
-    real.verify(&[
-        "--project-name",
-        "demo",
-        "--attach",
-        "--verify-task",
-        "where",
-    ])
-    .success()
-    .prints("/product/demo/.pixi/envs/default");
+    real.verify(&words("--project-name demo --attach --verify-task where"))
+        .success()
+        .prints("/product/demo/.pixi/envs/default");
     assert_eq!(
         names(&real.path("O")),
         [
@@ -150,15 +144,7 @@ fn a_project_in_a_container_of_podmans_becomes_a_product() {
     .prints("/tmp/pixi-offline-workdir/project/demo/.pixi/envs/default");
     place.real.make::<&str>(&[]).success();
     place.real.verify::<&str>(&[]).success();
-    let whole = [
-        "--workdir",
-        "V",
-        "--clean",
-        "--format",
-        "json",
-        "--verify-task",
-        "where",
-    ];
+    let whole = words("--workdir V --clean --format json --verify-task where");
     let whole = run("build-offline-product", &whole);
     let proof: Value =
         serde_json::from_str(whole.success().stdout.lines().last().unwrap()).unwrap();
@@ -363,12 +349,9 @@ fn signals_end_what_runs_in_podman_and_nothing_is_left() {
     running.signal("KILL");
     assert_eq!(running.end().0, 137);
     let runs = || {
-        place.podman(&[
-            "ps",
-            "--quiet",
-            "--filter",
-            "label=io.github.pixi-offline.command",
-        ])
+        place.podman(&words(
+            "ps --quiet --filter label=io.github.pixi-offline.command",
+        ))
     };
     let took = until(|| runs().success().stdout.is_empty());
     assert!(took < SOON, "the container ran for {took:?}");

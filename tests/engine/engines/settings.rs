@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use testbed::SecondEngine;
 use testbed::project::Manifest;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::real::{Real, image};
 use crate::running::{Running, SLEEP, SOON};
@@ -127,14 +127,9 @@ fn a_context_leads_to_its_engine_and_one_that_goes_away_is_said() {
     let before = std::fs::read(real.path("W/workdir.json")).unwrap();
     let product = std::fs::read(real.path("W/product/SHA256SUMS")).unwrap();
     let mut command = real.sandbox.command("final-verify-product");
-    command.args([
-        "--image",
-        &there,
-        "--product-dir",
-        "W/product",
-        "--out-dir",
-        "O",
-    ]);
+    command.args(words(&format!(
+        "--image {there} --product-dir W/product --out-dir O"
+    )));
     command.args(["--project-name", "demo", "--attach"]);
     command.args(["--verify-run", "--", "python", "-c", SLEEP]);
     let running = Running::until_it_prints(&mut command, "asleep");

@@ -6,6 +6,7 @@ use serde_json::Value;
 use testbed::PYTHON_VERSION_SPEC;
 use testbed::project::lock_project;
 use testbed::python::ensure_python_index;
+use testbed::sandbox::words;
 
 use crate::evidence::browser::{assert_says, show};
 use crate::evidence::sbom::assert_valid;
@@ -44,13 +45,7 @@ fn a_real_product_has_a_valid_bill_and_a_page_with_the_verdict() {
     lock_project(&image.reference, &real.path("demo")).unwrap();
     real.create(&["--verify-task", "smoke"]).success();
     real.make(&["--bundle-pixi"]).success();
-    let args = [
-        "--attach",
-        "--project-name",
-        "demo",
-        "--verify-task",
-        "smoke",
-    ];
+    let args = words("--attach --project-name demo --verify-task smoke");
     real.verify(&args).success();
 
     let read = |name: &str| fs::read_to_string(real.path("W/product").join(name)).unwrap();

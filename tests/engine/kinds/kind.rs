@@ -26,284 +26,152 @@ pub struct Kind {
 
 use Installed::{Beside, InEnvironment, InProject};
 
-pub const KINDS: [Kind; 41] = [
+/// A kind of which pixi builds nothing from source.
+const fn plain(name: &'static str, draft: fn(&Parts, &Path) -> Draft) -> Kind {
     Kind {
-        name: "conda",
+        name,
+        draft,
         needs_backends: false,
-        draft: |_, _| Draft {
-            conda: vec!["prefix-tool", "many-files"],
-            proof: "said = subprocess.run([\"prefix-tool\"], check=True, capture_output=True)\n\
+    }
+}
+
+const fn from_source(name: &'static str, draft: fn(&Parts, &Path) -> Draft) -> Kind {
+    Kind {
+        needs_backends: true,
+        ..plain(name, draft)
+    }
+}
+
+pub const KINDS: [Kind; 41] = [
+    plain("conda", |_, _| Draft {
+        conda: vec!["prefix-tool", "many-files"],
+        proof: "said = subprocess.run([\"prefix-tool\"], check=True, capture_output=True)\n\
                     assert sys.prefix.encode() in said.stdout, said\n\
                     assert os.path.exists(sys.prefix + \"/share/many-files\")\n"
-                .to_owned(),
-            ..Draft::default()
-        },
-    },
-    Kind {
-        name: "wheel",
-        needs_backends: false,
-        draft: |_, _| Draft::python("plain-wheel = \"*\"", "plain-wheel", InEnvironment),
-    },
-    Kind {
-        name: "sdist-setuptools",
-        needs_backends: false,
-        draft: |_, _| Draft::python("old-sdist = \"*\"", "old-sdist", InEnvironment),
-    },
-    Kind {
-        name: "sdist-hatchling",
-        needs_backends: false,
-        draft: |_, _| Draft::python("new-sdist = \"*\"", "new-sdist", InEnvironment),
-    },
-    Kind {
-        name: "wheel-zeros",
-        needs_backends: false,
-        draft: |_, _| with_version("dated-wheel", DATES[0]),
-    },
-    Kind {
-        name: "wheel-local-version",
-        needs_backends: false,
-        draft: |_, _| with_version("local-wheel", &format!("{VERSION}{LOCAL_VERSION}")),
-    },
-    Kind {
-        name: "sdist-local-version",
-        needs_backends: false,
-        draft: |_, _| with_version("local-sdist", &format!("{VERSION}{LOCAL_VERSION}")),
-    },
-    Kind {
-        name: "url-wheel",
-        needs_backends: false,
-        draft: |parts, _| {
-            let url = parts.index.direct_wheel();
-            let line = format!("direct-wheel = {{ url = {url:?} }}");
-            Draft::python(line, "direct-wheel", InEnvironment)
-        },
-    },
-    Kind {
-        name: "url-sdist",
-        needs_backends: false,
-        draft: |parts, _| {
-            let url = parts.index.direct_sdist();
-            let line = format!("direct-sdist = {{ url = {url:?} }}");
-            Draft::python(line, "direct-sdist", InEnvironment)
-        },
-    },
-    Kind {
-        name: "git",
-        needs_backends: false,
-        draft: |parts, _| {
-            let (url, revision) = (parts.index.repository(), parts.index.revision());
-            let line = format!("from-git = {{ git = {url:?}, rev = {revision:?} }}");
-            Draft::python(line, "from-git", InEnvironment)
-        },
-    },
-    Kind {
-        name: "project-wheel",
-        needs_backends: false,
-        draft: |_, dir| {
-            let file = put_wheel("project-wheel", &dir.join("wheels"));
-            let line = format!("project-wheel = {{ path = \"./wheels/{file}\" }}");
-            Draft::python(line, "project-wheel", InEnvironment)
-        },
-    },
-    Kind {
-        name: "self-hatchling",
-        needs_backends: false,
-        draft: |_, dir| editable_self(Backend::Hatchling, dir),
-    },
-    Kind {
-        name: "self-setuptools",
-        needs_backends: false,
-        draft: |_, dir| editable_self(Backend::Setuptools, dir),
-    },
-    Kind {
-        name: "dir-hatchling",
-        needs_backends: false,
-        draft: |_, dir| {
-            put_library(Backend::Hatchling, dir);
-            Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
-        },
-    },
-    Kind {
-        name: "dir-setuptools",
-        needs_backends: false,
-        draft: |_, dir| {
-            put_library(Backend::Setuptools, dir);
-            Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
-        },
-    },
-    Kind {
-        name: "dir-editable",
-        needs_backends: false,
-        draft: |_, dir| {
-            put_library(Backend::Hatchling, dir);
-            let line = "library = { path = \"./lib\", editable = true }";
-            Draft::python(line, "library", InProject)
-        },
-    },
-    Kind {
-        name: "self-setuptools-scm",
-        needs_backends: false,
-        draft: |_, dir| {
-            let draft = editable_self(Backend::SetuptoolsScm, dir);
-            commit_with_tag(dir, "v1.0").unwrap();
-            draft
-        },
-    },
-    Kind {
-        name: "dir-hatch-vcs",
-        needs_backends: false,
-        draft: |_, dir| {
-            put_library(Backend::HatchVcs, dir);
-            commit_with_tag(dir, "v1.0").unwrap();
-            Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
-        },
-    },
-    Kind {
-        name: "project-channel",
-        needs_backends: false,
-        draft: own_channel,
-    },
-    Kind {
-        name: "project-channel-moved",
-        needs_backends: false,
-        draft: |parts, dir| Draft {
-            locked_at: Some("/home/somebody/else"),
-            ..own_channel(parts, dir)
-        },
-    },
-    Kind {
-        name: "tar-bz2",
-        needs_backends: false,
-        draft: |parts, dir| {
-            put_channel(parts, &dir.join("chan"), Put::TarBz2);
-            Draft {
-                conda: vec!["flavour", "prefix-tool"],
-                ..own_flavour()
-            }
-        },
-    },
-    Kind {
-        name: "two-channels",
-        needs_backends: false,
-        draft: |parts, dir| {
-            put_channel(parts, &dir.join("chan"), Put::Another);
-            own_flavour()
-        },
-    },
-    Kind {
-        name: "exclude-newer",
-        needs_backends: false,
-        draft: |_, _| Draft {
-            workspace: "exclude-newer = \"1d\"\n",
-            conda: vec!["prefix-tool"],
-            proof: "subprocess.run([\"prefix-tool\"], check=True)\n".to_owned(),
-            ..Draft::default()
-        },
-    },
-    Kind {
-        name: "project-find-links",
-        needs_backends: false,
-        draft: |_, dir| {
-            put_wheel("linked-wheel", &dir.join("links"));
-            let line = "linked-wheel = \"*\"";
-            Draft {
-                find_links: Some("./links"),
-                ..Draft::python(line, "linked-wheel", InEnvironment)
-            }
-        },
-    },
-    Kind {
-        name: "source-chain",
-        needs_backends: true,
-        draft: sources::chain,
-    },
-    Kind {
-        name: "source-self",
-        needs_backends: true,
-        draft: sources::itself,
-    },
-    Kind {
-        name: "source-git",
-        needs_backends: true,
-        draft: sources::git,
-    },
-    Kind {
-        name: "source-url",
-        needs_backends: true,
-        draft: sources::url,
-    },
-    Kind {
-        name: "source-outputs",
-        needs_backends: true,
-        draft: sources::outputs,
-    },
-    Kind {
-        name: "source-variants",
-        needs_backends: true,
-        draft: sources::variants,
-    },
-    Kind {
-        name: "source-two-variants",
-        needs_backends: true,
-        draft: sources::variants_of_environments,
-    },
-    Kind {
-        name: "source-environments",
-        needs_backends: true,
-        draft: sources::environments,
-    },
-    Kind {
-        name: "source-dev",
-        needs_backends: true,
-        draft: sources::dev,
-    },
-    Kind {
-        name: "root-channel",
-        needs_backends: false,
-        draft: |parts, dir| {
-            let around = dir.ancestors().nth(2).unwrap();
-            Draft {
-                own_channel: Some("../../chan"),
-                in_root: true,
-                ..own_channel(parts, around)
-            }
-        },
-    },
-    Kind {
-        name: "root-editable",
-        needs_backends: false,
-        draft: |_, dir| library_beside(dir, Beside),
-    },
-    Kind {
-        name: "root-setuptools",
-        needs_backends: false,
-        draft: |_, dir| library_beside(dir, InEnvironment),
-    },
-    Kind {
-        name: "root-wheel",
-        needs_backends: false,
-        draft: |_, dir| wheel_beside(dir),
-    },
-    Kind {
-        name: "root-source",
-        needs_backends: true,
-        draft: sources::chain_beside,
-    },
-    Kind {
-        name: "root-source-recipe",
-        needs_backends: true,
-        draft: sources::recipe_beside,
-    },
-    Kind {
-        name: "root-source-absolute",
-        needs_backends: true,
-        draft: sources::chain_absolute,
-    },
-    Kind {
-        name: "root-absolute",
-        needs_backends: false,
-        draft: |_, dir| all_absolute(dir),
-    },
+            .to_owned(),
+        ..Draft::default()
+    }),
+    plain("wheel", |_, _| {
+        Draft::python("plain-wheel = \"*\"", "plain-wheel", InEnvironment)
+    }),
+    plain("sdist-setuptools", |_, _| {
+        Draft::python("old-sdist = \"*\"", "old-sdist", InEnvironment)
+    }),
+    plain("sdist-hatchling", |_, _| {
+        Draft::python("new-sdist = \"*\"", "new-sdist", InEnvironment)
+    }),
+    plain("wheel-zeros", |_, _| with_version("dated-wheel", DATES[0])),
+    plain("wheel-local-version", |_, _| {
+        with_version("local-wheel", &format!("{VERSION}{LOCAL_VERSION}"))
+    }),
+    plain("sdist-local-version", |_, _| {
+        with_version("local-sdist", &format!("{VERSION}{LOCAL_VERSION}"))
+    }),
+    plain("url-wheel", |parts, _| {
+        let url = parts.index.direct_wheel();
+        let line = format!("direct-wheel = {{ url = {url:?} }}");
+        Draft::python(line, "direct-wheel", InEnvironment)
+    }),
+    plain("url-sdist", |parts, _| {
+        let url = parts.index.direct_sdist();
+        let line = format!("direct-sdist = {{ url = {url:?} }}");
+        Draft::python(line, "direct-sdist", InEnvironment)
+    }),
+    plain("git", |parts, _| {
+        let (url, revision) = (parts.index.repository(), parts.index.revision());
+        let line = format!("from-git = {{ git = {url:?}, rev = {revision:?} }}");
+        Draft::python(line, "from-git", InEnvironment)
+    }),
+    plain("project-wheel", |_, dir| {
+        let file = put_wheel("project-wheel", &dir.join("wheels"));
+        let line = format!("project-wheel = {{ path = \"./wheels/{file}\" }}");
+        Draft::python(line, "project-wheel", InEnvironment)
+    }),
+    plain("self-hatchling", |_, dir| {
+        editable_self(Backend::Hatchling, dir)
+    }),
+    plain("self-setuptools", |_, dir| {
+        editable_self(Backend::Setuptools, dir)
+    }),
+    plain("dir-hatchling", |_, dir| {
+        put_library(Backend::Hatchling, dir);
+        Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
+    }),
+    plain("dir-setuptools", |_, dir| {
+        put_library(Backend::Setuptools, dir);
+        Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
+    }),
+    plain("dir-editable", |_, dir| {
+        put_library(Backend::Hatchling, dir);
+        let line = "library = { path = \"./lib\", editable = true }";
+        Draft::python(line, "library", InProject)
+    }),
+    plain("self-setuptools-scm", |_, dir| {
+        let draft = editable_self(Backend::SetuptoolsScm, dir);
+        commit_with_tag(dir, "v1.0").unwrap();
+        draft
+    }),
+    plain("dir-hatch-vcs", |_, dir| {
+        put_library(Backend::HatchVcs, dir);
+        commit_with_tag(dir, "v1.0").unwrap();
+        Draft::python("library = { path = \"./lib\" }", "library", InEnvironment)
+    }),
+    plain("project-channel", own_channel),
+    plain("project-channel-moved", |parts, dir| Draft {
+        locked_at: Some("/home/somebody/else"),
+        ..own_channel(parts, dir)
+    }),
+    plain("tar-bz2", |parts, dir| {
+        put_channel(parts, &dir.join("chan"), Put::TarBz2);
+        Draft {
+            conda: vec!["flavour", "prefix-tool"],
+            ..own_flavour()
+        }
+    }),
+    plain("two-channels", |parts, dir| {
+        put_channel(parts, &dir.join("chan"), Put::Another);
+        own_flavour()
+    }),
+    plain("exclude-newer", |_, _| Draft {
+        workspace: "exclude-newer = \"1d\"\n",
+        conda: vec!["prefix-tool"],
+        proof: "subprocess.run([\"prefix-tool\"], check=True)\n".to_owned(),
+        ..Draft::default()
+    }),
+    plain("project-find-links", |_, dir| {
+        put_wheel("linked-wheel", &dir.join("links"));
+        let line = "linked-wheel = \"*\"";
+        Draft {
+            find_links: Some("./links"),
+            ..Draft::python(line, "linked-wheel", InEnvironment)
+        }
+    }),
+    from_source("source-chain", sources::chain),
+    from_source("source-self", sources::itself),
+    from_source("source-git", sources::git),
+    from_source("source-url", sources::url),
+    from_source("source-outputs", sources::outputs),
+    from_source("source-variants", sources::variants),
+    from_source("source-two-variants", sources::variants_of_environments),
+    from_source("source-environments", sources::environments),
+    from_source("source-dev", sources::dev),
+    plain("root-channel", |parts, dir| {
+        let around = dir.ancestors().nth(2).unwrap();
+        Draft {
+            own_channel: Some("../../chan"),
+            in_root: true,
+            ..own_channel(parts, around)
+        }
+    }),
+    plain("root-editable", |_, dir| library_beside(dir, Beside)),
+    plain("root-setuptools", |_, dir| {
+        library_beside(dir, InEnvironment)
+    }),
+    plain("root-wheel", |_, dir| wheel_beside(dir)),
+    from_source("root-source", sources::chain_beside),
+    from_source("root-source-recipe", sources::recipe_beside),
+    from_source("root-source-absolute", sources::chain_absolute),
+    plain("root-absolute", |_, dir| all_absolute(dir)),
 ];
 
 /// A library and a wheel beside the project by their absolute paths.

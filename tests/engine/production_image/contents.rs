@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use testbed::images::Variant;
 use testbed::project::Manifest;
+use testbed::sandbox::words;
 
 use crate::production_image::parts::{
     Name, added, base, docker, make, nothing_is_left, project, verified,
@@ -101,14 +102,7 @@ fn an_image_has_one_environment_the_project_and_what_activates_it() {
         if young {
             run.prints(&format!("STAGE=it's \"prod\" in {app}/.pixi/envs/prod\n"));
         }
-        for gone in [
-            "PIXI_EXE",
-            "PIXI_CACHE_DIR",
-            "PIXI_PROMPT",
-            "PS1=",
-            "PRODUCT_ROOT",
-            "pixi-offline",
-        ] {
+        for gone in words("PIXI_EXE PIXI_CACHE_DIR PIXI_PROMPT PS1= PRODUCT_ROOT pixi-offline") {
             assert!(!run.stdout.contains(gone), "{gone}\n{run}");
         }
         let path = run
@@ -278,16 +272,8 @@ fn copy_takes_what_it_names_and_says_what_the_activation_lacks() {
     assert!(!name.exists());
     nothing_is_left(&real);
 
-    let verify = [
-        "--cmd",
-        "python",
-        "--cmd",
-        "src/deep/er/main.py",
-        "--verify-run",
-        "--",
-        "printenv",
-        "FROM_SCRIPT",
-    ];
+    let verify =
+        words("--cmd python --cmd src/deep/er/main.py --verify-run -- printenv FROM_SCRIPT");
     make(
         &real,
         &[&copies[..], &["--user", "1000:1000"], &verify].concat(),

@@ -13,7 +13,7 @@ use testbed::images::{Change, PixiImage, derived_image, ensure_base_image};
 use testbed::limit::InTime as _;
 use testbed::project::{Manifest, lock_project};
 use testbed::python::ensure_python_index;
-use testbed::sandbox::{Run, Sandbox};
+use testbed::sandbox::{Run, Sandbox, words};
 
 use crate::real::{Real, channel, image};
 
@@ -112,15 +112,8 @@ fn of_product(product: &Path, ids: &str) -> Vec<(String, String)> {
 
 fn nameless_images() -> String {
     let key = format!("label={LABEL}");
-    let args = [
-        "image",
-        "ls",
-        "--quiet",
-        "--filter",
-        "dangling=true",
-        "--filter",
-        &key,
-    ];
+    let args = format!("image ls --quiet --filter dangling=true --filter {key}");
+    let args = words(&args);
     docker(&args).success().stdout.clone()
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 use testbed::project::Manifest;
-use testbed::sandbox::{Run, names};
+use testbed::sandbox::{Run, names, words};
 
 use crate::listing::listing;
 use crate::products::containers::Container;
@@ -69,14 +69,7 @@ fn one_command_makes_what_the_four_make_and_proves_it() {
 
     // The image is that of $PIXI_IMAGE.
     let args = [
-        &[
-            "--project-dir",
-            "demo",
-            "--workdir",
-            "W",
-            "--format",
-            "json",
-        ],
+        &words("--project-dir demo --workdir W --format json"),
         &shared[..],
         // It brings its pixi without being told to.
         &made[1..],
@@ -260,10 +253,7 @@ fn a_project_in_a_container_the_whole_way() {
     // The image of the container is that of the final verification.
     let proof = &phases(&run)["verify"];
     assert_eq!(proof["verification"]["image"]["id"], proof["image"]["id"]);
-    assert_eq!(
-        fs::read_to_string(real.path("product of the box/res/model.bin")).unwrap(),
-        "weights"
-    );
+    assert_eq!(real.read("product of the box/res/model.bin"), "weights");
     at_the_target(
         &real.image,
         &real.path("product of the box"),

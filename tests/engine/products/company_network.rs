@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use testbed::ensure_debian_package;
 use testbed::limit::{InTime as _, Started};
 use testbed::project::Manifest;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::real::{Real, channel, image};
 
@@ -72,13 +72,9 @@ impl Company {
         certificate("company", &["-addext", "basicConstraints=critical,CA:TRUE"]);
         let name = format!("subjectAltName=IP:{address}");
         let signed = ["-CA", "company.pem", "-CAkey", "company.key"];
-        let leaf = [
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-addext",
-            &name,
-        ];
-        certificate("site", &[signed, leaf].concat());
+        let leaf = format!("-addext basicConstraints=critical,CA:FALSE -addext {name}");
+        let leaf = words(&leaf);
+        certificate("site", &[&signed[..], &leaf].concat());
 
         fs::create_dir(real.path("served")).unwrap();
         symlink(&channel().dir, real.path("served/channel")).unwrap();
@@ -102,7 +98,7 @@ impl Company {
 
         let url = format!("https://{address}:{port}/channel");
         for file in ["demo/pixi.toml", "demo/pixi.lock"] {
-            let text = fs::read_to_string(real.path(file)).unwrap();
+            let text = real.read(file);
             fs::write(real.path(file), text.replace(&channel().url, &url)).unwrap();
         }
         let login = serde_json::json!({"username": "joe", "password": PASSWORD});
@@ -183,7 +179,7 @@ fn a_company_network_leaves_no_trace_by_each_transport() {
         .concat(),
     );
     copied.success().says("HTTPS_PROXY=http://***@");
-    let through = fs::read_to_string(real.path("proxy.log")).unwrap();
+    let through = real.read("proxy.log");
     assert!(through.contains("through the proxy"), "{through}");
     company.leaves_no_trace(&copied);
     testbed::ran(NAME, 2);

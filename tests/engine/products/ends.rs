@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::process::Command;
 
 use testbed::project::Manifest;
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, has, words};
 
 use crate::real::{Real, at_the_target, containers_of, image};
 use crate::running::{Running, SLEEP, SOON, gone_soon, send, until};
@@ -27,14 +27,7 @@ fn a_verification_that_fails_with_7_gives_7() {
         .prints("to seven")
         .says("W/out/verify.log");
     real.make::<&str>(&[]).success().says("WARNING");
-    let args = [
-        "--project-name",
-        "demo",
-        "--verify-run",
-        "--",
-        "python",
-        "seven.py",
-    ];
+    let args = words("--project-name demo --verify-run -- python seven.py");
     real.verify(&args)
         .code(7)
         .prints("to seven")
@@ -223,10 +216,7 @@ fn kill_9_of_the_client_is_noticed_and_said_and_the_container_goes() {
         gone_soon(&real, "kill -9 of the client");
         let (code, stderr) = running.end();
         assert_eq!(code, 137);
-        assert!(
-            stderr.contains("client (docker) was killed by signal 9"),
-            "{stderr}"
-        );
+        has(&stderr, "client (docker) was killed by signal 9");
     }
     testbed::ran(
         "kill_9_of_the_client_is_noticed_and_said_and_the_container_goes",
@@ -344,7 +334,7 @@ fn both_streams_are_logged_in_order() {
     real.sandbox.write("demo/both.py", python);
     real.create(&["--verify-run", "--", "python", "both.py"])
         .success();
-    let log = fs::read_to_string(real.path("W/out/verify.log")).unwrap();
+    let log = real.read("W/out/verify.log");
     let lines: Vec<&str> = log
         .lines()
         .filter(|line| line.starts_with("out ") || line.starts_with("err "))

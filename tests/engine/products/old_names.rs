@@ -90,8 +90,7 @@ fn from_the_host() {
         line(&real, text, "").success();
     }
     assert!(product.join("res/model.bin").exists());
-    let log =
-        fs::read_to_string(real.path("tmp/pixi-offline-work/out/verify.offline.log")).unwrap();
+    let log = real.read("tmp/pixi-offline-work/out/verify.offline.log");
     assert!(log.ends_with("ok\n"), "{log}");
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 
 use testbed::images::{Change, Variant, derived_image};
 use testbed::project::Manifest;
+use testbed::sandbox::words;
 
 use crate::real::{Real, at_the_target, image, images};
 
@@ -30,16 +31,7 @@ fn packages(real: &Real) -> Vec<String> {
 fn the_pruned_product_of_a_project_with_environments_installs_them_offline() {
     for image in images() {
         let real = Real::with_project(&image.reference, &two_environments());
-        let args = [
-            "-e",
-            "old",
-            "--environment",
-            "new",
-            "--verify-environment",
-            "old",
-            "--verify-task",
-            "where",
-        ];
+        let args = words("-e old --environment new --verify-environment old --verify-task where");
         real.create(&args).success().prints("/.pixi/envs/old");
         real.make(&["--deep"]).success();
         assert_eq!(packages(&real).len(), 4, "{:?}", packages(&real));
@@ -48,14 +40,7 @@ fn the_pruned_product_of_a_project_with_environments_installs_them_offline() {
         real.verify(&args)
             .success()
             .prints("/product/demo/.pixi/envs/old");
-        let args = [
-            "--project-name",
-            "demo",
-            "--verify-environment",
-            "new",
-            "--verify-task",
-            "where",
-        ];
+        let args = words("--project-name demo --verify-environment new --verify-task where");
         real.verify(&args)
             .success()
             .prints("/product/demo/.pixi/envs/new");
@@ -136,14 +121,7 @@ fn a_verification_that_tries_the_network_is_only_told() {
     real.sandbox.write("demo/call.py", "import socket\ntry:\n  socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError:\n  print('no way')\n");
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    let args = [
-        "--project-name",
-        "demo",
-        "--verify-run",
-        "--",
-        "python",
-        "call.py",
-    ];
+    let args = words("--project-name demo --verify-run -- python call.py");
     real.verify(&args)
         .success()
         .prints("no way")

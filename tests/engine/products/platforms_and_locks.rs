@@ -9,7 +9,7 @@ use semver::Version;
 use serde_json::Value;
 use testbed::images::{PixiImage, ensure_base_image};
 use testbed::project::{Manifest, lock_project};
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, has};
 
 use crate::real::{Real, at_the_target, channel, images};
 
@@ -112,9 +112,9 @@ fn of_two_platforms_of_one_subdir_the_one_that_pixi_chose_is_carried_and_recorde
     assert_ne!(name, channel().subdir);
     assert!(carries(&real, "flavour-2.0"));
     let product = json(&real.path("W/product/manifest.json")).to_string();
-    assert!(
-        product.contains(&format!("\"platform_names\":{{\"default\":\"{name}\"}}")),
-        "{product}"
+    has(
+        &product,
+        &format!("\"platform_names\":{{\"default\":\"{name}\"}}"),
     );
     let run = target("./bootstrap-project.sh --check 2>&1");
     assert_ne!(run.code, 0, "{run}");
@@ -190,7 +190,7 @@ fn environments_that_the_verification_had_pixi_install_are_carried_and_named() {
         run.success().says(&format!(
             "the verification made pixi install more environments: {environments};"
         ));
-        let log = fs::read_to_string(real.path("W/proof/verify.offline.log")).unwrap();
+        let log = real.read("W/proof/verify.offline.log");
         assert!(log.contains(printed), "{task}: {log}");
         let record = json(&real.path("W/workdir.json"));
         let listed = record["environments"].as_array().unwrap().iter();

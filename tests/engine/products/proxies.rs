@@ -42,7 +42,7 @@ fn credentials_of_the_engines_configuration_reach_neither_logs_nor_product() {
             "{run}"
         );
     }
-    let log = fs::read_to_string(real.path("W/out/verify.log")).unwrap();
+    let log = real.read("W/out/verify.log");
     assert!(log.contains("HTTP_PROXY http://***@"), "{log}");
     // Nowhere in the workdir, with its logs, cache and product, or beside.
     let grep = ["-rlF", PASSWORD, "W", "O"];

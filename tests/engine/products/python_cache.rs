@@ -8,7 +8,7 @@ use std::process::Command;
 
 use testbed::limit::InTime as _;
 use testbed::python::{PythonIndex, ensure_python_index, ensure_uv};
-use testbed::sandbox::{Run, Sandbox};
+use testbed::sandbox::{Run, Sandbox, words};
 
 /// A workdir whose cache uv has filled with a wheel, a source distribution, both
 /// by their addresses too, and a git dependency; and the python it was for.
@@ -269,16 +269,9 @@ fn removing_or_damaging_anything_of_uvs_is_found() {
     let of_needed = |archive: &Path| {
         fs::read_dir(archive).unwrap().any(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            [
-                "plain_wheel",
-                "old_sdist",
-                "new_sdist",
-                "direct_wheel",
-                "direct_sdist",
-                "from_git",
-            ]
-            .iter()
-            .any(|needed| name.starts_with(needed) && name.ends_with(".dist-info"))
+            words("plain_wheel old_sdist new_sdist direct_wheel direct_sdist from_git")
+                .iter()
+                .any(|needed| name.starts_with(needed) && name.ends_with(".dist-info"))
         })
     };
     let needed: Vec<&PathBuf> = archives

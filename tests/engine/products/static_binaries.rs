@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use testbed::sandbox::{Run, Sandbox, binary};
+use testbed::sandbox::{Run, Sandbox, binary, words};
 
 #[test]
 fn each_binary_runs_in_an_empty_root_file_system() {
@@ -13,16 +13,10 @@ fn each_binary_runs_in_an_empty_root_file_system() {
         );
         return;
     }
-    for name in [
-        "create-workdir-from-host",
-        "make-archive-ready-product",
-        "final-verify-product",
-        "make-production-image",
-        "compare-products",
-        "make-product-update",
-        "pack-product",
-        "pixi-offline",
-    ] {
+    for name in words(
+        "create-workdir-from-host make-archive-ready-product final-verify-product \
+         make-production-image compare-products make-product-update pack-product pixi-offline",
+    ) {
         let sandbox = Sandbox::new();
         let root = sandbox.work().join("root");
         fs::create_dir(&root).unwrap();

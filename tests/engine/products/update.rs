@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 use testbed::images::ensure_base_image;
 use testbed::project::{Manifest, lock_project};
-use testbed::sandbox::Run;
+use testbed::sandbox::{Run, words};
 
 use crate::real::{Real, at_the_target, channel, image};
 
@@ -52,14 +52,7 @@ fn an_update_with_one_package_and_one_file_is_applied_bootstrapped_and_run_at_th
     assert_ne!(fs::read(real.path("demo/pixi.lock")).unwrap(), lock);
     fs::write(real.path("demo/notes.txt"), "second\n").unwrap();
     real.build(&["--verify-task", "taste"]).success();
-    let args = [
-        "--from",
-        "carried/first",
-        "--product-dir",
-        "W/product",
-        "--output",
-        "carried/update",
-    ];
+    let args = words("--from carried/first --product-dir W/product --output carried/update");
     real.sandbox.run("make-product-update", args).success();
 
     // The page of the second delivery: this change, and no other.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use testbed::project::Manifest;
+use testbed::sandbox::{has, words};
 
 use crate::listing::listing;
 use crate::real::{Real, at_the_target, image, images};
@@ -28,11 +29,8 @@ fn the_whole_path_with_every_pixi_of_this_machine() {
             fs::read(real.path("W/project/demo/pixi.lock")).unwrap(),
             lock
         );
-        let log = fs::read_to_string(real.path("W/out/verify.log")).unwrap();
-        assert!(
-            log.contains("/workdir/project/demo/.pixi/envs/default"),
-            "{log}"
-        );
+        let log = real.read("W/out/verify.log");
+        has(&log, "/workdir/project/demo/.pixi/envs/default");
 
         let helper = real.path("W/helpers/make-archive-ready-product.sh");
         let args = ["--workdir", "W", "--env", "GREETING=it's $HOME"];
@@ -47,9 +45,9 @@ fn the_whole_path_with_every_pixi_of_this_machine() {
             before,
             "the product was changed by being verified"
         );
-        let log = fs::read_to_string(real.path("O/verify.offline.log")).unwrap();
+        let log = real.read("O/verify.offline.log");
         assert!(log.contains("/product/demo/.pixi/envs/default"), "{log}");
-        let log = fs::read_to_string(real.path("O/bootstrap.offline.log")).unwrap();
+        let log = real.read("O/bootstrap.offline.log");
         assert!(!log.is_empty());
 
         // Carried to another path, installed there, by hand.
@@ -126,7 +124,7 @@ fn a_project_without_a_lock_gets_one_in_the_product() {
     assert!(real.path("W/product/demo/pixi.lock").exists());
     assert!(!real.path("demo/pixi.lock").exists());
     real.verify::<&str>(&[]).success();
-    let log = fs::read_to_string(real.path("O/verify.offline.log")).unwrap();
+    let log = real.read("O/verify.offline.log");
     assert_eq!(log, "No verification requested.\n");
 }
 
@@ -162,10 +160,7 @@ fn a_second_run_over_the_first() {
         real.make::<&str>(&[]).success();
         real.verify(&["--project-name", "demo", "--verify-task", "where"])
             .success();
-        assert_eq!(
-            fs::read_to_string(real.path("W/product/demo/round")).unwrap(),
-            round.to_string()
-        );
+        assert_eq!(real.read("W/product/demo/round"), round.to_string());
     }
     let names: Vec<_> = fs::read_dir(real.path("W")).unwrap().collect();
     assert_eq!(names.len(), 7, "{names:?}");
@@ -190,13 +185,7 @@ fn in_place_installs_into_the_product_itself() {
     let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
     real.create::<&str>(&[]).success();
     real.make::<&str>(&[]).success();
-    let args = [
-        "--in-place",
-        "--project-name",
-        "demo",
-        "--verify-task",
-        "where",
-    ];
+    let args = words("--in-place --project-name demo --verify-task where");
     real.verify(&args)
         .success()
         .prints("/product/demo/.pixi/envs/default");
@@ -217,35 +206,15 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
     real.sandbox.write("data/model.bin", "weights");
     let python = "import os, shutil; shutil.copy(os.environ['PRODUCT_RES_DIR'] + '/model.bin', os.environ['VERIFY_OUT_DIR'] + '/seen')";
     real.sandbox.write("demo/check.py", python);
-    let args = [
-        "--expect-file",
-        "seen",
-        "--verify-run",
-        "--",
-        "python",
-        "check.py",
-    ];
-    let create: Vec<&str> = ["--resources-dir", "data"]
-        .into_iter()
-        .chain(args)
-        .collect();
-    real.create(&create).success();
-    assert_eq!(
-        fs::read_to_string(real.path("W/out/seen")).unwrap(),
-        "weights"
-    );
+    let args = words("--expect-file seen --verify-run -- python check.py");
+    real.create(&[&["--resources-dir", "data"], &args[..]].concat())
+        .success();
+    assert_eq!(real.read("W/out/seen"), "weights");
     real.make::<&str>(&[]).success();
-    let verify: Vec<&str> = ["--project-name", "demo"].into_iter().chain(args).collect();
-    real.verify(&verify).success();
-    assert_eq!(fs::read_to_string(real.path("O/seen")).unwrap(), "weights");
-    let args = [
-        "--project-name",
-        "demo",
-        "--expect-file",
-        "never",
-        "--verify-task",
-        "where",
-    ];
+    real.verify(&[&["--project-name", "demo"], &args[..]].concat())
+        .success();
+    assert_eq!(real.read("O/seen"), "weights");
+    let args = words("--project-name demo --expect-file never --verify-task where");
     real.verify(&args).code(1).says("left no never");
     real.create(&["--expect-file", "never", "--verify-task", "where"])
         .code(1)
@@ -256,17 +225,7 @@ fn a_verification_sees_the_resources_and_leaves_files_in_the_out_dir() {
 fn variables_of_any_name_do_not_get_into_the_way_of_our_own_scripts() {
     let real = Real::with_project(&image().reference, &Manifest::usual("demo"));
     real.create::<&str>(&[]).success();
-    let names = [
-        "project",
-        "pixi",
-        "root",
-        "name",
-        "nonce",
-        "out",
-        "code",
-        "child",
-        "VERIFY_OUT_DIR",
-    ];
+    let names = words("project pixi root name nonce out code child VERIFY_OUT_DIR");
     let assignments: Vec<String> = names.iter().map(|name| format!("{name}=x")).collect();
     let args: Vec<&str> = assignments
         .iter()
@@ -286,7 +245,7 @@ fn variables_of_any_name_do_not_get_into_the_way_of_our_own_scripts() {
     ];
     if image().version.minor >= 77 {
         real.verify(&args).success();
-        assert_eq!(fs::read_to_string(real.path("O/seen")).unwrap(), "x\n");
+        assert_eq!(real.read("O/seen"), "x\n");
     } else {
         real.verify(&["--project-name", "demo", "--verify-task", "where"])
             .success();

@@ -144,7 +144,7 @@ impl Progress {
 
         record_proof(made, product, &record, context);
         // They were moved there with the product.
-        let logs = places.logs().display().to_string();
+        let logs = places.logs.display().to_string();
         context.report.field("logs", logs);
 
         // STEP 6: one file to carry.
@@ -238,7 +238,7 @@ impl Progress {
             ("pack", _) => request.archive.as_ref().map(|archive| {
                 format!(
                     "The product has passed and is in its place. To go on from here:\n  {}",
-                    archive.command_line(places.product())
+                    archive.command_line(&places.product)
                 )
             }),
             _ => {
@@ -255,12 +255,12 @@ impl Progress {
 
     /// Says what has become of the product that has passed, and of one that has not.
     fn hint_what_stays(&self, places: &Places, context: &Context) {
-        if self.places.is_none() || !places.has_passed() {
+        if self.places.is_none() || !places.has_passed {
             return;
         }
         context.report.hint(format_args!(
             "The last product that passed is still in its place: {}",
-            places.product().display()
+            places.product.display()
         ));
         if self.product.is_some() {
             context.report.hint(format_args!(
@@ -296,10 +296,6 @@ fn previous_of(
 
 /// Looks at what the later steps need, so that none of them refuses it after a
 /// build of an hour; touches nothing.
-///
-/// # Errors
-///
-/// As those steps.
 fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow::Result<()> {
     let choices = &request.product;
     let workdir = asked_workdir(request, context);
@@ -317,7 +313,7 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
         .host
         .absolute(&asked_out_dir(request, workdir.path()));
     let places = Places::of(request, &workdir, context);
-    if places.has_passed() {
+    if places.has_passed {
         ProductPlace::beside(&places.new_product(), &workdir).require(&[], context)?;
     }
     if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {

@@ -30,10 +30,6 @@ pub(crate) fn of_build(workdir: &Workdir, in_cache: PathBuf) -> PathBuf {
 }
 
 /// Writes the channel of a workdir, which will be at `place`.
-///
-/// # Errors
-///
-/// When what the build left cannot be used, or the channel not written.
 pub(crate) fn write(workdir: &Workdir, place: &Workdir, context: &Context) -> anyhow::Result<()> {
     let built = BuiltPackages::read(&of_build(workdir, workdir.built_packages()))?;
     let packages = built.packages()?;

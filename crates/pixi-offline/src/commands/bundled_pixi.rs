@@ -64,10 +64,6 @@ fn open_pixi(workdir: &Workdir) -> io::Result<(File, u64)> {
 }
 
 /// Copies the pixi that built the workdir.
-///
-/// # Errors
-///
-/// When it cannot be copied.
 pub(crate) fn copy(workdir: &Workdir, target: &Path) -> anyhow::Result<()> {
     let copying = || -> io::Result<()> {
         if let Some(dir) = target.parent() {

@@ -161,10 +161,6 @@ impl<'a> ContainerBuildPlan<'a> {
 
     /// Has the container tell what would be staged, and asks its pixi; the agent is
     /// there meanwhile, as in the build.
-    ///
-    /// # Errors
-    ///
-    /// What the build would end with.
     pub(crate) fn inspect(
         &self,
         context: &Context,

@@ -223,10 +223,6 @@ impl<'a> HostBuildPlan<'a> {
     }
 
     /// Requires that the image's pixi can build the lock's source packages, if it has any.
-    ///
-    /// # Errors
-    ///
-    /// What the build would end with.
     fn require_pixi_for_sources(&self) -> anyhow::Result<()> {
         if self.build().builds_conda_packages {
             // The build itself compares the lock: it has the network for it.

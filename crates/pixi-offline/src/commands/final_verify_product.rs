@@ -127,10 +127,7 @@ impl<'a> VerifyPlan<'a> {
         require_places(request, &product, &out_dir)?;
         secrets::search_verification(&request.secrets, &request.verification, context)?;
         let signing_key = context.signing_key(&request.signing)?;
-        let verify_key = request.verify_key.as_ref();
-        let verify_key = verify_key
-            .map(|file| VerifyingKey::read("--verify-key", &context.host.absolute(file)))
-            .transpose()?;
+        let verify_key = context.verifying_key("--verify-key", request.verify_key.as_ref())?;
         let (version, image) = require_image(request, &engine)?;
         Ok(VerifyPlan {
             request,

@@ -31,10 +31,6 @@ pub(crate) struct ProductPackages {
 impl ProductPackages {
     /// Reads the product's lock, and in `cache`, where its package cache is now, the
     /// licences of Python packages.
-    ///
-    /// # Errors
-    ///
-    /// When the lock cannot be read.
     pub(crate) fn read(
         product: &Product,
         cache: &Path,
@@ -73,10 +69,6 @@ impl ProductPackages {
     }
 
     /// Writes `sbom.cdx.json`, before the product is listed.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written.
     pub(crate) fn write_sbom(
         &self,
         product: &Product,
@@ -97,10 +89,6 @@ impl ProductPackages {
 
     /// Writes `report.html`, which tells of the verification that is attached too, and of what
     /// changed since the product before. With a key, only what is signed with it has a say.
-    ///
-    /// # Errors
-    ///
-    /// When the verification cannot be read, or the file not written.
     pub(crate) fn write_html_report(
         &self,
         product: &Product,
@@ -134,10 +122,6 @@ impl ProductPackages {
 
 /// Writes `report.html` of a product that is there complete. With a key, only a
 /// statement that is signed with it has a say.
-///
-/// # Errors
-///
-/// When its lists, its lock or the verification cannot be read, or the file not written.
 pub(crate) fn rewrite_page(
     product: &Product,
     key: Option<&VerifyingKey>,

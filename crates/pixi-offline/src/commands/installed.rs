@@ -99,10 +99,6 @@ pub(crate) fn learn(
 
 /// The sha256 of the lock in a project that a container could write; `None` when there
 /// is none.
-///
-/// # Errors
-///
-/// When there is something else in its place, or it cannot be read.
 fn lock_digest(workdir: &Workdir, project: &ProjectPlace) -> anyhow::Result<Option<Sha256Digest>> {
     let lock = Path::new(layout::PROJECT)
         .join(project.path())

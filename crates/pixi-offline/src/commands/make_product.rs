@@ -18,7 +18,7 @@ use crate::cancellation::{self, Interruptible};
 use crate::commands::bundled_pixi;
 use crate::commands::html_report::ProductPackages;
 use crate::commands::previous::Previous;
-use crate::commands::product_evidence::{self, Choices, Evidence, signing_time};
+use crate::commands::product_evidence::{self, Choices, Evidence};
 use crate::commands::special_entries::warn_of_special_entries;
 use crate::context::Context;
 use crate::counted;
@@ -182,7 +182,7 @@ impl ProductPlan<'_> {
         require_owned(&unlisted)?;
         warn_of_special_entries(&manifest.entries, context);
         if let Some(previous) = previous {
-            previous.write_changes(new, self.signing_key.as_ref(), signing_time(context))?;
+            previous.write_changes(new, self.signing_key.as_ref(), context.signing_time())?;
         }
         packages.write_html_report(new, &manifest, &digest, &unlisted, None, context)?;
         Ok((manifest.facts, digest))

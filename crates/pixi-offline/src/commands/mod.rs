@@ -19,6 +19,7 @@ mod helper_program;
 mod here;
 mod html_report;
 mod installed;
+pub mod listed_product;
 pub mod make_product;
 mod new_workdir;
 mod previous;

@@ -95,10 +95,6 @@ impl NewWorkdir {
 
     /// Locks the place for `command` and clears away what a killed run left
     /// there.
-    ///
-    /// # Errors
-    ///
-    /// When another run holds it, or what was left cannot be cleared away.
     pub(crate) fn lock(&self, command: &str) -> anyhow::Result<DirLock> {
         let dir_lock = DirLock::exclusive(self.workdir.path(), command)?;
         StagedDir::recover_stale(&dir_lock, self.workdir.path())?;
@@ -134,10 +130,6 @@ impl NewWorkdir {
     }
 
     /// Like [`Self::swap`], and deletes the old workdir.
-    ///
-    /// # Errors
-    ///
-    /// As that, and when it cannot be deleted.
     pub(crate) fn put(&self, beside: StagedDir, record: &WorkdirRecord) -> anyhow::Result<()> {
         let (swapped, _) = self.swap(beside, None, record)?;
         swapped.finish()
@@ -205,10 +197,6 @@ pub(crate) fn record_project(
 }
 
 /// Writes the project's own lock into the workdir, where the staged one stands for it.
-///
-/// # Errors
-///
-/// When it cannot be written.
 pub(crate) fn write_own_lock(workdir: &Workdir, own: Option<&Lock>) -> anyhow::Result<()> {
     match own {
         Some(own) => replace_file(&workdir.own_lock(), own.text().as_bytes()),

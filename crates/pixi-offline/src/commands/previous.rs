@@ -48,10 +48,7 @@ impl Previous {
         let dir = context.host.absolute(dir);
         require_dir("--previous", &dir)?;
         let product = Product::new(&dir);
-        let key = options.previous_key.as_ref();
-        let key = key
-            .map(|file| VerifyingKey::read("--previous-key", &context.host.absolute(file)))
-            .transpose()?;
+        let key = context.verifying_key("--previous-key", options.previous_key.as_ref())?;
         // Nothing else of it is read before its signature is right.
         let signed = key
             .as_ref()
@@ -75,10 +72,6 @@ impl Previous {
     }
 
     /// Writes `changes.json` of a product whose lists are written; `now` are seconds since 1970.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written.
     pub(crate) fn write_changes(
         &self,
         product: &Product,

@@ -37,16 +37,21 @@ pub(crate) struct CachePlan {
     origin: Option<PathBuf>,
     /// Whether it is carried whole.
     full: bool,
-    lock: Option<Lock>,
+    /// The lock of the project.
+    pub(crate) lock: Option<Lock>,
     /// The project's own lock, where the product gets another one.
-    original: Option<Lock>,
-    /// What stands in that one for source packages, and what it was built with.
-    built: Vec<BuiltPackage>,
+    pub(crate) original_lock: Option<Lock>,
+    /// What stands in the product's lock for source packages, and what it was built with.
+    pub(crate) built: Vec<BuiltPackage>,
     backends: Vec<Backend>,
-    environments: Vec<String>,
-    platform: Option<Subdir>,
-    need: Option<Requirements>,
-    unhashed: UnhashedCounts,
+    /// The environments that the product installs.
+    pub(crate) environments: Vec<String>,
+    /// The platform that they are for, where it is known.
+    pub(crate) platform: Option<Subdir>,
+    /// What they need, where that is known.
+    pub(crate) need: Option<Requirements>,
+    /// How many of the packages are known by name only.
+    pub(crate) unhashed: UnhashedCounts,
     /// The name in the lock of the platform that pixi chose.
     chosen_name: Option<String>,
     /// What that one asks of a machine.
@@ -105,7 +110,7 @@ impl CachePlan {
             need: None,
             unhashed: UnhashedCounts::default(),
             lock,
-            original: None,
+            original_lock: None,
             built: Vec::new(),
             backends: Vec::new(),
             environments,
@@ -115,7 +120,7 @@ impl CachePlan {
         };
         if let Some(record) = record {
             plan.choose_platforms(record, &project);
-            plan.original = new_workdir::own_lock(workdir, record, context)?;
+            plan.original_lock = new_workdir::own_lock(workdir, record, context)?;
         }
         let Some(lock) = &plan.lock else {
             context.report.warning("the project has no pixi.lock, so this product cannot be installed: run `pixi lock` in the project and build again");
@@ -184,7 +189,7 @@ impl CachePlan {
         let names = record.map(WorkdirRecord::platform_names);
         let chosen = delivered.lock.choosing(names.into_iter().flatten());
         let before = self.lock.replace(chosen);
-        self.original = self.original.take().or(before);
+        self.original_lock = self.original_lock.take().or(before);
         self.built = delivered.built;
         self.backends = built.backends().to_vec();
         Ok(())
@@ -238,21 +243,6 @@ impl CachePlan {
         packages::size(&self.cache, self.included(), self.origin.as_deref())
     }
 
-    /// The lock of the project.
-    pub(crate) fn lock(&self) -> Option<&Lock> {
-        self.lock.as_ref()
-    }
-
-    /// The project's own lock, where the product gets another one.
-    pub(crate) fn original_lock(&self) -> Option<&Lock> {
-        self.original.as_ref()
-    }
-
-    /// What stands in the product's lock for source packages.
-    pub(crate) fn built(&self) -> &[BuiltPackage] {
-        &self.built
-    }
-
     /// What a source package of the project at `in_root` below `top` was built with, if known.
     pub(crate) fn backend_of(
         &self,
@@ -274,26 +264,6 @@ impl CachePlan {
         Some(Backend { name, version })
     }
 
-    /// The environments that the product installs.
-    pub(crate) fn environments(&self) -> &[String] {
-        &self.environments
-    }
-
-    /// The platform that they are for, where it is known.
-    pub(crate) fn platform(&self) -> Option<Subdir> {
-        self.platform
-    }
-
-    /// What they need, where that is known.
-    pub(crate) fn need(&self) -> Option<&Requirements> {
-        self.need.as_ref()
-    }
-
-    /// How many of the packages are known by name only.
-    pub(crate) fn unhashed(&self) -> UnhashedCounts {
-        self.unhashed
-    }
-
     fn say_tied(&self, deep: bool, context: &Context) {
         if let Some(count @ 1..) = self.unhashed.conda_by_name
             && deep
@@ -313,7 +283,7 @@ impl CachePlan {
             pixi: record
                 .and_then(WorkdirRecord::pixi_version)
                 .map(str::to_owned),
-            lock_differs: self.original.is_some(),
+            lock_differs: self.original_lock.is_some(),
             lock_version: self.lock.as_ref().map(|lock| lock.version().into()),
             has_python_packages: need.is_some_and(|need| !need.python.is_empty()),
             // The wheel built of a repository was found whole in the cache, and an

@@ -43,7 +43,7 @@ fn why_locks_differ(plan: &CachePlan, record: Option<&WorkdirRecord>) -> String 
     let built = "What pixi built from source stands in the product's pixi.lock as the packages that it was built into, so that it is installed without a network and without building";
     let relative = "Absolute paths of Python packages are relative to the project in the product's pixi.lock, so that they are found wherever the product is";
     let has_relative = record.is_some_and(|record| record.lock.own.is_some());
-    let why = match (has_relative, plan.built().is_empty()) {
+    let why = match (has_relative, plan.built.is_empty()) {
         (true, true) => relative.to_owned(),
         (true, false) => format!("{built}. {relative}"),
         (false, _) => built.to_owned(),
@@ -53,18 +53,8 @@ fn why_locks_differ(plan: &CachePlan, record: Option<&WorkdirRecord>) -> String 
     )
 }
 
-/// The time that signatures and statements name, in seconds since 1970.
-pub(crate) fn signing_time(context: &Context) -> u64 {
-    let given = context.host.source_date_epoch;
-    given.unwrap_or_else(|| context.now())
-}
-
 /// What is known of a product whose files are all there but the evidence; it
 /// counts nothing yet.
-///
-/// # Errors
-///
-/// When the project in it cannot be read.
 pub(crate) fn facts(
     product: &Product,
     place: &ProjectPlace,
@@ -74,11 +64,11 @@ pub(crate) fn facts(
     context: &Context,
 ) -> anyhow::Result<ManifestFacts> {
     let (manifest, metadata) = project_manifest(&product.project(place))?;
-    let lock = plan.lock().map(|lock| LockFacts {
+    let lock = plan.lock.as_ref().map(|lock| LockFacts {
         sha256: *lock.digest(),
         version: lock.version(),
         frozen: record.is_some_and(|record| record.lock.frozen),
-        original: plan.original_lock().map(|original| OriginalLock {
+        original: plan.original_lock.as_ref().map(|original| OriginalLock {
             sha256: *original.digest(),
             version: original.version(),
             why: why_locks_differ(plan, record),
@@ -105,12 +95,13 @@ pub(crate) fn facts(
             lock,
             git: record.and_then(|record| record.source.clone()),
         },
-        environments: plan.environments().to_vec(),
-        platform: plan.platform(),
+        environments: plan.environments.clone(),
+        platform: plan.platform,
         platform_names: record.map_or_else(BTreeMap::new, other_names),
         virtual_packages: VirtualPackages {
             required: plan
-                .need()
+                .need
+                .as_ref()
                 .map(|need| {
                     need.virtual_packages()
                         .into_iter()
@@ -152,7 +143,7 @@ fn built(
         let backend = plan.backend_of(built, &top, &place.in_root);
         BuiltFacts::new(built, backend.as_ref(), listing, &place.in_root)
     };
-    plan.built().iter().map(facts).collect()
+    plan.built.iter().map(facts).collect()
 }
 
 /// The names of platforms in the lock that are not those of their subdirs.
@@ -184,7 +175,7 @@ fn project_manifest(project: &Path) -> anyhow::Result<(DigestedFile, ProjectMeta
 }
 
 fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
-    let unhashed = plan.unhashed();
+    let unhashed = plan.unhashed;
     let mut counts = PackageCounts {
         wheels_by_name: unhashed.wheels_by_name,
         conda_by_name: unhashed.conda_by_name,
@@ -192,7 +183,7 @@ fn count(plan: &CachePlan, choices: &Choices<'_>) -> PackageCounts {
         bundled_pixi: choices.bundled_pixi,
         ..PackageCounts::default()
     };
-    if let Some(need) = plan.need() {
+    if let Some(need) = &plan.need {
         counts.conda = Some(need.conda.len() as u64);
         counts.python = Some(need.python.len() as u64);
         for python in &need.python {
@@ -224,11 +215,6 @@ impl Evidence<'_> {
     /// Lists a product that is otherwise complete: writes `manifest.json`,
     /// `SHA256SUMS`, `provenance.json` and the signatures of the last two, and gives the
     /// manifest and the product's digest.
-    ///
-    /// # Errors
-    ///
-    /// When something in the product cannot be read, or the evidence cannot be
-    /// written.
     pub(crate) fn write(
         self,
         product: &Product,
@@ -245,7 +231,7 @@ impl Evidence<'_> {
         let digest = sums::product_digest(&sums_text);
         write_file(&product.manifest(), &manifest_text)?;
         write_file(&product.sums(), &sums_text)?;
-        let now = signing_time(context);
+        let now = context.signing_time();
         let sign = |file: &Path, content: &[u8]| -> anyhow::Result<()> {
             let Some(key) = self.signing_key else {
                 return Ok(());

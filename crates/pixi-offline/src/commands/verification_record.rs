@@ -250,10 +250,6 @@ impl Written {
     }
 
     /// Writes record and signature; never a record with the signature of another.
-    ///
-    /// # Errors
-    ///
-    /// When they cannot be written.
     pub(crate) fn put(&self, file: &Path) -> anyhow::Result<()> {
         remove_signature(file)?;
         replace_file(file, &self.content)?;
@@ -267,10 +263,6 @@ impl Written {
 /// Puts a record into the product that it names; one that names none, or a product that was
 /// changed meanwhile, is of a verification that failed. `key` is the one that the product must
 /// be signed with.
-///
-/// # Errors
-///
-/// When it cannot be written.
 pub(crate) fn attach(
     written: &Written,
     record: &VerificationRecord,

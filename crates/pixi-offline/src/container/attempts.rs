@@ -212,12 +212,12 @@ impl Counter {
     ) -> anyhow::Result<Counter> {
         let name = Counter::name(spec.script.nonce());
         let made = engine
-            .program()
+            .program
             .capture(&create_arguments(&name, spec, counting))?;
         anyhow::ensure!(made.succeeded(), "{}", made.stderr);
         put_program(engine, &name, &counting.program)?;
         let start = ["start", "--attach", "--interactive", name.as_str()];
-        let (child, input) = engine.program().spawn_silently(&start)?;
+        let (child, input) = engine.program.spawn_silently(&start)?;
         let client = child.killer();
         let (sender, answers) = mpsc::channel();
         thread::spawn(move || {
@@ -283,7 +283,7 @@ fn create_arguments(
 fn put_program(engine: &Engine, name: &ContainerName, program: &Path) -> anyhow::Result<()> {
     let target = format!("{}:/", name.as_str());
     let args = ["cp", "-", &target];
-    let (mut child, to): (ChildProcess, PipeWriter) = engine.program().spawn_silently(&args)?;
+    let (mut child, to): (ChildProcess, PipeWriter) = engine.program.spawn_silently(&args)?;
     let mut sender = Sender::new(BufWriter::with_capacity(1 << 20, to));
     let sent = sender
         .program(program, Path::new(PROGRAM.trim_start_matches('/')))

@@ -93,9 +93,9 @@ pub(super) fn call<T>(
     input: Input,
     take: impl FnOnce(&mut ChildProcess) -> anyhow::Result<T>,
 ) -> anyhow::Result<CallResult<T>> {
-    let watch = SignalWatcher::start(last_resort, purpose(arguments), engine.time_limit())?;
+    let watch = SignalWatcher::start(last_resort, purpose(arguments), engine.time_limit.as_ref())?;
     let done = engine
-        .program()
+        .program
         .spawn_piped(arguments)
         .and_then(|(mut child, mut writer)| {
             let held = match input {

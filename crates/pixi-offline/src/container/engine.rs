@@ -24,11 +24,12 @@ use crate::tools::{CapturedOutput, Program, os_strings};
 /// A container engine, reached through its command line client.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    program: Program,
+    /// The client.
+    pub(super) program: Program,
     background: Arc<Background>,
     answers: Arc<CachedAnswers>,
     /// How long each phase of what runs on it may take.
-    time_limit: Option<TimeLimit>,
+    pub(super) time_limit: Option<TimeLimit>,
 }
 
 /// What the engine has answered already: one run asks for each thing once.
@@ -129,11 +130,6 @@ impl Engine {
             time_limit: limit.cloned(),
             ..self
         }
-    }
-
-    /// How long each phase of what runs on it may take.
-    pub(super) fn time_limit(&self) -> Option<&TimeLimit> {
-        self.time_limit.as_ref()
     }
 
     /// Has work on the engine done while others go on. It is over before the last
@@ -337,11 +333,6 @@ impl Engine {
             engine.program = self.program.with_joined_streams();
         }
         engine
-    }
-
-    /// The client.
-    pub(super) fn program(&self) -> &Program {
-        &self.program
     }
 
     /// Whether there is a volume of this name.

@@ -91,7 +91,7 @@ impl Engine {
             image,
             args: shell,
         };
-        self.program().capture(&helper.arguments())
+        self.program.capture(&helper.arguments())
     }
 
     /// Has an image built without a network from the context that `send` writes, shows
@@ -234,7 +234,7 @@ impl Engine {
     ///
     /// Exit code 125 with the engine's words.
     pub fn tag_image(&self, id: &str, tag: &str) -> anyhow::Result<()> {
-        let answer = self.program().capture(&["tag", id, tag])?;
+        let answer = self.program.capture(&["tag", id, tag])?;
         if answer.succeeded() {
             return Ok(());
         }
@@ -272,17 +272,9 @@ impl Engine {
     /// When the client cannot be started.
     pub fn nameless_images(&self, label: &str) -> anyhow::Result<Vec<String>> {
         let label = format!("label={label}");
-        let args = [
-            "image",
-            "ls",
-            "--quiet",
-            "--no-trunc",
-            "--filter",
-            "dangling=true",
-            "--filter",
-            &label,
-        ];
-        let answer = self.program().capture(&args)?;
+        let mut args = vec!["image", "ls", "--quiet", "--no-trunc"];
+        args.extend(["--filter", "dangling=true", "--filter", &label]);
+        let answer = self.program.capture(&args)?;
         let text = String::from_utf8_lossy(&answer.stdout);
         Ok(text.lines().map(str::to_owned).collect())
     }
@@ -296,11 +288,11 @@ impl Engine {
     pub fn remove_containers(&self, label: &str) -> anyhow::Result<usize> {
         let label = format!("label={label}");
         let args = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &label];
-        let answer = self.program().capture(&args)?;
+        let answer = self.program.capture(&args)?;
         let text = String::from_utf8_lossy(&answer.stdout);
         for id in text.lines() {
             let remove = ["rm", "--force", "--volumes", id];
-            let _ = self.program().capture(&remove)?;
+            let _ = self.program.capture(&remove)?;
         }
         Ok(text.lines().count())
     }
@@ -308,7 +300,7 @@ impl Engine {
     /// Removes an image by its id, or its name and with the last one the image, unless
     /// something uses it. Failures are passed over: this is tidying.
     pub fn remove_image(&self, id: &str) {
-        let _ = self.program().capture(&["image", "rm", id]);
+        let _ = self.program.capture(&["image", "rm", id]);
     }
 }
 

@@ -150,7 +150,7 @@ impl Engine {
     ) -> anyhow::Result<Vec<(String, String)>> {
         let filter = format!("label={label}");
         let args = [listing, &["--filter", &filter, "--format", field]].concat();
-        let answer = self.program().capture(&args)?;
+        let answer = self.program.capture(&args)?;
         let names = String::from_utf8_lossy(&answer.stdout).into_owned();
         // Listings tell labels to docker by `.Label`, to podman by `.Labels`; `inspect` to both alike.
         names

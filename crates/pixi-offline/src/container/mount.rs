@@ -9,7 +9,8 @@ use crate::request::text_for_mount;
 pub struct Mount {
     source: MountSource,
     target: String,
-    read_only: bool,
+    /// Whether a container can only read it.
+    pub(super) read_only: bool,
 }
 
 /// What is mounted.
@@ -49,11 +50,6 @@ impl Mount {
             read_only: true,
             ..self
         }
-    }
-
-    /// Whether a container can only read it.
-    pub fn is_read_only(&self) -> bool {
-        self.read_only
     }
 
     /// Where the directory is on the host, if it is one.

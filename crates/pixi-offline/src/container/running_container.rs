@@ -158,7 +158,7 @@ impl RunningContainer {
     ) -> anyhow::Result<CapturedOutput> {
         let shell = std::iter::once("sh".into()).chain(scripts::question(script, args));
         let arguments = exec_arguments(false, variables, self.id(), shell);
-        self.engine.program().capture(&arguments)
+        self.engine.program.capture(&arguments)
     }
 
     /// The exit code and the message for a script or program in it that did not
@@ -307,7 +307,7 @@ impl Drop for UploadedAgent<'_> {
         let _ = self
             .container
             .engine
-            .program()
+            .program
             .capture(&self.container.exec(false, &args));
     }
 }

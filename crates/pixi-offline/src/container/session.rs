@@ -151,7 +151,7 @@ struct WrittenLogs<'a> {
 
 impl WrittenLogs<'_> {
     fn dirs(&self) -> impl Iterator<Item = PathBuf> {
-        let mounts = self.mounts.iter().filter(|mount| !mount.is_read_only());
+        let mounts = self.mounts.iter().filter(|mount| !mount.read_only);
         let mounted = mounts.filter_map(Mount::source);
         let logs = self.logs.iter().filter_map(|log| log.file.parent());
         mounted.chain(logs).map(Path::to_owned)
@@ -178,11 +178,11 @@ fn run_client(
     let watch = SignalWatcher::start(
         last_resort,
         "the start of the container",
-        engine.time_limit(),
+        engine.time_limit.as_ref(),
     )?;
     let stop = watch.stop();
     let disks = DiskWatch::start(written.dirs(), watch.stop());
-    let (mut child, mut input) = engine.program().spawn_piped(arguments)?;
+    let (mut child, mut input) = engine.program.spawn_piped(arguments)?;
     // The pipe takes it whole, whoever reads it; a client that has ended already is
     // told below.
     let told = input.write_all(format!("{}\n", script.tokens().line()).as_bytes());

@@ -190,7 +190,7 @@ impl Engine {
             image: image.as_str(),
             args: Vec::new(),
         };
-        let done = self.program().capture(&helper.arguments())?;
+        let done = self.program.capture(&helper.arguments())?;
         if done.succeeded() {
             let id = String::from_utf8_lossy(&done.stdout).trim().to_owned();
             // A removal takes longer than all the rest.

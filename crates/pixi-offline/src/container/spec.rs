@@ -9,7 +9,10 @@ use crate::container::masking::Masking;
 use crate::container::owner;
 use crate::container::scripts::Script;
 use crate::request::{ContainerPlatform, ContainerVariable, ImageReference};
+use crate::text_values;
 use crate::tools::os_strings;
+
+text_values!(ContainerName);
 
 /// The program that counts in a second container attempts to reach a network.
 #[derive(Debug, Clone)]
@@ -28,11 +31,6 @@ impl ContainerName {
     /// A name for a container of `command`, made unique by `nonce`.
     pub fn new(command: &str, nonce: &str) -> ContainerName {
         ContainerName(format!("{command}-{}", nonce.get(..12).unwrap_or(nonce)))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

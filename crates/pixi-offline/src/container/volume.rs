@@ -178,7 +178,7 @@ impl<'a> TransferContainer<'a> {
             image: image.as_str(),
             args: os_strings(args),
         };
-        let made = engine.program().capture(&helper.arguments())?;
+        let made = engine.program.capture(&helper.arguments())?;
         if !made.succeeded() {
             return Err(Failure::engine(format!(
                 "{} could not create a container to copy files: {}",

@@ -103,9 +103,56 @@ pub fn failed(dir: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Gives a type for a directory its path, and the paths of entries in it: each with what it is, the method and the
+/// name.
+macro_rules! paths {
+    ($dir:ident: $($(#[$doc:meta])+ $method:ident => $name:expr;)+) => {
+        impl $dir {
+            /// The one at this path, there or not.
+            pub fn new(dir: impl Into<PathBuf>) -> $dir {
+                $dir(dir.into())
+            }
+
+            /// Its path.
+            pub fn path(&self) -> &Path {
+                &self.0
+            }
+
+            $(
+                $(#[$doc])+
+                pub fn $method(&self) -> PathBuf {
+                    self.0.join($name)
+                }
+            )+
+        }
+    };
+}
+
 /// A workdir: inputs and outputs of one build, side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workdir(PathBuf);
+
+paths! { Workdir:
+    /// The project's own lock, where the staged one is another.
+    own_lock => Product::ORIGINAL_LOCK;
+    /// The directory of staged projects.
+    projects => PROJECT;
+    /// The resources that travel with the project.
+    resources => RESOURCES;
+    /// The package cache that the build filled.
+    cache => CACHE;
+    /// The channel of what pixi built from source, where it was to be kept.
+    built_channel => "built-packages";
+    /// Logs, and what verifications write.
+    out => OUT;
+    /// The programs that go on from here.
+    helpers => HELPERS;
+    /// Where `build-offline-product` keeps the logs of the final verification.
+    verification_logs => "proof";
+    /// What later commands know of the build; also the mark that a directory is a
+    /// workdir of ours.
+    record => RECORD;
+}
 
 impl Workdir {
     /// The entries of a workdir as the old scripts made it.
@@ -123,11 +170,6 @@ impl Workdir {
         (RECORD, EntryType::Regular),
     ];
 
-    /// The workdir in this directory, there or not.
-    pub fn new(dir: impl Into<PathBuf>) -> Workdir {
-        Workdir(dir.into())
-    }
-
     /// The default place of the workdir of a project in build-offline-product.
     pub fn of_project(dir: &Path, name: &ProjectName) -> Workdir {
         Workdir(dir.join(WORKDIRS).join(name))
@@ -138,21 +180,6 @@ impl Workdir {
         Workdir(root.join("tmp").join(format!("workdir-{unix_seconds}")))
     }
 
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The project's own lock, where the staged one is another.
-    pub fn own_lock(&self) -> PathBuf {
-        self.0.join(Product::ORIGINAL_LOCK)
-    }
-
-    /// The directory of staged projects.
-    pub fn projects(&self) -> PathBuf {
-        self.0.join(PROJECT)
-    }
-
     /// What was staged of one: the project, or a directory that it is in.
     pub fn staged(&self, name: &ProjectName) -> PathBuf {
         self.projects().join(name)
@@ -161,16 +188,6 @@ impl Workdir {
     /// One staged project.
     pub fn project(&self, place: &ProjectPlace) -> PathBuf {
         self.projects().join(place.path())
-    }
-
-    /// The resources that travel with the project.
-    pub fn resources(&self) -> PathBuf {
-        self.0.join(RESOURCES)
-    }
-
-    /// The package cache that the build filled.
-    pub fn cache(&self) -> PathBuf {
-        self.0.join(CACHE)
     }
 
     /// The pixi that filled the cache, taken along by the build.
@@ -189,16 +206,6 @@ impl Workdir {
         Some(self.0.join(name))
     }
 
-    /// The channel of what pixi built from source, where it was to be kept.
-    pub fn built_channel(&self) -> PathBuf {
-        self.0.join("built-packages")
-    }
-
-    /// Logs, and what verifications write.
-    pub fn out(&self) -> PathBuf {
-        self.0.join(OUT)
-    }
-
     /// The container's out directory, while one runs.
     pub fn container_out(&self) -> PathBuf {
         self.out().join(CONTAINER_OUT)
@@ -214,16 +221,6 @@ impl Workdir {
         self.out().join("verify.log")
     }
 
-    /// The programs that go on from here.
-    pub fn helpers(&self) -> PathBuf {
-        self.0.join(HELPERS)
-    }
-
-    /// Where `build-offline-product` keeps the logs of the final verification.
-    pub fn verification_logs(&self) -> PathBuf {
-        self.0.join("proof")
-    }
-
     /// The deliverable.
     pub fn product(&self) -> Product {
         Product(self.0.join(PRODUCT))
@@ -232,12 +229,6 @@ impl Workdir {
     /// The helper under the old script's name: the old scripts put it there too.
     pub fn helper_shim(&self) -> PathBuf {
         self.helpers().join(format!("{HELPER}.sh"))
-    }
-
-    /// What later commands know of the build; also the mark that a directory is a
-    /// workdir of ours.
-    pub fn record(&self) -> PathBuf {
-        self.0.join(RECORD)
     }
 }
 
@@ -275,6 +266,37 @@ impl ContainerWorkdir<'_> {
 /// A product: the directory that is carried to the place without a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product(PathBuf);
+
+paths! { Product:
+    /// The project's own lock, where the product has another one.
+    original_lock => Product::ORIGINAL_LOCK;
+    /// The resources.
+    resources => Product::RESOURCES;
+    /// The package cache.
+    cache => Product::CACHE;
+    /// The pixi that it brings, if any.
+    pixi => "bin/pixi";
+    /// What a person sources before running pixi by hand.
+    environment_script => "envs.sh";
+    /// What installs the project.
+    bootstrap_script => "bootstrap-project.sh";
+    /// What tells the person at the target how to install it.
+    readme => "README.txt";
+    /// The list of everything in it, and where it comes from.
+    manifest => Product::MANIFEST;
+    /// The digests of its files.
+    sums => "SHA256SUMS";
+    /// How it was made, as an in-toto statement.
+    provenance => "provenance.json";
+    /// The bill of materials.
+    sbom => Product::SBOM;
+    /// The page for the person who must approve its transfer.
+    report => "report.html";
+    /// What changed since the product that was delivered before, when that was named.
+    changes => "changes.json";
+    /// What its final verification found, when that was attached.
+    verification => VERIFICATION;
+}
 
 impl Product {
     /// Names that a product uses for itself, or will: no project may have one.
@@ -328,19 +350,9 @@ impl Product {
         "report.html",
     ];
 
-    /// The product in this directory, there or not.
-    pub fn new(dir: impl Into<PathBuf>) -> Product {
-        Product(dir.into())
-    }
-
     /// Whether a project of this name would collide with the product's own.
     pub fn is_own_entry(name: &OsStr) -> bool {
         Product::OWN_ENTRIES.iter().any(|own| name == *own)
-    }
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.0
     }
 
     /// What was staged: the project, or a directory that it is in.
@@ -353,81 +365,11 @@ impl Product {
         self.0.join(place.path())
     }
 
-    /// The project's own lock, where the product has another one.
-    pub fn original_lock(&self) -> PathBuf {
-        self.0.join(Product::ORIGINAL_LOCK)
-    }
-
-    /// The resources.
-    pub fn resources(&self) -> PathBuf {
-        self.0.join(Product::RESOURCES)
-    }
-
-    /// The package cache.
-    pub fn cache(&self) -> PathBuf {
-        self.0.join(Product::CACHE)
-    }
-
-    /// The pixi that it brings, if any.
-    pub fn pixi(&self) -> PathBuf {
-        self.0.join("bin/pixi")
-    }
-
-    /// What a person sources before running pixi by hand.
-    pub fn environment_script(&self) -> PathBuf {
-        self.0.join("envs.sh")
-    }
-
-    /// What installs the project.
-    pub fn bootstrap_script(&self) -> PathBuf {
-        self.0.join("bootstrap-project.sh")
-    }
-
-    /// What tells the person at the target how to install it.
-    pub fn readme(&self) -> PathBuf {
-        self.0.join("README.txt")
-    }
-
-    /// The list of everything in it, and where it comes from.
-    pub fn manifest(&self) -> PathBuf {
-        self.0.join(Product::MANIFEST)
-    }
-
-    /// The digests of its files.
-    pub fn sums(&self) -> PathBuf {
-        self.0.join("SHA256SUMS")
-    }
-
     /// Where the signature of one of its files lies.
     pub fn signature_of(file: &Path) -> PathBuf {
         let mut name = file.as_os_str().to_owned();
         name.push(".minisig");
         PathBuf::from(name)
-    }
-
-    /// How it was made, as an in-toto statement.
-    pub fn provenance(&self) -> PathBuf {
-        self.0.join("provenance.json")
-    }
-
-    /// The bill of materials.
-    pub fn sbom(&self) -> PathBuf {
-        self.0.join(Product::SBOM)
-    }
-
-    /// The page for the person who must approve its transfer.
-    pub fn report(&self) -> PathBuf {
-        self.0.join("report.html")
-    }
-
-    /// What changed since the product that was delivered before, when that was named.
-    pub fn changes(&self) -> PathBuf {
-        self.0.join("changes.json")
-    }
-
-    /// What its final verification found, when that was attached.
-    pub fn verification(&self) -> PathBuf {
-        self.0.join(VERIFICATION)
     }
 }
 
@@ -435,22 +377,18 @@ impl Product {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfflineLogs(PathBuf);
 
-impl OfflineLogs {
-    /// The logs in this out directory.
-    pub fn new(out: impl Into<PathBuf>) -> OfflineLogs {
-        OfflineLogs(out.into())
-    }
-
-    /// The out directory itself.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
+paths! { OfflineLogs:
     /// The container's out directory, while one runs.
-    pub fn container_out(&self) -> PathBuf {
-        self.0.join(CONTAINER_OUT)
-    }
+    container_out => CONTAINER_OUT;
+    /// The log of `bootstrap-project.sh`.
+    bootstrap => "bootstrap.offline.log";
+    /// The log of the verification.
+    verify => "verify.offline.log";
+    /// What was found, for programs.
+    verification => VERIFICATION;
+}
 
+impl OfflineLogs {
     /// The files that only this machine writes.
     pub fn files(&self) -> [PathBuf; 4] {
         [
@@ -459,20 +397,5 @@ impl OfflineLogs {
             self.verification(),
             Product::signature_of(&self.verification()),
         ]
-    }
-
-    /// The log of `bootstrap-project.sh`.
-    pub fn bootstrap(&self) -> PathBuf {
-        self.0.join("bootstrap.offline.log")
-    }
-
-    /// The log of the verification.
-    pub fn verify(&self) -> PathBuf {
-        self.0.join("verify.offline.log")
-    }
-
-    /// What was found, for programs.
-    pub fn verification(&self) -> PathBuf {
-        self.0.join(VERIFICATION)
     }
 }

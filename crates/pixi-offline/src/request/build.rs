@@ -8,7 +8,8 @@ use clap::Args;
 use crate::request::{
     ContainerPath, ContainerVariable, EngineOptions, EnvironmentName, EnvironmentOptions,
     Environments, Expectations, LockOption, ProjectName, SecretOptions, SecretPolicy, SourcePlace,
-    SourceRoot, SourceRootOptions, TimeLimit, Verification, VerifyOptions, WorkdirOptions,
+    SourceRoot, SourceRootOptions, TimeLimit, Verification, VerifyOptions, WorkdirOptions, each,
+    one,
 };
 
 /// The options of both commands, as they are typed.
@@ -89,7 +90,7 @@ impl BuildOptions {
         let (verification, expectations) = self.verify.parse()?;
         Ok(BuildRequest {
             container_workdir: ContainerPath::new("--container-workdir-path", container_workdir)?,
-            project_name: self.workdir.name()?,
+            project_name: one(&self.workdir.project_name, ProjectName::new)?,
             source_root: self.root.request(root)?,
             lock: self.workdir.lock(),
             workdir: self.workdir.workdir,
@@ -102,8 +103,8 @@ impl BuildOptions {
             verify_environment: self.verify.environment()?,
             verification,
             expectations,
-            variables: self.engine.variables()?,
-            timeout: self.engine.time_limit()?,
+            variables: each(&self.engine.container_env, ContainerVariable::new)?,
+            timeout: one(&self.engine.timeout, TimeLimit::new)?,
             engine: self.engine.engine,
         })
     }

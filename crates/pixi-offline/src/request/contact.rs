@@ -4,6 +4,9 @@ use std::ffi::OsStr;
 
 use crate::escape::escape;
 use crate::failure::Failure;
+use crate::text_values;
+
+text_values!(Contact);
 
 /// A person or an address, on one line: whom the person at the target asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +25,5 @@ impl Contact {
                 "--contact {text:?} must be a name or an address, in UTF-8, on one line"
             ))),
         }
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }

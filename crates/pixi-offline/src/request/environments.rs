@@ -1,9 +1,11 @@
 //! Which environments of a project are meant.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 
 use crate::failure::Failure;
+use crate::text_values;
+
+text_values!(EnvironmentName);
 
 /// The environment that every Pixi project has.
 pub const DEFAULT_ENVIRONMENT: &str = "default";
@@ -29,17 +31,6 @@ impl EnvironmentName {
                 "invalid environment name {name:?} (lower-case letters, digits, hyphens); to set a variable, use --container-env or --env"
             ))),
         }
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EnvironmentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use clap::Args;
 
 use crate::failure::Failure;
+use crate::request::one;
 
 /// Which GPUs of the engine's machine the containers get.
 #[derive(Debug, Clone, Default, Args)]
@@ -24,7 +25,7 @@ impl GpuOptions {
     ///
     /// Exit code 2, as [`Gpus::new`].
     pub fn parse(&self) -> anyhow::Result<Option<Gpus>> {
-        self.gpus.as_deref().map(Gpus::new).transpose()
+        one(&self.gpus, Gpus::new)
     }
 }
 

@@ -27,9 +27,9 @@ pub use names::{
 };
 pub use network::{NetworkOptions, NetworkRequest};
 pub use options::{
-    CacheOption, EngineOptions, EnvironmentOptions, ExcludeOptions, LockOption, PlatformOptions,
-    PreviousOptions, ProductOptions, SecretOptions, SigningOptions, Transfer, TransferOptions,
-    VerbosityOptions, VerifyOptions, WorkdirOptions, without_containers,
+    CacheOption, ContainerOptions, EngineOptions, EnvironmentOptions, ExcludeOptions, LockOption,
+    PreviousOptions, ProductOptions, SecretOptions, SigningOptions, Transfer, VerbosityOptions,
+    VerifyOptions, WorkdirOptions, each, one, without_containers,
 };
 pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};

@@ -8,6 +8,9 @@ use std::path::{Component, Path};
 use crate::failure::Failure;
 use crate::layout;
 use crate::request::utf8_arg;
+use crate::text_values;
+
+text_values!(ImageReference, ContainerId, ContainerPath);
 
 /// The name of a project's directory inside a workdir and a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,17 +115,6 @@ impl ImageReference {
         }
         Ok(ImageReference(text.to_owned()))
     }
-
-    /// The reference as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ImageReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// A container that is there: its name or id.
@@ -144,20 +136,9 @@ impl ContainerId {
         }
         Ok(ContainerId(text.to_owned()))
     }
-
-    /// The name or id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for ContainerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An absolute path inside a container, never `/`.
+/// An absolute path inside a container, never `/`, without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerPath(String);
 
@@ -202,11 +183,6 @@ impl ContainerPath {
         Ok(ContainerPath(normal))
     }
 
-    /// The path as text, without a trailing slash.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Whether an image's own parts live there: a directory that must not be
     /// replaced, or a place below one where nobody else's files belong.
     pub fn is_system_dir(&self) -> bool {
@@ -233,12 +209,6 @@ impl ContainerPath {
     /// The path of an entry below this one.
     pub fn join(&self, entry: &str) -> String {
         format!("{}/{entry}", self.0)
-    }
-}
-
-impl fmt::Display for ContainerPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -428,28 +398,12 @@ mod tests {
                 .unwrap()
                 .is_system_dir()
         };
-        for path in [
-            "/tmp",
-            "/usr",
-            "/usr/lib/x",
-            "/etc/x",
-            "/home",
-            "/dev/shm",
-            "/dev/x",
-            "/var/lib",
-            "/proc/1",
-        ] {
+        let paths = "/tmp /usr /usr/lib/x /etc/x /home /dev/shm /dev/x /var/lib /proc/1";
+        for path in paths.split(' ') {
             assert!(system(path), "{path}");
         }
-        for path in [
-            "/tmp/x",
-            "/home/me/x",
-            "/workdir",
-            "/dev/shm/x",
-            "/usr/local/x",
-            "/var/lib/x",
-            "/etcetera",
-        ] {
+        let paths = "/tmp/x /home/me/x /workdir /dev/shm/x /usr/local/x /var/lib/x /etcetera";
+        for path in paths.split(' ') {
             assert!(!system(path), "{path}");
         }
     }

@@ -1,6 +1,6 @@
 //! Options that several commands share, as they are typed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::{Arg, Args, ValueEnum};
@@ -9,10 +9,34 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::report::Verbosity;
 use crate::request::{
-    ContainerPlatform, ContainerVariable, EnvironmentName, Environments, Expectations, ProjectName,
-    SecretAction, SecretPolicy, TimeLimit, Verification,
+    ContainerPlatform, EnvironmentName, Environments, Expectations, GpuOptions, SecretAction,
+    SecretPolicy, Verification,
 };
 use crate::staging::LinkMode;
+
+/// The value of an option that may be left out.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub fn one<T>(
+    text: &Option<OsString>,
+    read: impl Fn(&OsStr) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    text.as_deref().map(read).transpose()
+}
+
+/// The values of an option that can be repeated.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub fn each<T>(
+    texts: &[OsString],
+    read: impl Fn(&OsStr) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
+    texts.iter().map(|text| read(text)).collect()
+}
 
 /// Where a workdir goes, and what of the project goes into it.
 #[derive(Debug, Clone, Default, Args)]
@@ -87,18 +111,6 @@ impl WorkdirOptions {
             (false, true) => LockOption::Frozen,
             (false, false) => LockOption::Check,
         }
-    }
-
-    /// The name of `--project-name`.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2, as [`ProjectName::new`].
-    pub fn name(&self) -> anyhow::Result<Option<ProjectName>> {
-        self.project_name
-            .as_deref()
-            .map(ProjectName::new)
-            .transpose()
     }
 }
 
@@ -227,11 +239,7 @@ impl VerifyOptions {
     ///
     /// Exit code 2 when it is not a name, or there is nothing to verify.
     pub fn environment(&self) -> anyhow::Result<Option<EnvironmentName>> {
-        let name = self
-            .verify_environment
-            .as_deref()
-            .map(EnvironmentName::new)
-            .transpose()?;
+        let name = one(&self.verify_environment, EnvironmentName::new)?;
         if name.is_some() && self.verify_task.is_none() && self.command().is_none() {
             return Err(Failure::usage(
                 "--verify-environment requires --verify-task or --verify-run",
@@ -303,53 +311,6 @@ pub struct EngineOptions {
     pub plain_output: bool,
 }
 
-impl EngineOptions {
-    /// The time limit of `--timeout`.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2, as [`TimeLimit::new`].
-    pub fn time_limit(&self) -> anyhow::Result<Option<TimeLimit>> {
-        self.timeout.as_deref().map(TimeLimit::new).transpose()
-    }
-
-    /// The variables of `--container-env`.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2, as [`ContainerVariable::new`].
-    pub fn variables(&self) -> anyhow::Result<Vec<ContainerVariable>> {
-        self.container_env
-            .iter()
-            .map(|text| ContainerVariable::new(text))
-            .collect()
-    }
-}
-
-/// What the image shall be for.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Container engine")]
-pub struct PlatformOptions {
-    /// Require this platform of the image, such as linux/amd64 [default: what
-    /// the engine has or takes]
-    #[arg(long, visible_alias = "platform", value_name = "PLATFORM")]
-    pub container_platform: Option<OsString>,
-}
-
-impl PlatformOptions {
-    /// The platform, when one is asked for.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 2, as [`ContainerPlatform::new`].
-    pub fn parse(&self) -> anyhow::Result<Option<ContainerPlatform>> {
-        self.container_platform
-            .as_deref()
-            .map(ContainerPlatform::new)
-            .transpose()
-    }
-}
-
 /// How an engine reaches the directories of this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Transfer {
@@ -362,14 +323,35 @@ pub enum Transfer {
     Copy,
 }
 
-/// How the engine reaches the directories that the work is about.
+/// What the image shall be for, how the engine reaches the directories that the work is about, and
+/// what the containers get.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Container engine")]
-pub struct TransferOptions {
+#[allow(missing_docs, reason = "a flattened group has its own")]
+pub struct ContainerOptions {
+    /// Require this platform of the image, such as linux/amd64 [default: what
+    /// the engine has or takes]
+    #[arg(long, visible_alias = "platform", value_name = "PLATFORM")]
+    pub container_platform: Option<OsString>,
+
     /// How files reach the container: bind mount, or copy through a volume (remote engine, Docker in
     /// Docker); auto tries
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Transfer::Auto)]
     pub transfer: Transfer,
+
+    #[command(flatten)]
+    pub gpus: GpuOptions,
+}
+
+impl ContainerOptions {
+    /// The platform, when one is asked for.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 2, as [`ContainerPlatform::new`].
+    pub fn platform(&self) -> anyhow::Result<Option<ContainerPlatform>> {
+        one(&self.container_platform, ContainerPlatform::new)
+    }
 }
 
 /// How much is shown.

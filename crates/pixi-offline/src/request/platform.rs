@@ -1,17 +1,17 @@
 //! Which platform an image shall be for.
 
 use std::ffi::OsStr;
-use std::fmt;
 
 use crate::failure::Failure;
+use crate::text_values;
+
+text_values!(ContainerPlatform);
 
 /// A platform in the words of container engines: operating system, architecture and
 /// perhaps a variant of it, `linux/amd64` or `linux/arm/v7` (OCI image specification,
 /// "platform").
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerPlatform {
-    text: String,
-}
+pub struct ContainerPlatform(String);
 
 impl ContainerPlatform {
     /// Takes a platform; the kernel's names of the two usual architectures are
@@ -45,28 +45,17 @@ impl ContainerPlatform {
             other => other,
         };
         let variant = parts.get(2).map(|variant| format!("/{variant}"));
-        let text = format!("linux/{architecture}{}", variant.unwrap_or_default());
-        Ok(ContainerPlatform { text })
-    }
-
-    /// As the engine takes it.
-    pub fn as_str(&self) -> &str {
-        &self.text
+        let variant = variant.unwrap_or_default();
+        Ok(ContainerPlatform(format!("linux/{architecture}{variant}")))
     }
 
     /// Whether an image of this platform is one of it. An image that says nothing of its
     /// variant may be of any.
     pub fn takes(&self, image: &str) -> bool {
         let parts = |text| str::split(text, '/').collect::<Vec<&str>>();
-        let (asked, told) = (parts(self.text.as_str()), parts(image));
+        let (asked, told) = (parts(self.as_str()), parts(image));
         let both = asked.len().min(told.len()).max(2);
         asked.get(..both).is_some() && asked.get(..both) == told.get(..both)
-    }
-}
-
-impl fmt::Display for ContainerPlatform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 

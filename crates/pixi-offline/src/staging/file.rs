@@ -5,10 +5,6 @@ use std::{fs, io};
 
 /// Copies the content and the permissions of one file, links followed; gives
 /// its length in bytes.
-///
-/// # Errors
-///
-/// When the source cannot be read or the target cannot be written.
 #[allow(
     clippy::disallowed_methods,
     reason = "staging is where files are copied"

@@ -291,38 +291,17 @@ fn a_hostile_tree_is_removed() {
 #[test]
 fn what_a_container_could_write_is_reached_through_this_type_alone() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for module in [
-        "container/output_sink.rs",
-        "container/session.rs",
-        "container/shared_dirs.rs",
-        "packages/cache_copy.rs",
-        "packages/conda.rs",
-        "packages/local_channel.rs",
-        "packages/lock.rs",
-        "packages/owners.rs",
-        "packages/python.rs",
-        "packages/uv_cache.rs",
-        "evidence/record.rs",
-        "secret_search.rs",
-        "commands/build.rs",
-        "commands/build_logs.rs",
-        "commands/installed.rs",
-        "workspace/tree.rs",
-        "workspace/mod.rs",
-        "workspace/volumes.rs",
-        "commands/product_cache.rs",
-        "workspace/container_out.rs",
-        "commands/create_workdir_from_container.rs",
-        "commands/create_workdir_from_host.rs",
-        "commands/create_workdir_from_host/execute.rs",
-        "commands/final_verify_product.rs",
-        "commands/final_verify_product/container.rs",
-        "project/generated.rs",
-        "commands/make_product.rs",
-        "commands/new_workdir.rs",
-        "workspace/script_result.rs",
-        "commands/verification_record.rs",
-    ] {
+    let modules = "container/output_sink.rs container/session.rs container/shared_dirs.rs \
+        packages/cache_copy.rs packages/conda.rs packages/local_channel.rs packages/lock.rs \
+        packages/owners.rs packages/python.rs packages/uv_cache.rs evidence/record.rs \
+        secret_search.rs commands/build.rs commands/build_logs.rs commands/installed.rs \
+        workspace/tree.rs workspace/mod.rs workspace/volumes.rs commands/product_cache.rs \
+        workspace/container_out.rs commands/create_workdir_from_container.rs \
+        commands/create_workdir_from_host.rs commands/create_workdir_from_host/execute.rs \
+        commands/final_verify_product.rs commands/final_verify_product/container.rs \
+        project/generated.rs commands/make_product.rs commands/new_workdir.rs \
+        workspace/script_result.rs commands/verification_record.rs";
+    for module in modules.split(' ') {
         let text = fs::read_to_string(source.join(module)).unwrap();
         let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
         for call in [

@@ -53,10 +53,6 @@ pub enum AgentRequest {
 
 impl AgentRequest {
     /// The arguments by which the agent is asked for it.
-    ///
-    /// # Errors
-    ///
-    /// When a path in it is not UTF-8.
     pub(crate) fn arguments(&self) -> anyhow::Result<[String; 2]> {
         let request = serde_json::to_string(self)?;
         Ok([AGENT_ARGUMENT.to_owned(), request])

@@ -46,10 +46,6 @@ pub(crate) struct ContainerOut {
 impl ContainerOut {
     /// Makes it, empty, in an out directory that this run has locked. What a killed
     /// run left of the name goes.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be made, or what a killed run left not be removed.
     pub(crate) fn make(out: &Path) -> anyhow::Result<ContainerOut> {
         let make = || {
             let dir = UntrustedDir::open(out)?;
@@ -78,10 +74,6 @@ impl ContainerOut {
     /// Brings what the container left in it into the out directory, in the place of
     /// what has the same name there, but never of `kept`. `below` is where in it the
     /// container's files are.
-    ///
-    /// # Errors
-    ///
-    /// When something cannot be read or written.
     pub(crate) fn move_out(
         self,
         below: impl AsRef<Path>,
@@ -131,10 +123,6 @@ impl Drop for ContainerOut {
 
 /// Brings the container's files from the directory `from` in `dir` into `out`; see
 /// [`ContainerOut::move_out`].
-///
-/// # Errors
-///
-/// When something cannot be read or written.
 pub(crate) fn move_out(
     dir: &UntrustedDir,
     from: &Path,

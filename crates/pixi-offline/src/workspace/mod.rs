@@ -127,10 +127,6 @@ impl<'a> Workspace<'a> {
     }
 
     /// Runs the script, with a log of each phase.
-    ///
-    /// # Errors
-    ///
-    /// When the container cannot be described or started, or a log not be written.
     pub(crate) fn run(
         &self,
         run: &ScriptRun<'_>,
@@ -195,10 +191,6 @@ impl<'a> Workspace<'a> {
     /// Brings what the script left in its out directory into the one that `out` is in, but
     /// never over `kept`. Where the script did not finish, a container elsewhere
     /// is not asked.
-    ///
-    /// # Errors
-    ///
-    /// When something cannot be read or written.
     pub(crate) fn fetch_out(
         &self,
         out: ContainerOut,
@@ -233,10 +225,6 @@ impl<'a> Workspace<'a> {
 
     /// Brings a workdir into a directory that is there and empty, without the installed
     /// environments. A mounted one is where it belongs already.
-    ///
-    /// # Errors
-    ///
-    /// When the container does not send it whole, or it cannot be written here.
     pub(crate) fn fetch_workdir(&self, into: &Path, context: &Context) -> anyhow::Result<()> {
         match self {
             Workspace::Mounted(..) => Ok(()),

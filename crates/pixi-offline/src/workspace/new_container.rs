@@ -90,10 +90,6 @@ impl NewContainer<'_> {
 
     /// Runs a script without a network in a container that has one directory mounted
     /// read-only, and takes what it prints.
-    ///
-    /// # Errors
-    ///
-    /// When the engine's client cannot be started.
     pub(crate) fn ask(
         &self,
         source: &Path,
@@ -120,10 +116,6 @@ impl NewContainer<'_> {
     }
 
     /// The arguments that the engine's client would get for this script.
-    ///
-    /// # Errors
-    ///
-    /// As [`Workspace::run`] for what it is given.
     pub(crate) fn arguments(
         &self,
         tree: &ContainerTree,

@@ -152,10 +152,6 @@ fn write_line(to: &mut impl Write, numbers: (u64, i64, i64), path: &Path) -> io:
 }
 
 /// Reads a listing again.
-///
-/// # Errors
-///
-/// When it is none.
 pub(super) fn lines(text: &[u8]) -> anyhow::Result<HashMap<PathBuf, Stamp>> {
     let line = |line: &[u8]| -> Option<(PathBuf, Stamp)> {
         let mut fields = line.splitn(4, |byte| *byte == b' ');

@@ -252,10 +252,6 @@ impl<'a> RemoteVolumes<'a> {
     }
 
     /// Keeps the first volume and removes all else.
-    ///
-    /// # Errors
-    ///
-    /// When there were no volumes.
     pub(super) fn into_first_volume(self) -> anyhow::Result<Volume> {
         drop(self.transfer_container);
         let first = self.volumes.into_iter().next();

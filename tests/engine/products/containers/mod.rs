@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use testbed::images::Variant;
 use testbed::limit::InTime as _;
 use testbed::project::Manifest;
-use testbed::sandbox::{Run, binary};
+use testbed::sandbox::{Run, binary, words};
 
 use crate::products::images::{NEEDS_NO_BASH, Swallowing};
 use crate::real::{Real, at_the_target, image, images};
@@ -151,13 +151,7 @@ fn a_project_that_exists_only_in_a_container_installs_elsewhere_offline() {
         let (real, container) =
             Container::with_project_locked_by(&image.reference, &image.reference, &[]);
         let before = container.files();
-        let args = [
-            "--resources-path-in-container",
-            "/home/me/data",
-            "--clean",
-            "--expect-file",
-            "proof",
-        ];
+        let args = words("--resources-path-in-container /home/me/data --clean --expect-file proof");
         let verification = [
             "--verify-run",
             "--",
@@ -217,16 +211,8 @@ fn a_failing_verification_keeps_its_code_and_brings_its_logs() {
         .success();
     let run = container.create(&real, &["--verify-run", "--", "python", "seven.py"]);
     run.code(7).prints("seven").says("W/out");
-    assert!(
-        fs::read_to_string(real.path("W/out/verify.log"))
-            .unwrap()
-            .contains("seven")
-    );
-    assert!(
-        !fs::read_to_string(real.path("W/out/pixi-install.log"))
-            .unwrap()
-            .is_empty()
-    );
+    assert!(real.read("W/out/verify.log").contains("seven"));
+    assert!(!real.read("W/out/pixi-install.log").is_empty());
     container.sh("true").success();
     // Again, over what the failed run left on both sides.
     container
@@ -267,12 +253,7 @@ fn containers_as_people_have_them() {
     container
         .create(
             &real,
-            &[
-                "--container-workdir-path",
-                "/memory",
-                "--verify-task",
-                "where",
-            ],
+            &words("--container-workdir-path /memory --verify-task where"),
         )
         .success();
     container

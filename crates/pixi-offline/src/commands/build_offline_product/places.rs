@@ -22,13 +22,13 @@ use crate::replacement::{DirLock, RunLock, StagedDir, put_in_place, remove_dir};
 pub(super) struct Places {
     workdir: Workdir,
     /// Where the product is when all has passed.
-    product: PathBuf,
+    pub(super) product: PathBuf,
     /// Where its logs are when all has passed.
-    logs: PathBuf,
+    pub(super) logs: PathBuf,
     /// Whether the logs were not given another place.
     logs_are_beside: bool,
     /// Whether a product that has passed is there.
-    has_passed: bool,
+    pub(super) has_passed: bool,
 }
 
 impl Places {
@@ -52,10 +52,6 @@ impl Places {
 
     /// Locks the places for the whole run, and puts back what a killed run had moved
     /// away.
-    ///
-    /// # Errors
-    ///
-    /// When another run holds one of them.
     pub(super) fn lock(&self) -> anyhow::Result<Vec<RunLock>> {
         let mut run_locks = vec![RunLock::new(self.workdir.path(), COMMAND)?];
         if !self.product.starts_with(self.workdir.path()) {
@@ -95,21 +91,6 @@ impl Places {
             put_in_place(&dir_lock, &new, &self.logs)?;
         }
         Ok(())
-    }
-
-    /// Whether a product that has passed is there.
-    pub(super) fn has_passed(&self) -> bool {
-        self.has_passed
-    }
-
-    /// Where the product is when all has passed.
-    pub(super) fn product(&self) -> &Path {
-        &self.product
-    }
-
-    /// Where its logs are after the run.
-    pub(super) fn logs(&self) -> &Path {
-        &self.logs
     }
 
     /// Where the new product is made.

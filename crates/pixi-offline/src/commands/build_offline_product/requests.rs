@@ -17,7 +17,7 @@ pub(super) fn product_of(
     places: &Places,
 ) -> make_product::ProductRequest {
     let mut choices = request.product.clone();
-    if places.has_passed() {
+    if places.has_passed {
         (choices.output, choices.force) = (Some(places.new_product()), false);
     }
     make_product::ProductRequest {

@@ -69,7 +69,7 @@ pub(super) fn lines(
             ),
         ),
         ("Tested", format!("without a network, in {image}: {tested}")),
-        ("Logs", shown(places.logs())),
+        ("Logs", shown(&places.logs)),
     ];
     if let Some(archive) = archive {
         rows.insert(1, ("Archive", shown(archive.file())));

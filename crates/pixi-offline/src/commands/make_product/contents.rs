@@ -120,7 +120,7 @@ pub(super) fn copy(
 /// Writes the lock of the product, and the project's own beside the project, where they
 /// differ.
 fn write_locks(plan: &ProductPlan<'_>, new: &Product) -> anyhow::Result<()> {
-    let (Some(original), Some(lock)) = (plan.cache.original_lock(), plan.cache.lock()) else {
+    let (Some(original), Some(lock)) = (&plan.cache.original_lock, &plan.cache.lock) else {
         return Ok(());
     };
     let file = new.project(&plan.place).join(layout::LOCK_FILE);

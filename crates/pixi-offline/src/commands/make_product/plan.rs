@@ -114,7 +114,7 @@ impl<'a> ProductPlan<'a> {
         )?;
         let (findings, size) = secrets_in(search, request, &workdir, &staged, &rules, &cache)?;
         secrets::warn(&findings, context);
-        if cache.original_lock().is_some() {
+        if cache.original_lock.is_some() {
             rules.leave_out(layout::LOCK_FILE);
         }
         Ok(ProductPlan {
@@ -135,10 +135,6 @@ impl<'a> ProductPlan<'a> {
     }
 
     /// Locks the place of the product, where that is outside of the workdir.
-    ///
-    /// # Errors
-    ///
-    /// When another run holds it.
     pub(super) fn lock_output(&self) -> anyhow::Result<Option<DirLock>> {
         let target = self.target.path();
         let is_outside = !target.starts_with(self.workdir.path());
@@ -148,10 +144,6 @@ impl<'a> ProductPlan<'a> {
     }
 
     /// Brings what a killed run left in the place to its end.
-    ///
-    /// # Errors
-    ///
-    /// When that cannot be done; as the plan, for a directory that came back there.
     pub(super) fn recover(&self, place: &DirLock, context: &Context) -> anyhow::Result<()> {
         if StagedDir::recover_stale(place, self.target.path())? > 0 {
             let choices = &self.request.choices;

@@ -9,7 +9,7 @@ use crate::layout::Workdir;
 use crate::project::Generated;
 use crate::request::{
     CacheOption, Contact, PreviousOptions, ProductOptions, ProductVariable, ProjectName,
-    SecretPolicy, SigningOptions,
+    SecretPolicy, SigningOptions, each, one,
 };
 use crate::staging::LinkMode;
 
@@ -80,10 +80,9 @@ impl ProductChoices {
     ///
     /// Exit code 2 for a variable or a contact that cannot be one.
     pub fn new(options: ProductOptions) -> anyhow::Result<ProductChoices> {
-        let variables = options.env.iter().map(|text| ProductVariable::new(text));
         Ok(ProductChoices {
-            contact: options.contact.as_deref().map(Contact::new).transpose()?,
-            variables: variables.collect::<anyhow::Result<_>>()?,
+            contact: one(&options.contact, Contact::new)?,
+            variables: each(&options.env, ProductVariable::new)?,
             output: options.output,
             deep: options.deep,
             full_cache: options.cache == CacheOption::Full,
