@@ -91,8 +91,8 @@ pub fn run(options: Options, context: &Context) -> anyhow::Result<ExitCode> {
             }
         }
         OutputFormat::Json => {
-            let json = serde_json::to_string_pretty(&comparison)?;
-            context.report.text(format_args!("{json}\n"));
+            let json = String::from_utf8(comparison.to_json()?)?;
+            context.report.text(format_args!("{json}"));
         }
     }
     Ok(ExitCode::from(u8::from(

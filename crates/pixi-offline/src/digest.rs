@@ -3,11 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 use sha2::Sha256;
 use sha2::digest::Output;
-
-use crate::from_text;
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
@@ -15,7 +13,9 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr,
+)]
 pub struct Sha256Digest([u8; 32]);
 
 impl From<Output<Sha256>> for Sha256Digest {
@@ -77,19 +77,6 @@ impl fmt::Display for NoDigest {
 }
 
 impl std::error::Error for NoDigest {}
-
-impl Serialize for Sha256Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sha256Digest, D::Error> {
-        let expected = "a sha256 digest of 64 lower-case hexadecimal digits";
-        from_text::deserialize(deserializer, expected)
-    }
-}
 
 #[cfg(test)]
 mod tests {

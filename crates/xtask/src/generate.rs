@@ -190,6 +190,12 @@ fn commands() -> Vec<Command> {
             }
         })
     };
+    let all = long_names().into_iter().chain([with_short_names()]);
+    all.map(dirs).collect()
+}
+
+/// Those that do the work.
+fn long_names() -> [Command; 9] {
     [
         build_offline_product::Options::command(),
         compare_products::Options::command(),
@@ -200,39 +206,25 @@ fn commands() -> Vec<Command> {
         make_production_image::Options::command(),
         pack_product::Options::command(),
         make_archive_ready_product::Options::command(),
-        with_short_names(),
     ]
-    .map(dirs)
-    .into()
 }
 
 /// `pixi-offline`, each short name with the options of what it starts.
 fn with_short_names() -> Command {
-    let from_container = create_workdir_from_container::Options::command();
-    let from_host = create_workdir_from_host::Options::command();
-    let shared: Vec<_> = from_host
-        .get_arguments()
-        .map(|it| it.get_id().clone())
-        .collect();
-    let more = from_container.get_arguments().cloned();
-    let more = more.filter(|argument| !shared.contains(argument.get_id()));
-    let long_names = [
-        build_offline_product::Options::command(),
-        from_host.args(more),
-        make_archive_ready_product::Options::command(),
-        final_verify_product::Options::command(),
-        make_production_image::Options::command(),
-        pack_product::Options::command(),
-        compare_products::Options::command(),
-        make_product_update::Options::command(),
-    ];
     let mut front = pixi_offline_cli::command();
     for short in pixi_offline_cli::SHORT_NAMES {
-        let long = long_names
-            .iter()
-            .find(|long| long.get_name() == short.command);
+        let mut long_names = long_names().into_iter();
         // A name without its options would be noticed by the test of these pages.
-        let Some(long) = long.cloned() else { continue };
+        let Some(mut long) = long_names.find(|long| long.get_name() == short.command) else {
+            continue;
+        };
+        // This one starts the other one, too.
+        if short.command == "create-workdir-from-host" {
+            let other = create_workdir_from_container::Options::command();
+            let own: Vec<_> = long.get_arguments().map(|it| it.get_id().clone()).collect();
+            let more = other.get_arguments().cloned();
+            long = long.args(more.filter(|argument| !own.contains(argument.get_id())));
+        }
         front = front.mut_subcommand(short.arg, |named| {
             long.name(short.arg)
                 .about(named.get_about().cloned().unwrap_or_default())

@@ -139,32 +139,33 @@ fn inventory(packages: usize) -> Inventory {
 
 /// A verification that went well.
 fn passed() -> VerificationRecord {
-    let mut record = VerificationRecord::new();
-    record.outcome = Verdict::Passed;
-    record.product_digest = Some(format!("sha256:{}", digest('a')));
-    record.product_unchanged = Some(true);
-    record.started = Some("2026-01-02T04:00:00Z".to_owned());
-    record.finished = Some("2026-01-02T04:05:06Z".to_owned());
-    record.environments = vec!["default".to_owned(), "train".to_owned()];
-    record.ran = vec![
-        PhaseRecord {
-            phase: "bootstrap".to_owned(),
-            command: vec!["./bootstrap-project.sh".to_owned()],
-            exit_code: Some(0),
-            log: None,
-            network_attempts: Some(0),
-        },
-        PhaseRecord {
-            phase: "verify".to_owned(),
-            command: ["pixi", "run", "check it's <all>"]
-                .map(str::to_owned)
-                .to_vec(),
-            exit_code: Some(0),
-            log: None,
-            network_attempts: Some(0),
-        },
-    ];
-    record
+    VerificationRecord {
+        outcome: Verdict::Passed,
+        product_digest: Some(format!("sha256:{}", digest('a'))),
+        product_unchanged: Some(true),
+        started: Some("2026-01-02T04:00:00Z".to_owned()),
+        finished: Some("2026-01-02T04:05:06Z".to_owned()),
+        environments: vec!["default".to_owned(), "train".to_owned()],
+        ran: vec![
+            PhaseRecord {
+                phase: "bootstrap".to_owned(),
+                command: vec!["./bootstrap-project.sh".to_owned()],
+                exit_code: Some(0),
+                log: None,
+                network_attempts: Some(0),
+            },
+            PhaseRecord {
+                phase: "verify".to_owned(),
+                command: ["pixi", "run", "check it's <all>"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                exit_code: Some(0),
+                log: None,
+                network_attempts: Some(0),
+            },
+        ],
+        ..VerificationRecord::default()
+    }
 }
 
 /// What a page is made of.

@@ -111,16 +111,15 @@ pub(crate) fn begin(
     image: Option<Image>,
     context: &Context,
 ) -> VerificationRecord {
-    let mut record = VerificationRecord::new();
-    record.started = evidence::rfc3339(context.host.unix_seconds);
-    record.project = request.project_name.as_ref().map(ToString::to_string);
-    record.verify_environment = request
-        .verify_environment
-        .as_ref()
-        .map(|name| name.as_str().to_owned());
-    record.engine = Some(engine);
-    record.image = image;
-    record
+    let environment = request.verify_environment.as_ref();
+    VerificationRecord {
+        started: evidence::rfc3339(context.host.unix_seconds),
+        project: request.project_name.as_ref().map(ToString::to_string),
+        verify_environment: environment.map(|name| name.as_str().to_owned()),
+        engine: Some(engine),
+        image,
+        ..VerificationRecord::default()
+    }
 }
 
 /// Takes over into the record what the script in the container said.

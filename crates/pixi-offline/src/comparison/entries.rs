@@ -1,10 +1,10 @@
 //! What differs between the entries of two directories.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
+use itertools::{EitherOrBoth, Itertools as _};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Sha256Digest;
@@ -62,31 +62,17 @@ pub struct FileCounts {
     pub old_bytes: u64,
 }
 
-/// Gives `see` each path of two lists that are sorted by the bytes of the paths, with what the
-/// old and the new one have there.
+/// The entries of two lists side by side, by path; `None` where one lacks it. Both are sorted.
 fn side_by_side<'a>(
     old: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
     new: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
-    mut see: impl FnMut(&'a [u8], Option<&'a EntryKind>, Option<&'a EntryKind>),
-) {
-    let (mut old, mut new) = (old.peekable(), new.peekable());
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((one, _)), Some((other, _))) => one.cmp(other),
-        };
-        let before = order.is_le().then(|| old.next()).flatten();
-        let after = order.is_ge().then(|| new.next()).flatten();
-        if let Some((path, _)) = before.or(after) {
-            see(
-                path,
-                before.map(|(_, kind)| kind),
-                after.map(|(_, kind)| kind),
-            );
-        }
-    }
+) -> impl Iterator<Item = (&'a [u8], Option<&'a EntryKind>, Option<&'a EntryKind>)> {
+    let pairs = old.merge_join_by(new, |(one, _), (other, _)| one.cmp(other));
+    pairs.map(|pair| match pair {
+        EitherOrBoth::Left((path, before)) => (path, Some(before), None),
+        EitherOrBoth::Right((path, after)) => (path, None, Some(after)),
+        EitherOrBoth::Both((path, before), (_, after)) => (path, Some(before), Some(after)),
+    })
 }
 
 impl DirComparison {
@@ -96,17 +82,17 @@ impl DirComparison {
         new: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
     ) -> DirComparison {
         let mut comparison = DirComparison::default();
-        side_by_side(old, new, |path, before, after| {
+        for (path, before, after) in side_by_side(old, new) {
             if before == after {
                 comparison.unchanged += 1;
-                return;
+                continue;
             }
             comparison.changes.push(EntryChange {
                 path: EncodedPath::new(OsStr::from_bytes(path)),
                 old: before.map(EntryFacts::of),
                 new: after.map(EntryFacts::of),
             });
-        });
+        }
         comparison
     }
 }
@@ -118,10 +104,7 @@ impl FileCounts {
         new: impl Iterator<Item = (&'a [u8], &'a EntryKind)>,
     ) -> FileCounts {
         let mut counts = FileCounts::default();
-        side_by_side(old, new, |_, before, after| {
-            if before == after {
-                return;
-            }
+        for (_, before, after) in side_by_side(old, new).filter(|(_, old, new)| old != new) {
             if let Some(EntryKind::File { size, .. }) = before {
                 counts.old_files += 1;
                 counts.old_bytes += size;
@@ -130,7 +113,7 @@ impl FileCounts {
                 counts.new_files += 1;
                 counts.new_bytes += size;
             }
-        });
+        }
         counts
     }
 }

@@ -34,8 +34,6 @@ const KIND: &str = "pixi-offline product comparison";
 /// What differs between two products.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    kind: String,
-    format: u32,
     /// The product that was there before.
     pub old: ProductSummary,
     /// The product that is compared with it.
@@ -107,8 +105,6 @@ impl Comparison {
         }
         let (old_summary, new_summary) = parallel::both(|| old.summary(), || new.summary());
         Ok(Comparison {
-            kind: KIND.to_owned(),
-            format: FORMAT,
             same_product: old_summary.product_digest == new_summary.product_digest,
             same_content: old_summary.content_digest == new_summary.content_digest,
             packages: packages::compare(old.packages(), new.packages()),
@@ -138,9 +134,7 @@ impl Comparison {
     ///
     /// When the values cannot be written as JSON.
     pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        Ok(text)
+        file_header::to_json(KIND, FORMAT, self)
     }
 
     /// Reads the bytes of a comparison, whoever wrote it.
@@ -149,8 +143,7 @@ impl Comparison {
     ///
     /// When they are no comparison, or one of another format.
     pub fn parse(text: &[u8]) -> anyhow::Result<Comparison> {
-        file_header::require(text, KIND, FORMAT)?;
-        Ok(serde_json::from_slice(text)?)
+        file_header::parse(text, KIND, FORMAT)
     }
 
     /// The section of `report.html` on it; `verified` is what is known of the new product now,

@@ -1,5 +1,7 @@
 //! A comparison as lines for people.
 
+use itertools::Itertools as _;
+
 use crate::byte_size::ByteSize;
 use crate::comparison::{
     Comparison, EntryChange, EntryFacts, PackageChange, PackageFacts, ProductSummary, SettingChange,
@@ -86,9 +88,7 @@ pub(super) fn totals<T>(title: &str, changes: &[T], is: impl Fn(&T) -> (bool, bo
 
 /// Versions and builds, each once: a lock may have several archives of one.
 pub(super) fn versions(facts: &[PackageFacts]) -> String {
-    let mut shown: Vec<String> = facts.iter().map(PackageFacts::shown).collect();
-    shown.dedup();
-    shown.join(", ")
+    facts.iter().map(PackageFacts::shown).dedup().join(", ")
 }
 
 fn package(change: &PackageChange) -> String {
@@ -145,10 +145,9 @@ fn archives(old: &[PackageFacts], new: &[PackageFacts]) -> String {
     }
     let missing_in = |others: &[PackageFacts], facts: &[PackageFacts]| {
         let only = facts.iter().filter(|facts| !others.contains(facts));
-        let only: Vec<String> = only.map(PackageFacts::archive).collect();
-        match only.is_empty() {
-            true => "none".to_owned(),
-            false => only.join(", "),
+        match only.map(PackageFacts::archive).join(", ") {
+            none if none.is_empty() => "none".to_owned(),
+            some => some,
         }
     };
     format!("; {} -> {}", missing_in(new, old), missing_in(old, new))

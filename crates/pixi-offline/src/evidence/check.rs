@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use itertools::{EitherOrBoth, Itertools as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Sha256Digest;
@@ -74,14 +75,8 @@ impl CheckReport {
             path: EncodedPath::new(path),
             what: Difference::Added,
         });
-        let mut lines: Vec<String> = self
-            .findings
-            .iter()
-            .cloned()
-            .chain(left_found)
-            .take(SHOWN)
-            .map(|finding| finding.to_string())
-            .collect();
+        let found = self.findings.iter().cloned().chain(left_found);
+        let mut lines: Vec<String> = found.take(SHOWN).map(|it| it.to_string()).collect();
         let more = self.findings.len() + left.len() - lines.len();
         if more > 0 {
             lines.push(format!("and {more} more"));
@@ -257,45 +252,39 @@ fn compare(product: &Product, lists: Lists, seen: &Listing) -> CheckReport {
     // A path dependency may be built in its directory, beside the project.
     let staged = manifest.facts.project.staged_dir().to_owned();
     let where_installs_write = [staged, PathBuf::from("res"), PathBuf::from("pkg-cache")];
-    let missing = |entry: &Entry| CheckFinding {
-        path: entry.path.clone(),
-        what: Difference::Missing,
+    let finding = |path: &EncodedPath, what| CheckFinding {
+        path: path.clone(),
+        what,
     };
     let mut times = vec![0; manifest.entries.len()];
     // Both are sorted by the bytes of the paths.
-    let mut listed = manifest.entries.iter().zip(&mut times).peekable();
-    for seen in seen() {
-        let path = bytes(&seen.path);
-        while let Some((entry, _)) = listed.next_if(|(entry, _)| entry.path.bytes() < path) {
-            findings.push(missing(entry));
-        }
-        let same = listed.next_if(|(entry, _)| entry.path.bytes() == path);
-        let Some((entry, time)) = same else {
-            if installed
-                && where_installs_write
-                    .iter()
-                    .any(|place| seen.path.starts_with(place))
-            {
-                left_by_install.push(seen.path.clone());
-            } else {
-                findings.push(CheckFinding {
-                    path: EncodedPath::new(&seen.path),
-                    what: Difference::Added,
-                });
+    let listed = manifest.entries.iter().zip(&mut times);
+    for pair in listed.merge_join_by(seen(), |(entry, _), seen| {
+        entry.path.bytes().cmp(bytes(&seen.path))
+    }) {
+        let (entry, time, seen) = match pair {
+            EitherOrBoth::Both((entry, time), seen) => (entry, time, seen),
+            EitherOrBoth::Left((entry, _)) => {
+                findings.push(finding(&entry.path, Difference::Missing));
+                continue;
             }
-            continue;
+            EitherOrBoth::Right(seen) => {
+                let mut places = where_installs_write.iter();
+                if installed && places.any(|place| seen.path.starts_with(place)) {
+                    left_by_install.push(seen.path);
+                } else {
+                    findings.push(finding(&EncodedPath::new(seen.path), Difference::Added));
+                }
+                continue;
+            }
         };
         *time = seen.time;
         let differences = differences(entry, &seen).into_iter();
         let differences = differences.filter(|what| !is_inherited(what, entry, product));
-        findings.extend(differences.map(|what| CheckFinding {
-            path: entry.path.clone(),
-            what,
-        }));
+        findings.extend(differences.map(|what| finding(&entry.path, what)));
     }
     findings.extend(uncovered(product));
     findings.extend(writable_by_everybody(product));
-    findings.extend(listed.map(|(entry, _)| missing(entry)));
     findings.sort_by(|a, b| a.path.bytes().cmp(b.path.bytes()));
     CheckReport {
         manifest,

@@ -11,10 +11,12 @@ use std::fmt;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 use sha2::{Digest as _, Sha256};
 
+use crate::digest::NoDigest;
 use crate::evidence::Sha256Digest;
 use crate::evidence::entries::{Entry, EntryKind, push_encoded};
 use crate::layout::Product;
@@ -23,7 +25,7 @@ use crate::layout::Product;
 const HEADER: &[u8] = b"pixi-offline content 1\n";
 
 /// The digest of what a product holds, written `sha256:…`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub struct ContentDigest(Sha256Digest);
 
 impl ContentDigest {
@@ -147,17 +149,12 @@ impl fmt::Display for ContentDigest {
     }
 }
 
-impl Serialize for ContentDigest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+impl FromStr for ContentDigest {
+    type Err = NoDigest;
 
-impl<'de> Deserialize<'de> for ContentDigest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ContentDigest, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digest = text.strip_prefix("sha256:").unwrap_or_default().parse();
-        digest.map(ContentDigest).map_err(serde::de::Error::custom)
+    fn from_str(text: &str) -> Result<ContentDigest, NoDigest> {
+        let digest = text.strip_prefix("sha256:").unwrap_or_default();
+        digest.parse().map(ContentDigest)
     }
 }
 

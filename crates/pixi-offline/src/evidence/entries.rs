@@ -13,11 +13,11 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use memchr::memrchr;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::escape::escape;
 use crate::evidence::Sha256Digest;
-use crate::from_text;
 
 /// Something in a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +128,7 @@ impl TryFrom<FlatEntry> for Entry {
 
 /// The permissions of an entry: the lower twelve bits of its mode, written in
 /// octal with a leading zero as `find -printf %#m` does.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub struct Mode(u32);
 
 impl Mode {
@@ -158,18 +158,6 @@ impl fmt::Debug for Mode {
     }
 }
 
-impl Serialize for Mode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Mode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
-        from_text::deserialize(deserializer, "permissions in octal")
-    }
-}
-
 impl FromStr for Mode {
     type Err = ParseIntError;
 
@@ -182,7 +170,7 @@ impl FromStr for Mode {
 /// no JSON escape is ever needed: `"`, `%`, `\`, control characters and all
 /// bytes above 0x7e are `%` and two upper-case hexadecimal digits (RFC 3986,
 /// 2.1), everything else stands for itself.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
 pub struct EncodedPath(PathBuf);
 
 /// What does not stand for itself, besides what is not ASCII.
@@ -229,18 +217,6 @@ pub(super) fn push_encoded(text: &mut Vec<u8>, path: &[u8]) {
 impl fmt::Debug for EncodedPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EncodedPath({self})")
-    }
-}
-
-impl Serialize for EncodedPath {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EncodedPath {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EncodedPath, D::Error> {
-        from_text::deserialize(deserializer, "a path")
     }
 }
 

@@ -1,10 +1,11 @@
 //! What every JSON file of these commands begins with: what it is, and in which format.
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The part of a file that every format has.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct FileHeader {
     kind: String,
     pub(super) format: u32,
@@ -37,4 +38,38 @@ pub(crate) fn require(text: &[u8], kind: &str, format: u32) -> anyhow::Result<()
         header.format
     );
     Ok(())
+}
+
+/// The bytes of a file: its header, and the values that it holds.
+///
+/// # Errors
+///
+/// When the values cannot be written as JSON.
+pub(crate) fn to_json(kind: &str, format: u32, values: &impl Serialize) -> anyhow::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct WholeFile<'a, Values> {
+        #[serde(flatten)]
+        header: FileHeader,
+        #[serde(flatten)]
+        values: &'a Values,
+    }
+    let kind = kind.to_owned();
+    let header = FileHeader { kind, format };
+    let mut text = serde_json::to_vec_pretty(&WholeFile { header, values })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Reads the values of a file that must be a `kind` in the one format that is read here.
+///
+/// # Errors
+///
+/// When it is something else, or damaged.
+pub(crate) fn parse<T: DeserializeOwned>(
+    text: &[u8],
+    kind: &str,
+    format: u32,
+) -> anyhow::Result<T> {
+    require(text, kind, format)?;
+    Ok(serde_json::from_slice(text)?)
 }

@@ -112,6 +112,12 @@ pub struct Tool {
     pub version: String,
 }
 
+impl Default for Tool {
+    fn default() -> Tool {
+        Tool::this()
+    }
+}
+
 impl Tool {
     /// These commands.
     pub fn this() -> Tool {

@@ -1,6 +1,8 @@
 //! What the manifest of a project states about the project.
 
-use toml_edit::{DocumentMut, Item, TableLike};
+use toml_edit::DocumentMut;
+
+use crate::toml::item;
 
 /// Metadata that a project's manifest states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,48 +20,39 @@ impl ProjectMetadata {
         let Ok(document) = text.parse::<DocumentMut>() else {
             return ProjectMetadata::default();
         };
-        let table = |path: &[&str]| -> Option<&dyn TableLike> {
-            let mut item: &Item = document.as_item();
-            for key in path {
-                item = item.as_table_like()?.get(key)?;
-            }
-            item.as_table_like()
+        let text = |keys: &[&str]| {
+            let text = item(&document, keys)?.as_str()?;
+            let is_plain = !text.chars().any(char::is_control);
+            is_plain.then(|| text.to_owned())
         };
-        let text = |table: Option<&dyn TableLike>, keys: &[&str]| {
-            let table = table?;
-            keys.iter()
-                .find_map(|key| table.get(key)?.as_str())
-                .filter(|text| !text.chars().any(char::is_control))
-                .map(str::to_owned)
+        let tables: &[&[&str]] = match name {
+            "pyproject.toml" => &[
+                &["tool", "pixi", "workspace"],
+                &["tool", "pixi", "project"],
+                &["tool", "pixi", "package"],
+                &["project"],
+            ],
+            _ => &[&["workspace"], &["project"], &["package"]],
         };
-        let is_python = name == "pyproject.toml";
-        let top: &[&str] = if is_python { &["tool", "pixi"] } else { &[] };
-        let own = |last: &'static str| table(&[top, &[last]].concat());
-        let pixi = own("workspace").or_else(|| own("project"));
-        let package = own("package");
-        let python = is_python.then(|| table(&["project"])).flatten();
-        let urls = is_python.then(|| table(&["project", "urls"])).flatten();
+        let in_tables = |key| {
+            let mut tables = tables.iter();
+            tables.find_map(|table| text(&[table, &[key][..]].concat()))
+        };
+        // Names of PyPI's list of well-known labels.
+        let mut labels = [
+            "Repository",
+            "repository",
+            "Source",
+            "source",
+            "Source Code",
+            "GitHub",
+            "github",
+        ]
+        .into_iter();
         ProjectMetadata {
-            version: text(pixi, &["version"])
-                .or_else(|| text(package, &["version"]))
-                .or_else(|| text(python, &["version"])),
-            // Names of PyPI's list of well-known labels.
-            source: text(pixi, &["repository"])
-                .or_else(|| text(package, &["repository"]))
-                .or_else(|| {
-                    text(
-                        urls,
-                        &[
-                            "Repository",
-                            "repository",
-                            "Source",
-                            "source",
-                            "Source Code",
-                            "GitHub",
-                            "github",
-                        ],
-                    )
-                }),
+            version: in_tables("version"),
+            source: in_tables("repository")
+                .or_else(|| labels.find_map(|label| text(&["project", "urls", label]))),
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{EngineVersion, Image};
 use crate::evidence::Sha256Digest;
-use crate::evidence::file_header::FileHeader;
+use crate::evidence::file_header::{self, FileHeader};
 use crate::evidence::manifest::EncodedPath;
 use crate::layout::{self, PathInRoot, ProjectPlace, Workdir};
 use crate::packages::Subdir;
@@ -29,10 +29,11 @@ const UNFINISHED: &str = "workdir.json.new";
 const KIND: &str = "pixi-offline workdir";
 
 /// How far the build of a workdir came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildState {
     /// The project is staged; nothing is installed, or not to the end.
+    #[default]
     Staged,
     /// `pixi install` went well; the verification was not passed.
     Installed,
@@ -131,10 +132,8 @@ impl SourceState {
 }
 
 /// What `workdir.json` says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkdirRecord {
-    kind: String,
-    format: u32,
     /// The version of these commands that wrote it.
     pub tool_version: String,
     /// How far the build came.
@@ -203,30 +202,12 @@ impl WorkdirRecord {
         verification: Verification,
     ) -> WorkdirRecord {
         WorkdirRecord {
-            kind: KIND.to_owned(),
-            format: FORMAT,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: BuildState::Staged,
             project: project.to_owned(),
-            in_root: PathInRoot::default(),
-            project_at: None,
             container_workdir: container_workdir.to_owned(),
             environments: vec!["default".to_owned()],
-            environments_of_verification: Vec::new(),
-            platforms: BTreeMap::new(),
-            excludes: Vec::new(),
-            image: None,
-            engine: None,
-            pixi: None,
-            lock: LockRecord::default(),
             verification,
-            verified_in: None,
-            source: None,
-            overrides: BTreeMap::new(),
-            started: None,
-            cache_moved: None,
-            generated: None,
-            git_versions: Vec::new(),
+            ..WorkdirRecord::default()
         }
     }
 
@@ -301,9 +282,7 @@ impl WorkdirRecord {
     ///
     /// When the values cannot be written as JSON.
     pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        Ok(text)
+        file_header::to_json(KIND, FORMAT, self)
     }
 
     /// Writes the record into the workdir, the old one replaced in one step.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{EngineVersion, Image};
 use crate::evidence::manifest::Tool;
-use crate::evidence::{Sha256Digest, evidence_file};
+use crate::evidence::{Sha256Digest, evidence_file, file_header};
 use crate::layout::Product;
 
 /// The format that this version reads and writes.
@@ -16,11 +16,10 @@ const FORMAT: u32 = 1;
 /// What marks the file as made by these commands.
 const KIND: &str = "pixi-offline product verification";
 
-/// What `verification.json` says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What `verification.json` says; by default of a verification that has not ended yet, and so has
+/// failed until something else is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationRecord {
-    kind: String,
-    format: u32,
     /// What verified.
     pub tool: Tool,
     /// Whether everything that was asked for went well.
@@ -60,12 +59,13 @@ pub struct VerificationRecord {
 }
 
 /// How a verification ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Default, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Everything that was asked for went well.
     Passed,
     /// Something did not.
+    #[default]
     Failed,
 }
 
@@ -134,6 +134,12 @@ pub enum CountLocation {
     Outside,
 }
 
+impl Default for NetworkRecord {
+    fn default() -> NetworkRecord {
+        NetworkRecord::none(CountLocation::Not)
+    }
+}
+
 impl NetworkRecord {
     /// A container without a network.
     pub fn none(counted: CountLocation) -> NetworkRecord {
@@ -157,40 +163,13 @@ impl NetworkRecord {
 }
 
 impl VerificationRecord {
-    /// The record of a verification that has not ended yet, and so has failed
-    /// until something else is known.
-    pub fn new() -> VerificationRecord {
-        VerificationRecord {
-            kind: KIND.to_owned(),
-            format: FORMAT,
-            tool: Tool::this(),
-            outcome: Verdict::Failed,
-            product_digest: None,
-            product_unchanged: None,
-            failure: None,
-            started: None,
-            finished: None,
-            project: None,
-            environments: Vec::new(),
-            verify_environment: None,
-            ran: Vec::new(),
-            expected: ExpectedResult::default(),
-            network: NetworkRecord::none(CountLocation::Not),
-            image: None,
-            engine: None,
-            pixi: None,
-        }
-    }
-
     /// The file's bytes.
     ///
     /// # Errors
     ///
     /// When the values cannot be written as JSON.
     pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        Ok(text)
+        file_header::to_json(KIND, FORMAT, self)
     }
 
     /// Reads the record of a product; `None` when it has none.
@@ -216,14 +195,7 @@ impl VerificationRecord {
     ///
     /// When they are no such record, or one of another format.
     pub fn parse(text: &[u8]) -> anyhow::Result<VerificationRecord> {
-        super::file_header::require(text, KIND, FORMAT)?;
-        Ok(serde_json::from_slice(text)?)
-    }
-}
-
-impl Default for VerificationRecord {
-    fn default() -> VerificationRecord {
-        VerificationRecord::new()
+        file_header::parse(text, KIND, FORMAT)
     }
 }
 

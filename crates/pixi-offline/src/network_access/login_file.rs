@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools as _;
 use serde_json::{Map, Value};
 
 use super::named_file::read_named;
@@ -105,13 +106,8 @@ impl LoginFile {
     /// Says what it was taken for.
     pub(super) fn say(&self, context: &Context) {
         let path = self.path.display();
-        let mut hosts: Vec<&str> = self
-            .logins
-            .iter()
-            .map(|login| login.host.as_str())
-            .collect();
-        hosts.dedup();
-        let hosts = hosts.join(", ");
+        let hosts = self.logins.iter().map(|login| &login.host);
+        let hosts = hosts.dedup().join(", ");
         match self.kind {
             LoginKind::Pixi => context.report.note(format_args!(
                 "--auth-file {path}: a login file of pixi, for conda channels and package indexes of {hosts}"

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
+use itertools::Itertools as _;
+
 use crate::container::Masking;
 use crate::context::Context;
 use crate::host_env::ProxyVariables;
@@ -60,11 +62,11 @@ impl Proxies {
     /// Says which are passed on, without logins, and which are not.
     pub(super) fn say(&self, context: &Context) {
         let shown = |proxies: &[(&'static str, String)]| {
-            let each = proxies.iter().map(|(name, value)| match is_list(name) {
+            let mut each = proxies.iter().map(|(name, value)| match is_list(name) {
                 true => format!("{name}={value}"),
                 false => format!("{name}={}", without_login(value)),
             });
-            each.collect::<Vec<_>>().join(", ")
+            each.join(", ")
         };
         if !self.passed.is_empty() {
             context.report.note(format_args!(

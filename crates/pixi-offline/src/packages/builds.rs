@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item, TableLike};
+use toml_edit::{DocumentMut, Item};
 
 use crate::packages::package::{PythonKind, PythonPackage};
 use crate::packages::package_source::PackageSource;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
 use crate::packages::wheel_name::normalized;
+use crate::toml::item;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 use crate::url::UrlText;
 
@@ -90,18 +91,11 @@ impl Builds {
         let text = UntrustedDir::read_file(&source.join("pyproject.toml"), RECORD_LIMIT);
         let text = text.unwrap_or_default();
         let document: DocumentMut = String::from_utf8_lossy(&text).parse().unwrap_or_default();
-        let table = |path: &[&str]| -> Option<&dyn TableLike> {
-            let mut item: &Item = document.as_item();
-            for key in path {
-                item = item.as_table_like()?.get(key)?;
-            }
-            item.as_table_like()
-        };
-        let requires = table(&["build-system"])
-            .and_then(|table| table.get("requires")?.as_array())
+        let requires = item(&document, &["build-system", "requires"])
+            .and_then(Item::as_array)
             .map(|array| array.iter().filter_map(|text| text.as_str()).collect())
             .unwrap_or_else(|| BY_DEFAULT.to_vec());
-        let sources = table(&["tool", "uv", "sources"]);
+        let sources = item(&document, &["tool", "uv", "sources"]);
         for requirement in requires {
             let (name, _) = name_and_extras(requirement);
             if let Some((_, url)) = requirement.split_once("git+") {
@@ -109,20 +103,14 @@ impl Builds {
                 self.repositories
                     .insert(plain_url(without_revision(&url[..end])));
             }
-            for source in sources.and_then(|sources| sources.get(name)).into_iter() {
-                let tables: Vec<&dyn TableLike> =
-                    match (source.as_array(), source.as_array_of_tables()) {
-                        (Some(array), _) => array
-                            .iter()
-                            .filter_map(|value| value.as_inline_table())
-                            .map(|table| table as &dyn TableLike)
-                            .collect(),
-                        (_, Some(array)) => {
-                            array.iter().map(|table| table as &dyn TableLike).collect()
-                        }
-                        _ => source.as_table_like().into_iter().collect(),
-                    };
-                let urls = tables.iter().filter_map(|table| table.get("git")?.as_str());
+            if let Some(source) = sources.and_then(|sources| sources.get(name)) {
+                let alone = source.get("git");
+                let array = source.as_array().into_iter().flatten();
+                let array = array.filter_map(|one| one.as_inline_table()?.get("git")?.as_str());
+                let tables = source.as_array_of_tables().into_iter().flatten();
+                let tables = tables.filter_map(|one| one.get("git")?.as_str());
+                let urls = alone.and_then(Item::as_str).into_iter();
+                let urls = urls.chain(array).chain(tables);
                 self.repositories.extend(urls.map(plain_url));
             }
             self.requirements.insert(requirement.to_owned());

@@ -5,10 +5,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools as _;
+
 use crate::packages::builds::Builds;
 use crate::packages::cache::{PACKAGES, UV_CACHE};
 use crate::packages::conda::CondaCache;
-use crate::packages::package::PythonPackage;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
 use crate::packages::uv_cache::{CacheEntryKind, CachedWheel, WheelOrigin, buckets, children};
@@ -111,10 +112,8 @@ impl Owners {
 
     /// The wheels that are needed, and those that builds may take.
     fn wheels(&mut self, need: &Requirements, python: &PythonCache, builds: &Builds) {
-        let mut needed: HashMap<&str, Vec<&PythonPackage>> = HashMap::new();
-        for package in &need.python {
-            needed.entry(&package.id.name).or_default().push(package);
-        }
+        let packages = need.python.iter();
+        let needed = packages.into_group_map_by(|package| &*package.id.name);
         for wheel in python.wheels() {
             let named = needed.get(&*wheel.package);
             let named_here = named.into_iter().flatten();
@@ -254,6 +253,10 @@ impl UnlistedEntries {
         left: &[PathBuf],
     ) -> UnlistedEntries {
         let left: HashSet<&PathBuf> = left.iter().collect();
+        let nobodys = match whole {
+            true => KeptReason::Whole,
+            false => KeptReason::None,
+        };
         let owners = need.map(|need| Owners::of(cache, need)).unwrap_or_default();
         let mut unlisted = UnlistedEntries::default();
         let mut open = vec![PathBuf::new()];
@@ -270,10 +273,10 @@ impl UnlistedEntries {
                     None if dir == Path::new(PACKAGES) && name.ends_with(".lock") => {
                         let package = name.trim_end_matches(".lock");
                         if package != ".cache" && !cache.join(&dir).join(package).is_dir() {
-                            unlisted.add(nobodys(whole), &path.display().to_string());
+                            unlisted.add(nobodys, &path.display().to_string());
                         }
                     }
-                    None => unlisted.add(nobodys(whole), &path.display().to_string()),
+                    None => unlisted.add(nobodys, &path.display().to_string()),
                 }
             }
         }
@@ -303,13 +306,5 @@ impl UnlistedEntries {
         self.by_reason
             .get(&KeptReason::None)
             .map_or(&[], Vec::as_slice)
-    }
-}
-
-fn nobodys(whole: bool) -> KeptReason {
-    if whole {
-        KeptReason::Whole
-    } else {
-        KeptReason::None
     }
 }

@@ -10,6 +10,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use itertools::Itertools as _;
+
 use crate::packages::conda::{is_held, sha256_of};
 use crate::packages::package::{PythonKind, PythonPackage};
 use crate::packages::requirements::Requirements;
@@ -59,21 +61,17 @@ impl PythonCache {
         let archives: BTreeMap<PathBuf, Archive> = archives.collect();
         let wheels = uv_cache::wheels(cache);
         // A cache may hold thousands of packages, and each is looked for.
-        let mut wheels_by_name: HashMap<String, Vec<usize>> = HashMap::new();
-        for (place, wheel) in wheels.iter().enumerate() {
-            let name = wheel.package.clone();
-            wheels_by_name.entry(name).or_default().push(place);
-        }
-        let mut archives_by_name: HashMap<String, Vec<PathBuf>> = HashMap::new();
-        for (path, archive) in &archives {
-            let name = archive.name.clone();
-            archives_by_name.entry(name).or_default().push(path.clone());
-        }
+        let places = wheels.iter().zip(0..);
+        let paths = archives.iter();
         PythonCache {
+            wheels_by_name: places
+                .map(|(wheel, place)| (wheel.package.clone(), place))
+                .into_group_map(),
+            archives_by_name: paths
+                .map(|(path, archive)| (archive.name.clone(), path.clone()))
+                .into_group_map(),
             wheels,
-            wheels_by_name,
             archives,
-            archives_by_name,
         }
     }
 
@@ -160,17 +158,14 @@ impl PythonCache {
             (true, Some(_)) => "the package cache has no pointer to it".to_owned(),
             (true, None) => "is not in the package cache (uv-cache)".to_owned(),
             (false, _) => {
-                let names: BTreeSet<String> = others
-                    .iter()
-                    .filter_map(|wheel| wheel.name.as_ref())
-                    .map(WheelName::to_string)
-                    .collect();
+                let names = others.iter().filter_map(|wheel| wheel.name.as_ref());
+                let names = names.map(WheelName::to_string).sorted().dedup();
                 format!(
                     "is not in the package cache (uv-cache) as {}; what is there: {}",
                     package
                         .file()
                         .unwrap_or_else(|| package.id.source.to_string()),
-                    names.into_iter().collect::<Vec<_>>().join(", ")
+                    names.into_iter().join(", ")
                 )
             }
         }
@@ -196,10 +191,7 @@ impl PythonCache {
             .chain(by_metadata)
             .map(|archive| stated_licence(&archive.read_metadata()?))
             .collect();
-        match said.len() {
-            1 => said.into_iter().next()?,
-            _ => None,
-        }
+        said.into_iter().exactly_one().ok()?
     }
 
     /// How many needed wheels are tied to the lock by the names of their files only,
@@ -324,15 +316,17 @@ impl CachedWheel {
 
 impl Archive {
     fn read(dir: PathBuf) -> Option<Archive> {
-        let metadata =
-            entries(&dir).find(|entry| entry.extension() == Some(OsStr::new("dist-info")))?;
+        let entries = UntrustedDir::entries_of(&dir).into_iter();
+        let metadata = entries
+            .map(|entry| dir.join(entry.name))
+            .find(|entry| entry.extension() == Some(OsStr::new("dist-info")))?;
         let stem = metadata.file_stem()?.to_str()?;
         let (name, version) = stem.rsplit_once('-')?;
         Some(Archive {
             name: normalized(name),
             version: version.to_owned(),
-            dir,
             metadata: metadata.clone(),
+            dir,
         })
     }
 
@@ -399,12 +393,12 @@ fn stated_licence(metadata: &[u8]) -> Option<String> {
         .find(|(place, value)| !value.is_empty() && *value != "UNKNOWN" && in_one_line(*place))
         .map(|(_, value)| value.to_owned());
     named.or_else(|| {
-        let classified: Vec<&str> = values("Classifier")
+        let classified = values("Classifier")
             .filter_map(|(_, value)| value.strip_prefix("License ::"))
             .filter_map(|value| value.rsplit("::").next())
             .map(str::trim)
-            .collect();
-        (!classified.is_empty()).then(|| classified.join(", "))
+            .join(", ");
+        (!classified.is_empty()).then_some(classified)
     })
 }
 
@@ -421,13 +415,6 @@ fn differs(file: &Path, hash: &str) -> Option<&'static str> {
     };
     (found != crate::digest::hexadecimal(&wanted))
         .then_some("does not match the sha256 in its package")
-}
-
-/// What is in a directory; nothing when it cannot be read.
-fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = UntrustedDir::entries_of(dir).into_iter();
-    let dir = dir.to_owned();
-    entries.map(move |entry| dir.join(entry.name))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use itertools::Itertools as _;
 use rattler_conda_types::Subdir;
 
 use crate::packages::local_sources::LocalSources;
@@ -149,10 +150,8 @@ impl Requirements {
 
     /// Packages that share one place in the cache and are not the same archive.
     fn contradictions(&self) -> Vec<String> {
-        let mut by_place: BTreeMap<&str, Vec<&CondaPackage>> = BTreeMap::new();
-        for conda in &self.conda {
-            by_place.entry(&conda.stem).or_default().push(conda);
-        }
+        let conda = self.conda.iter();
+        let by_place = conda.into_group_map_by(|conda| &conda.stem);
         let other_archive = |all: Vec<&CondaPackage>| {
             let (one, rest) = all.split_first()?;
             let other = rest.iter().find(|other| !one.is_same_archive(other))?;
@@ -219,7 +218,7 @@ fn missing(lock: &Lock, environment: &str, subdir: Subdir) -> String {
     let Some(platforms) = lock.platforms(environment) else {
         return format!(
             "pixi.lock has no environment {environment}; it has {}",
-            lock.environments().collect::<Vec<_>>().join(", ")
+            lock.environments().join(", ")
         );
     };
     let platforms: Vec<_> = platforms.collect();

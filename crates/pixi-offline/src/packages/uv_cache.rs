@@ -13,6 +13,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools as _;
 use rustix::fs::FileType;
 
 use crate::packages::cache::UV_CACHE;
@@ -132,21 +133,18 @@ pub(super) enum CacheEntryKind {
 /// Name, path and kind of what is in a directory, sorted; nothing when it cannot be read.
 /// Names that are not text are none of uv's.
 pub(super) fn children(cache: &Path, dir: &Path) -> Vec<(String, PathBuf, CacheEntryKind)> {
-    let mut children: Vec<_> = UntrustedDir::entries_of(&cache.join(dir))
-        .into_iter()
-        .filter_map(|entry| {
-            let name = entry.name.into_string().ok()?;
-            let kind = match entry.kind {
-                FileType::Symlink => CacheEntryKind::Link,
-                FileType::Directory => CacheEntryKind::Dir,
-                FileType::RegularFile => CacheEntryKind::File,
-                _ => return None,
-            };
-            Some((name.clone(), dir.join(name), kind))
-        })
-        .collect();
-    children.sort();
-    children
+    let children = UntrustedDir::entries_of(&cache.join(dir)).into_iter();
+    let children = children.filter_map(|entry| {
+        let name = entry.name.into_string().ok()?;
+        let kind = match entry.kind {
+            FileType::Symlink => CacheEntryKind::Link,
+            FileType::Directory => CacheEntryKind::Dir,
+            FileType::RegularFile => CacheEntryKind::File,
+            _ => return None,
+        };
+        Some((name.clone(), dir.join(name), kind))
+    });
+    children.sorted().collect()
 }
 
 struct Reader<'a> {

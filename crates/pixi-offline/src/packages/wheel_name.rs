@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr as _;
 
+use itertools::Itertools as _;
 use pep440_rs::Version;
 use rattler_conda_types::Subdir;
 
@@ -116,28 +117,13 @@ impl WheelName {
 
 impl fmt::Display for WheelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let joined = |tags: &BTreeSet<String>| {
-            tags.iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(".")
-        };
-        let build = self
-            .build
-            .iter()
-            .map(|build| format!("-{build}"))
-            .collect::<String>();
-        let (python, abi, platform) = (
-            joined(&self.python),
-            joined(&self.abi),
-            joined(&self.platform),
-        );
-        let package = self.package.replace('-', "_");
-        write!(
-            f,
-            "{package}-{}{build}-{python}-{abi}-{platform}.whl",
-            self.version
-        )
+        write!(f, "{}-{}", self.package.replace('-', "_"), self.version)?;
+        let mut build = self.build.iter();
+        build.try_for_each(|build| write!(f, "-{build}"))?;
+        for tags in [&self.python, &self.abi, &self.platform] {
+            write!(f, "-{}", tags.iter().format("."))?;
+        }
+        f.write_str(".whl")
     }
 }
 

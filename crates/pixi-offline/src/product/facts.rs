@@ -68,44 +68,40 @@ impl Facts {
         let mut lines = array("environments", &self.environments);
         let in_root = self.below_root.as_ref().map(|place| &place.in_root);
         assign_to(&mut lines, "project_in_root", &text(in_root));
-        let mut assign = |name: &str, value: &str| assign_to(&mut lines, name, value);
-        let yes_or_no = |fact| if fact { "yes" } else { "no" };
+        let yes_or_no = |fact| if fact { "yes" } else { "no" }.to_owned();
         let glibc = self.glibc.map(|(major, minor)| format!("{major}.{minor}"));
-        assign("built_by_pixi", self.pixi.as_deref().unwrap_or_default());
-        assign("lock_version", &text(self.lock_version));
-        assign("lock_differs", yes_or_no(self.lock_differs));
-        assign("has_python_packages", yes_or_no(self.has_python_packages));
-        assign("needs_git", yes_or_no(self.needs_git));
-        assign(
-            "architecture",
-            self.architecture.as_deref().unwrap_or_default(),
-        );
-        assign("glibc", &text(glibc));
-        assign(
-            "platform_name",
-            self.platform_name.as_deref().unwrap_or_default(),
-        );
-        assign("install_bytes", &text(self.install_bytes));
-        assign("install_entries", &text(self.install_entries));
-        assign("bundled_pixi", yes_or_no(self.bundled_pixi));
-        assign("carries_manifest", yes_or_no(self.carries_manifest));
-        assign("requirements_known", yes_or_no(self.requirements_known));
+        for (name, value) in [
+            ("built_by_pixi", text(self.pixi.as_ref())),
+            ("lock_version", text(self.lock_version)),
+            ("lock_differs", yes_or_no(self.lock_differs)),
+            ("has_python_packages", yes_or_no(self.has_python_packages)),
+            ("needs_git", yes_or_no(self.needs_git)),
+            ("architecture", text(self.architecture.as_ref())),
+            ("glibc", text(glibc)),
+            ("platform_name", text(self.platform_name.as_ref())),
+            ("install_bytes", text(self.install_bytes)),
+            ("install_entries", text(self.install_entries)),
+            ("bundled_pixi", yes_or_no(self.bundled_pixi)),
+            ("carries_manifest", yes_or_no(self.carries_manifest)),
+            ("requirements_known", yes_or_no(self.requirements_known)),
+        ] {
+            assign_to(&mut lines, name, &value);
+        }
         lines.extend(array("tested", &self.tested));
         lines.extend(array("virtual_packages", &self.virtual_packages));
         lines.extend(array("preferred_platforms", &self.preferred_platforms));
-        let overrides: Vec<String> = self
+        let pair = |(name, value): (&str, &str)| format!("{name}={value}");
+        let overrides = self
             .overrides
             .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+            .map(|(name, value)| (&**name, &**value));
+        let overrides: Vec<String> = overrides.map(pair).collect();
         lines.extend(array("overrides", &overrides));
         lines.extend(array("uncovered", &Product::UNCOVERED));
         assign_to(&mut lines, "mark_name", MARK);
         lines.extend(array("user_variables", &user_packages::user_variables()));
-        let settings: Vec<String> = user_packages::SETTINGS
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let settings = user_packages::SETTINGS.iter().copied();
+        let settings: Vec<String> = settings.map(pair).collect();
         lines.extend(array("user_settings", &settings));
         lines
     }
@@ -113,15 +109,11 @@ impl Facts {
 
 /// An assignment of an array, on a line of its own where no value has a line end.
 fn array(name: &str, values: &[impl AsRef<str>]) -> Vec<u8> {
-    let mut line = format!("{name}=(").into_bytes();
-    for (index, value) in values.iter().enumerate() {
-        if index > 0 {
-            line.push(b' ');
-        }
-        line.extend(shell_quote(value.as_ref().as_bytes()));
-    }
-    line.extend(b")\n");
-    line
+    let values = values
+        .iter()
+        .map(|value| shell_quote(value.as_ref().as_bytes()));
+    let values = values.collect::<Vec<_>>().join(&b' ');
+    [format!("{name}=(").as_bytes(), &values, b")\n"].concat()
 }
 
 fn assign_to(lines: &mut Vec<u8>, name: &str, value: &str) {

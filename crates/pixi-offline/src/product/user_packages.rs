@@ -1,5 +1,7 @@
 //! What of a user's own would come before the packages of an environment.
 
+use itertools::Itertools as _;
+
 /// Variables that lead a language or a toolkit to packages, plugins or start-up files
 /// of the user's own, in groups, divided by spaces. `envs.sh` and the entry point of an
 /// image unset them.
@@ -82,7 +84,6 @@ pub(super) fn script() -> String {
             &unset
                 .chunks(6)
                 .map(|names| names.join(" "))
-                .collect::<Vec<_>>()
                 .join(" \\\n    "),
         )
         .replace("SETTINGS\n", &settings)

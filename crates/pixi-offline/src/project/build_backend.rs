@@ -6,7 +6,7 @@ use toml_edit::DocumentMut;
 
 use crate::layout::{self, PathInRoot};
 use crate::packages::PackageSource;
-use crate::project::manifest_text::item;
+use crate::toml::item;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
 /// What pixi builds packages with that have no manifest of its own.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use itertools::Itertools as _;
 use serde::{Deserialize, Serialize};
 use toml_edit::{Item, Value};
 
@@ -73,20 +74,16 @@ impl FetchingTasks {
             fetching.extend(self.0[*name].fetching.iter().cloned());
         }
         if !fetching.is_empty() {
-            let fetching: Vec<String> = fetching.into_iter().collect();
             context.report.warning(format_args!(
                 "the verification runs {}, which fetches what is not in pixi.lock: it passes in the build and fails offline, in the final verification and at the target; add what it fetches to the project's dependencies, or verify something else",
-                fetching.join(" and ")
+                fetching.iter().join(" and ")
             ));
         }
         let others: Vec<String> = self
             .0
             .iter()
             .filter(|(name, task)| !task.fetching.is_empty() && !verified.contains(name.as_str()))
-            .map(|(name, task)| {
-                let fetching: Vec<&str> = task.fetching.iter().map(String::as_str).collect();
-                format!("{name} ({})", fetching.join(", "))
-            })
+            .map(|(name, task)| format!("{name} ({})", task.fetching.iter().format(", ")))
             .collect();
         if !others.is_empty() {
             let more = match others.len().saturating_sub(NAMED) {
@@ -309,8 +306,7 @@ mod tests {
 
     fn fetched_by(command: &str, files: &[(&str, &str)]) -> String {
         let found = tasks(&format!("[tasks]\nt = {command}\n"), files);
-        let found: Vec<&str> = found.0["t"].fetching.iter().map(String::as_str).collect();
-        found.join(", ")
+        found.0["t"].fetching.iter().join(", ")
     }
 
     #[test]

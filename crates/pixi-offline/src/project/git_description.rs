@@ -1,6 +1,9 @@
 //! What `git describe` says of a commit, and the version that a tool makes of that.
 
 use std::path::Path;
+use std::str::FromStr as _;
+
+use pep440_rs::Version;
 
 use crate::context::Context;
 use crate::evidence::rfc3339;
@@ -115,26 +118,11 @@ fn version_of_tag(tag: &str) -> Option<String> {
         rest.starts_with(|c: char| c.is_ascii_digit())
             .then_some(rest)
     })?;
-    let public = version.split('+').next()?;
     // `1.0-rc1`, `1.0_rc1` and `1.0.rc1` are `1.0rc1`, as PEP 440 has it.
-    let mut text = public.to_ascii_lowercase();
-    for (long, short) in [
-        ("alpha", "a"),
-        ("beta", "b"),
-        ("preview", "rc"),
-        ("pre", "rc"),
-    ] {
-        text = text.replace(long, short);
-    }
-    for kind in ["a", "b", "rc"] {
-        for mark in ['-', '_', '.'] {
-            text = text.replace(&format!("{mark}{kind}"), kind);
-        }
-        for mark in ['-', '_', '.'] {
-            text = text.replace(&format!("{kind}{mark}"), kind);
-        }
-    }
-    let text = text.replace(['-', '_'], ".");
+    let text = match Version::from_str(version) {
+        Ok(version) => version.without_local().to_string(),
+        Err(_) => version.split('+').next()?.replace(['-', '_'], "."),
+    };
     is_version(&text).then_some(text)
 }
 
@@ -175,6 +163,7 @@ mod tests {
             (at("my-pkg-v2.0-1"), "2.1.dev1+gaaaaaaaaa"),
             (at("release/2.0.1-0"), "2.0.1"),
             (at("v1.0+local-0"), "1.0"),
+            (at("2024.01.05-0"), "2024.1.5"),
             (
                 format!("{}-dirty", at("v1.2.3-0")),
                 "1.2.4.dev0+gaaaaaaaaa.d20231114",

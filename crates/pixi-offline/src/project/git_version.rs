@@ -14,9 +14,10 @@ use crate::layout::{self, PathInRoot};
 use crate::packages::{Lock, normalized};
 use crate::project::build_backend;
 use crate::project::git_description::{GitDescription, Scheme, is_version};
-use crate::project::manifest_text::{build_requirements, item, read, read_text};
+use crate::project::manifest_text::{build_requirements, read, read_text};
 use crate::project::source_tree::SourceTree;
 use crate::request::{ContainerVariable, ProductVariable};
+use crate::toml::item;
 
 /// How a build backend is told a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

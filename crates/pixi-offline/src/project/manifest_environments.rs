@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use itertools::Itertools as _;
 use serde::{Deserialize, Serialize};
 use toml_edit::TableLike;
 
@@ -112,7 +113,7 @@ impl ManifestEnvironments {
         match missing {
             Some(missing) if !self.0.is_empty() => Err(Failure::usage(format!(
                 "the manifest has no environment {missing}; it has {}",
-                self.0.keys().cloned().collect::<Vec<_>>().join(", ")
+                self.0.keys().join(", ")
             ))),
             _ => Ok(()),
         }

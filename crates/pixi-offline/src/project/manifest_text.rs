@@ -9,6 +9,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use crate::packages::normalized;
 use crate::regular_file;
+use crate::toml::item;
 
 /// The longest manifest that is looked into, in bytes.
 const LONGEST_MANIFEST: u64 = 4 * 1024 * 1024;
@@ -50,12 +51,6 @@ pub(super) fn read(manifest: &Path) -> Option<DocumentMut> {
 /// Reads a text no longer than a manifest may be; `None` when there is none.
 pub(super) fn read_text(file: &Path) -> Option<String> {
     String::from_utf8(regular_file::read(file, LONGEST_MANIFEST).ok()?).ok()
-}
-
-/// What stands in a manifest under these keys, one in the other.
-pub(super) fn item<'a>(manifest: &'a DocumentMut, keys: &[&str]) -> Option<&'a Item> {
-    let root = Some(manifest.as_item());
-    keys.iter().fold(root, |item, key| item?.get(key))
 }
 
 /// The names of what the build of a Python package requires.

@@ -12,11 +12,12 @@ use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
 use crate::packages::{LocalChannel, Lock, normalized};
 use crate::project::build_backend;
-use crate::project::manifest_text::{Manifests, item, requirement_name};
+use crate::project::manifest_text::{Manifests, requirement_name};
 use crate::project::named_paths::{self, NamedPath};
 use crate::project::project_manifest::ProjectManifest;
 use crate::quote::pasteable;
 use crate::staging::Rules;
+use crate::toml::item;
 
 /// Why what a path leads to is not staged.
 enum NotStaged {

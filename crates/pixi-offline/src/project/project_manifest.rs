@@ -12,6 +12,7 @@ use crate::packages::not_checked_out;
 use crate::project::manifest_environments::ManifestEnvironments;
 use crate::project::workspace_platforms::WorkspacePlatform;
 use crate::regular_file;
+use crate::toml::item;
 use crate::untrusted_dir::RECORD_LIMIT;
 
 /// The manifest of a project.
@@ -223,16 +224,11 @@ impl ProjectManifest {
 
     /// A table of pixi's.
     fn table(&self, path: &[&str]) -> Option<&dyn TableLike> {
-        let top: &[&str] = if self.name == layout::PYTHON_MANIFEST {
-            &["tool", "pixi"]
-        } else {
-            &[]
+        let top: &[&str] = match self.name {
+            layout::PYTHON_MANIFEST => &["tool", "pixi"],
+            _ => &[],
         };
-        let mut item: &Item = self.document.as_ref()?.as_item();
-        for key in top.iter().chain(path) {
-            item = item.as_table_like()?.get(key)?;
-        }
-        item.as_table_like()
+        item(self.document.as_ref()?, &[top, path].concat())?.as_table_like()
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools as _;
+
 use crate::context::Context;
 use crate::evidence;
 use crate::evidence::manifest::Secrets;
@@ -244,8 +246,7 @@ pub(crate) fn warn_of_built_lock(
 /// What removes the findings, once for each kind of place that holds one.
 fn cures(findings: &[&Finding]) -> String {
     let holders: BTreeSet<Holder> = findings.iter().map(|finding| finding.holder).collect();
-    let cures: Vec<&str> = holders.into_iter().map(Holder::cure).collect();
-    cures.join(", ")
+    holders.into_iter().map(Holder::cure).join(", ")
 }
 
 fn more(count: usize) -> Option<usize> {

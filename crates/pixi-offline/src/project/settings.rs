@@ -24,23 +24,9 @@ use crate::request::{
 const TABLE: &str = "pixi-offline";
 
 /// Every key, named as the option is.
-const KEYS: [&str; 15] = [
-    "all-environments",
-    "also",
-    "contact",
-    "environment",
-    "exclude",
-    "expect-file",
-    "expect-output",
-    "keep-generated",
-    "project-name",
-    "resources-dir",
-    "source-root",
-    "verify-environment",
-    "verify-run",
-    "verify-task",
-    "whole-root",
-];
+const KEYS: &str = "all-environments, also, contact, environment, exclude, expect-file, \
+    expect-output, keep-generated, project-name, resources-dir, source-root, verify-environment, \
+    verify-run, verify-task, whole-root";
 
 /// The settings of a manifest; each field is the option of that name, as it would be typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -128,8 +114,7 @@ impl Settings {
             }
             _ => {
                 return Err(Failure::usage(format!(
-                    "{key:?} is not a setting; the settings are {}",
-                    KEYS.join(", ")
+                    "{key:?} is not a setting; the settings are {KEYS}"
                 )));
             }
         }
@@ -252,11 +237,7 @@ impl Repository {
 
 /// The real directory of `source-root`.
 fn source_root(root: &Path, project: &Path, repository: &Repository) -> anyhow::Result<PathBuf> {
-    let refuse = |why: String| {
-        Failure::usage(format!(
-            "source-root {root:?} {why}; give --source-root on the command line if that is what you want"
-        ))
-    };
+    let refuse = |why| refused("source-root", root, why);
     let real = real_dir("source-root", root, project)?;
     if !project.starts_with(&real) {
         return Err(refuse(format!(
@@ -275,11 +256,7 @@ fn resources(
     root: Option<&Path>,
     repository: &Repository,
 ) -> anyhow::Result<PathBuf> {
-    let refuse = |why: String| {
-        Failure::usage(format!(
-            "resources-dir {dir:?} {why}; give --resources-dir on the command line if that is what you want"
-        ))
-    };
+    let refuse = |why| refused("resources-dir", dir, why);
     let real = real_dir("resources-dir", dir, project)?;
     let below = match (real.strip_prefix(project), root) {
         (Ok(below), _) => below,
@@ -316,6 +293,13 @@ fn real_dir(key: &str, path: &Path, project: &Path) -> anyhow::Result<PathBuf> {
     dirs::require_dir(key, &dir)?;
     dir.canonicalize()
         .map_err(|error| Failure::usage(format!("{key} {path:?}: {error}")))
+}
+
+/// A path that a manifest may not name.
+fn refused(key: &str, path: &Path, why: String) -> anyhow::Error {
+    Failure::usage(format!(
+        "{key} {path:?} {why}; give --{key} on the command line if that is what you want"
+    ))
 }
 
 fn wrong(key: &str, wanted: &str) -> anyhow::Error {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools as _;
 use serde::{Deserialize, Serialize};
 use toml_edit::Item;
 
@@ -13,8 +14,9 @@ use crate::layout;
 use crate::packages::{
     LocalSources, Lock, Package, PackageSource, PythonKind, PythonPackage, Subdir,
 };
-use crate::project::manifest_text::{build_requirements, item, read};
+use crate::project::manifest_text::{build_requirements, read};
 use crate::regular_file;
+use crate::toml::item;
 use crate::untrusted_dir::UntrustedDir;
 
 /// The longest file that is looked into, in bytes.
@@ -117,10 +119,9 @@ pub(crate) fn say(
         }
     }
     if !shown.is_empty() {
-        let shown: Vec<String> = shown.into_iter().collect();
         context.report.note(format_args!(
             "built where the product is installed, each with its build backend: {}",
-            shown.join(", ")
+            shown.iter().join(", ")
         ));
     }
     for warning in warnings {
@@ -207,9 +208,8 @@ fn cmake_file_that_fetches(place: &Path) -> Option<String> {
     let mut seen = 0;
     while let Some((dir, depth)) = open.pop() {
         seen += 1;
-        let mut entries = UntrustedDir::entries_of(&place.join(&dir));
-        entries.sort_by(|one, other| one.name.cmp(&other.name));
-        for entry in entries {
+        let entries = UntrustedDir::entries_of(&place.join(&dir)).into_iter();
+        for entry in entries.sorted_by(|one, other| one.name.cmp(&other.name)) {
             let Some(name) = entry.name.to_str().filter(|name| !name.starts_with('.')) else {
                 continue;
             };
@@ -238,12 +238,8 @@ fn is_fetched_by(text: &str) -> bool {
 /// A subproject of Meson that is not in the project, by its file.
 fn subproject_to_fetch(place: &Path) -> Option<String> {
     let dir = place.join("subprojects");
-    let mut names: Vec<String> = UntrustedDir::entries_of(&dir)
-        .into_iter()
-        .filter_map(|entry| entry.name.into_string().ok())
-        .filter(|name| name.ends_with(".wrap"))
-        .collect();
-    names.sort();
+    let names = UntrustedDir::entries_of(&dir).into_iter();
+    let names = names.filter_map(|entry| entry.name.into_string().ok());
     let is_missing = |name: &String| {
         let wrap = text(&dir.join(name)).unwrap_or_default();
         let named = wrap.lines().find_map(|line| {
@@ -254,7 +250,8 @@ fn subproject_to_fetch(place: &Path) -> Option<String> {
         let is_fetched = wrap.contains("[wrap-git]") || wrap.contains("[wrap-file]");
         is_fetched && !dir.join(named).is_dir()
     };
-    let name = names.into_iter().find(is_missing)?;
+    let wraps = names.filter(|name| name.ends_with(".wrap")).sorted();
+    let name = wraps.into_iter().find(is_missing)?;
     Some(format!("subprojects/{name}"))
 }
 
@@ -315,10 +312,9 @@ mod tests {
             .find(|build| build.package == "native")
             .unwrap();
         let fetches = native.fetches.iter();
-        let shown: Vec<String> = fetches
+        fetches
             .map(|(what, file)| format!("{what:?} {file}"))
-            .collect();
-        shown.join(", ")
+            .join(", ")
     }
 
     #[test]
@@ -327,11 +323,8 @@ mod tests {
             "[build-system]\nrequires = ['hatchling>=1']\nbuild-backend = 'hatchling.build'\n";
         let shown = |files: &[(&str, &str)]| {
             let builds = found(files).into_iter();
-            let mut shown: Vec<String> = builds
-                .map(|one| format!("{} {}", one.package, one.backend))
-                .collect();
-            shown.sort();
-            shown
+            let shown = builds.map(|one| format!("{} {}", one.package, one.backend));
+            shown.sorted().collect::<Vec<_>>()
         };
         let named = shown(&[("native/pyproject.toml", system)]);
         assert_eq!(

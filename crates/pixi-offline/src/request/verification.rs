@@ -9,10 +9,11 @@ use crate::failure::Failure;
 use crate::request::DEFAULT_ENVIRONMENT;
 
 /// What is run with pixi, in the project, to see that it works.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verification {
     /// Nothing was asked for.
+    #[default]
     None,
     /// `pixi run T`, T as one argument.
     Task(String),

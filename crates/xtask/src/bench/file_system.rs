@@ -15,7 +15,7 @@ pub struct BenchPlace {
     scratch: tempfile::TempDir,
 }
 
-/// The file systems that are measured on.
+/// The file systems that are measured on, in the order of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum FileSystem {
     Tmpfs,
@@ -25,14 +25,6 @@ pub enum FileSystem {
 }
 
 impl FileSystem {
-    /// All, in the order of the page.
-    pub const ALL: [FileSystem; 4] = [
-        FileSystem::Tmpfs,
-        FileSystem::Ext4,
-        FileSystem::Btrfs,
-        FileSystem::Disk,
-    ];
-
     pub fn name(self) -> &'static str {
         match self {
             FileSystem::Tmpfs => "tmpfs",

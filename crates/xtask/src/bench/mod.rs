@@ -12,7 +12,7 @@ mod tree;
 use std::fs;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use testbed::images::{Change, derived_image};
 
 use crate::build;
@@ -88,7 +88,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .measure()
     };
     let chosen = match options.file_systems.as_slice() {
-        [] => FileSystem::ALL.to_vec(),
+        [] => FileSystem::value_variants().to_vec(),
         chosen => chosen.to_vec(),
     };
     // The disk last: it takes as long as all the others.

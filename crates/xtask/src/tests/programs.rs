@@ -32,22 +32,9 @@ impl TestArgs {
     /// As cargo does: an argument that no option before it takes is a filter, and all after `--` is
     /// for the test programs.
     pub fn of(args: &[String]) -> TestArgs {
-        const TAKE_A_VALUE: [&str; 14] = [
-            "-p",
-            "--package",
-            "--exclude",
-            "--test",
-            "--bin",
-            "--bench",
-            "--example",
-            "-F",
-            "--features",
-            "-j",
-            "--jobs",
-            "--profile",
-            "--config",
-            "--color",
-        ];
+        // Divided by spaces.
+        const TAKE_A_VALUE: &str = "-p --package --exclude --test --bin --bench --example \
+            -F --features -j --jobs --profile --config --color";
         let (mut build, mut choice) = (Vec::new(), Vec::new());
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -55,7 +42,7 @@ impl TestArgs {
                 choice.extend(args.by_ref().cloned());
             } else if arg.starts_with('-') {
                 build.push(arg.clone());
-                if TAKE_A_VALUE.contains(&arg.as_str()) {
+                if TAKE_A_VALUE.split(' ').any(|option| option == arg) {
                     build.extend(args.next().cloned());
                 }
             } else {

@@ -198,19 +198,22 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// What environments need by a lock.
+fn needed_by(
+    lock: &Lock,
+    environments: &[&str],
+    subdir: Subdir,
+) -> Result<Requirements, Vec<String>> {
+    Requirements::of(lock, &names(environments), subdir, &LocalSources::default())
+}
+
 #[test]
 fn version_4_with_platforms() {
     let lock = parse(v4()).unwrap();
     assert_eq!(lock.version(), 4);
     assert_eq!(lock.environments().collect::<Vec<_>>(), ["default"]);
     assert!(!lock.names_local_channel());
-    let need = Requirements::of(
-        &lock,
-        &names(&["default"]),
-        Subdir::Linux64,
-        &LocalSources::default(),
-    )
-    .unwrap();
+    let need = needed_by(&lock, &["default"], Subdir::Linux64).unwrap();
     let conda: Vec<_> = need.conda.iter().collect();
     assert_eq!(conda.len(), 1);
     assert_eq!(
@@ -218,24 +221,12 @@ fn version_4_with_platforms() {
         ("a-1.0-h0_0", Some(SHA[0]))
     );
     assert_eq!(need.glibc(), Some((2, 17)));
-    let problems = Requirements::of(
-        &lock,
-        &names(&["default"]),
-        Subdir::LinuxAarch64,
-        &LocalSources::default(),
-    )
-    .unwrap_err();
+    let problems = needed_by(&lock, &["default"], Subdir::LinuxAarch64).unwrap_err();
     assert!(
         problems[0].contains("linux-aarch64") && problems[0].contains("osx-arm64"),
         "{problems:?}"
     );
-    let problems = Requirements::of(
-        &lock,
-        &names(&["nope"]),
-        Subdir::Linux64,
-        &LocalSources::default(),
-    )
-    .unwrap_err();
+    let problems = needed_by(&lock, &["nope"], Subdir::Linux64).unwrap_err();
     assert!(
         problems[0].contains("nope") && problems[0].contains("default"),
         "{problems:?}"
@@ -245,13 +236,7 @@ fn version_4_with_platforms() {
 #[test]
 fn version_5_tells_wheels_source_distributions_and_dirs_apart() {
     let lock = parse(v5()).unwrap();
-    let need = Requirements::of(
-        &lock,
-        &names(&["default"]),
-        Subdir::Linux64,
-        &LocalSources::default(),
-    )
-    .unwrap();
+    let need = needed_by(&lock, &["default"], Subdir::Linux64).unwrap();
     let kinds: Vec<_> = need
         .python
         .iter()
@@ -272,21 +257,10 @@ fn version_5_tells_wheels_source_distributions_and_dirs_apart() {
 fn version_6_with_what_cannot_work_named() {
     let lock = parse(v6()).unwrap();
     assert!(lock.names_local_channel());
-    Requirements::of(
-        &lock,
-        &names(&["default"]),
-        Subdir::Linux64,
-        &LocalSources::default(),
-    )
-    .unwrap();
-    let problems = Requirements::of(
-        &lock,
-        &names(&["default", "test"]),
-        Subdir::Linux64,
-        &LocalSources::default(),
-    )
-    .unwrap_err()
-    .join("\n");
+    needed_by(&lock, &["default"], Subdir::Linux64).unwrap();
+    let problems = needed_by(&lock, &["default", "test"], Subdir::Linux64)
+        .unwrap_err()
+        .join("\n");
     assert!(
         problems.contains("path dependency lib is outside the project (../lib)"),
         "{problems}"
@@ -340,13 +314,7 @@ fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
         let asked = lock.platform("default", "p2").unwrap().requirements();
         assert_eq!(asked, ["__cuda >=11.0"]);
         let need = |lock: &Lock| {
-            let need = Requirements::of(
-                lock,
-                &names(&["default"]),
-                Subdir::Linux64,
-                &LocalSources::default(),
-            )
-            .unwrap();
+            let need = needed_by(lock, &["default"], Subdir::Linux64).unwrap();
             need.conda.len()
         };
         assert_eq!(need(&lock), 1, "the one that is named like its subdir");
@@ -363,12 +331,11 @@ fn of_several_platforms_of_one_subdir_it_is_the_one_that_was_installed() {
 #[test]
 fn an_environment_that_needs_nothing_is_for_the_platforms_of_its_lock() {
     let lock = parse(v7()).unwrap();
-    let bare = names(&["bare"]);
+    let bare = ["bare"];
     for platform in [Subdir::Linux64, Subdir::OsxArm64] {
-        Requirements::of(&lock, &bare, platform, &LocalSources::default()).unwrap();
+        needed_by(&lock, &bare, platform).unwrap();
     }
-    let problems =
-        Requirements::of(&lock, &bare, Subdir::LinuxAarch64, &LocalSources::default()).unwrap_err();
+    let problems = needed_by(&lock, &bare, Subdir::LinuxAarch64).unwrap_err();
     assert!(
         problems[0].contains("add linux-aarch64 to the platforms"),
         "{problems:?}"
@@ -377,27 +344,14 @@ fn an_environment_that_needs_nothing_is_for_the_platforms_of_its_lock() {
     let lock = v4().replace("      linux-64:\n      - conda: https://conda.example/chan/linux-64/a-1.0-h0_0.conda\n      osx-arm64: []\n", "").replace("    packages:\n", "    packages: {}\n");
     let lock = parse(lock).unwrap();
     assert_eq!(platforms(&lock, "default"), [""; 0]);
-    Requirements::of(
-        &lock,
-        &names(&["default"]),
-        Subdir::Linux64,
-        &LocalSources::default(),
-    )
-    .unwrap();
+    needed_by(&lock, &["default"], Subdir::Linux64).unwrap();
 }
 
 #[test]
 fn another_image_is_advised_only_where_one_can_help() {
     let problem = |lock: &str, platform| {
         let lock = parse(lock.to_owned()).unwrap();
-        Requirements::of(
-            &lock,
-            &names(&["default"]),
-            platform,
-            &LocalSources::default(),
-        )
-        .unwrap_err()[0]
-            .clone()
+        needed_by(&lock, &["default"], platform).unwrap_err()[0].clone()
     };
     let for_linux = problem(&v4(), Subdir::LinuxAarch64);
     assert!(
@@ -547,12 +501,7 @@ fn real_locks() {
             for platform in lock.platforms(environment).unwrap() {
                 let (platform, subdir) = (&platform.name, platform.subdir);
                 let chosen = lock.choosing([(environment, &**platform)]);
-                match Requirements::of(
-                    &chosen,
-                    &names(&[environment]),
-                    subdir,
-                    &LocalSources::default(),
-                ) {
+                match needed_by(&chosen, &[environment], subdir) {
                     Ok(need) => eprintln!(
                         "{name} {environment} {platform}: {} conda, {} python",
                         need.conda.len(),
@@ -625,14 +574,8 @@ fn one_each(packages: &[(&str, &str); 2]) -> Lock {
 #[test]
 fn two_archives_that_share_a_place_in_the_cache_are_refused_by_their_addresses() {
     let both = |packages: &[(&str, &str); 2]| {
-        let all = names(&["default", "other"]);
-        Requirements::of(
-            &one_each(packages),
-            &all,
-            Subdir::Linux64,
-            &LocalSources::default(),
-        )
-        .map_err(|p| p.join("\n"))
+        needed_by(&one_each(packages), &["default", "other"], Subdir::Linux64)
+            .map_err(|p| p.join("\n"))
     };
     let sha256 = |digit: &str| format!("  sha256: {}\n", digit.repeat(64));
     let md5 = |digit: &str| format!("  md5: {}\n", digit.repeat(32));
@@ -664,8 +607,7 @@ fn the_place_in_the_cache_is_that_of_the_record() {
     let capital = "https://conda.example/chan/linux-64/MyTool-1.0-H0.conda";
     let plain = "https://conda.example/chan/linux-64/b-2.0+local-0.tar.bz2";
     let lock = one_each(&[(capital, "  name: mytool\n"), (plain, "")]);
-    let all = names(&["default", "other"]);
-    let need = Requirements::of(&lock, &all, Subdir::Linux64, &LocalSources::default()).unwrap();
+    let need = needed_by(&lock, &["default", "other"], Subdir::Linux64).unwrap();
     let stems: Vec<&str> = need.conda.iter().map(|conda| &*conda.stem).collect();
     assert_eq!(stems, ["b-2.0+local-0", "mytool-1.0-H0"]);
 }
