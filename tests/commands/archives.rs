@@ -2,7 +2,7 @@
 //! before anything begins.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -174,4 +174,79 @@ fn a_directory_that_takes_no_archive_is_refused_before_anything_begins() {
         assert_eq!(names(Path::new(&closed)), [""; 0], "{run}");
     }
     assert!(fake.calls().iter().all(|call| call[0] != "run"));
+}
+
+/// What is made may take an hour.
+#[test]
+fn a_place_where_nothing_can_be_made_is_said_before_anything_begins() {
+    let fake = Fake::new();
+    let sandbox = &fake.sandbox;
+    fake.run("build-offline-product", &[] as &[&str]).success();
+    let made = fake.calls().len();
+    // It is the workdir of the user who goes on.
+    let owner = fs::metadata(fake.path("W")).unwrap().uid();
+    if owner == 0 {
+        let mut chown = sandbox.program("chown");
+        Run::of(chown.args(["-R", "65534:65534", "."])).success();
+    }
+    let [open, closed, mine] = ["open", "closed", "closed/mine"].map(|name| fake.path(name));
+    for (dir, mode) in [(&open, 0o777), (&closed, 0o755), (&mine, 0o777)] {
+        fs::create_dir(dir).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+    let run = |name: &str, args: &str, place: &str, more: &[&str]| {
+        let mut command = as_plain_user(sandbox, name);
+        command.args(args.split(' ')).arg(place).args(more);
+        let run = Run::of(&mut command);
+        run.code(2)
+            .says(&format!("{place} cannot be made: "))
+            .says("/closed cannot be written to: Permission denied")
+            .says("; choose another place\n");
+    };
+    let project = "--image img:1 --project-dir demo --workdir";
+    let image = "--product-dir W/product --base-image img:1 --unverified";
+    let before = names(&sandbox.work());
+    for (name, args) in [
+        ("create-workdir-from-host", project),
+        ("build-offline-product", project),
+        (
+            "build-offline-product",
+            &format!("{project} open/V --out-dir"),
+        ),
+        (
+            "build-offline-product",
+            &format!("{project} open/V --output"),
+        ),
+        ("make-archive-ready-product", "--workdir W --output"),
+        (
+            "final-verify-product",
+            "--image img:1 --product-dir W/product --out-dir",
+        ),
+        (
+            "make-production-image",
+            &format!("{image} --tag x:1 --save"),
+        ),
+        (
+            "make-production-image",
+            &format!("{image} --emit-dockerfile"),
+        ),
+    ] {
+        for place in ["closed/new", "closed/not/there/new"] {
+            run(name, args, place, &[]);
+        }
+    }
+    // A dry run ends as the run does.
+    run(
+        "build-offline-product",
+        project,
+        "closed/new",
+        &["--dry-run"],
+    );
+    // The new one of a directory that is there is made beside it.
+    run("build-offline-product", project, "closed/mine", &[]);
+    assert_eq!(names(&sandbox.work()), before);
+    assert_eq!(names(&open), [""; 0]);
+    assert_eq!(names(&closed), ["mine"]);
+    assert_eq!(fake.calls().len(), made);
 }

@@ -48,7 +48,7 @@ impl NewImage {
         let tag = &self.tag;
         let archive = self.save.as_ref().map(|file| context.host.absolute(file));
         if let Some(archive) = &archive {
-            require_free(archive, request.force)?;
+            require_free("--save", archive, request.force)?;
         }
         let engine = Engine::find(request.engine.as_deref(), context)?;
         let version = engine.version()?;

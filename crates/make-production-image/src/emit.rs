@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use pixi_offline::context::Context;
 use pixi_offline::failure::Failure;
 use pixi_offline::quote::quoted;
-use pixi_offline::replacement::replace_file;
+use pixi_offline::replacement::{replace_file, require_creatable, require_writable_dir};
 
 use crate::build_context;
 use crate::product::CheckedProduct;
@@ -30,8 +30,9 @@ pub fn emit(
         .into_iter()
         .chain([dockerfile])
         .collect();
+    require_writable_dir("--emit-dockerfile", dir)?;
     for (name, _) in &files {
-        require_free(&dir.join(name), force)?;
+        require_free("--emit-dockerfile", &dir.join(name), force)?;
     }
     fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     for (name, text) in files {
@@ -45,25 +46,43 @@ pub fn emit(
         .canonicalize()
         .is_ok_and(|there| product.path().canonicalize().is_ok_and(|own| own == there));
     if !here {
+        // `cp` would put it into one that is there.
+        let first = match place.symlink_metadata() {
+            Ok(_) => format!("rm -rf -- {} && ", quoted(place.as_os_str())),
+            Err(_) => String::new(),
+        };
         context.report.next(format_args!(
-            "cp -a {} {}",
+            "{first}cp -a {} {}",
             quoted(product.path().as_os_str()),
             quoted(place.as_os_str())
         ));
     }
     context.report.next(format_args!(
-        "docker build --network none --tag NAME {}",
+        "docker build --network none --tag {} {}",
+        image_name(&source.project.name.as_os_str().to_string_lossy()),
         quoted(dir.as_os_str())
     ));
     Ok(())
+}
+
+/// A name that every engine takes for an image of this project.
+fn image_name(project: &str) -> String {
+    let name = project.to_lowercase();
+    let parts = name.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    match parts.is_empty() {
+        true => "image".to_owned(),
+        false => parts.join("-"),
+    }
 }
 
 /// Requires that nothing is in the place of a file that is to be written.
 ///
 /// # Errors
 ///
-/// Exit code 2 for a directory, and without `force` for anything else.
-pub fn require_free(file: &Path, force: bool) -> anyhow::Result<()> {
+/// Exit code 2 for a directory, without `force` for anything else, and where this user can make
+/// nothing.
+pub fn require_free(option: &str, file: &Path, force: bool) -> anyhow::Result<()> {
     match fs::symlink_metadata(file) {
         Ok(metadata) if metadata.is_dir() => Err(Failure::usage(format!(
             "{} is a directory; name a file",
@@ -73,6 +92,28 @@ pub fn require_free(file: &Path, force: bool) -> anyhow::Result<()> {
             "{} already exists; choose another place, or give --force to replace it",
             file.display()
         ))),
-        _ => Ok(()),
+        _ => require_creatable(option, file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::request::ImageTag;
+
+    #[test]
+    fn an_image_has_a_name_whatever_the_project_has() {
+        for (project, name) in [
+            ("demo", "demo"),
+            ("Web_Service 2.0", "web-service-2-0"),
+            ("-ä-", "image"),
+            ("a--b__", "a-b"),
+            ("$(x)", "x"),
+        ] {
+            assert_eq!(image_name(project), name);
+            ImageTag::new(OsStr::new(name)).unwrap();
+        }
     }
 }

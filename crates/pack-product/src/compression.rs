@@ -7,6 +7,7 @@ use std::thread;
 
 use gzp::deflate::Gzip;
 use gzp::{ZBuilder, ZWriter};
+use pixi_offline::evidence::sums;
 use pixi_offline::failure::Failure;
 
 /// How an archive is compressed.
@@ -53,7 +54,7 @@ impl Compression {
                 "has no name, or one that is not UTF-8; give it another one",
             ));
         };
-        if name.contains(['\\', '\n', '\r']) || name.starts_with('-') {
+        if sums::needs_escape(name.as_bytes()) || name.starts_with('-') {
             return Err(refuse(
                 "has a line end or a backslash in its name, or begins with a hyphen; give it another one",
             ));

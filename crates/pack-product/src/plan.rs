@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,9 +20,8 @@ use pixi_offline::failure::Failure;
 use pixi_offline::layout::Product;
 use pixi_offline::project::require_dir;
 use pixi_offline::quote::pasteable_line;
-use pixi_offline::replacement::DirLock;
+use pixi_offline::replacement::{DirLock, require_writable_dir};
 use pixi_offline::request::SigningOptions;
-use rustix::fs::Access;
 
 use crate::archive::{self, ArchiveContents};
 use crate::compression::{self, Compression};
@@ -92,7 +90,7 @@ impl PackPlan {
                 update.display()
             )));
         }
-        require_writable(dir)?;
+        require_writable_dir("the directory of the archive", dir)?;
         let name = file.file_name().and_then(|name| name.to_str());
         let place = ArchivePlace {
             name: name.unwrap_or_default().to_owned(),
@@ -311,18 +309,6 @@ impl fmt::Debug for PackPlan {
             .field("file", &self.place.file)
             .finish_non_exhaustive()
     }
-}
-
-/// A build may take an hour before its archive is written.
-fn require_writable(dir: &Path) -> anyhow::Result<()> {
-    let mode = Access::WRITE_OK | Access::EXEC_OK;
-    rustix::fs::access(dir, mode).map_err(|error| {
-        Failure::usage(format!(
-            "the directory of the archive {} cannot be written to: {}; name another one",
-            dir.display(),
-            io::Error::from(error)
-        ))
-    })
 }
 
 fn args_of(signing: &SigningOptions) -> Vec<OsString> {

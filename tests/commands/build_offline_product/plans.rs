@@ -277,7 +277,22 @@ fn what_a_later_step_would_refuse_is_refused_before_anything_runs() {
     let none = fake
         .sandbox
         .run("build-offline-product", ["--image", "img:1"]);
-    none.code(2).says("/work is not a Pixi project");
+    none.code(2)
+        .says("/work is not a Pixi project")
+        .says_not("that it is in");
+    for (dir, said) in [
+        (
+            "demo/src",
+            "/demo/src is not a Pixi project: it has no pixi.toml",
+        ),
+        ("demo/pixi.toml", "/demo/pixi.toml is not a directory"),
+    ] {
+        let run = fake
+            .sandbox
+            .run("build-offline-product", ["--image", "img:1", dir]);
+        let named = format!("that it is in: {}\n", fake.path("demo").display());
+        run.code(2).says(said).says(&named);
+    }
     assert_eq!(names(&fake.sandbox.work()), before);
     assert_eq!(deeds(&fake), [""; 0]);
 }

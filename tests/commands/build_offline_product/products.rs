@@ -284,6 +284,26 @@ fn a_product_is_packed_when_it_has_passed_and_not_before() {
 }
 
 #[test]
+fn the_last_line_can_be_pasted_whatever_the_project_is_called() {
+    let mut fake = Fake::new();
+    fake.sandbox.set("PIXI_IMAGE", "img:1");
+    for name in ["back\\slash", "it's a $HOME", "~", "#x*?", "a:b", "ä"] {
+        fake.sandbox
+            .write(format!("{name}/pixi.toml"), "[project]\nname = 'demo'\n");
+        fake.sandbox
+            .write(format!("{name}/pixi.lock"), crate::fake::LOCK);
+        let made = fake
+            .sandbox
+            .run("build-offline-product", [&format!("./{name}"), "-v"]);
+        let next = made.success().stderr.lines().last().unwrap().to_owned();
+        let next = next.strip_prefix("Next: ").unwrap();
+        Run::of(fake.sandbox.program("sh").args(["-c", next]))
+            .success()
+            .says("OK: packed ");
+    }
+}
+
+#[test]
 fn no_run_stages_what_an_earlier_one_has_written() {
     let mut fake = Fake::new();
     fake.sandbox.set("PIXI_IMAGE", "img:1");

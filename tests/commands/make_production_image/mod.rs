@@ -183,7 +183,7 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
         .success()
         .says("OK: Dockerfile written to: ")
         .says("Next: cp -a ")
-        .says("Next: docker build --network none --tag NAME ")
+        .says("Next: docker build --network none --tag demo ")
         .says("WARNING: 1 file or directory of the project")
         .says("demo/src/main.py");
     // No engine is asked for anything.

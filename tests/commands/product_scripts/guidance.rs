@@ -121,6 +121,20 @@ fn envs_sh_that_is_executed_says_that_it_is_to_be_sourced() {
                 .says("envs.sh");
         }
     }
+    // The line that it names can be pasted where it was executed.
+    let (sandbox, product) = product_at("it's a $P", &["A=1".into()]);
+    let beside = product.parent().unwrap();
+    for (shell, package) in [("bash", "bash"), ("zsh", "zsh")] {
+        let shell = testbed::ensure_debian_package(shell, package).unwrap();
+        for (dir, file) in [(&*product, "envs.sh"), (beside, "it's a $P/envs.sh")] {
+            let run = Run::of(sandbox.program("bash").arg(file).current_dir(dir));
+            let line = run.code(2).stderr.trim_end().split(":  ").last().unwrap();
+            let line = format!("{line} && printf '%s' \"$PIXI_CACHE_DIR\"");
+            let sourced = Run::of(sandbox.program(&shell).args(["-c", &line]).current_dir(dir));
+            let cache = product.join("pkg-cache");
+            assert_eq!(sourced.success().stdout, cache.display().to_string());
+        }
+    }
 }
 
 #[test]

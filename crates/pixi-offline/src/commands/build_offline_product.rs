@@ -31,7 +31,7 @@ use crate::context::Context;
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::{self, Failure};
 use crate::layout::{self, OfflineLogs, Product, Workdir};
-use crate::replacement::write_file;
+use crate::replacement::{require_writable_dir, write_file};
 use crate::request::Transfer;
 
 /// Builds, makes the product and proves it.
@@ -316,11 +316,9 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
     if places.has_passed {
         ProductPlace::beside(&places.new_product(), &workdir).require(&[], context)?;
     }
-    if fs::metadata(&out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
-        return Err(Failure::usage(format!(
-            "--out-dir {} is not a directory; name another",
-            out_dir.display()
-        )));
+    // The one in the workdir is made with it.
+    if request.out_dir.is_some() || out_dir.exists() {
+        require_writable_dir("--out-dir", &out_dir)?;
     }
     if out_dir.starts_with(&product) || out_dir.starts_with(places.new_product()) {
         return Err(Failure::usage(format!(

@@ -27,7 +27,7 @@ use crate::failure::Failure;
 use crate::layout::{OfflineLogs, Product};
 use crate::project::dirs;
 use crate::project::secrets;
-use crate::replacement::{DirLock, sweep_files};
+use crate::replacement::{DirLock, require_writable_dir, sweep_files};
 use crate::request::text_for_mount;
 use crate::workspace::container_out::ContainerOut;
 use crate::workspace::pixi_messages::PixiMessages;
@@ -408,12 +408,7 @@ fn require_places(
         dirs::require_dir("--project-name", &product_dir.join(name))?;
     }
     require_mountable(product_dir, out_dir)?;
-    if fs::metadata(out_dir).is_ok_and(|metadata| !metadata.is_dir()) {
-        return Err(Failure::usage(format!(
-            "--out-dir {} is not a directory",
-            out_dir.display()
-        )));
-    }
+    require_writable_dir("--out-dir", out_dir)?;
     if !request.in_place && lies_in(out_dir, product_dir) {
         return Err(Failure::usage(format!(
             "--out-dir {} is in the product, which must stay as it is; choose another place",

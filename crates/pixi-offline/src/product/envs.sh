@@ -16,7 +16,15 @@ else
   if [ -z "${PRODUCT_ROOT-}" ] && [ "${0##*/}" = envs.sh ]; then _pixi_offline_executed=yes; fi
 fi
 if [ -n "$_pixi_offline_executed" ]; then
-  printf 'ERROR: envs.sh sets variables of your shell: source it instead of executing it:  . %s\n' "$0" >&2
+  # As a line that can be pasted: quoted, and with a slash, since a name alone is looked for on PATH.
+  case $0 in */*) _pixi_offline_file=$0 ;; *) _pixi_offline_file=./$0 ;; esac
+  _pixi_offline_root=
+  while case $_pixi_offline_file in *\'*) true ;; *) false ;; esac do
+    _pixi_offline_root=$_pixi_offline_root${_pixi_offline_file%%\'*}"'\\''"
+    _pixi_offline_file=${_pixi_offline_file#*\'}
+  done
+  printf "ERROR: envs.sh sets variables of your shell: source it instead of executing it:  . '%s'\\n" "$_pixi_offline_root$_pixi_offline_file" >&2
+  unset _pixi_offline_file _pixi_offline_root _pixi_offline_executed
   # Where it was sourced all the same, the shell goes on.
   # shellcheck disable=SC2317 # reached where it was not
   return 2 2>/dev/null || exit 2

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use rustix::io::Errno;
 
 use crate::failure::Failure;
+use crate::layout;
 
 /// A directory that must be there.
 ///
@@ -17,10 +18,21 @@ use crate::failure::Failure;
 pub fn require_dir(option: &str, dir: &Path) -> anyhow::Result<()> {
     match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::usage(format!(
-            "{option} {} is not a directory",
-            dir.display()
-        ))),
+        Ok(_) => {
+            let is_manifest = layout::PROJECT_MANIFESTS
+                .iter()
+                .any(|name| dir.file_name() == Some(name.as_ref()));
+            let instead = match dir.parent() {
+                Some(parent) if is_manifest => {
+                    format!("; name the directory that it is in: {}", parent.display())
+                }
+                _ => String::new(),
+            };
+            Err(Failure::usage(format!(
+                "{option} {} is not a directory{instead}",
+                dir.display()
+            )))
+        }
         Err(error) => Err(Failure::usage(format!(
             "{option} {} cannot be used: {error}",
             dir.display()

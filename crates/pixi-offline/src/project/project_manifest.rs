@@ -106,8 +106,16 @@ impl ProjectManifest {
                     target.display()
                 ));
             }
+            // Pixi looks above the current directory, too, so this one is typed there.
+            let above = project.ancestors().skip(1);
+            let mut above = above.filter(|dir| {
+                ProjectManifest::find(dir).is_some_and(|manifest| manifest.has_workspace())
+            });
+            let instead = above.next().map_or_else(String::new, |dir| {
+                format!("; name the project that it is in: {}", dir.display())
+            });
             Failure::usage(format!(
-                "{} is not a Pixi project: it has no {}",
+                "{} is not a Pixi project: it has no {}{instead}",
                 project.display(),
                 layout::PROJECT_MANIFESTS.join(" and no ")
             ))

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 
 use crate::failure::Failure;
 use crate::parallel::locked;
+use crate::replacement::creatable;
 
 /// The right to work on a directory, there or not, for as long as this exists.
 ///
@@ -79,13 +80,18 @@ impl DirLock {
     ///
     /// # Errors
     ///
-    /// When another run holds it: exit code 1, naming that run. When no lock can
-    /// be made at all.
+    /// When another run holds it: exit code 1, naming that run. Exit code 2 where this user can
+    /// make no such directory. When no lock can be made at all.
     pub fn exclusive(dir: &Path, command: &str) -> anyhow::Result<DirLock> {
         if let Some(dir_lock) = DirLock::of_this_run(dir) {
             return Ok(dir_lock);
         }
         let making = || format!("{} cannot be locked", dir.display());
+        if !dir.is_dir()
+            && let Some(why) = creatable::refusal(dir)
+        {
+            return Err(Failure::usage(format!("{} {why}", dir.display())));
+        }
         let beside = file_beside(dir)?;
         if let Some(parent) = dir.parent() {
             fs::create_dir_all(parent)

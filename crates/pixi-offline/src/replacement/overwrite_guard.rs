@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::failure::Failure;
 use crate::host_env::HostEnv;
 use crate::quote::quoted;
+use crate::replacement::creatable;
 use crate::replacement::mounts::Mounts;
 
 /// What a directory is to us.
@@ -98,7 +99,7 @@ impl OverwriteGuard {
     /// Exit code 2, naming the directory and the reason: a protected directory or one
     /// that holds it, a link, no directory at all, a mount point or one that holds
     /// a mount, a foreign directory without `force`, entries that this user cannot
-    /// delete.
+    /// delete, a place where this user can make nothing.
     pub fn check(
         &self,
         option: &str,
@@ -108,12 +109,21 @@ impl OverwriteGuard {
     ) -> anyhow::Result<TargetState> {
         let refuse = |why: String| Failure::usage(format!("{option} {} {why}", dir.display()));
         let Some((real, metadata)) = existing(dir).map_err(refuse)? else {
-            return Ok(TargetState::Vacant);
+            return match creatable::refusal(dir) {
+                Some(why) => Err(refuse(why)),
+                None => Ok(TargetState::Vacant),
+            };
         };
         let mounts = Mounts::read()?;
         if let Some(why) = self
             .protected_conflict(&real, &metadata, &mounts)
             .or_else(|| self.misplaced(dir, &real, &mounts))
+        {
+            return Err(refuse(why));
+        }
+        // The new one is made beside it; a mount point is cleared instead.
+        if mounts.point_at_or_below(&real, None).is_none()
+            && let Some(why) = creatable::refusal(&real)
         {
             return Err(refuse(why));
         }

@@ -7,6 +7,7 @@ use super::request::{OfflineProductRequest, Source};
 use crate::commands::make_product::MadeProduct;
 use crate::context::Context;
 use crate::evidence;
+use crate::evidence::sums::needs_escape;
 use crate::failure::Failure;
 use crate::layout::Workdir;
 use crate::product::is_product;
@@ -131,7 +132,12 @@ pub(super) fn next(
     let beside = |name: &str| context.host.program.with_file_name(name);
     let can_pack = beside(PACKER).is_file();
     let ending = if can_pack { "tar.zst" } else { "tar" };
-    let name = format!("{}.{ending}", product.facts.project.name);
+    // The name of the archive is in a list of checksums.
+    let name = match &product.facts.project.name {
+        name if needs_escape(name.as_bytes()) => "product",
+        name => name,
+    };
+    let name = format!("{name}.{ending}");
     let file = archive_place(&name, request, workdir, context);
     let mut args: Vec<OsString> = Vec::new();
     if can_pack {
