@@ -198,7 +198,8 @@ impl UntrustedDir {
         if size > limit {
             return Err(too_large(limit));
         }
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        // It may grow while it is read.
         file.take(limit + 1).read_to_end(&mut content)?;
         if content.len() as u64 > limit {
             return Err(too_large(limit));

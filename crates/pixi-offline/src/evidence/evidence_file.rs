@@ -1,14 +1,13 @@
 //! Reads a file of a product that may have been replaced on its way: by a link,
 //! a pipe that never ends, a device, or something that does not fit into memory.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context as _;
-use rustix::fs::{Mode, OFlags};
 
 use crate::failure::Failure;
+use crate::untrusted_dir::UntrustedDir;
 
 /// The most that a record, a statement or an answer may have, in bytes.
 pub const LONGEST_RECORD: u64 = 64 << 20;
@@ -29,43 +28,22 @@ pub fn read(file: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
             file.display()
         ))
     };
-    // A pipe is opened without waiting for its writer, and then refused.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = match rustix::fs::open(file, flags, Mode::empty()) {
-        Ok(opened) => File::from(opened),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO | rustix::io::Errno::NODEV) => {
-            return Err(refuse("is not a regular file"));
-        }
-        Err(error) => {
-            return Err(io::Error::from(error))
-                .with_context(|| format!("{} cannot be read", file.display()));
-        }
-    };
-    let reading = || format!("{} cannot be read", file.display());
-    let metadata = opened.metadata().with_context(reading)?;
-    if !metadata.is_file() {
-        return Err(refuse("is not a regular file"));
+    match UntrustedDir::read_file(file, limit) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(None),
+            ErrorKind::InvalidData => Err(refuse("is not a regular file")),
+            ErrorKind::FileTooLarge => Err(refuse(&format!(
+                "is larger than the limit of {limit} bytes"
+            ))),
+            _ => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+        },
     }
-    let too_long = || refuse(&format!("is larger than the limit of {limit} bytes"));
-    if metadata.len() > limit {
-        return Err(too_long());
-    }
-    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    // It may grow while it is read.
-    opened
-        .take(limit + 1)
-        .read_to_end(&mut content)
-        .with_context(reading)?;
-    if content.len() as u64 > limit {
-        return Err(too_long());
-    }
-    Ok(Some(content))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -82,7 +60,7 @@ mod tests {
             rustix::fs::CWD,
             path("pipe"),
             rustix::fs::FileType::Fifo,
-            Mode::from_raw_mode(0o644),
+            0o644.into(),
             0,
         )
         .unwrap();

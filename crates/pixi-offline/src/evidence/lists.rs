@@ -36,10 +36,18 @@ impl Lists {
     ///
     /// When one of them is missing or cannot be read, and when they contradict each other.
     pub fn read_both(product: &Product) -> anyhow::Result<Option<Lists>> {
-        let Some((manifest_text, sums_text)) = read_lists(product)? else {
-            return Ok(None);
+        let manifest = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
+        let sums = evidence_file::read(&product.sums(), LONGEST_LIST)?;
+        let missing = match (manifest, sums) {
+            (Some(manifest), Some(sums)) => {
+                return consistent(product, &manifest, &sums).map(Some);
+            }
+            (None, None) if is_without_lists(product)? => return Ok(None),
+            (None, None) => "its manifest.json and its SHA256SUMS are missing",
+            (None, Some(_)) => "its manifest.json is missing",
+            (Some(_), None) => "its SHA256SUMS is missing",
         };
-        consistent(product, &manifest_text, &sums_text).map(Some)
+        Err(broken(product, missing))
     }
 
     /// Reads the lists of a product, of which only `manifest.json` must be there: what `SHA256SUMS`
@@ -95,20 +103,6 @@ fn consistent(product: &Product, manifest_text: &[u8], sums_text: &[u8]) -> anyh
         digest: sums::product_digest(sums_text),
         manifest_digest,
     })
-}
-
-/// The bytes of `manifest.json` and `SHA256SUMS`; `None` where a product has no lists.
-fn read_lists(product: &Product) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let manifest = evidence_file::read(&product.manifest(), LONGEST_LIST)?;
-    let sums = evidence_file::read(&product.sums(), LONGEST_LIST)?;
-    let missing = match (manifest, sums) {
-        (Some(manifest), Some(sums)) => return Ok(Some((manifest, sums))),
-        (None, None) if is_without_lists(product)? => return Ok(None),
-        (None, None) => "its manifest.json and its SHA256SUMS are missing",
-        (None, Some(_)) => "its manifest.json is missing",
-        (Some(_), None) => "its SHA256SUMS is missing",
-    };
-    Err(broken(product, missing))
 }
 
 /// Whether a product was made without lists, as older versions did.

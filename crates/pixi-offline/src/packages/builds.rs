@@ -152,6 +152,11 @@ fn built_again(python: &PythonCache, package: &PythonPackage) -> Option<Vec<Path
     })
 }
 
+/// The name in a requirement (PEP 508), normalised; the rest of it need not be valid.
+pub fn requirement_name(requirement: &str) -> String {
+    normalized(name_and_extras(requirement).0)
+}
+
 /// The name in a requirement (PEP 508), and whether it asks for extras.
 fn name_and_extras(requirement: &str) -> (&str, bool) {
     let requirement = requirement.trim();

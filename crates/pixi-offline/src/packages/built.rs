@@ -241,7 +241,11 @@ impl BuiltPackages {
                     Ok(installed) => {
                         let record = &installed.record.package_record;
                         let stem = stem_of(record);
-                        let choice = chosen.entry(stem).or_insert_with(|| Choice::new(source));
+                        let choice = chosen.entry(stem).or_insert_with(|| Choice {
+                            source,
+                            installed: Vec::new(),
+                            environments: BTreeSet::new(),
+                        });
                         choice.installed.push((environment, installed));
                         choice.environments.insert(environment.clone());
                     }
@@ -378,16 +382,6 @@ struct Choice<'a> {
     source: &'a CondaSource,
     installed: Vec<(&'a String, &'a Installed)>,
     environments: BTreeSet<String>,
-}
-
-impl<'a> Choice<'a> {
-    fn new(source: &'a CondaSource) -> Choice<'a> {
-        Choice {
-            source,
-            installed: Vec::new(),
-            environments: BTreeSet::new(),
-        }
-    }
 }
 
 impl CondaPackage {

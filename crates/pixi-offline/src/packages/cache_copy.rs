@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use crate::packages::cache::{PACKAGES, is_git_dir};
 use crate::packages::cache_filter::CacheFilter;
 use crate::packages::requirements::Requirements;
-use crate::packages::uv_cache::{ARCHIVES, CacheEntryKind, children};
+use crate::packages::uv_cache::{ARCHIVES, children};
 use crate::staging::{self, CopyOptions, HashPolicy, Listing, Selection as _, Size};
 
 /// How much of a cache was carried.
@@ -79,20 +81,22 @@ pub fn pointers(cache: &Path, need: Option<&Requirements>) -> anyhow::Result<Vec
     let mut open = vec![PathBuf::new()];
     while let Some(dir) = open.pop() {
         for (name, path, kind) in children(cache, &dir) {
-            if shipped.excludes(&path, kind == CacheEntryKind::Dir) {
+            if shipped.excludes(&path, kind == FileType::Directory) {
                 continue;
             }
             match kind {
-                CacheEntryKind::Dir if is_package(&dir, &name) => {
+                FileType::Directory if is_package(&dir, &name) => {
                     let record = path.join("info/repodata_record.json");
                     pointers.extend(cache.join(&record).is_file().then_some(record));
                 }
-                CacheEntryKind::Dir if is_content(&path, &name) => {}
-                CacheEntryKind::Dir => open.push(path),
-                CacheEntryKind::File if is_small(&cache.join(&path)) && !name.ends_with(".whl") => {
+                FileType::Directory if is_content(&path, &name) => {}
+                FileType::Directory => open.push(path),
+                FileType::RegularFile
+                    if is_small(&cache.join(&path)) && !name.ends_with(".whl") =>
+                {
                     pointers.push(path);
                 }
-                CacheEntryKind::File | CacheEntryKind::Link => {}
+                _ => {}
             }
         }
     }

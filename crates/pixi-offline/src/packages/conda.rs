@@ -150,7 +150,11 @@ fn paths_differ(dir: &Path, opened: &OwnedFd, deep: bool) -> Result<Vec<String>,
         let paths: Paths<ListedPath<'_>> = parse(&text)?;
         Ok(missing(
             opened,
-            paths.paths.iter().map(ListedPath::split).collect(),
+            paths
+                .paths
+                .iter()
+                .map(|listed| split(&listed.path))
+                .collect(),
         ))
     }
 }
@@ -311,13 +315,6 @@ const HERE: &str = ".";
 /// The directory of a path, and the name in it.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or((HERE, path))
-}
-
-impl ListedPath<'_> {
-    /// The directory, and the name in it.
-    fn split(&self) -> (&str, &str) {
-        split(&self.path)
-    }
 }
 
 impl PathEntry<'_> {

@@ -356,17 +356,12 @@ impl PackageList {
         conda_packages: &BTreeSet<String>,
         virtual_packages: &[String],
     ) -> Option<(usize, usize)> {
-        let mut conda = 0;
-        for package in self
-            .packages
+        let conda = self.packages.iter();
+        let conda: Vec<_> = conda.filter_map(|package| package.as_conda()).collect();
+        let are_there = conda
             .iter()
-            .filter_map(|package| package.as_conda())
-        {
-            if !conda_packages.contains(&package.stem) {
-                return None;
-            }
-            conda += 1;
-        }
+            .all(|conda| conda_packages.contains(&conda.stem));
+        are_there.then_some(())?;
         let chosen_by: BTreeSet<_> = virtual_packages
             .iter()
             .map(|text| virtual_package(text))
@@ -379,7 +374,7 @@ impl PackageList {
         } else {
             0
         };
-        Some((conda, asked))
+        Some((conda.len(), asked))
     }
 }
 

@@ -28,6 +28,7 @@ mod uv_pointer;
 mod virtual_package;
 mod wheel_name;
 
+pub use builds::requirement_name;
 pub use built::{Backend, BuiltPackage, BuiltPackages, DeliveredLock, Delivery};
 pub use cache_copy::{CopiedCache, copy_cache, pointers, size};
 pub use cache_move::CacheMove;

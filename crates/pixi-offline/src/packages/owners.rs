@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use itertools::Itertools as _;
+use rustix::fs::FileType;
 
 use crate::packages::builds::Builds;
 use crate::packages::cache::{PACKAGES, UV_CACHE};
 use crate::packages::conda::CondaCache;
 use crate::packages::python::PythonCache;
 use crate::packages::requirements::Requirements;
-use crate::packages::uv_cache::{CacheEntryKind, CachedWheel, WheelOrigin, buckets, children};
+use crate::packages::uv_cache::{CachedWheel, WheelOrigin, buckets, children};
 use crate::packages::wheel_name::normalized;
 use crate::untrusted_dir::{RECORD_LIMIT, UntrustedDir};
 
@@ -149,7 +150,7 @@ impl Owners {
         while let Some(dir) = open.pop() {
             for (name, path, kind) in children(cache, &dir) {
                 let package = normalized(name.split('.').next().unwrap_or(&name));
-                if kind == CacheEntryKind::Dir {
+                if kind == FileType::Directory {
                     open.push(path);
                 } else if builds.may_take(&package) || !need.is_of_others(&package) {
                     self.add(path, PackageOwner::Kept(KeptReason::Page, package));
@@ -198,7 +199,7 @@ impl Owners {
             .collect();
         for dir in dirs {
             for (name, path, kind) in children(cache, &dir) {
-                if kind == CacheEntryKind::File && MARKS.contains(&name.as_str()) {
+                if kind == FileType::RegularFile && MARKS.contains(&name.as_str()) {
                     self.add(path, PackageOwner::Package);
                 }
             }
@@ -266,7 +267,7 @@ impl UnlistedEntries {
                     _ if left.contains(&path) => {}
                     Some(PackageOwner::Package) => {}
                     Some(PackageOwner::Kept(reason, what)) => unlisted.add(*reason, what),
-                    None if kind == CacheEntryKind::Dir && owners.open.contains(&path) => {
+                    None if kind == FileType::Directory && owners.open.contains(&path) => {
                         open.push(path)
                     }
                     // The mark beside an unpacked package.

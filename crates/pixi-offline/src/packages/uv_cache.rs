@@ -103,7 +103,7 @@ pub(super) fn archives(cache: &Path) -> BTreeMap<String, PathBuf> {
     let mut archives = BTreeMap::new();
     for bucket in buckets(cache, &[ARCHIVES]) {
         for (name, path, kind) in children(cache, &bucket) {
-            if kind == CacheEntryKind::Dir {
+            if kind == FileType::Directory {
                 archives.insert(name, path);
             }
         }
@@ -116,35 +116,28 @@ pub(super) fn buckets(cache: &Path, prefixes: &[&str]) -> Vec<PathBuf> {
     children(cache, Path::new(UV_CACHE))
         .into_iter()
         .filter(|(name, _, kind)| {
-            *kind == CacheEntryKind::Dir && prefixes.iter().any(|prefix| name.starts_with(prefix))
+            *kind == FileType::Directory && prefixes.iter().any(|prefix| name.starts_with(prefix))
         })
         .map(|(_, path, _)| path)
         .collect()
 }
 
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum CacheEntryKind {
-    Dir,
-    File,
-    Link,
-}
+/// Name, path and kind of an entry: a directory, a regular file or a link.
+pub(super) type CacheEntry = (String, PathBuf, FileType);
 
-/// Name, path and kind of what is in a directory, sorted; nothing when it cannot be read.
+/// What is in a directory, sorted; nothing when it cannot be read.
 /// Names that are not text are none of uv's.
-pub(super) fn children(cache: &Path, dir: &Path) -> Vec<(String, PathBuf, CacheEntryKind)> {
+pub(super) fn children(cache: &Path, dir: &Path) -> Vec<CacheEntry> {
+    use FileType::{Directory, RegularFile, Symlink};
     let children = UntrustedDir::entries_of(&cache.join(dir)).into_iter();
     let children = children.filter_map(|entry| {
-        let name = entry.name.into_string().ok()?;
-        let kind = match entry.kind {
-            FileType::Symlink => CacheEntryKind::Link,
-            FileType::Directory => CacheEntryKind::Dir,
-            FileType::RegularFile => CacheEntryKind::File,
-            _ => return None,
-        };
-        Some((name.clone(), dir.join(name), kind))
+        let is_known = matches!(entry.kind, Directory | RegularFile | Symlink);
+        let name = entry.name.into_string().ok().filter(|_| is_known)?;
+        let path = dir.join(&name);
+        Some((name, path, entry.kind))
     });
-    children.sorted().collect()
+    let by_name = |one: &CacheEntry, other: &CacheEntry| one.0.cmp(&other.0);
+    children.sorted_by(by_name).collect()
 }
 
 struct Reader<'a> {
@@ -159,12 +152,12 @@ impl Reader<'_> {
         let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         for (name, path, kind) in children(self.cache, dir) {
             match kind {
-                CacheEntryKind::Dir if deeper > 0 => self.fetched(&path, deeper - 1, wheels),
-                CacheEntryKind::Dir => {}
-                CacheEntryKind::Link | CacheEntryKind::File => {
+                FileType::Directory if deeper > 0 => self.fetched(&path, deeper - 1, wheels),
+                FileType::Directory => {}
+                _ => {
                     let endings = POINTERS.into_iter().chain([METADATA]);
                     let key = endings
-                        .filter(|_| kind == CacheEntryKind::File)
+                        .filter(|_| kind == FileType::RegularFile)
                         .find_map(|ending| name.strip_suffix(ending))
                         .unwrap_or(&name);
                     found.entry(key.to_owned()).or_default().push(path);
@@ -206,7 +199,7 @@ impl Reader<'_> {
         let dirs = |dir: &Path| {
             children(self.cache, dir)
                 .into_iter()
-                .filter(|(_, _, kind)| *kind == CacheEntryKind::Dir)
+                .filter(|(_, _, kind)| *kind == FileType::Directory)
         };
         let mut sources = Vec::new();
         for (kind, place, _) in dirs(bucket) {
@@ -282,12 +275,11 @@ impl Reader<'_> {
         beside: &mut Vec<PathBuf>,
     ) {
         for (name, path, kind) in children(self.cache, place) {
-            let is_link =
-                |(_, _, kind): &(String, PathBuf, CacheEntryKind)| *kind == CacheEntryKind::Link;
+            let is_link = |(_, _, kind): &CacheEntry| *kind == FileType::Symlink;
             match (kind, WheelName::parse(&name)) {
-                (CacheEntryKind::Link, Some(name)) => links.push((name, path)),
-                (CacheEntryKind::Link, None) => {}
-                (CacheEntryKind::Dir, _)
+                (FileType::Symlink, Some(name)) => links.push((name, path)),
+                (FileType::Symlink, None) => {}
+                (FileType::Directory, _)
                     if deeper
                         && children(self.cache, &path).iter().any(is_link)
                         && name != "src" =>

@@ -7,6 +7,8 @@
 
 use rmpv::Value;
 
+use crate::packages::lock::is_file_name;
+
 /// The longest file that is read as a pointer, in bytes.
 pub(super) const LONGEST: u64 = 256 * 1024;
 
@@ -36,18 +38,13 @@ impl Pointer {
         let array = value.as_array()?;
         if let [Value::String(id), Value::Array(hashes), more @ ..] = array.as_slice() {
             return Some(Pointer {
-                id: plain(id.as_str()?)?,
+                id: id.as_str().filter(|id| is_file_name(id))?.to_owned(),
                 sha256: hashes.iter().find_map(sha256),
                 file_name: more.first().and_then(Value::as_str).map(str::to_owned),
             });
         }
         array.iter().find_map(Pointer::within)
     }
-}
-
-/// A text that can be the name of a directory.
-fn plain(id: &str) -> Option<String> {
-    (!id.contains(['/', '\0']) && !matches!(id, "" | "." | "..")).then(|| id.to_owned())
 }
 
 fn sha256(hash: &Value) -> Option<String> {

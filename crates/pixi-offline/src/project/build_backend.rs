@@ -67,7 +67,7 @@ pub(crate) fn of(top: &Path, in_root: &PathInRoot, source: &PackageSource) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use crate::project::manifest_text::tests::write_files;
 
     #[test]
     fn a_package_that_is_named_by_its_manifest_is_the_directory_of_that() {
@@ -88,22 +88,20 @@ mod tests {
     #[test]
     fn the_backend_stands_in_the_packages_manifest() {
         let project = tempfile::tempdir().unwrap();
-        let write = |place: &str, text: &str| {
-            let file = project.path().join(place);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        };
-        write(
-            "pixi.toml",
-            "[package.build]\nbackend = { name = \"pixi-build-cmake\", version = \"*\" }\n",
-        );
-        write(
-            "py/pyproject.toml",
-            "[tool.pixi.package.build.backend]\nname = \"pixi-build-python\"\n",
-        );
-        write("rec/recipe.yaml", "package:\n");
-        write("ros/package.xml", "<package/>\n");
-        write("none/pixi.toml", "[workspace]\n");
+        let files = [
+            (
+                "pixi.toml",
+                "[package.build]\nbackend = { name = \"pixi-build-cmake\", version = \"*\" }\n",
+            ),
+            (
+                "py/pyproject.toml",
+                "[tool.pixi.package.build.backend]\nname = \"pixi-build-python\"\n",
+            ),
+            ("rec/recipe.yaml", "package:\n"),
+            ("ros/package.xml", "<package/>\n"),
+            ("none/pixi.toml", "[workspace]\n"),
+        ];
+        write_files(project.path(), &files);
         let found = |place: &str| {
             let source = PackageSource::Path(place.to_owned());
             of(project.path(), &PathInRoot::default(), &source)

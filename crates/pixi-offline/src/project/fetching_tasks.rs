@@ -286,20 +286,16 @@ fn read(path: &str, dir: Option<&Path>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::project::manifest_text::tests::write_files;
 
     const SCRIPT: &str =
         "# /// script\n# requires-python = '>=3.11'\n# dependencies = ['six']\n# ///\nimport six\n";
 
     fn tasks(manifest: &str, files: &[(&str, &str)]) -> FetchingTasks {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("pixi.toml"), manifest).unwrap();
-        for (name, text) in files {
-            fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
-            fs::write(dir.path().join(name), text).unwrap();
-        }
+        write_files(dir.path(), &[("pixi.toml", manifest)]);
+        write_files(dir.path(), files);
         let manifest = ProjectManifest::require(dir.path()).unwrap();
         FetchingTasks::find(&manifest, dir.path())
     }

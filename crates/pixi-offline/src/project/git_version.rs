@@ -2,9 +2,10 @@
 //! when the project is staged, and are handed over by the variables that the build backends read.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools as _;
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::context::Context;
@@ -148,14 +149,9 @@ pub(crate) fn for_build(
     variables: &[ContainerVariable],
 ) -> anyhow::Result<Vec<ContainerVariable>> {
     let is_given = |key: &str| variables.iter().any(|variable| variable.key() == key);
-    require_one_value(versions, &is_given)?;
     let mut all = variables.to_vec();
-    for (key, value) in assignments(versions) {
-        if !all.iter().any(|variable| variable.key() == key) {
-            all.push(ContainerVariable::new(OsStr::new(&format!(
-                "{key}={value}"
-            )))?);
-        }
+    for variable in not_given(versions, &is_given)? {
+        all.push(ContainerVariable::new(&variable)?);
     }
     Ok(all)
 }
@@ -171,23 +167,21 @@ pub(crate) fn for_product(
     variables: &[ProductVariable],
 ) -> anyhow::Result<Vec<ProductVariable>> {
     let is_given = |key: &str| variables.iter().any(|variable| variable.key() == key);
-    require_one_value(versions, &is_given)?;
     let mut all = Vec::new();
-    for (key, value) in assignments(versions) {
-        if !is_given(key) {
-            all.push(ProductVariable::new(OsStr::new(&format!("{key}={value}")))?);
-        }
+    for variable in not_given(versions, &is_given)? {
+        all.push(ProductVariable::new(&variable)?);
     }
     all.extend(variables.iter().cloned());
     Ok(all)
 }
 
-/// Requires that no two packages need different values of one variable: each is built with
-/// the same variables, so one of them would get the version of the other.
-fn require_one_value(
+/// The variables of the versions that the caller does not give, each as `KEY=VALUE`, once. No two
+/// packages may need different values of one: each is built with the same variables, so one of
+/// them would get the version of the other.
+fn not_given(
     versions: &[GitVersion],
     is_given: &dyn Fn(&str) -> bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<OsString>> {
     for (at, one) in versions.iter().enumerate() {
         let Some(variable) = one.variable.as_deref().filter(|name| !is_given(name)) else {
             continue;
@@ -201,7 +195,12 @@ fn require_one_value(
             )));
         }
     }
-    Ok(())
+    let found = assignments(versions)
+        .filter(|(key, _)| !is_given(key))
+        .unique();
+    Ok(found
+        .map(|(key, value)| format!("{key}={value}").into())
+        .collect())
 }
 
 /// What is exported; a record may come out of a container, so nothing but versions is.
@@ -333,7 +332,8 @@ fn name_in_setup_cfg(dir: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use crate::project::manifest_text::tests::write_files;
+    use std::ffi::OsStr;
 
     fn tool_of(manifest: &str) -> Option<(&'static str, Variable)> {
         let package = GitPackage::of(&manifest.parse().unwrap())?;
@@ -381,14 +381,17 @@ mod tests {
         );
     }
 
-    #[test]
-    fn nothing_but_versions_for_these_tools_is_exported() {
-        let version = |variable: &str, version: &str| GitVersion {
-            package: "p".into(),
-            tool: "t".into(),
+    fn version(package: &str, variable: &str, version: &str) -> GitVersion {
+        GitVersion {
+            package: package.into(),
+            tool: "hatch-vcs".into(),
             version: version.into(),
             variable: Some(variable.into()),
-        };
+        }
+    }
+
+    #[test]
+    fn nothing_but_versions_for_these_tools_is_exported() {
         for (variable, value) in [
             ("PATH", "1.0"),
             ("LD_PRELOAD", "1"),
@@ -399,23 +402,21 @@ mod tests {
             ("PDM_BUILD_SCM_VERSION", ""),
         ] {
             assert_eq!(
-                assignments(&[version(variable, value)]).count(),
+                assignments(&[version("p", variable, value)]).count(),
                 0,
                 "{variable}={value}"
             );
         }
-        let fine = [version("PDM_BUILD_SCM_VERSION", "1.0.dev1+gabc.d20260101")];
+        let fine = [version(
+            "p",
+            "PDM_BUILD_SCM_VERSION",
+            "1.0.dev1+gabc.d20260101",
+        )];
         assert_eq!(assignments(&fine).count(), 1);
     }
 
     #[test]
     fn two_values_of_one_variable_are_refused_unless_one_is_given() {
-        let version = |package: &str, variable: &str, version: &str| GitVersion {
-            package: package.into(),
-            tool: "hatch-vcs".into(),
-            version: version.into(),
-            variable: Some(variable.into()),
-        };
         let all = "SETUPTOOLS_SCM_PRETEND_VERSION";
         let differing = [
             version("one", all, "1.0"),
@@ -445,11 +446,8 @@ mod tests {
     #[test]
     fn packages_are_looked_for_in_the_dirs_that_the_manifest_names() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(
-            dir.path().join("pixi.toml"),
-            "[pypi-dependencies]\na = { path = \"./libs/a\", editable = true }\nout = { path = \"../b\" }\n[feature.x.pypi-dependencies]\nc = { path = \"c\" }\n[[t]]\npath = \"d\"\n",
-        )
-        .unwrap();
+        let manifest = "[pypi-dependencies]\na = { path = \"./libs/a\", editable = true }\nout = { path = \"../b\" }\n[feature.x.pypi-dependencies]\nc = { path = \"c\" }\n[[t]]\npath = \"d\"\n";
+        write_files(dir.path(), &[("pixi.toml", manifest)]);
         let dirs = package_dirs(dir.path(), &PathInRoot::default(), None);
         let expected = ["", "c", "d", "libs/a"].map(PathBuf::from);
         assert_eq!(dirs, BTreeSet::from(expected));
@@ -458,12 +456,8 @@ mod tests {
     #[test]
     fn a_package_that_is_named_by_its_manifest_is_looked_for_in_its_directory() {
         let top = tempfile::tempdir().unwrap();
-        fs::create_dir_all(top.path().join("app")).unwrap();
-        fs::write(
-            top.path().join("app/pixi.toml"),
-            "[dependencies]\na = { path = '../libs/a/pyproject.toml' }\nb = { path = '../libs/b' }\n",
-        )
-        .unwrap();
+        let manifest = "[dependencies]\na = { path = '../libs/a/pyproject.toml' }\nb = { path = '../libs/b' }\n";
+        write_files(top.path(), &[("app/pixi.toml", manifest)]);
         let project = PathInRoot::new(Path::new("app")).unwrap();
         let dirs = package_dirs(top.path(), &project, None);
         let expected = ["app", "libs/a", "libs/b"].map(PathBuf::from);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use toml_edit::{DocumentMut, Item, Value};
 
-use crate::packages::normalized;
+use crate::packages::requirement_name;
 use crate::regular_file;
 use crate::toml::item;
 
@@ -60,12 +60,17 @@ pub(super) fn build_requirements(manifest: &DocumentMut) -> Vec<String> {
     requires.map(requirement_name).collect()
 }
 
-/// The name that a requirement begins with.
-pub(super) fn requirement_name(requirement: &str) -> String {
-    let requirement = requirement.trim_start();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let end = requirement
-        .find(|c| !is_name(c))
-        .unwrap_or(requirement.len());
-    normalized(&requirement[..end])
+#[cfg(test)]
+pub(super) mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// Writes files below a directory, with the directories that they are in.
+    pub(crate) fn write_files(dir: &Path, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            let file = dir.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+    }
 }

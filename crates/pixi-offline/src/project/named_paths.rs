@@ -139,32 +139,29 @@ fn collect_yaml(key: &str, yaml: &Yaml, visit: &mut dyn FnMut(&str, &str)) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::project::manifest_text::tests::write_files;
 
     #[test]
     fn paths_are_known_by_their_keys_in_toml_and_yaml() {
         let root = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let file = root.path().join(path);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        };
-        write(
-            "a/pyproject.toml",
-            "[tool.hatch.build.targets.wheel.force-include]\n'../shared' = 'x/shared'\n[project]\nreadme = '../README.md'\n[tool.maturin]\nmanifest-path = 'rust/Cargo.toml'\n",
-        );
-        write(
-            "a/Cargo.toml",
-            "[dependencies]\ncore = { path = '../core' }\n",
-        );
-        write(
-            "a/recipe/recipe.yaml",
-            "source:\n  - path: ../../common\n  - if: win\n    then: { path: ../../win }\nabout:\n  license_file: ../../LICENSE\n",
-        );
-        write("b/recipe.yml", "source: { path: ../common }\nx: 1\n");
-        write("c/recipe.yaml", "source: [unfinished\n");
+        let files = [
+            (
+                "a/pyproject.toml",
+                "[tool.hatch.build.targets.wheel.force-include]\n'../shared' = 'x/shared'\n[project]\nreadme = '../README.md'\n[tool.maturin]\nmanifest-path = 'rust/Cargo.toml'\n",
+            ),
+            (
+                "a/Cargo.toml",
+                "[dependencies]\ncore = { path = '../core' }\n",
+            ),
+            (
+                "a/recipe/recipe.yaml",
+                "source:\n  - path: ../../common\n  - if: win\n    then: { path: ../../win }\nabout:\n  license_file: ../../LICENSE\n",
+            ),
+            ("b/recipe.yml", "source: { path: ../common }\nx: 1\n"),
+            ("c/recipe.yaml", "source: [unfinished\n"),
+        ];
+        write_files(root.path(), &files);
         let found = |dir: &str, is_path: bool| -> Vec<(String, String)> {
             let mut found: Vec<_> = in_dir(&Manifests::below(root.path()), Path::new(dir))
                 .into_iter()

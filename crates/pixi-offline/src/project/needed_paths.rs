@@ -10,9 +10,9 @@ use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use crate::failure::Failure;
 use crate::layout::{self, PathInRoot};
-use crate::packages::{LocalChannel, Lock, normalized};
+use crate::packages::{LocalChannel, Lock, normalized, requirement_name};
 use crate::project::build_backend;
-use crate::project::manifest_text::{Manifests, requirement_name};
+use crate::project::manifest_text::Manifests;
 use crate::project::named_paths::{self, NamedPath};
 use crate::project::project_manifest::ProjectManifest;
 use crate::quote::pasteable;

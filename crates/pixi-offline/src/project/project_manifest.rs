@@ -291,13 +291,11 @@ fn tasks_of(table: &dyn TableLike) -> Vec<(&str, &Item)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use crate::project::manifest_text::tests::write_files;
 
     fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            fs::write(dir.path().join(name), text).unwrap();
-        }
+        write_files(dir.path(), files);
         dir
     }
 

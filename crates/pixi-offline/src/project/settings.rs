@@ -217,17 +217,14 @@ impl Repository {
     /// Requires that a directory is in it.
     fn require(&self, dir: &Path) -> Result<(), String> {
         match self {
-            Repository::Own(top) if dir.starts_with(top) => Ok(()),
-            Repository::Own(top) => {
+            Repository::Own(top) | Repository::Foreign(top) if !dir.starts_with(top) => {
                 Err(format!("leads out of the git repository {}", top.display()))
             }
-            Repository::Foreign(top) if dir.starts_with(top) => Err(format!(
+            Repository::Own(_) => Ok(()),
+            Repository::Foreign(top) => Err(format!(
                 "is accepted only where the git repository {} tracks the manifest",
                 top.display()
             )),
-            Repository::Foreign(top) => {
-                Err(format!("leads out of the git repository {}", top.display()))
-            }
             Repository::Missing => Err(
                 "needs a git repository that holds it and the project, and there is none".into(),
             ),

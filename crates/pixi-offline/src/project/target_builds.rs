@@ -288,18 +288,13 @@ impl FetchKind {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::packages::LockCache;
+    use crate::project::manifest_text::tests::write_files;
 
     fn found(files: &[(&str, &str)]) -> Vec<TargetBuild> {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let file = dir.path().join(name);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
+        write_files(dir.path(), files);
         let lock = "version: 6\nenvironments:\n  default:\n    channels: []\n    packages:\n      linux-64:\n      - pypi: ./native\n      - pypi: ./dist/old-1.0.tar.gz\n      - pypi: ./wheels/w-1.0-py3-none-any.whl\n      - pypi: ../out\n  other:\n    channels: []\n    packages:\n      linux-64:\n      - pypi: ./native\npackages:\n- pypi: ./native\n  name: native\n  version: 0.1.0\n- pypi: ./dist/old-1.0.tar.gz\n  name: old\n  version: '1.0'\n- pypi: ./wheels/w-1.0-py3-none-any.whl\n  name: w\n  version: '1.0'\n- pypi: ../out\n  name: out\n  version: '1.0'\n";
         let lock = LockCache::default().parse(lock.to_owned()).unwrap();
         find(Some(&lock), dir.path(), &LocalSources::default())
