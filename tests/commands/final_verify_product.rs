@@ -328,8 +328,8 @@ fn image_and_project_are_those_of_the_manifest_where_none_are_given() {
     std::fs::write(&manifest, text.replace("img:1", "img:2")).unwrap();
     verify("W/product", &["--verify-task", "smoke"])
         .code(2)
-        .says("--image is required")
-        .says("lists that do not match");
+        .says("--image cannot be taken from the product: the product ")
+        .says("its manifest.json was changed: SHA256SUMS has another digest of it");
     // One of the old scripts has none.
     fake.sandbox.write("P/bootstrap-project.sh", "");
     verify("P", &[])

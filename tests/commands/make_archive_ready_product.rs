@@ -315,6 +315,12 @@ fn the_readme_is_made_from_what_the_product_is_and_the_same_each_time() {
     assert!(
         readme(&["--bundle-pixi"]).contains("\nPixi       pixi 0.77.0 is included: bin/pixi.\n")
     );
+    // A pixi that needs libraries of the machine.
+    fs::copy("/bin/sh", fake.path("W/pixi-cache/pixi-offline-bin/pixi")).unwrap();
+    let text = readme(&["--bundle-pixi"]);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = "is included: bin/pixi. It is not static: the machine must have /";
+    assert!(words.contains(told), "{text}");
     for contact in ["", " ", "a\nb", "\u{1b}[2J"] {
         let args = ["--workdir", "W", "--contact", contact];
         let run = fake.sandbox.run("make-archive-ready-product", args);

@@ -24,7 +24,7 @@ const STAGE_FROM_CONTAINER: &str = "create-workdir-from-container";
 /// The end of the help; each command line in it is parsed by a test.
 const EXAMPLES: &str = r"Examples:
   # a product of the project in ./weather, proved by its task `smoke`
-  $ pixi-offline build --project-dir weather --workdir work --verify-task smoke
+  $ pixi-offline build weather --verify-task smoke
 
   # the options of a command
   $ pixi-offline build --help

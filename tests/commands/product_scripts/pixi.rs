@@ -57,6 +57,33 @@ fn the_pixi_is_the_callers_else_the_products_else_the_one_on_the_path() {
 }
 
 #[test]
+fn a_pixi_that_cannot_be_started_is_a_problem_before_anything_is_changed() {
+    for bundled_pixi in [true, false] {
+        let facts = Facts {
+            bundled_pixi,
+            lock_version: Some(7),
+            ..facts()
+        };
+        let (sandbox, product) = product_that_knows("P", &facts);
+        let pixi = match bundled_pixi {
+            true => product.join("bin/pixi"),
+            false => sandbox.bin().join("pixi"),
+        };
+        // As the kernel ends where the dynamic linker of a program is not there.
+        let _ = fs::remove_file(&pixi);
+        write_program(&pixi, "#!/no/such/linker\n");
+        list_again(&product);
+        let named = format!("{} cannot be started on this machine", pixi.display());
+        refused(&sandbox, &product, &named);
+        refused(
+            &sandbox,
+            &product,
+            "name a pixi 0.77.0 that runs here with --pixi PATH",
+        );
+    }
+}
+
+#[test]
 fn a_pixi_that_does_not_fit_is_refused_before_it_installs() {
     /// What bootstrap does with a pixi.
     enum Verdict {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -48,6 +48,11 @@ pub(crate) fn require(workdir: &Workdir, context: &Context) -> anyhow::Result<()
         "--bundle-pixi: {} {error}; create the workdir again",
         workdir.pixi().display()
     )))
+}
+
+/// The dynamic linker that the pixi of the build needs; `None` for a static one.
+pub(crate) fn linker(workdir: &Workdir) -> Option<PathBuf> {
+    elf::interpreter(&open_pixi(workdir).ok()?.0)
 }
 
 /// Opens the pixi that built the workdir, and gives its size.

@@ -117,6 +117,10 @@ impl ProductPlan<'_> {
             facts.below_root = Some(self.place.clone());
         }
         facts.bundled_pixi = self.bundles_pixi;
+        if self.bundles_pixi {
+            let linker = bundled_pixi::linker(&self.workdir);
+            facts.pixi_linker = linker.map(|path| path.display().to_string());
+        }
         facts
     }
 

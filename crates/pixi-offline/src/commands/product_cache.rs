@@ -311,6 +311,7 @@ impl CachePlan {
             install_bytes: Some(carried.bytes),
             install_entries: Some(carried.entries),
             bundled_pixi: false,
+            pixi_linker: None,
             carries_manifest: true,
         }
     }

@@ -98,9 +98,13 @@ fn requirements(text: &mut ReadmeText, manifest: &ManifestFacts, installation: &
     };
     text.prose(
         "Pixi",
-        &match manifest.packages.bundled_pixi {
-            true => format!("{pixi} is included: bin/pixi."),
-            false => format!(
+        &match (manifest.packages.bundled_pixi, &installation.pixi_linker) {
+            (true, None) => format!("{pixi} is included: bin/pixi."),
+            (true, Some(linker)) => format!(
+                "{pixi} is included: bin/pixi. It is not static: the machine must have {} and the shared libraries of this pixi. Where it does not, bring a static one and name it with --pixi PATH.",
+                one_line(linker)
+            ),
+            (false, _) => format!(
                 "{pixi} is not included. It is one executable file: copy it to a directory on PATH, for example ~/.local/bin/pixi, or name it with --pixi PATH."
             ),
         },

@@ -58,6 +58,8 @@ pub struct Facts {
     pub install_entries: Option<u64>,
     /// Whether the product brings a pixi of its own in `bin/`.
     pub bundled_pixi: bool,
+    /// The dynamic linker that the pixi in `bin/` needs; a static one needs none.
+    pub pixi_linker: Option<String>,
     /// Whether the product brings a `manifest.json` and a `SHA256SUMS`.
     pub carries_manifest: bool,
 }

@@ -28,7 +28,7 @@ impl BuiltWith {
     /// image.
     pub fn of_product(dir: &Path, wanted: &str, context: &Context) -> anyhow::Result<BuiltWith> {
         let product = Product::new(context.host.absolute(dir));
-        let refuse = |why: String| {
+        let refuse = |why: &str| {
             Failure::usage(format!(
                 "{wanted} is required: {} {why}",
                 product.path().display()
@@ -37,14 +37,16 @@ impl BuiltWith {
         require_product(&product)?;
         let lists = match Lists::read_both(&product) {
             Ok(Some(lists)) => lists,
-            Ok(None) => return Err(refuse("has no manifest.json to take it from".to_owned())),
+            Ok(None) => return Err(refuse("has no manifest.json to take it from")),
             Err(error) => {
-                return Err(refuse(format!("has lists that do not match: {error:#}")));
+                return Err(Failure::usage(format!(
+                    "{wanted} cannot be taken from the product: {error:#}"
+                )));
             }
         };
         let facts = lists.manifest.facts;
         let Some(image) = facts.build.image else {
-            return Err(refuse("does not record the image of its build".to_owned()));
+            return Err(refuse("does not record the image of its build"));
         };
         Ok(BuiltWith {
             image: ImageReference::new(image.reference.as_ref())?,

@@ -59,7 +59,7 @@ say_which_pixi() {
 }
 
 check_pixi() {
-  local here='' number built_number first known=yes
+  local here='' number built_number first known=yes ended=0
   if ! command -v "$pixi" >/dev/null 2>&1; then
     failure_code=127
     say_which_pixi
@@ -69,7 +69,15 @@ check_pixi() {
     not_checked "whether this pixi fits the product: nothing is run while files are not as listed"
     return
   fi
-  here=$(version_in "$("$pixi" --version 2>/dev/null </dev/null)") || :
+  here=$("$pixi" --version 2>/dev/null </dev/null) || ended=$?
+  # So the shell and the dynamic linker end where a program cannot be started.
+  case $ended in
+    126 | 127)
+      problem "$pixi cannot be started on this machine: this pixi is for another processor, or it is not static and its dynamic linker or a shared library is missing; name a pixi ${built_by_pixi:+$built_by_pixi }that runs here with --pixi PATH (the releases of pixi for Linux are static)"
+      return
+      ;;
+  esac
+  here=$(version_in "$here") || :
   number=$(number_of "$here") || known=no
   if [ "$known" = no ]; then
     not_checked "whether this pixi fits the product: $pixi --version names no version"
