@@ -199,7 +199,7 @@ fn a_place_where_nothing_can_be_made_is_said_before_anything_begins() {
         let mut command = as_plain_user(sandbox, name);
         command.args(args.split(' ')).arg(place).args(more);
         let run = Run::of(&mut command);
-        run.code(2)
+        run.code(1)
             .says(&format!("{place} cannot be made: "))
             .says("/closed cannot be written to: Permission denied")
             .says("; choose another place\n");

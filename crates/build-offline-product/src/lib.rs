@@ -23,7 +23,7 @@ use pixi_offline::report::{Format, Phases, Report};
 use pixi_offline::request::{
     BuildOptions, BuildRequest, ContainerId, ContainerOptions, Gpus, ImageReference,
     NetworkOptions, OFFICIAL_IMAGE, PreviousOptions, ProductOptions, SigningOptions, SourcePlace,
-    VerbosityOptions, one,
+    VerbosityOptions, one, require_task_name,
 };
 
 /// The end of the help; each command line in it is parsed by a test.
@@ -285,6 +285,9 @@ impl Options {
         self.require_of_container()?;
         take_from_here(&mut self.build, context)?;
         let options = settings::take(&mut self, context)?;
+        if let Some(task) = &self.build.verify.verify_task {
+            require_task_name(task)?;
+        }
         let image = one(&self.image, ImageReference::new)?;
         let archive = self
             .archive

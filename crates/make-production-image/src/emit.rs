@@ -80,8 +80,8 @@ fn image_name(project: &str) -> String {
 ///
 /// # Errors
 ///
-/// Exit code 2 for a directory, without `force` for anything else, and where this user can make
-/// nothing.
+/// Exit code 2 for a directory, and without `force` for anything else; 1 where this user can
+/// make nothing.
 pub fn require_free(option: &str, file: &Path, force: bool) -> anyhow::Result<()> {
     match fs::symlink_metadata(file) {
         Ok(metadata) if metadata.is_dir() => Err(Failure::usage(format!(

@@ -90,7 +90,9 @@ impl PackPlan {
                 update.display()
             )));
         }
-        require_writable_dir("the directory of the archive", dir)?;
+        // Where an archive goes is asked for by an option, and known before anything begins.
+        require_writable_dir("the directory of the archive", dir)
+            .map_err(|error| Failure::usage(error.to_string()))?;
         let name = file.file_name().and_then(|name| name.to_str());
         let place = ArchivePlace {
             name: name.unwrap_or_default().to_owned(),

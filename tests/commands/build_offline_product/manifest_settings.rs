@@ -158,6 +158,7 @@ fn what_a_manifest_may_not_set_is_refused_with_the_key_and_a_way_on() {
         ("verify-run = []", "a command and its arguments in a list"),
         ("verify-task = ['smoke']", "verify-task must be a string"),
         ("verify-task = ''", "--verify-task is empty"),
+        ("verify-task = '--help'", "begins with a hyphen"),
         ("verify-task = 'a'\nverify-run = ['b']", "at most one"),
         (
             "verify-environment = 'test'",
@@ -187,6 +188,10 @@ fn what_a_manifest_may_not_set_is_refused_with_the_key_and_a_way_on() {
         build(&fake, &["--dry-run"]).code(2).says(part);
     }
     assert_eq!(fake.calls(), Vec::<Vec<String>>::new());
+    set(&fake, "");
+    build(&fake, &["--verify-task", "--help"])
+        .code(2)
+        .says("begins with a hyphen");
     // What the command line replaces is not looked at.
     set(&fake, "resources-dir = '../elsewhere'\nsource-root = '..'");
     build(

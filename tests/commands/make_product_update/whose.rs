@@ -33,7 +33,7 @@ fn whoever_may_read_two_products_makes_an_update() {
     // Nothing can be made beside the products, where their locks are.
     update_as_nobody(&workdir, "W/product")
         .code(1)
-        .says("/own/U cannot be locked: Permission denied");
+        .says("/own cannot be written to: Permission denied");
     chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
     for product in ["W/product", "NEW"] {
         if product == "NEW" {

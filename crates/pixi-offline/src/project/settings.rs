@@ -18,6 +18,7 @@ use crate::project::git::git;
 use crate::project::project_manifest::ProjectManifest;
 use crate::request::{
     Contact, EnvironmentName, Environments, Expectations, ProjectName, Verification,
+    require_task_name,
 };
 
 /// The table's name below `[tool]`.
@@ -132,6 +133,9 @@ impl Settings {
         Environments::new(&self.environment, self.all_environments)?;
         let run = (!self.verify_run.is_empty()).then_some(&*self.verify_run);
         let verification = Verification::new(self.verify_task.as_deref(), run)?;
+        self.verify_task
+            .as_deref()
+            .map_or(Ok(()), require_task_name)?;
         Expectations::new(&self.expect_output, &self.expect_file, &verification)?;
         if let Some(name) = &self.verify_environment {
             EnvironmentName::new(name)?;

@@ -37,10 +37,13 @@ fn not_writable(dir: &Path) -> Option<io::Error> {
 ///
 /// # Errors
 ///
-/// Exit code 2, naming the option and the directory that cannot be written to.
+/// Exit code 1, naming the option and the directory that cannot be written to.
 pub fn require_creatable(option: &str, path: &Path) -> anyhow::Result<()> {
     match refusal(path) {
-        Some(why) => Err(refuse(option, path, &why)),
+        Some(why) => Err(Failure::general(format!(
+            "{option} {} {why}",
+            path.display()
+        ))),
         None => Ok(()),
     }
 }
@@ -49,26 +52,20 @@ pub fn require_creatable(option: &str, path: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`require_creatable`], and for something else than a directory.
+/// As [`require_creatable`]; exit code 2 for something else than a directory.
 pub fn require_writable_dir(option: &str, dir: &Path) -> anyhow::Result<()> {
     match fs::metadata(dir) {
-        Ok(metadata) if !metadata.is_dir() => Err(refuse(
-            option,
-            dir,
-            "is not a directory; choose another place",
-        )),
+        Ok(metadata) if !metadata.is_dir() => Err(Failure::usage(format!(
+            "{option} {} is not a directory; choose another place",
+            dir.display()
+        ))),
         Ok(_) => match not_writable(dir) {
-            Some(why) => Err(refuse(
-                option,
-                dir,
-                &format!("cannot be written to: {why}; choose another place"),
-            )),
+            Some(why) => Err(Failure::general(format!(
+                "{option} {} cannot be written to: {why}; choose another place",
+                dir.display()
+            ))),
             None => Ok(()),
         },
         Err(_) => require_creatable(option, dir),
     }
-}
-
-fn refuse(option: &str, path: &Path, why: &str) -> anyhow::Error {
-    Failure::usage(format!("{option} {} {why}", path.display()))
 }

@@ -80,8 +80,8 @@ impl DirLock {
     ///
     /// # Errors
     ///
-    /// When another run holds it: exit code 1, naming that run. Exit code 2 where this user can
-    /// make no such directory. When no lock can be made at all.
+    /// When another run holds it: exit code 1, naming that run. Exit code 1 also where this user
+    /// can make no such directory. When no lock can be made at all.
     pub fn exclusive(dir: &Path, command: &str) -> anyhow::Result<DirLock> {
         if let Some(dir_lock) = DirLock::of_this_run(dir) {
             return Ok(dir_lock);
@@ -90,7 +90,7 @@ impl DirLock {
         if !dir.is_dir()
             && let Some(why) = creatable::refusal(dir)
         {
-            return Err(Failure::usage(format!("{} {why}", dir.display())));
+            return Err(Failure::general(format!("{} {why}", dir.display())));
         }
         let beside = file_beside(dir)?;
         if let Some(parent) = dir.parent() {

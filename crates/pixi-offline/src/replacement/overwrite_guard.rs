@@ -10,8 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::failure::Failure;
 use crate::host_env::HostEnv;
 use crate::quote::quoted;
-use crate::replacement::creatable;
 use crate::replacement::mounts::Mounts;
+use crate::replacement::require_creatable;
 
 /// What a directory is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl OverwriteGuard {
     /// Exit code 2, naming the directory and the reason: a protected directory or one
     /// that holds it, a link, no directory at all, a mount point or one that holds
     /// a mount, a foreign directory without `force`, entries that this user cannot
-    /// delete, a place where this user can make nothing.
+    /// delete. Exit code 1 for a place where this user can make nothing.
     pub fn check(
         &self,
         option: &str,
@@ -109,10 +109,8 @@ impl OverwriteGuard {
     ) -> anyhow::Result<TargetState> {
         let refuse = |why: String| Failure::usage(format!("{option} {} {why}", dir.display()));
         let Some((real, metadata)) = existing(dir).map_err(refuse)? else {
-            return match creatable::refusal(dir) {
-                Some(why) => Err(refuse(why)),
-                None => Ok(TargetState::Vacant),
-            };
+            require_creatable(option, dir)?;
+            return Ok(TargetState::Vacant);
         };
         let mounts = Mounts::read()?;
         if let Some(why) = self
@@ -122,10 +120,8 @@ impl OverwriteGuard {
             return Err(refuse(why));
         }
         // The new one is made beside it; a mount point is cleared instead.
-        if mounts.point_at_or_below(&real, None).is_none()
-            && let Some(why) = creatable::refusal(&real)
-        {
-            return Err(refuse(why));
+        if mounts.point_at_or_below(&real, None).is_none() {
+            require_creatable(option, &real)?;
         }
         let empty = match fs::read_dir(&real) {
             Ok(mut entries) => entries.next().is_none(),

@@ -35,7 +35,7 @@ pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};
 pub use source_root::{SourcePlace, SourceRoot, SourceRootOptions};
 pub use time_limit::TimeLimit;
-pub use verification::{Expectations, Verification};
+pub use verification::{Expectations, Verification, require_task_name};
 
 use std::ffi::OsStr;
 
