@@ -198,9 +198,14 @@ fn a_place_where_nothing_can_be_made_is_said_before_anything_begins() {
     let run = |name: &str, args: &str, place: &str, more: &[&str]| {
         let mut command = as_plain_user(sandbox, name);
         command.args(args.split(' ')).arg(place).args(more);
+        let done = if place == "closed/mine" {
+            "replaced"
+        } else {
+            "made"
+        };
         let run = Run::of(&mut command);
         run.code(1)
-            .says(&format!("{place} cannot be made: "))
+            .says(&format!("{place} cannot be {done}: "))
             .says("/closed cannot be written to: Permission denied")
             .says("; choose another place\n");
     };
@@ -235,6 +240,24 @@ fn a_place_where_nothing_can_be_made_is_said_before_anything_begins() {
         for place in ["closed/new", "closed/not/there/new"] {
             run(name, args, place, &[]);
         }
+    }
+    // A file on the way is no directory, whatever its mode; root may write into every other one.
+    for mode in [0o644, 0o755] {
+        fs::write(fake.path("open/file"), "").unwrap();
+        fs::set_permissions(fake.path("open/file"), fs::Permissions::from_mode(mode)).unwrap();
+        for (name, args) in [
+            ("build-offline-product", project),
+            (
+                "final-verify-product",
+                "--image img:1 --product-dir W/product --out-dir",
+            ),
+        ] {
+            sandbox
+                .run(name, args.split(' ').chain(["open/file/new"]))
+                .code(2)
+                .says("open/file is not a directory");
+        }
+        fs::remove_file(fake.path("open/file")).unwrap();
     }
     // A dry run ends as the run does.
     run(

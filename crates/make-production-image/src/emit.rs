@@ -45,27 +45,30 @@ pub fn emit(
     let here = place
         .canonicalize()
         .is_ok_and(|there| product.path().canonicalize().is_ok_and(|own| own == there));
-    if !here {
-        // `cp` would put it into one that is there.
-        let first = match place.symlink_metadata() {
-            Ok(_) => format!("rm -rf -- {} && ", quoted(place.as_os_str())),
-            Err(_) => String::new(),
-        };
+    if !here && place.symlink_metadata().is_ok() {
+        // `cp` would put the product into what is there.
+        context.report.note(format_args!(
+            "{} is not the product of this Dockerfile; put a copy of {} in its place before you build",
+            place.display(),
+            product.path().display()
+        ));
+    } else if !here {
         context.report.next(format_args!(
-            "{first}cp -a {} {}",
+            "cp -a {} {}",
             quoted(product.path().as_os_str()),
             quoted(place.as_os_str())
         ));
     }
     context.report.next(format_args!(
-        "docker build --network none --tag {} {}",
+        "docker build --network none --tag localhost/{} {}",
         image_name(&source.project.name.as_os_str().to_string_lossy()),
         quoted(dir.as_os_str())
     ));
     Ok(())
 }
 
-/// A name that every engine takes for an image of this project.
+/// A name that every engine takes for an image of this project. Below `localhost/` it is not that of
+/// an image of a registry, whatever the project's name is.
 fn image_name(project: &str) -> String {
     let name = project.to_lowercase();
     let parts = name.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
@@ -113,7 +116,7 @@ mod tests {
             ("$(x)", "x"),
         ] {
             assert_eq!(image_name(project), name);
-            ImageTag::new(OsStr::new(name)).unwrap();
+            ImageTag::new(OsStr::new(&format!("localhost/{name}"))).unwrap();
         }
     }
 }

@@ -235,8 +235,14 @@ impl UntrustedDir {
     /// Reads a regular file of at most `limit` bytes that is named by its whole path;
     /// links are followed up to the directory that it is in.
     pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        let (dir, name) = UntrustedDir::of_file(path)?;
-        dir.read(name, limit)
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(no_path(path));
+        };
+        // Whoever may enter a directory may read a file by its name.
+        let flags = DIRECTORY.difference(OFlags::NOFOLLOW) | OFlags::PATH;
+        let fd = rustix::fs::open(dir, flags, Mode::empty())?;
+        let path = dir.to_owned();
+        UntrustedDir { fd, path }.read(name, limit)
     }
 
     /// Hands the content of a regular file to `take`, a piece at a time, up to the

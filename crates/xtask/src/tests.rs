@@ -8,7 +8,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,10 +61,15 @@ pub struct Account {
 }
 
 /// A shell has what it starts in its background ignore Ctrl-C, and children inherit that; the tests
-/// send one. A signal with a handler is at its default in a new program, and so it is here.
+/// send one. A signal with a handler, here one that does nothing, is at its default in a new program.
 fn give_children_default_signals() -> anyhow::Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap_or("0").trim(), 16)?;
     for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
-        flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)))?;
+        if ignored & 1 << (signal - 1) != 0 {
+            flag::register(signal, Arc::default())?;
+        }
     }
     Ok(())
 }

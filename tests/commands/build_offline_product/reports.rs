@@ -77,6 +77,8 @@ fn the_logs_are_told_where_they_are_in_the_end() {
         let verify = objects(&run).pop().unwrap();
         let logs = fake.path("W/proof").display().to_string();
         assert_eq!(verify["logs"], logs);
+        let record = fake.sandbox.json("W/proof/verification.json");
+        assert_eq!(verify["verification"], record);
         assert!(!fake.path("W/proof.failed").exists());
     }
 }

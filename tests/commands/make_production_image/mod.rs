@@ -183,9 +183,18 @@ fn what_was_asked_for_stands_in_the_dockerfile() {
         .success()
         .says("OK: Dockerfile written to: ")
         .says("Next: cp -a ")
-        .says("Next: docker build --network none --tag demo ")
+        .says("Next: docker build --network none --tag localhost/demo ")
         .says("WARNING: 1 file or directory of the project")
         .says("demo/src/main.py");
+    // What is in the place of the product is left alone, and no line deletes it.
+    fs::create_dir(fake.path("E/product")).unwrap();
+    make(&fake, &[&args[..], &["--force"]].concat())
+        .success()
+        .says("NOTE: ")
+        .says("/E/product is not the product of this Dockerfile; put a copy of ")
+        .says_not("cp -a")
+        .says_not("rm -rf");
+    fs::remove_dir(fake.path("E/product")).unwrap();
     // No engine is asked for anything.
     assert_eq!(fake.calls(), [[""; 0]; 0]);
     assert_eq!(

@@ -32,7 +32,7 @@ fn both_builders_make_the_same_image_of_the_emitted_dockerfile() {
     let run = make(&real, &args);
     run.success()
         .says("OK: Dockerfile written to: ")
-        .says("Next: docker build --network none --tag demo ")
+        .says("Next: docker build --network none --tag localhost/demo ")
         .says_not("cp -a");
     make(&real, &args).code(2).says("already exists");
 

@@ -21,9 +21,7 @@ use crate::project::inspection::ProjectInspection;
 use crate::project::lock_use::LockUse;
 use crate::project::secrets;
 use crate::replacement::{DirLock, StagedDir, TargetState};
-use crate::request::{
-    ContainerPath, ContainerVariable, Expectations, SecretPolicy, Transfer, Verification,
-};
+use crate::request::{BuildRequest, ContainerVariable, SecretPolicy, Transfer};
 use crate::workspace::container_out::ContainerOut;
 use crate::workspace::pixi_check::Question;
 use crate::workspace::pixi_messages::PixiMessages;
@@ -34,7 +32,8 @@ use crate::workspace::{
 
 /// A build that is about to be run.
 pub(crate) struct Build<'a> {
-    pub(crate) container_workdir: &'a ContainerPath,
+    /// What was asked for.
+    pub(crate) request: &'a BuildRequest,
     pub(crate) project: &'a ProjectPlace,
     pub(crate) lock_use: LockUse,
     /// Whether the lock has a package that is fetched with git.
@@ -45,13 +44,9 @@ pub(crate) struct Build<'a> {
     pub(crate) own_lock: Option<&'a Lock>,
     /// Whether the lock has a conda package that pixi builds from source.
     pub(crate) builds_conda_packages: bool,
-    /// Whether what pixi builds from source is kept as a channel.
-    pub(crate) keeps_built_packages: bool,
     pub(crate) environments: &'a [String],
     /// The environment that is verified.
     pub(crate) verified: &'a str,
-    pub(crate) verification: &'a Verification,
-    pub(crate) expectations: &'a Expectations,
     pub(crate) variables: &'a [ContainerVariable],
     /// What it gets to reach what it fetches; `None` in the caller's container, which has
     /// settings of its own.
@@ -77,7 +72,7 @@ impl Build<'_> {
         cache: PathBuf,
         channels: &[LocalChannel],
     ) -> ContainerTree {
-        let inside = ContainerWorkdir(self.container_workdir);
+        let inside = ContainerWorkdir(&self.request.container_workdir);
         let mut dirs = vec![
             TreeDir::new(DirRole::Write, workdir.projects(), inside.projects()),
             TreeDir::new(DirRole::Write, workdir.resources(), inside.resources()),
@@ -96,7 +91,7 @@ impl Build<'_> {
             Some(TreeDir::new(DirRole::ReadOutsideRoot, staged, locked))
         }));
         ContainerTree {
-            root: self.container_workdir.as_str().to_owned(),
+            root: self.request.container_workdir.as_str().to_owned(),
             dirs,
         }
     }
@@ -125,7 +120,7 @@ impl Build<'_> {
         recorded?;
         self.classify(&outcome, &logs, Some(&logs))?;
         learned?;
-        if self.keeps_built_packages {
+        if self.request.keep_built_packages {
             built_channel::write(workdir, workdir, context)?;
         }
         record.state = BuildState::Built;
@@ -209,7 +204,7 @@ impl Build<'_> {
         new_workdir::complete_received(detached.place, new, name, logs, context)?;
         new_workdir::write_own_lock(new, self.own_lock)?;
         installed::learn(&list, outcome, new, self.project, record, context)?;
-        if self.keeps_built_packages && record.state == BuildState::Built {
+        if self.request.keep_built_packages && record.state == BuildState::Built {
             built_channel::write(new, &detached.place.workdir, context)?;
         }
         if record.lock.built != record.lock.staged {
@@ -273,7 +268,7 @@ impl Build<'_> {
     }
 
     fn script(&self, place: ScriptPlace<'_>) -> anyhow::Result<Script> {
-        let expected = self.expectations.files().join("\n");
+        let expected = self.request.expectations.files().join("\n");
         let [files, variables] = self
             .access
             .map(NetworkAccess::script_args)
@@ -281,7 +276,7 @@ impl Build<'_> {
         let is_inside = place.agent.is_some();
         let own = [
             ("where", if is_inside { "inside" } else { "mounted" }),
-            ("workdir", self.container_workdir.as_str()),
+            ("workdir", self.request.container_workdir.as_str()),
             ("project_dir", layout::PROJECT),
             ("resources_dir", layout::RESOURCES),
             ("cache_dir", layout::CACHE),
@@ -299,7 +294,7 @@ impl Build<'_> {
             scripts::BUILD,
             place.nonce,
             &own,
-            self.verification.pixi_args(Some(self.verified)),
+            self.request.verification.pixi_args(Some(self.verified)),
         ))
     }
 
@@ -330,9 +325,9 @@ impl Build<'_> {
                 },
             ],
         )?;
-        if self.verification.is_requested() {
+        if self.request.verification.is_requested() {
             script_result::require_output(
-                self.expectations,
+                &self.request.expectations,
                 &logs.verify,
                 kept.map(|logs| logs.verify.as_path()),
             )

@@ -31,7 +31,7 @@ use crate::context::Context;
 use crate::evidence::verification::VerificationRecord;
 use crate::failure::{self, Failure};
 use crate::layout::{self, OfflineLogs, Product, Workdir};
-use crate::replacement::{require_writable_dir, write_file};
+use crate::replacement::{require_no_file, require_writable_dir, write_file};
 use crate::request::Transfer;
 
 /// Builds, makes the product and proves it.
@@ -316,10 +316,7 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
     if places.has_passed {
         ProductPlace::beside(&places.new_product(), &workdir).require(&[], context)?;
     }
-    // The one in the workdir is made with it.
-    if request.out_dir.is_some() || out_dir.exists() {
-        require_writable_dir("--out-dir", &out_dir)?;
-    }
+    require_no_file("--out-dir", &out_dir)?;
     if out_dir.starts_with(&product) || out_dir.starts_with(places.new_product()) {
         return Err(Failure::usage(format!(
             "--out-dir {} is in the product, which must stay as it is; choose another place",
@@ -327,6 +324,10 @@ fn require_places(request: &OfflineProductRequest, context: &Context) -> anyhow:
         )));
     }
     outside::require_out_dir(request, &workdir, &out_dir, context)?;
+    // The one in the workdir is made with it.
+    if request.out_dir.is_some() || out_dir.exists() {
+        require_writable_dir("--out-dir", &out_dir)?;
+    }
     context.check_signing_key(&choices.signing)
 }
 
@@ -386,7 +387,10 @@ fn record_proof(
     report.field("lock_sha256", build.lock.built.as_ref());
     report.field("pixi", build.pixi_version());
     report.field("image", build.image.as_ref());
-    report.field("verification", record);
+    // The whole file, with what it begins with.
+    let file = record.to_json().ok();
+    let file = file.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    report.field("verification", file);
 }
 
 /// Adds which product it is to the record of a phase.

@@ -80,7 +80,7 @@ impl EnvironmentSelection {
         let environments = &self.resolved.environments;
         let lock = self.lock.as_ref();
         Build {
-            container_workdir: &request.container_workdir,
+            request,
             project,
             lock_use: LockUse::of(lock, request.lock),
             // What is in the cache already is not fetched, and a new lock not known.
@@ -89,14 +89,11 @@ impl EnvironmentSelection {
                 && lock.is_some_and(|lock| lock.needs_git(environments)),
             builds_conda_packages: lock
                 .is_some_and(|lock| lock.builds_conda_packages(environments)),
-            keeps_built_packages: request.keep_built_packages,
             local_paths: lock.map_or_else(Default::default, Lock::local_paths),
             own_lock: lock.and_then(Lock::own_lock),
             environments,
             verified: &self.verified,
-            verification: &request.verification,
             access: None,
-            expectations: &request.expectations,
             variables,
         }
     }

@@ -27,12 +27,12 @@ use crate::failure::Failure;
 use crate::layout::{OfflineLogs, Product};
 use crate::project::dirs;
 use crate::project::secrets;
-use crate::replacement::{DirLock, require_writable_dir, sweep_files};
+use crate::replacement::{DirLock, require_no_file, require_writable_dir, sweep_files};
 use crate::request::text_for_mount;
 use crate::workspace::container_out::ContainerOut;
 use crate::workspace::pixi_messages::PixiMessages;
 use crate::workspace::script_result::{self, Phase};
-use crate::workspace::{ScriptPlace, ScriptRun, Workspace};
+use crate::workspace::{ScriptPlace, ScriptRun, Transport, Workspace};
 
 /// An engine that was looked up already.
 #[derive(Debug)]
@@ -174,8 +174,8 @@ impl<'a> VerifyPlan<'a> {
             shown: out_dir,
             others: &[product.path()],
         };
-        let is_copied = container.needs_copies(request.transfer, &probe, context)?;
-        if is_copied && request.in_place {
+        let transport = container.transport(request.transfer, &probe, context)?;
+        if transport == Transport::Volume && request.in_place {
             return Err(Failure::usage(format!(
                 "--in-place installs into the product itself, and the engine behind {} does not see it; leave --in-place out",
                 self.engine.client()
@@ -188,7 +188,7 @@ impl<'a> VerifyPlan<'a> {
             let cache = product.cache();
             let base = volume.map(|volume| (volume, cache.as_path()));
             let tree = tree(request, product.path(), &self.logs);
-            Workspace::open(container, tree, is_copied, base, context)
+            Workspace::open(container, tree, transport, base, context)
         };
         let end = self.to_its_end(open, &mut known, &mut record, context);
         verification_record::conclude(&mut record, &end, context);
@@ -408,7 +408,7 @@ fn require_places(
         dirs::require_dir("--project-name", &product_dir.join(name))?;
     }
     require_mountable(product_dir, out_dir)?;
-    require_writable_dir("--out-dir", out_dir)?;
+    require_no_file("--out-dir", out_dir)?;
     if !request.in_place && lies_in(out_dir, product_dir) {
         return Err(Failure::usage(format!(
             "--out-dir {} is in the product, which must stay as it is; choose another place",
@@ -426,7 +426,7 @@ fn require_places(
             product_dir.display()
         )));
     }
-    Ok(())
+    require_writable_dir("--out-dir", out_dir)
 }
 
 /// How a run ended, or why what it left could not be brought here; a second failure

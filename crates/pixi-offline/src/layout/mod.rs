@@ -299,8 +299,8 @@ paths! { Product:
 }
 
 impl Product {
-    /// Names that a product uses for itself, or will: no project may have one.
-    const OWN_ENTRIES: [&str; 18] = [
+    /// What a product has besides the project and [`Product::UNCOVERED`], or may have.
+    const COVERED: [&str; 9] = [
         Product::RESOURCES,
         Product::CACHE,
         "bin",
@@ -309,16 +309,7 @@ impl Product {
         "README.txt",
         Product::MANIFEST,
         Product::ORIGINAL_LOCK,
-        "SHA256SUMS",
-        "SHA256SUMS.minisig",
         Product::SBOM,
-        "provenance.json",
-        "provenance.json.minisig",
-        VERIFICATION,
-        "verification.json.minisig",
-        "changes.json",
-        "changes.json.minisig",
-        "report.html",
     ];
 
     /// The resources.
@@ -343,7 +334,7 @@ impl Product {
         "SHA256SUMS.minisig",
         "provenance.json",
         "provenance.json.minisig",
-        "verification.json",
+        VERIFICATION,
         "verification.json.minisig",
         "changes.json",
         "changes.json.minisig",
@@ -352,7 +343,8 @@ impl Product {
 
     /// Whether a project of this name would collide with the product's own.
     pub fn is_own_entry(name: &OsStr) -> bool {
-        Product::OWN_ENTRIES.iter().any(|own| name == *own)
+        let mut own = Product::COVERED.iter().chain(&Product::UNCOVERED);
+        own.any(|own| name == *own)
     }
 
     /// What was staged: the project, or a directory that it is in.

@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 
 use crate::failure::Failure;
 use crate::parallel::locked;
-use crate::replacement::creatable;
+use crate::replacement::require_creatable;
 
 /// The right to work on a directory, there or not, for as long as this exists.
 ///
@@ -80,17 +80,15 @@ impl DirLock {
     ///
     /// # Errors
     ///
-    /// When another run holds it: exit code 1, naming that run. Exit code 1 also where this user
-    /// can make no such directory. When no lock can be made at all.
+    /// When another run holds it: exit code 1, naming that run. When no lock can
+    /// be made at all.
     pub fn exclusive(dir: &Path, command: &str) -> anyhow::Result<DirLock> {
         if let Some(dir_lock) = DirLock::of_this_run(dir) {
             return Ok(dir_lock);
         }
         let making = || format!("{} cannot be locked", dir.display());
-        if !dir.is_dir()
-            && let Some(why) = creatable::refusal(dir)
-        {
-            return Err(Failure::general(format!("{} {why}", dir.display())));
+        if !dir.is_dir() {
+            require_creatable("the directory", dir)?;
         }
         let beside = file_beside(dir)?;
         if let Some(parent) = dir.parent() {

@@ -13,7 +13,7 @@ mod overwrite_guard;
 mod remove;
 mod staged_dir;
 
-pub use creatable::{require_creatable, require_writable_dir};
+pub use creatable::{require_creatable, require_no_file, require_writable_dir};
 pub use dir_lock::{DirLock, RunLock};
 pub use file::{make_dir, replace_file, sweep_files, write_file};
 pub use free_space::{FreeSpace, Reserve, require_free_space};

@@ -10,8 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use crate::failure::Failure;
 use crate::host_env::HostEnv;
 use crate::quote::quoted;
+use crate::replacement::DirLock;
+use crate::replacement::creatable::{require_creatable, require_replaceable};
 use crate::replacement::mounts::Mounts;
-use crate::replacement::require_creatable;
 
 /// What a directory is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,8 @@ impl OverwriteGuard {
     /// Exit code 2, naming the directory and the reason: a protected directory or one
     /// that holds it, a link, no directory at all, a mount point or one that holds
     /// a mount, a foreign directory without `force`, entries that this user cannot
-    /// delete. Exit code 1 for a place where this user can make nothing.
+    /// delete. Exit code 1 for a place where this user can make nothing, unless the content alone
+    /// is replaced.
     pub fn check(
         &self,
         option: &str,
@@ -109,7 +111,9 @@ impl OverwriteGuard {
     ) -> anyhow::Result<TargetState> {
         let refuse = |why: String| Failure::usage(format!("{option} {} {why}", dir.display()));
         let Some((real, metadata)) = existing(dir).map_err(refuse)? else {
-            require_creatable(option, dir)?;
+            if !self.may_be_mount_point {
+                require_creatable(option, dir)?;
+            }
             return Ok(TargetState::Vacant);
         };
         let mounts = Mounts::read()?;
@@ -119,12 +123,11 @@ impl OverwriteGuard {
         {
             return Err(refuse(why));
         }
-        // The new one is made beside it; a mount point is cleared instead.
-        if mounts.point_at_or_below(&real, None).is_none() {
-            require_creatable(option, &real)?;
-        }
         let empty = match fs::read_dir(&real) {
-            Ok(mut entries) => entries.next().is_none(),
+            // The lock of this run is in it where none can be beside it.
+            Ok(mut entries) => {
+                entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == DirLock::ENDING))
+            }
             Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
         };
         let target_state = if empty {
@@ -142,6 +145,10 @@ impl OverwriteGuard {
             return Err(refuse(format!(
                 "holds something that was not made by these commands; choose another place{force}"
             )));
+        }
+        // The new one is made beside it. Where it may be a mount point, its content is replaced.
+        if !self.may_be_mount_point {
+            require_replaceable(option, &real)?;
         }
         if self.user_id != 0
             && let Some(entry) = self.not_deletable(&real)

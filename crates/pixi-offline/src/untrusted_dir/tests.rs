@@ -294,6 +294,7 @@ fn what_a_container_could_write_is_reached_through_this_type_alone() {
     let modules = "container/output_sink.rs container/session.rs container/shared_dirs.rs \
         packages/cache_copy.rs packages/conda.rs packages/local_channel.rs packages/lock.rs \
         packages/owners.rs packages/python.rs packages/uv_cache.rs evidence/record.rs \
+        evidence/evidence_file.rs \
         secret_search.rs commands/build.rs commands/build_logs.rs commands/installed.rs \
         workspace/tree.rs workspace/mod.rs workspace/volumes.rs commands/product_cache.rs \
         workspace/container_out.rs commands/create_workdir_from_container.rs \

@@ -3,8 +3,8 @@
 //! There are three ways, each a variant of [`Workspace`]. The engine sees the files of this
 //! machine: directories are bind-mounted. It does not see them: they are copied into
 //! volumes, and back. Or the caller's running container has them already. A command says which
-//! directories ([`ContainerTree`]) and which script ([`ScriptRun`]); nothing above this module knows
-//! mounts, volumes or `exec`.
+//! directories ([`ContainerTree`]) and which script ([`ScriptRun`]). Above this module, a volume is
+//! only handed from one step to the next ([`KeptVolume`]), and mounts are not known.
 
 pub(crate) mod agent_request;
 pub(crate) mod container_out;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use tar::EntryType;
 
 use self::container_out::ContainerOut;
-pub(crate) use self::new_container::NewContainer;
+pub(crate) use self::new_container::{NewContainer, Transport};
 pub(crate) use self::tree::{ContainerTree, DirRole, TreeDir};
 use self::volumes::{BaseVolume, RemoteVolumes};
 use crate::container::scripts::Script;
@@ -91,12 +91,13 @@ impl<'a> Workspace<'a> {
     pub(crate) fn open(
         container: NewContainer<'a>,
         tree: ContainerTree,
-        is_copied: bool,
+        transport: Transport,
         base: Option<(KeptVolume, &Path)>,
         context: &Context,
     ) -> anyhow::Result<Workspace<'a>> {
-        if !is_copied {
-            return Ok(Workspace::Mounted(container, tree));
+        match transport {
+            Transport::Mounted => return Ok(Workspace::Mounted(container, tree)),
+            Transport::Volume => {}
         }
         let nonce = context.nonce();
         let base = base

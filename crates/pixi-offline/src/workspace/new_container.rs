@@ -34,27 +34,36 @@ pub(crate) struct NewContainer<'a> {
     pub(crate) access: Option<&'a NetworkAccess>,
 }
 
+/// How a new container gets its directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Its engine sees those of this machine, and mounts them.
+    Mounted,
+    /// It does not: they are copied into volumes.
+    Volume,
+}
+
 impl NewContainer<'_> {
-    /// Whether its directories have to be copied to its engine. Where container root may
+    /// How its directories get to its engine. Where container root may
     /// not be able to write into the caller's directories, it is tried.
     ///
     /// # Errors
     ///
     /// When they are to be mounted, and the engine does not see them or a container cannot
     /// write there (1).
-    pub(crate) fn needs_copies(
+    pub(crate) fn transport(
         &self,
         transfer: Transfer,
         probe: &Probe<'_>,
         context: &Context,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Transport> {
         if transfer == Transfer::Copy {
-            return Ok(true);
+            return Ok(Transport::Volume);
         }
         let client = self.engine.client();
         let all: Vec<&Path> = probe.others.iter().copied().chain([probe.shown]).collect();
         if self.engine.shares_already(&all) {
-            return Ok(false);
+            return Ok(Transport::Mounted);
         }
         let (engine, image, arguments) = (self.engine, self.image, self.engine_arguments);
         let nonce = context.nonce();
@@ -65,7 +74,7 @@ impl NewContainer<'_> {
         let (message, why) = match access {
             Access::Granted => {
                 self.engine.remember_shared(probe.shown);
-                return Ok(false);
+                return Ok(Transport::Mounted);
             }
             Access::Unseen(message) => (
                 message,
@@ -85,7 +94,7 @@ impl NewContainer<'_> {
         context.report.note(format_args!(
             "{why}; files are copied through volumes (--transfer copy)"
         ));
-        Ok(true)
+        Ok(Transport::Volume)
     }
 
     /// Runs a script without a network in a container that has one directory mounted

@@ -19,7 +19,7 @@ use crate::project::secrets;
 use crate::project::stage;
 use crate::replacement::{DirLock, StagedDir, SwappedDir, make_dir, require_free_space};
 use crate::staging::{CopyOptions, CopyOutcome};
-use crate::workspace::Workspace;
+use crate::workspace::{Transport, Workspace};
 
 impl<'a> HostBuildPlan<'a> {
     /// Has what is named in `stay` of a workdir that is replaced stay where it is.
@@ -82,9 +82,9 @@ impl<'a> HostBuildPlan<'a> {
             shown: workdir.path(),
             others: &files,
         };
-        let is_copied = self
+        let transport = self
             .container()
-            .needs_copies(self.request.transfer, &probe, context)?;
+            .transport(self.request.transfer, &probe, context)?;
         let staged = {
             let _watch = Interruptible::start()?;
             let staged = self.stage(&Workdir::new(beside.path()), &record, context)?;
@@ -93,11 +93,14 @@ impl<'a> HostBuildPlan<'a> {
         };
 
         // STEP 4: install and verify in a container with network.
-        let volume = if is_copied {
-            Some(self.build_copy(&dir_lock, &beside, &staged, &mut record, context)?)
-        } else {
-            self.build_in_place(beside, &staged, &mut record, context)?;
-            None
+        let volume = match transport {
+            Transport::Volume => {
+                Some(self.build_copy(&dir_lock, &beside, &staged, &mut record, context)?)
+            }
+            Transport::Mounted => {
+                self.build_in_place(beside, &staged, &mut record, context)?;
+                None
+            }
         };
 
         // STEP 5: say what is there and what comes next.
@@ -181,7 +184,7 @@ impl<'a> HostBuildPlan<'a> {
             .report
             .phase("build", self.request.build.verification.build_phase());
         let tree = build.tree(workdir, workdir.cache(), &self.project.local.channels);
-        let workspace = Workspace::open(self.container(), tree, false, None, context)?;
+        let workspace = Workspace::open(self.container(), tree, Transport::Mounted, None, context)?;
         let built = build.run_in_place(&workspace, workdir, record, context);
         if record.state != BuildState::Staged {
             let place = &self.project_place;
@@ -220,7 +223,7 @@ impl<'a> HostBuildPlan<'a> {
         let cache = if is_reused { old } else { here.cache() };
         let build = self.build();
         let tree = build.tree(&here, cache, &self.project.local.channels);
-        let workspace = Workspace::open(self.container(), tree, true, None, context)?;
+        let workspace = Workspace::open(self.container(), tree, Transport::Volume, None, context)?;
         let detached = DetachedBuild {
             place: &self.place,
             dir_lock,
