@@ -37,7 +37,8 @@ mod skips;
 
 pub use cache::cache_dir;
 pub use channel::{
-    Channel, MANY_FILES, PYTHON_VERSION_SPEC, ensure_channel, hello_example, write_hello_channel,
+    Channel, MANY_FILES, PYTHON_VERSION_SPEC, copy_hello_example, ensure_channel,
+    write_hello_channel,
 };
 pub use debian::ensure_debian_package;
 pub use engine::ensure_engine;

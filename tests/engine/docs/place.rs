@@ -70,7 +70,7 @@ impl Place {
         }
         let keys = "mkdir ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519";
         Run::of(sandbox.program("sh").args(["-c", keys])).success();
-        hello(&sandbox);
+        hello(&sandbox, &parts);
         demo(&sandbox, &parts);
         weather(&sandbox, &parts);
         let container = format!(
@@ -187,12 +187,11 @@ impl Drop for Place {
     }
 }
 
-/// The example of the README, as it is in the checkout.
-fn hello(sandbox: &Sandbox) {
+/// The example of the README.
+fn hello(sandbox: &Sandbox, parts: &Parts) {
     let examples = sandbox.work().join("examples");
     std::fs::create_dir(&examples).unwrap();
-    let copy = ["-R".into(), testbed::hello_example(), examples];
-    Run::of(sandbox.program("cp").args(copy)).success();
+    testbed::copy_hello_example(&examples.join("hello"), &parts.image.version).unwrap();
 }
 
 /// The project of the page of the commands and of `cargo xtask demo`.

@@ -5,12 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use duct::cmd;
+use semver::Version;
 use tempfile::tempdir;
 
 use super::package::{PLACEHOLDER, Package, Packed};
 use super::packages::{write, write_program};
 use super::repodata;
 use crate::platform::Platform;
+use crate::process::captured;
 
 /// The platforms that the example is for.
 const SUBDIRS: [&str; 3] = ["linux-64", "linux-aarch64", "noarch"];
@@ -68,8 +71,23 @@ fn packed(
     package.pack(prefix, Platform::host()?, dir)
 }
 
+/// Copies the example to `to`, as this pixi reads it: one before 0.43 knows no `[workspace]`.
+///
+/// # Errors
+///
+/// When it cannot be copied.
+pub fn copy_hello_example(to: &Path, pixi: &Version) -> Result<()> {
+    captured("copying the example", cmd!("cp", "-R", hello_example(), to))?;
+    if *pixi < Version::new(0, 43, 0) {
+        let manifest = to.join("pixi.toml");
+        let text = fs::read_to_string(&manifest)?;
+        fs::write(&manifest, text.replace("\n[workspace]\n", "\n[project]\n"))?;
+    }
+    Ok(())
+}
+
 /// The directory of the example in the checkout.
-pub fn hello_example() -> PathBuf {
+fn hello_example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hello")
 }
 

@@ -24,7 +24,7 @@ use crate::platform::Platform;
 use crate::process::announced;
 use package::Packed;
 
-pub use hello::{hello_example, write_hello_channel};
+pub use hello::{copy_hello_example, write_hello_channel};
 pub use packages::{MANY_FILES, PYTHON_VERSION_SPEC};
 
 /// The channel, being served.

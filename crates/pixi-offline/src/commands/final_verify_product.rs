@@ -175,11 +175,14 @@ impl<'a> VerifyPlan<'a> {
             others: &[product.path()],
         };
         let transport = container.transport(request.transfer, &probe, context)?;
-        if transport == Transport::Volume && request.in_place {
-            return Err(Failure::usage(format!(
-                "--in-place installs into the product itself, and the engine behind {} does not see it; leave --in-place out",
-                self.engine.client()
-            )));
+        match transport {
+            Transport::Volume if request.in_place => {
+                return Err(Failure::usage(format!(
+                    "--in-place installs into the product itself, and the engine behind {} does not see it; leave --in-place out",
+                    self.engine.client()
+                )));
+            }
+            Transport::Mounted | Transport::Volume => {}
         }
         let (version, image) = (self.version.clone(), Some(self.image.clone()));
         let mut record = verification_record::begin(request, version, image, context);

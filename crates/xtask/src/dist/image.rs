@@ -119,23 +119,21 @@ mod tests {
 
         let place = tempfile::tempdir().unwrap();
         let project = place.path().join("hello");
-        cmd!("cp", "-R", testbed::hello_example(), &project)
-            .run()
-            .unwrap();
+        let pixi_image = ensure_pixi_image().unwrap();
+        testbed::copy_hello_example(&project, &pixi_image.version).unwrap();
         for path in below(place.path()) {
             chown(path, Some(OWNER), Some(OWNER)).unwrap();
         }
         let socket = format!("{SOCKET}:{SOCKET}");
         let dir = place.path().display().to_string();
         let mount = format!("{dir}:{dir}");
-        let pixi = ensure_pixi_image().unwrap().reference;
         let run = [
             "run", "--rm", "-v", &socket, "-v", &mount, "-w", &dir, &image,
         ];
         let args = [
             "build",
             "--image",
-            &pixi,
+            &pixi_image.reference,
             "--project-dir",
             "hello",
             "--workdir",
