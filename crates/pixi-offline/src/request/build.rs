@@ -7,9 +7,9 @@ use clap::Args;
 
 use crate::request::{
     ContainerPath, ContainerVariable, EngineOptions, EnvironmentName, EnvironmentOptions,
-    Environments, Expectations, LockOption, ProjectName, SecretOptions, SecretPolicy, SourcePlace,
-    SourceRoot, SourceRootOptions, TimeLimit, Verification, VerifyOptions, WorkdirOptions, each,
-    one,
+    Environments, ExcludeOptions, Expectations, LockOption, ProjectName, SecretOptions,
+    SecretPolicy, SourcePlace, SourceRoot, SourceRootOptions, TimeLimit, Verification,
+    VerifyOptions, each, one,
 };
 
 /// The options of both commands, as they are typed.
@@ -33,6 +33,44 @@ pub struct BuildOptions {
 
     #[command(flatten)]
     pub verify: VerifyOptions,
+}
+
+/// Where a workdir goes, and what of the project goes into it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Workdir")]
+#[allow(missing_docs, reason = "a flattened group has its own")]
+pub struct WorkdirOptions {
+    /// Working directory for build, logs and product. An existing WORKDIR is replaced [default:
+    /// tmp/workdir-SECONDS below the git top level, else below the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+
+    /// The project's name in WORKDIR and product [default: last component of its path]
+    #[arg(long, value_name = "NAME")]
+    pub project_name: Option<OsString>,
+
+    #[command(flatten)]
+    pub excludes: ExcludeOptions,
+
+    /// Replace WORKDIR also when it was not made by these commands
+    #[arg(long)]
+    pub force: bool,
+
+    /// Let pixi update a stale pixi.lock instead of refusing it
+    #[arg(long, conflicts_with = "frozen")]
+    pub update_lock: bool,
+
+    /// Install pixi.lock as it is, without comparing it with the manifest
+    #[arg(long)]
+    pub frozen: bool,
+
+    /// Start with the package cache of the WORKDIR that is replaced, so that less is downloaded
+    #[arg(long)]
+    pub reuse_cache: bool,
+
+    /// Keep the packages that pixi builds from source in WORKDIR/built-packages, a conda channel
+    #[arg(long)]
+    pub keep_built_packages: bool,
 }
 
 /// How a workdir is made, wherever the project is; paths as they were typed.
@@ -72,6 +110,17 @@ pub struct BuildRequest {
     pub timeout: Option<TimeLimit>,
     /// Variables for build and verification.
     pub variables: Vec<ContainerVariable>,
+}
+
+impl WorkdirOptions {
+    /// What is done about the lock.
+    pub fn lock(&self) -> LockOption {
+        match (self.update_lock, self.frozen) {
+            (true, _) => LockOption::Update,
+            (false, true) => LockOption::Frozen,
+            (false, false) => LockOption::Check,
+        }
+    }
 }
 
 impl BuildOptions {

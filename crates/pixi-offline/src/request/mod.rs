@@ -17,7 +17,7 @@ mod source_root;
 mod time_limit;
 mod verification;
 
-pub use build::{BuildOptions, BuildRequest};
+pub use build::{BuildOptions, BuildRequest, WorkdirOptions};
 pub use contact::Contact;
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentName, Environments};
 pub use gpus::{GpuOptions, Gpus};
@@ -29,7 +29,7 @@ pub use network::{NetworkOptions, NetworkRequest};
 pub use options::{
     CacheOption, ContainerOptions, EngineOptions, EnvironmentOptions, ExcludeOptions, LockOption,
     PreviousOptions, ProductOptions, SecretOptions, SigningOptions, Transfer, VerbosityOptions,
-    VerifyOptions, WorkdirOptions, each, one, without_containers,
+    VerifyOptions, each, one, without_containers,
 };
 pub use platform::ContainerPlatform;
 pub use secrets::{SecretAction, SecretPolicy};

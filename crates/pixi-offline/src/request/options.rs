@@ -38,44 +38,6 @@ pub fn each<T>(
     texts.iter().map(|text| read(text)).collect()
 }
 
-/// Where a workdir goes, and what of the project goes into it.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Workdir")]
-#[allow(missing_docs, reason = "a flattened group has its own")]
-pub struct WorkdirOptions {
-    /// Working directory for build, logs and product. An existing WORKDIR is replaced [default:
-    /// tmp/workdir-SECONDS below the git top level, else below the current directory]
-    #[arg(long, value_name = "DIR")]
-    pub workdir: Option<PathBuf>,
-
-    /// The project's name in WORKDIR and product [default: last component of its path]
-    #[arg(long, value_name = "NAME")]
-    pub project_name: Option<OsString>,
-
-    #[command(flatten)]
-    pub excludes: ExcludeOptions,
-
-    /// Replace WORKDIR also when it was not made by these commands
-    #[arg(long)]
-    pub force: bool,
-
-    /// Let pixi update a stale pixi.lock instead of refusing it
-    #[arg(long, conflicts_with = "frozen")]
-    pub update_lock: bool,
-
-    /// Install pixi.lock as it is, without comparing it with the manifest
-    #[arg(long)]
-    pub frozen: bool,
-
-    /// Start with the package cache of the WORKDIR that is replaced, so that less is downloaded
-    #[arg(long)]
-    pub reuse_cache: bool,
-
-    /// Keep the packages that pixi builds from source in WORKDIR/built-packages, a conda channel
-    #[arg(long)]
-    pub keep_built_packages: bool,
-}
-
 /// Which files of a project stay behind.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ExcludeOptions {
@@ -101,17 +63,6 @@ pub enum LockOption {
     Update,
     /// It is installed as it is.
     Frozen,
-}
-
-impl WorkdirOptions {
-    /// What is done about the lock.
-    pub fn lock(&self) -> LockOption {
-        match (self.update_lock, self.frozen) {
-            (true, _) => LockOption::Update,
-            (false, true) => LockOption::Frozen,
-            (false, false) => LockOption::Check,
-        }
-    }
 }
 
 /// What of the package cache goes into a product.
