@@ -7,8 +7,8 @@ use std::process::Command;
 use testbed::ensure_debian_package;
 use testbed::sandbox::{Run, names};
 
-use super::by_form::{apply, differing, product_digest, tree};
-use super::{USUAL, delivered};
+use super::by_form::{product_digest, tree};
+use super::{USUAL, assert_makes_new, delivered};
 use crate::package_cache::Workdir;
 
 pub fn keys(workdir: &Workdir, name: &str) {
@@ -124,17 +124,8 @@ fn what_an_install_left_in_the_new_product_stays_out() {
         .update(&USUAL)
         .success()
         .says("NOTE: left out of the update: ");
-    apply(
-        &workdir.path("U"),
-        &workdir.path("OLD"),
-        &workdir.path("MADE"),
-    );
     fs::remove_dir_all(workdir.path("W/product/demo/.pixi")).unwrap();
-    let (made, new) = (
-        tree(&workdir.path("MADE")),
-        tree(&workdir.path("W/product")),
-    );
-    assert!(made == new, "{:?}", differing(&made, &new));
+    assert_makes_new(&workdir);
 }
 
 #[test]

@@ -5,9 +5,10 @@ pub mod carried;
 mod refused;
 mod whose;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Map, Value};
@@ -16,7 +17,7 @@ use testbed::limit::InTime as _;
 use testbed::sandbox::{Run, names, words};
 
 use crate::package_cache::Workdir;
-use by_form::{apply, differing, facts, fields, groups, plan_of, tree};
+use by_form::{Entry, apply, differing, facts, fields, groups, plan_of, tree};
 
 /// A workdir with the product `OLD` and a newer one, `W/product`: files that stay, changed, moved with their
 /// directory, renamed, of other modes and times, links, odd names.
@@ -107,16 +108,7 @@ fn the_update_and_the_old_product_are_the_new_product() {
     run.success()
         .says("OK: update made at: ")
         .says("Next: carry it to the target");
-    apply(
-        &workdir.path("U"),
-        &workdir.path("OLD"),
-        &workdir.path("MADE"),
-    );
-    let (made, new) = (
-        tree(&workdir.path("MADE")),
-        tree(&workdir.path("W/product")),
-    );
-    assert!(made == new, "{:?}", differing(&made, &new));
+    let new = assert_makes_new(&workdir);
     assert!(new.len() > 30);
     let check = |dir: &str| {
         let mut check = Command::new("sha256sum");
@@ -251,6 +243,15 @@ fn an_update_for_several_products_holds_what_any_of_them_lacks() {
     }
 }
 
+/// Applies the update `U` to `OLD`: the result is the new product, which it gives.
+fn assert_makes_new(workdir: &Workdir) -> BTreeMap<PathBuf, Entry> {
+    let path = |name: &str| workdir.path(name);
+    apply(&path("U"), &path("OLD"), &path("MADE"));
+    let (made, new) = (tree(&path("MADE")), tree(&path("W/product")));
+    assert!(made == new, "{:?}", differing(&made, &new));
+    new
+}
+
 #[test]
 fn the_lists_of_an_old_product_are_enough() {
     let workdir = delivered();
@@ -258,16 +259,7 @@ fn the_lists_of_an_old_product_are_enough() {
     workdir.sandbox.write("LISTS/manifest.json", manifest);
     let words = words("--from LISTS --product-dir W/product --output U");
     workdir.update(&words).success();
-    apply(
-        &workdir.path("U"),
-        &workdir.path("OLD"),
-        &workdir.path("MADE"),
-    );
-    let (made, new) = (
-        tree(&workdir.path("MADE")),
-        tree(&workdir.path("W/product")),
-    );
-    assert!(made == new, "{:?}", differing(&made, &new));
+    assert_makes_new(&workdir);
 }
 
 #[test]
@@ -285,16 +277,7 @@ fn an_old_product_of_an_older_version_that_was_installed_is_a_good_one() {
     workdir.sandbox.write("OLD/demo/.pixi/envs/default/x", "x");
     workdir.sandbox.write("OLD/demo/notes", "a person's");
     workdir.update(&USUAL).success();
-    apply(
-        &workdir.path("U"),
-        &workdir.path("OLD"),
-        &workdir.path("MADE"),
-    );
-    let (made, new) = (
-        tree(&workdir.path("MADE")),
-        tree(&workdir.path("W/product")),
-    );
-    assert!(made == new, "{:?}", differing(&made, &new));
+    assert_makes_new(&workdir);
 }
 
 #[test]

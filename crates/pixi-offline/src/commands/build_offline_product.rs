@@ -387,10 +387,7 @@ fn record_proof(
     report.field("lock_sha256", build.lock.built.as_ref());
     report.field("pixi", build.pixi_version());
     report.field("image", build.image.as_ref());
-    // The whole file, with what it begins with.
-    let file = record.to_json().ok();
-    let file = file.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-    report.field("verification", file);
+    report.field("verification", record.whole_file());
 }
 
 /// Adds which product it is to the record of a phase.

@@ -40,22 +40,31 @@ pub(crate) fn require(text: &[u8], kind: &str, format: u32) -> anyhow::Result<()
     Ok(())
 }
 
-/// The bytes of a file: its header, and the values that it holds.
+/// A file: its header, and the values that it holds.
+#[derive(Serialize)]
+pub(crate) struct WholeFile<'a, Values> {
+    #[serde(flatten)]
+    header: FileHeader,
+    #[serde(flatten)]
+    values: &'a Values,
+}
+
+impl<'a, Values: Serialize> WholeFile<'a, Values> {
+    /// A file of this kind and format.
+    pub(crate) fn new(kind: &str, format: u32, values: &'a Values) -> WholeFile<'a, Values> {
+        let kind = kind.to_owned();
+        let header = FileHeader { kind, format };
+        WholeFile { header, values }
+    }
+}
+
+/// The bytes of a file with these values.
 ///
 /// # Errors
 ///
 /// When the values cannot be written as JSON.
 pub(crate) fn to_json(kind: &str, format: u32, values: &impl Serialize) -> anyhow::Result<Vec<u8>> {
-    #[derive(Serialize)]
-    struct WholeFile<'a, Values> {
-        #[serde(flatten)]
-        header: FileHeader,
-        #[serde(flatten)]
-        values: &'a Values,
-    }
-    let kind = kind.to_owned();
-    let header = FileHeader { kind, format };
-    let mut text = serde_json::to_vec_pretty(&WholeFile { header, values })?;
+    let mut text = serde_json::to_vec_pretty(&WholeFile::new(kind, format, values))?;
     text.push(b'\n');
     Ok(text)
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{EngineVersion, Image};
+use crate::evidence::file_header::WholeFile;
 use crate::evidence::manifest::Tool;
 use crate::evidence::{Sha256Digest, evidence_file, file_header};
 use crate::layout::Product;
@@ -163,6 +164,11 @@ impl NetworkRecord {
 }
 
 impl VerificationRecord {
+    /// What the file holds, its header too.
+    pub(crate) fn whole_file(&self) -> WholeFile<'_, VerificationRecord> {
+        WholeFile::new(KIND, FORMAT, self)
+    }
+
     /// The file's bytes.
     ///
     /// # Errors
